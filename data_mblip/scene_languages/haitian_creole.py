@@ -33,7 +33,7 @@ COLOURS = {
 SIZES = {"small": "ti", "large": "gwo"}
 ARTICLES = {1: "yon", 2: "de", 3: "twa"}
 NUMERALS = {1: "youn", 2: "de", 3: "twa"}
-RELATIONS = {"left_of": "agoch", "above": "anwo", "inside": "anndan"}
+RELATIONS = {"left_of": "sou bò gòch", "above": "anwo", "inside": "anndan"}
 
 
 def phrase(group: Group) -> str:

@@ -51,7 +51,7 @@ ALSO_FRUIT = ("machungwa", "zambarau")
 SIZES = {"small": "dogo", "large": "kubwa"}
 NUMERALS = {1: "moja", 2: "wili", 3: "tatu"}
 IN_CLASSES_9_AND_10 = {"dogo": "ndogo", "wili": "mbili"}
-RELATIONS = {"left_of": "kushoto kwa", "above": "juu ya", "inside": "ndani ya"}
+RELATIONS = {"left_of": "upande wa kushoto wa", "above": "juu ya", "inside": "ndani ya"}
 
 
 def phrase(group: Group) -> str:
