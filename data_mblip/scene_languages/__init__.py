@@ -36,19 +36,19 @@ class SceneLanguage(Protocol):
         """The caption of two groups: "two large black stars above a small red circle"."""
 
     def colour_question(self, group: Group) -> str:
-        """ "What colour are the stars?" """
+        """The question "What colour are the stars?"."""
 
     def colour_answer(self, group: Group) -> str:
-        """ "black", in the form that answers `colour_question`."""
+        """The colour in the form that answers `colour_question`: "black"."""
 
     def count_question(self, group: Group) -> str:
-        """ "How many stars are there?", the same for every count."""
+        """The question "How many stars are there?", worded alike for every count."""
 
     def count_answer(self, group: Group) -> str:
-        """ "two", in the form that answers `count_question`."""
+        """The count in the form that answers `count_question`: "two"."""
 
     def position_question(self, relation: str, reference: Group) -> str:
-        """ "What is above the circle?", answered by the `phrase` of the subject."""
+        """The question "What is above the circle?", answered by the `phrase` of the subject."""
 
 
 @dataclass(frozen=True)

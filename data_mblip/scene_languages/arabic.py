@@ -1,19 +1,20 @@
 """Arabic captions and questions of the drawn world (Modern Standard Arabic, without vowel signs).
 
 Noun, colour, size; all agree. Indefinite nouns have no article, and one thing stands without a numeral.
-- One: adjectives agree in gender ("مربع أزرق كبير", "دائرة زرقاء كبيرة"). Colours follow the pattern أفعل /
-  فعلاء, except the two made with the ending ي of relation.
+- One: adjectives agree in gender ("مربع أزرق كبير", "دائرة زرقاء كبيرة"). Colours follow the pattern أفعل / فعلاء,
+  except the two made with the ending ي of relation (nisba).
 - Two: the dual, without a numeral, in noun and adjectives: ان in the nominative, ين in the genitive. Before it
   ة becomes ت and the اء of فعلاء becomes او ("دائرتان حمراوان صغيرتان").
-- Three: the numeral takes the gender opposite to the noun's and the noun a genitive plural; plurals of things
-  agree as a feminine singular ("ثلاث دوائر حمراء صغيرة", "ثلاثة مربعات حمراء صغيرة").
-- "على يسار", "فوق" and "داخل" put what follows into the genitive, which unvowelled spelling shows in the dual
-  alone.
-- "كم" takes the accusative singular, written with ًا on masculine nouns. A colour given as an answer agrees
-  with "لون", a masculine.
+- Three: the numeral takes the gender opposite to the noun's (gender polarity) and the noun a genitive plural;
+  plurals of things agree as a feminine singular ("ثلاث دوائر حمراء صغيرة", "ثلاثة مربعات حمراء صغيرة").
+- "على يسار", "فوق" and "داخل" put what follows into the genitive, which unvowelled spelling shows in the dual alone.
+- "كم" takes the accusative singular, written with ًا on masculine nouns. A colour given as an answer agrees with
+  "لون", a masculine.
 """
 
 from data_mblip.scene_world import Group
+
+MASCULINE, FEMININE = range(2)  # columns of the adjectives
 
 NOUNS = {  # gender, singular, plural
     "circle": ("f", "دائرة", "دوائر"),
@@ -25,7 +26,7 @@ NOUNS = {  # gender, singular, plural
     "ring": ("f", "حلقة", "حلقات"),
     "arrow": ("m", "سهم", "أسهم"),
 }
-COLOURS = {  # masculine, feminine
+COLOURS = {
     "red": ("أحمر", "حمراء"),
     "orange": ("برتقالي", "برتقالية"),
     "yellow": ("أصفر", "صفراء"),
@@ -36,8 +37,10 @@ COLOURS = {  # masculine, feminine
     "white": ("أبيض", "بيضاء"),
 }
 SIZES = {"small": ("صغير", "صغيرة"), "large": ("كبير", "كبيرة")}
-THREE = {"m": "ثلاثة", "f": "ثلاث"}  # by the gender of the noun counted
-COUNT_ANSWERS = {"m": {1: "واحد", 2: "اثنان", 3: "ثلاثة"}, "f": {1: "واحدة", 2: "اثنتان", 3: "ثلاث"}}
+COUNT_ANSWERS = {  # by the gender of what is counted
+    "m": {1: "واحد", 2: "اثنان", 3: "ثلاثة"},
+    "f": {1: "واحدة", 2: "اثنتان", 3: "ثلاث"},
+}
 RELATIONS = {"left_of": "على يسار", "above": "فوق", "inside": "داخل"}
 NOMINATIVE_DUAL, GENITIVE_DUAL = "ان", "ين"
 
@@ -55,7 +58,7 @@ def colour_question(group: Group) -> str:
 
 
 def colour_answer(group: Group) -> str:
-    return COLOURS[group.colour][0]
+    return COLOURS[group.colour][MASCULINE]
 
 
 def count_question(group: Group) -> str:
@@ -73,12 +76,13 @@ def position_question(relation: str, reference: Group) -> str:
 
 def _phrase(group: Group, dual_ending: str) -> str:
     gender, singular, plural = NOUNS[group.shape]
-    adjectives = [forms[gender == "f"] for forms in (COLOURS[group.colour], SIZES[group.size])]
+    agreement = FEMININE if gender == "f" or group.count == 3 else MASCULINE
+    adjectives = [COLOURS[group.colour][agreement], SIZES[group.size][agreement]]
     if group.count == 1:
         return " ".join([singular, *adjectives])
     if group.count == 2:
         return " ".join(_dual(word, dual_ending) for word in [singular, *adjectives])
-    return " ".join([THREE[gender], plural, COLOURS[group.colour][1], SIZES[group.size][1]])
+    return " ".join([COUNT_ANSWERS[gender][3], plural, *adjectives])
 
 
 def _definite_genitive(group: Group) -> str:

@@ -1,40 +1,19 @@
 """English captions and questions of the drawn world.
 
-Article or numeral, size, colour, noun: "a small red circle", "two large black stars". Nouns take a plural,
-adjectives do not change. Every size begins with a consonant, so the article is always "a". Questions use the
-definite article.
+Article or numeral, size, colour, noun: "a small red circle", "two large black stars". The constants of `scene_world`
+are themselves the English words. Nouns take a plural in -s, after s in -es ("crosses"); adjectives do not change.
+Both sizes begin with a consonant, so the article is always "a". Questions use the definite article.
 """
 
 from data_mblip.scene_world import Group
 
-NOUNS = {  # singular, plural
-    "circle": ("circle", "circles"),
-    "square": ("square", "squares"),
-    "triangle": ("triangle", "triangles"),
-    "star": ("star", "stars"),
-    "cross": ("cross", "crosses"),
-    "heart": ("heart", "hearts"),
-    "ring": ("ring", "rings"),
-    "arrow": ("arrow", "arrows"),
-}
-COLOURS = {
-    "red": "red",
-    "orange": "orange",
-    "yellow": "yellow",
-    "green": "green",
-    "blue": "blue",
-    "purple": "purple",
-    "black": "black",
-    "white": "white",
-}
-SIZES = {"small": "small", "large": "large"}
 ARTICLES = {1: "a", 2: "two", 3: "three"}
 NUMERALS = {1: "one", 2: "two", 3: "three"}
 RELATIONS = {"left_of": "to the left of", "above": "above", "inside": "inside"}
 
 
 def phrase(group: Group) -> str:
-    return f"{ARTICLES[group.count]} {SIZES[group.size]} {COLOURS[group.colour]} {_noun(group)}"
+    return f"{ARTICLES[group.count]} {group.size} {group.colour} {_noun(group)}"
 
 
 def related_phrase(subject: Group, relation: str, reference: Group) -> str:
@@ -46,11 +25,11 @@ def colour_question(group: Group) -> str:
 
 
 def colour_answer(group: Group) -> str:
-    return COLOURS[group.colour]
+    return group.colour
 
 
 def count_question(group: Group) -> str:
-    return f"How many {NOUNS[group.shape][1]} are there?"
+    return f"How many {_plural(group.shape)} are there?"
 
 
 def count_answer(group: Group) -> str:
@@ -62,5 +41,8 @@ def position_question(relation: str, reference: Group) -> str:
 
 
 def _noun(group: Group) -> str:
-    singular, plural = NOUNS[group.shape]
-    return singular if group.count == 1 else plural
+    return group.shape if group.count == 1 else _plural(group.shape)
+
+
+def _plural(shape: str) -> str:
+    return shape + ("es" if shape.endswith("s") else "s")

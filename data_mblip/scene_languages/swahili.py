@@ -3,11 +3,11 @@
 Noun, numeral, size, colour; all agree with the class of the noun: "duara moja dogo jekundu", "maduara matatu
 madogo mekundu". Noun classes by their usual (Bleek-Meinhof) numbers: 3/4 (mraba, miraba), 5/6 (duara, maduara),
 9/10 (nyota, nyota).
-- The concord of size and numeral is m- / mi- / none / ma- / none, but in 9 and 10 "-dogo" becomes "ndogo" and
-  in 10 "-wili" "mbili".
-- The three colours in -e- (-ekundu, -eusi, -eupe) take mw- / my- / j- / m- / ny- / ny-.
-- The other colours are nouns joined by the connective -a (wa, ya, la, ya, ya, za). Orange and purple, also
-  names of fruit, say "rangi ya".
+- In the classes 3, 4, 5, 6, 9 and 10 size and numeral take m-, mi-, nothing, ma-, nothing, nothing; but in 9 and
+  10 "-dogo" becomes "ndogo", and in 10 "-wili" becomes "mbili".
+- The colours that begin with e (-ekundu, -eusi, -eupe) take mw-, my-, j-, m-, ny-, ny-.
+- The other colours are nouns joined by the connective -a: wa, ya, la, ya, ya, za. Orange and purple, which also
+  name fruit, say "rangi ya" (the colour of).
 - "one" is said even where the singular shows it, because nouns of 9/10 have no plural form.
 - As an answer a colour agrees with "rangi" (class 9), a number with the noun.
 """

@@ -3,7 +3,7 @@
 Numeral, size, colour, noun; "bir" as an article stands next to the noun: "küçük kırmızı bir daire", "üç küçük
 kırmızı daire".
 - No gender, no agreement, and no plural after a numeral.
-- The relation comes first, a genitive with a possessed noun of place: "büyük mavi bir karenin solunda", "iki
+- The relation comes first, as a genitive with a possessed noun of place: "büyük mavi bir karenin solunda", "iki
   büyük mavi karenin üstünde".
 - Genitive and plural follow vowel harmony; after a vowel the genitive inserts n; "kalp" voices its p before a
   vowel ("kalbin"). The forms stand in the table.
