@@ -1,0 +1,239 @@
+"""From rows to the batch of a training step.
+
+An image is decoded, augmented and given to the processor once per row; all prompts of the row share it, and
+`image_indices` tells the model so. Labels are -100 wherever nothing is to be learned.
+
+- Encoder-decoder: prompts are the input, targets the labels, `decoder_input_ids` are the labels shifted right, so that
+the Trainer's label
+  smoothing, which takes the labels away from the model, works.
+- Decoder-only: prompt, target and end of sequence are one sequence, padded on the right, with prompt and image tokens
+-100 in the labels.
+
+A target that is too long is cut and then has no end-of-sequence token: a token there would teach the model to stop in
+mid-sentence. A prompt that is too long is cut by the processor, which keeps its image tokens.
+
+Shape suffixes: B = prompts, T = prompt tokens (with image tokens), L = label tokens.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from PIL import Image as PILImage
+from torch.nn.utils.rnn import pad_sequence
+
+from .augmentation import Augmentation, augment
+from .example import check_row, row_name
+from .images import open_image
+from .stable_random import stable_random
+
+logger = logging.getLogger(__name__)
+
+IGNORED = -100  # label of a token that is not learned, as transformers' losses have it
+
+
+class Processor(Protocol):
+    """What the collator asks of `MBlipProcessor`."""
+
+    tokenizer: Any
+
+    def __call__(
+        self, *, images: list[list[PILImage.Image]] | None, text: list[str], **kwargs: Any
+    ) -> Mapping[str, Any]: ...
+
+
+class Prompt:
+    """One prompt of a row, with the decoded images that all prompts of the row share."""
+
+    def __init__(self, row: Mapping[str, Any], position: int, images: list[PILImage.Image]) -> None:
+        self.images = images
+        self.text: str = row["prompts"][position]
+        self.target: str = row["targets"][position]
+        self.name = f"{row_name(row)}, prompt {row['ids'][position]!r}"
+
+
+class MBlipCollator:
+    """Makes rows into a model's batch: `input_ids`, `attention_mask`, `pixel_values`, `image_indices`, `labels` and,
+    for an encoder-decoder, `decoder_input_ids`.
+
+    Args:
+        processor: an `MBlipProcessor`.
+        is_encoder_decoder: `model.config.is_encoder_decoder`.
+        decoder_start_token_id: `model.config.text_config.decoder_start_token_id`; an encoder-decoder needs it.
+        max_text_tokens: a prompt's text is cut to so many tokens; image tokens do not count.
+        max_target_tokens: a target is cut to so many tokens, end of sequence included.
+        prompts_per_image: so many prompts of a row at most go into a batch. Each epoch takes the next ones of an order
+            drawn by (seed, image_id), so that after a few epochs all have had their turn.
+        augmentation: what happens to the images of training rows, those that come with `epoch` from `TrainingRows` or
+            `TrainingStream`. Other rows, as the Trainer evaluates them, are never augmented and count as epoch 0.
+        seed: of augmentation and choice of prompts.
+
+    Raises:
+        ValueError: the decoder start token is missing, or the tokenizer has no padding or end-of-sequence token.
+    """
+
+    def __init__(
+        self,
+        processor: Processor,
+        *,
+        is_encoder_decoder: bool,
+        decoder_start_token_id: int | None = None,
+        max_text_tokens: int = 128,
+        max_target_tokens: int = 128,
+        prompts_per_image: int = 4,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        tokenizer = processor.tokenizer
+        if tokenizer.pad_token_id is None or tokenizer.eos_token_id is None:
+            raise ValueError(
+                f"The tokenizer has pad_token {tokenizer.pad_token!r} and eos_token {tokenizer.eos_token!r}, "
+                "but training needs both. "
+                "Set the missing one, `tokenizer.pad_token = tokenizer.eos_token` where no other serves."
+            )
+        if is_encoder_decoder and decoder_start_token_id is None:
+            raise ValueError(
+                "An encoder-decoder needs the token its decoder starts with: "
+                "pass decoder_start_token_id=model.config.text_config.decoder_start_token_id."
+            )
+        self.processor = processor
+        self.is_encoder_decoder = is_encoder_decoder
+        self.decoder_start_token_id = decoder_start_token_id
+        self.max_text_tokens = max_text_tokens
+        self.max_target_tokens = max_target_tokens
+        self.prompts_per_image = prompts_per_image
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """The batch of `rows`.
+
+        Raises:
+            ValueError: a row lacks a column, has a broken image, or has a target that is empty or holds `<image>`; the
+            message names the row.
+        """
+        prompts = [prompt for row in rows for prompt in self._prompts(row)]
+        inputs = encode_prompts(self.processor, prompts, max_text_tokens=self.max_text_tokens)
+        targets = [self._target_ids(prompt) for prompt in prompts]
+        if self.is_encoder_decoder:
+            return inputs | self._decoder_tensors(targets)
+        return inputs | self._joined_tensors(inputs["input_ids"], inputs["attention_mask"], targets)
+
+    def _prompts(self, row: Mapping[str, Any]) -> list[Prompt]:
+        """The prompts of a row whose turn it is, sharing its images."""
+        check_row(row)
+        images = [open_image(image, name=row_name(row)) for image in row["images"]]
+        if self.augmentation is not None and "epoch" in row:
+            tasks = set(row["tasks"])
+            draws = [
+                stable_random(self.seed, row["epoch"], row["image_id"], position) for position in range(len(images))
+            ]
+            images = [
+                augment(image, self.augmentation, draw, tasks=tasks) for image, draw in zip(images, draws, strict=True)
+            ]
+        positions = choose_prompts(
+            len(row["prompts"]),
+            self.prompts_per_image,
+            seed=self.seed,
+            epoch=row.get("epoch", 0),
+            image_id=row["image_id"],
+        )
+        return [Prompt(row, position, images) for position in positions]
+
+    def _target_ids(self, prompt: Prompt) -> list[int]:
+        """The tokens of a target with end of sequence, or, cut, without.
+
+        For a decoder-only model a space parts the target from a prompt that does not end in one: the tokens of the
+        prompt are then the same as when the model is asked without a target.
+        """
+        tokenizer, target = self.processor.tokenizer, prompt.target
+        if self.is_encoder_decoder:
+            ids = list(tokenizer(text_target=target, verbose=False)["input_ids"])
+        else:
+            parted = target if not prompt.text or prompt.text[-1].isspace() else f" {target}"
+            ids = list(tokenizer(parted, add_special_tokens=False, verbose=False)["input_ids"])
+        if not ids or ids[-1] != tokenizer.eos_token_id:
+            ids.append(tokenizer.eos_token_id)
+        if len(ids) > self.max_target_tokens:
+            logger.info(
+                "%s: target of %d tokens cut to max_target_tokens=%d.", prompt.name, len(ids), self.max_target_tokens
+            )
+        return ids[: self.max_target_tokens]
+
+    def _decoder_tensors(self, targets: list[list[int]]) -> dict[str, torch.Tensor]:
+        """`labels` (B, L), and the same shifted right by the decoder start token with padding for what is ignored."""
+        labels_BL = pad_sequence([torch.tensor(ids) for ids in targets], batch_first=True, padding_value=IGNORED)
+        shifted_BL = labels_BL.roll(1, dims=1)
+        assert self.decoder_start_token_id is not None  # __init__ refuses an encoder-decoder without
+        shifted_BL[:, 0] = self.decoder_start_token_id
+        return {
+            "labels": labels_BL,
+            "decoder_input_ids": shifted_BL.masked_fill(shifted_BL == IGNORED, self.processor.tokenizer.pad_token_id),
+        }
+
+    def _joined_tensors(
+        self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor, targets: list[list[int]]
+    ) -> dict[str, torch.Tensor]:
+        """`input_ids`, `attention_mask` and `labels` of prompts joined with their targets, padded on the right."""
+        prompts = [ids_T[mask_T.bool()] for ids_T, mask_T in zip(input_ids_BT, attention_mask_BT, strict=True)]
+        answers = [torch.tensor(ids) for ids in targets]
+        pairs = list(zip(prompts, answers, strict=True))
+        joined = [torch.cat(pair) for pair in pairs]
+        labels = [torch.cat([torch.full_like(prompt, IGNORED), answer]) for prompt, answer in pairs]
+        return {
+            "input_ids": pad_sequence(joined, batch_first=True, padding_value=self.processor.tokenizer.pad_token_id),
+            "attention_mask": pad_sequence([torch.ones_like(ids) for ids in joined], batch_first=True),
+            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        }
+
+
+class GenerationCollator:
+    """Makes evaluation rows into the inputs of `generate`: all their prompts, without targets or augmentation.
+
+    A decoder-only model writes on from the end of its input, so its prompts are padded on the left and hold no target;
+    the padding side is the processor's for every prompt without a target. The answers to compare with stay in the
+    rows.
+    """
+
+    def __init__(self, processor: Processor, *, max_text_tokens: int = 128) -> None:
+        self.processor, self.max_text_tokens = processor, max_text_tokens
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """The inputs of all prompts of `rows`, in order."""
+        prompts = []
+        for row in rows:
+            check_row(row)
+            images = [open_image(image, name=row_name(row)) for image in row["images"]]
+            prompts += [Prompt(row, position, images) for position in range(len(row["prompts"]))]
+        return encode_prompts(self.processor, prompts, max_text_tokens=self.max_text_tokens)
+
+
+def encode_prompts(
+    processor: Processor, prompts: Sequence[Prompt], *, max_text_tokens: int
+) -> dict[str, torch.Tensor]:
+    """The processor's tensors; prompts of one row pass the same image objects, which the processor encodes once."""
+    images = [prompt.images for prompt in prompts]
+    return dict(
+        processor(
+            images=images if any(images) else None,
+            text=[prompt.text for prompt in prompts],
+            return_tensors="pt",
+            padding="longest",
+            truncation=True,
+            max_length=max_text_tokens,
+        )
+    )
+
+
+def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, epoch: int, image_id: str) -> list[int]:
+    """The positions of the prompts whose turn it is in an epoch, ascending.
+
+    The prompts of an image stand in an order drawn by (seed, image_id); epoch e takes numbers e * k to e * k + k - 1
+    of it, round and round.
+    """
+    if num_prompts <= prompts_per_image:
+        return list(range(num_prompts))
+    order = list(range(num_prompts))
+    stable_random(seed, image_id).shuffle(order)
+    return sorted(order[(epoch * prompts_per_image + offset) % num_prompts] for offset in range(prompts_per_image))

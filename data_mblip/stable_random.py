@@ -1,0 +1,17 @@
+"""Draws that come out the same in every process, on every machine and after a resume.
+
+Python's `hash` of a string differs from process to process, and a generator that is advanced sample by sample depends
+on how many workers share the data. Here every draw has a key, such as (seed, epoch, image_id), and depends on nothing
+else.
+"""
+
+import hashlib
+import random
+
+Key = str | int
+
+
+def stable_random(*key: Key) -> random.Random:
+    """A generator seeded by `key`: equal keys give equal draws, and (1, "2") differs from ("1", 2)."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return random.Random(int.from_bytes(digest, "big"))
