@@ -1,0 +1,13 @@
+"""The model: configuration, images into the language model's input, loss, generation. Importing it registers the Auto classes for "mblip"."""
+
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
+
+from .configuration_mblip import MBlipConfig
+from .modeling_mblip import MBlipForConditionalGeneration, MBlipPreTrainedModel
+from .output_mblip import MBlipOutput
+
+AutoConfig.register("mblip", MBlipConfig, exist_ok=True)
+AutoModel.register(MBlipConfig, MBlipForConditionalGeneration, exist_ok=True)
+AutoModelForImageTextToText.register(MBlipConfig, MBlipForConditionalGeneration, exist_ok=True)
+
+__all__ = ["MBlipConfig", "MBlipForConditionalGeneration", "MBlipOutput", "MBlipPreTrainedModel"]

@@ -1,0 +1,52 @@
+"""What `MBlipForConditionalGeneration` returns: one flat output for both kinds of language model, as Trainer and `generate` want it."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers.cache_utils import Cache
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class MBlipOutput(ModelOutput):
+    """Flat output of the model; what the language model does not give is None.
+
+    Args:
+        loss: scalar in fp32, the sum over label tokens divided by `num_items_in_batch` or by their number. Given with `labels`.
+        logits: (B, T or L, V), or None where they were skipped, as in training with labels.
+        past_key_values: the language model's cache.
+        hidden_states, attentions: of a decoder-only language model, where asked for.
+        decoder_hidden_states, decoder_attentions, cross_attentions: of an encoder-decoder's decoder, where asked for.
+        encoder_last_hidden_state, encoder_hidden_states, encoder_attentions: of its encoder.
+        image_hidden_states: (I, Q, D), the image features of this batch, one row per distinct image; None without images.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    decoder_hidden_states: tuple[torch.Tensor, ...] | None = None
+    decoder_attentions: tuple[torch.Tensor, ...] | None = None
+    cross_attentions: tuple[torch.Tensor, ...] | None = None
+    encoder_last_hidden_state: torch.Tensor | None = None
+    encoder_hidden_states: tuple[torch.Tensor, ...] | None = None
+    encoder_attentions: tuple[torch.Tensor, ...] | None = None
+    image_hidden_states: torch.Tensor | None = None
+
+
+LANGUAGE_MODEL_FIELDS = tuple(
+    name for name in MBlipOutput.__dataclass_fields__ if name not in ("loss", "logits", "image_hidden_states")
+)
+
+
+def flatten_output(
+    language_model_output: ModelOutput,
+    *,
+    loss: torch.Tensor | None,
+    logits: torch.Tensor | None,
+    image_hidden_states: torch.Tensor | None,
+) -> MBlipOutput:
+    """Put the language model's output, the loss and the image features into one flat output."""
+    passed_on = {name: language_model_output.get(name) for name in LANGUAGE_MODEL_FIELDS}
+    return MBlipOutput(loss=loss, logits=logits, image_hidden_states=image_hidden_states, **passed_on)

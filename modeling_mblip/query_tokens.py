@@ -1,0 +1,27 @@
+"""The learned query tokens of the Q-Former, as a module of their own.
+
+BLIP-2 keeps them as a bare parameter, which PEFT's `modules_to_save` passes over without a word: trained, but never saved. As a module they are
+found. On disk the key stays BLIP-2's `query_tokens`: transformers renames it at loading and back at saving.
+"""
+
+import torch
+from torch import nn
+from transformers.conversion_mapping import register_checkpoint_conversion_mapping
+from transformers.core_model_loading import WeightRenaming
+
+# Not `query_tokens.`: a state dict that already carries the module's own key stays as it is.
+register_checkpoint_conversion_mapping(
+    "mblip", [WeightRenaming(r"query_tokens(?!\.)", "query_tokens.weight")], overwrite=True
+)
+
+
+class QueryTokens(nn.Module):
+    """`num_query_tokens` learned vectors, the same for every image."""
+
+    def __init__(self, num_query_tokens: int, hidden_size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, num_query_tokens, hidden_size))
+
+    def forward(self, num_images: int) -> torch.Tensor:
+        """The query tokens once per image, (num_images, num_query_tokens, hidden_size), without copying them."""
+        return self.weight.expand(num_images, -1, -1)
