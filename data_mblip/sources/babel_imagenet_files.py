@@ -1,0 +1,170 @@
+"""Reading photos with their ImageNet classes, and the label files of Babel-ImageNet with their languages."""
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..languages import LANGUAGES
+
+NUM_CLASSES = 1000
+PHOTO_SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
+
+# Every code of the published babel_imagenet.json and babel_imagenet-298.json. A code of these that is none of the 96
+# languages is left out and counted; any other is a mistake in the file.
+PUBLISHED_CODES = frozenset(
+    """
+    AB ACW ADY AF AFB AII AK ALS ALT AM AN ANG AR ARC ARY ARZ AS AST AV AY AZ AZB BA BAN BAR BAT_SMG BCL BE
+    BE_X_OLD BG BH BHO BJN BM BN BO BR BS BXR CA CCC CDO CE CEB CHR CHY CKB CO CR CRH CS CSB CU CV CY DA DE DIN
+    DIQ DLM DNG DSB DV DZ EE EL EML EN ENM EO ES ET EU EXT FA FI FIU_VRO FJ FO FR FRO FRP FRR FUR FY GA GAN GD GL
+    GMQ_BOT GN GOT GRC GU GV HA HAK HAW HE HI HR HRX HSB HT HU HY IA ID IG IK ILO INH IO IS IT IU JA JAM JBO JV
+    KA KAA KAB KBD KG KHB KI KK KL KM KMR KN KO KOI KRC KS KSH KU KUM KV KW KXD KY LA LAD LB LBE LEZ LG LI LIJ
+    LMO LN LO LT LTG LV LZZ MAI MDF MEL MG MHR MI MIC MIN MK ML MN MNC MNW MR MRJ MS MT MWL MY MYV MZN NAH NAP
+    NCI NDS NDS_NL NE NEW NL NN NO NOG NON NOV NRM NSO NV NY OC OJ OLO OM OR ORV OS OTA OVD PA PAM PAP PCD PDC
+    PDT PL PMS PNB PS PT QU RM RMY RO ROA_RUP RU RUE SA SAH SAT SC SCN SCO SD SE SH SHI SHN SI SIMPLE SK SL SM
+    SMJ SMN SMS SN SNE SO SQ SR SRN ST STQ SU SV SVA SW SYC SZL TA TCY TE TG TH TI TK TL TN TO TPI TR TT TYV UDM
+    UG UGA UK UR UZ VEC VEP VI VLS VO WA WAR WO WUU XAL XH XMF YI YO YUA ZA ZDJ ZH ZH_CLASSICAL ZH_MIN_NAN ZH_YUE
+    ZU
+    """.split()  # noqa: SIM905, as a list it would be 300 lines
+)
+OUR_CODES = {
+    "HE": "iw",
+    "TL": "fil",
+}  # where ours is not theirs in lower case; labels in KU are Northern Kurdish in Latin script, as ours
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo and the ImageNet class it shows, 0 to 999."""
+
+    path: Path
+    class_index: int
+
+
+def read_photos(folder: Path) -> tuple[Photo, ...]:
+    """The photos of a folder, in order of their names.
+
+    With `images.jsonl` in the folder or above it, the photos and classes are those it lists. Otherwise they are all
+    image files in the folder and below, with the class of their synset by `imagenet_classes.json` ({synset: class
+    index}) in the folder or above it.
+
+    Raises:
+        ValueError: there are no photos, a listed one is missing, or one's synset is unknown; the message names file
+        and place.
+    """
+    listing = _beside(folder, "images.jsonl")
+    photos = _listed_photos(folder, listing) if listing else _found_photos(folder)
+    if not photos:
+        raise ValueError(f"{folder} holds no photos, expected files such as n02101006_Gordon_setter.JPEG.")
+    return tuple(sorted(photos, key=lambda photo: photo.path.name))
+
+
+def read_labels(path: Path) -> tuple[dict[str, dict[int, str]], dict[str, int]]:
+    """The labels of a file by language and class index, and how many labels each code has that is none of the 96
+    languages.
+
+    Raises:
+        ValueError: the file is not as published; the message names the code and the place in its lists.
+    """
+    labels: dict[str, dict[int, str]] = {}
+    left_out: dict[str, int] = {}
+    for code, entry in _read_json(path).items():
+        if code not in PUBLISHED_CODES:
+            nearest = difflib.get_close_matches(code.upper(), sorted(PUBLISHED_CODES), n=3, cutoff=0.5)
+            raise ValueError(
+                f"{path}: found the language code {code!r}, which Babel-ImageNet does not have. "
+                f"Codes are in upper case; nearest: {', '.join(nearest) or 'none'}."
+            )
+        of_language = _labels_of_language(entry, f"{path}, language {code!r}")
+        language = OUR_CODES.get(code, code.lower())
+        if language in LANGUAGES:
+            labels[language] = of_language
+        else:
+            left_out[code] = len(of_language)
+    return labels, left_out
+
+
+def _labels_of_language(entry: Any, place: str) -> dict[int, str]:
+    """The labels of one language by class index, from [class indices, labels]."""
+    if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(part, list) for part in entry):
+        raise ValueError(f"{place}: expected [class indices, labels], two lists.")
+    indices, labels = entry
+    if len(indices) != len(labels):
+        raise ValueError(
+            f"{place}: found {len(indices)} class indices, but {len(labels)} labels. "
+            "Each index belongs to the label at its position, so something is missing."
+        )
+    by_index: dict[int, str] = {}
+    for position, (index, label) in enumerate(zip(indices, labels, strict=True)):
+        if type(index) is not int or not 0 <= index < NUM_CLASSES:
+            raise ValueError(
+                f"{place}, position {position}: found the class index {index!r}, expected 0 to {NUM_CLASSES - 1}."
+            )
+        if index in by_index:
+            raise ValueError(f"{place}, position {position}: the class index {index} stands there a second time.")
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(f"{place}, position {position}: the class index {index} has no label, found {label!r}.")
+        by_index[index] = label.strip()
+    return by_index
+
+
+def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
+    """The photos that `images.jsonl` lists, one JSON object a line with `file` and `class_index`."""
+    photos = []
+    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            photo = Photo(folder / record["file"], record["class_index"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{listing}, line {number}: expected a JSON object with `file` and `class_index` ({error})."
+            ) from error
+        if not photo.path.is_file():
+            raise ValueError(
+                f"{listing}, line {number}: there is no photo {photo.path}. Put it there, or take the line out."
+            )
+        photos.append(photo)
+    return photos
+
+
+def _found_photos(folder: Path) -> list[Photo]:
+    """All photos in a folder and below, with the class of the synset in their names."""
+    classes_file = _beside(folder, "imagenet_classes.json")
+    if classes_file is None:
+        raise ValueError(
+            f"Found neither images.jsonl nor imagenet_classes.json in {folder} or above it. "
+            "One of them must say which class each photo shows."
+        )
+    classes = _read_json(classes_file)
+    photos = []
+    for path in folder.rglob("*"):
+        if path.suffix.lower() not in PHOTO_SUFFIXES:
+            continue
+        synset = re.match(r"n\d{8}", path.name)
+        if synset is None or synset[0] not in classes:
+            raise ValueError(
+                f"{path}: expected a file name that starts with a synset id of {classes_file}, such as n02101006."
+            )
+        photos.append(Photo(path, classes[synset[0]]))
+    return photos
+
+
+def _beside(folder: Path, name: str) -> Path | None:
+    """The file of that name in the folder, or else in the one above it."""
+    return next((place / name for place in (folder, folder.parent) if (place / name).is_file()), None)
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    """The JSON object of a file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file {path}.") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON in UTF-8: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a JSON {type(content).__name__}, expected an object.")
+    return content
