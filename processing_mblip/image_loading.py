@@ -1,0 +1,168 @@
+"""One picture, however it is given, as the upright RGB image a person would see.
+
+`transformers.image_utils.load_image` turns everything into RGB at once: transparent pixels show whatever colour they
+hide, and a 16-bit grey scan becomes white. Here a picture is opened first and converted by what it is: turned as its
+EXIF entry says, transparency laid on white (the page most pictures are seen on), 16 bits scaled to 8, of an animation
+the frame it stands at (a freshly opened one: the first).
+"""
+
+import base64
+import binascii
+import http.client
+import io
+import os
+import struct
+import urllib.request
+from pathlib import Path
+from typing import Any, cast
+
+import PIL.Image
+import PIL.ImageOps
+import torch
+from transformers.image_utils import ChannelDimension, infer_channel_dimension_format
+from transformers.utils import is_numpy_array, is_torch_tensor
+
+ORIENTATION = 0x0112  # the EXIF tag; 1 = upright (Exif 2.32, section 4.6.4)
+ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+URL_TIMEOUT_SECONDS = 60.0
+
+# What Pillow raises on files that are broken, truncated, too large or no pictures at all, and what opening them
+# raises.
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    http.client.HTTPException,
+    PIL.Image.DecompressionBombError,
+)
+
+
+def load_upright_rgb(image: Any, name: str = "the image") -> PIL.Image.Image:
+    """`image` as an upright RGB picture. A PIL image that is one already comes back as the same object.
+
+    Args:
+        image: a PIL image; a numpy array or tensor (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels, of
+            integers in 0..255 (uint16: 0..65535) or floats in 0..1 or 0..255; a path; an http(s) URL; a data URI or
+            base64 text; the bytes of an image file.
+        name: how messages name the picture, such as "image 3".
+
+    Raises:
+        ValueError: the file is missing, broken or no picture, or the values are none of a picture's. The message holds
+            `name` and the path.
+        TypeError: `image` is of another type.
+    """
+    if isinstance(image, PIL.Image.Image):
+        return _converted(image, f"{name} (a PIL image of mode {image.mode})")
+    if is_numpy_array(image) or is_torch_tensor(image):
+        return _converted(_from_values(image, f"{name} (an array of shape {tuple(image.shape)})"), name)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _decoded(bytes(image), f"{name} ({len(image)} bytes)")
+    if isinstance(image, str | os.PathLike):
+        source = os.fspath(image)
+        shown = source if len(source) <= 200 else source[:200] + "..."
+        return _decoded(_read(source, f"{name} ({shown!r})"), f"{name} ({shown!r})")
+    raise TypeError(
+        f"{name} is of type {type(image).__name__}. Give a PIL image, a numpy array, a tensor, a path, a URL, base64 "
+        "text or the bytes of an image file."
+    )
+
+
+def _read(source: str, name: str) -> bytes:
+    """The encoded file that a path, URL, data URI or base64 text stands for."""
+    try:
+        if source.startswith(("http://", "https://")):
+            request = urllib.request.Request(source, headers={"User-Agent": "mblip"})
+            with urllib.request.urlopen(request, timeout=URL_TIMEOUT_SECONDS) as response:
+                return response.read()
+        if source.startswith("data:"):
+            return base64.b64decode(source.partition(",")[2])
+        if len(source) < 4096 and Path(source).is_file():
+            return Path(source).read_bytes()
+    except (OSError, binascii.Error, ValueError, http.client.HTTPException) as error:
+        raise ValueError(f"{name} could not be read: {type(error).__name__}: {error}") from error
+    try:
+        return base64.b64decode("".join(source.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(
+            f"{name} does not exist: there is no such file, and the text is no URL, data URI or base64. Check the "
+            "path."
+        ) from None
+
+
+def _decoded(encoded: bytes, name: str) -> PIL.Image.Image:
+    try:
+        image = PIL.Image.open(io.BytesIO(encoded))
+        image.load()
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{name} is not a picture that Pillow can read: {type(error).__name__}: {error}. Check or remove the "
+            "file; an empty picture does not take its place."
+        ) from error
+    return _converted(image, name)
+
+
+def _converted(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
+    try:
+        if image.getexif().get(ORIENTATION, 1) != 1:
+            image = PIL.ImageOps.exif_transpose(image)
+        if image.mode in DEEP_GREY_MODES:
+            return _eight_bit_grey(image).convert("RGB")
+        if image.mode in ALPHA_MODES or "transparency" in image.info:
+            return _on_white(image)
+        return image if image.mode == "RGB" else image.convert("RGB")
+    except UNREADABLE as error:
+        raise ValueError(f"{name} cannot be shown as RGB: {error}") from error
+
+
+def _on_white(image: PIL.Image.Image) -> PIL.Image.Image:
+    if image.mode == "La":  # Pillow converts premultiplied grey to its plain counterpart alone
+        image = image.convert("LA")
+    image = image.convert("RGBA")
+    return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _eight_bit_grey(image: PIL.Image.Image) -> PIL.Image.Image:
+    """16-bit, 32-bit or float grey as 8 bits, rounded. `Image.convert` clips: everything above 255 turns white."""
+    grey = image if image.mode == "F" else image.convert("I").convert("F")
+    lowest, highest = cast(tuple[float, float], grey.getextrema())
+    if image.mode.startswith("I;16") or 255 < highest <= 65535:
+        scale = 1 / 257
+    else:
+        scale = 255.0 if image.mode == "F" and highest <= 1 else 1.0
+    if lowest < 0 or highest > 65535:
+        raise ValueError(
+            f"its grey values run from {lowest} to {highest}, but those of a picture run from 0 to 255 or 65535 "
+            "(floats: or to 1). Scale them first."
+        )
+    return grey.point(lambda value: value * scale + 0.5).convert("L")
+
+
+def _from_values(values: Any, name: str) -> PIL.Image.Image:
+    """A numpy array or tensor as a PIL image of 8 bits: grey, RGB or RGBA."""
+    pixels = values.detach().cpu() if is_torch_tensor(values) else torch.from_numpy(values.copy())
+    if pixels.ndim == 3:
+        channels = infer_channel_dimension_format(cast(Any, pixels), num_channels=(1, 3, 4))
+        if channels == ChannelDimension.FIRST:
+            pixels = pixels.permute(1, 2, 0)
+        pixels = pixels.squeeze(-1)
+    if pixels.ndim not in (2, 3) or pixels.numel() == 0:
+        raise ValueError(f"{name} is not one picture. Expected (H, W), (H, W, C) or (C, H, W) with C = 1, 3 or 4.")
+    return PIL.Image.fromarray(_eight_bit(pixels, name).contiguous().numpy())
+
+
+def _eight_bit(pixels: torch.Tensor, name: str) -> torch.Tensor:
+    if pixels.dtype in (torch.uint8, torch.bool):
+        return pixels if pixels.dtype == torch.uint8 else pixels.to(torch.uint8) * 255
+    is_16_bit, is_float = pixels.dtype == torch.uint16, pixels.is_floating_point()
+    wide = pixels.to(torch.float64)
+    lowest, highest = wide.min().item(), wide.max().item()
+    if not (lowest >= 0 and highest <= (65535 if is_16_bit else 255)):
+        raise ValueError(
+            f"{name} holds values from {lowest:.6g} to {highest:.6g}; expected 0..255, or 0..1 as floats. Pictures "
+            "that are normalised already go to the model as `pixel_values`, not through the processor."
+        )
+    scale = 1 / 257 if is_16_bit else 255.0 if is_float and highest <= 1 else 1.0
+    return (wide * scale).round().to(torch.uint8)

@@ -1,0 +1,48 @@
+"""What the processor takes from the model's `config.json` beside it, read as JSON: the model's classes need not be
+there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """None: the folder does not say."""
+
+    num_query_tokens: int | None = None
+    image_token_id: int | None = None
+    padding_side: str | None = None
+
+    @property
+    def processor_arguments(self) -> dict[str, Any]:
+        """The settings that are arguments of the processor, as far as the folder says them."""
+        settings = {"num_query_tokens": self.num_query_tokens, "image_token_id": self.image_token_id}
+        return {name: value for name, value in settings.items() if value is not None}
+
+
+def read_model_settings(name_or_path: Any, **kwargs: Any) -> ModelSettings:
+    """Settings of the mBLIP or BLIP-2 model in a folder or repository; of none, where there is no such model."""
+    hub_arguments = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name_or_path, **hub_arguments)
+    except OSError:  # no config.json: a processor saved on its own
+        return ModelSettings()
+    if "text_config" not in config or "qformer_config" not in config:
+        return ModelSettings()
+    image_token_id = config.get("image_token_id", config.get("image_token_index"))
+    is_known = isinstance(image_token_id, int) and image_token_id >= 0
+    return ModelSettings(
+        num_query_tokens=config.get("num_query_tokens"),
+        image_token_id=image_token_id if is_known else None,
+        padding_side="right" if is_encoder_decoder(config["text_config"]) else "left",
+    )
+
+
+def is_encoder_decoder(text_config: dict[str, Any]) -> bool:
+    if "is_encoder_decoder" in text_config:
+        return text_config["is_encoder_decoder"]
+    return AutoConfig.for_model(**text_config).is_encoder_decoder

@@ -1,0 +1,213 @@
+"""MBlipProcessor: pictures and text to `input_ids`, `attention_mask`, `pixel_values` and, where needed,
+`image_indices`.
+
+What is unusual: a picture given more than once is encoded once; the image token need not be one of the tokenizer's;
+and a folder of 2023 (BLIP-2's layout, without an image token id) loads as well as one of ours. The steps stand in the
+sibling files: which prompt shows which picture (`image_slots`), prompts to ids (`prompt_encoding`), pictures to
+tensors (`image_processing_mblip`).
+"""
+
+import os
+from typing import Any, Unpack
+
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.image_utils import ImageInput
+from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
+from transformers.utils import to_py_obj
+
+from .chat_templates import with_images
+from .image_loading import load_upright_rgb
+from .image_processing_mblip import MBlipImageProcessor
+from .image_slots import ImageSlots, assign_images
+from .model_settings import read_model_settings
+from .prompt_encoding import IMAGE_MARK, EncodedPrompt, PromptEncoder, PromptPieces, split_at_marks
+from .prompt_padding import PaddedLength, pad_prompts
+
+UNSUPPORTED_TEXT_KWARGS = (
+    "text_pair",
+    "text_target",
+    "text_pair_target",
+    "stride",
+    "is_split_into_words",
+    "return_token_type_ids",
+    "return_overflowing_tokens",
+    "return_special_tokens_mask",
+    "return_length",
+)
+
+
+class MBlipProcessor(ProcessorMixin):
+    """Pictures and text to the model's inputs.
+
+    Args:
+        image_processor: BLIP's settings are served by `MBlipImageProcessor`, to the same values; any other is used as
+            it is.
+        tokenizer: the language model's. It is never changed: no word is added to it.
+        num_query_tokens: `<image>` tokens per picture, as in the model's config.
+        image_token_id: their id, as in the model's config. None: that of the tokenizer's own `<image>` where it has
+            one, else `len(tokenizer)`. It need not be one of the tokenizer's.
+        chat_template: None: the tokenizer's own, or without one, the messages joined by line breaks.
+    """
+
+    def __init__(
+        self,
+        image_processor: Any,
+        tokenizer: Any,
+        num_query_tokens: int = 32,
+        image_token_id: int | None = None,
+        chat_template: str | dict[str, str] | None = None,
+    ) -> None:
+        if (
+            image_processor is not None
+            and image_processor.to_dict().get("image_processor_type") == "BlipImageProcessor"
+        ):
+            image_processor = MBlipImageProcessor.from_dict(image_processor.to_dict())
+        super().__init__(image_processor, tokenizer, chat_template=chat_template)
+        self.num_query_tokens = num_query_tokens
+        self.image_token = IMAGE_MARK
+        self.image_token_id = default_image_token_id(tokenizer) if image_token_id is None else image_token_id
+
+    def __call__(
+        self,
+        images: ImageInput | None = None,
+        text: str | list[str] | None = None,
+        **kwargs: Unpack[ProcessingKwargs],
+    ) -> BatchFeature:
+        """Inputs for `forward` and `generate`.
+
+        Args:
+            images: one picture, shown to every prompt; a list, one for each prompt, or all to the one prompt there
+                is; or a list of lists, with any number for each prompt. A picture is anything `load_upright_rgb`
+                takes.
+            text: a prompt or a list of prompts. Images stand in front, or where the text says `<image>`. None: pixel
+                values alone.
+            kwargs: transformers' processing arguments. `max_length` counts image tokens too, but cutting takes text
+                alone.
+
+        Returns:
+            `input_ids` (B, T), `attention_mask` (B, T), `pixel_values` (I, 3, H, W) with every distinct picture once,
+            and `image_indices` (S,), the row of `pixel_values` that each image slot shows, where slot s does not show
+            row s.
+
+        Raises:
+            ValueError: images and `<image>` marks disagree in number, a picture cannot be read, `max_length` has no
+                room for the images, or an argument is not supported.
+        """
+        if images is None and text is None:
+            raise ValueError("Neither `images` nor `text` was given. Give at least one of them.")
+        if unknown := [name for name in ("videos", "audio") if kwargs.get(name) is not None]:
+            raise ValueError(f"`{unknown[0]}` was given, but mBLIP sees pictures alone.")
+        merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
+        prompts = [split_at_marks(prompt) for prompt in _prompts(text)]
+        slots = assign_images(images, [prompt.num_marks for prompt in prompts] if text is not None else [0])
+        inputs = {} if text is None else self._text_inputs(prompts, slots, merged)
+        if slots.images:
+            loaded = [load_upright_rgb(image, f"image {slots.rows.index(i)}") for i, image in enumerate(slots.images)]
+            inputs |= self.image_processor(loaded, **merged["images_kwargs"])
+            if not slots.is_one_to_one:
+                inputs["image_indices"] = list(slots.rows)
+        return BatchFeature(inputs, tensor_type=merged["text_kwargs"].get("return_tensors"))
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return ["input_ids", "attention_mask", "pixel_values"]
+
+    def decode(self, token_ids: Any, **kwargs: Any) -> str | list[str]:
+        """The tokenizer's `decode`. Image tokens are left out: the tokenizer may not know their id."""
+        return self.tokenizer.decode(self._without_image_tokens(to_py_obj(token_ids)), **kwargs)
+
+    def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]:
+        """The tokenizer's `batch_decode`, with image tokens left out."""
+        return self.tokenizer.batch_decode(self._without_image_tokens(to_py_obj(sequences)), **kwargs)
+
+    def post_process_image_text_to_text(
+        self, generated_outputs: Any, skip_special_tokens: bool = True, **kwargs: Any
+    ) -> str | list[str]:
+        return self.decode(generated_outputs, skip_special_tokens=skip_special_tokens, **kwargs)
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoProcessor") -> None:
+        """As in transformers; the image processor's code goes to the Hub with it."""
+        super().register_for_auto_class(auto_class)
+        MBlipImageProcessor.register_for_auto_class()
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any
+    ) -> "MBlipProcessor":
+        """As in transformers. Where the folder has the model's `config.json`, that decides on `num_query_tokens`,
+        `image_token_id` and the side of padding: left for decoder-only language models, right for the others."""
+        processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        settings = read_model_settings(pretrained_model_name_or_path, **kwargs)
+        if settings.padding_side is not None and "padding_side" not in kwargs:
+            processor.tokenizer.padding_side = settings.padding_side
+        return processor
+
+    @classmethod
+    def get_processor_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        settings = read_model_settings(pretrained_model_name_or_path, **kwargs)
+        processor_dict, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        return processor_dict | settings.processor_arguments, kwargs
+
+    def _text_inputs(self, prompts: list[PromptPieces], slots: ImageSlots, merged: dict[str, Any]) -> dict[str, Any]:
+        text_kwargs = merged["text_kwargs"]
+        if unsupported := [name for name in UNSUPPORTED_TEXT_KWARGS if text_kwargs.get(name)]:
+            raise ValueError(f"`{unsupported[0]}` is not supported by MBlipProcessor. Leave it out.")
+        target = PaddedLength.from_kwargs(self.tokenizer, text_kwargs)
+        encoder = PromptEncoder(
+            self.tokenizer,
+            image_ids=[self.image_token_id] * self.num_query_tokens,
+            add_special_tokens=text_kwargs.get("add_special_tokens", True),
+            max_length=target.cut_at,
+            with_offsets=text_kwargs.get("return_offsets_mapping") or False,
+            sanitize_control_tokens=text_kwargs.get("sanitize_control_tokens") or False,
+        )
+        encoded = encoder.encode(prompts, list(slots.num_images))
+        return self._padded(encoded, target, text_kwargs, merged)
+
+    def _padded(
+        self, encoded: list[EncodedPrompt], target: PaddedLength, text_kwargs: dict[str, Any], merged: dict[str, Any]
+    ) -> dict[str, Any]:
+        ids = [prompt.input_ids for prompt in encoded]
+        inputs: dict[str, Any] = {"input_ids": pad_prompts(ids, target.pad_id(ids), target)}
+        if text_kwargs.get("return_attention_mask") is not False:
+            inputs["attention_mask"] = pad_prompts([[1] * len(row) for row in ids], 0, target)
+        if text_kwargs.get("return_offsets_mapping"):
+            inputs["offset_mapping"] = pad_prompts([prompt.offsets for prompt in encoded], (0, 0), target)
+        if merged.get("return_text_replacement_offsets"):
+            inputs["text_replacement_offsets"] = [
+                [] for _ in encoded
+            ]  # offsets count the characters of the prompt as given
+        if merged.get("return_mm_token_type_ids"):
+            inputs["mm_token_type_ids"] = self.create_mm_token_type_ids(inputs["input_ids"])
+        return inputs
+
+    def _without_image_tokens(self, token_ids: Any) -> Any:
+        if isinstance(token_ids, list | tuple):
+            return [self._without_image_tokens(entry) for entry in token_ids if entry != self.image_token_id]
+        return [] if token_ids == self.image_token_id else token_ids
+
+    def _resolve_chat_template(self, chat_template: str | None) -> str:
+        own = self.tokenizer.chat_template
+        if chat_template is None and isinstance(own, str | None) and self.chat_template in (None, own):
+            return with_images(own)
+        return super()._resolve_chat_template(chat_template)
+
+
+def default_image_token_id(tokenizer: Any) -> int:
+    """The id of the tokenizer's own `<image>`, or the first id beyond the tokenizer's."""
+    return tokenizer.get_vocab().get(IMAGE_MARK, len(tokenizer))
+
+
+def _prompts(text: str | list[str] | None) -> list[str]:
+    if isinstance(text, str):
+        return [text]
+    prompts = [] if text is None else list(text)
+    for i, prompt in enumerate(prompts):
+        if not isinstance(prompt, str):
+            raise ValueError(
+                f"Prompt {i} is of type {type(prompt).__name__}. `text` must be a string or list of strings."
+            )
+    return prompts

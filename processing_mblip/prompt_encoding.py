@@ -1,0 +1,161 @@
+"""Prompts to token ids, with room for the images.
+
+The tokenizer knows nothing of images: the `<image>` tokens are spliced into its output. So the image id need not be
+one of the tokenizer's (mT0's 250,100 lies one beyond them), a saved tokenizer stays as it was published, and nothing
+the tokenizer does to text, cutting included, can touch an image. A prompt becomes
+
+    [leading images] [special tokens in front, e.g. <s>] text [images] text ... [special tokens behind, e.g. </s>]
+
+as BLIP-2 checkpoints were trained: the images before everything else, unless the text itself says `<image>` further
+on.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+IMAGE_MARK = "<image>"
+_MARK = re.compile(r"(?<!\\)<image>")  # `\<image>` is the word itself
+NO_OFFSET = (0, 0)
+
+Token = tuple[int, tuple[int, int]]  # id, and the (start, end) of its characters in the prompt
+
+
+@dataclass(frozen=True)
+class PromptPieces:
+    """A prompt cut at its `<image>` marks: `num_leading` marks, the first piece of text, a mark, a piece, a mark, ...
+    `starts` are the pieces' places in the prompt."""
+
+    num_leading: int
+    texts: tuple[str, ...]
+    starts: tuple[int, ...]
+
+    @property
+    def num_marks(self) -> int:
+        return self.num_leading + len(self.texts) - 1
+
+
+def split_at_marks(prompt: str) -> PromptPieces:
+    """Cut a prompt at its marks. Marks at the very beginning, with the space behind them, are the same as none:
+    leading."""
+    texts, starts, place = [], [], 0
+    for match in _MARK.finditer(prompt):
+        texts.append(prompt[place : match.start()])
+        starts.append(place)
+        place = match.end()
+    texts.append(prompt[place:])
+    starts.append(place)
+    num_leading = 0
+    while len(texts) > 1 and not texts[0].strip():
+        num_leading += 1
+        texts, starts = texts[1:], starts[1:]
+    if num_leading:
+        stripped = texts[0].lstrip()
+        starts[0] += len(texts[0]) - len(stripped)
+        texts[0] = stripped
+    return PromptPieces(num_leading, tuple(text.replace("\\<image>", IMAGE_MARK) for text in texts), tuple(starts))
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """Token ids of one prompt, image tokens included, with the character span of each ((0, 0): none)."""
+
+    input_ids: list[int]
+    offsets: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class PromptEncoder:
+    """`image_ids`: the tokens of one image. `max_length`: of the whole prompt, images included; None: never cut."""
+
+    tokenizer: Any
+    image_ids: list[int]
+    add_special_tokens: bool = True
+    max_length: int | None = None
+    with_offsets: bool = False
+    sanitize_control_tokens: bool = False
+
+    def encode(self, prompts: list[PromptPieces], num_images: list[int]) -> list[EncodedPrompt]:
+        """The token ids of every prompt. A prompt without marks shows its images in front."""
+        if not prompts:
+            return []
+        texts = [text for prompt in prompts for text in prompt.texts]
+        tokens = self._tokenize(texts)
+        pieces = [[next(tokens) for _ in prompt.texts] for prompt in prompts]
+        front, back = special_tokens_around(self.tokenizer, texts) if self.add_special_tokens else ([], [])
+        return [
+            self._join(i, prompt, mine, images, front, back)
+            for i, (prompt, mine, images) in enumerate(zip(prompts, pieces, num_images, strict=True))
+        ]
+
+    def _tokenize(self, texts: list[str]) -> Iterator[list[Token]]:
+        output = self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            return_offsets_mapping=self.with_offsets,
+            verbose=False,
+            sanitize_control_tokens=self.sanitize_control_tokens,
+        )
+        offsets = (
+            output["offset_mapping"] if self.with_offsets else [[NO_OFFSET] * len(ids) for ids in output["input_ids"]]
+        )
+        return (list(zip(ids, spans, strict=True)) for ids, spans in zip(output["input_ids"], offsets, strict=True))
+
+    def _join(
+        self,
+        index: int,
+        prompt: PromptPieces,
+        pieces: list[list[Token]],
+        num_images: int,
+        front: list[int],
+        back: list[int],
+    ) -> EncodedPrompt:
+        if any(token_id == self.image_ids[0] for piece in pieces for token_id, _ in piece):
+            raise ValueError(
+                f"The text of prompt {index} holds the token {self.image_ids[0]}, which stands for images. Write it "
+                "differently, or give the processor an `image_token_id` that the tokenizer never produces."
+            )
+        num_images = num_images if prompt.num_marks == 0 else prompt.num_marks
+        num_fixed = num_images * len(self.image_ids) + len(front) + len(back)
+        pieces = self._cut(index, pieces, num_images, num_fixed)
+        image: list[Token] = [(token_id, NO_OFFSET) for token_id in self.image_ids]
+        joined = image * (num_images - len(pieces) + 1) + [(token_id, NO_OFFSET) for token_id in front]
+        for i, (piece, start) in enumerate(zip(pieces, prompt.starts, strict=True)):
+            joined += image * bool(i) + [(token_id, (start + a, start + b)) for token_id, (a, b) in piece]
+        joined += [(token_id, NO_OFFSET) for token_id in back]
+        return EncodedPrompt([token_id for token_id, _ in joined], [span for _, span in joined])
+
+    def _cut(self, index: int, pieces: list[list[Token]], num_images: int, num_fixed: int) -> list[list[Token]]:
+        """Shorten the text, and the text alone, from the side the tokenizer cuts at, until the prompt fits."""
+        if self.max_length is None:
+            return pieces
+        room = self.max_length - num_fixed
+        if room < 0:
+            raise ValueError(
+                f"`max_length={self.max_length}` leaves no room in prompt {index}: its {num_images} image(s) of "
+                f"{len(self.image_ids)} tokens and the special tokens take {num_fixed}. Images are never cut; raise "
+                "it."
+            )
+        cuts_left = self.tokenizer.truncation_side == "left"
+        kept = []
+        for piece in reversed(pieces) if cuts_left else pieces:
+            kept.append(piece[max(len(piece) - room, 0) :] if cuts_left else piece[:room])
+            room -= len(kept[-1])
+        return kept[::-1] if cuts_left else kept
+
+
+def special_tokens_around(tokenizer: Any, texts: list[str]) -> tuple[list[int], list[int]]:
+    """What the tokenizer puts in front of and behind a text, such as `</s>` behind (T5) or `<s>` in front (Llama).
+
+    `texts` are tried in turn where the tokenizer has no token for a letter.
+    """
+    for text in ("a", *texts):
+        plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+        full = tokenizer(text)["input_ids"]
+        for place in range(len(full) - len(plain) + 1):
+            if plain and full[place : place + len(plain)] == plain:
+                return full[:place], full[place + len(plain) :]
+    return [], tokenizer("")["input_ids"]
