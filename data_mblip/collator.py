@@ -3,11 +3,10 @@
 An image is decoded, augmented and given to the processor once per row; all prompts of the row share it, and
 `image_indices` tells the model so. Labels are -100 wherever nothing is to be learned.
 
-- Encoder-decoder: prompts are the input, targets the labels, `decoder_input_ids` are the labels shifted right, so that
-the Trainer's label
-  smoothing, which takes the labels away from the model, works.
+- Encoder-decoder: prompts are the input, targets the labels. `decoder_input_ids` are the labels shifted right, so that
+  the Trainer's label smoothing, which takes the labels away from the model, works.
 - Decoder-only: prompt, target and end of sequence are one sequence, padded on the right, with prompt and image tokens
--100 in the labels.
+  -100 in the labels.
 
 A target that is too long is cut and then has no end-of-sequence token: a token there would teach the model to stop in
 mid-sentence. A prompt that is too long is cut by the processor, which keeps its image tokens.
@@ -17,13 +16,13 @@ Shape suffixes: B = prompts, T = prompt tokens (with image tokens), L = label to
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from PIL import Image as PILImage
 from torch.nn.utils.rnn import pad_sequence
 
 from .augmentation import Augmentation, augment
+from .encoded_prompts import Processor, Prompt, encode_prompts, pad_prompts
 from .example import check_row, row_name
 from .images import open_image
 from .stable_random import stable_random
@@ -31,26 +30,6 @@ from .stable_random import stable_random
 logger = logging.getLogger(__name__)
 
 IGNORED = -100  # label of a token that is not learned, as transformers' losses have it
-
-
-class Processor(Protocol):
-    """What the collator asks of `MBlipProcessor`."""
-
-    tokenizer: Any
-
-    def __call__(
-        self, *, images: list[list[PILImage.Image]] | None, text: list[str], **kwargs: Any
-    ) -> Mapping[str, Any]: ...
-
-
-class Prompt:
-    """One prompt of a row, with the decoded images that all prompts of the row share."""
-
-    def __init__(self, row: Mapping[str, Any], position: int, images: list[PILImage.Image]) -> None:
-        self.images = images
-        self.text: str = row["prompts"][position]
-        self.target: str = row["targets"][position]
-        self.name = f"{row_name(row)}, prompt {row['ids'][position]!r}"
 
 
 class MBlipCollator:
@@ -98,6 +77,7 @@ class MBlipCollator:
                 "pass decoder_start_token_id=model.config.text_config.decoder_start_token_id."
             )
         self.processor = processor
+        self.pad_token_id: int = tokenizer.pad_token_id
         self.is_encoder_decoder = is_encoder_decoder
         self.decoder_start_token_id = decoder_start_token_id
         self.max_text_tokens = max_text_tokens
@@ -114,32 +94,25 @@ class MBlipCollator:
             message names the row.
         """
         prompts = [prompt for row in rows for prompt in self._prompts(row)]
-        inputs = encode_prompts(self.processor, prompts, max_text_tokens=self.max_text_tokens)
+        encoded = encode_prompts(self.processor, prompts, max_text_tokens=self.max_text_tokens)
         targets = [self._target_ids(prompt) for prompt in prompts]
         if self.is_encoder_decoder:
-            return inputs | self._decoder_tensors(targets)
-        return inputs | self._joined_tensors(inputs["input_ids"], inputs["attention_mask"], targets)
+            inputs = pad_prompts(encoded.ids, self.pad_token_id, padding_side="right")
+            return inputs | encoded.images | self._decoder_tensors(targets)
+        return self._joined_tensors(encoded.ids, targets) | encoded.images
 
     def _prompts(self, row: Mapping[str, Any]) -> list[Prompt]:
         """The prompts of a row whose turn it is, sharing its images."""
         check_row(row)
+        epoch, image_id = row.get("epoch", 0), row["image_id"]
         images = [open_image(image, name=row_name(row)) for image in row["images"]]
         if self.augmentation is not None and "epoch" in row:
+            draws = [stable_random(self.seed, epoch, image_id, number) for number in range(len(images))]
             tasks = set(row["tasks"])
-            draws = [
-                stable_random(self.seed, row["epoch"], row["image_id"], position) for position in range(len(images))
-            ]
-            images = [
-                augment(image, self.augmentation, draw, tasks=tasks) for image, draw in zip(images, draws, strict=True)
-            ]
-        positions = choose_prompts(
-            len(row["prompts"]),
-            self.prompts_per_image,
-            seed=self.seed,
-            epoch=row.get("epoch", 0),
-            image_id=row["image_id"],
-        )
-        return [Prompt(row, position, images) for position in positions]
+            images = [augment(images[i], self.augmentation, draw, tasks=tasks) for i, draw in enumerate(draws)]
+        num_prompts = len(row["prompts"])
+        turn = choose_prompts(num_prompts, self.prompts_per_image, seed=self.seed, epoch=epoch, image_id=image_id)
+        return [Prompt(row, position, images) for position in turn]
 
     def _target_ids(self, prompt: Prompt) -> list[int]:
         """The tokens of a target with end of sequence, or, cut, without.
@@ -169,35 +142,28 @@ class MBlipCollator:
         shifted_BL[:, 0] = self.decoder_start_token_id
         return {
             "labels": labels_BL,
-            "decoder_input_ids": shifted_BL.masked_fill(shifted_BL == IGNORED, self.processor.tokenizer.pad_token_id),
+            "decoder_input_ids": shifted_BL.masked_fill(shifted_BL == IGNORED, self.pad_token_id),
         }
 
-    def _joined_tensors(
-        self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor, targets: list[list[int]]
-    ) -> dict[str, torch.Tensor]:
-        """`input_ids`, `attention_mask` and `labels` of prompts joined with their targets, padded on the right."""
-        prompts = [ids_T[mask_T.bool()] for ids_T, mask_T in zip(input_ids_BT, attention_mask_BT, strict=True)]
-        answers = [torch.tensor(ids) for ids in targets]
-        pairs = list(zip(prompts, answers, strict=True))
-        joined = [torch.cat(pair) for pair in pairs]
-        labels = [torch.cat([torch.full_like(prompt, IGNORED), answer]) for prompt, answer in pairs]
-        return {
-            "input_ids": pad_sequence(joined, batch_first=True, padding_value=self.processor.tokenizer.pad_token_id),
-            "attention_mask": pad_sequence([torch.ones_like(ids) for ids in joined], batch_first=True),
-            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
-        }
+    def _joined_tensors(self, prompts: list[torch.Tensor], targets: list[list[int]]) -> dict[str, torch.Tensor]:
+        """`input_ids`, `attention_mask` and `labels` (B, T) of prompts with targets behind, padded on the right."""
+        pairs = [(ids_T, torch.tensor(target)) for ids_T, target in zip(prompts, targets, strict=True)]
+        labels = [torch.cat([torch.full_like(ids_T, IGNORED), target_L]) for ids_T, target_L in pairs]
+        inputs = pad_prompts([torch.cat(pair) for pair in pairs], self.pad_token_id, padding_side="right")
+        return inputs | {"labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED)}
 
 
 class GenerationCollator:
     """Makes evaluation rows into the inputs of `generate`: all their prompts, without targets or augmentation.
 
-    A decoder-only model writes on from the end of its input, so its prompts are padded on the left and hold no target;
-    the padding side is the processor's for every prompt without a target. The answers to compare with stay in the
-    rows.
+    A decoder-only model writes on from the end of its input, so its prompts are padded on the left and hold no target.
+    The answers to compare with stay in the rows.
     """
 
-    def __init__(self, processor: Processor, *, max_text_tokens: int = 128) -> None:
-        self.processor, self.max_text_tokens = processor, max_text_tokens
+    def __init__(self, processor: Processor, *, is_encoder_decoder: bool, max_text_tokens: int = 128) -> None:
+        self.processor = processor
+        self.padding_side = "right" if is_encoder_decoder else "left"
+        self.max_text_tokens = max_text_tokens
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The inputs of all prompts of `rows`, in order."""
@@ -206,24 +172,10 @@ class GenerationCollator:
             check_row(row)
             images = [open_image(image, name=row_name(row)) for image in row["images"]]
             prompts += [Prompt(row, position, images) for position in range(len(row["prompts"]))]
-        return encode_prompts(self.processor, prompts, max_text_tokens=self.max_text_tokens)
-
-
-def encode_prompts(
-    processor: Processor, prompts: Sequence[Prompt], *, max_text_tokens: int
-) -> dict[str, torch.Tensor]:
-    """The processor's tensors; prompts of one row pass the same image objects, which the processor encodes once."""
-    images = [prompt.images for prompt in prompts]
-    return dict(
-        processor(
-            images=images if any(images) else None,
-            text=[prompt.text for prompt in prompts],
-            return_tensors="pt",
-            padding="longest",
-            truncation=True,
-            max_length=max_text_tokens,
-        )
-    )
+        encoded = encode_prompts(self.processor, prompts, max_text_tokens=self.max_text_tokens)
+        pad_token_id = self.processor.tokenizer.pad_token_id
+        inputs = pad_prompts(encoded.ids, pad_token_id, padding_side=self.padding_side)
+        return inputs | encoded.images
 
 
 def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, epoch: int, image_id: str) -> list[int]:

@@ -5,6 +5,7 @@ wording around them, and `to_rows` gathers all examples about the same images in
 decoded and encoded once however many prompts ask about it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,8 @@ from PIL import Image as PILImage
 from .images import Image, StoredImage, store_image
 from .languages import get_language
 
-IMAGE_TOKEN = "<image>"  # where a prompt places an image itself
+IMAGE_TOKEN = "<image>"
+IMAGE_MARK = re.compile(r"(?<!\\)<image>")  # where a prompt places an image; `\<image>` is the word itself
 
 PROMPT_COLUMNS = (
     "prompts",
@@ -70,7 +72,7 @@ class Example:
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
         check_target(self.target, name=self.name)
-        num_tokens = self.prompt.count(IMAGE_TOKEN)
+        num_tokens = len(IMAGE_MARK.findall(self.prompt))
         if num_tokens not in (0, len(self.images)):
             raise ValueError(
                 f"{self.name} has {len(self.images)} image(s), but its prompt holds {num_tokens} `{IMAGE_TOKEN}`. "

@@ -56,9 +56,11 @@ class HoldOut:
 
 @dataclass(frozen=True)
 class BabelImageNet:
-    """Photos and labels as read. `labels` is language -> class index -> label; `left_out` counts the labels of each
-    code of the file that is none of the
-    96 languages."""
+    """Photos and labels as read.
+
+    `labels` is language -> class index -> label; `left_out` counts the labels of each code of the file that is none of
+    the 96 languages.
+    """
 
     photos: Sequence[Photo]
     labels: Mapping[str, Mapping[int, str]]
