@@ -1,0 +1,204 @@
+"""Pictures of every kind come out as a person sees them."""
+
+import base64
+import io
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from processing_mblip import load_upright_rgb
+
+RED_BLUE = [(255, 0, 0), (0, 0, 255)]
+
+
+def pixels(image: Image.Image) -> list:
+    assert image.mode == "RGB"
+    return [image.getpixel((x, y)) for y in range(image.height) for x in range(image.width)]
+
+
+def encode(image: Image.Image, file_format: str = "PNG", **kwargs) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **kwargs)
+    return buffer.getvalue()
+
+
+def red_blue() -> Image.Image:
+    image = Image.new("RGB", (2, 1))
+    image.putdata(RED_BLUE)
+    return image
+
+
+def test_an_upright_rgb_picture_comes_back_as_the_same_object():
+    image = red_blue()
+    assert load_upright_rgb(image) is image
+
+
+def test_bytes_path_data_uri_and_base64_hold_the_same_picture(tmp_path):
+    encoded = encode(red_blue())
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded)
+    text = base64.b64encode(encoded).decode()
+    for given in (encoded, bytearray(encoded), path, str(path), text, f"data:image/png;base64,{text}"):
+        assert pixels(load_upright_rgb(given)) == RED_BLUE
+
+
+def test_a_url_is_fetched():
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/a.png" else 404)
+            self.end_headers()
+            self.wfile.write(encode(red_blue()))
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert pixels(load_upright_rgb(f"{url}/a.png")) == RED_BLUE
+        with pytest.raises(ValueError, match=r"image 3 \('http://.*/b.png'\) could not be read: HTTPError: .*404"):
+            load_upright_rgb(f"{url}/b.png", "image 3")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+ROW = np.array([[255, 0, 0], [0, 0, 255]])
+HWC = np.stack([ROW, ROW])  # two equal rows, since (1, W, 3) might be one channel of W x 3
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        HWC.astype(np.uint8),
+        HWC,
+        HWC.astype(np.float64),
+        (HWC / 255).astype(np.float32),
+        HWC.astype(np.uint16) * 257,
+        HWC > 0,
+        HWC.astype(np.uint8)[:, ::-1][:, ::-1],
+        np.concatenate([HWC, np.full((2, 2, 1), 255)], axis=-1).astype(np.uint8),
+        torch.from_numpy(HWC).permute(2, 0, 1),
+        (torch.from_numpy(HWC) / 255).to(torch.bfloat16).requires_grad_(),
+    ],
+    ids=lambda values: f"{type(values).__name__}-{values.dtype}-{tuple(values.shape)}",
+)
+def test_arrays_and_tensors_of_any_layout_and_scale_hold_the_same_picture(values):
+    assert pixels(load_upright_rgb(values)) == RED_BLUE * 2
+
+
+def test_grey_arrays_are_grey():
+    assert pixels(load_upright_rgb(np.array([[0, 128]], dtype=np.uint8))) == [(0, 0, 0), (128, 128, 128)]
+
+
+def test_transparency_lies_on_white():
+    rgba = Image.new("RGBA", (3, 1))
+    rgba.putdata([(255, 0, 0, 255), (255, 0, 0, 0), (0, 0, 0, 128)])
+    want = [(255, 0, 0), (255, 255, 255), (127, 127, 127)]
+    assert pixels(load_upright_rgb(rgba)) == want
+    assert pixels(load_upright_rgb(encode(rgba))) == want
+    premultiplied = rgba.convert("RGBa")
+    assert pixels(load_upright_rgb(premultiplied)) == want
+    grey = Image.new("LA", (2, 1))
+    grey.putdata([(10, 255), (10, 0)])
+    assert pixels(load_upright_rgb(grey)) == [(10, 10, 10), (255, 255, 255)]
+
+
+def test_a_palette_with_a_transparent_colour_lies_on_white():
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    palette.putdata([0, 1])
+    assert pixels(load_upright_rgb(encode(palette))) == RED_BLUE
+    for file_format in ("PNG", "GIF"):
+        encoded = encode(palette, file_format, transparency=1)
+        assert pixels(load_upright_rgb(encoded)) == [(255, 0, 0), (255, 255, 255)]
+
+
+def test_cmyk_shows_its_colours():
+    image = Image.new("CMYK", (2, 1))
+    image.putdata([(0, 255, 255, 0), (255, 255, 0, 0)])
+    assert pixels(load_upright_rgb(image)) == RED_BLUE
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_16_bit_grey_is_scaled_not_clipped(file_format):
+    image = Image.fromarray(np.array([[0, 257, 32896, 65535]], dtype=np.uint16))
+    greys = [colour[0] for colour in pixels(load_upright_rgb(encode(image, file_format)))]
+    assert greys == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "greys"),
+    [
+        (np.array([[0, 255]], dtype=np.int32), [0, 255]),
+        (np.array([[0, 65535]], dtype=np.int32), [0, 255]),
+        (np.array([[0.0, 0.5, 1.0]], dtype=np.float32), [0, 128, 255]),
+        (np.array([[0.0, 200.0]], dtype=np.float32), [0, 200]),
+    ],
+)
+def test_deep_grey_pil_images_are_scaled_by_what_they_hold(values, greys):
+    assert [colour[0] for colour in pixels(load_upright_rgb(Image.fromarray(values)))] == greys
+
+
+def test_deep_grey_that_is_no_picture_is_an_error():
+    with pytest.raises(ValueError, match=r"cannot be shown as RGB: its grey values run from -1\.0 to 1\.0"):
+        load_upright_rgb(Image.fromarray(np.array([[-1, 1]], dtype=np.float32)))
+
+
+def test_an_exif_orientation_is_followed():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right
+    upright = load_upright_rgb(encode(red_blue(), exif=exif))
+    assert upright.size == (1, 2)
+    assert pixels(upright) == RED_BLUE
+
+
+def test_of_an_animation_the_first_frame_is_shown():
+    frames = [Image.new("RGB", (1, 1), colour) for colour in RED_BLUE]
+    encoded = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert Image.open(io.BytesIO(encoded)).n_frames == 2
+    assert pixels(load_upright_rgb(encoded)) == [RED_BLUE[0]]
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ValueError, match=r"image 2 \('no/such.jpg'\) does not exist"):
+        load_upright_rgb("no/such.jpg", "image 2")
+
+
+@pytest.mark.parametrize("keep", [0, 10, -20], ids=["empty", "header", "truncated"])
+def test_a_broken_file_is_named_with_its_path(tmp_path, keep):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(encode(Image.effect_noise((64, 64), 80), "JPEG")[:keep])
+    with pytest.raises(ValueError, match=r"image 0 \('.*broken.jpg'\) is not a picture that Pillow can read"):
+        load_upright_rgb(path, "image 0")
+
+
+def test_a_folder_and_a_text_file_are_no_pictures(tmp_path):
+    (tmp_path / "a.txt").write_text("not a picture")
+    with pytest.raises(ValueError, match="a.txt.*is not a picture"):
+        load_upright_rgb(tmp_path / "a.txt")
+    with pytest.raises(ValueError, match="does not exist: there is no such file"):
+        load_upright_rgb(tmp_path)
+
+
+def test_normalised_values_are_refused():
+    with pytest.raises(ValueError, match=r"holds values from -1 to 2; expected 0\.\.255"):
+        load_upright_rgb(torch.tensor([[-1.0, 2.0]]))
+
+
+@pytest.mark.parametrize("shape", [(5,), (0, 4), (2, 4, 4, 3)])
+def test_an_array_that_is_not_one_picture_is_refused(shape):
+    with pytest.raises(ValueError, match="is not one picture"):
+        load_upright_rgb(np.zeros(shape, dtype=np.uint8))
+
+
+def test_any_other_type_is_refused():
+    with pytest.raises(TypeError, match="image 1 is of type int"):
+        load_upright_rgb(5, "image 1")

@@ -1,0 +1,179 @@
+"""MBlipProcessor: what one call gives."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_processor import EOS, IMG, PAD, make_processor, make_tokenizer
+from PIL import Image
+from transformers import BlipImageProcessorPil, CLIPImageProcessorPil
+
+from processing_mblip import MBlipImageProcessor, MBlipProcessor
+
+IMAGE = [IMG, IMG]
+
+
+def test_input_ids_come_first_and_nothing_superfluous_comes_out(processor, red):
+    inputs = processor(images=red, text="w1 w2", return_tensors="pt")
+    assert list(inputs) == ["input_ids", "attention_mask", "pixel_values"] == processor.model_input_names
+    assert inputs["input_ids"].tolist() == [[*IMAGE, 5, 6, EOS]]
+    assert inputs["attention_mask"].tolist() == [[1] * 5]
+    assert inputs["pixel_values"].shape == (1, 3, 4, 4)
+
+
+def test_one_picture_for_many_prompts_is_encoded_once(processor, red):
+    inputs = processor(images=red, text=["w1", "w2 w3"], padding=True, return_tensors="pt")
+    assert inputs["pixel_values"].shape == (1, 3, 4, 4)
+    assert torch.equal(inputs["image_indices"], torch.tensor([0, 0]))
+    assert inputs["input_ids"].tolist() == [[*IMAGE, 5, EOS, PAD], [*IMAGE, 6, 7, EOS]]
+
+
+def test_the_same_object_is_encoded_once_and_an_equal_one_is_not(processor, red, blue):
+    inputs = processor(images=[red, blue, red], text=["w1"] * 3, return_tensors="pt")
+    assert inputs["image_indices"].tolist() == [0, 1, 0]
+    rows = processor.image_processor([red, blue], return_tensors="pt")["pixel_values"]
+    assert torch.equal(inputs["pixel_values"], rows)
+    inputs = processor(images=[red, red.copy()], text=["w1"] * 2, return_tensors="pt")
+    assert "image_indices" not in inputs
+    assert len(inputs["pixel_values"]) == 2
+
+
+def test_prompts_with_none_one_and_two_images_mix(processor, red, blue):
+    inputs = processor(images=[[], [red], [blue, red]], text=["w1", "w2", "w3"], padding=True, return_tensors="pt")
+    assert inputs["input_ids"].tolist() == [
+        [5, EOS, PAD, PAD, PAD, PAD],
+        [*IMAGE, 6, EOS, PAD, PAD],
+        [*IMAGE, *IMAGE, 7, EOS],
+    ]
+    assert inputs["image_indices"].tolist() == [0, 1, 0]
+
+
+def test_text_alone_and_pictures_alone(processor, red):
+    assert dict(processor(text="w1")) == {"input_ids": [[5, EOS]], "attention_mask": [[1, 1]]}
+    assert list(processor(images=[red, red.copy()], return_tensors="pt")) == ["pixel_values"]
+    assert processor(images=[[], []], text=["w1", "w2"]).keys() == {"input_ids", "attention_mask"}
+
+
+@pytest.mark.parametrize(
+    ("side", "rows"),
+    [("right", [[*IMAGE, 5, EOS, PAD], [*IMAGE, 6, 7, EOS]]), ("left", [[PAD, *IMAGE, 5, EOS], [*IMAGE, 6, 7, EOS]])],
+)
+def test_padding_stands_outside_on_the_tokenizers_side(red, side, rows):
+    processor = make_processor(tokenizer=make_tokenizer(padding_side=side))
+    inputs = processor(images=red, text=["w1", "w2 w3"], padding=True, return_tensors="pt")
+    assert inputs["input_ids"].tolist() == rows
+    assert inputs["attention_mask"].tolist() == [[int(token != PAD) for token in row] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "length"),
+    [
+        ({"padding": "max_length", "max_length": 9}, 9),
+        ({"padding": "max_length", "max_length": 4, "truncation": True}, 4),
+        ({"padding": "max_length", "max_length": 3}, 5),
+        ({"padding": True, "pad_to_multiple_of": 4}, 8),
+        ({"max_length": 4}, 4),
+        ({"truncation": True, "max_length": 4}, 4),
+        ({"text_kwargs": {"max_length": 4, "truncation": "longest_first"}}, 4),
+        ({"padding": False, "truncation": False, "max_length": 4}, 5),
+    ],
+)
+def test_lengths_count_image_tokens(processor, red, kwargs, length):
+    row = processor(images=red, text="w1 w2", **kwargs)["input_ids"][0]
+    assert len(row) == length
+    assert row[:2] == IMAGE
+
+
+def test_a_tokenizers_own_length_limit_cuts_when_truncation_is_on(red):
+    processor = make_processor(tokenizer=make_tokenizer(model_max_length=5))
+    assert processor(images=red, text="w1 w2 w3", truncation=True)["input_ids"] == [[*IMAGE, 5, 6, EOS]]
+
+
+def test_without_a_pad_token_the_end_token_pads_and_is_masked(red):
+    processor = make_processor(tokenizer=make_tokenizer(pad_token=None))
+    inputs = processor(images=red, text=["w1", "w2 w3"], padding=True)
+    assert inputs["input_ids"][0] == [*IMAGE, 5, EOS, EOS]
+    assert inputs["attention_mask"][0] == [1, 1, 1, 1, 0]
+
+
+def test_without_any_token_to_pad_with_padding_is_an_error(red):
+    processor = make_processor(tokenizer=make_tokenizer(pad_token=None, eos_token=None))
+    assert processor(images=red, text="w1", padding=True)["input_ids"] == [[*IMAGE, 5, EOS]]
+    with pytest.raises(ValueError, match="neither a pad token nor an end-of-text token"):
+        processor(images=red, text=["w1", "w2 w3"], padding=True)
+
+
+def test_the_tokenizer_stays_as_it_was(red):
+    tokenizer = make_tokenizer()
+    before = tokenizer.get_vocab(), len(tokenizer), dict(tokenizer.init_kwargs)
+    make_processor(tokenizer=tokenizer)(images=red, text="w1 <image>", padding=True, max_length=8, truncation=True)
+    assert (tokenizer.get_vocab(), len(tokenizer), dict(tokenizer.init_kwargs)) == before
+
+
+def test_the_image_token_is_the_first_beyond_the_tokenizer_or_its_own():
+    assert make_processor().image_token_id == IMG
+    assert make_processor(image_token_id=100).image_token_id == 100
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens(["<image>", "<more>"], special_tokens=True)
+    assert make_processor(tokenizer=tokenizer).image_token_id == IMG
+
+
+def test_decoding_leaves_image_tokens_out(processor, red):
+    ids = processor(images=red, text="w1 w2", return_tensors="pt")["input_ids"]
+    assert processor.batch_decode(ids) == ["w1 w2 </s>"]
+    assert processor.batch_decode(ids, skip_special_tokens=True) == ["w1 w2"]
+    assert processor.decode(ids[0], skip_special_tokens=True) == "w1 w2"
+    assert processor.decode(ids[0].tolist(), skip_special_tokens=True) == "w1 w2"
+    assert processor.decode(np.array(IMG)) == ""
+    assert processor.decode(5) == "w1"
+    assert processor.post_process_image_text_to_text(ids) == ["w1 w2"]
+
+
+@pytest.mark.parametrize("text", ["Is <image> a word?", ["w1", "what is <image>?"]])
+def test_a_stray_mark_is_an_error_that_offers_the_escape(processor, text):
+    with pytest.raises(ValueError, match=r"says `<image>` 1 time\(s\), but 0 image\(s\).*writes `\\<image>`"):
+        processor(text=text)
+    assert processor(text=r"w1 \<image>")["input_ids"] == [[5, 3, EOS]]
+
+
+def test_a_broken_picture_is_named_by_its_place(processor, red, tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"image 3 \('.*b.jpg'\) is not a picture"):
+        processor(images=[[red, red], [red, tmp_path / "b.jpg"]], text=["w1", "w2"])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({}, "Neither `images` nor `text`"),
+        ({"text": "w1", "videos": "a.mp4"}, "`videos` was given"),
+        ({"text": ["w1", 5]}, "Prompt 1 is of type int"),
+        ({"text": "w1", "text_pair": "w2"}, "`text_pair` is not supported"),
+        ({"text": "w1", "is_split_into_words": True}, "`is_split_into_words` is not supported"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(processor, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        processor(**kwargs)
+
+
+def test_blip_settings_are_served_by_the_fast_image_processor_and_others_stay(red):
+    blip = BlipImageProcessorPil(size={"height": 8, "width": 8}, image_mean=[0.1, 0.2, 0.3])
+    processor = MBlipProcessor(blip, make_tokenizer())
+    assert type(processor.image_processor) is MBlipImageProcessor
+    assert torch.equal(
+        processor(images=red, return_tensors="pt")["pixel_values"], blip(red, return_tensors="pt")["pixel_values"]
+    )
+    clip = CLIPImageProcessorPil(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+    transparent = Image.new("RGBA", (9, 8))
+    white = Image.new("RGB", (9, 8), "white")
+    processor = MBlipProcessor(clip, make_tokenizer())
+    assert processor.image_processor is clip
+    assert torch.equal(
+        processor(images=transparent, return_tensors="pt")["pixel_values"],
+        clip(white, return_tensors="pt")["pixel_values"],
+    )
+
+
+def test_image_settings_can_change_for_one_call(processor, red):
+    inputs = processor(images=red, text="w1", size={"height": 2, "width": 2}, do_normalize=False, return_tensors="pt")
+    assert inputs["pixel_values"].flatten(2).tolist() == [[[1.0] * 4, [0.0] * 4, [0.0] * 4]]
