@@ -39,7 +39,7 @@ class MBlipCollator:
     Args:
         processor: an `MBlipProcessor`.
         is_encoder_decoder: `model.config.is_encoder_decoder`.
-        decoder_start_token_id: `model.config.text_config.decoder_start_token_id`; an encoder-decoder needs it.
+        decoder_start_token_id: `model.config.decoder_start_token_id`; an encoder-decoder needs it.
         max_text_tokens: a prompt's text is cut to so many tokens; image tokens do not count.
         max_target_tokens: a target is cut to so many tokens, end of sequence included.
         prompts_per_image: so many prompts of a row at most go into a batch. Each epoch takes the next ones of an order
@@ -74,7 +74,7 @@ class MBlipCollator:
         if is_encoder_decoder and decoder_start_token_id is None:
             raise ValueError(
                 "An encoder-decoder needs the token its decoder starts with: "
-                "pass decoder_start_token_id=model.config.text_config.decoder_start_token_id."
+                "pass decoder_start_token_id=model.config.decoder_start_token_id."
             )
         self.processor = processor
         self.pad_token_id: int = tokenizer.pad_token_id

@@ -66,10 +66,10 @@ def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
     Raises:
         ValueError: there are no rows, or a row has a broken image or a bad target; the message names it.
     """
-    path = Path(path)
-    dataset = rows_to_dataset(rows)
-    if not len(dataset):
+    path, rows = Path(path), list(rows)
+    if not rows:
         raise ValueError(f"There are no rows to write to {path}. Check that the source found its files.")
+    dataset = rows_to_dataset(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     dataset.to_parquet(unfinished)

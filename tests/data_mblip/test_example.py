@@ -1,0 +1,105 @@
+"""Examples, and how they become rows."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from data_mblip.example import Example, check_row, rows_to_dataset, to_rows
+
+
+def example(number=0, **changes):
+    fields = {
+        "images": ("cat.jpg",),
+        "prompt": "What is this?",
+        "target": "eine Katze",
+        "language": "de",
+        "task": "captioning",
+        "source": "test",
+        "id": str(number),
+        "image_id": "cat",
+    }
+    return Example(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"target": " "}, "Example '7' of 'test' has an empty target"),
+        ({"target": "ein <image>"}, "Example '7' of 'test' has `<image>` in its target"),
+        ({"language": "he"}, r"Example '7' of 'test': Found the language 'he'.*`iw` \(Hebrew\)"),
+        ({"language": False}, "Example '7' of 'test': Found the language False.*Norwegian"),
+        ({"prompt": "<image> or <image>?"}, r"has 1 image\(s\), but its prompt holds 2 `<image>`"),
+        ({"images": (3,)}, "holds an image of type int"),
+    ],
+)
+def test_an_example_no_model_should_learn_from_is_refused_by_name(changes, match):
+    with pytest.raises(ValueError, match=match):
+        example(7, **changes)
+
+
+def test_a_prompt_may_speak_of_the_word_image_in_angle_brackets():
+    assert example(prompt=r"What does \<image> mean?").prompt == r"What does \<image> mean?"
+
+
+def test_examples_about_one_image_become_one_row_wherever_they_stand():
+    dog = {"images": ("dog.jpg",), "image_id": "dog"}
+    rows = list(to_rows([example(0), example(1, **dog, target="ein Hund"), example(2, language="nl", target="kat")]))
+    assert rows == [
+        {
+            "images": ["cat.jpg"],
+            "image_id": "cat",
+            "prompts": ["What is this?", "What is this?"],
+            "targets": ["eine Katze", "kat"],
+            "languages": ["de", "nl"],
+            "tasks": ["captioning", "captioning"],
+            "sources": ["test", "test"],
+            "ids": ["0", "2"],
+        },
+        {
+            "images": ["dog.jpg"],
+            "image_id": "dog",
+            "prompts": ["What is this?"],
+            "targets": ["ein Hund"],
+            "languages": ["de"],
+            "tasks": ["captioning"],
+            "sources": ["test"],
+            "ids": ["1"],
+        },
+    ]
+
+
+def test_equal_image_ids_with_different_images_are_an_error():
+    with pytest.raises(ValueError, match="Example '1' of 'test' and Example '0' of 'test' share the image_id 'cat'"):
+        list(to_rows([example(0), example(1, images=("dog.jpg",))]))
+
+
+def test_an_example_without_a_prompt_does_not_become_a_row():
+    with pytest.raises(ValueError, match=r"Example '0' of 'test' has no prompt.*apply_prompt"):
+        list(to_rows([example(0, prompt="")]))
+
+
+def test_a_dataset_holds_every_image_as_a_file_that_decodes_to_the_same_pixels():
+    drawn = Image.effect_noise((9, 7), 50).convert("RGB")
+    stored = rows_to_dataset(to_rows([example(images=(drawn,))]))[0]["images"]
+    again = rows_to_dataset(to_rows([example(images=(stored[0]["bytes"],))]))[0]["images"]
+    assert again == stored
+    assert Image.open(io.BytesIO(stored[0]["bytes"])).tobytes() == drawn.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "match"), [(None, r"there is no file .*gone\.png"), (b"no", r"gone\.png cannot be")]
+)
+def test_a_missing_or_broken_image_never_gets_into_a_dataset(tmp_path, content, match):
+    path = tmp_path / "gone.png"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"Row 'cat' .*{match}"):
+        rows_to_dataset(to_rows([example(images=(path,))]))
+
+
+def test_a_row_without_prompts_is_an_error():
+    (row,) = to_rows([example()])
+    empty = row | {name: [] for name in ("prompts", "targets", "languages", "tasks", "sources", "ids")}
+    with pytest.raises(ValueError, match="at least one"):
+        check_row(empty)

@@ -1,0 +1,109 @@
+"""Wordings: enough of them, each with its source, and chosen the same way everywhere."""
+
+import os
+import string
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from data_mblip.example import Example
+from data_mblip.prompts import TASKS, apply_prompt
+
+INPUTS = {"question": "How many dogs?", "answer": "two", "label": "Hund", "caption": "Two dogs run."}
+
+
+def example(task, number=0, **changes):
+    inputs = {name: INPUTS[name] for name in TASKS[task].inputs} if task in TASKS else {}
+    return Example((), "", "zwei", "de", task, "test", str(number), "r", **({"inputs": inputs} | changes))
+
+
+def placeholders(text):
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_has_six_wordings_and_one_that_training_never_sees(task):
+    texts = [wording.text for wording in TASKS[task].wordings]
+    assert len(set(texts)) == len(texts) >= 6
+    assert TASKS[task].held_out.text not in texts
+    seen = {apply_prompt(example(task, number), seed=0).prompt for number in range(300)}
+    assert len(seen) == len(texts)
+    assert apply_prompt(example(task), seed=0, held_out=True).prompt not in seen
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_wording_uses_all_its_inputs_and_says_where_it_comes_from(task):
+    for wording in (*TASKS[task].wordings, TASKS[task].held_out):
+        assert set(TASKS[task].inputs) <= placeholders(wording.text) <= {*TASKS[task].inputs, "language"}
+        assert ("language" in placeholders(wording.text)) == (task not in ("image_deciding", "matching"))
+        assert wording.source
+
+
+def test_the_published_checkpoints_are_asked_as_they_were_evaluated():
+    assert TASKS["captioning"].wordings[0].text == "Caption in {language}: "
+    assert TASKS["vqa"].wordings[0].text == "Question: {question} Short answer in {language}:"
+
+
+def test_a_wording_is_filled_with_the_inputs_and_the_english_name_of_the_language():
+    prompt = apply_prompt(example("vqa"), seed=0, held_out=True).prompt
+    assert prompt == "Somebody sees this image and wonders: How many dogs? Respond in German."
+
+
+def test_braces_in_a_question_stay_as_they_are():
+    asked = example("vqa", inputs={"question": "What is {language}?"})
+    assert "What is {language}?" in apply_prompt(asked, seed=0).prompt
+
+
+def test_every_wording_is_drawn_about_equally_often():
+    drawn = Counter(apply_prompt(example("captioning", number), seed=0).prompt for number in range(8000))
+    assert all(900 < count < 1100 for count in drawn.values())
+
+
+def test_the_wording_depends_on_seed_source_and_id():
+    by_seed = [apply_prompt(example("captioning"), seed=seed).prompt for seed in range(20)]
+    by_source = [
+        apply_prompt(Example((), "", "ja", "de", "captioning", str(i), "0", "r"), seed=0).prompt for i in range(20)
+    ]
+    assert len(set(by_seed)) > 1
+    assert len(set(by_source)) > 1
+
+
+def test_another_process_draws_the_same_wordings():
+    code = """
+from data_mblip.example import Example
+from data_mblip.prompts import apply_prompt
+for i in range(20):
+    print(apply_prompt(Example((), "", "ja", "de", "captioning", "t", str(i), "r"), seed=0).prompt)
+"""
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONHASHSEED": "1"},
+    ).stdout.splitlines()
+    examples = [Example((), "", "ja", "de", "captioning", "t", str(i), "r") for i in range(20)]
+    assert elsewhere == [apply_prompt(example, seed=0).prompt for example in examples]
+
+
+@pytest.mark.parametrize("inputs", [{}, {"question": "?", "answer": "two"}])
+def test_inputs_that_are_not_the_tasks_are_an_error(inputs):
+    with pytest.raises(
+        ValueError, match=r"Example '0' of 'test' brings the inputs .* task 'vqa' takes \['question'\]"
+    ):
+        apply_prompt(example("vqa", inputs=inputs), seed=0)
+
+
+def test_an_unknown_task_is_an_error_that_names_the_example():
+    with pytest.raises(
+        ValueError, match="Example '0' of 'test': Found the task 'poetry', expected one of captioning, "
+    ):
+        apply_prompt(example("poetry"), seed=0)
+
+
+def test_a_prompt_is_not_put_around_a_prompt():
+    asked = apply_prompt(example("captioning"), seed=0)
+    with pytest.raises(ValueError, match="has a prompt already"):
+        apply_prompt(asked, seed=0)
