@@ -1,4 +1,7 @@
-"""The model: configuration, images into the language model's input, loss, generation. Importing it registers the Auto classes for "mblip"."""
+"""The model: configuration, images into the language model's input, loss, generation.
+
+Importing it registers the Auto classes for "mblip".
+"""
 
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 

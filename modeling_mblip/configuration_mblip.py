@@ -1,8 +1,9 @@
 """The configuration of mBLIP: a BLIP-2 vision tower and Q-Former in front of any language model of transformers.
 
-It reads its own `config.json` and those of BLIP-2, the ones of 2023 included, which carry no image token id: the published mBLIP checkpoints are
-such folders. The id of the `<image>` token is then `len(tokenizer)` where the folder holds a tokenizer, else the size of the vocabulary. Image ids
-are replaced before the embedding lookup, so an id outside the embedding table is legal and no embedding ever grows.
+It reads its own `config.json` and those of BLIP-2, the ones of 2023 included, which carry no image token id: the
+published mBLIP checkpoints are such folders. The id of the `<image>` token is then `len(tokenizer)` where the folder
+holds a tokenizer, else the size of the vocabulary. Image ids are replaced before the embedding lookup, so an id
+outside the embedding table is legal and no embedding ever grows.
 """
 
 import os
@@ -11,13 +12,16 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, AutoTokenizer, Blip2QFormerConfig, Blip2VisionConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
-from transformers.utils import cached_file, logging
+from transformers.utils import logging
+
+from .checkpoint_reading import find_file
 
 logger = logging.get_logger(__name__)
 
 IMAGE_TOKEN = "<image>"
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "spiece.model", "tokenizer.model", "vocab.json")
-# What `AutoTokenizer` and `cached_file` need to find a folder again; the rest of the loading arguments concerns weights.
+# What `AutoTokenizer` and `cached_file` need to find a folder again; the rest of the loading arguments concerns
+# weights.
 LOCATION_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 # Keys of BLIP-2 configurations that say nothing here: the kind of language model is asked of its own configuration.
 BLIP2_ONLY_KEYS = ("use_decoder_only_language_model", "image_text_hidden_size", "initializer_factor", "architectures")
@@ -30,12 +34,15 @@ class MBlipConfig(PreTrainedConfig):
 
     Args:
         vision_config: a `Blip2VisionConfig` or its dict.
-        qformer_config: a `Blip2QFormerConfig` or its dict; its `encoder_hidden_size` is set to the width of the vision model.
-        text_config: the configuration of any sequence-to-sequence or causal language model of transformers, or its dict with `model_type`.
+        qformer_config: a `Blip2QFormerConfig` or its dict; its `encoder_hidden_size` is set to the width of the vision
+            model.
+        text_config: the configuration of any sequence-to-sequence or causal language model of transformers, or its
+            dict with `model_type`.
         num_query_tokens: query tokens of the Q-Former, hence `<image>` tokens per image in a prompt.
         image_token_id: id of the `<image>` token. None or a negative id means `text_config.vocab_size`.
         initializer_range: standard deviation of freshly made query tokens and projection.
-        parents: only on a folder without weights: the two checkpoints that `from_pretrained` marries, see `save_marriage`.
+        parents: only on a folder without weights: the two checkpoints that `from_pretrained` marries, see
+            `save_marriage`.
 
     `pad_token_id`, `bos_token_id`, `eos_token_id` and `decoder_start_token_id` default to those of the language model.
     """
@@ -92,7 +99,9 @@ class MBlipConfig(PreTrainedConfig):
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read `config.json` of an mBLIP or a BLIP-2 folder; a missing image token id comes from the folder's tokenizer."""
+        """Read `config.json` of an mBLIP or a BLIP-2 folder; a missing image token id comes from the folder's
+        tokenizer.
+        """
         location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
         config_dict, unused_kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         if config_dict.get("model_type") != "blip-2":
@@ -106,25 +115,15 @@ class MBlipConfig(PreTrainedConfig):
 
 
 def image_token_id_of_tokenizer(name_or_path: str | os.PathLike, **location: Any) -> int | None:
-    """The id of `<image>` that a checkpoint's tokenizer gives: its own, else the first free one; None where there is no tokenizer.
+    """The id of `<image>` that a checkpoint's tokenizer gives: its own, else the first free one; None where there is
+    no tokenizer.
 
     Args:
         name_or_path: a folder or a repository of the Hub.
         location: `revision`, `subfolder`, `cache_dir`, `token` ... as `from_pretrained` takes them.
     """
-    if not any(_has_file(name_or_path, name, **location) for name in TOKENIZER_FILES):
+    if not any(find_file(name_or_path, name, **location) for name in TOKENIZER_FILES):
         logger.info(f"{name_or_path} holds no tokenizer: the `<image>` token takes the first id after the vocabulary.")
         return None
     tokenizer = AutoTokenizer.from_pretrained(name_or_path, **location)
     return tokenizer.get_vocab().get(IMAGE_TOKEN, len(tokenizer))
-
-
-def _has_file(name_or_path: str | os.PathLike, filename: str, **location: Any) -> bool:
-    found = cached_file(
-        name_or_path,
-        filename,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-        **location,
-    )
-    return found is not None

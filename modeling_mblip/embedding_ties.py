@@ -1,7 +1,8 @@
 """Word embeddings of the language model seen from the whole: access, tying, resizing, and gradients at its input.
 
-Unusual: `MT5Config` says that head and embeddings are tied, whatever the checkpoint holds, but mT0's are two different matrices. What is tied is
-therefore read off the weights once, at loading, and no later `tie_weights` or `resize_token_embeddings` may change it.
+Unusual: `MT5Config` says that head and embeddings are tied, whatever the checkpoint holds, but mT0's are two different
+matrices. What is tied is therefore read off the weights once, at loading, and no later `tie_weights` or
+`resize_token_embeddings` may change it.
 """
 
 import torch
@@ -38,7 +39,10 @@ class LanguageModelEmbeddingsMixin:
         return {target: source for target, source in keys.items() if target in self.all_tied_weights_keys}
 
     def tie_weights(self, missing_keys: set[str] | None = None, recompute_mapping: bool = True) -> None:
-        """Tie what is tied in the checkpoint. At loading (`missing_keys` given), weights that came both and differ are untied for good."""
+        """Tie what is tied in the checkpoint.
+
+        At loading (`missing_keys` given), weights that came both and differ are untied for good.
+        """
         if missing_keys is not None:
             self._untie_what_differs(missing_keys)
         super().tie_weights(missing_keys=missing_keys, recompute_mapping=recompute_mapping)
@@ -62,9 +66,11 @@ class LanguageModelEmbeddingsMixin:
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Embedding:
-        """Resize the language model's embeddings and head, as `PreTrainedModel.resize_token_embeddings`; an untied head stays untied.
+        """Resize the language model's embeddings and head, as `PreTrainedModel.resize_token_embeddings`; an untied
+        head stays untied.
 
-        Images need no new embedding: the `<image>` token may lie outside the table. `config.image_token_id` stays as it is.
+        Images need no new embedding: the `<image>` token may lie outside the table. `config.image_token_id` stays as
+            it is.
 
         Raises:
             ValueError: the new table would reach the `<image>` token's id, so that text could be taken for an image.
@@ -73,9 +79,9 @@ class LanguageModelEmbeddingsMixin:
         old_size, image_token_id = self.get_input_embeddings().weight.shape[0], self.config.image_token_id
         if is_resized and old_size <= image_token_id < (new_num_tokens or old_size):
             raise ValueError(
-                f"A table of {new_num_tokens} words would hold the id {image_token_id} of the `<image>` token, which stands outside the "
-                f"{old_size} words so far: a word added there would be taken for an image. Set `config.image_token_id`, of model and "
-                f"processor, to {new_num_tokens} or above first."
+                f"A table of {new_num_tokens} words would hold the id {image_token_id} of the `<image>` token, which "
+                f"stands outside the {old_size} words so far: a word added there would be taken for an image. Set "
+                f"`config.image_token_id`, of model and processor, to {new_num_tokens} or above first."
             )
         embeddings = self._resize_language_model(new_num_tokens, pad_to_multiple_of, mean_resizing)
         if is_resized:
@@ -87,7 +93,9 @@ class LanguageModelEmbeddingsMixin:
     def _resize_language_model(
         self, new_num_tokens: int | None, pad_to_multiple_of: int | None, mean_resizing: bool
     ) -> nn.Embedding:
-        """The language model's own method also resizes its tail (`final_logits_bias`), and ties by its configuration: kept off an untied head."""
+        """The language model's own method also resizes its tail (`final_logits_bias`), and ties by its configuration:
+        kept off an untied head.
+        """
         text_config = self.language_model.config
         is_tied = bool(self.language_model.all_tied_weights_keys)
         says_tied = text_config.tie_word_embeddings
@@ -98,7 +106,8 @@ class LanguageModelEmbeddingsMixin:
             text_config.tie_word_embeddings = says_tied
 
     def enable_input_require_grads(self) -> None:
-        """Let gradients reach the language model's input (gradient checkpointing over frozen layers wants it), and nothing in front of it.
+        """Let gradients reach the language model's input (gradient checkpointing over frozen layers wants it), and
+        nothing in front of it.
 
         transformers' own hooks the embeddings of every part, and autograd would walk back through the frozen ViT.
         """

@@ -1,8 +1,9 @@
 """Text from images and prompts: transformers' `generate` on this model's own forward.
 
-Images are encoded and placed once, before the search begins: an encoder-decoder gets its encoder's output, a decoder-only language model the
-embeddings of its prompt. Both therefore return new tokens only, and logits processors see new tokens only: image tokens, padding and the prompt's
-words never count as repeated text, and an image id outside the vocabulary meets no processor.
+Images are encoded and placed once, before the search begins: an encoder-decoder gets its encoder's output, a
+decoder-only language model the embeddings of its prompt. Both return new tokens only. As in transformers, logits
+processors of a decoder-only model see the prompt's words too; where the `<image>` id lies outside the vocabulary they
+see a word of the same prompt in its place, as an id without a logit would crash or corrupt them.
 
 Shape suffixes: B = prompts, T = prompt tokens, D = width of the language model.
 """
@@ -11,8 +12,12 @@ from typing import Any
 
 import torch
 from transformers import GenerationMixin
+from transformers.generation.streamers import BaseStreamer
 from transformers.generation.utils import GenerateOutput
 from transformers.masking_utils import create_masks_for_generate
+from transformers.utils import ModelOutput
+
+from .language_model_inputs import move_padding
 
 ENCODER_FLAGS = ("output_attentions", "output_hidden_states")
 
@@ -43,16 +48,16 @@ class MBlipGenerationMixin(GenerationMixin):
             inputs_embeds: (B, T, D), instead of the embeddings of `input_ids`.
 
         Returns:
-            New tokens only, (B x num_return_sequences, new tokens): an encoder-decoder's begin with its start token. A `ModelOutput` with
-            `return_dict_in_generate=True`.
+            New tokens only, (B x num_return_sequences, new tokens); an encoder-decoder's begin with its start token.
+            A `ModelOutput` with `return_dict_in_generate=True`.
 
         Raises:
             ValueError: images and `<image>` tokens do not agree; `assistant_model` is given; there is no prompt.
         """
         if kwargs.pop("assistant_model", None) is not None:
             raise ValueError(
-                "`assistant_model` came in, but an assistant would have to see the images as well, which transformers' assisted decoding does "
-                "not pass on. Use `prompt_lookup_num_tokens`, or no assistant."
+                "`assistant_model` came in, but an assistant would have to see the images as well, which transformers' "
+                "assisted decoding does not pass on. Use `prompt_lookup_num_tokens`, or no assistant."
             )
         kwargs.pop("labels", None)  # Seq2SeqTrainer hands over the whole batch
         if kwargs.get("encoder_outputs") is not None:
@@ -65,29 +70,62 @@ class MBlipGenerationMixin(GenerationMixin):
             image_features=image_features,
             interpolate_pos_encoding=interpolate_pos_encoding,
         )
-        if not self.config.is_encoder_decoder:
-            embeds_BTD, attention_mask = _pad_on_the_left(embeds_BTD, attention_mask)
-            return super().generate(inputs_embeds=embeds_BTD, attention_mask=attention_mask, **kwargs)
-        kwargs["encoder_outputs"] = self._encode(embeds_BTD, attention_mask, kwargs)
-        return super().generate(input_ids=self._text_ids(input_ids), attention_mask=attention_mask, **kwargs)
+        words_BT = None if input_ids is None else self._words_for_processors(input_ids, attention_mask)
+        if self.config.is_encoder_decoder:
+            embeds_BTD, attention_mask = self.arrange_encoder_padding(embeds_BTD, attention_mask)
+            kwargs["encoder_outputs"] = self._encode(embeds_BTD, attention_mask, kwargs)
+            return super().generate(input_ids=words_BT, attention_mask=attention_mask, **kwargs)
+        return self._continue_prompts(words_BT, embeds_BTD, attention_mask, kwargs)
 
-    def _encode(self, embeds_BTD: torch.Tensor, attention_mask: torch.Tensor | None, kwargs: dict[str, Any]) -> Any:
+    def _continue_prompts(
+        self,
+        words_BT: torch.Tensor | None,
+        embeds_BTD: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        kwargs: dict[str, Any],
+    ) -> GenerateOutput | torch.LongTensor:
+        """Let a decoder-only language model write on, and cut its prompt off what comes out."""
+        embeds_BTD, moved_mask = move_padding(embeds_BTD, attention_mask, side="left")
+        if words_BT is None:
+            return super().generate(inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
+        words_BT, _ = move_padding(words_BT, attention_mask, side="left")
+        if kwargs.get("streamer") is not None:
+            kwargs["streamer"] = _WithoutPrompt(kwargs["streamer"])
+        output = super().generate(input_ids=words_BT, inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
+        num_prompt_tokens = words_BT.shape[1]
+        if isinstance(output, ModelOutput):
+            output.sequences = output.sequences[:, num_prompt_tokens:]
+            return output
+        return output[:, num_prompt_tokens:]
+
+    def _encode(
+        self, embeds_BTD: torch.Tensor, attention_mask: torch.Tensor | None, kwargs: dict[str, Any]
+    ) -> ModelOutput:
         """The encoder's output over the placed prompts, once for all beams and steps."""
         generation_config = kwargs.get("generation_config") or self.generation_config
         flags = {name: kwargs.get(name, getattr(generation_config, name)) for name in ENCODER_FLAGS}
-        encoder = self.get_encoder()
-        return encoder(
+        return self.get_encoder()(
             inputs_embeds=embeds_BTD,
             attention_mask=attention_mask,
             return_dict=True,
             **{name: True for name, is_wanted in flags.items() if is_wanted},
         )
 
-    def _text_ids(self, input_ids: torch.Tensor | None) -> torch.Tensor | None:
-        """The prompts for processors that look at the encoder's words: padding stands where an image stood."""
-        if input_ids is None:
-            return None
-        return input_ids.masked_fill(input_ids == self.config.image_token_id, self.config.pad_token_id or 0)
+    def _words_for_processors(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        """The prompts as ids that all have a logit: each prompt's first word stands where its images stand.
+
+        A word that is in the prompt anyway adds nothing to the set of its words. An `<image>` id inside the vocabulary
+        is left, as transformers leaves it.
+        """
+        image_token_id, num_words = self.config.image_token_id, self.config.text_config.get_text_config().vocab_size
+        if image_token_id < num_words:
+            return input_ids
+        is_image_BT = input_ids == image_token_id
+        is_word_BT = ~is_image_BT if attention_mask is None else ~is_image_BT & attention_mask.bool()
+        first_B1 = input_ids.gather(1, is_word_BT.long().argmax(dim=1, keepdim=True))
+        # A prompt of nothing but images has no word: padding's id, which every vocabulary can spare, stands in.
+        first_B1 = first_B1.masked_fill(first_B1 == image_token_id, self.generation_config.pad_token_id or 0)
+        return torch.where(is_image_BT, first_B1, input_ids)
 
     def create_masks_for_generate(self, config: Any = None, **kwargs: Any) -> Any:
         """Masks for a compilable cache, as the language model wants them (BLOOM keeps two dimensions for ALiBi)."""
@@ -95,12 +133,17 @@ class MBlipGenerationMixin(GenerationMixin):
         return create(config=self.language_model.config, **kwargs)
 
 
-def _pad_on_the_left(
-    embeds_BTD: torch.Tensor, attention_mask_BT: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Move padding in front of each prompt: a decoder-only model continues after the last column."""
-    if attention_mask_BT is None or bool(attention_mask_BT[:, -1].all()):
-        return embeds_BTD, attention_mask_BT
-    order_BT = attention_mask_BT.ne(0).long().argsort(dim=1, stable=True)
-    embeds_BTD = embeds_BTD.gather(1, order_BT[..., None].expand_as(embeds_BTD).to(embeds_BTD.device))
-    return embeds_BTD, attention_mask_BT.gather(1, order_BT)
+class _WithoutPrompt(BaseStreamer):
+    """A streamer that shows an empty prompt in place of the one that stands for images."""
+
+    def __init__(self, streamer: BaseStreamer) -> None:
+        self.streamer = streamer
+        self.is_prompt_next = True
+
+    def put(self, value: torch.Tensor) -> None:
+        self.streamer.put(value[..., :0] if self.is_prompt_next else value)
+        self.is_prompt_next = False
+
+    def end(self) -> None:
+        self.streamer.end()
+        self.is_prompt_next = True

@@ -1,9 +1,10 @@
 """From pixels to the language model's input: features of every distinct image, placed into the embedded prompts.
 
-The ViT dominates the cost of a step, so an image is encoded once however many prompts show it, and a frozen ViT runs without gradients.
+The ViT dominates the cost of a step, so an image is encoded once however many prompts show it, and a frozen ViT runs
+without gradients.
 
-Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, P = patches and class token, H = width of the ViT, S = image slots in reading order,
-Q = query tokens per image, D = width of the language model.
+Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, P = patches and class token, H = width of the ViT,
+S = image slots in reading order, Q = query tokens per image, D = width of the language model.
 """
 
 import torch
@@ -35,7 +36,8 @@ class ImageInputMixin:
         interpolate_pos_encoding: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
-        """Encode images: `pooler_output` holds the features that are placed, (I, Q, D); `last_hidden_state` the ViT's, (I, P, width).
+        """Encode images: `pooler_output` holds the features that are placed, (I, Q, D); `last_hidden_state` the ViT's,
+        (I, P, width).
 
         A ViT of which nothing trains runs without gradients and without dropout, whatever the model's mode.
 
@@ -70,8 +72,9 @@ class ImageInputMixin:
         found = tuple(pixel_values.shape)
         if len(found) != 4 or (found[-2:] != (height, width) and not interpolate_pos_encoding):
             raise ValueError(
-                f"`pixel_values` has shape {found}, expected (images, 3, {height}, {width}): every distinct image of the batch once. Build it "
-                "with `MBlipProcessor`, or pass `interpolate_pos_encoding=True` for images of another size."
+                f"`pixel_values` has shape {found}, expected (images, 3, {height}, {width}): every distinct image of "
+                "the batch once. Build it with `MBlipProcessor`, or pass `interpolate_pos_encoding=True` for images "
+                "of another size."
             )
 
     def place_images(
@@ -117,7 +120,8 @@ class ImageInputMixin:
         has_images = pixel_values is not None or image_features is not None
         if input_ids is None and (has_images or inputs_embeds is None):
             raise ValueError(
-                "`input_ids` is None, but the prompts' ids say where images stand. Build the inputs with `MBlipProcessor`."
+                "`input_ids` is None, but the prompts' ids say where images stand. Build the inputs with "
+                "`MBlipProcessor`."
             )
         if pixel_values is not None and image_features is not None:
             raise ValueError("Both `pixel_values` and `image_features` came in, expected one of them.")
@@ -127,8 +131,8 @@ class ImageInputMixin:
             )
         if image_features is not None and image_features.shape[1:2] != (self.config.num_query_tokens,):
             raise ValueError(
-                f"`image_features` has shape {tuple(image_features.shape)}, expected (images, {self.config.num_query_tokens}, width): the "
-                "`pooler_output` of `get_image_features`."
+                f"`image_features` has shape {tuple(image_features.shape)}, expected (images, "
+                f"{self.config.num_query_tokens}, width): the `pooler_output` of `get_image_features`."
             )
 
     def _take_part_without_images(self, embeds_BTD: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,11 @@
 """Placing Q-Former outputs into the language model's input.
 
-Everything here counts: `masked_scatter` and indexing would take too few or the wrong features without a word, and the model would train on without
-seeing its images. The checks are also what catches a batch torn apart by dispatching, DataParallel or a pipeline's batching.
+Everything here counts: `masked_scatter` and indexing would take too few or the wrong features without a word, and the
+model would train on without seeing its images. The checks are also what catches a batch torn apart by dispatching,
+DataParallel or a pipeline's batching.
 
-Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, S = image slots in reading order, Q = query tokens per image, D = width of the
-language model.
+Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, S = image slots in reading order, Q = query tokens
+per image, D = width of the language model.
 """
 
 import torch
@@ -25,14 +26,16 @@ def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Ten
     num_images = features_IQD.shape[0]
     if image_indices_S.ndim != 1 or image_indices_S.is_floating_point():
         raise ValueError(
-            f"`image_indices` has shape {tuple(image_indices_S.shape)} and dtype {image_indices_S.dtype}, expected integers of shape "
-            "(image slots,): for each image slot of the batch, in reading order, the row of `pixel_values`."
+            f"`image_indices` has shape {tuple(image_indices_S.shape)} and dtype {image_indices_S.dtype}, expected "
+            "integers of shape (image slots,): for each image slot of the batch, in reading order, the row of "
+            "`pixel_values`."
         )
     shown = sorted(set(image_indices_S.tolist()))
     if shown != list(range(num_images)):
         raise ValueError(
-            f"`image_indices` shows the rows {shown}, but {num_images} image row(s) came in, and every one must be shown. Pass the batch whole: "
-            "`dispatch_batches=False`, no DataParallel; and build `image_indices` with `MBlipProcessor`."
+            f"`image_indices` shows the rows {shown}, but {num_images} image row(s) came in, and every one must be "
+            "shown. Pass the batch whole: `dispatch_batches=False`, no DataParallel; and build `image_indices` with "
+            "`MBlipProcessor`."
         )
     return features_IQD[image_indices_S.to(features_IQD.device)]
 
@@ -50,15 +53,17 @@ def check_image_token_counts(is_image_BT: torch.Tensor, num_slots: int, num_quer
     num_tokens, num_features = sum(num_tokens_B), num_slots * num_query_tokens
     if num_tokens != num_features:
         raise ValueError(
-            f"The prompts hold {num_tokens} `<image>` tokens, but {num_slots} image slot(s) x {num_query_tokens} query tokens = {num_features} "
-            "features came in. Build the inputs with `MBlipProcessor`, which writes `num_query_tokens` of them per image."
+            f"The prompts hold {num_tokens} `<image>` tokens, but {num_slots} image slot(s) x {num_query_tokens} "
+            f"query tokens = {num_features} features came in. Build the inputs with `MBlipProcessor`, which writes "
+            "`num_query_tokens` of them per image."
         )
     torn = [row for row, count in enumerate(num_tokens_B) if count % num_query_tokens]
     if torn:
         raise ValueError(
-            f"Prompt {torn[0]} holds {num_tokens_B[torn[0]]} `<image>` tokens, which is no multiple of the {num_query_tokens} query tokens per "
-            f"image ({num_tokens} of {num_features} in the batch): an image would be spread over two prompts. Build the inputs with "
-            "`MBlipProcessor`, and cut long text before the image tokens are added."
+            f"Prompt {torn[0]} holds {num_tokens_B[torn[0]]} `<image>` tokens, which is no multiple of the "
+            f"{num_query_tokens} query tokens per image ({num_tokens} of {num_features} in the batch): an image "
+            "would be spread over two prompts. Build the inputs with `MBlipProcessor`, and cut long text before the "
+            "image tokens are added."
         )
 
 
@@ -68,7 +73,8 @@ def place_image_features(
     """Overwrite the embeddings of the `<image>` tokens with image features, in reading order.
 
     Raises:
-        ValueError: the prompts hold fewer or more `<image>` tokens than there are features, or a prompt holds a part of an image.
+        ValueError: the prompts hold fewer or more `<image>` tokens than there are features, or a prompt holds a part
+            of an image.
     """
     check_image_token_counts(is_image_BT, features_SQD.shape[0], features_SQD.shape[1])
     features_SQD = features_SQD.to(device=embeds_BTD.device, dtype=embeds_BTD.dtype)

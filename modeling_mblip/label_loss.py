@@ -1,8 +1,9 @@
 """The language modelling loss where labels stand, chunk by chunk, with the gradient taken in the same pass.
 
-Over 250,112 words the logits are by far the largest tensors of a training step. Here they exist for one chunk of label tokens at a time: each chunk's
-gradient with respect to its hidden states (and to the head's parameters, where those train) is taken at once, as Liger's fused linear cross-entropy
-does, and the backward pass only scales it. The result is exact: the same sum, in another order.
+Over 250,112 words the logits are by far the largest tensors of a training step. Here they exist for one chunk of label
+tokens at a time: each chunk's gradient with respect to its hidden states (and to the head's parameters, where those
+train) is taken at once, as Liger's fused linear cross-entropy does, and the backward pass only scales it. The result
+is exact: the same sum, in another order.
 
 Shape suffixes: N = label tokens, C = label tokens of a chunk, D = width, V = vocabulary.
 """

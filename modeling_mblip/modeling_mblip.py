@@ -1,35 +1,38 @@
 """mBLIP: image features of a ViT and a Q-Former, placed into the input of any language model of transformers.
 
-`vision_model` and `qformer` are transformers' BLIP-2 modules, `language_model` is whatever `AutoModelForSeq2SeqLM` or `AutoModelForCausalLM` builds
-from `config.text_config`; this file ties them. State-dict keys are BLIP-2's, so a BLIP-2 folder loads as it is. Unusual: every distinct image of a
-batch is encoded once and shown wherever `image_indices` says; placing counts its tokens; in training, logits exist only where a label stands.
+`vision_model` and `qformer` are transformers' BLIP-2 modules, `language_model` is whatever `AutoModelForSeq2SeqLM` or
+`AutoModelForCausalLM` builds from `config.text_config`; this file ties them. State-dict keys are BLIP-2's, so a BLIP-2
+folder loads as it is. Unusual: every distinct image of a batch is encoded once and shown wherever `image_indices`
+says; placing counts its tokens; in training, logits exist only where a label stands.
 
-Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, P = patches and class token, S = image slots in reading order,
-Q = query tokens per image, D = width of the language model, V = vocabulary.
+Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, P = patches and class token, S
+= image slots in reading order, Q = query tokens per image, D = width of the language model, V = vocabulary.
 """
 
+import os
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    Blip2QFormerModel,
-    Blip2VisionModel,
-    PreTrainedModel,
-)
+from transformers import Blip2QFormerModel, Blip2VisionModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
-from .configuration_mblip import MBlipConfig
+from .blip2_checkpoints import Projection, marry, parents_to_marry, text_model_class
+from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig
 from .embedding_ties import LanguageModelEmbeddingsMixin
 from .generation_mblip import MBlipGenerationMixin
 from .image_input import ImageInputMixin
 from .label_loss import IGNORE_INDEX, label_loss_sum, logits_loss_sum
-from .language_model_inputs import known_arguments, position_ids_from_mask
+from .language_model_inputs import (
+    argument_names,
+    has_position_table,
+    known_arguments,
+    move_padding,
+    position_ids_from_mask,
+)
 from .output_head import check_tail, check_visit, logits_of, output_head, stop_at_head
 from .output_mblip import MBlipOutput, flatten_output
 from .query_tokens import QueryTokens
@@ -64,19 +67,96 @@ class MBlipForConditionalGeneration(
 ):
     """Text from images and a prompt, with an encoder-decoder or a decoder-only language model.
 
-    Load a checkpoint with `from_pretrained` (mBLIP's or BLIP-2's layout), or make a model of two parents with `from_blip2_pretrained`.
+    Load a checkpoint with `from_pretrained` (mBLIP's or BLIP-2's layout), or make a model of two parents with
+    `from_blip2_pretrained`.
     """
 
     def __init__(self, config: MBlipConfig) -> None:
         super().__init__(config)
-        text_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         self.vision_model = Blip2VisionModel._from_config(config.vision_config)
         self.query_tokens = QueryTokens(config.num_query_tokens, config.qformer_config.hidden_size)
         self.qformer = Blip2QFormerModel._from_config(config.qformer_config)
         self.language_projection = nn.Linear(config.qformer_config.hidden_size, embedding_width(config))
-        self.language_model = text_class.from_config(config.text_config)
+        self.language_model = text_model_class(config.text_config).from_config(config.text_config)
         self.is_tail_checked = False
+        self.counts_positions_itself = has_position_table(self.language_model)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, *model_args: Any, **kwargs: Any
+    ) -> "MBlipForConditionalGeneration":
+        """Load a checkpoint of mBLIP's or BLIP-2's layout, as `PreTrainedModel.from_pretrained`.
+
+        A folder without weights, whose configuration names two `parents`, is loaded by marrying them again (see
+        `save_marriage`).
+        """
+        location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
+        parents = parents_to_marry(pretrained_model_name_or_path, **location)
+        if parents is None:
+            return super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+        kwargs.pop("revision", None)
+        model = cls.from_blip2_pretrained(**parents, **kwargs)
+        model.name_or_path = model.config.name_or_path = os.fspath(pretrained_model_name_or_path)
+        return model
+
+    @classmethod
+    def from_blip2_pretrained(
+        cls,
+        blip2: str | os.PathLike,
+        language_model: str | os.PathLike,
+        *,
+        projection: Projection = "random",
+        quantization_config: Any = None,
+        dtype: torch.dtype | str | None = None,
+        blip2_revision: str | None = None,
+        language_model_revision: str | None = None,
+        **loading: Any,
+    ) -> "MBlipForConditionalGeneration":
+        """Marry the image side of a BLIP-2 to a language model of its own.
+
+        Args:
+            blip2: a checkpoint of BLIP-2's layout. Only the shards with its ViT, Q-Former, query tokens and projection
+                are opened.
+            language_model: any sequence-to-sequence or causal language model of transformers.
+            projection: "random", or "blip2" to keep the BLIP-2's, which wants a language model as wide as its own.
+            quantization_config: concerns the language model alone, its head spared.
+            dtype: of ViT and language model; None: as the language model's checkpoint has it. Query tokens, Q-Former
+                and projection are fp32.
+            loading: further arguments of `from_pretrained` for the language model, such as `device_map` or
+                `attn_implementation`.
+
+        Raises:
+            ValueError: the BLIP-2 lacks weights, or the projection does not fit.
+        """
+        return marry(
+            cls,
+            blip2,
+            language_model,
+            projection=projection,
+            quantization_config=quantization_config,
+            dtype=dtype,
+            blip2_revision=blip2_revision,
+            language_model_revision=language_model_revision,
+            **loading,
+        )
+
+    def save_marriage(self, save_directory: str | os.PathLike) -> None:
+        """Write a folder without weights that `from_pretrained` loads by marrying the same parents: a base for
+        adapters.
+
+        A random projection comes out otherwise each time, so the adapter must hold the projection, as
+        `modules_to_save` does.
+
+        Raises:
+            ValueError: this model was not made by `from_blip2_pretrained`.
+        """
+        if self.config.parents is None:
+            raise ValueError(
+                "This model names no parents: it was not made by `from_blip2_pretrained`. Use `save_pretrained`."
+            )
+        self.config.save_pretrained(save_directory)
+        self.generation_config.save_pretrained(save_directory)
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
         """The language model's encoder; with `modality="image"` the ViT."""
@@ -97,11 +177,19 @@ class MBlipForConditionalGeneration(
         start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
         if start is None or pad is None:
             raise ValueError(
-                f"decoder_start_token_id is {start} and pad_token_id {pad}: both are needed to shift labels right. Set them in the text_config."
+                f"decoder_start_token_id is {start} and pad_token_id {pad}: both are needed to shift labels right. "
+                "Set them in the text_config."
             )
         shifted = labels.new_full(labels.shape, start)
         shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORE_INDEX, pad)
         return shifted
+
+    def _get_name(self) -> str:
+        """The class name; a decoder-only language model lends its own.
+
+        Trainer asks it for label smoothing: it shifts labels for the causal language models that transformers names.
+        """
+        return super()._get_name() if self.config.is_encoder_decoder else type(self.language_model).__name__
 
     @can_return_tuple
     def forward(
@@ -128,24 +216,28 @@ class MBlipForConditionalGeneration(
         """Run the model, with a loss where labels are given.
 
         Args:
-            input_ids: (B, T), prompts that hold `num_query_tokens` `<image>` tokens for each of their 0, 1, 2 ... images. First, because a
-                Trainer that dispatches batches takes their size from it.
+            input_ids: (B, T), prompts that hold `num_query_tokens` `<image>` tokens for each of their 0, 1, 2 ...
+                images. First, because a Trainer that dispatches batches takes their size from it.
             pixel_values: (I, 3, H, W), every distinct image of the batch once.
-            image_indices: (S,), for each image slot of the batch in reading order the row of `pixel_values` or `image_features` it shows.
-                None: slot s shows row s. Every row must be shown.
+            image_indices: (S,), for each image slot of the batch in reading order the row of `pixel_values` or
+                `image_features` it shows. None: slot s shows row s. Every row must be shown.
             image_features: (I, Q, D), instead of `pixel_values`: `get_image_features(pixel_values).pooler_output`.
             attention_mask: (B, T), 1 where a prompt's token stands and 0 at padding, on either side.
-            position_ids: (B, T); None: counted from the mask, where the language model takes them, so that padding never moves a result.
-            inputs_embeds: (B, T, D), instead of the embeddings of `input_ids`; with images, `input_ids` still says where they stand.
+            position_ids: (B, T); None: counted from the mask, where the language model takes them, so that padding
+                never moves a result.
+            inputs_embeds: (B, T, D), instead of the embeddings of `input_ids`; with images, `input_ids` still says
+                where they stand.
             decoder_input_ids: (B, L), encoder-decoder only; None: the labels shifted right.
             encoder_outputs: the encoder's output over placed prompts, instead of prompts and images.
-            labels: (B, L) for an encoder-decoder, (B, T) aligned with `input_ids` for a decoder-only model; -100 where none stands.
-            num_items_in_batch: what the summed loss is divided by (Trainer gives the labels of all accumulated batches); None: the labels here.
+            labels: (B, L) for an encoder-decoder, (B, T) aligned with `input_ids` for a decoder-only model; -100 where
+                none stands.
+            num_items_in_batch: what the summed loss is divided by (Trainer gives the labels of all accumulated
+                batches); None: the labels here.
             skip_logits: make no logits, only the loss. None: skip them in training mode with labels.
 
         Raises:
-            ValueError: images, `image_indices` and `<image>` tokens do not agree; logits are skipped without labels; the language model
-                ends in a step that the chunked loss does not know.
+            ValueError: images, `image_indices` and `<image>` tokens do not agree; logits are skipped without labels;
+                the language model ends in a step that the chunked loss does not know.
         """
         features = None
         if encoder_outputs is None and not _continues(past_key_values):
@@ -198,13 +290,37 @@ class MBlipForConditionalGeneration(
                 arguments.pop(name)
             if arguments["decoder_input_ids"] is None and labels is not None:
                 arguments["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
+            if arguments["inputs_embeds"] is not None:
+                arguments["inputs_embeds"], arguments["attention_mask"] = self.arrange_encoder_padding(
+                    arguments["inputs_embeds"], arguments["attention_mask"]
+                )
         else:
             for name in ("decoder_input_ids", "decoder_attention_mask", "encoder_outputs"):
                 arguments.pop(name)
             tokens = arguments["input_ids"] if arguments["inputs_embeds"] is None else arguments["inputs_embeds"]
             if arguments["position_ids"] is None:
-                arguments["position_ids"] = position_ids_from_mask(arguments["attention_mask"], tokens.shape[1])
+                arguments["position_ids"] = self._position_ids(arguments["attention_mask"], tokens.shape[1])
         return known_arguments(type(self.language_model), arguments | {"return_dict": True})
+
+    def arrange_encoder_padding(
+        self, embeds_BTD: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Padding behind the prompts, where the encoder numbers its columns from the first on."""
+        if not self.counts_positions_itself:
+            return embeds_BTD, attention_mask
+        return move_padding(embeds_BTD, attention_mask, side="right")
+
+    def _position_ids(self, attention_mask: torch.Tensor | None, num_tokens: int) -> torch.Tensor | None:
+        """Positions of a decoder-only language model's tokens, or None where it needs none."""
+        if "position_ids" in argument_names(type(self.language_model)):
+            return position_ids_from_mask(attention_mask, num_tokens)
+        is_padded_in_front = attention_mask is not None and attention_mask.ndim == 2 and not attention_mask[:, 0].all()
+        if self.counts_positions_itself and is_padded_in_front:
+            raise ValueError(
+                f"Prompts are padded on the left, but {type(self.language_model).__name__} takes no `position_ids` and "
+                "counts padding as words. Pad on the right to train, and generate for one prompt at a time."
+            )
+        return None
 
     def _run_to_head(self, arguments: dict[str, Any]) -> tuple[ModelOutput, torch.Tensor]:
         """The language model's output without logits, and its hidden states before the head, (B, T or L, D)."""
@@ -238,8 +354,9 @@ class MBlipForConditionalGeneration(
         labels = labels.to(states.device)
         if states.shape[:2] != labels.shape:
             raise ValueError(
-                f"`labels` has shape {tuple(labels.shape)}, but the language model looked at {tuple(states.shape[:2])} positions. Labels are "
-                "aligned with `decoder_input_ids` (encoder-decoder) or with `input_ids`, image tokens included (decoder-only)."
+                f"`labels` has shape {tuple(labels.shape)}, but the language model looked at "
+                f"{tuple(states.shape[:2])} positions. Labels are aligned with `decoder_input_ids` (encoder-decoder) "
+                "or with `input_ids`, image tokens included (decoder-only)."
             )
         return (states, labels) if self.config.is_encoder_decoder else (states[:, :-1], labels[:, 1:])
 

@@ -1,8 +1,9 @@
 """Where a language model's hidden states meet its vocabulary, for any model of transformers.
 
-A language model's last steps are trunk -> head module -> tail. The trunk includes whatever precedes the head (T5 scales there), so it is run as the
-model's own `forward`, stopped at the head's door. The tail is what follows the head: a bias over the vocabulary, a soft cap, a scale. It is written
-down here, and compared once with what the model itself makes of a row of made-up logits: a tail that is not known raises, whatever the model.
+A language model's last steps are trunk -> head module -> tail. The trunk includes whatever precedes the head (T5
+scales there), so it is run as the model's own `forward`, stopped at the head's door. The tail is what follows the
+head: a bias over the vocabulary, a soft cap, a scale. It is written down here, and compared once with what the model
+itself makes of a row of made-up logits: a tail that is not known raises, whatever the model.
 
 Shape suffixes: B = rows, T = positions, D = width, V = vocabulary; `...` = any leading dimensions.
 """
@@ -15,7 +16,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-# `logits_scaling` divides in Granite's family and multiplies in HyperCLOVA X's: the one attribute whose name does not tell.
+# `logits_scaling` divides in Granite's family and multiplies in HyperCLOVA X's: the one attribute whose name does not
+# tell.
 MODEL_TYPES_THAT_MULTIPLY_LOGITS_SCALING = frozenset({"hyperclovax"})
 PROBE_LOGIT_RANGE = 40.0  # wide enough to bend at every soft cap in use (Gemma 2 caps at 30)
 
@@ -37,8 +39,8 @@ def output_head(language_model: PreTrainedModel) -> nn.Module:
     head = language_model.get_output_embeddings()
     if head is None:
         raise ValueError(
-            f"{type(language_model).__name__} has no output head (`get_output_embeddings()` is None), so there is nothing to train or generate "
-            "with. Use a sequence-to-sequence or causal language model."
+            f"{type(language_model).__name__} has no output head (`get_output_embeddings()` is None), so there is "
+            "nothing to train or generate with. Use a sequence-to-sequence or causal language model."
         )
     return head
 
@@ -46,8 +48,9 @@ def output_head(language_model: PreTrainedModel) -> nn.Module:
 def apply_tail(language_model: PreTrainedModel, logits: torch.Tensor) -> torch.Tensor:
     """What the language model does to the output of its head, (..., V) -> (..., V).
 
-    The steps are read off the model: a `final_logits_bias` (BART's family), `logit_scale` (Cohere), `logits_scaling` (Granite, HyperCLOVA X),
-    `lm_head_multiplier` (Falcon-H1), `final_logit_softcapping` (Gemma, NanoChat). `check_tail` holds them against the model itself.
+    The steps are read off the model: a `final_logits_bias` (BART's family), `logit_scale` (Cohere), `logits_scaling`
+    (Granite, HyperCLOVA X), `lm_head_multiplier` (Falcon-H1), `final_logit_softcapping` (Gemma, NanoChat).
+    `check_tail` holds them against the model itself.
     """
     config = language_model.config.get_text_config(decoder=True)
     bias = getattr(language_model, "final_logits_bias", None)
@@ -72,7 +75,8 @@ def stop_at_head(head: nn.Module, *, with_probe: bool) -> Iterator[HeadVisit]:
     """Within this context the language model hands its hidden states over at the head and makes (next to) no logits.
 
     Args:
-        with_probe: replace the head's output by one row of made-up logits, left in `probe`: the model's own output then shows its tail.
+        with_probe: replace the head's output by one row of made-up logits, left in `probe`: the model's own output
+            then shows its tail.
     """
     visit = HeadVisit()
 
@@ -105,8 +109,9 @@ def check_visit(language_model: PreTrainedModel, visit: HeadVisit) -> torch.Tens
     """
     if visit.hidden_states is None:
         raise ValueError(
-            f"{type(language_model).__name__} made logits without calling the head that `get_output_embeddings()` names, so the chunked loss "
-            "cannot stop there. Pass `skip_logits=False` to compute the loss from its own logits."
+            f"{type(language_model).__name__} made logits without calling the head that `get_output_embeddings()` "
+            "names, so the chunked loss cannot stop there. Pass `skip_logits=False` to compute the loss from its own "
+            "logits."
         )
     return visit.hidden_states
 
@@ -127,9 +132,9 @@ def check_tail(language_model: PreTrainedModel, visit: HeadVisit, own_logits: to
         own_logits.float(), expected.float(), rtol=tolerance, atol=tolerance
     ):
         raise ValueError(
-            f"{type(language_model).__name__} ({language_model.config.model_type}) changes the output of its head in a way that is not known "
-            "here, so the chunked loss would be wrong. Pass `skip_logits=False` to compute the loss from its own logits, or add the step to "
-            "`apply_tail`."
+            f"{type(language_model).__name__} ({language_model.config.model_type}) changes the output of its head in "
+            "a way that is not known here, so the chunked loss would be wrong. Pass `skip_logits=False` to compute "
+            "the loss from its own logits, or add the step to `apply_tail`."
         )
 
 
@@ -137,6 +142,9 @@ LogitsOf = Callable[[torch.Tensor], torch.Tensor]
 
 
 def logits_of(language_model: PreTrainedModel) -> LogitsOf:
-    """Head and tail as one function of hidden states, (..., D) -> (..., V). It calls the head module, never its weight."""
+    """Head and tail as one function of hidden states, (..., D) -> (..., V).
+
+    It calls the head module, never its weight.
+    """
     head = output_head(language_model)
     return lambda hidden_states: apply_tail(language_model, head(hidden_states))

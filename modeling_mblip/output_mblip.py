@@ -1,4 +1,6 @@
-"""What `MBlipForConditionalGeneration` returns: one flat output for both kinds of language model, as Trainer and `generate` want it."""
+"""What `MBlipForConditionalGeneration` returns: one flat output for both kinds of language model, as Trainer and
+`generate` want it.
+"""
 
 from dataclasses import dataclass
 
@@ -12,13 +14,15 @@ class MBlipOutput(ModelOutput):
     """Flat output of the model; what the language model does not give is None.
 
     Args:
-        loss: scalar in fp32, the sum over label tokens divided by `num_items_in_batch` or by their number. Given with `labels`.
+        loss: scalar in fp32, the sum over label tokens divided by `num_items_in_batch` or by their number. Given with
+            `labels`.
         logits: (B, T or L, V), or None where they were skipped, as in training with labels.
         past_key_values: the language model's cache.
         hidden_states, attentions: of a decoder-only language model, where asked for.
         decoder_hidden_states, decoder_attentions, cross_attentions: of an encoder-decoder's decoder, where asked for.
         encoder_last_hidden_state, encoder_hidden_states, encoder_attentions: of its encoder.
-        image_hidden_states: (I, Q, D), the image features of this batch, one row per distinct image; None without images.
+        image_hidden_states: (I, Q, D), the image features of this batch, one row per distinct image; None without
+            images.
     """
 
     loss: torch.Tensor | None = None

@@ -1,7 +1,8 @@
 """The learned query tokens of the Q-Former, as a module of their own.
 
-BLIP-2 keeps them as a bare parameter, which PEFT's `modules_to_save` passes over without a word: trained, but never saved. As a module they are
-found. On disk the key stays BLIP-2's `query_tokens`: transformers renames it at loading and back at saving.
+BLIP-2 keeps them as a bare parameter, which PEFT's `modules_to_save` passes over without a word: trained, but never
+saved. As a module they are found. On disk the key stays BLIP-2's `query_tokens`: transformers renames it at loading
+and back at saving.
 """
 
 import torch

@@ -1,15 +1,14 @@
-"""Tiny random models, tokenizers and processors, built in memory: every test runs offline and in fractions of a second.
+"""Tiny random models, tokenizers and processors, built in memory: every test runs offline and in fractions of a
+second.
 
 What it offers:
-    FAMILIES                         name -> the keyword arguments of that language model's configuration ("mt5", "bloom", "llama" ...)
-    ENCODER_DECODERS, DECODER_ONLY   the names of FAMILIES by kind
-    tiny_text_config(family, **kw)   a language model's configuration
-    tiny_config(family, **kw)        an `MBlipConfig`
-    tiny_model(family, seed=0, **kw) a model in eval mode, random but alive: nothing in it is zero
-    tiny_blip2(family, seed=0)       transformers' own BLIP-2 class with the same shapes
-    tiny_batch(family, batch_size)   prompts with one image each, and labels
-    tiny_tokenizer(...)              a word-level tokenizer over TOKENS, with pad, bos, eos
-    tiny_processor(family)           an `MBlipProcessor` around `tiny_tokenizer` (needs `processing_mblip`)
+    FAMILIES name -> the keyword arguments of that language model's configuration ("mt5", "bloom", "llama" ...)
+    ENCODER_DECODERS, DECODER_ONLY the names of FAMILIES by kind tiny_text_config(family, **kw) a language model's
+    configuration tiny_config(family, **kw) an `MBlipConfig` tiny_model(family, seed=0, **kw) a model in eval mode,
+    random but alive: nothing in it is zero tiny_blip2(family, seed=0) transformers' own BLIP-2 class with the same
+    shapes tiny_batch(family, batch_size) prompts with one image each, and labels tiny_tokenizer(...) a word-level
+    tokenizer over TOKENS, with pad, bos, eos tiny_processor(family) an `MBlipProcessor` around `tiny_tokenizer` (needs
+    `processing_mblip`)
 
 Vocabulary of the models: 128 words; `<image>` is 128, the first id behind it, so it has no embedding.
 """
@@ -184,7 +183,9 @@ def tiny_model(family: str = "mt5", seed: int = 0, **changes: Any) -> MBlipForCo
 
 
 def tiny_blip2(family: str = "mt5", seed: int = 0, **changes: Any) -> Blip2ForConditionalGeneration:
-    """transformers' own BLIP-2 of the same shapes; its `<image>` token needs an embedding, so it is the last word, 127."""
+    """transformers' own BLIP-2 of the same shapes; its `<image>` token needs an embedding, so it is the last word,
+    127.
+    """
     arguments: dict[str, Any] = {
         "vision_config": dict(VISION),
         "qformer_config": dict(QFORMER),
@@ -201,7 +202,9 @@ def tiny_blip2(family: str = "mt5", seed: int = 0, **changes: Any) -> Blip2ForCo
 
 
 def enliven(model: torch.nn.Module) -> None:
-    """Give every parameter and logit bias that is all zero random values, so that no part of the model can go missing unnoticed."""
+    """Give every parameter and logit bias that is all zero random values, so that no part of the model can go missing
+    unnoticed.
+    """
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():

@@ -1,0 +1,213 @@
+"""A new marriage: ViT, Q-Former and query tokens of a BLIP-2, and a language model of its own.
+
+Of the BLIP-2 checkpoint only its image side is read, never its language model. What came from where is logged.
+"""
+
+import copy
+import os
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging
+
+from .checkpoint_reading import has_weights, read_weights
+from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
+
+logger = logging.get_logger(__name__)
+
+Projection = Literal["random", "blip2"]
+
+IMAGE_SIDE = ("vision_model", "qformer", "query_tokens", "language_projection")
+# How the quantisation methods of transformers call the list of modules that stay as they are.
+SKIP_LIST_NAMES = ("llm_int8_skip_modules", "modules_to_not_convert", "skip_modules")
+# What makes transformers know that a model is quantised; an assembled one would save its 8-bit codes as weights.
+QUANTISATION_ATTRIBUTES = (
+    "hf_quantizer",
+    "is_quantized",
+    "quantization_method",
+    "is_loaded_in_8bit",
+    "is_loaded_in_4bit",
+    "is_8bit_serializable",
+    "is_4bit_serializable",
+)
+
+
+def text_model_class(text_config: PreTrainedConfig) -> type:
+    """The Auto class that builds a language model of this configuration."""
+    return AutoModelForSeq2SeqLM if text_config.is_encoder_decoder else AutoModelForCausalLM
+
+
+def marry(
+    model_class: type[PreTrainedModel],
+    blip2: str | os.PathLike,
+    language_model: str | os.PathLike,
+    *,
+    projection: Projection,
+    quantization_config: Any,
+    dtype: torch.dtype | str | None,
+    blip2_revision: str | None,
+    language_model_revision: str | None,
+    **loading: Any,
+) -> PreTrainedModel:
+    """The body of `MBlipForConditionalGeneration.from_blip2_pretrained`; see there."""
+    if projection not in ("random", "blip2"):
+        raise ValueError(f'`projection` is {projection!r}, expected "random" or "blip2".')
+    location = {name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
+    text_location = location | {"revision": language_model_revision}
+    text_model = _load_language_model(language_model, quantization_config, dtype, text_location | loading)
+    config = _read_image_config(
+        blip2,
+        location | {"revision": blip2_revision},
+        text_config=_unquantised(text_model.config),
+        image_token_id=image_token_id_of_tokenizer(language_model, **text_location),
+        parents={
+            "blip2": os.fspath(blip2),
+            "blip2_revision": blip2_revision,
+            "language_model": os.fspath(language_model),
+            "language_model_revision": language_model_revision,
+            "projection": projection,
+        },
+    )
+    model = _assemble(model_class, config, text_model)
+    _load_image_side(model, blip2, projection, location | {"revision": blip2_revision})
+    logger.info(
+        f"ViT, Q-Former and query tokens come from {blip2}, the language model from {language_model}, the projection "
+        f"is {'fresh' if projection == 'random' else 'that of ' + os.fspath(blip2)}; `<image>` is "
+        f"{config.image_token_id}."
+    )
+    return model.eval()
+
+
+def parents_to_marry(name_or_path: str | os.PathLike, **location: Any) -> dict[str, Any] | None:
+    """The arguments of `marry` that a folder without weights names in its configuration; None for any other
+    checkpoint.
+    """
+    config_dict, _ = PreTrainedConfig.get_config_dict(name_or_path, **location)
+    parents = config_dict.get("parents")
+    return None if parents is None or has_weights(name_or_path, **location) else parents
+
+
+def _load_language_model(
+    name_or_path: str | os.PathLike, quantization_config: Any, dtype: Any, loading: dict[str, Any]
+) -> PreTrainedModel:
+    text_config = AutoConfig.from_pretrained(
+        name_or_path, **{name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
+    )
+    if quantization_config is not None:
+        quantization_config = _sparing_the_image_side(quantization_config, text_config)
+        loading = loading | {"quantization_config": quantization_config}
+    return text_model_class(text_config).from_pretrained(name_or_path, dtype=dtype or "auto", **loading)
+
+
+def _sparing_the_image_side(quantization_config: Any, text_config: PreTrainedConfig) -> Any:
+    """A copy whose skip list names the image side and the head: a list given replaces transformers' own, which spares
+    the head.
+    """
+    quantization_config = copy.deepcopy(quantization_config)
+    for name in SKIP_LIST_NAMES:
+        if hasattr(quantization_config, name):
+            given = getattr(quantization_config, name) or []
+            spared = dict.fromkeys([*given, *IMAGE_SIDE, head_name(text_config)])
+            setattr(quantization_config, name, list(spared))
+            return quantization_config
+    raise ValueError(
+        f"{type(quantization_config).__name__} has none of {', '.join(SKIP_LIST_NAMES)}, so it cannot say that ViT "
+        "and Q-Former stay as they are. Use `BitsAndBytesConfig`, or load a language model that is quantised already."
+    )
+
+
+def head_name(text_config: PreTrainedConfig) -> str:
+    """The name of the output head inside a language model of this configuration."""
+    with torch.device("meta"):
+        skeleton = text_model_class(text_config).from_config(text_config)
+    head = skeleton.get_output_embeddings()
+    return next(name for name, module in skeleton.named_modules() if module is head)
+
+
+def _unquantised(config: PreTrainedConfig) -> PreTrainedConfig:
+    """A copy of a language model's configuration as a part: the whole says what is quantised."""
+    config = copy.deepcopy(config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    return config
+
+
+def _read_image_config(blip2: str | os.PathLike, location: dict[str, Any], **changes: Any) -> MBlipConfig:
+    config_dict, _ = PreTrainedConfig.get_config_dict(blip2, **location)
+    if config_dict.get("model_type") not in ("blip-2", MBlipConfig.model_type):
+        raise ValueError(
+            f"{blip2} is a checkpoint of type {config_dict.get('model_type')!r}, expected BLIP-2's layout ('blip-2' "
+            "or 'mblip')."
+        )
+    parts = {
+        name: config_dict[name]
+        for name in ("vision_config", "qformer_config", "num_query_tokens")
+        if name in config_dict
+    }
+    return MBlipConfig(**parts, **changes)
+
+
+def _assemble(model_class: type[PreTrainedModel], config: MBlipConfig, text_model: PreTrainedModel) -> PreTrainedModel:
+    """A model around a loaded language model, its image side still without weights."""
+    with torch.device("meta"):
+        model = model_class(config)
+    model.language_model = text_model
+    model.all_tied_weights_keys = {
+        f"language_model.{target}": f"language_model.{source}"
+        for target, source in text_model.all_tied_weights_keys.items()
+    }
+    model.generation_config = copy.deepcopy(text_model.generation_config)
+    model.config.dtype = text_model.dtype
+    for name in QUANTISATION_ATTRIBUTES:
+        if hasattr(text_model, name):
+            setattr(model, name, getattr(text_model, name))
+    if getattr(text_model, "is_quantized", False):
+        model.config.quantization_config = text_model.config.quantization_config
+    return model
+
+
+def _load_image_side(
+    model: PreTrainedModel, blip2: str | os.PathLike, projection: Projection, location: dict[str, Any]
+) -> None:
+    """Give the image side its weights: the ViT in the language model's dtype, what trains in fp32."""
+    wanted = IMAGE_SIDE if projection == "blip2" else IMAGE_SIDE[:-1]
+    weights = read_weights(blip2, lambda key: key.split(".")[0] in wanted, **location)
+    for name in IMAGE_SIDE:
+        part = getattr(model, name)
+        dtype = model.language_model.dtype if name == "vision_model" else torch.float32
+        if name in wanted:
+            found = {_key_within(key): weight for key, weight in weights.items() if key.split(".")[0] == name}
+            _load_part(part, name, {key: weight.to(dtype) for key, weight in found.items()}, blip2)
+        else:
+            part.to_empty(device="cpu")
+            model._init_weights(part)
+        part.to(model.language_model.device)
+
+
+def _key_within(key: str) -> str:
+    """A weight's key inside its part. BLIP-2's query tokens are a bare parameter, ours a module's `weight`."""
+    return key.partition(".")[2] or "weight"
+
+
+def _load_part(part: nn.Module, name: str, weights: dict[str, torch.Tensor], blip2: str | os.PathLike) -> None:
+    expected = part.state_dict()
+    missing = sorted(expected.keys() - weights.keys())
+    if missing:
+        raise ValueError(
+            f"{blip2} lacks {len(missing)} of the {len(expected)} weights of `{name}`, the first being "
+            f"{missing[0]!r}. Expected BLIP-2's keys; an original LAVIS checkpoint is to be converted with "
+            "transformers' script first."
+        )
+    for key, weight in expected.items():
+        if weights[key].shape != weight.shape:
+            raise ValueError(
+                f"`{name}.{key}` of {blip2} has shape {tuple(weights[key].shape)}, expected {tuple(weight.shape)}. "
+                '`projection="blip2"` wants a language model of the same width as the BLIP-2\'s own; use "random" '
+                "for any other."
+            )
+    unused = sorted(weights.keys() - expected.keys())
+    if unused:
+        logger.info(f"{len(unused)} weights of `{name}` in {blip2} have no place here, the first being {unused[0]!r}.")
+    part.load_state_dict({key: weights[key] for key in expected}, assign=True)

@@ -1,0 +1,72 @@
+"""Reading some weights of a checkpoint, and only the shards that hold them.
+
+A checkpoint is a folder or a repository of the Hub, in one file or in shards, as safetensors or as .bin (read without
+unpickling code).
+"""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from transformers.utils import cached_file, logging
+
+logger = logging.get_logger(__name__)
+
+INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def find_file(name_or_path: str | os.PathLike, filename: str, **location: Any) -> str | None:
+    """The local path of one file of a checkpoint, fetched from the Hub where need be; None if the checkpoint has no
+    such file.
+    """
+    return cached_file(name_or_path, filename, _raise_exceptions_for_missing_entries=False, **location)
+
+
+def has_weights(name_or_path: str | os.PathLike, **location: Any) -> bool:
+    """Whether a checkpoint holds weights at all."""
+    return any(find_file(name_or_path, name, **location) for name in (*WEIGHT_FILES, *INDEX_FILES))
+
+
+def read_weights(
+    name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any
+) -> dict[str, torch.Tensor]:
+    """The weights whose key `is_wanted`, from the shards that hold them.
+
+    Raises:
+        FileNotFoundError: the checkpoint holds no weights.
+    """
+    shards = _wanted_shards(name_or_path, is_wanted, **location)
+    weights: dict[str, torch.Tensor] = {}
+    for shard in shards:
+        weights |= _read_file(shard, is_wanted)
+    logger.info(f"{len(weights)} weights of {name_or_path} read from {len(shards)} file(s).")
+    return weights
+
+
+def _wanted_shards(name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any) -> list[str]:
+    for single, index_name in zip(WEIGHT_FILES, INDEX_FILES, strict=True):
+        path = find_file(name_or_path, single, **location)
+        if path is not None:
+            return [path]
+        index_path = find_file(name_or_path, index_name, **location)
+        if index_path is not None:
+            with open(index_path, encoding="utf-8") as file:
+                shard_of = json.load(file)["weight_map"]
+            names = sorted({shard for key, shard in shard_of.items() if is_wanted(key)})
+            return [cached_file(name_or_path, name, **location) for name in names]
+    raise FileNotFoundError(
+        f"{name_or_path} holds none of {', '.join(WEIGHT_FILES + INDEX_FILES)}, expected the weights of a "
+        "checkpoint. Check the name and the revision."
+    )
+
+
+def _read_file(path: str, is_wanted: Callable[[str], bool]) -> dict[str, torch.Tensor]:
+    if path.endswith(".safetensors"):
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys() if is_wanted(key)}  # noqa: SIM118 (no mapping)
+    weights = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return {key: weight for key, weight in weights.items() if is_wanted(key)}
