@@ -1,0 +1,137 @@
+"""The epoch reaches every row: with the plain Trainer, with workers, with several processes and after a resume."""
+
+import itertools
+
+import pytest
+import torch
+from accelerate.data_loader import prepare_data_loader
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
+
+from data_mblip.epoch_callback import EpochCallback
+from data_mblip.training_rows import TrainingRows, TrainingStream, add_length
+
+
+class Recorder(torch.nn.Module):
+    """Learns nothing and keeps the batches it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen = []
+
+    def forward(self, batch):
+        self.seen.append(batch.tolist())
+        return {"loss": self.weight * 1.0}
+
+
+def collate(rows):
+    """(number, epoch) of every row."""
+    return {"batch": torch.tensor([(row["number"], row["epoch"]) for row in rows])}
+
+
+def numbers(count=6):
+    return Dataset.from_dict({"number": list(range(count))})
+
+
+def recorded(tmp_path, rows, *, resume=False, **arguments):
+    """The batches a Trainer of `rows` showed its model."""
+    model = Recorder()
+    settings = {"num_train_epochs": 3, "per_device_train_batch_size": 2, "save_strategy": "no"} | arguments
+    args = TrainingArguments(
+        tmp_path,
+        remove_unused_columns=False,
+        accelerator_config={"dispatch_batches": False},
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        **settings,
+    )
+    trainer = Trainer(model, args, train_dataset=rows, data_collator=collate, callbacks=[EpochCallback()])
+    trainer.train(resume_from_checkpoint=resume)
+    return model.seen
+
+
+def epochs(batches):
+    return [sorted({epoch for _, epoch in batch}) for batch in batches]
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        {"dataloader_num_workers": 0},
+        {"dataloader_num_workers": 1},
+        {"dataloader_num_workers": 1, "dataloader_persistent_workers": True},
+    ],
+)
+def test_every_row_of_the_trainer_carries_its_epoch(tmp_path, workers):
+    batches = recorded(tmp_path, TrainingRows(numbers()), **workers)
+    assert epochs(batches) == [[0]] * 3 + [[1]] * 3 + [[2]] * 3
+    for epoch in range(3):
+        shown = itertools.chain(*batches[3 * epoch : 3 * epoch + 3])
+        assert sorted(number for number, _ in shown) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_every_row_of_a_stream_carries_its_epoch(tmp_path, num_workers):
+    stream = TrainingStream(numbers().to_iterable_dataset())
+    batches = recorded(tmp_path, stream, max_steps=9, dataloader_num_workers=num_workers)
+    assert epochs(batches) == [[0]] * 3 + [[1]] * 3 + [[2]] * 3
+
+
+def test_a_shuffled_stream_is_shuffled_anew_each_epoch(tmp_path):
+    shuffled = numbers(64).to_iterable_dataset(num_shards=4).shuffle(seed=0, buffer_size=64)
+    batches = recorded(tmp_path, TrainingStream(shuffled), max_steps=2, per_device_train_batch_size=64)
+    first, second = ([number for number, _ in batch] for batch in batches)
+    assert sorted(first) == sorted(second) == list(range(64))
+    assert first != second
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_a_resumed_training_sees_the_rows_and_epochs_it_would_have_seen(tmp_path, step):
+    rows = TrainingRows(numbers())
+    whole = recorded(tmp_path / "whole", rows)
+    saving = {"save_strategy": "steps", "save_steps": step, "save_total_limit": 1}
+    first = recorded(tmp_path / "parts", rows, **saving, max_steps=step)
+    second = recorded(tmp_path / "parts", TrainingRows(numbers()), resume=True)
+    assert first + second == whole
+
+
+def test_the_callback_tells_rows_of_several_processes_their_epoch():
+    rows = TrainingRows(numbers())
+    loader = prepare_data_loader(
+        DataLoader(rows, batch_size=1, shuffle=True, collate_fn=collate),
+        num_processes=2,
+        process_index=1,
+        use_seedable_sampler=True,
+    )
+    state = TrainerState(epoch=2.0)
+    EpochCallback().on_epoch_begin(TrainingArguments(use_cpu=True), state, TrainerControl(), train_dataloader=loader)
+    assert {epoch for batch in loader for _, epoch in batch["batch"].tolist()} == {2}
+
+
+def test_rows_keep_everything_but_gain_their_epoch():
+    rows = TrainingRows(numbers(3))
+    rows.set_epoch(4)
+    assert rows[1] == {"number": 1, "epoch": 4}
+    assert list(rows) == rows.__getitems__([0, 1, 2]) == [{"number": number, "epoch": 4} for number in range(3)]
+    assert rows["number"][:] == [0, 1, 2]
+    assert len(rows) == 3
+    assert [row["number"] for row in TrainingRows(numbers(3).select([2, 0]))] == [2, 0]
+
+
+def test_the_length_of_a_row_is_that_of_its_longest_texts():
+    texts = {"prompts": [["a", "abc"], ["ab"]], "targets": [["abcd", "a"], ["a"]]}
+    assert add_length(Dataset.from_dict(texts))["length"][:] == [7, 3]
+
+
+def test_the_trainer_groups_rows_by_their_length(tmp_path):
+    """32 short and 32 long rows: drawn at random, 16 of 32 pairs would be mixed; grouped, one in each of four
+    mega-batches and
+    the two that the longest row's place in front costs."""
+    lengths = [1, 50] * 32
+    rows = TrainingRows(Dataset.from_dict({"number": list(range(64)), "length": lengths}))
+    batches = recorded(tmp_path, rows, train_sampling_strategy="group_by_length", num_train_epochs=1)
+    mixed = [batch for batch in batches if len({lengths[number] for number, _ in batch}) > 1]
+    assert len(mixed) <= 6
