@@ -6,7 +6,7 @@ An image is decoded, augmented and given to the processor once per row; all prom
 - Encoder-decoder: prompts are the input, targets the labels. `decoder_input_ids` are the labels shifted right, so that
   the Trainer's label smoothing, which takes the labels away from the model, works.
 - Decoder-only: prompt, target and end of sequence are one sequence, padded on the right, with prompt and image tokens
-  -100 in the labels. (The Trainer's label smoothing shifts labels only for classes on its list of causal models, and so
+  -100 in the labels. (The Trainer's label smoothing shifts labels only for classes on its list of causal models, so it
   is wrong for a composite like ours: leave it at 0 there.)
 
 A target that is too long is cut and then has no end-of-sequence token: a token there would teach the model to stop in
