@@ -138,7 +138,9 @@ def rows_to_dataset(rows: Iterable[Mapping[str, Any]]) -> datasets.Dataset:
     Raises:
         ValueError: an image cannot be read; the message names its row and file.
     """
-    return datasets.Dataset.from_list([store_row(row) for row in rows], features=FEATURES)
+    stored = [store_row(row) for row in rows]
+    columns = {column: [row[column] for row in stored] for column in COLUMNS}
+    return datasets.Dataset.from_dict(columns, features=FEATURES)
 
 
 def store_row(row: Mapping[str, Any]) -> dict[str, Any]:

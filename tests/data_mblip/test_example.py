@@ -103,3 +103,7 @@ def test_a_row_without_prompts_is_an_error():
     empty = row | {name: [] for name in ("prompts", "targets", "languages", "tasks", "sources", "ids")}
     with pytest.raises(ValueError, match="at least one"):
         check_row(empty)
+
+
+def test_no_examples_make_an_empty_dataset():
+    assert len(rows_to_dataset(to_rows([]))) == 0
