@@ -1,9 +1,10 @@
-"""The drawn world of the quickstart: what can stand in a picture, which combinations are held out, and how scenes are sampled.
+"""The drawn world of the quickstart: what can stand in a picture, what is held out, and how scenes are sampled.
 
-A picture shows one group of equal things ("three small red circles") or two groups in a relation ("... to the left of a large blue square").
-A fixed quarter of all colour x shape pairs and of all relation x shape pair combinations is held out: no training picture and no training text
-shows one, so a model that captions them has combined what it learned rather than recalled it. The rules are closed formulas, so that
-every part of the project agrees on them without a stored list.
+A picture shows one group of equal things ("three small red circles") or two groups in a relation ("... to the left of
+a large blue square"). A fixed quarter of all colour x shape pairs and of all relation x shape pair combinations is
+held out: no training picture and no training text shows one, so a model that captions them has combined what it
+learned rather than recalled it. The rules are closed formulas, so that every part of the project agrees on them
+without a stored list.
 """
 
 import random
@@ -44,11 +45,12 @@ class Group:
 class Scene:
     """What a picture shows: the subject alone, or the subject in a relation to a reference.
 
-    The caption is a function of the picture: the subject is the group on the left, on top, or inside. Inside means small things within one large thing of
-    another colour.
+    The caption is a function of the picture: the subject is the group on the left, on top, or inside. Inside means
+    small things within one large thing of another colour.
 
     Raises:
-        ValueError: a relation without a reference (or the reverse), an unknown relation, or an `inside` that cannot be drawn.
+        ValueError: a relation without a reference (or the reverse), an unknown relation, or an `inside` that cannot
+            be drawn.
     """
 
     subject: Group
@@ -75,7 +77,7 @@ def is_held_out_pair(colour: str, shape: str) -> bool:
 
 
 def is_held_out_relation(relation: str, subject_shape: str, reference_shape: str) -> bool:
-    """True for a quarter of the relation x (subject shape, reference shape) combinations, two of every relation and subject shape."""
+    """True for a quarter of the relation x (subject shape, reference shape) combinations, two of every row."""
     return (SHAPES.index(subject_shape) + SHAPES.index(reference_shape) + RELATIONS.index(relation)) % 4 == 0
 
 
@@ -89,8 +91,12 @@ def is_unseen(scene: Scene) -> bool:
 
 
 def sample_training_scene(rng: random.Random) -> Scene:
-    """A scene without any held-out combination."""
-    return _sample_until(rng, lambda scene: not is_unseen(scene))
+    """A scene without any held-out combination, even if its two groups exchanged their colours.
+
+    Were the second part left out, "a red and a blue thing, a circle and a star" would often tell which is which by what
+    is never seen, and a model would learn that instead of looking: it then exchanges the colours of unseen scenes.
+    """
+    return _sample_until(rng, lambda scene: not is_unseen(scene) and not _is_unseen_exchanged(scene))
 
 
 def sample_unseen_scene(rng: random.Random) -> Scene:
@@ -100,12 +106,13 @@ def sample_unseen_scene(rng: random.Random) -> Scene:
 
 def _sample_until(rng: random.Random, is_wanted: Callable[[Scene], bool]) -> Scene:
     while True:
-        scene = _sample_scene(rng)
+        scene = sample_scene(rng)
         if is_wanted(scene):
             return scene
 
 
-def _sample_scene(rng: random.Random) -> Scene:
+def sample_scene(rng: random.Random) -> Scene:
+    """Any scene, held out or not."""
     subject = _sample_group(rng)
     if rng.random() < SINGLE_GROUP_SHARE:
         return Scene(subject)
@@ -115,6 +122,13 @@ def _sample_scene(rng: random.Random) -> Scene:
         subject = Group(subject.count, "small", subject.colour, subject.shape)
         reference = Group(1, "large", rng.choice([c for c in COLOURS if c != subject.colour]), reference.shape)
     return Scene(subject, relation, reference)
+
+
+def _is_unseen_exchanged(scene: Scene) -> bool:
+    subject, reference = scene.subject, scene.reference
+    if reference is None:
+        return False
+    return is_held_out_pair(reference.colour, subject.shape) or is_held_out_pair(subject.colour, reference.shape)
 
 
 def _sample_group(rng: random.Random) -> Group:

@@ -1,0 +1,118 @@
+"""Make the quickstart's parents: `python quickstart/make_parents.py english|multilingual|decoder_only`.
+
+Each command trains one parent on the drawn world from nothing and saves it in 16 bit as transformers saves it;
+README.md beside this file holds the figures of the ones committed here. One CPU core each; different machines give
+slightly different weights.
+"""
+
+import argparse
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from english_parent import (
+    NUM_QUERY_TOKENS,
+    AttributeHeads,
+    Captions,
+    Lessons,
+    attribute_accuracy,
+    attribute_loss,
+    build_english_parent,
+    caption_accuracy,
+    pixel_values,
+)
+from parent_training import train, train_tokenizer
+from text_parents import Texts, build_language_model, draw_text, translation_accuracy
+from torch.utils.data import DataLoader, IterableDataset
+from transformers import Blip2Processor, BlipImageProcessorPil, PreTrainedModel, PreTrainedTokenizerFast
+
+from data_mblip.prompts import TASKS
+from data_mblip.scene_drawing import IMAGE_SIZE
+from data_mblip.scene_languages import SCENE_LANGUAGES
+
+NUM_TOKENIZER_TEXTS = 30_000
+TEXT_STEPS = {"english": (500, 3000), "multilingual": (1500, 8000), "decoder_only": (1500, 8000)}  # single groups, all
+ATTRIBUTE_STEPS = (1500, 2500)  # things outside the world, then the world
+CAPTION_STEPS = 2000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parent", choices=["english", "multilingual", "decoder_only"])
+    parser.add_argument("--output", type=Path, help="folder to write; by default the one beside this file")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    folder = arguments.output or Path(__file__).parent / f"{arguments.parent}_parent"
+    model, tokenizer = train_text_parent(arguments.parent)
+    if arguments.parent == "english":
+        model = train_english_parent(model, tokenizer)
+        image_processor = BlipImageProcessorPil(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
+        Blip2Processor(image_processor, tokenizer, num_query_tokens=NUM_QUERY_TOKENS).save_pretrained(folder)
+    model.to(torch.float16).save_pretrained(folder)  # half the size; README.md's figures are those of what is saved
+    tokenizer.save_pretrained(folder)
+
+
+def train_text_parent(kind: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A language model that has read about the drawn world, and its tokenizer."""
+    languages = ("en",) if kind == "english" else SCENE_LANGUAGES
+    num_single_steps, num_steps = TEXT_STEPS[kind]
+    tokenizer = train_tokenizer(tokenizer_texts(languages), appends_eos=kind != "decoder_only")
+    model = build_language_model(kind, vocabulary_size=8 * (len(tokenizer) // 8 + 1)).train()
+    texts = Texts(1, tokenizer, languages, num_single_steps, is_joined=kind == "decoder_only")
+    train(
+        f"{kind} texts",
+        batches(texts),
+        lambda batch: model(**batch).loss,
+        model.parameters(),
+        num_steps=num_steps,
+        learning_rate=2e-3,
+        evaluate=lambda: translation_accuracy(model, tokenizer, languages),
+    )
+    return model, tokenizer
+
+
+def train_english_parent(language_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """The English BLIP-2 around a language model that stays as it is."""
+    model, heads = build_english_parent(language_model, image_token_id=len(tokenizer)), AttributeHeads()
+    seeing = [*model.vision_model.parameters(), *model.qformer.parameters(), model.query_tokens]
+    for seed, (named_share, num_steps) in enumerate(zip((0.0, 0.6), ATTRIBUTE_STEPS, strict=True)):
+        train(
+            f"attributes, {named_share:.0%} of the world",
+            batches(Lessons(seed, named_share)),
+            lambda batch: attribute_loss(model, heads, batch),
+            [*seeing, *heads.parameters()],
+            num_steps=num_steps,
+            learning_rate=1.5e-3,
+            evaluate=lambda: attribute_accuracy(model, heads),
+        )
+    for frozen in (model.vision_model, model.language_model):
+        frozen.requires_grad_(False)
+    train(
+        "captions",
+        batches(Captions(10, tokenizer, len(tokenizer))),
+        lambda batch: model(pixel_values=pixel_values(batch.pop("pictures")), **batch).loss,
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        num_steps=CAPTION_STEPS,
+        learning_rate=1e-3,
+        evaluate=lambda: caption_accuracy(model, tokenizer),
+    )
+    return model
+
+
+def tokenizer_texts(languages: Sequence[str]) -> Iterator[str]:
+    """What the tokenizer is trained on: the texts of the drawn world, and the wordings a model will be asked in."""
+    rng = random.Random("tokenizer")
+    for _ in range(NUM_TOKENIZER_TEXTS):
+        yield from draw_text(rng, languages, single_share=0.2)
+    for task in TASKS.values():
+        yield from [wording.text.replace("{", " ").replace("}", " ") for wording in task.wordings] * 50
+
+
+def batches(dataset: IterableDataset) -> Iterator[dict[str, torch.Tensor]]:
+    """The batches of `dataset`, made in a second process."""
+    return iter(DataLoader(dataset, batch_size=None, num_workers=1, prefetch_factor=4))
+
+
+if __name__ == "__main__":
+    main()
