@@ -1,0 +1,60 @@
+"""Train an mBLIP model: from a recipe to a model folder with its card, log, and table of results.
+
+    python train.py                                      the quickstart
+    python train.py RECIPE [--field value ...]           any other recipe, single fields replaced
+    torchrun --nproc_per_node 2 train.py RECIPE          the same training on two processes
+
+Killed and started again with the same line, it goes on from its last checkpoint and ends with the same weights.
+"""
+
+import sys
+
+from training_mblip.checkpoints import load_trained
+from training_mblip.finishing import finish_model, save_adapter, save_model
+from training_mblip.processes import is_main_process, leave_group
+from training_mblip.recipe_reading import parse_command_line
+from training_mblip.rows import build_rows
+from training_mblip.run_folder import open_run
+from training_mblip.stages import build_collator, choose_trainable, train_stage
+from training_mblip.starting_model import build_model
+from training_mblip.training_log import write_log
+
+
+def main(arguments: list[str]) -> None:
+    # 1. The recipe, and the folder it writes to
+    recipe = parse_command_line(arguments)
+    run = open_run(recipe, is_main_process=is_main_process())
+    if run.is_finished:
+        print(f"{run.model_folder} is finished. Give another --output_dir to train again.")
+        return
+
+    # 2. Model and processor: the parents married, or a checkpoint
+    model, processor = build_model(recipe.model, recipe.seed)
+
+    for stage in run.stages:
+        # 3. What trains: the projection (warm-up), or Q-Former, query tokens, projection and LoRA (re-alignment)
+        model = choose_trainable(model, stage)
+        if stage.result is not None:
+            load_trained(model, stage.result)
+            continue
+
+        # 4. Data: source -> examples -> prompts -> rows; the collator makes rows into batches
+        rows = build_rows(stage.data, stage.seed)
+        collator = build_collator(processor, model, stage)
+
+        # 5. Training: the model gives the loss, the Trainer does the rest
+        train_stage(model, rows, collator, stage, recipe.training)
+
+    # 6. From here on one process: the finished model and its results
+    if not leave_group():
+        return
+    write_log(run)
+    save_adapter(model, run)
+    model = finish_model(model, run)
+
+    # 7. Saving: model, processor and card in one folder
+    save_model(model, processor, "", run)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

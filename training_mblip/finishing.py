@@ -1,0 +1,84 @@
+"""Steps 6 and 7 of train.py: the finished model, its evaluation, and the folders that are published.
+
+The finished model holds LoRA merged into the language model, so that `from_pretrained` loads it like any other; the
+adapter alone is saved beside it, in PEFT's format, on a base that can be loaded.
+"""
+
+import dataclasses
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from modeling_mblip import MBlipForConditionalGeneration
+from processing_mblip import MBlipProcessor
+
+from .checkpoints import UNFINISHED, load_trained
+from .run_folder import Run
+from .stages import Model, choose_trainable
+from .starting_model import build_model
+
+logger = logging.getLogger(__name__)
+
+
+def save_adapter(model: Model, run: Run) -> None:
+    """Write `adapter/`, which holds what re-alignment trained; nothing after a warm-up alone.
+
+    Its base is the checkpoint that the run began from, or `base/`, a folder without weights that marries the parents
+    again when it is loaded.
+    """
+    if not isinstance(model, PeftModel):
+        return
+    name = run.recipe.model.name_or_path
+    if name is None:
+        name = str(run.folder / "base")
+        base = model.get_base_model()
+        assert isinstance(base, MBlipForConditionalGeneration)
+        base.save_marriage(name)
+    model.peft_config["default"].base_model_name_or_path = name
+    model.save_pretrained(str(run.folder / "adapter"))
+
+
+def finish_model(model: Model, run: Run) -> PreTrainedModel:
+    """The trained model with LoRA merged, in evaluation mode, on the GPU if there is one.
+
+    A quantised language model cannot take the update in: its parents are loaded again in 16 or 32 bits, and what was
+    trained is put on them.
+    """
+    if run.recipe.model.load_in is not None:
+        model = _rebuild_unquantised(run)
+    merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
+    return merged.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def save_model(model: PreTrainedModel, processor: MBlipProcessor, card: str, run: Run) -> None:
+    """Write `model/`: weights, processor, card and loss curve. It appears in one step, when it is whole."""
+    unfinished = run.folder / UNFINISHED / run.model_folder.name
+    shutil.rmtree(unfinished, ignore_errors=True)
+    model.save_pretrained(unfinished)
+    processor.save_pretrained(unfinished)
+    (unfinished / "README.md").write_text(card, encoding="utf-8")
+    os.replace(unfinished, run.model_folder)
+    (run.folder / UNFINISHED).rmdir()
+
+
+def _rebuild_unquantised(run: Run) -> Model:
+    recipe = dataclasses.replace(run.recipe.model, load_in=None)
+    model: Model
+    model, _ = build_model(recipe, run.recipe.seed)
+    for stage in run.stages:
+        model = choose_trainable(model, stage)
+        assert stage.result is not None  # every stage was trained to its end
+        load_trained(model, stage.result)
+    return model
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is whole or not there."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

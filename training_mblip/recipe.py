@@ -1,0 +1,168 @@
+"""What a recipe says: the schema of the YAML files in recipes/, as frozen dataclasses.
+
+Keys, types and defaults are the fields below; `recipe_reading.py` reads files by them. The defaults of training are
+those of the released checkpoints (code of gregor-ge/mBLIP, commit 0380e68). Paths are relative to the working
+directory.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from data_mblip.augmentation import Augmentation
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """Where training begins: a checkpoint (`name_or_path`), or a marriage of `blip2` and `language_model`.
+
+    `dtype` is what ViT and language model are held in; "auto" is bfloat16 on a GPU that computes in it, else float32.
+    What trains is float32 always. `load_in` quantises the language model of a marriage.
+    """
+
+    name_or_path: str | None = None
+    blip2: str | None = None
+    language_model: str | None = None
+    projection: Literal["random", "blip2"] = "random"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    load_in: Literal["8bit", "4bit"] | None = None
+
+    def __post_init__(self) -> None:
+        is_marriage = self.blip2 is not None and self.language_model is not None
+        is_single = self.blip2 is None and self.language_model is None and self.name_or_path is not None
+        if not (is_single or (is_marriage and self.name_or_path is None)):
+            raise ValueError(
+                "found neither a checkpoint nor a marriage, expected either `name_or_path` alone, or `blip2` and "
+                "`language_model` together."
+            )
+        if self.load_in is not None and not is_marriage:
+            raise ValueError("`load_in` quantises the language model of a marriage: give `blip2`, `language_model`.")
+
+
+@dataclass(frozen=True)
+class SourceRecipe:
+    """A source of examples (sources.py), how often it is drawn from beside the others, and its arguments."""
+
+    source: str
+    weight: float
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RowsRecipe:
+    """Rows that `write_rows` wrote: a parquet file, or a folder of them; streamed, they are shuffled in a buffer."""
+
+    path: Path
+    streaming: bool = False
+    shuffle_buffer_size: int = 1000
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """What is trained on: `sources`, mixed by weight into `num_examples` or, without it, one behind the other; or
+    `rows` on disk.
+
+    `prompts_per_image`: so many prompts of an image at most stand in one batch and share its pass through the ViT.
+    """
+
+    sources: tuple[SourceRecipe, ...] = ()
+    num_examples: int | None = None
+    rows: RowsRecipe | None = None
+    prompts_per_image: int = 4
+    max_text_tokens: int = 128
+    max_target_tokens: int = 128
+    augmentation: Augmentation | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.sources) == (self.rows is not None):
+            raise ValueError("expected either `sources` or `rows`, and one of them.")
+        if self.num_examples is None and any(source.weight != 1 for source in self.sources):
+            raise ValueError("a source has a weight, but `num_examples`, the size of the mix, is missing.")
+
+
+@dataclass(frozen=True)
+class LoraRecipe:
+    """LoRA on the language model, with its own peak learning rate."""
+
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.05
+    learning_rate: float = 2e-4
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """One stage: what trains (`warm_up`: the projection; `re_alignment`: Q-Former, query tokens, projection, LoRA),
+    for how long, and how fast.
+
+    `learning_rate` is that of projection, Q-Former and query tokens. `batch_size` counts images (rows) of one
+    optimizer step over all processes and accumulation steps, so that a step is the same on any number of them.
+    `warmup_steps` below 1 are a share of all steps.
+    """
+
+    stage: Literal["warm_up", "re_alignment"]
+    learning_rate: float
+    batch_size: int
+    max_steps: int | None = None
+    num_epochs: float | None = None
+    warmup_steps: float = 1000.0
+    lora: LoraRecipe | None = None
+    data: DataRecipe | None = None  # None: the recipe's
+
+    def __post_init__(self) -> None:
+        if (self.max_steps is None) == (self.num_epochs is None):
+            raise ValueError("expected either `max_steps` or `num_epochs`, and one of them.")
+        if self.stage == "warm_up" and self.lora is not None:
+            raise ValueError("`warm_up` trains the projection alone: take `lora` out, or make it `re_alignment`.")
+        if self.stage == "re_alignment" and self.lora is None:
+            raise ValueError("`re_alignment` trains LoRA: add `lora: {}` for the defaults.")
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """What all stages share. `report_to` names transformers' reporting integrations, such as tensorboard."""
+
+    gradient_accumulation_steps: int = 1
+    weight_decay: float = 0.1
+    lr_scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    max_grad_norm: float = 1.0
+    gradient_checkpointing: bool = False
+    logging_steps: int = 10
+    save_steps: int = 500
+    save_total_limit: int = 2
+    dataloader_num_workers: int = 0
+    report_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run. `evaluation` is handed to evaluation_mblip as it stands."""
+
+    output_dir: Path
+    model: ModelRecipe
+    data: DataRecipe
+    stages: tuple[StageRecipe, ...]
+    training: TrainingRecipe = field(default_factory=TrainingRecipe)
+    evaluation: Mapping[str, Any] | None = None
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("`stages` is empty, expected at least one of warm_up and re_alignment.")
+        kinds = [stage.stage for stage in self.stages]
+        if kinds != sorted(kinds, reverse=True):
+            raise ValueError(f"`stages` are {', '.join(kinds)}, expected the warm-up before the re-alignment.")
+        shapes = {(lora.rank, lora.alpha, lora.dropout) for lora in (s.lora for s in self.stages) if lora is not None}
+        if len(shapes) > 1:
+            raise ValueError(
+                "stages train one LoRA further, so `rank`, `alpha` and `dropout` must agree in all of them."
+            )
+        for stage in self.stages:
+            rows = self.data_of(stage).rows
+            if rows is not None and rows.streaming and stage.max_steps is None:
+                raise ValueError(f"the stage {stage.stage} streams its rows, which have no length: give `max_steps`.")
+
+    def data_of(self, stage: StageRecipe) -> DataRecipe:
+        """The data of a stage: its own, or the recipe's."""
+        return stage.data or self.data

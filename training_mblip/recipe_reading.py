@@ -1,0 +1,119 @@
+"""Reading recipes: YAML file and command line to `Recipe`, and `Recipe` back to plain values."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_mblip.languages import get_language
+
+from .recipe import Recipe, SourceRecipe
+from .sources import SOURCES, LanguageCode
+from .strict_loading import Converter, arguments_for, convert, join, wrong_type
+from .yaml_values import Located, parse_scalar, read_yaml, to_plain_values, write_yaml
+
+DEFAULT_RECIPE = Path("recipes/quickstart.yaml")
+USAGE = f"""usage: python train.py [RECIPE] [--field value ...]
+
+RECIPE is a YAML file, {DEFAULT_RECIPE} if left out. A field of it is named by its path, list entries counted from 0:
+    python train.py recipes/quickstart.yaml --output_dir outputs/short --stages.1.max_steps 20
+Every field stands in training_mblip/recipe.py."""
+
+
+def parse_command_line(arguments: Sequence[str]) -> Recipe:
+    """The recipe that a command line asks for.
+
+    Raises:
+        ValueError: the recipe cannot be read, or a field does not exist or has a wrong type; the message names the
+            place.
+        SystemExit: `--help` was given; the usage is printed.
+    """
+    if "--help" in arguments or "-h" in arguments:
+        print(USAGE)
+        raise SystemExit(0)
+    rest = list(arguments)
+    path = Path(rest.pop(0)) if rest and not rest[0].startswith("--") else DEFAULT_RECIPE
+    found = read_yaml(path)
+    while rest:
+        name, separator, text = rest.pop(0).partition("=")
+        if not name.startswith("--") or not (separator or rest):
+            raise ValueError(f"Found {name!r} on the command line, expected `--field value`.\n{USAGE}")
+        value = parse_scalar(text if separator else rest.pop(0), name)
+        found = _replace(found, name.removeprefix("--").split("."), value, "")
+    return to_recipe(found)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a YAML file; errors as in `parse_command_line`."""
+    return to_recipe(read_yaml(path))
+
+
+def to_recipe(found: Located) -> Recipe:
+    """The recipe of YAML values."""
+    return convert(found, Recipe, "", CONVERTERS)
+
+
+def to_plain(value: Any) -> Any:
+    """A recipe, or part of one, as values that YAML and JSON hold; reading them again gives the same recipe."""
+    if isinstance(value, SourceRecipe):
+        return {"source": value.source, "weight": value.weight} | to_plain(value.arguments)
+    if dataclasses.is_dataclass(value):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list | frozenset):
+        entries = sorted(value) if isinstance(value, frozenset) else value
+        return [to_plain(entry) for entry in entries]
+    return value.as_posix() if isinstance(value, Path) else value
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The recipe as YAML, with all its defaults."""
+    return write_yaml(to_plain(recipe))
+
+
+def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> Located:
+    """`found` with the field at the path `keys` replaced or added; converting it tells whether it may exist."""
+    if not keys:
+        return value
+    key, *rest = keys
+    if isinstance(found.value, list):
+        if not key.isdigit() or int(key) >= len(found.value):
+            raise ValueError(
+                f"{value.place}: `{path}` is a list of {len(found.value)} entries, so {key!r} is none of its places. "
+                f"They are counted from 0."
+            )
+        entries = list(found.value)
+        entries[int(key)] = _replace(entries[int(key)], rest, value, join(path, key))
+        return Located(entries, found.place)
+    entry = found.value.get(key) if isinstance(found.value, dict) else None
+    inner = Located({}, value.place) if entry is None or (rest and entry.value is None) else entry
+    fields = found.value if isinstance(found.value, dict) else {}
+    return Located(fields | {key: _replace(inner, rest, value, join(path, key))}, found.place)
+
+
+def _convert_source(found: Located, path: str) -> SourceRecipe:
+    """`{source: NAME, weight: W, ...arguments of the function NAME}`."""
+    if not isinstance(found.value, dict) or "source" not in found.value:
+        raise wrong_type(found, path, f"a mapping with `source`, one of {', '.join(SOURCES)}")
+    name = found.value["source"]
+    if name.value not in SOURCES:
+        raise wrong_type(name, join(path, "source"), f"one of {', '.join(SOURCES)}")
+    weight = convert(found.value.get("weight", Located(1.0, found.place)), float, join(path, "weight"), CONVERTERS)
+    given = {key: value for key, value in found.value.items() if key not in ("source", "weight")}
+    arguments = arguments_for(SOURCES[name.value], Located(given, found.place), path, CONVERTERS)
+    return SourceRecipe(name.value, weight, arguments)
+
+
+def _convert_language(found: Located, path: str) -> LanguageCode:
+    try:
+        return LanguageCode(get_language(found.value).code)
+    except ValueError as error:
+        raise ValueError(f"{found.place}: `{path}`: {error}") from error
+
+
+CONVERTERS: Mapping[Any, Converter] = {
+    SourceRecipe: _convert_source,
+    LanguageCode: _convert_language,
+    Mapping[str, Any]: lambda found, path: to_plain_values(found),  # another package checks it
+}

@@ -1,0 +1,59 @@
+"""What a recipe's `data.sources` may name: functions from a seed and the recipe's arguments to examples.
+
+To add a source, write the function and name it in `SOURCES`: its keyword parameters, with their types, are the keys
+that a recipe may say.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, NewType
+
+from data_mblip import Example
+from data_mblip.scene_languages import SCENE_LANGUAGES
+from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut
+from data_mblip.sources.scenes import read_scenes
+
+LanguageCode = NewType("LanguageCode", str)  # a code of languages.tsv; reading the recipe checks it
+
+
+def scenes(
+    seed: int,
+    *,
+    num_images: int,
+    languages: tuple[LanguageCode, ...] = tuple(map(LanguageCode, SCENE_LANGUAGES)),
+    num_prompts: int = 4,
+    question_share: float = 0.2,
+) -> Iterator[Example]:
+    """Pictures of the drawn world with captions and questions."""
+    return read_scenes(
+        num_images, seed=seed, languages=languages, num_prompts=num_prompts, question_share=question_share
+    )
+
+
+def babel_imagenet(
+    seed: int,
+    *,
+    photos: Path,
+    labels: Path,
+    languages: tuple[LanguageCode, ...] | None = None,
+    split: Literal["train", "held_out"] = "train",
+    held_out_share: float = 0.1,
+    held_out_by_language: bool = True,
+    held_out_seed: int = 0,
+    tasks: tuple[Literal["image_naming", "image_deciding"], ...] = (
+        "image_naming",
+        "image_deciding",
+    ),
+) -> Iterator[Example]:
+    """Photos of a folder with the names that a Babel-ImageNet label file gives their classes.
+
+    `held_out_seed` is not the training's seed, so that every run holds out the same names.
+    """
+    hold_out = HoldOut(share=held_out_share, by_language=held_out_by_language, seed=held_out_seed)
+    read = BabelImageNet.read(photos, labels, languages=languages)
+    return read.examples(split, hold_out=hold_out, tasks=tasks, seed=seed)
+
+
+Source = Callable[..., Iterator[Example]]
+
+SOURCES: Mapping[str, Source] = {"scenes": scenes, "babel_imagenet": babel_imagenet}

@@ -1,0 +1,84 @@
+"""Steps 3 to 5 of train.py, one stage at a time: what trains, the collator, and training with resuming."""
+
+import gc
+import warnings
+
+from peft import PeftModel
+from transformers import PreTrainedModel, set_seed
+
+from data_mblip import MBlipCollator, TrainingRows
+from data_mblip.encoded_prompts import Processor
+from modeling_mblip.trainable import LearningRates, LoraSettings, set_trainable
+
+from .checkpoints import last_checkpoint
+from .recipe import LoraRecipe, TrainingRecipe
+from .rows import EndlessStream
+from .run_folder import StageRun
+from .stage_facts import write_facts
+from .trainer import MBlipTrainer
+from .training_arguments import training_arguments
+
+Model = PreTrainedModel | PeftModel
+
+
+def choose_trainable(model: Model, stage: StageRun) -> Model:
+    """Freeze everything but what the stage trains; fresh LoRA weights are drawn by the stage's seed.
+
+    A re-alignment that follows another one trains the same LoRA further.
+    """
+    if isinstance(model, PeftModel):
+        return model
+    set_seed(stage.seed)
+    with warnings.catch_warnings():
+        # peft 0.21 asks for an attribute that transformers 5.23 has renamed.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        return set_trainable(model, stage.recipe.stage, _lora_settings(stage.recipe.lora))
+
+
+def build_collator(processor: Processor, model: Model, stage: StageRun) -> MBlipCollator:
+    """The collator that makes rows into the batches of this model."""
+    return MBlipCollator(
+        processor,
+        is_encoder_decoder=model.config.is_encoder_decoder,
+        decoder_start_token_id=model.config.decoder_start_token_id,
+        max_text_tokens=stage.data.max_text_tokens,
+        max_target_tokens=stage.data.max_target_tokens,
+        prompts_per_image=stage.data.prompts_per_image,
+        augmentation=stage.data.augmentation,
+        seed=stage.seed,
+    )
+
+
+def train_stage(
+    model: Model,
+    rows: TrainingRows | EndlessStream,
+    collator: MBlipCollator,
+    stage: StageRun,
+    training: TrainingRecipe,
+) -> None:
+    """Train a stage to its end, from its last whole checkpoint if there is one. The checkpoint of the last step is its
+    result."""
+    recipe = stage.recipe
+    trainer = MBlipTrainer(
+        model,
+        training_arguments(recipe, training, folder=stage.folder, seed=stage.seed),
+        collator=collator,
+        rows=rows,
+        rates=LearningRates(
+            projection=recipe.learning_rate,
+            qformer=recipe.learning_rate,
+            lora=0.0 if recipe.lora is None else recipe.lora.learning_rate,
+        ),
+        save_total_limit=training.save_total_limit,
+    )
+    if trainer.is_world_process_zero():
+        write_facts(stage.folder, model, rows, trainer.args)
+    checkpoint = last_checkpoint(stage.folder)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    trainer.accelerator.free_memory()
+    del trainer
+    gc.collect()  # DistributedDataParallel's hooks on the parameters go with it; the next stage sets its own
+
+
+def _lora_settings(lora: LoraRecipe | None) -> LoraSettings | None:
+    return None if lora is None else LoraSettings(rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout)

@@ -1,0 +1,138 @@
+"""From YAML to typed arguments: nothing unknown, nothing of a wrong type, and every error names its place.
+
+What is expected is read off the signature of a function or frozen dataclass, so a recipe's schema is the code that
+takes it. `path` is where a value stands in the recipe: `stages.1.learning_rate`.
+"""
+
+import dataclasses
+import difflib
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .yaml_values import Located
+
+Converter = Callable[[Located, str], Any]
+
+SCALARS: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+}
+
+
+def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, Converter]) -> Any:
+    """The value of `found` as the type `expected`.
+
+    Args:
+        converters: for types that have rules of their own.
+
+    Raises:
+        ValueError: the value is not of that type. The message names place, path, what was found and what is expected.
+    """
+    if expected in converters:
+        return converters[expected](found, path)
+    if expected in SCALARS:
+        return _convert_scalar(found, expected, path)
+    if isinstance(expected, type) and dataclasses.is_dataclass(expected):
+        return call_with(expected, found, path, converters)
+    origin, arguments = get_origin(expected), get_args(expected)
+    if origin in (Union, types.UnionType):
+        (wanted,) = [argument for argument in arguments if argument is not type(None)]  # X | None is all there is
+        return None if found.value is None else convert(found, wanted, path, converters)
+    if origin is Literal:
+        if found.value not in arguments or isinstance(found.value, bool):
+            raise wrong_type(found, path, f"one of {', '.join(map(str, arguments))}")
+        return found.value
+    if origin in (tuple, frozenset):
+        return _convert_list(found, origin, arguments, path, converters)
+    raise AssertionError(f"no rule for the type {expected}")
+
+
+def call_with(function: Callable[..., Any], found: Located, path: str, converters: Mapping[Any, Converter]) -> Any:
+    """Call a dataclass with the mapping `found`; what it refuses is an error with a place."""
+    arguments = arguments_for(function, found, path, converters)
+    try:
+        return function(**arguments)
+    except ValueError as error:
+        raise ValueError(f"{found.place}: `{path}`: {error}" if path else f"{found.place}: {error}") from error
+
+
+def arguments_for(
+    function: Callable[..., Any], found: Located, path: str, converters: Mapping[Any, Converter]
+) -> dict[str, Any]:
+    """The keyword arguments that the mapping `found` gives for the keyword parameters of a function or dataclass.
+
+    Raises:
+        ValueError: a key is unknown (the message names the nearest) or missing, or a value has a wrong type.
+    """
+    if not isinstance(found.value, dict):
+        raise wrong_type(found, path, "a mapping of keys to values")
+    hints = get_type_hints(function if inspect.isfunction(function) else function.__init__)
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if dataclasses.is_dataclass(function) or parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    for key, value in found.value.items():
+        if key not in parameters:
+            raise unknown_key(key, value.place, path, parameters)
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and name not in found.value
+    ]
+    if missing:
+        where = f"`{path}` lacks" if path else "the recipe lacks"
+        raise ValueError(f"{found.place}: {where} {', '.join(f'`{name}`' for name in missing)}. Add it.")
+    return {key: convert(value, hints[key], join(path, key), converters) for key, value in found.value.items()}
+
+
+def unknown_key(key: str, place: str, path: str, known: Mapping[str, Any]) -> ValueError:
+    """The error for a key that does not exist."""
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {', '.join(known)}."
+    return ValueError(f"{place}: the key `{join(path, key)}` is unknown. {hint}")
+
+
+def wrong_type(found: Located, path: str, expected: str) -> ValueError:
+    """The error for a value of a wrong type."""
+    kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
+    kind = kinds.get(type(found.value), "a number")
+    shown = "" if isinstance(found.value, dict | list) or found.value is None else f"{found.value!r}, "
+    return ValueError(f"{found.place}: `{path or 'recipe'}` is {shown}{kind}, expected {expected}.")
+
+
+def join(path: str, key: str) -> str:
+    """The path of `key` in what stands at `path`."""
+    return f"{path}.{key}" if path else key
+
+
+def _convert_scalar(found: Located, expected: Any, path: str) -> Any:
+    value = found.value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if expected is float and is_number:
+        return float(value)
+    if expected is Path and isinstance(value, str):
+        return Path(value)
+    if type(value) is not expected:
+        raise wrong_type(found, path, SCALARS[expected])
+    return value
+
+
+def _convert_list(
+    found: Located, origin: Any, arguments: tuple[Any, ...], path: str, converters: Mapping[Any, Converter]
+) -> Any:
+    """A tuple or frozenset from a list: `tuple[X, ...]` of any length, `tuple[X, Y]` of just that many."""
+    if not isinstance(found.value, list):
+        raise wrong_type(found, path, "a list")
+    is_any_length = origin is frozenset or arguments[-1] is Ellipsis
+    wanted = [arguments[0]] * len(found.value) if is_any_length else list(arguments)
+    if len(wanted) != len(found.value):
+        raise ValueError(f"{found.place}: `{path}` has {len(found.value)} entries, expected {len(wanted)}.")
+    pairs = enumerate(zip(found.value, wanted, strict=True))
+    return origin(convert(entry, kind, join(path, str(i)), converters) for i, (entry, kind) in pairs)

@@ -1,0 +1,113 @@
+"""YAML with places: every value knows the file and line it stands on, so that an error can name them.
+
+Unusual: plain words are read by YAML 1.2's rules, not by YAML 1.1's, which PyYAML follows. There a bare `no` is False,
+though it is Norwegian in a list of languages, and `2e-5` is text. Here only `true` and `false` are booleans, and
+`2e-5` is a number. A key that stands twice is an error.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Located:
+    """A value and its place. `value` is a dict of str to `Located`, a list of `Located`, or a plain scalar."""
+
+    value: Any
+    place: str
+
+
+class _Loader(yaml.SafeLoader):
+    """Resolves plain words by the core schema of YAML 1.2."""
+
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (PyYAML's own declaration)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that either version of YAML would take for something else."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        character: list(resolvers) for character, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
+    }
+
+
+for _tag, _pattern, _first_characters in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?[0-9]+$", list("-+0123456789")),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
+):
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first_characters)
+
+
+def read_yaml(path: Path) -> Located:
+    """The content of a YAML file.
+
+    Raises:
+        ValueError: the file is missing or empty, is no YAML, or has a key twice; the message names file and line.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no recipe {path}. Paths are relative to the working directory, {Path.cwd()}.")
+    return _parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse_scalar(text: str, place: str) -> Located:
+    """A value given on the command line, read as YAML: `20`, `2e-5`, `true`, `[de, no]`."""
+    return _parse(text, place, has_lines=False)
+
+
+def to_plain_values(found: Located) -> Any:
+    """The values without their places."""
+    if isinstance(found.value, dict):
+        return {key: to_plain_values(value) for key, value in found.value.items()}
+    if isinstance(found.value, list):
+        return [to_plain_values(value) for value in found.value]
+    return found.value
+
+
+def write_yaml(value: Any) -> str:
+    """Plain values as YAML, keys in their order; `read_yaml` gives the same values back."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def _parse(text: str, name: str, *, has_lines: bool = True) -> Located:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            if has_lines:
+                raise ValueError(f"{name} is empty, expected a recipe.")
+            return Located(None, name)
+        return _locate(node, loader, name, has_lines)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{name} cannot be read as YAML: {error}") from error
+    finally:
+        loader.dispose()
+
+
+def _locate(node: yaml.Node, loader: _Loader, name: str, has_lines: bool) -> Located:
+    place = f"{name}, line {node.start_mark.line + 1}" if has_lines else name
+    if isinstance(node, yaml.MappingNode):
+        return Located(_locate_mapping(node, loader, name, has_lines), place)
+    if isinstance(node, yaml.SequenceNode):
+        return Located([_locate(entry, loader, name, has_lines) for entry in node.value], place)
+    if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":int"):
+        return Located(int(node.value), place)  # PyYAML would read 010 as eight
+    return Located(loader.construct_object(node), place)
+
+
+def _locate_mapping(node: yaml.MappingNode, loader: _Loader, name: str, has_lines: bool) -> dict[str, Located]:
+    entries: dict[str, Located] = {}
+    for key_node, value_node in node.value:
+        key = str(key_node.value)
+        value = _locate(value_node, loader, name, has_lines)
+        if key in entries:
+            line = key_node.start_mark.line + 1
+            raise ValueError(f"{name}, line {line}: the key {key!r} stands here a second time. Keep one of them.")
+        entries[key] = value
+    return entries
