@@ -6,9 +6,10 @@ several copies of the whole picture; here it stays 8-bit until it is written, in
 returned. x / 255 in float32 equals transformers' float32(float64(x) * (1 / 255)) for all 256 values of x: the results
 are equal, not merely close.
 
-Shape suffixes: C = the 3 colours, H, W = height and width of the result.
+Shape suffixes: I = pictures, C = the 3 colours, H, W = height and width of the result.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import PIL.Image
@@ -34,15 +35,20 @@ class MBlipImageProcessor(BlipImageProcessorPil):
     def register_for_auto_class(cls, auto_class: str = "AutoImageProcessor") -> None:
         super().register_for_auto_class(auto_class)
 
-    def _preprocess_image_like_inputs(self, images: ImageInput, *args: Any, **kwargs: Any) -> BatchFeature:
-        loaded = [load_upright_rgb(image, f"image {i}") for i, image in enumerate(_flat(images))]
-        if not args and is_usual(kwargs):
+    def _preprocess_image_like_inputs(
+        self, images: ImageInput, *args: Any, names: Sequence[str] | None = None, **kwargs: Any
+    ) -> BatchFeature:
+        """`names` are for messages, one for each picture; they come in by `image_like_kwargs`."""
+        given = _flat(images)
+        names = [f"image {i}" for i in range(len(given))] if names is None else names
+        loaded = (load_upright_rgb(image, name) for image, name in zip(given, names, strict=True))
+        if given and not args and is_usual(kwargs):
             return self._fast_pixel_values(loaded, **kwargs)
-        return super()._preprocess_image_like_inputs(loaded, *args, **kwargs)
+        return super()._preprocess_image_like_inputs(list(loaded), *args, **kwargs)
 
     def _fast_pixel_values(
         self,
-        images: list[PIL.Image.Image],
+        images: Iterable[PIL.Image.Image],
         size: Any,
         resample: int,
         image_mean: tuple[float, float, float],
@@ -50,13 +56,18 @@ class MBlipImageProcessor(BlipImageProcessorPil):
         return_tensors: Any,
         **kwargs: Any,
     ) -> BatchFeature:
-        mean_C11 = torch.tensor(image_mean)[:, None, None]
-        std_C11 = torch.tensor(image_std)[:, None, None]
-        pixel_values = torch.empty(len(images), 3, size.height, size.width)
-        for image, values_CHW in zip(images, pixel_values, strict=True):
-            resized = image.resize((size.width, size.height), resample=resample)
-            planes = bytearray(b"".join(channel.tobytes() for channel in resized.split()))
-            values_CHW.copy_(torch.frombuffer(planes, dtype=torch.uint8).view_as(values_CHW))
+        """One picture after the other is decoded, resized and let go: it stays in the cache, and large photos never
+        pile up.
+        """
+        lines = bytearray()  # of 8-bit pixels: a line of red, one of green, one of blue, the next line of red, ...
+        for image in images:
+            lines += image.resize((size.width, size.height), resample=resample).tobytes("raw", "RGB;L")
+        pixels_IHCW = torch.frombuffer(lines, dtype=torch.uint8).view(-1, size.height, 3, size.width)
+        # By way of numpy, which asks for large pages: touching small ones for the first time costs more than
+        # normalising.
+        pixel_values = torch.from_numpy(pixels_IHCW.transpose(1, 2).numpy().astype("float32", order="C"))
+        mean_C11, std_C11 = torch.tensor(image_mean)[:, None, None], torch.tensor(image_std)[:, None, None]
+        for values_CHW in pixel_values:
             values_CHW.div_(255).sub_(mean_C11).div_(std_C11)
         if str(return_tensors) in ("pt", "TensorType.PYTORCH"):
             return BatchFeature({"pixel_values": pixel_values})

@@ -102,8 +102,7 @@ class MBlipProcessor(ProcessorMixin):
         slots = assign_images(images, [prompt.num_marks for prompt in prompts] if text is not None else [0])
         inputs = {} if text is None else self._text_inputs(prompts, slots, merged)
         if slots.images:
-            loaded = [load_upright_rgb(image, f"image {slots.rows.index(i)}") for i, image in enumerate(slots.images)]
-            inputs |= self.image_processor(loaded, **merged["images_kwargs"])
+            inputs |= self._image_inputs(slots, merged["images_kwargs"])
             if not slots.is_one_to_one:
                 inputs["image_indices"] = list(slots.rows)
         return BatchFeature(inputs, tensor_type=merged["text_kwargs"].get("return_tensors"))
@@ -150,6 +149,14 @@ class MBlipProcessor(ProcessorMixin):
         settings = read_model_settings(pretrained_model_name_or_path, **kwargs)
         processor_dict, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
         return processor_dict | settings.processor_arguments, kwargs
+
+    def _image_inputs(self, slots: ImageSlots, images_kwargs: dict[str, Any]) -> BatchFeature:
+        images = list(slots.images)
+        names = [f"image {slots.rows.index(i)}" for i in range(len(images))]
+        if isinstance(self.image_processor, MBlipImageProcessor):
+            return self.image_processor.preprocess(images, image_like_kwargs={"names": names}, **images_kwargs)
+        loaded = [load_upright_rgb(image, name) for image, name in zip(images, names, strict=True)]
+        return self.image_processor(loaded, **images_kwargs)
 
     def _text_inputs(self, prompts: list[PromptPieces], slots: ImageSlots, merged: dict[str, Any]) -> dict[str, Any]:
         text_kwargs = merged["text_kwargs"]

@@ -182,7 +182,7 @@ def test_a_broken_file_is_named_with_its_path(tmp_path, keep):
 
 def test_a_folder_and_a_text_file_are_no_pictures(tmp_path):
     (tmp_path / "a.txt").write_text("not a picture")
-    with pytest.raises(ValueError, match="a.txt.*is not a picture"):
+    with pytest.raises(ValueError, match=r"a.txt.*is not a picture"):
         load_upright_rgb(tmp_path / "a.txt")
     with pytest.raises(ValueError, match="does not exist: there is no such file"):
         load_upright_rgb(tmp_path)

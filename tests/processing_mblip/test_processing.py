@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tiny_processor import EOS, IMG, PAD, make_processor, make_tokenizer
 from PIL import Image
+from tiny_processor import EOS, IMG, PAD, make_processor, make_tokenizer
 from transformers import BlipImageProcessorPil, CLIPImageProcessorPil
 
 from processing_mblip import MBlipImageProcessor, MBlipProcessor

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_processor import IMG, make_processor, make_tokenizer
+from tiny_processor import IMG, make_tokenizer
 from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
 
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
