@@ -5,7 +5,7 @@ Of the BLIP-2 checkpoint only its image side is read, never its language model. 
 
 import copy
 import os
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -14,10 +14,12 @@ from transformers.utils import logging
 
 from .checkpoint_reading import has_weights, read_weights
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
+from .pretrained_mblip import MBlipPreTrainedModel
 
 logger = logging.get_logger(__name__)
 
 Projection = Literal["random", "blip2"]
+Married = TypeVar("Married", bound=MBlipPreTrainedModel)
 
 IMAGE_SIDE = ("vision_model", "qformer", "query_tokens", "language_projection")
 # How the quantisation methods of transformers call the list of modules that stay as they are.
@@ -34,13 +36,15 @@ QUANTISATION_ATTRIBUTES = (
 )
 
 
-def text_model_class(text_config: PreTrainedConfig) -> type:
+def text_model_class(
+    text_config: PreTrainedConfig,
+) -> type[AutoModelForSeq2SeqLM] | type[AutoModelForCausalLM]:
     """The Auto class that builds a language model of this configuration."""
     return AutoModelForSeq2SeqLM if text_config.is_encoder_decoder else AutoModelForCausalLM
 
 
 def marry(
-    model_class: type[PreTrainedModel],
+    model_class: type[Married],
     blip2: str | os.PathLike,
     language_model: str | os.PathLike,
     *,
@@ -50,7 +54,7 @@ def marry(
     blip2_revision: str | None,
     language_model_revision: str | None,
     **loading: Any,
-) -> PreTrainedModel:
+) -> Married:
     """The body of `MBlipForConditionalGeneration.from_blip2_pretrained`; see there."""
     if projection not in ("random", "blip2"):
         raise ValueError(f'`projection` is {projection!r}, expected "random" or "blip2".')
@@ -149,7 +153,7 @@ def _read_image_config(blip2: str | os.PathLike, location: dict[str, Any], **cha
     return MBlipConfig(**parts, **changes)
 
 
-def _assemble(model_class: type[PreTrainedModel], config: MBlipConfig, text_model: PreTrainedModel) -> PreTrainedModel:
+def _assemble(model_class: type[Married], config: MBlipConfig, text_model: PreTrainedModel) -> Married:
     """A model around a loaded language model, its image side still without weights."""
     with torch.device("meta"):
         model = model_class(config)
@@ -169,7 +173,7 @@ def _assemble(model_class: type[PreTrainedModel], config: MBlipConfig, text_mode
 
 
 def _load_image_side(
-    model: PreTrainedModel, blip2: str | os.PathLike, projection: Projection, location: dict[str, Any]
+    model: MBlipPreTrainedModel, blip2: str | os.PathLike, projection: Projection, location: dict[str, Any]
 ) -> None:
     """Give the image side its weights: the ViT in the language model's dtype, what trains in fp32."""
     wanted = IMAGE_SIDE if projection == "blip2" else IMAGE_SIDE[:-1]

@@ -57,11 +57,17 @@ def _wanted_shards(name_or_path: str | os.PathLike, is_wanted: Callable[[str], b
             with open(index_path, encoding="utf-8") as file:
                 shard_of = json.load(file)["weight_map"]
             names = sorted({shard for key, shard in shard_of.items() if is_wanted(key)})
-            return [cached_file(name_or_path, name, **location) for name in names]
+            return [_fetch(name_or_path, name, **location) for name in names]
     raise FileNotFoundError(
         f"{name_or_path} holds none of {', '.join(WEIGHT_FILES + INDEX_FILES)}, expected the weights of a "
         "checkpoint. Check the name and the revision."
     )
+
+
+def _fetch(name_or_path: str | os.PathLike, filename: str, **location: Any) -> str:
+    path = cached_file(name_or_path, filename, **location)
+    assert path is not None, "cached_file raises where a file is missing"
+    return path
 
 
 def _read_file(path: str, is_wanted: Callable[[str], bool]) -> dict[str, torch.Tensor]:

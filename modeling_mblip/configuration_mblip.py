@@ -51,8 +51,8 @@ class MBlipConfig(PreTrainedConfig):
     attribute_map = {"image_token_index": "image_token_id"}  # noqa: RUF012 (transformers' own declaration)
     sub_configs_defaults = {  # noqa: RUF012
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="mt5"),
-        "vision_config": Blip2VisionConfig,
-        "qformer_config": Blip2QFormerConfig,
+        "vision_config": SubConfigSpec(config_class=Blip2VisionConfig),
+        "qformer_config": SubConfigSpec(config_class=Blip2QFormerConfig),
     }
     keys_to_ignore_at_inference = (
         "past_key_values",
@@ -67,9 +67,10 @@ class MBlipConfig(PreTrainedConfig):
         "image_hidden_states",
     )
 
-    vision_config: dict | PreTrainedConfig | None = None
-    qformer_config: dict | PreTrainedConfig | None = None
-    text_config: dict | PreTrainedConfig | None = None
+    # Given as a dict, a configuration or None, each is a configuration after `__post_init__`.
+    vision_config: Any = None
+    qformer_config: Any = None
+    text_config: Any = None
     num_query_tokens: int = 32
     image_token_id: int | None = None
     initializer_range: float = 0.02
@@ -93,7 +94,7 @@ class MBlipConfig(PreTrainedConfig):
         for name in TOKEN_ID_NAMES:
             # Not every configuration of transformers declares every special token.
             if getattr(self, name) is None:
-                setattr(self, name, getattr(self.text_config.get_text_config(decoder=True), name, None))
+                setattr(self, name, getattr(self.text_config.get_text_config(), name, None))
 
     @classmethod
     def get_config_dict(

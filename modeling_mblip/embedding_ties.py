@@ -7,17 +7,17 @@ matrices. What is tied is therefore read off the weights once, at loading, and n
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 from transformers.utils import logging
+
+from .pretrained_mblip import MBlipPreTrainedModel
 
 logger = logging.get_logger(__name__)
 
 
-class LanguageModelEmbeddingsMixin:
-    """Mixed into a `PreTrainedModel` that holds a `language_model`."""
+class LanguageModelEmbeddingsMixin(MBlipPreTrainedModel):
+    """The language model's embeddings and head, seen from the whole."""
 
-    language_model: PreTrainedModel
-    all_tied_weights_keys: dict[str, str]
+    is_tail_checked: bool
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.get_input_embeddings()
@@ -76,7 +76,7 @@ class LanguageModelEmbeddingsMixin:
             ValueError: the new table would reach the `<image>` token's id, so that text could be taken for an image.
         """
         is_resized = new_num_tokens is not None or pad_to_multiple_of is not None
-        old_size, image_token_id = self.get_input_embeddings().weight.shape[0], self.config.image_token_id
+        old_size, image_token_id = self.language_model.get_input_embeddings().weight.shape[0], self.image_token_id
         if is_resized and old_size <= image_token_id < (new_num_tokens or old_size):
             raise ValueError(
                 f"A table of {new_num_tokens} words would hold the id {image_token_id} of the `<image>` token, which "

@@ -17,26 +17,31 @@ from transformers.generation.utils import GenerateOutput
 from transformers.masking_utils import create_masks_for_generate
 from transformers.utils import ModelOutput
 
-from .language_model_inputs import move_padding
+from .language_model_inputs import check_cache, move_padding
+from .pretrained_mblip import MBlipPreTrainedModel
 
 ENCODER_FLAGS = ("output_attentions", "output_hidden_states")
 
 
-class MBlipGenerationMixin(GenerationMixin):
-    """`generate` for a model that holds a `language_model` and can `place_images`."""
+class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
+    """`generate`, over prompts with their images in place."""
+
+    place_images: Any
+    arrange_encoder_padding: Any
+    first_position: int
 
     @torch.no_grad()
-    def generate(
+    def generate(  # type: ignore[override]  # the model's own inputs come first, by name
         self,
-        input_ids: torch.LongTensor | None = None,
-        pixel_values: torch.FloatTensor | None = None,
-        image_indices: torch.LongTensor | None = None,
-        image_features: torch.FloatTensor | None = None,
-        attention_mask: torch.LongTensor | None = None,
-        inputs_embeds: torch.FloatTensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        image_indices: torch.Tensor | None = None,
+        image_features: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
         interpolate_pos_encoding: bool = False,
         **kwargs: Any,
-    ) -> GenerateOutput | torch.LongTensor:
+    ) -> GenerateOutput | torch.Tensor:
         """Continue or answer the prompts. Takes what `forward` takes and any argument of transformers' `generate`.
 
         Args:
@@ -56,12 +61,12 @@ class MBlipGenerationMixin(GenerationMixin):
         """
         if kwargs.pop("assistant_model", None) is not None:
             raise ValueError(
-                "`assistant_model` came in, but an assistant would have to see the images as well, which transformers' "
-                "assisted decoding does not pass on. Use `prompt_lookup_num_tokens`, or no assistant."
+                "`assistant_model` came in, but an assistant would have to see the images as well, which "
+                "transformers' assisted decoding does not pass on. Use `prompt_lookup_num_tokens`, or no assistant."
             )
         kwargs.pop("labels", None)  # Seq2SeqTrainer hands over the whole batch
         if kwargs.get("encoder_outputs") is not None:
-            return super().generate(attention_mask=attention_mask, **kwargs)
+            return self._search(attention_mask=attention_mask, **kwargs)
         embeds_BTD, _ = self.place_images(
             input_ids,
             inputs_embeds,
@@ -74,7 +79,7 @@ class MBlipGenerationMixin(GenerationMixin):
         if self.config.is_encoder_decoder:
             embeds_BTD, attention_mask = self.arrange_encoder_padding(embeds_BTD, attention_mask)
             kwargs["encoder_outputs"] = self._encode(embeds_BTD, attention_mask, kwargs)
-            return super().generate(input_ids=words_BT, attention_mask=attention_mask, **kwargs)
+            return self._search(input_ids=words_BT, attention_mask=attention_mask, **kwargs)
         return self._continue_prompts(words_BT, embeds_BTD, attention_mask, kwargs)
 
     def _continue_prompts(
@@ -83,20 +88,24 @@ class MBlipGenerationMixin(GenerationMixin):
         embeds_BTD: torch.Tensor,
         attention_mask: torch.Tensor | None,
         kwargs: dict[str, Any],
-    ) -> GenerateOutput | torch.LongTensor:
+    ) -> GenerateOutput | torch.Tensor:
         """Let a decoder-only language model write on, and cut its prompt off what comes out."""
+        check_cache(type(self.language_model))
         embeds_BTD, moved_mask = move_padding(embeds_BTD, attention_mask, side="left")
         if words_BT is None:
-            return super().generate(inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
+            return self._search(inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
         words_BT, _ = move_padding(words_BT, attention_mask, side="left")
         if kwargs.get("streamer") is not None:
             kwargs["streamer"] = _WithoutPrompt(kwargs["streamer"])
-        output = super().generate(input_ids=words_BT, inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
+        output = self._search(input_ids=words_BT, inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
         num_prompt_tokens = words_BT.shape[1]
-        if isinstance(output, ModelOutput):
-            output.sequences = output.sequences[:, num_prompt_tokens:]
-            return output
-        return output[:, num_prompt_tokens:]
+        if torch.is_tensor(output):
+            return output[:, num_prompt_tokens:]
+        output.sequences = output.sequences[:, num_prompt_tokens:]
+        return output
+
+    def _search(self, **kwargs: Any) -> Any:
+        return super().generate(**kwargs)  # type: ignore[misc]  # transformers types its `self` as a protocol
 
     def _encode(
         self, embeds_BTD: torch.Tensor, attention_mask: torch.Tensor | None, kwargs: dict[str, Any]
@@ -117,15 +126,24 @@ class MBlipGenerationMixin(GenerationMixin):
         A word that is in the prompt anyway adds nothing to the set of its words. An `<image>` id inside the vocabulary
         is left, as transformers leaves it.
         """
-        image_token_id, num_words = self.config.image_token_id, self.config.text_config.get_text_config().vocab_size
+        image_token_id, num_words = self.image_token_id, self.config.text_config.get_text_config().vocab_size
         if image_token_id < num_words:
             return input_ids
-        is_image_BT = input_ids == image_token_id
+        is_image_BT = input_ids.eq(image_token_id)
         is_word_BT = ~is_image_BT if attention_mask is None else ~is_image_BT & attention_mask.bool()
         first_B1 = input_ids.gather(1, is_word_BT.long().argmax(dim=1, keepdim=True))
         # A prompt of nothing but images has no word: padding's id, which every vocabulary can spare, stands in.
-        first_B1 = first_B1.masked_fill(first_B1 == image_token_id, self.generation_config.pad_token_id or 0)
+        first_B1 = first_B1.masked_fill(first_B1.eq(image_token_id), self.generation_config.pad_token_id or 0)
         return torch.where(is_image_BT, first_B1, input_ids)
+
+    def _prepare_position_ids_for_generation(
+        self, inputs_tensor: torch.Tensor, model_kwargs: dict[str, Any]
+    ) -> torch.Tensor:
+        return super()._prepare_position_ids_for_generation(inputs_tensor, model_kwargs) + self.first_position
+
+    def _supports_default_dynamic_cache(self) -> bool:  # type: ignore[override]  # a class method there
+        """Asked of the language model: some make a cache of their own."""
+        return self.language_model._supports_default_dynamic_cache()
 
     def create_masks_for_generate(self, config: Any = None, **kwargs: Any) -> Any:
         """Masks for a compilable cache, as the language model wants them (BLOOM keeps two dimensions for ALiBi)."""

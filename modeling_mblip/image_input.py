@@ -8,31 +8,21 @@ S = image slots in reading order, Q = query tokens per image, D = width of the l
 """
 
 import torch
-from torch import nn
-from transformers import Blip2QFormerModel, Blip2VisionModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
-from .configuration_mblip import MBlipConfig
 from .image_placement import check_image_token_counts, place_image_features, select_image_features
-from .query_tokens import QueryTokens
+from .pretrained_mblip import MBlipPreTrainedModel
 
 
-class ImageInputMixin:
-    """Mixed into a `PreTrainedModel` that holds the BLIP-2 parts and a language model."""
-
-    config: MBlipConfig
-    training: bool
-    vision_model: Blip2VisionModel
-    query_tokens: QueryTokens
-    qformer: Blip2QFormerModel
-    language_projection: nn.Linear
+class ImageInputMixin(MBlipPreTrainedModel):
+    """Image features, and prompts with their images in place."""
 
     @can_return_tuple
     def get_image_features(
         self,
-        pixel_values: torch.FloatTensor,
+        pixel_values: torch.Tensor,
         interpolate_pos_encoding: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
@@ -79,12 +69,12 @@ class ImageInputMixin:
 
     def place_images(
         self,
-        input_ids: torch.LongTensor | None,
-        inputs_embeds: torch.FloatTensor | None = None,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None = None,
         *,
-        pixel_values: torch.FloatTensor | None = None,
-        image_indices: torch.LongTensor | None = None,
-        image_features: torch.FloatTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        image_indices: torch.Tensor | None = None,
+        image_features: torch.Tensor | None = None,
         interpolate_pos_encoding: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Embed the prompts with their images in place; arguments as in `forward`.
@@ -96,18 +86,20 @@ class ImageInputMixin:
             ValueError: images, `image_indices` and `<image>` tokens do not agree.
         """
         self._check_prompt(input_ids, inputs_embeds, pixel_values, image_indices, image_features)
-        is_image_BT = None if input_ids is None else input_ids == self.config.image_token_id
+        if input_ids is None:
+            assert inputs_embeds is not None, "_check_prompt has seen to it"
+            return self._take_part_without_images(inputs_embeds), None
+        is_image_BT = input_ids.eq(self.image_token_id)
         if inputs_embeds is None:
             # An image id may lie outside the table, so it is replaced before the lookup.
             inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image_BT, 0))
         if pixel_values is not None:
             image_features = self.get_image_features(pixel_values, interpolate_pos_encoding).pooler_output
-        if image_features is not None:
-            features_SQD = select_image_features(image_features, image_indices)
-            return place_image_features(inputs_embeds, features_SQD, is_image_BT), image_features
-        if is_image_BT is not None:
+        if image_features is None:
             check_image_token_counts(is_image_BT, 0, self.config.num_query_tokens)
-        return self._take_part_without_images(inputs_embeds), None
+            return self._take_part_without_images(inputs_embeds), None
+        features_SQD = select_image_features(image_features, image_indices)
+        return place_image_features(inputs_embeds, features_SQD, is_image_BT), image_features
 
     def _check_prompt(
         self,

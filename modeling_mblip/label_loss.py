@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from .output_head import LogitsOf
 
@@ -48,7 +47,7 @@ def label_loss_sum(
 
 def logits_loss_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The same sum from logits that exist already: (..., V) and (...,), where -100 marks what is no label."""
-    return F.cross_entropy(
+    return nn.functional.cross_entropy(
         logits.flatten(0, -2).float(), labels.flatten().to(logits.device), ignore_index=IGNORE_INDEX, reduction="sum"
     )
 

@@ -5,42 +5,82 @@ Shape suffixes: B = prompts, T = tokens; `...` = any further dimensions.
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
 
-# Left out where the language model does not name them; anything else unknown is passed on, for the language model to
-# refuse.
-OPTIONAL_ARGUMENTS = frozenset({"position_ids", "logits_to_keep", "use_cache", "past_key_values"})
+# Left out where the language model does not name them; anything else unknown is passed on, for it to refuse.
+OPTIONAL_ARGUMENTS = frozenset({"position_ids", "logits_to_keep", "use_cache"})
+
+
+def argument_names(model_class: type[PreTrainedModel]) -> frozenset[str]:
+    """Names that a model class's `forward` takes."""
+    return _parameter_names(model_class.forward)
 
 
 @functools.cache
-def argument_names(model_class: type) -> frozenset[str]:
-    """Names that a model class's `forward` takes."""
-    return frozenset(inspect.signature(model_class.forward).parameters)
+def _parameter_names(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
 
 
-def known_arguments(model_class: type, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that say something and that this language model can take."""
+def known_arguments(model_class: type[PreTrainedModel], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that say something, under the names by which this language model takes them.
+
+    Raises:
+        ValueError: a cache came in for a language model that takes none: it would forget the prompt without a word.
+    """
     names = argument_names(model_class)
-    return {
+    known = {
         name: value
         for name, value in arguments.items()
         if value is not None and (name in names or name not in OPTIONAL_ARGUMENTS)
     }
+    if "past_key_values" in known and "past_key_values" not in names:
+        check_cache(model_class)
+        known["cache_params"] = known.pop("past_key_values")  # Mamba's name for it
+    return known
 
 
-def position_ids_from_mask(attention_mask: torch.Tensor | None, num_tokens: int) -> torch.Tensor | None:
+def check_cache(model_class: type[PreTrainedModel]) -> None:
+    """Refuse a language model that takes no cache of transformers: it would forget its prompt without a word.
+
+    Raises:
+        ValueError: its `forward` takes neither `past_key_values` nor `cache_params` (RWKV).
+    """
+    if not argument_names(model_class) & {"past_key_values", "cache_params"}:
+        raise ValueError(
+            f"{model_class.__name__} takes neither `past_key_values` nor `cache_params`, so it cannot continue a "
+            "prompt that it has read. Use a language model with a cache of transformers."
+        )
+
+
+def holds_prompt(past_key_values: Cache | None) -> bool:
+    """Whether the prompt is in the cache already: what comes in then is new text, in which no image stands."""
+    if past_key_values is None:
+        return False
+    try:
+        return past_key_values.get_seq_length() > 0
+    except ValueError:  # a cache of recurrent layers alone counts no tokens
+        return past_key_values.has_previous_state()
+
+
+def position_ids_from_mask(
+    attention_mask: torch.Tensor | None, num_tokens: int, first: int = 0
+) -> torch.Tensor | None:
     """Count positions over the tokens that stand, so that padding moves nothing: (B, past + T) -> (B, T).
 
     Args:
         attention_mask: 1 where a token stands; None or a mask of another rank: the language model counts itself.
         num_tokens: T, the tokens of this call, the last ones of the mask.
+        first: the number of the first position.
     """
     if attention_mask is None or attention_mask.ndim != 2:
         return None
-    return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -num_tokens:]
+    return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -num_tokens:] + first
 
 
 def move_padding(
@@ -57,6 +97,14 @@ def move_padding(
     return states_BT.gather(1, index.expand_as(states_BT)), attention_mask_BT.gather(1, order_BT)
 
 
-def has_position_table(module: nn.Module) -> bool:
-    """Whether a model adds absolute positions that it counts itself, from the first column on (BART's family and its heirs)."""
-    return any(name.rpartition(".")[2] == "embed_positions" for name, _ in module.named_modules())
+def counts_positions_itself(model: nn.Module) -> bool:
+    """Whether a model adds absolute positions, counted from the first column on (BART's family and its heirs)."""
+    return any(name.rpartition(".")[2] == "embed_positions" for name, _ in model.named_modules())
+
+
+def first_position(model: nn.Module) -> int:
+    """The number of the first position: RoBERTa's family counts from behind its padding id, all others from 0."""
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] == "position_embeddings" and isinstance(module, nn.Embedding):
+            return 0 if module.padding_idx is None else module.padding_idx + 1
+    return 0

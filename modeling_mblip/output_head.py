@@ -24,7 +24,7 @@ PROBE_LOGIT_RANGE = 40.0  # wide enough to bend at every soft cap in use (Gemma 
 
 @dataclass
 class HeadVisit:
-    """What one run of the language model left at its head: `hidden_states` as they came in, (B, T, D), and the probe."""
+    """What one run of the language model left at its head: hidden states as they came in, (B, T, D), and the probe."""
 
     hidden_states: torch.Tensor | None = None
     probe: torch.Tensor | None = None
@@ -34,13 +34,13 @@ def output_head(language_model: PreTrainedModel) -> nn.Module:
     """The module that turns hidden states into logits.
 
     Raises:
-        ValueError: the language model has none.
+        ValueError: the language model has none, or names its embeddings instead (FSMT), which never see hidden states.
     """
     head = language_model.get_output_embeddings()
-    if head is None:
+    if head is None or isinstance(head, nn.Embedding):
         raise ValueError(
-            f"{type(language_model).__name__} has no output head (`get_output_embeddings()` is None), so there is "
-            "nothing to train or generate with. Use a sequence-to-sequence or causal language model."
+            f"{type(language_model).__name__} names {type(head).__name__} as its output head, so there is no module "
+            "to call for logits chunk by chunk. Pass `skip_logits=False` to compute the loss from its own logits."
         )
     return head
 
@@ -52,7 +52,7 @@ def apply_tail(language_model: PreTrainedModel, logits: torch.Tensor) -> torch.T
     (Granite, HyperCLOVA X), `lm_head_multiplier` (Falcon-H1), `final_logit_softcapping` (Gemma, NanoChat).
     `check_tail` holds them against the model itself.
     """
-    config = language_model.config.get_text_config(decoder=True)
+    config = language_model.config.get_text_config()
     bias = getattr(language_model, "final_logits_bias", None)
     if bias is not None:
         logits = logits + bias.to(logits.device)

@@ -40,17 +40,16 @@ class MBlipOutput(ModelOutput):
 
 
 LANGUAGE_MODEL_FIELDS = tuple(
-    name for name in MBlipOutput.__dataclass_fields__ if name not in ("loss", "logits", "image_hidden_states")
+    name for name in MBlipOutput.__dataclass_fields__ if name not in ("loss", "image_hidden_states")
 )
 
 
 def flatten_output(
-    language_model_output: ModelOutput,
-    *,
-    loss: torch.Tensor | None,
-    logits: torch.Tensor | None,
-    image_hidden_states: torch.Tensor | None,
+    language_model_output: ModelOutput, *, loss: torch.Tensor | None, image_hidden_states: torch.Tensor | None
 ) -> MBlipOutput:
     """Put the language model's output, the loss and the image features into one flat output."""
-    passed_on = {name: language_model_output.get(name) for name in LANGUAGE_MODEL_FIELDS}
-    return MBlipOutput(loss=loss, logits=logits, image_hidden_states=image_hidden_states, **passed_on)
+    # Language models differ in what they give. By attribute, as a `ModelOutput` keeps its item where one is set to None.
+    passed_on = {name: getattr(language_model_output, name, None) for name in LANGUAGE_MODEL_FIELDS}
+    if passed_on["past_key_values"] is None:
+        passed_on["past_key_values"] = getattr(language_model_output, "cache_params", None)  # Mamba's name for it
+    return MBlipOutput(loss=loss, image_hidden_states=image_hidden_states, **passed_on)

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
-from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from .modeling_mblip import MBlipForConditionalGeneration
 from .output_head import output_head
 
 Stage = Literal["warm_up", "re_alignment"]
@@ -43,8 +42,8 @@ class LearningRates:
 
 
 def set_trainable(
-    model: PreTrainedModel, stage: Stage, lora: LoraSettings | None = None
-) -> PreTrainedModel | PeftModel:
+    model: MBlipForConditionalGeneration, stage: Stage, lora: LoraSettings | None = None
+) -> MBlipForConditionalGeneration | PeftModel:
     """Freeze everything and thaw what the stage trains, in fp32.
 
     Args:
@@ -75,7 +74,7 @@ def set_trainable(
     return adapted
 
 
-def lora_config(model: PreTrainedModel, settings: LoraSettings) -> LoraConfig:
+def lora_config(model: MBlipForConditionalGeneration, settings: LoraSettings) -> LoraConfig:
     """LoRA on every linear layer of the language model but its head; the trained image side is saved with it."""
     layers = linear_layers(model)
     return LoraConfig(
@@ -89,12 +88,12 @@ def lora_config(model: PreTrainedModel, settings: LoraSettings) -> LoraConfig:
     )
 
 
-def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
+def linear_layers(model: MBlipForConditionalGeneration) -> dict[str, nn.Module]:
     """Every linear layer of the language model but its head, by its full name; quantised layers are linear layers,
     too.
     """
     head = output_head(model.language_model)
-    layers = {
+    layers: dict[str, nn.Module] = {
         f"language_model.{name}": module
         for name, module in model.language_model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not head
