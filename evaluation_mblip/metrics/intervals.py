@@ -1,0 +1,74 @@
+"""95 % intervals of shares of right answers, and of the ratio of two such shares.
+
+All are closed formulas, sound at 0 % and 100 % too, where the usual normal approximation and the bootstrap give an
+interval of no width.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+Z_95 = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """From `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+
+def wilson_interval(num_right: int, num_all: int, z: float = Z_95) -> Interval:
+    """Where a share lies that was found as `num_right` of `num_all` independent answers.
+
+    E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927), in the form of
+    Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables (2017), chapter 2.
+
+    Raises:
+        ValueError: there are no answers, or more right ones than answers.
+    """
+    if not 0 <= num_right <= num_all or num_all == 0:
+        raise ValueError(f"Found {num_right} right of {num_all} answers, expected at least one answer.")
+    share = num_right / num_all
+    middle = (share + z**2 / (2 * num_all)) / (1 + z**2 / num_all)
+    half = z * math.sqrt(share * (1 - share) / num_all + z**2 / (4 * num_all**2)) / (1 + z**2 / num_all)
+    # The formula gives exactly 0 and 1 at the ends; rounding would not.
+    return Interval(middle - half if num_right else 0.0, middle + half if num_right < num_all else 1.0)
+
+
+def paired_ratio_interval(is_right: Sequence[bool], is_right_reference: Sequence[bool]) -> Interval:
+    """Where the ratio of two shares lies, both measured on the same pictures: entry i of each is about picture i.
+
+    D. G. Bonett and R. M. Price, Confidence intervals for a ratio of binomial proportions based on paired data,
+    Statistics in Medicine 25 (2006): Wilson intervals of both shares, narrowed by how alike the pairs are, in the form
+    of Fagerland, Lydersen and Laake (2017), chapter 8.
+
+    Returns:
+        The interval of (share of `is_right`) / (share of `is_right_reference`); `high` is infinite where the reference
+        is never right.
+
+    Raises:
+        ValueError: the two are of unequal length, or empty.
+    """
+    if len(is_right) != len(is_right_reference) or not is_right:
+        raise ValueError(
+            f"Found {len(is_right)} answers and {len(is_right_reference)} of the reference, "
+            "expected one pair for each picture, at least one."
+        )
+    pairs = list(zip(is_right, is_right_reference, strict=True))
+    num_any = sum(a or b for a, b in pairs)  # pictures that both got wrong tell nothing about the ratio
+    if num_any == 0:
+        return Interval(0.0, math.inf)
+    num_right, num_reference = sum(is_right), sum(is_right_reference)
+    num_different = sum(a != b for a, b in pairs)
+    spread = math.sqrt((num_different + 2) / ((num_right + 1) * (num_reference + 1)))
+    z = Z_95 * spread / (_log_spread(num_right, num_any) + _log_spread(num_reference, num_any))
+    ours, reference = wilson_interval(num_right, num_any, z), wilson_interval(num_reference, num_any, z)
+    return Interval(ours.low / reference.high, math.inf if reference.low == 0 else ours.high / reference.low)
+
+
+def _log_spread(num_right: int, num_all: int) -> float:
+    """The standard error of the logarithm of a share, with one right and one wrong answer added."""
+    return math.sqrt((1 - (num_right + 1) / (num_all + 2)) / (num_right + 1))

@@ -1,0 +1,141 @@
+"""From examples to inputs of `generate`: every image through the ViT once, every text through the tokenizer once.
+
+Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, Q = query tokens per image, D = width of the
+language model, S = image slots.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+
+from data_mblip.encoded_prompts import pad_prompts
+from data_mblip.images import Image as AnyImage
+from data_mblip.images import open_image
+
+from .task import EvaluationExample
+
+STAND_IN = Image.new("RGB", (1, 1))  # a prompt's ids depend on how many pictures it has, not on what they show
+
+
+class Processor(Protocol):
+    """What is asked of `MBlipProcessor`."""
+
+    tokenizer: Any
+
+    def __call__(self, *, images: Any, text: Any = None, **kwargs: Any) -> Mapping[str, Any]: ...
+
+    def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]: ...
+
+
+class Model(Protocol):
+    """What is asked of `MBlipForConditionalGeneration`, or of a PEFT model around it."""
+
+    config: Any
+    generation_config: Any
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def modules(self) -> Iterator[torch.nn.Module]: ...
+
+    def eval(self) -> Any: ...
+
+    def get_image_features(self, pixel_values: torch.Tensor) -> Any: ...
+
+    def generate(self, **kwargs: Any) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """`features` (I, Q, D) of every distinct image, or None without any; `rows`: image_id -> its images' rows."""
+
+    features: torch.Tensor | None
+    rows: Mapping[str, range]
+
+    def shown_to(self, examples: Sequence[EvaluationExample]) -> dict[str, torch.Tensor]:
+        """`image_features` with the images of these examples alone, and `image_indices` (S,); empty without images."""
+        slots = [row for example in examples for row in self.rows[example.image_id]]
+        if self.features is None or not slots:
+            return {}
+        used = sorted(set(slots))
+        place = {row: i for i, row in enumerate(used)}
+        device = self.features.device
+        return {
+            "image_features": self.features[torch.tensor(used, device=device)],
+            "image_indices": torch.tensor([place[row] for row in slots], device=device),
+        }
+
+
+def chunk_by_images(examples: Iterable[EvaluationExample], num_prompts: int) -> Iterator[list[EvaluationExample]]:
+    """Chunks of about `num_prompts` examples, all examples of an `image_id` in one of them."""
+    groups: dict[str, list[EvaluationExample]] = {}
+    for example in examples:
+        groups.setdefault(example.image_id, []).append(example)
+    chunk: list[EvaluationExample] = []
+    for group in groups.values():
+        chunk += group
+        if len(chunk) >= num_prompts:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def encode_images(
+    model: Model, processor: Processor, examples: Sequence[EvaluationExample], batch_size: int
+) -> EncodedImages:
+    """Open and encode the images of `examples`, `batch_size` at a time.
+
+    Raises:
+        ValueError: an image cannot be read; the message names it.
+    """
+    images: list[tuple[AnyImage, str]] = []
+    rows: dict[str, range] = {}
+    for example in examples:
+        if example.image_id not in rows:
+            rows[example.image_id] = range(len(images), len(images) + len(example.images))
+            images += [(image, f"Image set {example.image_id!r}") for image in example.images]
+    features = [
+        _encode(model, processor, images[start : start + batch_size]) for start in range(0, len(images), batch_size)
+    ]
+    return EncodedImages(torch.cat(features) if features else None, rows)
+
+
+def _encode(model: Model, processor: Processor, images: Sequence[tuple[AnyImage, str]]) -> torch.Tensor:
+    """Features of named images, one row each, also where one comes twice."""
+    opened = [open_image(image, name=name) for image, name in images]
+    inputs = processor(images=opened, return_tensors="pt")
+    features_IQD = model.get_image_features(inputs["pixel_values"].to(model.device)).pooler_output
+    return features_IQD[inputs["image_indices"].to(model.device)] if "image_indices" in inputs else features_IQD
+
+
+def encode_prompts(processor: Processor, examples: Sequence[EvaluationExample]) -> list[torch.Tensor]:
+    """The ids of each example's prompt with its `<image>` tokens, (T,)."""
+    kinds = list(dict.fromkeys((example.prompt, len(example.images)) for example in examples))
+    images = [[STAND_IN] * num_images for _, num_images in kinds]
+    batch = processor(
+        images=images if any(images) else None,
+        text=[prompt for prompt, _ in kinds],
+        return_tensors="pt",
+        padding="longest",
+    )
+    ids = [ids_T[mask_T.bool()] for ids_T, mask_T in zip(batch["input_ids"], batch["attention_mask"], strict=True)]
+    ids_of = dict(zip(kinds, ids, strict=True))
+    return [ids_of[example.prompt, len(example.images)] for example in examples]
+
+
+def batches_by_length(ids: Sequence[torch.Tensor], batch_size: int) -> Iterator[list[int]]:
+    """Positions of prompts in batches of like length, so that little is padding."""
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def prompt_tensors(model: Model, processor: Processor, ids: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`input_ids` and `attention_mask` (B, T), padded where the language model wants it."""
+    side = "right" if model.config.is_encoder_decoder else "left"
+    inputs = pad_prompts(ids, processor.tokenizer.pad_token_id, padding_side=side)
+    return {name: tensor.to(model.device) for name, tensor in inputs.items()}

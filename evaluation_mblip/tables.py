@@ -1,0 +1,70 @@
+"""Results as a Markdown table: a row for each language, a column for each model and condition."""
+
+from collections.abc import Mapping, Sequence
+
+from data_mblip.languages import get_language
+
+from .metrics.intervals import Interval
+from .results import Ratio, Score
+
+Cell = Score | Ratio
+MISSING = "–"
+
+
+def markdown_table(columns: Mapping[str, Mapping[str, Cell]], languages: Sequence[str] | None = None) -> str:
+    """Percentages with 95 % intervals; below them the mean of each column over its languages.
+
+    Args:
+        columns: heading -> language -> score or ratio. A language that a column lacks gets a dash.
+        languages: the rows; None: all languages of the columns, in order of first appearance.
+
+    Raises:
+        ValueError: there is nothing to show, or a language is unknown.
+    """
+    rows = list(languages or dict.fromkeys(language for cells in columns.values() for language in cells))
+    if not rows or not columns:
+        raise ValueError(f"Found {len(columns)} columns and {len(rows)} languages, expected at least one of each.")
+    lines = [_line("Language", "Script", *columns), _line("---", "---", *["---:"] * len(columns))]
+    for code in rows:
+        language = get_language(code)
+        cells = [_cell(column.get(code)) for column in columns.values()]
+        lines.append(_line(f"{language.name} (`{code}`)", language.script, *cells))
+    means = [_mean([column[code] for code in rows if code in column]) for column in columns.values()]
+    lines.append(_line(f"mean of {len(rows)}", "", *means))
+    return "\n".join([*lines, "", *_notes(columns), ""])
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(value: Cell | None) -> str:
+    return MISSING if value is None else f"{_percent(value.share)} {_interval(value.interval)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _interval(interval: Interval) -> str:
+    return f"[{_percent(interval.low)}, {_percent(interval.high)}]"
+
+
+def _mean(cells: Sequence[Cell]) -> str:
+    return _percent(sum(cell.share for cell in cells) / len(cells)) if len(cells) > 1 else MISSING
+
+
+def _notes(columns: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+    """What the figures are, and which answers were empty or cut."""
+    notes = ["Per cent, with 95 % intervals (Wilson; of ratios Bonett and Price, paired by picture)."]
+    for heading, column in columns.items():
+        scores = {language: cell for language, cell in column.items() if isinstance(cell, Score)}
+        for what, counts in (
+            ("empty", {language: score.num_empty for language, score in scores.items()}),
+            ("cut at the longest length", {language: score.num_cut for language, score in scores.items()}),
+        ):
+            found = {language: count for language, count in counts.items() if count}
+            if found:
+                per_language = ", ".join(f"{language} {count}" for language, count in found.items())
+                notes.append(f"{heading}: {sum(found.values())} answers {what}, counted as given ({per_language}).")
+    return notes
