@@ -4,7 +4,10 @@ Of the BLIP-2 checkpoint only its image side is read, never its language model. 
 """
 
 import copy
+import logging as logging_of_python
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -102,7 +105,23 @@ def _load_language_model(
     if quantization_config is not None:
         quantization_config = _sparing_the_image_side(quantization_config, text_config)
         loading = loading | {"quantization_config": quantization_config}
-    return text_model_class(text_config).from_pretrained(name_or_path, dtype=dtype or "auto", **loading)
+    with _quiet_about_ties():
+        return text_model_class(text_config).from_pretrained(name_or_path, dtype=dtype or "auto", **loading)
+
+
+@contextmanager
+def _quiet_about_ties() -> Iterator[None]:
+    """Hold back transformers' advice to set `tie_word_embeddings=False` for an untied head: mT5 cannot take it."""
+
+    def is_other(record: logging_of_python.LogRecord) -> bool:
+        return not record.getMessage().startswith("The tied weights mapping and config for this model specifies")
+
+    upstream = logging_of_python.getLogger("transformers.modeling_utils")
+    upstream.addFilter(is_other)
+    try:
+        yield
+    finally:
+        upstream.removeFilter(is_other)
 
 
 def _sparing_the_image_side(quantization_config: Any, text_config: PreTrainedConfig) -> Any:

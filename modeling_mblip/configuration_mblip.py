@@ -54,7 +54,7 @@ class MBlipConfig(PreTrainedConfig):
         "vision_config": SubConfigSpec(config_class=Blip2VisionConfig),
         "qformer_config": SubConfigSpec(config_class=Blip2QFormerConfig),
     }
-    keys_to_ignore_at_inference = (
+    keys_to_ignore_at_inference = [  # noqa: RUF012 (Trainer adds a list to it)
         "past_key_values",
         "hidden_states",
         "attentions",
@@ -65,7 +65,7 @@ class MBlipConfig(PreTrainedConfig):
         "encoder_hidden_states",
         "encoder_attentions",
         "image_hidden_states",
-    )
+    ]
 
     # Given as a dict, a configuration or None, each is a configuration after `__post_init__`.
     vision_config: Any = None

@@ -93,13 +93,10 @@ class LanguageModelEmbeddingsMixin(MBlipPreTrainedModel):
     def _resize_language_model(
         self, new_num_tokens: int | None, pad_to_multiple_of: int | None, mean_resizing: bool
     ) -> nn.Embedding:
-        """The language model's own method also resizes its tail (`final_logits_bias`), and ties by its configuration:
-        kept off an untied head.
-        """
+        """The language model's own method, which also resizes its tail, kept from tying what its config names."""
         text_config = self.language_model.config
-        is_tied = bool(self.language_model.all_tied_weights_keys)
         says_tied = text_config.tie_word_embeddings
-        text_config.tie_word_embeddings = is_tied and says_tied
+        text_config.tie_word_embeddings = False
         try:
             return self.language_model.resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
         finally:

@@ -48,7 +48,7 @@ def flatten_output(
     language_model_output: ModelOutput, *, loss: torch.Tensor | None, image_hidden_states: torch.Tensor | None
 ) -> MBlipOutput:
     """Put the language model's output, the loss and the image features into one flat output."""
-    # Language models differ in what they give. By attribute, as a `ModelOutput` keeps its item where one is set to None.
+    # Language models differ in what they give. By attribute: a `ModelOutput` keeps its item where one is set to None.
     passed_on = {name: getattr(language_model_output, name, None) for name in LANGUAGE_MODEL_FIELDS}
     if passed_on["past_key_values"] is None:
         passed_on["past_key_values"] = getattr(language_model_output, "cache_params", None)  # Mamba's name for it
