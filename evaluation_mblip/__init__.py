@@ -3,14 +3,19 @@
 from .evaluate import evaluate_scenes, evaluate_task
 from .generation import GenerationSettings
 from .predictions import Prediction, read_predictions
-from .results import Ratio, Results, Score, ratio_to_reference, score_predictions, write_results
+from .recipe import EvaluationRecipe, EvaluationRun
+from .report import alignment_table, conditions_table, predictions_path, write_results
+from .results import Ratio, Results, Score, ratio_to_reference, score_predictions
 from .runner import RunSettings, run_task
 from .tables import markdown_table
 from .task import EvaluationExample, EvaluationTask
+from .tasks.babel_imagenet import babel_imagenet_task
 from .tasks.scenes import scenes_task
 
 __all__ = [
     "EvaluationExample",
+    "EvaluationRecipe",
+    "EvaluationRun",
     "EvaluationTask",
     "GenerationSettings",
     "Prediction",
@@ -18,9 +23,13 @@ __all__ = [
     "Results",
     "RunSettings",
     "Score",
+    "alignment_table",
+    "babel_imagenet_task",
+    "conditions_table",
     "evaluate_scenes",
     "evaluate_task",
     "markdown_table",
+    "predictions_path",
     "ratio_to_reference",
     "read_predictions",
     "run_task",

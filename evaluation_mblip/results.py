@@ -5,11 +5,9 @@ speaks for the pictures: it says where the share would lie on other pictures dra
 """
 
 import dataclasses
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from .generation import GenerationSettings
@@ -53,6 +51,11 @@ class Results:
     hardware: str
     predictions: tuple[Prediction, ...] = field(repr=False)
 
+    @property
+    def conditions(self) -> list[str]:
+        """The conditions, in order of first appearance."""
+        return list(dict.fromkeys(score.condition for score in self.scores))
+
     def by_language(self, condition: str) -> dict[str, Score]:
         """The scores of a condition.
 
@@ -61,9 +64,16 @@ class Results:
         """
         found = {score.language: score for score in self.scores if score.condition == condition}
         if not found:
-            known = dict.fromkeys(score.condition for score in self.scores)
-            raise ValueError(f"Found no scores of the condition {condition!r}, expected one of {', '.join(known)}.")
+            raise ValueError(
+                f"Found no scores of the condition {condition!r}, expected one of {', '.join(self.conditions)}."
+            )
         return found
+
+    def answers(self, condition: str, language: str) -> list[Prediction]:
+        """The predictions under a condition in a language; ValueError where there are none."""
+        if language not in self.by_language(condition):
+            raise ValueError(f"Found no answers in {language!r} under the condition {condition!r}. Evaluate it too.")
+        return [p for p in self.predictions if (p.condition, p.language) == (condition, language)]
 
     def to_json(self) -> dict[str, Any]:
         """What results.json holds: all but the predictions."""
@@ -135,12 +145,3 @@ def _by_image(predictions: Sequence[Prediction]) -> dict[str, bool]:
             "Take those of one condition and one language."
         )
     return by_image
-
-
-def write_results(path: Path, results: Mapping[str, Results]) -> None:
-    """Write evaluations under their names as JSON, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    plain = {name: result.to_json() for name, result in results.items()}
-    unfinished.write_text(json.dumps(plain, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from data_mblip.languages import get_language
 
+from .language_groups import GroupScore
 from .metrics.intervals import Interval
 from .results import Ratio, Score
 
@@ -32,6 +33,24 @@ def markdown_table(columns: Mapping[str, Mapping[str, Cell]], languages: Sequenc
     means = [_mean([column[code] for code in rows if code in column]) for column in columns.values()]
     lines.append(_line(f"mean of {len(rows)}", "", *means))
     return "\n".join([*lines, "", *_notes(columns), ""])
+
+
+def group_table(heading: str, columns: Mapping[str, Mapping[str, GroupScore]]) -> str:
+    """Means over the languages of each group, without intervals: the same pictures are asked about in all of them.
+
+    Args:
+        columns: heading -> group -> score; all columns have the same groups, or a dash stands.
+    """
+    names = dict.fromkeys(name for groups in columns.values() for name in groups)
+    lines = [_line(heading, *columns), _line("---", *["---:"] * len(columns))]
+    lines += [_line(name, *[_group_cell(groups.get(name)) for groups in columns.values()]) for name in names]
+    return "\n".join([*lines, "", "Mean share of right answers, each language counted alike."])
+
+
+def _group_cell(score: GroupScore | None) -> str:
+    if score is None:
+        return MISSING
+    return f"{_percent(score.mean_share)} ({score.num_languages} languages, {score.num_prompts} answers)"
 
 
 def _line(*cells: str) -> str:

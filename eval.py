@@ -1,0 +1,51 @@
+"""Evaluate a model: its answers, results with 95 % intervals, and a table.
+
+    python eval.py MODEL [--task scenes --languages sw,hi ...]      one task
+    python eval.py RECIPE.yaml [--model MODEL --output_dir DIR]     all tasks of a recipe
+    python eval.py --help                                           every option
+
+MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from evaluation_mblip import EvaluationRun, conditions_table, evaluate_task, predictions_path, write_results
+from evaluation_mblip.command_line import parse_command_line
+from training_mblip.recipe import ModelRecipe
+from training_mblip.starting_model import build_model
+from training_mblip.strict_loading import convert
+from training_mblip.yaml_values import read_yaml
+
+
+def main(arguments: list[str]) -> None:
+    # 1. What to evaluate on what
+    run = parse_command_line(arguments, read_recipe)
+    settings = run.evaluation.settings
+
+    # 2. Model and processor, on the GPU if there is one
+    model, processor = build_model(ModelRecipe(name_or_path=run.model), seed=0)
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    # 3. For each task: its prompts, the model's answers (written as they come), the scores
+    results = {}
+    for task in run.evaluation.build_tasks():
+        path = predictions_path(run.output_dir, task.name)
+        results[task.name] = evaluate_task(model, processor, task, settings=settings, predictions_path=path)
+
+    # 4. Results as figures and as a table
+    table = "\n".join(conditions_table(result) for result in results.values())
+    write_results(run.output_dir, results, table)
+    print(table)
+    print(f"Answers, results and table are in {run.output_dir}.")
+
+
+def read_recipe(path: Path) -> EvaluationRun:
+    """The evaluation recipe in a YAML file; what is wrong in it is named with its line."""
+    return convert(read_yaml(path), EvaluationRun, "", {})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

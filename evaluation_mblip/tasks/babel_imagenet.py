@@ -1,0 +1,50 @@
+"""ImageNet photos to name in many languages, on names that training has shown and on names it has not.
+
+An answer is right only if it is the label of Babel-ImageNet, letter by letter: a synonym counts as wrong, so the
+scores are a lower bound. The split is that of `data_mblip.sources.babel_imagenet`; give it the hold-out that training
+was given.
+"""
+
+from collections.abc import Sequence
+
+from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut, Split
+
+from ..metrics.exact_match import is_exact_match
+from ..task import EvaluationExample, EvaluationTask
+from ..wordings import WordingChoice, fixed_prompt
+
+NAME = "babel_imagenet"
+MAX_NEW_TOKENS = 32
+
+
+def babel_imagenet_task(
+    photos: BabelImageNet,
+    *,
+    hold_out: HoldOut,
+    splits: Sequence[Split] = ("train", "held_out"),
+    wording: WordingChoice = "first",
+) -> EvaluationTask:
+    """Every photo in every language that has a name for it; the conditions are the splits.
+
+    Raises:
+        ValueError: no photo has a name in any of the splits.
+    """
+    examples = [
+        EvaluationExample(
+            images=example.images,
+            image_id=example.image_id,
+            prompt=fixed_prompt("image_naming", example.language, wording),
+            references=(example.target,),
+            language=example.language,
+            condition=split,
+            id=example.id,
+        )
+        for split in splits
+        for example in photos.examples(split, hold_out=hold_out, tasks=("image_naming",))
+    ]
+    if not examples:
+        raise ValueError(
+            f"Found no names of {len(photos.photos)} photos in the splits {list(splits)}, expected some. "
+            "Raise the held-out share, or evaluate the train split."
+        )
+    return EvaluationTask(NAME, examples, is_exact_match, "exact match of the label", MAX_NEW_TOKENS)
