@@ -23,7 +23,7 @@ from english_parent import (
     pixel_values,
 )
 from parent_training import train, train_tokenizer
-from text_parents import Texts, build_language_model, draw_text, translation_accuracy
+from text_parents import Texts, build_language_model, draw_text, text_loss, translation_accuracy
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import Blip2Processor, BlipImageProcessorPil, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -32,7 +32,7 @@ from data_mblip.scene_drawing import IMAGE_SIZE
 from data_mblip.scene_languages import SCENE_LANGUAGES
 
 NUM_TOKENIZER_TEXTS = 30_000
-TEXT_STEPS = {"english": (500, 3000), "multilingual": (1500, 8000), "decoder_only": (1500, 8000)}  # single groups, all
+TEXT_STEPS = {"english": (500, 3000), "multilingual": (1200, 7000), "decoder_only": (1200, 7000)}  # single groups, all
 ATTRIBUTE_STEPS = (1500, 2500)  # things outside the world, then the world
 CAPTION_STEPS = 2000
 
@@ -63,10 +63,10 @@ def train_text_parent(kind: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFa
     train(
         f"{kind} texts",
         batches(texts),
-        lambda batch: model(**batch).loss,
+        lambda batch: text_loss(model, batch),
         model.parameters(),
         num_steps=num_steps,
-        learning_rate=2e-3,
+        learning_rate=8e-4,
         evaluate=lambda: translation_accuracy(model, tokenizer, languages),
     )
     return model, tokenizer
