@@ -1,13 +1,16 @@
 """Drawing a scene of the drawn world as a small RGB picture.
 
-Positions, sizes, colours, tilt and background vary from draw to draw, so that no two pictures of one scene are equal; what the caption says never does.
-Things stand on a grid of 8 x 8 cells, a little off their places: a small thing fills one cell, a large one two by two. (A tiny ViT whose patches are the
-cells learns shapes several times sooner than where things stand anywhere.) Coordinates are in cells; the picture is drawn larger by `SUPERSAMPLING` and
-reduced, which smooths the edges.
+Positions, sizes, colours, tilt and background vary from draw to draw, so that no two pictures of one scene are equal;
+what the caption says never does. Things stand on a grid of 8 x 8 cells, a little off their places: a small thing fills
+one cell, a large one two by two. (A tiny ViT whose patches are the cells learns shapes several times sooner than where
+things stand anywhere.) Coordinates are in cells; the picture is drawn larger by `SUPERSAMPLING` and reduced, which
+smooths the edges.
 """
 
 import math
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
@@ -42,12 +45,21 @@ Colour = tuple[int, ...]
 
 
 def _regular(num_points: int, start_degrees: float, inner: float = 1.0) -> list[Point]:
-    """Corners on the unit circle (every second one at radius `inner`), the first at `start_degrees` clockwise from the right."""
+    """Corners on the unit circle (every second one at radius `inner`), the first at `start_degrees`."""
     steps = [math.radians(start_degrees + 360 * k / num_points) for k in range(num_points)]
     return [
         (math.cos(a) * (1 if k % 2 == 0 else inner), math.sin(a) * (1 if k % 2 == 0 else inner))
         for k, a in enumerate(steps)
     ]
+
+
+_ARM = 0.36  # half the width of a cross's arms, of an arrow's shaft
+
+
+def _cross() -> list[Point]:
+    quarter = [(_ARM, -1.0), (_ARM, -_ARM), (1.0, -_ARM)]
+    turned = [(-y, x) for x, y in quarter], [(-x, -y) for x, y in quarter], [(y, -x) for x, y in quarter]
+    return [*quarter, *turned[0], *turned[1], *turned[2]]
 
 
 def _heart() -> list[Point]:
@@ -59,14 +71,12 @@ def _heart() -> list[Point]:
     return [(x / 16, (y - 2.5) / 16) for x, y in curve]
 
 
-_ARM = 0.36  # half the width of a cross's arms, of an arrow's shaft
 OUTLINES: dict[str, list[Point]] = {
     "circle": _regular(40, 0),
     "square": [(x * 0.82, y * 0.82) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))],
     "triangle": _regular(3, -90),
     "star": _regular(10, -90, inner=0.45),
-    "cross": [(_ARM, -1), (_ARM, -_ARM), (1, -_ARM), (1, _ARM), (_ARM, _ARM), (_ARM, 1)]
-    + [(-_ARM, 1), (-_ARM, _ARM), (-1, _ARM), (-1, -_ARM), (-_ARM, -_ARM), (-_ARM, -1)],
+    "cross": _cross(),
     "heart": _heart(),
     "ring": _regular(40, 0),
     "arrow": [(1, 0), (0.1, -0.95), (0.1, -_ARM), (-1, -_ARM), (-1, _ARM), (0.1, _ARM), (0.1, 0.95)],
@@ -74,14 +84,34 @@ OUTLINES: dict[str, list[Point]] = {
 RING_HOLE = 0.58  # of the radius
 
 
-def draw_scene(scene: Scene, rng: random.Random) -> Image.Image:
+@dataclass(frozen=True)
+class Appearance:
+    """How the things of a group look: outline on the unit circle, RGB colour, and whether they have a round hole."""
+
+    outline: list[Point]
+    colour: Colour
+    has_hole: bool = False
+
+
+def named_appearance(group: Group, rng: random.Random) -> Appearance:
+    """The look that the group's shape and colour name."""
+    return Appearance(OUTLINES[group.shape], RGB[group.colour], has_hole=group.shape == "ring")
+
+
+def draw_scene(
+    scene: Scene,
+    rng: random.Random,
+    appearance: Callable[[Group, random.Random], Appearance] = named_appearance,
+) -> Image.Image:
     """Draw a scene on `IMAGE_SIZE` x `IMAGE_SIZE` pixels, RGB; equal states of `rng` give equal pictures."""
+    placed = place_things(scene, rng)
     level = rng.uniform(*BACKGROUND_RANGE)
     background = tuple(round(level + rng.uniform(-BACKGROUND_TINT, BACKGROUND_TINT)) for _ in range(3))
     image = Image.new("RGB", (IMAGE_SIZE * SUPERSAMPLING,) * 2, background)
-    for group, radius, places in place_things(scene, rng):
+    for group, radius, places in placed:
+        look = appearance(group, rng)
         for x, y in places:
-            _draw_thing(image, group, x, y, radius, rng)
+            _draw_thing(image, look, x, y, radius, rng)
     return image.reduce(SUPERSAMPLING)
 
 
@@ -104,7 +134,10 @@ def place_things(scene: Scene, rng: random.Random) -> list[tuple[Group, float, l
 
 
 def _column(group: Group, rng: random.Random, third: int, is_transposed: bool) -> list[Point]:
-    """Centres of a group's things, one below the other near the middle of the left, middle or right `third`; transposed, a row."""
+    """Centres of a group's things, one below the other in the left, middle or right `third`.
+
+    Transposed, they stand side by side in the upper, middle or lower third.
+    """
     extent = 2 if group.size == "large" else 1  # a thing's height, in cells
     pitch = extent if extent == 2 else rng.choice((1, 2))
     height = pitch * (group.count - 1) + extent
@@ -119,16 +152,22 @@ def _column(group: Group, rng: random.Random, third: int, is_transposed: bool) -
     return [(y, x) for x, y in points] if is_transposed else points
 
 
-def _draw_thing(image: Image.Image, group: Group, x: float, y: float, radius: float, rng: random.Random) -> None:
+def _draw_thing(image: Image.Image, look: Appearance, x: float, y: float, radius: float, rng: random.Random) -> None:
     x, y = x + rng.uniform(-PLACE_JITTER, PLACE_JITTER), y + rng.uniform(-PLACE_JITTER, PLACE_JITTER)
     radius *= rng.uniform(1 - RADIUS_JITTER, 1 + RADIUS_JITTER)
     tilt = math.radians(rng.uniform(-TILT_DEGREES, TILT_DEGREES))
-    colour = tuple(min(255, max(0, value + rng.randint(-COLOUR_JITTER, COLOUR_JITTER))) for value in RGB[group.colour])
-    behind = image.getpixel((round(x * CELL_PIXELS * SUPERSAMPLING), round(y * CELL_PIXELS * SUPERSAMPLING)))
+    colour = tuple(min(255, max(0, value + rng.randint(-COLOUR_JITTER, COLOUR_JITTER))) for value in look.colour)
+    behind = _pixel(image, x, y)
     canvas = ImageDraw.Draw(image)
-    _draw_outline(canvas, OUTLINES[group.shape], x, y, radius, tilt, colour)
-    if group.shape == "ring":
+    _draw_outline(canvas, look.outline, x, y, radius, tilt, colour)
+    if look.has_hole:
         _draw_outline(canvas, OUTLINES["circle"], x, y, radius * RING_HOLE, tilt, behind)
+
+
+def _pixel(image: Image.Image, x: float, y: float) -> Colour:
+    value = image.getpixel((round(x * CELL_PIXELS * SUPERSAMPLING), round(y * CELL_PIXELS * SUPERSAMPLING)))
+    assert isinstance(value, tuple)  # the picture is RGB
+    return value
 
 
 def _draw_outline(

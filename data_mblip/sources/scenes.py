@@ -1,7 +1,7 @@
-"""The drawn world as a source: pictures drawn on demand, with captions and questions in the twelve languages of scene_languages.
+"""The drawn world as a source: pictures with captions and questions in the twelve languages of scene_languages.
 
-Only combinations that are not held out are drawn (scene_world.py), so whatever is trained on this source has never seen an unseen composition. Picture
-number i of a seed is always the same, however many are asked for.
+Only combinations that are not held out are drawn (scene_world.py), so whatever is trained on this source has never
+seen an unseen composition. Picture number i of a seed is always the same, however many are asked for.
 """
 
 import random
@@ -24,7 +24,9 @@ def read_scenes(
     num_prompts: int = 4,
     question_share: float = 0.2,
 ) -> Iterator[Example]:
-    """Draw `num_images` pictures and yield `num_prompts` examples of each: captions, and questions for about `question_share` of them.
+    """Draw `num_images` pictures and yield `num_prompts` examples of each.
+
+    About `question_share` of them are questions (task "vqa"), the others captions.
 
     The prompts of one picture ask in languages drawn without repetition while there are enough of them.
 
