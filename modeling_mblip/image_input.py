@@ -19,6 +19,8 @@ from .pretrained_mblip import MBlipPreTrainedModel
 class ImageInputMixin(MBlipPreTrainedModel):
     """Image features, and prompts with their images in place."""
 
+    embedding_scale: float
+
     @can_return_tuple
     def get_image_features(
         self,
@@ -92,7 +94,7 @@ class ImageInputMixin(MBlipPreTrainedModel):
         is_image_BT = input_ids.eq(self.image_token_id)
         if inputs_embeds is None:
             # An image id may lie outside the table, so it is replaced before the lookup.
-            inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image_BT, 0))
+            inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image_BT, 0)) * self.embedding_scale
         if pixel_values is not None:
             image_features = self.get_image_features(pixel_values, interpolate_pos_encoding).pooler_output
         if image_features is None:

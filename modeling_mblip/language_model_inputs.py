@@ -13,6 +13,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
+# Their encoders multiply by `embed_scale` what they look up themselves, and nothing else.
+MODEL_TYPES_WITH_SCALING_ENCODER = frozenset({"marian", "pegasus", "blenderbot-small", "mvp"})
 # Left out where the language model does not name them; anything else unknown is passed on, for it to refuse.
 OPTIONAL_ARGUMENTS = frozenset({"position_ids", "logits_to_keep", "use_cache"})
 
@@ -95,6 +97,26 @@ def move_padding(
     order_BT = stands_BT.long().argsort(dim=1, stable=True, descending=side == "right")
     index = order_BT.to(states_BT.device).reshape(*order_BT.shape, *[1] * (states_BT.ndim - 2))
     return states_BT.gather(1, index.expand_as(states_BT)), attention_mask_BT.gather(1, order_BT)
+
+
+def embedding_scale(language_model: PreTrainedModel) -> float:
+    """What a language model multiplies embeddings by where it looks them up itself, and only there.
+
+    Most scale inside the embedding module or scale whatever comes in; these do neither.
+
+    Raises:
+        ValueError: the language model embeds words again in every layer (Gemma 3n), and would do without them unseen.
+    """
+    config = language_model.config.get_text_config()
+    if getattr(config, "hidden_size_per_layer_input", 0):
+        raise ValueError(
+            f"{type(language_model).__name__} embeds words again in every layer (`hidden_size_per_layer_input` is "
+            f"{config.hidden_size_per_layer_input}), which embeddings with images in place cannot give it. Use "
+            "another language model, or one whose `hidden_size_per_layer_input` is 0."
+        )
+    if config.model_type in MODEL_TYPES_WITH_SCALING_ENCODER and language_model.config.is_encoder_decoder:
+        return language_model.get_encoder().embed_scale
+    return config.embedding_multiplier if config.model_type == "falcon_h1" else 1.0
 
 
 def counts_positions_itself(model: nn.Module) -> bool:

@@ -23,7 +23,7 @@ from .configuration_mblip import MBlipConfig
 from .embedding_ties import LanguageModelEmbeddingsMixin
 from .generation_mblip import MBlipGenerationMixin
 from .image_input import ImageInputMixin
-from .language_model_inputs import counts_positions_itself, first_position, holds_prompt
+from .language_model_inputs import counts_positions_itself, embedding_scale, first_position, holds_prompt
 from .language_model_run import LanguageModelRunMixin
 from .loading_mblip import LoadingMixin
 from .output_mblip import MBlipOutput, flatten_output
@@ -51,6 +51,7 @@ class MBlipForConditionalGeneration(
         self.language_projection = nn.Linear(config.qformer_config.hidden_size, width)
         self.language_model = language_model
         self.is_tail_checked = False
+        self.embedding_scale = embedding_scale(language_model)
         self.counts_positions_itself = counts_positions_itself(self.language_model)
         self.first_position = first_position(self.language_model)
         self.post_init()

@@ -135,6 +135,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "mbart": _BART,
     "marian": _BART | {"decoder_vocab_size": VOCAB_SIZE},
     "m2m_100": _BART,
+    "pegasus": _BART,
+    "mvp": _BART,
     "bloom": _BLOOM,
     "gpt2": _GPT2,
     "gpt_neox": _LLAMA,
@@ -151,7 +153,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "cohere": _LLAMA | {"logit_scale": 0.25},
     "nanochat": _LLAMA | {"final_logit_softcapping": 15.0},
 }
-ENCODER_DECODERS = ("mt5", "t5", "umt5", "bart", "mbart", "marian", "m2m_100")
+ENCODER_DECODERS = ("mt5", "t5", "umt5", "bart", "mbart", "marian", "m2m_100", "pegasus", "mvp")
 DECODER_ONLY = tuple(name for name in FAMILIES if name not in ENCODER_DECODERS)
 
 
@@ -233,11 +235,12 @@ def tiny_batch(
     }
 
 
-TOKENS = (
-    *("<pad>", "<bos>", "<eos>", "<unk>"),
-    *"a an the in is of on red green blue small large circle square star heart one two three caption question answer".split(),
-    *"English German Question: Answer: Caption eine ein rot Kreis Stern yes no what colour shape left right above".split(),
+_WORDS = (
+    "<pad> <bos> <eos> <unk> a an the in is of on red green blue small large circle square star heart one two three "
+    "caption question answer English German Question: Answer: Caption eine ein rot Kreis Stern yes no what colour "
+    "shape left right above"
 )
+TOKENS = tuple(_WORDS.split())
 
 
 def tiny_tokenizer(
@@ -255,11 +258,9 @@ def tiny_tokenizer(
 
 def tiny_processor(family: str = "mt5", **changes: Any) -> Any:
     """A processor whose image size, query tokens and `<image>` id fit `tiny_model(family)`."""
-    from transformers import BlipImageProcessor
-
-    from processing_mblip import MBlipProcessor
+    from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     side = "right" if family in ENCODER_DECODERS else "left"
     arguments: dict[str, Any] = {"num_query_tokens": NUM_QUERY_TOKENS, "image_token_id": IMAGE_TOKEN_ID}
-    return MBlipProcessor(BlipImageProcessor(size=size), tiny_tokenizer(padding_side=side), **(arguments | changes))
+    return MBlipProcessor(MBlipImageProcessor(size=size), tiny_tokenizer(padding_side=side), **(arguments | changes))

@@ -1,0 +1,329 @@
+"""One forward pass: images into prompts, padding, precision, what runs and what gets gradients."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from tiny import (
+    DECODER_ONLY,
+    ENCODER_DECODERS,
+    FAMILIES,
+    IMAGE_SIZE,
+    IMAGE_TOKEN_ID,
+    NUM_QUERY_TOKENS,
+    tiny_batch,
+    tiny_config,
+    tiny_model,
+)
+
+from modeling_mblip import MBlipForConditionalGeneration, MBlipOutput
+
+KINDS = ("mt5", "bloom")
+
+
+def without_labels(batch):
+    return {name: value for name, value in batch.items() if name != "labels"}
+
+
+def with_words(family, batch):
+    """What makes the model return logits without a loss."""
+    words = {"decoder_input_ids": torch.tensor([[0, 7, 8]] * len(batch["input_ids"]))}
+    return without_labels(batch) | (words if family in ENCODER_DECODERS else {})
+
+
+def prompt(num_images, words):
+    return [IMAGE_TOKEN_ID] * (num_images * NUM_QUERY_TOKENS) + words
+
+
+def padded(prompts, side):
+    width = max(map(len, prompts))
+    rows = [[0] * (width - len(p)) + p if side == "left" else p + [0] * (width - len(p)) for p in prompts]
+    masks = [
+        [0] * (width - len(p)) + [1] * len(p) if side == "left" else [1] * len(p) + [0] * (width - len(p))
+        for p in prompts
+    ]
+    return torch.tensor(rows), torch.tensor(masks)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_batch_of_prompts_with_0_1_and_2_images_equals_the_single_calls(family, side):
+    model = tiny_model(family)
+    prompts = [prompt(0, [9, 10, 11]), prompt(1, [12, 13]), prompt(2, [14, 15, 16, 17])]
+    pixel_values = torch.randn(3, 3, IMAGE_SIZE, IMAGE_SIZE)
+    images = [None, pixel_values[:1], pixel_values[1:]]
+    input_ids, mask = padded(prompts, side)
+    batch = with_words(family, {"input_ids": input_ids, "attention_mask": mask, "pixel_values": pixel_values})
+    with torch.no_grad():
+        logits = model(**batch).logits
+    for row, (words, pixels) in enumerate(zip(prompts, images, strict=True)):
+        single = with_words(
+            family, {"input_ids": torch.tensor([words]), "attention_mask": torch.ones(1, len(words)).long()}
+        )
+        with torch.no_grad():
+            alone = model(**single, pixel_values=pixels).logits[0]
+        mine = logits[row] if family in ENCODER_DECODERS else logits[row][mask[row].bool()]
+        torch.testing.assert_close(mine, alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_an_image_the_language_model_gives_its_own_logits(family):
+    model = tiny_model(family)
+    batch = with_words(family, {"input_ids": torch.tensor([[9, 10, 11]]), "attention_mask": torch.ones(1, 3).long()})
+    with torch.no_grad():
+        torch.testing.assert_close(model(**batch).logits, model.language_model(**batch).logits, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_another_image_changes_the_logits(family):
+    model, batch = tiny_model(family), tiny_batch(family)
+    with torch.no_grad():
+        first = model(**batch).logits
+        second = model(**batch | {"pixel_values": torch.randn_like(batch["pixel_values"])}).logits
+    assert (first - second).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_image_indices_equal_repeating_the_image(family):
+    model, batch = tiny_model(family), tiny_batch(family)
+    rows = torch.tensor([1, 0, 1])
+    two = batch["pixel_values"][:2]
+    with torch.no_grad():
+        repeated = model(**batch | {"pixel_values": two[rows]}).logits
+        shared = model(**batch | {"pixel_values": two}, image_indices=rows).logits
+        features = model.get_image_features(two).pooler_output
+        batch.pop("pixel_values")
+        given = model(**batch, image_features=features, image_indices=rows).logits
+    torch.testing.assert_close(shared, repeated)
+    torch.testing.assert_close(given, repeated)
+
+
+def test_the_vit_sees_every_distinct_image_once(monkeypatch):
+    model, batch = tiny_model("mt5"), tiny_batch("mt5")
+    rows = []
+    model.vision_model.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
+    model(**batch | {"pixel_values": batch["pixel_values"][:1]}, image_indices=torch.zeros(3, dtype=torch.long))
+    assert rows == [1]
+
+
+@pytest.mark.parametrize("family", KINDS)
+@pytest.mark.parametrize("call", ["forward", "generate"])
+def test_one_image_token_too_few_or_too_many_is_an_error(family, call):
+    model, batch = tiny_model(family), without_labels(tiny_batch(family))
+    for column, token in ((0, 9), (NUM_QUERY_TOKENS, IMAGE_TOKEN_ID)):
+        input_ids = batch["input_ids"].clone()
+        input_ids[0, column] = token
+        with pytest.raises(ValueError, match="= 12 features came in"):
+            getattr(model, call)(**batch | {"input_ids": input_ids})
+
+
+@pytest.mark.parametrize("call", ["forward", "generate"])
+def test_image_tokens_without_images_are_an_error(call):
+    model, batch = tiny_model("mt5"), without_labels(tiny_batch("mt5"))
+    batch.pop("pixel_values")
+    with pytest.raises(ValueError, match="hold 12 `<image>` tokens, but 0 image slot"):
+        getattr(model, call)(**batch)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input_ids": None}, "`input_ids` is None"),
+        ({"image_features": torch.zeros(3, 4, 32)}, "Both `pixel_values` and `image_features`"),
+        ({"pixel_values": None, "image_indices": torch.zeros(1).long()}, "`image_indices` came in without"),
+        ({"pixel_values": None, "image_features": torch.zeros(3, 5, 32)}, r"expected \(images, 4, width\)"),
+        ({"pixel_values": torch.zeros(3, 3, 14, 14)}, r"shape \(3, 3, 14, 14\), expected \(images, 3, 28, 28\)"),
+        ({"pixel_values": torch.zeros(3, 28, 28)}, r"shape \(3, 28, 28\), expected \(images, 3, 28, 28\)"),
+        ({"image_indices": torch.tensor([0, 1, 1])}, r"shows the rows \[0, 1\], but 3 image row"),
+        ({"labels": torch.zeros(3, 2).long()}, r"`labels` has shape \(3, 2\)"),
+        ({"labels": None, "skip_logits": True}, "`skip_logits=True` came in without `labels`"),
+    ],
+)
+def test_inputs_that_do_not_agree_are_errors(change, message):
+    model, batch = tiny_model("bloom"), tiny_batch("bloom")
+    with pytest.raises(ValueError, match=message):
+        model(**batch | change)
+
+
+def test_images_of_another_size_pass_where_positions_are_interpolated():
+    model, batch = tiny_model("mt5"), tiny_batch("mt5")
+    large = torch.randn(3, 3, 56, 56)
+    assert model(**batch | {"pixel_values": large}, interpolate_pos_encoding=True).logits.shape == (3, 5, 128)
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_the_output_is_flat_and_its_logits_follow_the_mode(family):
+    model, batch = tiny_model(family), tiny_batch(family)
+    out = model(**batch)
+    assert isinstance(out, MBlipOutput)
+    assert out.logits.shape == (*batch["labels"].shape, 128)
+    assert out.image_hidden_states.shape == (3, NUM_QUERY_TOKENS, 32)
+    model.train()
+    assert model(**batch).logits is None
+    assert model(**batch, skip_logits=False).logits.shape == (*batch["labels"].shape, 128)
+    assert model(**with_words(family, batch)).logits is not None
+    assert isinstance(model(**batch, return_dict=False), tuple)
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_the_loss_is_divided_by_the_items_given(family):
+    model, batch = tiny_model(family).train(), tiny_batch(family)
+    mean = model(**batch).loss
+    num_labels = int((batch["labels"] != -100).sum()) - (0 if family == "mt5" else 3)
+    torch.testing.assert_close(model(**batch, num_items_in_batch=7).loss, mean * num_labels / 7)
+    torch.testing.assert_close(model(**batch, num_items_in_batch=torch.tensor(7)).loss, mean * num_labels / 7)
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_a_batch_of_4_equals_4_accumulated_ones(family):
+    model, batch = tiny_model(family).train(), tiny_batch(family, 4)
+    num_items = int((batch["labels"] if family == "mt5" else batch["labels"][:, 1:]).ne(-100).sum())
+    model(**batch).loss.backward()
+    whole = {
+        name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
+    }
+    model.zero_grad()
+    for row in range(4):
+        single = {name: value[row : row + 1] for name, value in batch.items()}
+        model(**single, num_items_in_batch=num_items).loss.backward()
+    largest = max(gradient.abs().max() for gradient in whole.values())
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad / largest, whole[name] / largest, rtol=0, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_a_batch_without_images_trains_the_image_side_by_exactly_zero(family):
+    model = tiny_model(family)
+    model.vision_model.requires_grad_(False)
+    batch = tiny_batch(family)
+    text = {"input_ids": batch["input_ids"][:, NUM_QUERY_TOKENS:], "labels": batch["labels"]}
+    if family == "bloom":
+        text["labels"] = text["labels"][:, NUM_QUERY_TOKENS:]
+    expected = model(**text).loss
+    model.train()
+    loss = model(**text).loss
+    loss.backward()
+    torch.testing.assert_close(loss, expected)
+    for part in (model.query_tokens, model.qformer, model.language_projection):
+        for name, parameter in part.named_parameters():
+            assert parameter.grad is not None, name
+            assert not parameter.grad.any(), name
+
+
+def test_a_frozen_vit_runs_without_gradients_and_without_dropout():
+    model = tiny_model("mt5", vision_config=tiny_config().vision_config.to_dict() | {"attention_dropout": 0.9})
+    model.vision_model.requires_grad_(False)
+    model.train()
+    batch = tiny_batch("mt5")
+    first = model.get_image_features(batch["pixel_values"])
+    second = model.get_image_features(batch["pixel_values"])
+    assert torch.equal(first.last_hidden_state, second.last_hidden_state)
+    assert not first.last_hidden_state.requires_grad
+    assert first.pooler_output.requires_grad
+
+
+def test_gradient_checkpointing_stays_out_of_the_frozen_vit():
+    model, batch = tiny_model("mt5"), tiny_batch("mt5")
+    model.vision_model.requires_grad_(False)
+    model.train()
+    model(**batch).loss.backward()
+    expected = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    model.activation_checkpointing_enable()
+    calls = []
+    model.vision_model.encoder.layers[0].mlp.register_forward_hook(lambda *args: calls.append(args[2].requires_grad))
+    model(**batch).loss.backward()
+    assert calls == [False]
+    assert expected.keys() == {n for n, p in model.named_parameters() if p.grad is not None}
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected[name], msg=name)
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_query_tokens_qformer_and_projection_stay_fp32_in_bf16(family, tmp_path):
+    tiny_model(family).save_pretrained(tmp_path)
+    model = MBlipForConditionalGeneration.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    for part in (model.query_tokens, model.qformer, model.language_projection):
+        assert {parameter.dtype for parameter in part.parameters()} == {torch.float32}
+    for part in (model.vision_model, model.language_model):
+        assert {parameter.dtype for parameter in part.parameters()} == {torch.bfloat16}
+    loss = model.train()(**tiny_batch(family)).loss
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert model.query_tokens.weight.grad.dtype == torch.float32
+    assert model.generate(**without_labels(tiny_batch(family)), max_new_tokens=2, do_sample=False).shape[0] == 3
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_inputs_embeds_stand_in_for_the_embeddings_of_input_ids(family):
+    model, batch = tiny_model(family), tiny_batch(family)
+    words = batch["input_ids"].masked_fill(batch["input_ids"] == IMAGE_TOKEN_ID, 0)
+    embeds = model.get_input_embeddings()(words)
+    with torch.no_grad():
+        torch.testing.assert_close(model(**batch, inputs_embeds=embeds).logits, model(**batch).logits)
+
+
+def test_positions_come_from_the_mask_only_where_the_language_model_takes_them():
+    gpt2, bloom = tiny_model("gpt2"), tiny_model("bloom")
+    arguments = {
+        "inputs_embeds": torch.zeros(1, 3, 32),
+        "input_ids": None,
+        "attention_mask": torch.tensor([[0, 1, 1]]),
+    }
+    nothing = dict.fromkeys(
+        ("position_ids", "labels", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs")
+    )
+    assert gpt2.language_model_arguments(**arguments, **nothing)["position_ids"].tolist() == [[0, 0, 1]]
+    assert "position_ids" not in bloom.language_model_arguments(**arguments, **nothing)
+
+
+def test_a_decoder_that_counts_padding_refuses_left_padding():
+    model = tiny_model("bart", text_config=tiny_config("bart").text_config.to_dict() | {"is_encoder_decoder": False})
+    batch = {"input_ids": torch.tensor([[0, 9, 10]]), "attention_mask": torch.tensor([[0, 1, 1]])}
+    with pytest.raises(ValueError, match="BartForCausalLM takes no `position_ids` and counts padding"):
+        model(**batch)
+
+
+@pytest.mark.parametrize("family", ["m2m_100", "mt5", "mbart"])
+def test_labels_are_shifted_right_as_the_language_model_does_it(family):
+    model = tiny_model(family)
+    shifted = model.prepare_decoder_input_ids_from_labels(torch.tensor([[5, 6, 2, -100]]))
+    assert shifted.tolist() == {"m2m_100": [[2, 5, 6, 2]], "mt5": [[0, 5, 6, 2]], "mbart": [[2, 5, 6, 2]]}[family]
+
+
+def test_a_decoder_only_model_prepares_no_decoder_inputs():
+    with pytest.raises(ValueError, match="takes no `decoder_input_ids`"):
+        tiny_model("bloom").prepare_decoder_input_ids_from_labels(torch.tensor([[5]]))
+
+
+@pytest.mark.parametrize("family", DECODER_ONLY)
+def test_a_decoder_only_model_takes_no_encoder_arguments(family):
+    assert tiny_model(family).config.is_encoder_decoder is False
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_a_model_can_be_copied_and_pickled(family):
+    model, batch = tiny_model(family), tiny_batch(family)
+    expected = model(**batch).logits
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        torch.testing.assert_close(twin(**batch).logits, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_a_model_can_be_built_on_the_meta_device(family):
+    with torch.device("meta"):
+        model = MBlipForConditionalGeneration(tiny_config(family))
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+
+
+def test_attention_can_be_chosen_part_by_part():
+    config = tiny_config("bloom")
+    model = MBlipForConditionalGeneration._from_config(
+        config, attn_implementation={"vision_config": "eager", "qformer_config": "sdpa"}
+    )
+    assert model.vision_model.config._attn_implementation == "eager"
+    assert model.qformer.config._attn_implementation == "sdpa"
+    assert model.language_model.config._attn_implementation == "eager"
