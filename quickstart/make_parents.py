@@ -23,9 +23,18 @@ from english_parent import (
     pixel_values,
 )
 from parent_training import train, train_tokenizer
+from safetensors.torch import load_file, save_file
 from text_parents import Texts, build_language_model, draw_text, text_loss, translation_accuracy
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import Blip2Processor, BlipImageProcessorPil, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    Blip2Processor,
+    BlipImageProcessorPil,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from data_mblip.prompts import TASKS
 from data_mblip.scene_drawing import IMAGE_SIZE
@@ -41,20 +50,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parent", choices=["english", "multilingual", "decoder_only"])
     parser.add_argument("--output", type=Path, help="folder to write; by default the one beside this file")
+    parser.add_argument("--work", type=Path, default=Path("outputs/parents"), help="folder for the finished parts")
     arguments = parser.parse_args()
-    torch.manual_seed(0)
+    torch.set_num_threads(1)
     folder = arguments.output or Path(__file__).parent / f"{arguments.parent}_parent"
-    model, tokenizer = train_text_parent(arguments.parent)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    model, tokenizer = train_text_parent(arguments.parent, arguments.work / f"{arguments.parent}_texts")
     if arguments.parent == "english":
-        model = train_english_parent(model, tokenizer)
+        seeing = train_seeing(arguments.work / "english_attributes.safetensors")
+        model = train_captions(model, tokenizer, seeing)
         image_processor = BlipImageProcessorPil(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
         Blip2Processor(image_processor, tokenizer, num_query_tokens=NUM_QUERY_TOKENS).save_pretrained(folder)
     model.to(torch.float16).save_pretrained(folder)  # half the size; README.md's figures are those of what is saved
     tokenizer.save_pretrained(folder)
 
 
-def train_text_parent(kind: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A language model that has read about the drawn world, and its tokenizer."""
+def train_text_parent(kind: str, finished: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A language model that has read about the drawn world, and its tokenizer; from `finished` if it is there."""
+    auto_class = AutoModelForCausalLM if kind == "decoder_only" else AutoModelForSeq2SeqLM
+    if finished.exists():
+        return auto_class.from_pretrained(finished), AutoTokenizer.from_pretrained(finished)
+    torch.manual_seed(0)
     languages = ("en",) if kind == "english" else SCENE_LANGUAGES
     num_single_steps, num_steps = TEXT_STEPS[kind]
     tokenizer = train_tokenizer(tokenizer_texts(languages), appends_eos=kind != "decoder_only")
@@ -69,12 +85,17 @@ def train_text_parent(kind: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFa
         learning_rate=8e-4,
         evaluate=lambda: translation_accuracy(model, tokenizer, languages),
     )
+    model.save_pretrained(finished)
+    tokenizer.save_pretrained(finished)
     return model, tokenizer
 
 
-def train_english_parent(language_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """The English BLIP-2 around a language model that stays as it is."""
-    model, heads = build_english_parent(language_model, image_token_id=len(tokenizer)), AttributeHeads()
+def train_seeing(finished: Path) -> dict[str, torch.Tensor]:
+    """Weights of ViT, Q-Former and query tokens that tell what a picture holds; read from `finished` if it is there."""
+    if finished.exists():
+        return load_file(finished)
+    torch.manual_seed(0)
+    model, heads = build_english_parent(build_language_model("english", vocabulary_size=8), 0), AttributeHeads()
     seeing = [*model.vision_model.parameters(), *model.qformer.parameters(), model.query_tokens]
     for seed, (named_share, num_steps) in enumerate(zip((0.0, 0.6), ATTRIBUTE_STEPS, strict=True)):
         train(
@@ -86,6 +107,19 @@ def train_english_parent(language_model: PreTrainedModel, tokenizer: PreTrainedT
             learning_rate=1.5e-3,
             evaluate=lambda: attribute_accuracy(model, heads),
         )
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("language_")}
+    save_file(state, finished)
+    return state
+
+
+def train_captions(
+    language_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seeing: dict[str, torch.Tensor]
+) -> PreTrainedModel:
+    """The English BLIP-2: eyes that see, a language model that stays as it is, and what brings them together."""
+    torch.manual_seed(0)
+    model = build_english_parent(language_model, image_token_id=len(tokenizer))
+    unexpected = model.load_state_dict(seeing, strict=False).unexpected_keys
+    assert not unexpected, unexpected
     for frozen in (model.vision_model, model.language_model):
         frozen.requires_grad_(False)
     train(

@@ -15,6 +15,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     LlamaConfig,
@@ -126,10 +127,10 @@ def build_language_model(kind: str, vocabulary_size: int) -> PreTrainedModel:
         return LlamaForCausalLM(
             LlamaConfig(
                 vocab_size=vocabulary_size,
-                hidden_size=160,
-                intermediate_size=384,
+                hidden_size=128,
+                intermediate_size=320,
                 num_hidden_layers=5,
-                num_attention_heads=5,
+                num_attention_heads=4,
                 max_position_embeddings=512,
                 tie_word_embeddings=True,
                 pad_token_id=0,
@@ -149,9 +150,14 @@ def build_language_model(kind: str, vocabulary_size: int) -> PreTrainedModel:
 
 
 def text_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The mean loss over the answers' tokens, computed in bfloat16 where that is safe: a third faster on a CPU."""
+    """The mean loss over the answers' tokens; in bfloat16, which is a third faster on a CPU that has it."""
     with torch.autocast("cpu", torch.bfloat16):
-        return model(**batch).loss
+        if model.config.is_encoder_decoder:
+            return model(**batch).loss
+        labels = batch["labels"][:, 1:]
+        hidden = model.model(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state[:, :-1]
+        is_answer = labels != IGNORED
+        return cross_entropy(model.lm_head(hidden[is_answer]).float(), labels[is_answer])
 
 
 def translation_accuracy(

@@ -3,8 +3,8 @@
     python tests/common/run.py [--cache FOLDER] [any argument of pytest]
 
 Needs the `test` extra, and the network once: the source distribution of the installed transformers is downloaded into
-FOLDER (by default a folder of the user's cache), see `transformers_source.py`. What cannot apply is listed, with the reason,
-in `not_applicable.py`; everything else has to pass.
+FOLDER (by default a folder of the user's cache), see `transformers_source.py`. What cannot apply is listed, with the
+reason, in `not_applicable.py`; everything else has to pass.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """transformers' own test files, importable as the package `transformers_tests`.
 
-They come from the source distribution of exactly the installed version; nothing of them is copied here. What they import
-from places that no distribution holds is stood in for by three stubs: a mixin for export tests, a mixin for generation
-tests, and a function that maps the address of a picture to a local file.
+They come from the source distribution of exactly the installed version; nothing of them is copied here. What they
+import from places that no distribution holds is stood in for by three stubs: a mixin for export tests, a mixin for
+generation tests, and a function that maps the address of a picture to a local file.
 """
 
 import importlib

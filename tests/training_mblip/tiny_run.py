@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from transformers import BlipImageProcessor
 
+from data_mblip import write_rows
 from tests.tiny import DECODER_ONLY, IMAGE_SIZE, tiny_blip2, tiny_model, tiny_tokenizer
 from training_mblip.yaml_values import write_yaml
 
@@ -71,3 +73,28 @@ def run_training(*arguments: str, **environment: str) -> subprocess.CompletedPro
 def offline(**environment: str) -> dict[str, str]:
     """This environment, without network and with one thread, so that sums come out the same."""
     return os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | environment
+
+
+def write_tiny_rows(path: Path, num_rows: int = 24, text_only_from: int = 12) -> None:
+    """Parquet rows with one image and two prompts each; those from `text_only_from` on have no image."""
+    rows = [
+        {
+            "images": [Image.new("RGB", (40, 40), (10 * i, 255 - 10 * i, 128))] if i < text_only_from else [],
+            "image_id": f"row-{i}",
+            "prompts": ["Question: what colour", "Caption in English"],
+            "targets": ["red" if i % 2 else "green", "a small star" if i % 3 else "two large circle"],
+            "languages": ["en", "en"],
+            "tasks": ["vqa", "captioning"],
+            "sources": ["tiny", "tiny"],
+            "ids": [f"{i}-0", f"{i}-1"],
+        }
+        for i in range(num_rows)
+    ]
+    write_rows(rows, path)
+
+
+def torchrun(num_processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `train.py` under torchrun. Its exit status says little: gloo sometimes aborts at exit, when all is done."""
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={num_processes}"]
+    command += ["--standalone", str(ROOT / "train.py"), *arguments]
+    return subprocess.run(command, cwd=ROOT, env=offline(), capture_output=True, text=True, check=False, timeout=120)
