@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers_source
-from not_applicable import MODEL, declare
+from not_applicable import BLOOM, MODEL, declare
 from tiny import ENCODER_DECODERS, NUM_QUERY_TOKENS, tiny_batch, tiny_config
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
@@ -100,4 +100,5 @@ class Gemma2Test(ModelCase, unittest.TestCase):
 
 for case in (MT5Test, T5Test, BloomTest, LlamaTest, Qwen3Test, Gemma2Test):
     declare(case, MODEL)
+declare(BloomTest, BLOOM)
 del ModelTesterMixin, ModelCase, case  # else pytest would collect them as well

@@ -21,7 +21,7 @@ PACKAGE = "transformers_tests"
 
 
 def find_source(cache: Path) -> Path:
-    """The folder `tests` of transformers' source distribution, below `cache`; downloaded and unpacked where missing."""
+    """The folder `tests` of transformers' source distribution in `cache`, downloaded and unpacked where missing."""
     root = cache / f"transformers-{transformers.__version__}"
     archive = root.with_name(root.name + ".tar.gz")
     if not root.is_dir():
