@@ -63,6 +63,11 @@ class LanguageModelEmbeddingsMixin(MBlipPreTrainedModel):
         self.all_tied_weights_keys.pop(target)
         self.language_model.all_tied_weights_keys.pop(target.removeprefix("language_model."), None)
 
+    @property
+    def vocab_size(self) -> int:
+        """The language model's number of words, under the name that transformers' models have for it."""
+        return self.config.get_text_config().vocab_size
+
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Embedding:

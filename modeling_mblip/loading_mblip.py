@@ -14,8 +14,8 @@ class LoadingMixin(MBlipPreTrainedModel):
     """Loading and what undoes it, for `MBlipForConditionalGeneration`."""
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # what transformers names one by one passes through
-        cls, pretrained_model_name_or_path: str | os.PathLike, *model_args: Any, **kwargs: Any
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike | None, *model_args: Any, **kwargs: Any
     ) -> Self:
         """Load a checkpoint of mBLIP's or BLIP-2's layout, as `PreTrainedModel.from_pretrained`.
 
@@ -23,6 +23,8 @@ class LoadingMixin(MBlipPreTrainedModel):
         `save_marriage`).
         """
         location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
+        if pretrained_model_name_or_path is None:  # transformers: a `config` and a `state_dict` come instead
+            return super().from_pretrained(None, *model_args, **kwargs)
         parents = parents_to_marry(pretrained_model_name_or_path, **location)
         if parents is None:
             return super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
