@@ -1,0 +1,93 @@
+"""Peak memory and time of the loss over the full vocabulary: our chunked one beside transformers' BLIP-2.
+
+    python benchmarks/loss_memory.py [--language-model bloomz-7b1] [--device cuda]
+
+A training step of a model with one layer of everything at its real width, under the whole vocabulary of 250,112 words,
+so that the loss is nearly all there is. Memory is what the step takes at its highest above weights and optimizer: on a
+CPU the resident set, in a process of its own for each side; on CUDA what torch's allocator gave out (peak_memory.py).
+Operations set no bound to memory, so none is printed; that of time is as everywhere.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from model_pair import ModelPair, add_pair_arguments, build_pair, chosen_dtype
+from model_shapes import Shape, cut_shape, toy_shape, with_full_vocabulary
+from paired_inputs import PairedInputs, ask
+from peak_memory import peak_megabytes, run_alone
+from re_alignment import (
+    NUM_TARGETS,
+    NUM_WORDS,
+    loss_difference,
+    make_optimizer,
+    train_as_in_re_alignment,
+    training_step,
+)
+from side_by_side import compare, count_part_flops, print_columns, print_heading, print_row
+
+SIDES = ("ours", "theirs")
+
+
+def loss_shape(arguments: argparse.Namespace) -> Shape:
+    """One layer of everything under the full vocabulary."""
+    if arguments.shape == "toy":
+        return toy_shape(arguments.language_model)
+    return with_full_vocabulary(cut_shape(arguments.language_model, 1), arguments.language_model)
+
+
+def build(arguments: argparse.Namespace) -> tuple[ModelPair, PairedInputs]:
+    pair = build_pair(loss_shape(arguments), arguments.device, chosen_dtype(arguments))
+    train_as_in_re_alignment(pair)
+    return pair, ask(pair, arguments.prompts // 4, 4, NUM_WORDS, NUM_TARGETS)
+
+
+def measure_side(arguments: argparse.Namespace) -> float:
+    """Peak megabytes of one side's step; the step before it makes the optimizer's state and the libraries' buffers."""
+    pair, inputs = build(arguments)
+    side = arguments.memory_of
+    step = training_step(getattr(pair, side), getattr(inputs, side), make_optimizer(pair))
+    step()
+    return peak_megabytes(step, pair.device)
+
+
+def compare_times(arguments: argparse.Namespace) -> None:
+    pair, inputs = build(arguments)
+    optimizer = make_optimizer(pair)
+    ours = training_step(pair.ours, inputs.ours, optimizer)
+    theirs = training_step(pair.theirs, inputs.theirs, optimizer)
+    agreement = loss_difference(pair, inputs)
+    flops = count_part_flops(pair.theirs, theirs)
+    print_heading("Loss over the full vocabulary", pair, arguments.rounds)
+    print(flops.describe(inputs.num_prompts))
+    row = compare(
+        f"{inputs.num_prompts} prompts, {int(inputs.label_share * inputs.theirs['labels'].numel())} label tokens",
+        ours,
+        theirs,
+        flops=flops,
+        bound=flops.bound(inputs.image_share, inputs.label_share),
+        agreement=agreement,
+        rounds=arguments.rounds,
+        device=pair.device,
+    )
+    print_columns()
+    print_row(row, pair.device)
+
+
+def main(command_line: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_pair_arguments(parser)
+    parser.add_argument("--prompts", type=int, default=16, help="of a step, a multiple of 4")
+    parser.add_argument("--memory-of", choices=SIDES, help="print the peak megabytes of one side and nothing else")
+    command_line = sys.argv[1:] if command_line is None else command_line
+    arguments = parser.parse_args(command_line)
+    if arguments.memory_of:
+        print(measure_side(arguments))
+        return
+    ours, theirs = (float(run_alone(Path(__file__), [*command_line, "--memory-of", side])) for side in SIDES)
+    compare_times(arguments)
+    print(f"peak memory: {ours:,.0f} MB ours, {theirs:,.0f} MB theirs, ratio {theirs / ours:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A step of re-alignment: our model beside transformers' BLIP-2, with 4 prompts per image and with 1.
+
+    python benchmarks/training_step.py [--language-model bloomz-7b1] [--device cuda]
+
+Forward, backward and AdamW over what trains. A prompt has 16 words beside its image and a target 24, which gives
+mT0-XL the proportions ViT : Q-Former : language model : head = 0.52 : 0.04 : 0.4 : 0.05 TFLOP; those counted in the
+shape that runs are printed.
+"""
+
+import argparse
+
+from model_pair import ModelPair, add_pair_arguments, build_pair, chosen_dtype, chosen_shape
+from paired_inputs import ask
+from peak_memory import peak_megabytes
+from re_alignment import (
+    NUM_TARGETS,
+    NUM_WORDS,
+    loss_difference,
+    make_optimizer,
+    train_as_in_re_alignment,
+    training_step,
+)
+from side_by_side import (
+    FULL_MODEL_TFLOP,
+    Comparison,
+    compare,
+    count_part_flops,
+    print_columns,
+    print_heading,
+    print_row,
+)
+from torch.optim import Optimizer
+
+
+def compare_steps(
+    pair: ModelPair, optimizer: Optimizer, num_images: int, prompts_per_image: int, rounds: int
+) -> Comparison:
+    """One step of each side in turns, over the same prompts and images."""
+    inputs = ask(pair, num_images, prompts_per_image, NUM_WORDS, NUM_TARGETS)
+    ours = training_step(pair.ours, inputs.ours, optimizer)
+    theirs = training_step(pair.theirs, inputs.theirs, optimizer)
+    agreement = loss_difference(pair, inputs)
+    flops = count_part_flops(pair.theirs, theirs)
+    print(f"{flops.describe(inputs.num_prompts)} (full mT0-XL: {FULL_MODEL_TFLOP})")
+    return compare(
+        f"{inputs.num_prompts} prompts, {prompts_per_image} per image",
+        ours,
+        theirs,
+        flops=flops,
+        bound=flops.bound(inputs.image_share, inputs.label_share),
+        agreement=agreement,
+        rounds=rounds,
+        device=pair.device,
+    )
+
+
+def print_peak_vram(pair: ModelPair, optimizer: Optimizer, num_images: int, prompts_per_image: int) -> None:
+    inputs = ask(pair, num_images, prompts_per_image, NUM_WORDS, NUM_TARGETS)
+    ours = peak_megabytes(training_step(pair.ours, inputs.ours, optimizer), pair.device)
+    theirs = peak_megabytes(training_step(pair.theirs, inputs.theirs, optimizer), pair.device)
+    print(f"peak VRAM above weights and optimizer: {ours:,.0f} MB ours, {theirs:,.0f} MB theirs")
+
+
+def main(command_line: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_pair_arguments(parser)
+    parser.add_argument("--prompts", type=int, default=16, help="of a step, a multiple of 4")
+    arguments = parser.parse_args(command_line)
+    pair = build_pair(chosen_shape(arguments), arguments.device, chosen_dtype(arguments))
+    train_as_in_re_alignment(pair)
+    optimizer = make_optimizer(pair)
+    print_heading("Training step", pair, arguments.rounds)
+    for prompts_per_image in (4, 1):
+        num_images = arguments.prompts // prompts_per_image
+        row = compare_steps(pair, optimizer, num_images, prompts_per_image, arguments.rounds)
+        print_columns()
+        print_row(row, pair.device)
+        if pair.device.type == "cuda":
+            print_peak_vram(pair, optimizer, num_images, prompts_per_image)
+
+
+if __name__ == "__main__":
+    main()
