@@ -10,7 +10,9 @@ Killed and started again with the same line, it goes on from its last checkpoint
 import sys
 
 from training_mblip.checkpoints import load_trained
+from training_mblip.evaluation import evaluate
 from training_mblip.finishing import finish_model, save_adapter, save_model
+from training_mblip.model_card import write_card
 from training_mblip.processes import is_main_process, leave_group
 from training_mblip.recipe_reading import parse_command_line
 from training_mblip.rows import build_rows
@@ -45,15 +47,18 @@ def main(arguments: list[str]) -> None:
         # 5. Training: the model gives the loss, the Trainer does the rest
         train_stage(model, rows, collator, stage, recipe.training)
 
-    # 6. From here on one process: the finished model and its results
+    # 6. From here on one process: log and loss curve, the finished model, and its results
     if not leave_group():
         return
     write_log(run)
     save_adapter(model, run)
     model = finish_model(model, run)
+    table = evaluate(model, processor, run)
 
     # 7. Saving: model, processor and card in one folder
-    save_model(model, processor, "", run)
+    save_model(model, processor, write_card(run, table), run)
+    print(table)
+    print(f"{run.model_folder} is finished; log, loss curve and results are in {run.folder}.")
 
 
 if __name__ == "__main__":

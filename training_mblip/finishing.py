@@ -10,9 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-import torch
 from peft import PeftModel
-from transformers import PreTrainedModel
 
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
@@ -43,8 +41,8 @@ def save_adapter(model: Model, run: Run) -> None:
     model.save_pretrained(str(run.folder / "adapter"))
 
 
-def finish_model(model: Model, run: Run) -> PreTrainedModel:
-    """The trained model with LoRA merged, in evaluation mode, on the GPU if there is one.
+def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
+    """The trained model with LoRA merged, in evaluation mode.
 
     A quantised language model cannot take the update in: its parents are loaded again in 16 or 32 bits, and what was
     trained is put on them.
@@ -52,10 +50,11 @@ def finish_model(model: Model, run: Run) -> PreTrainedModel:
     if run.recipe.model.load_in is not None:
         model = _rebuild_unquantised(run)
     merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
-    return merged.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    assert isinstance(merged, MBlipForConditionalGeneration)
+    return merged.requires_grad_(False).eval()
 
 
-def save_model(model: PreTrainedModel, processor: MBlipProcessor, card: str, run: Run) -> None:
+def save_model(model: MBlipForConditionalGeneration, processor: MBlipProcessor, card: str, run: Run) -> None:
     """Write `model/`: weights, processor, card and loss curve. It appears in one step, when it is whole."""
     unfinished = run.folder / UNFINISHED / run.model_folder.name
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_mblip.augmentation import Augmentation
+from evaluation_mblip import EvaluationRecipe
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,16 @@ class TrainingRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run. `evaluation` is handed to evaluation_mblip as it stands."""
+    """A training run. `license` is that of the weights, for the model card; the parents' decide on it."""
 
     output_dir: Path
     model: ModelRecipe
     data: DataRecipe
     stages: tuple[StageRecipe, ...]
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
-    evaluation: Mapping[str, Any] | None = None
+    evaluation: EvaluationRecipe | None = None
     seed: int = 42
+    license: str | None = None
 
     def __post_init__(self) -> None:
         if not self.stages:

@@ -10,7 +10,7 @@ from data_mblip.languages import get_language
 from .recipe import Recipe, SourceRecipe
 from .sources import SOURCES, LanguageCode
 from .strict_loading import Converter, arguments_for, convert, join, wrong_type
-from .yaml_values import Located, parse_scalar, read_yaml, to_plain_values, write_yaml
+from .yaml_values import Located, parse_scalar, read_yaml, write_yaml
 
 DEFAULT_RECIPE = Path("recipes/quickstart.yaml")
 USAGE = f"""usage: python train.py [RECIPE] [--field value ...]
@@ -115,5 +115,4 @@ def _convert_language(found: Located, path: str) -> LanguageCode:
 CONVERTERS: Mapping[Any, Converter] = {
     SourceRecipe: _convert_source,
     LanguageCode: _convert_language,
-    Mapping[str, Any]: lambda found, path: to_plain_values(found),  # another package checks it
 }

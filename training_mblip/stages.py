@@ -4,10 +4,11 @@ import gc
 import warnings
 
 from peft import PeftModel
-from transformers import PreTrainedModel, set_seed
+from transformers import set_seed
 
 from data_mblip import MBlipCollator, TrainingRows
 from data_mblip.encoded_prompts import Processor
+from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.trainable import LearningRates, LoraSettings, set_trainable
 
 from .checkpoints import last_checkpoint
@@ -18,7 +19,7 @@ from .stage_facts import write_facts
 from .trainer import MBlipTrainer
 from .training_arguments import training_arguments
 
-Model = PreTrainedModel | PeftModel
+Model = MBlipForConditionalGeneration | PeftModel
 
 
 def choose_trainable(model: Model, stage: StageRun) -> Model:
@@ -32,7 +33,9 @@ def choose_trainable(model: Model, stage: StageRun) -> Model:
     with warnings.catch_warnings():
         # peft 0.21 asks for an attribute that transformers 5.23 has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        return set_trainable(model, stage.recipe.stage, _lora_settings(stage.recipe.lora))
+        chosen = set_trainable(model, stage.recipe.stage, _lora_settings(stage.recipe.lora))
+    assert isinstance(chosen, MBlipForConditionalGeneration | PeftModel)
+    return chosen
 
 
 def build_collator(processor: Processor, model: Model, stage: StageRun) -> MBlipCollator:

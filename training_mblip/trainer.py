@@ -9,6 +9,7 @@ drawn by (seed, epoch) alone, so a run that was killed ends with the very weight
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ class MBlipTrainer(Trainer):
             rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             self.order = RowOrder(len(rows), rows_per_step, args.seed)
             callbacks.append(RowOrderCallback(self.order))
-        super().__init__(model=model, args=args, data_collator=collator, train_dataset=rows, callbacks=callbacks)
+        with _passing_for_adapted(model):
+            super().__init__(model=model, args=args, data_collator=collator, train_dataset=rows, callbacks=callbacks)
         assert args.output_dir is not None  # `training_arguments` gives one
         self.folder = Path(args.output_dir)
         self.trained_model = model
@@ -151,3 +153,20 @@ class MBlipTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         load_trained(self.trained_model, Path(resume_from_checkpoint))
+
+
+@contextmanager
+def _passing_for_adapted(model: PreTrainedModel | PeftModel) -> Iterator[None]:
+    """Let the Trainer take a quantised model without an adapter, as the warm-up has it.
+
+    It refuses one for fear that quantised weights are trained; here the projection is, which is never quantised.
+    """
+    if isinstance(model, PeftModel):
+        yield
+        return
+    was_adapted = model._hf_peft_config_loaded
+    model._hf_peft_config_loaded = True
+    try:
+        yield
+    finally:
+        model._hf_peft_config_loaded = was_adapted

@@ -39,6 +39,7 @@ def training_arguments(stage: StageRecipe, training: TrainingRecipe, *, folder: 
         activation_checkpointing=training.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
         bf16=has_bf16(),
+        use_cpu=not torch.cuda.is_available(),  # said explicitly, or processes of torchrun on a CPU train apart
         logging_steps=training.logging_steps,
         logging_first_step=True,
         save_strategy="steps",
@@ -51,6 +52,11 @@ def training_arguments(stage: StageRecipe, training: TrainingRecipe, *, folder: 
         ddp_find_unused_parameters=False,  # the model gives zero gradients where a batch has no image
         average_tokens_across_devices=True,
     )
+    if arguments.world_size != num_processes:
+        raise ValueError(
+            f"{num_processes} processes were started, but transformers sees {arguments.world_size}: each would train by "
+            "itself. Start them with torchrun."
+        )
     if arguments.n_gpu > 1:
         raise ValueError(
             f"One process sees {arguments.n_gpu} GPUs, among which transformers would tear batches apart. Start one "
