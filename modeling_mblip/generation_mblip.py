@@ -28,6 +28,7 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
 
     place_images: Any
     arrange_encoder_padding: Any
+    embedding_scale: float
     first_position: int
 
     @torch.no_grad()
@@ -135,6 +136,27 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
         # A prompt of nothing but images has no word: padding's id, which every vocabulary can spare, stands in.
         first_B1 = first_B1.masked_fill(first_B1.eq(image_token_id), self.generation_config.pad_token_id or 0)
         return torch.where(is_image_BT, first_B1, input_ids)
+
+    def prepare_inputs_for_generation(  # type: ignore[override]  # transformers asks this signature for inputs_embeds
+        self,
+        input_ids: torch.Tensor,
+        inputs_embeds: torch.Tensor | None = None,
+        is_first_iteration: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Inputs of one step. Words that prompt lookup guesses behind the embedded prompt are embedded with it:
+
+        transformers would leave them out of the first step, and take the prompt's last logits for theirs.
+        """
+        if inputs_embeds is not None and is_first_iteration and input_ids.shape[1] > inputs_embeds.shape[1]:
+            guesses = self.get_input_embeddings()(input_ids[:, inputs_embeds.shape[1] :]) * self.embedding_scale
+            inputs_embeds = torch.cat([inputs_embeds, guesses.to(inputs_embeds)], dim=1)
+        return super().prepare_inputs_for_generation(  # type: ignore[misc]
+            input_ids,  # type: ignore[arg-type]
+            inputs_embeds=inputs_embeds,
+            is_first_iteration=is_first_iteration,
+            **kwargs,
+        )
 
     def _prepare_position_ids_for_generation(
         self, inputs_tensor: torch.Tensor, model_kwargs: dict[str, Any]

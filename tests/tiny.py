@@ -219,7 +219,7 @@ def enliven(model: torch.nn.Module) -> None:
 def tiny_batch(
     family: str = "mt5", batch_size: int = 3, seed: int = 1, image_token_id: int = IMAGE_TOKEN_ID
 ) -> dict[str, torch.Tensor]:
-    """Prompts of one image and six words each, without padding, and labels whose last two are none in the first row."""
+    """Prompts of one image and six words each, without padding; the first row's last two labels are none."""
     generator = torch.Generator().manual_seed(seed)
     words = torch.randint(5, 100, (batch_size, 6), generator=generator)
     images = torch.full((batch_size, NUM_QUERY_TOKENS), image_token_id)
