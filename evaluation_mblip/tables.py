@@ -50,7 +50,7 @@ def group_table(heading: str, columns: Mapping[str, Mapping[str, GroupScore]]) -
 def _group_cell(score: GroupScore | None) -> str:
     if score is None:
         return MISSING
-    return f"{_percent(score.mean_share)} ({score.num_languages} languages, {score.num_prompts} answers)"
+    return f"{_percent(score.mean_share)} (languages: {score.num_languages}, answers: {score.num_prompts})"
 
 
 def _line(*cells: str) -> str:

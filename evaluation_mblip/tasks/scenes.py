@@ -63,16 +63,16 @@ def scenes_task(
             f"Found the conditions {list(conditions)} and languages {list(languages)}, expected at least one language "
             f"and at least one condition of {', '.join(get_args(SceneCondition))}."
         )
-    unseen = draw_pictures(num_images, sample_unseen_scene, stream="unseen", seed=seed)
-    captions = list(_captions(unseen, languages, AS_IS, wording))
-    examples = list(captions) if AS_IS in conditions else []
-    if SHUFFLED in conditions:
-        examples += with_shuffled_images(captions, seed=seed)
+    examples: list[EvaluationExample] = []
+    if set(conditions) != {SEEN}:
+        unseen = draw_pictures(num_images, sample_unseen_scene, stream="unseen", seed=seed)
+        captions = list(_captions(unseen, languages, AS_IS, wording))
+        examples += captions if AS_IS in conditions else []
+        examples += with_shuffled_images(captions, seed=seed) if SHUFFLED in conditions else []
+        examples += _questions(unseen, languages, wording, seed) if QUESTIONS in conditions else []
     if SEEN in conditions:
         seen = draw_pictures(num_images, _sample_seen_scene, stream="seen", seed=seed)
         examples += _captions(seen, languages, SEEN, wording)
-    if QUESTIONS in conditions:
-        examples += _questions(unseen, languages, wording, seed)
     return EvaluationTask(NAME, examples, is_exact_match, "exact match of the whole answer", MAX_NEW_TOKENS)
 
 

@@ -1,0 +1,68 @@
+import json
+
+import pytest
+from PIL import Image
+from table_model import knows_all
+
+from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut
+from evaluation_mblip import babel_imagenet_task, conditions_table, evaluate_task
+
+LABELS = {"EN": [[0, 1], ["tench", "goldfish"]], "DE": [[0, 1], ["Schleie", "Goldfisch"]], "SW": [[1], ["samaki"]]}
+SYNSETS = {"n01440764": 0, "n01443537": 1}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A photo of each of two classes; the second has a name in Swahili."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for synset, index in SYNSETS.items():
+        Image.new("RGB", (8, 8), (200 * index, 0, 0)).save(folder / f"{synset}_{index}.png")
+    (tmp_path / "imagenet_classes.json").write_text(json.dumps(SYNSETS))
+    (tmp_path / "labels.json").write_text(json.dumps(LABELS), encoding="utf-8")
+    return BabelImageNet.read(folder, tmp_path / "labels.json")
+
+
+def test_every_photo_is_named_in_every_language_that_has_a_name_for_it(photos):
+    task = babel_imagenet_task(photos, hold_out=HoldOut(share=0.0))
+    assert [(example.image_id, example.prompt, example.references) for example in task.examples] == [
+        ("babel_imagenet/n01440764_0", "What is in the image? Short answer in English:", ("tench",)),
+        ("babel_imagenet/n01440764_0", "What is in the image? Short answer in German:", ("Schleie",)),
+        ("babel_imagenet/n01443537_1", "What is in the image? Short answer in English:", ("goldfish",)),
+        ("babel_imagenet/n01443537_1", "What is in the image? Short answer in German:", ("Goldfisch",)),
+        ("babel_imagenet/n01443537_1", "What is in the image? Short answer in Swahili:", ("samaki",)),
+    ]
+
+
+def test_the_conditions_are_the_splits_and_no_name_is_in_both(photos):
+    task = babel_imagenet_task(photos, hold_out=HoldOut(share=0.5))
+    names = {split: {e.references for e in task.examples if e.condition == split} for split in ("train", "held_out")}
+    assert not names["train"] & names["held_out"]
+    assert len(names["train"] | names["held_out"]) == 5
+
+
+def test_a_model_that_knows_the_names_is_right_in_every_language_and_group(photos):
+    task = babel_imagenet_task(photos, hold_out=HoldOut(share=0.0))
+    results = evaluate_task(*_opening(task), task)
+    assert {code: score.num_right for code, score in results.by_language("train").items()} == {
+        "en": 2,
+        "de": 2,
+        "sw": 1,
+    }
+    assert "| high | 100.0 (languages: 2, answers: 4) |" in conditions_table(results)
+
+
+def _opening(task):
+    """A model that knows all, with the photos of the task opened."""
+    import dataclasses
+
+    opened = [
+        dataclasses.replace(example, images=tuple(Image.open(image).convert("RGB") for image in example.images))
+        for example in task.examples
+    ]
+    return knows_all(opened)
+
+
+def test_no_name_in_a_split_is_an_error(photos):
+    with pytest.raises(ValueError, match=r"no names of 2 photos in the splits \['held_out'\]"):
+        babel_imagenet_task(photos, hold_out=HoldOut(share=0.0), splits=["held_out"])

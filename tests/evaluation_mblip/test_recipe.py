@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from evaluation_mblip import EvaluationRecipe, EvaluationRun, GenerationSettings, RunSettings
+from evaluation_mblip.command_line import parse_command_line
+from evaluation_mblip.recipe import BabelImageNetRecipe, ScenesRecipe
+
+RECIPE = EvaluationRun("model", Path("out"), EvaluationRecipe(scenes=ScenesRecipe()))
+
+
+def parse(*arguments):
+    return parse_command_line(arguments, lambda path: RECIPE)
+
+
+def test_a_model_alone_is_asked_about_the_drawn_world_in_all_its_languages():
+    run = parse("outputs/quickstart/model/")
+    assert run.model == "outputs/quickstart/model/"
+    assert run.output_dir == Path("outputs/evaluation/outputs--quickstart--model")
+    assert run.evaluation == EvaluationRecipe(scenes=ScenesRecipe())
+
+
+def test_options_of_a_task_are_read():
+    run = parse("m", "--task", "scenes", "--languages", "sw,hi", "--num_images", "5", "--conditions", "seen")
+    assert run.evaluation.scenes == ScenesRecipe(languages=("sw", "hi"), num_images=5, conditions=("seen",))
+    run = parse("m", "--task", "babel_imagenet", "--photos", "p", "--labels", "l.json", "--output_dir", "o")
+    assert run.output_dir == Path("o")
+    assert run.evaluation.babel_imagenet == BabelImageNetRecipe(photos=Path("p"), labels=Path("l.json"))
+    assert run.evaluation.scenes is None
+
+
+def test_a_recipe_may_be_given_another_model_and_folder():
+    assert parse("recipe.yaml") == RECIPE
+    run = parse("recipe.yaml", "--model", "other", "--output_dir", "there")
+    assert (run.model, run.output_dir, run.evaluation) == ("other", Path("there"), RECIPE.evaluation)
+
+
+def test_options_of_a_task_beside_a_recipe_are_an_error():
+    with pytest.raises(ValueError, match="Found --languages beside a recipe, which takes --model and --output_dir"):
+        parse("recipe.yaml", "--languages", "sw")
+
+
+def test_an_option_of_another_task_is_an_error():
+    with pytest.raises(ValueError, match="Found --photos with the task scenes, which takes --languages, --num_images"):
+        parse("m", "--photos", "p")
+
+
+def test_a_missing_option_is_an_error_that_names_it():
+    with pytest.raises(ValueError, match="The task babel_imagenet lacks --labels"):
+        parse("m", "--task", "babel_imagenet", "--photos", "p")
+
+
+def test_an_unknown_language_is_an_error_that_names_the_nearest():
+    with pytest.raises(ValueError, match=r"Found the language 'swa'.*Nearest: `sw` \(Swahili\)"):
+        parse("m", "--languages", "swa")
+
+
+def test_a_repeated_language_is_an_error():
+    with pytest.raises(ValueError, match="`languages` names sw more than once"):
+        ScenesRecipe(languages=("sw", "hi", "sw"))
+
+
+def test_a_recipe_without_a_task_is_an_error():
+    with pytest.raises(ValueError, match="expected at least one task: `scenes` or `babel_imagenet`"):
+        EvaluationRecipe(settings=RunSettings(generation=GenerationSettings(num_beams=5)))
+
+
+def test_the_tasks_of_a_recipe_are_built():
+    recipe = EvaluationRecipe(scenes=ScenesRecipe(languages=("ko",), num_images=2))
+    (task,) = recipe.build_tasks()
+    assert task.name == "scenes"
+    assert [example.condition for example in task.examples] == ["as_is", "as_is", "shuffled", "shuffled"]

@@ -1,0 +1,107 @@
+import json
+import math
+
+import pytest
+from table_model import example, knows_all
+
+from evaluation_mblip import EvaluationTask, Prediction, evaluate_scenes, evaluate_task, ratio_to_reference
+from evaluation_mblip.metrics.exact_match import is_exact_match
+from evaluation_mblip.metrics.intervals import paired_ratio_interval, wilson_interval
+from evaluation_mblip.results import score_predictions
+
+
+def prediction(number, output, *, language="en", condition="as_is", is_cut=False):
+    asked = example(number, language=language, condition=condition)
+    return Prediction.of(asked, output, is_right=output in asked.references, is_cut=is_cut)
+
+
+def test_a_score_counts_right_empty_and_cut_answers_of_a_condition_and_language():
+    scores = score_predictions(
+        [
+            prediction(0, "answer 0"),
+            prediction(1, ""),
+            prediction(2, "answer answer", is_cut=True),
+            prediction(3, "answer 3"),
+            prediction(0, "answer 0", language="sw"),
+            prediction(0, "answer 1", condition="shuffled"),
+        ]
+    )
+    assert [(s.condition, s.language, s.num_right, s.num_prompts, s.num_empty, s.num_cut) for s in scores] == [
+        ("as_is", "en", 2, 4, 1, 1),
+        ("as_is", "sw", 1, 1, 0, 0),
+        ("shuffled", "en", 0, 1, 0, 0),
+    ]
+    assert [score.share for score in scores] == [0.5, 1.0, 0.0]
+    assert [score.interval for score in scores] == [
+        wilson_interval(2, 4),
+        wilson_interval(1, 1),
+        wilson_interval(0, 1),
+    ]
+
+
+def test_the_ratio_to_a_reference_pairs_answers_by_picture_whatever_their_order_and_language():
+    ours = [prediction(0, "answer 0", language="sw"), prediction(1, "x", language="sw")]
+    reference = [prediction(1, "answer 1"), prediction(0, "answer 0")]
+    ratio = ratio_to_reference(ours, reference)
+    assert ratio.share == 0.5
+    assert ratio.interval == paired_ratio_interval([True, False], [True, True])
+
+
+def test_a_reference_without_a_right_answer_has_no_ratio():
+    assert ratio_to_reference([prediction(0, "answer 0")], [prediction(0, "x")]) is None
+
+
+def test_answers_about_other_pictures_cannot_be_compared():
+    with pytest.raises(
+        ValueError, match="answers about 1 pictures and the reference's about 2, of which 1 are the same"
+    ):
+        ratio_to_reference([prediction(0, "x")], [prediction(0, "x"), prediction(1, "x")])
+
+
+def test_two_answers_about_one_picture_cannot_be_paired():
+    with pytest.raises(ValueError, match="Found 2 answers about 1 pictures, expected one about each"):
+        ratio_to_reference([prediction(0, "x"), prediction(0, "x", language="sw")], [prediction(0, "x")])
+
+
+def test_a_model_that_knows_all_scores_100_per_cent_and_nothing_when_shuffled():
+    examples = evaluation_examples()
+    model, processor = knows_all(examples)
+    results = evaluate_scenes(model, processor, languages=["en", "ht"], num_images=4)
+    assert {code: score.share for code, score in results.by_language("as_is").items()} == {"en": 1.0, "ht": 1.0}
+    assert {code: score.share for code, score in results.by_language("shuffled").items()} == {"en": 0.0, "ht": 0.0}
+
+
+def evaluation_examples():
+    from evaluation_mblip import scenes_task
+
+    return scenes_task(languages=["en", "ht"], num_images=4, conditions=["as_is"]).examples
+
+
+def test_results_record_how_they_were_made():
+    model, processor = knows_all([example(0)])
+    task = EvaluationTask("numbers", [example(0), example(1)], is_exact_match, "exact match", max_new_tokens=4)
+    plain = evaluate_task(model, processor, task).to_json()
+    assert json.loads(json.dumps(plain)) == plain | {"scores": json.loads(json.dumps(plain["scores"]))}
+    assert plain["scores"][0]["num_right"] == 1
+    assert plain["scores"][0]["interval"]["high"] == wilson_interval(1, 2).high
+    assert plain["prompts"] == {"as_is": {"en": "prompt in en"}}
+    assert plain["generation"]["max_new_tokens"] == 4
+    assert (plain["task"], plain["metric"], plain["model"], plain["num_images"]) == (
+        "numbers",
+        "exact match",
+        "table",
+        2,
+    )
+    assert {"python", "torch", "transformers"} <= plain["versions"].keys()
+    assert plain["hardware"].startswith("CPU (")
+    assert math.isfinite(plain["seconds"])
+    assert "predictions" not in plain
+
+
+def test_a_condition_that_was_not_evaluated_is_an_error_that_names_those_that_were():
+    model, processor = knows_all([example(0)])
+    results = evaluate_task(model, processor, EvaluationTask("numbers", [example(0)], is_exact_match, "exact", 4))
+    with pytest.raises(ValueError, match="no scores of the condition 'shuffled', expected one of as_is"):
+        results.by_language("shuffled")
+    with pytest.raises(ValueError, match="no answers in 'sw' under the condition 'as_is'"):
+        results.answers("as_is", "sw")

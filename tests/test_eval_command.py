@@ -1,0 +1,57 @@
+"""eval.py as a command, on a tiny random model."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from tiny import tiny_model, tiny_processor
+
+from evaluation_mblip import read_predictions
+
+EVAL = Path(__file__).parents[1] / "eval.py"
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tiny_model("mt5").save_pretrained(folder)
+    tiny_processor("mt5").save_pretrained(folder)
+    return folder
+
+
+def run_eval(*arguments):
+    runpy.run_path(str(EVAL))["main"]([str(argument) for argument in arguments])
+
+
+def test_a_recipe_writes_answers_results_and_table(model_folder, tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"model: {model_folder}\n"
+        f"output_dir: {tmp_path / 'out'}\n"
+        "evaluation:\n"
+        "  scenes: {languages: [sw, hi], num_images: 3, conditions: [as_is, shuffled]}\n"
+        "  settings: {batch_size: 4, generation: {max_new_tokens: 5, num_beams: 2, length_penalty: -1.0}}\n"
+    )
+    run_eval(recipe)
+    printed, out = capsys.readouterr().out, tmp_path / "out"
+    assert sorted(file.name for file in out.iterdir()) == ["predictions_scenes.jsonl", "results.json", "table.md"]
+    assert len(read_predictions(out / "predictions_scenes.jsonl")) == 2 * 3 * 2
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))["scenes"]
+    assert results["generation"]["num_beams"] == 2
+    assert [(s["condition"], s["language"], s["num_prompts"]) for s in results["scores"]] == [
+        ("as_is", "sw", 3),
+        ("as_is", "hi", 3),
+        ("shuffled", "sw", 3),
+        ("shuffled", "hi", 3),
+    ]
+    assert (out / "table.md").read_text(encoding="utf-8") in printed
+    assert "| Hindi (`hi`) | Deva | 0.0 [0.0, 56.1] | 0.0 [0.0, 56.1] |" in printed
+
+
+def test_an_unknown_key_of_a_recipe_is_an_error_that_names_its_line(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model: m\noutput_dir: out\nevaluation:\n  scenes:\n    num_image: 3\n")
+    message = r"recipe.yaml, line 5: the key `evaluation.scenes.num_image` is unknown. Did you mean `num_images`\?"
+    with pytest.raises(ValueError, match=message):
+        run_eval(recipe)

@@ -1,0 +1,155 @@
+"""What may import what: the one-way rule between the packages, what the shipped files need, and the Hub's rules.
+
+The Hub's rules are those of `register_for_auto_class`: transformers finds the files to ship by a regular expression
+and copies them flat, so only `from .sibling import X` survives.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("modeling_mblip", "processing_mblip", "data_mblip", "evaluation_mblip", "training_mblip")
+MAY_IMPORT = {
+    "modeling_mblip": set(),
+    "processing_mblip": set(),
+    "data_mblip": set(),
+    "evaluation_mblip": {"data_mblip"},
+    "training_mblip": {"modeling_mblip", "processing_mblip", "data_mblip", "evaluation_mblip"},
+}
+# Where the files that the Hub gets begin: the modules of the classes that are registered for an Auto class.
+SHIPPED_FROM = {
+    "modeling_mblip": ("configuration_mblip", "modeling_mblip"),
+    "processing_mblip": ("processing_mblip", "image_processing_mblip"),
+}
+SHIPPED_MAY_IMPORT = {
+    "modeling_mblip": {"torch", "transformers", "safetensors", "huggingface_hub"},
+    "processing_mblip": {"torch", "transformers", "PIL", "numpy"},
+}
+# PyYAML and numpy come with huggingface-hub and transformers.
+NEEDED_ONLY_BY_OTHERS = (
+    "datasets",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "matplotlib",
+    "sentencepiece",
+    "torchvision",
+)
+
+
+def files(package):
+    found = sorted((ROOT / package).rglob("*.py"))
+    assert found, f"{package} holds no Python files"
+    return found
+
+
+def imports(path):
+    """(level, module, names) of every import in a file, those inside functions included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+
+
+def imported_packages(path):
+    return {module.split(".")[0] for level, module, _ in imports(path) if level == 0}
+
+
+def shipped(package):
+    """The files that go to the Hub: the registered modules and all siblings they import, directly or not."""
+    waiting = [ROOT / package / f"{name}.py" for name in SHIPPED_FROM[package]]
+    found = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += [path.parent / f"{module}.py" for level, module, _ in imports(path) if level]
+    assert len(found) > len(SHIPPED_FROM[package])
+    return sorted(found)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_between_the_packages_flow_one_way(package):
+    foreign = (set(PACKAGES) | {"train", "eval", "tests", "quickstart"}) - MAY_IMPORT[package] - {package}
+    wrong = {path.name: imported_packages(path) & foreign for path in files(package)}
+    assert {name: found for name, found in wrong.items() if found} == {}
+
+
+@pytest.mark.parametrize("package", SHIPPED_FROM)
+def test_shipped_files_import_siblings_by_name_and_nothing_that_the_hub_would_lose(package):
+    for path in shipped(package):
+        for level, module, names in imports(path):
+            place = f"{path.name}: from {'.' * level}{module} import {', '.join(names)}"
+            if level:
+                assert level == 1, f"{place}: only siblings are shipped"
+                assert re.fullmatch(r"\w+", module), f"{place}: name the sibling, `from .sibling import X`"
+                assert (path.parent / f"{module}.py").is_file(), f"{place}: there is no such sibling"
+            else:
+                allowed = SHIPPED_MAY_IMPORT[package] | set(sys.stdlib_module_names)
+                assert module.split(".")[0] in allowed, place
+
+
+@pytest.mark.parametrize("package", SHIPPED_FROM)
+def test_no_text_of_a_shipped_file_looks_like_an_import_to_the_hub(package):
+    # transformers searches the text itself, docstrings included.
+    for path in shipped(package):
+        text = path.read_text(encoding="utf-8")
+        found = set(re.findall(r"^\s*(?:from|import)\s+\.(\S*)", text, flags=re.MULTILINE))
+        real = {module for level, module, _ in imports(path) if level}
+        assert found == real, f"{path.name}: {found ^ real}"
+
+
+@pytest.mark.parametrize("package", SHIPPED_FROM)
+def test_the_hub_gets_every_file_it_needs(package):
+    from transformers.dynamic_module_utils import get_relative_import_files
+
+    wanted = {path.name for path in shipped(package)}
+    entries = [ROOT / package / f"{name}.py" for name in SHIPPED_FROM[package]]
+    found = {path.name for path in entries}
+    for entry in entries:
+        found |= {Path(file).name for file in get_relative_import_files(str(entry))}
+    assert found == wanted
+
+
+def test_no_file_name_is_in_both_shipped_packages():
+    names = [{path.name for path in files(package)} - {"__init__.py"} for package in SHIPPED_FROM]
+    assert names[0] & names[1] == set()
+
+
+@pytest.mark.parametrize("package", SHIPPED_FROM)
+def test_no_class_is_defined_in_an_init_file(package):
+    tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
+    assert not [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
+def test_model_and_processor_need_only_their_five_dependencies_and_register_the_auto_classes():
+    code = f"""
+import sys
+from importlib.machinery import PathFinder
+
+class WithoutOthers(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in {NEEDED_ONLY_BY_OTHERS!r} else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutOthers
+import modeling_mblip, processing_mblip
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+config = AutoConfig.for_model("mblip")
+assert type(config) is modeling_mblip.MBlipConfig
+for auto in (AutoModel, AutoModelForImageTextToText):
+    assert auto._model_mapping[type(config)] is modeling_mblip.MBlipForConditionalGeneration
+assert processing_mblip.MBlipProcessor in PROCESSOR_MAPPING._extra_content.values()
+print(sorted(name for name in sys.modules if name.split(".")[0] in {NEEDED_ONLY_BY_OTHERS!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
