@@ -22,7 +22,7 @@ def test_every_language_is_asked_about_the_same_pictures():
     pictures = {
         language: [e.image_id for e in task.examples if e.language == language] for language in ("en", "sw", "hi")
     }
-    assert pictures == dict.fromkeys(("en", "sw", "hi"), ["unseen-0", "unseen-1", "unseen-2"])
+    assert pictures == {code: ["unseen-0", "unseen-1", "unseen-2"] for code in ("en", "sw", "hi")}
     assert len({id(example.images[0]) for example in task.examples}) == 3
 
 
