@@ -54,8 +54,8 @@ def training_arguments(stage: StageRecipe, training: TrainingRecipe, *, folder: 
     )
     if arguments.world_size != num_processes:
         raise ValueError(
-            f"{num_processes} processes were started, but transformers sees {arguments.world_size}: each would train by "
-            "itself. Start them with torchrun."
+            f"{num_processes} processes were started, but transformers sees {arguments.world_size}: each would train "
+            "by itself. Start them with torchrun."
         )
     if arguments.n_gpu > 1:
         raise ValueError(
