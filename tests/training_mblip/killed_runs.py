@@ -62,10 +62,10 @@ def attempt(folder: Path, output: str, kill: Callable[[], None] | None = None) -
 
 def main(folder: Path) -> None:
     """Print how each attempt ended."""
-    print(f"undisturbed: {attempt(folder, 'undisturbed')}")
+    print(f"ended: undisturbed: {attempt(folder, 'undisturbed')}", flush=True)
     for name, kill in KILLS.items():
-        print(f"{name}: {attempt(folder, 'killed', kill)}")
-    print(f"to the end: {attempt(folder, 'killed')}")
+        print(f"ended: {name}: {attempt(folder, 'killed', kill)}", flush=True)
+    print(f"ended: to the end: {attempt(folder, 'killed')}", flush=True)
 
 
 if __name__ == "__main__":

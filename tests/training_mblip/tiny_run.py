@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from transformers import BlipImageProcessor
 
 from data_mblip import write_rows
-from tests.tiny import DECODER_ONLY, IMAGE_SIZE, tiny_blip2, tiny_model, tiny_tokenizer
+from processing_mblip import MBlipImageProcessor, MBlipProcessor
+from tests.tiny import DECODER_ONLY, IMAGE_SIZE, NUM_QUERY_TOKENS, VOCAB_SIZE, tiny_blip2, tiny_model, tiny_tokenizer
 from training_mblip.yaml_values import write_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,12 @@ ROOT = Path(__file__).parents[2]
 def write_parents(folder: Path, family: str = "mt5", dropout: float = 0.0) -> None:
     """`folder/blip2`, a BLIP-2 checkpoint, and `folder/language_model`, a language model with its tokenizer."""
     tiny_blip2("t5").save_pretrained(folder / "blip2")
-    BlipImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}).save_pretrained(folder / "blip2")
+    MBlipProcessor(
+        MBlipImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}),
+        tiny_tokenizer(),
+        num_query_tokens=NUM_QUERY_TOKENS,
+        image_token_id=VOCAB_SIZE - 1,
+    ).save_pretrained(folder / "blip2")
     changes = {"dropout_rate": dropout} if family in ("mt5", "t5") else {}
     text_config = tiny_model(family).config.text_config
     text_config.update(changes)

@@ -1,0 +1,123 @@
+"""`train.py` from recipe to model folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from peft import PeftModel
+from safetensors.torch import load_file
+
+import train
+from modeling_mblip import MBlipForConditionalGeneration
+from processing_mblip import MBlipProcessor
+from tests.training_mblip.tiny_run import ROOT, run_training, write_parents, write_recipe
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 with transformers 5.23
+)
+EVALUATION = {
+    "scenes": {"num_images": 2, "languages": ["en", "de"]},
+    "settings": {"generation": {"max_new_tokens": 3}},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run: both stages, then the evaluation."""
+    folder = tmp_path_factory.mktemp("run")
+    write_parents(folder)
+    train.main([str(write_recipe(folder, evaluation=EVALUATION, license="mit"))])
+    return folder / "out"
+
+
+def test_a_run_leaves_model_log_curve_results_and_table(folder):
+    found = {path.name for path in folder.iterdir()}
+    expected = {"model", "adapter", "training_log.jsonl", "loss_curve.png", "results.json", "table.md", "recipe.yaml"}
+    assert expected <= found
+    assert not [name for name in found if name.startswith(".")]
+    entries = [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
+    assert [(entry["stage"], entry["step"]) for entry in entries if "loss" in entry] == [
+        *(("0_warm_up", step) for step in (1, 2, 4, 6)),
+        *(("1_re_alignment", step) for step in (1, 2, 4, 6, 8)),
+    ]
+    assert (folder / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_checkpoints_hold_what_trained_and_nothing_else(folder):
+    warm_up = load_file(folder / "0_warm_up" / "checkpoint-6" / "trained.safetensors")
+    assert sorted(warm_up) == ["language_projection.bias", "language_projection.weight"]
+    files = {path.name for path in (folder / "1_re_alignment" / "checkpoint-8").iterdir()}
+    assert {name for name in files if name.endswith((".safetensors", ".bin"))} == {"trained.safetensors"}
+
+
+def test_the_frozen_parts_are_bit_equal_to_the_parents(folder):
+    trained = load_file(folder / "model" / "model.safetensors")
+    blip2 = load_file(folder.parent / "blip2" / "model.safetensors")
+    language_model = load_file(folder.parent / "language_model" / "model.safetensors")
+    frozen = {name: weight for name, weight in blip2.items() if name.startswith("vision_model.")}
+    frozen |= {f"language_model.{name}": weight for name, weight in language_model.items() if weight.ndim < 2}
+    assert len(frozen) > 20
+    assert all(torch.equal(trained[name], weight) for name, weight in frozen.items())
+
+
+def test_the_model_folder_loads_and_generates(folder):
+    model = MBlipForConditionalGeneration.from_pretrained(folder / "model").eval()
+    processor = MBlipProcessor.from_pretrained(folder / "model")
+    inputs = processor(
+        images=torch.zeros(3, 40, 40, dtype=torch.uint8), text="Caption in English", return_tensors="pt"
+    )
+    assert processor.batch_decode(model.generate(**inputs, max_new_tokens=2))
+
+
+def test_the_adapter_on_its_base_is_the_merged_model(folder):
+    base = json.loads((folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    adapted = PeftModel.from_pretrained(MBlipForConditionalGeneration.from_pretrained(base), folder / "adapter").eval()
+    merged = MBlipForConditionalGeneration.from_pretrained(folder / "model").eval()
+    inputs = {
+        "pixel_values": torch.randn(1, 3, 28, 28),
+        "input_ids": torch.tensor([[128, 128, 128, 128, 7, 8]]),
+        "decoder_input_ids": torch.tensor([[0, 5, 6]]),
+    }
+    with torch.no_grad():
+        torch.testing.assert_close(adapted(**inputs).logits, merged(**inputs).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_the_card_has_the_hub_s_metadata_and_no_figure_that_was_not_measured(folder):
+    card = ModelCard.load(folder / "model" / "README.md")
+    assert card.data.language == ["de", "en"]
+    assert card.data.license == "mit"
+    assert card.data.library_name == "transformers"
+    assert card.data.pipeline_tag == "image-text-to-text"
+    assert card.data.base_model == [str(folder.parent / "blip2"), str(folder.parent / "language_model")]
+    assert "| warm_up | 544 of" in card.text
+    assert (folder / "table.md").read_text().strip() in card.text
+
+
+def test_the_results_compare_with_before_and_with_the_english_parent(folder):
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results) == {"scenes", "scenes_before", "scenes_english_parent"}
+
+
+def test_the_same_line_again_says_that_all_is_done_and_changes_nothing(folder, capsys):
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    train.main([str(folder.parent / "recipe.yaml")])
+    assert f"{folder / 'model'} is finished" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == times
+
+
+def test_another_recipe_for_the_same_folder_is_an_error_that_names_the_difference(folder):
+    with pytest.raises(ValueError, match=r"stages\.0\.max_steps: 6 -> 7"):
+        train.main([str(folder.parent / "recipe.yaml"), "--stages.0.max_steps", "7"])
+
+
+def test_the_default_recipe_is_the_quickstart():
+    assert (ROOT / "recipes" / "quickstart.yaml").is_file()
+
+
+@pytest.mark.slow
+def test_an_unknown_key_ends_the_command_with_an_error_that_names_it(tmp_path):
+    ended = run_training(str(write_recipe(tmp_path)), "--stages.1.max_stepz", "3")
+    assert ended.returncode != 0
+    assert "the key `stages.1.max_stepz` is unknown. Did you mean `max_steps`?" in ended.stderr

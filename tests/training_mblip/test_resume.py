@@ -1,0 +1,42 @@
+"""Killed with SIGKILL and started again with the same line, training ends with bit-equal weights."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.training_mblip.killed_runs import KILLS
+from tests.training_mblip.tiny_run import ROOT, offline, write_parents, write_recipe, write_tiny_rows
+
+RESULTS = (
+    "0_warm_up/checkpoint-6/trained.safetensors",
+    "1_re_alignment/checkpoint-8/trained.safetensors",
+    "1_re_alignment/checkpoint-8/rng_state.pth",
+    "model/model.safetensors",
+)
+
+
+def kill_and_compare(folder: Path) -> None:
+    """Run killed_runs.py on the recipe in `folder`; every attempt must have ended where it was to be killed."""
+    command = [sys.executable, "-m", "tests.training_mblip.killed_runs", str(folder)]
+    ended = subprocess.run(command, cwd=ROOT, env=offline(), capture_output=True, text=True, check=False)
+    endings = [line for line in ended.stdout.splitlines() if line.startswith("ended: ")]
+    expected = ["undisturbed: 0", *(f"{name}: 9" for name in KILLS), "to the end: 0"]
+    assert endings == [f"ended: {ending}" for ending in expected], ended.stderr[-3000:]
+    for result in RESULTS:
+        assert (folder / "undisturbed" / result).read_bytes() == (folder / "killed" / result).read_bytes(), result
+
+
+def test_killed_at_nine_points_training_ends_with_bit_equal_weights(tmp_path):
+    write_parents(tmp_path, dropout=0.1)
+    write_recipe(tmp_path)
+    kill_and_compare(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_decoder_only_model_on_a_stream_read_more_than_once_resumes_exactly(tmp_path):
+    write_parents(tmp_path, family="bloom")
+    write_tiny_rows(tmp_path / "rows.parquet", num_rows=14)
+    write_recipe(tmp_path, data={"rows": {"path": str(tmp_path / "rows.parquet"), "streaming": True}})
+    kill_and_compare(tmp_path)
