@@ -105,7 +105,8 @@ class MBlipProcessor(ProcessorMixin):
             inputs |= self._image_inputs(slots, merged["images_kwargs"])
             if not slots.is_one_to_one:
                 inputs["image_indices"] = list(slots.rows)
-        return BatchFeature(inputs, tensor_type=merged["text_kwargs"].get("return_tensors"))
+        return_tensors = merged["text_kwargs"].get("return_tensors")
+        return BatchFeature(inputs, tensor_type=return_tensors, skip_tensor_conversion=self.skip_tensor_conversion)
 
     @property
     def model_input_names(self) -> list[str]:
@@ -148,7 +149,8 @@ class MBlipProcessor(ProcessorMixin):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         settings = read_model_settings(pretrained_model_name_or_path, **kwargs)
         processor_dict, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
-        return processor_dict | settings.processor_arguments, kwargs
+        said = {name: value for name, value in processor_dict.items() if value is not None}
+        return said | settings.processor_arguments, kwargs
 
     def _image_inputs(self, slots: ImageSlots, images_kwargs: dict[str, Any]) -> BatchFeature:
         images = list(slots.images)
@@ -184,9 +186,8 @@ class MBlipProcessor(ProcessorMixin):
         if text_kwargs.get("return_offsets_mapping"):
             inputs["offset_mapping"] = pad_prompts([prompt.offsets for prompt in encoded], (0, 0), target)
         if merged.get("return_text_replacement_offsets"):
-            inputs["text_replacement_offsets"] = [
-                [] for _ in encoded
-            ]  # offsets count the characters of the prompt as given
+            # None: offsets count the characters of the prompt as it was given.
+            inputs["text_replacement_offsets"] = [[] for _ in encoded]
         if merged.get("return_mm_token_type_ids"):
             inputs["mm_token_type_ids"] = self.create_mm_token_type_ids(inputs["input_ids"])
         return inputs
