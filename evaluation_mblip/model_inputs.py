@@ -69,19 +69,22 @@ class EncodedImages:
         }
 
 
-def chunk_by_images(examples: Iterable[EvaluationExample], num_prompts: int) -> Iterator[list[EvaluationExample]]:
-    """Chunks of about `num_prompts` examples, all examples of an `image_id` in one of them."""
+def chunk_by_images(
+    examples: Iterable[EvaluationExample], *, num_images: int, num_prompts: int
+) -> Iterator[list[EvaluationExample]]:
+    """Chunks that end with `num_images` image sets or about `num_prompts` examples, whichever comes first; all
+    examples of an `image_id` are in one of them."""
     groups: dict[str, list[EvaluationExample]] = {}
     for example in examples:
         groups.setdefault(example.image_id, []).append(example)
-    chunk: list[EvaluationExample] = []
+    chunk: list[list[EvaluationExample]] = []
     for group in groups.values():
-        chunk += group
-        if len(chunk) >= num_prompts:
-            yield chunk
+        chunk.append(group)
+        if len(chunk) >= num_images or sum(map(len, chunk)) >= num_prompts:
+            yield [example for group in chunk for example in group]
             chunk = []
     if chunk:
-        yield chunk
+        yield [example for group in chunk for example in group]
 
 
 def encode_images(
@@ -127,9 +130,10 @@ def encode_prompts(processor: Processor, examples: Sequence[EvaluationExample]) 
     return [ids_of[example.prompt, len(example.images)] for example in examples]
 
 
-def batches_by_length(ids: Sequence[torch.Tensor], batch_size: int) -> Iterator[list[int]]:
-    """Positions of prompts in batches of like length, so that little is padding."""
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+def batch_like_prompts(ids: Sequence[torch.Tensor], batch_size: int) -> Iterator[list[int]]:
+    """Positions of prompts in batches of like length, so that little is padding, and of equal prompts as far as may
+    be: answers in one language end at about the same length."""
+    order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i].tolist()))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 

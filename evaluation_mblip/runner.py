@@ -1,7 +1,7 @@
 """Puts the questions of a task to a model.
 
 Every image goes through the ViT once, however many prompts, languages and conditions ask about it: half of the cost of
-asking in many languages is otherwise a ViT run again on an image already seen. Prompts of like length share a batch.
+asking in many languages is otherwise a ViT run again on an image already seen. Prompts that are alike share a batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from .generation import GenerationSettings, are_cut, evaluating
 from .model_inputs import (
     Model,
     Processor,
-    batches_by_length,
+    batch_like_prompts,
     chunk_by_images,
     encode_images,
     encode_prompts,
@@ -23,7 +23,10 @@ from .model_inputs import (
 from .predictions import Prediction, open_predictions
 from .task import EvaluationExample, EvaluationTask
 
-BATCHES_PER_CHUNK = 4  # features of so many batches' images are held at once
+# Features are held of so many images at once. The more, the more batches are of one prompt, so that answers end
+# together.
+IMAGES_PER_CHUNK = 512
+BATCHES_PER_CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ def run_task(
     answers: dict[tuple[str, str], Prediction] = {}
     progress = tqdm(total=len(task.examples), desc=task.name, unit="prompt", disable=None)
     with evaluating(model), open_predictions(predictions_path) as writer, progress:
-        for chunk in chunk_by_images(task.examples, settings.batch_size * BATCHES_PER_CHUNK):
+        chunks = chunk_by_images(
+            task.examples, num_images=IMAGES_PER_CHUNK, num_prompts=settings.batch_size * BATCHES_PER_CHUNK
+        )
+        for chunk in chunks:
             for prediction in _answer(model, processor, chunk, task, settings):
                 writer.write(prediction)
                 answers[prediction.condition, prediction.id] = prediction
@@ -77,7 +83,7 @@ def _answer(
     images = encode_images(model, processor, examples, settings.image_batch_size)
     ids = encode_prompts(processor, examples)
     arguments = settings.generation.with_default_length(task.max_new_tokens).arguments()
-    for positions in batches_by_length(ids, settings.batch_size):
+    for positions in batch_like_prompts(ids, settings.batch_size):
         batch = [examples[i] for i in positions]
         inputs = prompt_tensors(model, processor, [ids[i] for i in positions])
         ids_BL = model.generate(**inputs, **images.shown_to(batch), **arguments)

@@ -23,7 +23,7 @@ from ..task import AS_IS, SHUFFLED, EvaluationExample, EvaluationTask
 from ..wordings import WordingChoice, fixed_prompt
 
 NAME = "scenes"
-MAX_NEW_TOKENS = 64
+MAX_NEW_TOKENS = 40
 
 # as_is: captions of compositions that training never shows. shuffled: the same with each other's pictures. seen:
 # captions of compositions that training shows, in other pictures. questions: about the pictures of as_is, counted by

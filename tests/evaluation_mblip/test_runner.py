@@ -8,7 +8,7 @@ from tiny import tiny_model, tiny_processor
 from evaluation_mblip import EvaluationTask, GenerationSettings, RunSettings, read_predictions, run_task, scenes_task
 from evaluation_mblip.generation import are_cut, evaluating
 from evaluation_mblip.metrics.exact_match import is_exact_match
-from evaluation_mblip.model_inputs import batches_by_length, chunk_by_images
+from evaluation_mblip.model_inputs import batch_like_prompts, chunk_by_images
 
 SMALL = RunSettings(batch_size=3, image_batch_size=2, generation=GenerationSettings(max_new_tokens=6))
 
@@ -149,13 +149,20 @@ def test_a_broken_image_is_an_error_that_names_it(tmp_path):
 
 def test_chunks_hold_all_examples_of_an_image_set():
     examples = [example(n, language=language) for language in ("en", "sw") for n in range(3)]
-    chunks = [[entry.id for entry in chunk] for chunk in chunk_by_images(examples, 3)]
+    chunks = [[entry.id for entry in chunk] for chunk in chunk_by_images(examples, num_images=9, num_prompts=3)]
     assert chunks == [["0/en", "0/sw", "1/en", "1/sw"], ["2/en", "2/sw"]]
+    chunks = [[entry.id for entry in chunk] for chunk in chunk_by_images(examples, num_images=1, num_prompts=9)]
+    assert chunks == [["0/en", "0/sw"], ["1/en", "1/sw"], ["2/en", "2/sw"]]
 
 
 def test_batches_hold_prompts_of_like_length():
     ids = [torch.zeros(length) for length in (5, 2, 4, 2, 9)]
-    assert list(batches_by_length(ids, 2)) == [[1, 3], [2, 0], [4]]
+    assert list(batch_like_prompts(ids, 2)) == [[1, 3], [2, 0], [4]]
+
+
+def test_batches_hold_equal_prompts_as_far_as_may_be():
+    ids = [torch.tensor(prompt) for prompt in ([7, 3], [7, 2], [7, 3], [7, 2])]
+    assert list(batch_like_prompts(ids, 2)) == [[1, 3], [0, 2]]
 
 
 @pytest.mark.parametrize(
