@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_mblip.augmentation import Augmentation
+from modeling_mblip.trainable import Stage
 from evaluation_mblip import EvaluationRecipe
 
 
@@ -19,7 +20,8 @@ class ModelRecipe:
     """Where training begins: a checkpoint (`name_or_path`), or a marriage of `blip2` and `language_model`.
 
     `dtype` is what ViT and language model are held in; "auto" is bfloat16 on a GPU that computes in it, else float32.
-    What trains is float32 always. `load_in` quantises the language model of a marriage.
+    What trains is float32 always. `load_in` quantises the language model of a marriage. `random_weights` keeps the
+    shapes and forgets the weights: the baseline without parents.
     """
 
     name_or_path: str | None = None
@@ -28,6 +30,7 @@ class ModelRecipe:
     projection: Literal["random", "blip2"] = "random"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     load_in: Literal["8bit", "4bit"] | None = None
+    random_weights: bool = False
 
     def __post_init__(self) -> None:
         is_marriage = self.blip2 is not None and self.language_model is not None
@@ -39,6 +42,8 @@ class ModelRecipe:
             )
         if self.load_in is not None and not is_marriage:
             raise ValueError("`load_in` quantises the language model of a marriage: give `blip2`, `language_model`.")
+        if self.load_in is not None and self.random_weights:
+            raise ValueError("random weights are trained, and quantised ones cannot be: take `load_in` out.")
 
 
 @dataclass(frozen=True)
@@ -94,15 +99,15 @@ class LoraRecipe:
 
 @dataclass(frozen=True)
 class StageRecipe:
-    """One stage: what trains (`warm_up`: the projection; `re_alignment`: Q-Former, query tokens, projection, LoRA),
-    for how long, and how fast.
+    """One stage: what trains (`warm_up`: the projection; `re_alignment`: Q-Former, query tokens, projection, LoRA;
+    `from_scratch`: everything), for how long, and how fast.
 
-    `learning_rate` is that of projection, Q-Former and query tokens. `batch_size` counts images (rows) of one
+    `learning_rate` is that of projection, Q-Former and query tokens, and of all that trains from scratch. `batch_size` counts images (rows) of one
     optimizer step over all processes and accumulation steps, so that a step is the same on any number of them.
     `warmup_steps` below 1 are a share of all steps.
     """
 
-    stage: Literal["warm_up", "re_alignment"]
+    stage: Stage
     learning_rate: float
     batch_size: int
     max_steps: int | None = None
@@ -114,8 +119,8 @@ class StageRecipe:
     def __post_init__(self) -> None:
         if (self.max_steps is None) == (self.num_epochs is None):
             raise ValueError("expected either `max_steps` or `num_epochs`, and one of them.")
-        if self.stage == "warm_up" and self.lora is not None:
-            raise ValueError("`warm_up` trains the projection alone: take `lora` out, or make it `re_alignment`.")
+        if self.stage != "re_alignment" and self.lora is not None:
+            raise ValueError(f"`{self.stage}` trains no LoRA: take `lora` out, or make it `re_alignment`.")
         if self.stage == "re_alignment" and self.lora is None:
             raise ValueError("`re_alignment` trains LoRA: add `lora: {}` for the defaults.")
 
@@ -151,10 +156,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise ValueError("`stages` is empty, expected at least one of warm_up and re_alignment.")
+            raise ValueError("`stages` is empty, expected at least one of from_scratch, warm_up and re_alignment.")
         kinds = [stage.stage for stage in self.stages]
-        if kinds != sorted(kinds, reverse=True):
-            raise ValueError(f"`stages` are {', '.join(kinds)}, expected the warm-up before the re-alignment.")
+        if kinds != sorted(kinds, key=("from_scratch", "warm_up", "re_alignment").index):
+            raise ValueError(
+                f"`stages` are {', '.join(kinds)}, expected from-scratch training before the warm-up, and the warm-up "
+                "before the re-alignment."
+            )
         shapes = {(lora.rank, lora.alpha, lora.dropout) for lora in (s.lora for s in self.stages) if lora is not None}
         if len(shapes) > 1:
             raise ValueError(

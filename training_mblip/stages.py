@@ -71,6 +71,7 @@ def train_stage(
             projection=recipe.learning_rate,
             qformer=recipe.learning_rate,
             lora=0.0 if recipe.lora is None else recipe.lora.learning_rate,
+            rest=recipe.learning_rate if recipe.stage == "from_scratch" else None,
         ),
         save_total_limit=training.save_total_limit,
     )

@@ -28,6 +28,14 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[MBlipForConditionalGene
     """
     set_seed(seed)
     dtype = DTYPES.get(recipe.dtype) or (torch.bfloat16 if has_bf16() else torch.float32)
+    model, processor = _load(recipe, dtype)
+    if recipe.random_weights:
+        set_seed(seed)
+        model = MBlipForConditionalGeneration(model.config).to(dtype).eval()
+    return model, processor
+
+
+def _load(recipe: ModelRecipe, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
     if recipe.name_or_path is not None:
         model = MBlipForConditionalGeneration.from_pretrained(recipe.name_or_path, dtype=dtype)
         return model, MBlipProcessor.from_pretrained(recipe.name_or_path)
