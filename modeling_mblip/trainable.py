@@ -2,8 +2,8 @@
 needs it.
 
 Warm-up trains the projection alone. Re-alignment trains Q-Former, query tokens, projection, and LoRA on every linear
-layer of the language model but its output head. The ViT is always frozen. What trains is fp32, whatever the rest is
-held in.
+layer of the language model but its output head; the ViT is frozen. From scratch trains everything: the baseline that
+shows what the parents are worth. What trains is fp32, whatever the rest is held in.
 """
 
 import re
@@ -18,8 +18,8 @@ from transformers.pytorch_utils import Conv1D
 from .modeling_mblip import MBlipForConditionalGeneration
 from .output_head import output_head
 
-Stage = Literal["warm_up", "re_alignment"]
-STAGES: tuple[Stage, ...] = ("warm_up", "re_alignment")
+Stage = Literal["warm_up", "re_alignment", "from_scratch"]
+STAGES: tuple[Stage, ...] = ("warm_up", "re_alignment", "from_scratch")
 IMAGE_SIDE_MODULES = ("query_tokens", "qformer", "language_projection")
 
 
@@ -34,11 +34,15 @@ class LoraSettings:
 
 @dataclass(frozen=True)
 class LearningRates:
-    """One peak learning rate per kind of parameter; query tokens belong to the Q-Former."""
+    """One peak learning rate per kind of parameter; query tokens belong to the Q-Former.
+
+    `rest` is that of ViT and language model, which train from scratch only; None: they must not train.
+    """
 
     projection: float
     qformer: float
     lora: float
+    rest: float | None = None
 
 
 def set_trainable(
@@ -48,25 +52,23 @@ def set_trainable(
 
     Args:
         model: an `MBlipForConditionalGeneration`, changed in place.
-        stage: "warm_up" or "re_alignment".
+        stage: "warm_up", "re_alignment" or "from_scratch".
         lora: for re-alignment; None: the defaults of `LoraSettings`.
 
     Returns:
-        The model itself in warm-up; in re-alignment the PEFT model around it, whose adapter files hold exactly what
-        trains.
+        The PEFT model around it in re-alignment, whose adapter files hold exactly what trains; else the model itself.
 
     Raises:
-        ValueError: an unknown stage, or LoRA settings for the warm-up, which has no LoRA.
+        ValueError: an unknown stage, or LoRA settings for a stage without LoRA.
     """
     if stage not in STAGES:
         raise ValueError(f"`stage` is {stage!r}, expected one of {', '.join(STAGES)}.")
-    model.requires_grad_(False)
+    if stage != "re_alignment" and lora is not None:
+        raise ValueError(f'The stage "{stage}" has no LoRA, but LoRA settings came in. Leave them out.')
+    model.requires_grad_(stage == "from_scratch")
     if stage == "warm_up":
-        if lora is not None:
-            raise ValueError(
-                'The stage "warm_up" trains the projection alone, but LoRA settings came in. Leave them out.'
-            )
         model.language_projection.requires_grad_(True)
+    if stage != "re_alignment":
         cast_trainable_to_fp32(model)
         return model
     adapted = get_peft_model(model, lora_config(model, lora or LoraSettings()))
@@ -140,6 +142,11 @@ def parameter_groups(model: nn.Module, rates: LearningRates, weight_decay: float
     """
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in _trained_parameters(model):
+        if getattr(rates, _kind(name)) is None:
+            raise ValueError(
+                f"`{name}` trains, but learning rates are for projection, Q-Former and LoRA only. Choose what trains "
+                "with `set_trainable`."
+            )
         is_decayed = parameter.ndim > 1  # biases and the weights of layer norms are vectors
         groups.setdefault((_kind(name), is_decayed), []).append(parameter)
     return [
@@ -165,7 +172,4 @@ def _kind(name: str) -> str:
         return "projection"
     if "qformer" in parts or "query_tokens" in parts:
         return "qformer"
-    raise ValueError(
-        f"`{name}` trains, but learning rates are for projection, Q-Former and LoRA only. Choose what trains with "
-        "`set_trainable`."
-    )
+    return "rest"

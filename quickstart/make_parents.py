@@ -41,7 +41,7 @@ from data_mblip.scene_drawing import IMAGE_SIZE
 from data_mblip.scene_languages import SCENE_LANGUAGES
 
 NUM_TOKENIZER_TEXTS = 30_000
-TEXT_STEPS = {"english": (500, 3000), "multilingual": (1200, 7000), "decoder_only": (1200, 7000)}  # single groups, all
+TEXT_STEPS = {"english": (500, 3000), "multilingual": (1200, 7000), "decoder_only": (1200, 4500)}  # single groups, all
 ATTRIBUTE_STEPS = (1500, 2500)  # things outside the world, then the world
 CAPTION_STEPS = 2000
 

@@ -1,13 +1,13 @@
 """Swahili captions and questions of the drawn world.
 
-Noun, numeral, size, colour; all agree with the class of the noun: "duara moja dogo jekundu", "maduara matatu
-madogo mekundu". Noun classes by their usual (Bleek-Meinhof) numbers: 3/4 (mraba, miraba), 5/6 (duara, maduara),
-9/10 (nyota, nyota).
-- In the classes 3, 4, 5, 6, 9 and 10 size and numeral take m-, mi-, nothing, ma-, nothing, nothing; but in 9 and
-  10 "-dogo" becomes "ndogo", and in 10 "-wili" becomes "mbili".
-- The colours that begin with e (-ekundu, -eusi, -eupe) take mw-, my-, j-, m-, ny-, ny-.
-- The other colours are nouns joined by the connective -a: wa, ya, la, ya, ya, za. Orange and purple, which also
-  name fruit, say "rangi ya" (the colour of).
+Noun, numeral, size, colour; all agree with the class of the noun: "mduara mmoja mdogo mwekundu", "miduara mitatu
+midogo myekundu". Noun classes by their usual (Bleek-Meinhof) numbers: 3/4 (mraba, miraba), 9/10 (nyota, nyota).
+"mduara" and not "duara" (5/6): a class with one noun alone would have forms that only held-out pairs show.
+- In the classes 3, 4, 9 and 10 size and numeral take m-, mi-, nothing, nothing; but in 9 and 10 "-dogo" becomes
+  "ndogo", and in 10 "-wili" becomes "mbili".
+- The colours that begin with e (-ekundu, -eusi, -eupe) take mw-, my-, ny-, ny-.
+- The other colours are nouns joined by the connective -a: wa, ya, ya, za. Orange and purple, which also name fruit,
+  say "rangi ya" (the colour of).
 - "one" is said even where the singular shows it, because nouns of 9/10 have no plural form.
 - As an answer a colour agrees with "rangi" (class 9), a number with the noun.
 """
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from data_mblip.scene_world import Group
 
 NOUNS = {  # (class, form) of the singular and of the plural
-    "circle": ((5, "duara"), (6, "maduara")),
+    "circle": ((3, "mduara"), (4, "miduara")),
     "square": ((3, "mraba"), (4, "miraba")),
     "triangle": ((9, "pembetatu"), (10, "pembetatu")),
     "star": ((9, "nyota"), (10, "nyota")),
@@ -40,8 +40,6 @@ class Concords(NamedTuple):
 CONCORDS = {
     3: Concords("m", "mw", "wa", "una"),
     4: Concords("mi", "my", "ya", "ina"),
-    5: Concords("", "j", "la", "lina"),
-    6: Concords("ma", "m", "ya", "yana"),
     9: Concords("", "ny", "ya", "ina"),
     10: Concords("", "ny", "za", "zina"),
 }

@@ -223,12 +223,12 @@ CAPTIONS = {  # of SCENES, in their order
         "üç küçük kırmızı dairenin solunda büyük siyah bir ok",
     ],
     "sw": [
-        "duara moja dogo jekundu",
+        "mduara mmoja mdogo mwekundu",
         "nyota mbili kubwa nyeusi",
         "mioyo mitatu midogo myeupe",
-        "nyota moja ndogo ya kijani juu ya duara moja kubwa la manjano",
+        "nyota moja ndogo ya kijani juu ya mduara mmoja mkubwa wa manjano",
         "mishale miwili midogo ya rangi ya machungwa juu ya nyota mbili kubwa za manjano",
-        "maduara matatu makubwa ya rangi ya zambarau juu ya mioyo mitatu midogo ya buluu",
+        "miduara mitatu mikubwa ya rangi ya zambarau juu ya mioyo mitatu midogo ya buluu",
         "moyo mmoja mkubwa mweupe upande wa kushoto wa nyota moja ndogo nyeusi",
         "pete mbili kubwa nyekundu upande wa kushoto wa pembetatu mbili ndogo za rangi ya zambarau",
         "misalaba mitatu mikubwa ya rangi ya machungwa upande wa kushoto wa pete tatu kubwa nyeusi",
@@ -236,9 +236,9 @@ CAPTIONS = {  # of SCENES, in their order
         "miraba miwili midogo ya buluu juu ya moyo mmoja mdogo mweupe",
         "mishale mitatu midogo ya kijani upande wa kushoto wa misalaba miwili mikubwa ya rangi ya machungwa",
         "nyota tatu ndogo nyekundu ndani ya mraba mmoja mkubwa wa buluu",
-        "maduara mawili madogo meusi ndani ya nyota moja kubwa nyeupe",
+        "miduara miwili midogo myeusi ndani ya nyota moja kubwa nyeupe",
         "msalaba mmoja mdogo mweupe ndani ya pete moja kubwa ya rangi ya zambarau",
-        "mshale mmoja mkubwa mweusi upande wa kushoto wa maduara matatu madogo mekundu",
+        "mshale mmoja mkubwa mweusi upande wa kushoto wa miduara mitatu midogo myekundu",
     ],
     "ht": [
         "yon ti sèk wouj",
@@ -450,15 +450,15 @@ QUESTIONS = {  # (scene, kind, question, answer)
         ),
     ],
     "sw": [
-        ("2 small black circle above 1 large green arrow", "colour", "Maduara yana rangi gani?", "nyeusi"),
+        ("2 small black circle above 1 large green arrow", "colour", "Miduara ina rangi gani?", "nyeusi"),
         ("2 small black circle above 1 large green arrow", "colour", "Mshale una rangi gani?", "kijani"),
-        ("2 small black circle above 1 large green arrow", "count", "Kuna maduara mangapi?", "mawili"),
+        ("2 small black circle above 1 large green arrow", "count", "Kuna miduara mingapi?", "miwili"),
         ("2 small black circle above 1 large green arrow", "count", "Kuna mishale mingapi?", "mmoja"),
         (
             "2 small black circle above 1 large green arrow",
             "position",
             "Kuna nini juu ya mshale?",
-            "maduara mawili madogo meusi",
+            "miduara miwili midogo myeusi",
         ),
         ("2 small red star left_of 3 large white heart", "count", "Kuna nyota ngapi?", "mbili"),
         (
@@ -597,3 +597,15 @@ def test_an_unknown_language_is_an_error():
 def test_the_languages_are_known_to_the_project_and_span_six_scripts():
     assert len(SCENE_LANGUAGES) == 12
     assert len({get_language(language).script for language in SCENE_LANGUAGES}) >= 6
+
+
+@pytest.mark.parametrize("language", SCENE_LANGUAGES)
+def test_every_word_of_an_unseen_caption_stands_in_some_training_caption(language):
+    rng = random.Random(0)
+    seen, unseen = (
+        {word for _ in range(num) for word in caption(sample(rng), language).split()}
+        for num, sample in ((20_000, sample_training_scene), (3_000, sample_unseen_scene))
+    )
+    if language == "zh":  # without spaces
+        seen, unseen = set("".join(seen)), set("".join(unseen))
+    assert unseen <= seen

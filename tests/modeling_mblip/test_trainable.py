@@ -147,10 +147,19 @@ def test_a_parameter_without_a_rate_is_an_error():
         parameter_groups(model, RATES, weight_decay=0.1)
 
 
+def test_from_scratch_trains_everything_with_one_more_rate():
+    model = set_trainable(tiny_model("mt5"), "from_scratch")
+    rates = LearningRates(projection=1e-2, qformer=1e-2, lora=0.0, rest=1e-3)
+    groups = {group["name"]: group for group in parameter_groups(model, rates, weight_decay=0.1)}
+    assert groups["rest"]["lr"] == 1e-3
+    trained = sum(parameter.numel() for group in groups.values() for parameter in group["params"])
+    assert trained == sum(parameter.numel() for parameter in model.parameters())
+
+
 def test_an_unknown_stage_and_lora_in_warm_up_are_errors():
     with pytest.raises(ValueError, match="`stage` is 'both', expected one of warm_up, re_alignment"):
         set_trainable(tiny_model("mt5"), "both")
-    with pytest.raises(ValueError, match='The stage "warm_up" trains the projection alone'):
+    with pytest.raises(ValueError, match='The stage "warm_up" has no LoRA'):
         set_trainable(tiny_model("mt5"), "warm_up", LoraSettings())
 
 
