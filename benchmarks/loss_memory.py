@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from flop_counts import count_part_flops
 from model_pair import ModelPair, add_pair_arguments, build_pair, chosen_dtype
 from model_shapes import Shape, cut_shape, toy_shape, with_full_vocabulary
 from paired_inputs import PairedInputs, ask
@@ -24,7 +25,7 @@ from re_alignment import (
     train_as_in_re_alignment,
     training_step,
 )
-from side_by_side import compare, count_part_flops, print_columns, print_heading, print_row
+from side_by_side import compare, print_columns, print_heading, print_row
 
 SIDES = ("ours", "theirs")
 
@@ -57,7 +58,7 @@ def compare_times(arguments: argparse.Namespace) -> None:
     ours = training_step(pair.ours, inputs.ours, optimizer)
     theirs = training_step(pair.theirs, inputs.theirs, optimizer)
     agreement = loss_difference(pair, inputs)
-    flops = count_part_flops(pair.theirs, theirs)
+    flops = count_part_flops(pair.theirs, inputs.theirs["pixel_values"], theirs)
     print_heading("Loss over the full vocabulary", pair, arguments.rounds)
     print(flops.describe(inputs.num_prompts))
     row = compare(

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from flop_counts import count_part_flops
 from model_pair import ModelPair, add_pair_arguments, build_pair, chosen_dtype, chosen_shape
 from paired_inputs import PairedInputs, ask
 from peak_memory import peak_megabytes
-from side_by_side import Comparison, compare, count_part_flops, print_columns, print_heading, print_row
+from side_by_side import Comparison, compare, print_columns, print_heading, print_row
 
 NUM_LANGUAGES = 36
 NUM_WORDS = 8  # "Caption in {Language}: "
@@ -40,7 +41,7 @@ def compare_search(pair: ModelPair, inputs: PairedInputs, name: str, rounds: int
     ours = generation(pair.ours, inputs.ours, SEARCHES[name])
     theirs = generation(pair.theirs, inputs.theirs, SEARCHES[name])
     outputs: dict[str, torch.Tensor] = {}
-    flops = count_part_flops(pair.theirs, lambda: outputs.update(theirs=theirs()))
+    flops = count_part_flops(pair.theirs, inputs.theirs["pixel_values"], lambda: outputs.update(theirs=theirs()))
     outputs["ours"] = ours()
     print(flops.describe(inputs.num_prompts))
     return compare(

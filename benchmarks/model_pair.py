@@ -39,7 +39,7 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["cut", "full", "toy"],
         help="cut: real widths, a share of every depth (default on a CPU); full: as published (default on CUDA)",
     )
-    parser.add_argument("--vision-layers", type=int, default=4, help="of 39, in a cut shape; all depths follow")
+    parser.add_argument("--vision-layers", type=int, default=3, help="of 39, in a cut shape; all depths follow")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=list(DTYPES), help="default: float32 on a CPU, bfloat16 on CUDA")
     parser.add_argument("--rounds", type=int, default=5)

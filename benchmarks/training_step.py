@@ -9,6 +9,7 @@ shape that runs are printed.
 
 import argparse
 
+from flop_counts import FULL_MODEL_TFLOP, count_part_flops
 from model_pair import ModelPair, add_pair_arguments, build_pair, chosen_dtype, chosen_shape
 from paired_inputs import ask
 from peak_memory import peak_megabytes
@@ -20,15 +21,7 @@ from re_alignment import (
     train_as_in_re_alignment,
     training_step,
 )
-from side_by_side import (
-    FULL_MODEL_TFLOP,
-    Comparison,
-    compare,
-    count_part_flops,
-    print_columns,
-    print_heading,
-    print_row,
-)
+from side_by_side import Comparison, compare, print_columns, print_heading, print_row
 from torch.optim import Optimizer
 
 
@@ -40,7 +33,7 @@ def compare_steps(
     ours = training_step(pair.ours, inputs.ours, optimizer)
     theirs = training_step(pair.theirs, inputs.theirs, optimizer)
     agreement = loss_difference(pair, inputs)
-    flops = count_part_flops(pair.theirs, theirs)
+    flops = count_part_flops(pair.theirs, inputs.theirs["pixel_values"], theirs)
     print(f"{flops.describe(inputs.num_prompts)} (full mT0-XL: {FULL_MODEL_TFLOP})")
     return compare(
         f"{inputs.num_prompts} prompts, {prompts_per_image} per image",
