@@ -39,6 +39,7 @@ def save_adapter(model: Model, run: Run) -> None:
         base.save_marriage(name)
     model.peft_config["default"].base_model_name_or_path = name
     model.save_pretrained(str(run.folder / "adapter"))
+    (run.folder / "adapter" / "README.md").unlink()  # PEFT's blank form; the model's own card stands in `model/`
 
 
 def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:

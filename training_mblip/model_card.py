@@ -44,8 +44,7 @@ inputs = processor(images="picture.png", text="Caption in German: ", return_tens
 print(processor.batch_decode(model.generate(**inputs, max_new_tokens=50), skip_special_tokens=True)[0])
 ```"""
 
-LIMITS = """- The image encoder is frozen: what it does not see, no training adds.
-- Answers can be wrong or invented, and languages with little text in the language model's training come out worse.
+LIMITS = """- Answers can be wrong or invented, and languages with little text in the language model's training come out worse.
 - Nothing was done against harmful or biased output; the parents' own cards and licences hold for this model too.
 - TODO: what this model is and is not meant for."""
 
@@ -54,9 +53,12 @@ def _introduction(recipe: Recipe) -> str:
     model = recipe.model
     if model.name_or_path is not None:
         return f"An mBLIP model, trained further from `{model.name_or_path}`."
+    parents = f"image encoder and Q-Former of `{model.blip2}`, language model `{model.language_model}`"
+    if model.random_weights:
+        return f"A baseline without parents: their shapes ({parents}), trained from random weights."
     return (
-        f"An mBLIP model: image encoder and Q-Former of `{model.blip2}`, re-aligned to the language model "
-        f"`{model.language_model}` ({model.projection} projection). LoRA is merged into the language model."
+        f"An mBLIP model: {parents}, {model.projection} projection. The image encoder is as it was; LoRA, where it "
+        "trained, is merged into the language model, which is otherwise as it was."
     )
 
 
@@ -87,7 +89,7 @@ def _stage_table(run: Run, facts: list[StageFacts]) -> str:
             f"| {stage.recipe.stage} | {sum(fact.num_trained.values()):,} of {fact.num_parameters:,} ({trained}) "
             f"| {steps:,} | {stage.recipe.batch_size} | {_rates(stage)} | {minutes:.1f} |"
         )
-    return "\n".join([*lines, "", "The image encoder is frozen, the language model changed by LoRA alone."])
+    return "\n".join(lines)
 
 
 def _rates(stage: StageRun) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_mblip.augmentation import Augmentation
-from modeling_mblip.trainable import Stage
 from evaluation_mblip import EvaluationRecipe
+from modeling_mblip.trainable import Stage
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ class StageRecipe:
     """One stage: what trains (`warm_up`: the projection; `re_alignment`: Q-Former, query tokens, projection, LoRA;
     `from_scratch`: everything), for how long, and how fast.
 
-    `learning_rate` is that of projection, Q-Former and query tokens, and of all that trains from scratch. `batch_size` counts images (rows) of one
-    optimizer step over all processes and accumulation steps, so that a step is the same on any number of them.
-    `warmup_steps` below 1 are a share of all steps.
+    `learning_rate` is that of projection, Q-Former and query tokens, and of all that trains from scratch. `batch_size`
+    counts images (rows) of one optimizer step over all processes and accumulation steps, so that a step is the same on
+    any number of them. `warmup_steps` below 1 are a share of all steps.
     """
 
     stage: Stage

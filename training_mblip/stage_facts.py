@@ -62,7 +62,8 @@ def read_facts(folder: Path) -> StageFacts:
 
 def _count_by_kind(model: nn.Module) -> dict[str, int]:
     counts: Counter[str] = Counter()
-    for group in parameter_groups(model, LearningRates(projection=0.0, qformer=0.0, lora=0.0, rest=0.0), weight_decay=0.0):
+    rates = LearningRates(projection=0.0, qformer=0.0, lora=0.0, rest=0.0)
+    for group in parameter_groups(model, rates, weight_decay=0.0):
         counts[group["name"].partition(",")[0]] += sum(parameter.numel() for parameter in group["params"])
     return dict(counts)
 

@@ -1,6 +1,7 @@
 """Step 2 of train.py: the model and its processor, as a recipe names them, before anything is trained."""
 
 import torch
+from torch import nn
 from transformers import AutoImageProcessor, AutoTokenizer, BitsAndBytesConfig, set_seed
 
 from modeling_mblip import MBlipForConditionalGeneration
@@ -31,7 +32,7 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[MBlipForConditionalGene
     model, processor = _load(recipe, dtype)
     if recipe.random_weights:
         set_seed(seed)
-        model = MBlipForConditionalGeneration(model.config).to(dtype).eval()
+        model = nn.Module.to(MBlipForConditionalGeneration(model.config), dtype).eval()
     return model, processor
 
 
