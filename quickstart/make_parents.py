@@ -42,7 +42,8 @@ from data_mblip.scene_languages import SCENE_LANGUAGES
 
 NUM_TOKENIZER_TEXTS = 30_000
 TEXT_STEPS = {"english": (500, 3000), "multilingual": (1200, 7000), "decoder_only": (1200, 4500)}  # single groups, all
-ATTRIBUTE_STEPS = (1500, 2500)  # things outside the world, then the world
+# Rounds of attributes: share of things in the world, steps, learning rate; things outside the world come first.
+ATTRIBUTE_STEPS = ((0.0, 1500, 1.5e-3), (0.6, 2500, 1.5e-3), (0.8, 2000, 1e-3))
 CAPTION_STEPS = 2000
 
 
@@ -97,14 +98,14 @@ def train_seeing(finished: Path) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     model, heads = build_english_parent(build_language_model("english", vocabulary_size=8), 0), AttributeHeads()
     seeing = [*model.vision_model.parameters(), *model.qformer.parameters(), model.query_tokens]
-    for seed, (named_share, num_steps) in enumerate(zip((0.0, 0.6), ATTRIBUTE_STEPS, strict=True)):
+    for seed, (named_share, num_steps, learning_rate) in enumerate(ATTRIBUTE_STEPS):
         train(
             f"attributes, {named_share:.0%} of the world",
             batches(Lessons(seed, named_share)),
             lambda batch: attribute_loss(model, heads, batch),
             [*seeing, *heads.parameters()],
             num_steps=num_steps,
-            learning_rate=1.5e-3,
+            learning_rate=learning_rate,
             evaluate=lambda: attribute_accuracy(model, heads),
         )
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("language_")}
