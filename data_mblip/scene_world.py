@@ -93,8 +93,9 @@ def is_unseen(scene: Scene) -> bool:
 def sample_training_scene(rng: random.Random) -> Scene:
     """A scene without any held-out combination, even if its two groups exchanged their colours.
 
-    Were the second part left out, "a red and a blue thing, a circle and a star" would often tell which is which by what
-    is never seen, and a model would learn that instead of looking: it then exchanges the colours of unseen scenes.
+    Were the second part left out, "a red and a blue thing, a circle and a star" would often tell which is which by
+    what is never seen, and a model would learn that instead of looking: it then exchanges the colours of unseen
+    scenes.
     """
     return _sample_until(rng, lambda scene: not is_unseen(scene) and not _is_unseen_exchanged(scene))
 

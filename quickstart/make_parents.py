@@ -92,7 +92,7 @@ def train_text_parent(kind: str, finished: Path) -> tuple[PreTrainedModel, PreTr
 
 
 def train_seeing(finished: Path) -> dict[str, torch.Tensor]:
-    """Weights of ViT, Q-Former and query tokens that tell what a picture holds; read from `finished` if it is there."""
+    """Weights of ViT, Q-Former and query tokens that tell what a picture holds; from `finished` if it is there."""
     if finished.exists():
         return load_file(finished)
     torch.manual_seed(0)
