@@ -78,7 +78,8 @@ class _LabelLossSum(torch.autograd.Function):
             rows = slice(start, start + size)
             chunk_CD = hidden_ND[rows].detach().requires_grad_(is_hidden_wanted)
             with torch.set_grad_enabled(is_any_wanted):
-                logits_CV = logits_of(chunk_CD)
+                # Through a view: module hooks that wait for gradients (torch's FLOP counter) refuse leaves asked for.
+                logits_CV = logits_of(chunk_CD.view_as(chunk_CD))
             loss, logits_gradient_CV = _cross_entropy_and_gradient(logits_CV.detach(), labels_N[rows], is_any_wanted)
             total += loss
             if not is_any_wanted:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from modeling_mblip import label_loss
 from modeling_mblip.label_loss import chunk_size, label_loss_sum, logits_loss_sum
@@ -124,3 +125,11 @@ def test_logits_that_exist_give_the_same_sum_and_skip_minus_100(head):
 def test_a_chunk_over_the_vocabulary_of_mt0_is_a_few_dozen_tokens():
     assert chunk_size(250_112, torch.device("cpu")) == 67
     assert chunk_size(10**9, torch.device("cpu")) == 1
+
+
+def test_operations_are_counted_through_the_chunked_loss(head):
+    """torch's counter hooks the head; forward, the hidden states' gradient and the weight's are one product each."""
+    hidden_ND, labels_N = hidden_and_labels()
+    with FlopCounterMode(display=False) as counter:
+        chunked(hidden_ND, labels_N, head).backward()
+    assert counter.get_total_flops() == 3 * 2 * NUM_LABELS * WIDTH * NUM_WORDS
