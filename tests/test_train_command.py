@@ -98,7 +98,7 @@ def test_the_card_has_the_hub_s_metadata_and_no_figure_that_was_not_measured(fol
     assert card.data.library_name == "transformers"
     assert card.data.pipeline_tag == "image-text-to-text"
     assert card.data.base_model == [str(folder.parent / "blip2"), str(folder.parent / "language_model")]
-    assert "| warm_up | 544 of" in card.text
+    assert "| warm_up | 544 (projection 544) | 6 | 4 | 0.005 |" in card.text
     assert (folder / "table.md").read_text().strip() in card.text
 
 
@@ -128,3 +128,18 @@ def test_an_unknown_key_ends_the_command_with_an_error_that_names_it(tmp_path):
     ended = run_training(str(write_recipe(tmp_path)), "--stages.1.max_stepz", "3")
     assert ended.returncode != 0
     assert "the key `stages.1.max_stepz` is unknown. Did you mean `max_steps`?" in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_a_language_model_that_is_quantised_in_training_is_published_as_it_was_with_lora_merged(tmp_path, bits):
+    write_parents(tmp_path)
+    ended = run_training(str(write_recipe(tmp_path)), "--model.load_in", bits)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "quantization_config" not in json.loads((tmp_path / "out" / "model" / "config.json").read_text())
+    trained = load_file(tmp_path / "out" / "model" / "model.safetensors")
+    parent = load_file(tmp_path / "language_model" / "model.safetensors")
+    assert torch.equal(trained["language_model.shared.weight"], parent["shared.weight"])
+    query = "encoder.block.0.layer.0.SelfAttention.q.weight"
+    change = trained[f"language_model.{query}"] - parent[query]
+    assert torch.linalg.matrix_rank(change) == 2  # LoRA of rank 2, and no error of quantisation

@@ -44,7 +44,7 @@ inputs = processor(images="picture.png", text="Caption in German: ", return_tens
 print(processor.batch_decode(model.generate(**inputs, max_new_tokens=50), skip_special_tokens=True)[0])
 ```"""
 
-LIMITS = """- Answers can be wrong or invented, and languages with little text in the language model's training come out worse.
+LIMITS = """- Answers can be wrong or invented; expect worse ones in languages the language model has read little of.
 - Nothing was done against harmful or biased output; the parents' own cards and licences hold for this model too.
 - TODO: what this model is and is not meant for."""
 
@@ -86,7 +86,7 @@ def _stage_table(run: Run, facts: list[StageFacts]) -> str:
         trained = ", ".join(f"{kind} {count:,}" for kind, count in fact.num_trained.items())
         steps, minutes = entries[-1]["step"], entries[-1]["seconds"] / 60
         lines.append(
-            f"| {stage.recipe.stage} | {sum(fact.num_trained.values()):,} of {fact.num_parameters:,} ({trained}) "
+            f"| {stage.recipe.stage} | {sum(fact.num_trained.values()):,} ({trained}) "
             f"| {steps:,} | {stage.recipe.batch_size} | {_rates(stage)} | {minutes:.1f} |"
         )
     return "\n".join(lines)

@@ -26,7 +26,6 @@ class StageFacts:
     """`num_trained` counts parameters by kind; `num_images` and `num_prompts` (by language) are None for a stream."""
 
     num_trained: dict[str, int]
-    num_parameters: int
     num_images: int | None
     num_prompts: dict[str, int] | None
     hardware: str
@@ -41,7 +40,6 @@ def write_facts(
     """Note the facts of a stage in its folder."""
     facts = StageFacts(
         num_trained=_count_by_kind(model),
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         num_images=len(rows) if isinstance(rows, TrainingRows) else None,
         num_prompts=_prompts_by_language(rows) if isinstance(rows, TrainingRows) else None,
         hardware=_hardware(),
