@@ -2,12 +2,14 @@
 
 import re
 import sys
+from pathlib import Path
 
 import image_path
 import loss_memory
 import many_languages
 import pytest
 import training_step
+from peak_memory import run_alone
 
 TOY = ["--shape", "toy", "--rounds", "1"]
 ROW = r"{what} +[\d.]+ +[\d.]+ +[\d.]+ +\([\d.]+-[\d.]+\) +[\d.]+ +\d+% +[\d.,]+ +[\d.,]+  "
@@ -31,9 +33,10 @@ def test_36_languages_are_asked_greedily_and_with_beams_and_answered_alike(capsy
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark of memory is read from Linux's /proc")
-def test_the_peak_memory_of_one_side_is_a_bare_number(capsys):
-    loss_memory.main([*TOY, "--prompts", "4", "--memory-of", "ours"])
-    assert re.fullmatch(r"[\d.]+\n", capsys.readouterr().out)
+@pytest.mark.usefixtures("_children_find_the_packages")
+def test_the_peak_memory_of_one_side_is_a_bare_number():
+    printed = run_alone(Path(loss_memory.__file__), [*TOY, "--prompts", "4", "--memory-of", "ours"])
+    assert re.fullmatch(r"[\d.]+\n", printed)
 
 
 @pytest.mark.slow

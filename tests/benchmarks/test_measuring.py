@@ -1,14 +1,16 @@
 """What the benchmarks measure with: shared weights, counted operations, turns, and peak memory."""
 
 import sys
+from pathlib import Path
 
+import peak_memory
 import pytest
 import torch
 from flop_counts import PartFlops, count_flops, count_part_flops
 from model_pair import build_pair
 from model_shapes import cut_shape, full_shape, toy_shape
 from paired_inputs import ask
-from peak_memory import peak_megabytes
+from peak_memory import run_alone
 from re_alignment import train_as_in_re_alignment
 from side_by_side import time_in_turns
 
@@ -79,12 +81,16 @@ def test_the_sides_take_turns_in_beginning():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark of memory is read from Linux's /proc")
-def test_peak_memory_is_what_a_step_takes_at_its_highest_though_it_frees_it():
-    def step() -> None:
-        for _ in range(2):
-            torch.ones(25_000_000)  # 100 MB, freed before the next
-
-    assert 95 < peak_megabytes(step, CPU) < 130
+@pytest.mark.usefixtures("_children_find_the_packages")
+def test_peak_memory_is_what_a_step_takes_at_its_highest_though_it_frees_it(tmp_path):
+    script = tmp_path / "step.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(peak_memory.__file__).parent)!r})\n"
+        "import torch; from peak_memory import peak_megabytes\n"
+        "step = lambda: [torch.ones(25_000_000).sum() for _ in range(2)]  # 100 MB, freed before the next\n"
+        "print(peak_megabytes(step, torch.device('cpu')))\n"
+    )
+    assert 95 < float(run_alone(script, [])) < 130
 
 
 @pytest.mark.parametrize(("language_model", "num_words"), [("mt0-xl", 250112), ("bloomz-7b1", 250880)])

@@ -141,7 +141,8 @@ def test_the_trainer_learns_what_the_pictures_show(tmp_path, family):
         tmp_path, model, collator, TrainingRows(rows), per_device_train_batch_size=2, max_steps=80, learning_rate=3e-3
     )
     inputs = GenerationCollator(collator.processor, is_encoder_decoder=collator.is_encoder_decoder)(shown)
-    answers = trainer.model.eval().generate(**inputs, max_new_tokens=3, do_sample=False)
+    eos_token_id = collator.processor.tokenizer.eos_token_id  # the tiny configurations name another token
+    answers = trainer.model.eval().generate(**inputs, max_new_tokens=3, do_sample=False, eos_token_id=eos_token_id)
     assert collator.processor.batch_decode(answers, skip_special_tokens=True) == ["dog", "cat"]
 
 
