@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from .output_head import LogitsOf
 
 IGNORE_INDEX = -100
-# Chunk sizes by the number of logits a chunk makes. Measured: benchmarks/ prints time and memory of the loss.
+# Chunk sizes by the number of logits a chunk makes: chosen, not tuned; benchmarks/loss_memory.py times them.
 NUM_LOGITS_PER_CHUNK_ON_CPU = 2**24
 NUM_LOGITS_PER_CHUNK_ON_DEVICE = 2**27
 
