@@ -106,6 +106,7 @@ def _decoded(encoded: bytes, name: str) -> PIL.Image.Image:
 
 def _converted(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     try:
+        image.load()  # a PIL image may have been opened and not read yet
         if image.getexif().get(ORIENTATION, 1) != 1:
             image = PIL.ImageOps.exif_transpose(image)
         if image.mode in DEEP_GREY_MODES:

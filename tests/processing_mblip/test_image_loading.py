@@ -172,6 +172,12 @@ def test_a_missing_file_is_named():
         load_upright_rgb("no/such.jpg", "image 2")
 
 
+def test_a_truncated_picture_that_was_only_opened_is_named():
+    image = Image.open(io.BytesIO(encode(Image.new("RGB", (40, 40), "red"), "JPEG")[:-20]))
+    with pytest.raises(ValueError, match=r"image 3 \(a PIL image of mode RGB\).*truncated"):
+        load_upright_rgb(image, "image 3")
+
+
 @pytest.mark.parametrize("keep", [0, 10, -20], ids=["empty", "header", "truncated"])
 def test_a_broken_file_is_named_with_its_path(tmp_path, keep):
     path = tmp_path / "broken.jpg"

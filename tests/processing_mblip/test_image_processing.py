@@ -1,6 +1,8 @@
 """MBlipImageProcessor gives the values of transformers' BLIP image processor, bit for bit, by whichever path."""
 
 import io
+import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -80,3 +82,48 @@ def test_one_nested_and_batched_pictures_are_taken():
 
 def test_the_default_is_the_size_mblip_was_trained_at():
     assert MBlipImageProcessor()(photo(0), return_tensors="pt")["pixel_values"].shape == (1, 3, 224, 224)
+
+
+@pytest.fixture
+def restored_num_threads():
+    num_threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.mark.usefixtures("restored_num_threads")
+@pytest.mark.parametrize("num_images", [1, 2, 7])
+def test_threads_change_nothing(num_images):
+    processor, images = MBlipImageProcessor(size=SIZE), [photo(i) for i in range(num_images)]
+    torch.set_num_threads(1)
+    alone = processor(images, return_tensors="pt")["pixel_values"]
+    torch.set_num_threads(3)
+    assert torch.equal(processor(images, return_tensors="pt")["pixel_values"], alone)
+
+
+@pytest.mark.usefixtures("restored_num_threads")
+def test_a_lazily_opened_picture_given_twice_is_decoded_by_one_thread():
+    torch.set_num_threads(3)
+    image = photo(0, 400, 300)
+    twice = MBlipImageProcessor(size=SIZE)([image, image, photo(0, 400, 300)], return_tensors="pt")["pixel_values"]
+    assert torch.equal(twice[0], twice[1])
+    assert torch.equal(twice[0], twice[2])
+
+
+def process_in_a_fork(connection):
+    connection.send(MBlipImageProcessor(size=SIZE)([photo(0), photo(1)], return_tensors="np")["pixel_values"])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@pytest.mark.usefixtures("restored_num_threads")
+def test_a_fork_has_threads_of_its_own():
+    torch.set_num_threads(2)
+    here = MBlipImageProcessor(size=SIZE)([photo(0), photo(1)], return_tensors="np")["pixel_values"]
+    fork = multiprocessing.get_context("fork")
+    mine, theirs = fork.Pipe()
+    process = fork.Process(target=process_in_a_fork, args=(theirs,))
+    process.start()
+    assert mine.poll(60), "the forked process waits for threads that it does not have"
+    np.testing.assert_array_equal(mine.recv(), here)
+    process.join()
