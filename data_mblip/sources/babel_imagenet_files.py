@@ -47,9 +47,10 @@ class Photo:
 def read_photos(folder: Path) -> tuple[Photo, ...]:
     """The photos of a folder, in order of their names.
 
-    With `images.jsonl` in the folder or above it, the photos and classes are those it lists. Otherwise they are all
-    image files in the folder and below, with the class of their synset by `imagenet_classes.json` ({synset: class
-    index}) in the folder or above it.
+    With `images.jsonl` in the folder or above it, the photos and classes are those it lists; the files lie in the
+    folder, or in `images` in it. Otherwise they are all image files in the folder and below, with the class of their
+    synset (the beginning of the file's name, or the name of its folder, as ImageNet has them) by
+    `imagenet_classes.json` ({synset: class index}) in the folder or above it.
 
     Raises:
         ValueError: there are no photos, a listed one is missing, or one's synset is unknown; the message names file
@@ -114,19 +115,27 @@ def _labels_of_language(entry: Any, place: str) -> dict[int, str]:
 def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
     """The photos that `images.jsonl` lists, one JSON object a line with `file` and `class_index`."""
     photos = []
+    places = [folder, folder / "images"]
     for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             record = json.loads(line)
-            photo = Photo(folder / record["file"], record["class_index"])
+            paths = [place / record["file"] for place in places]
+            class_index = record["class_index"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{listing}, line {number}: expected a JSON object with `file` and `class_index` ({error})."
             ) from error
-        if not photo.path.is_file():
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
             raise ValueError(
-                f"{listing}, line {number}: there is no photo {photo.path}. Put it there, or take the line out."
+                f"{listing}, line {number}: there is no photo {paths[0]}, nor {paths[1]}. Put it there, or take the "
+                "line out."
             )
-        photos.append(photo)
+        if type(class_index) is not int or not 0 <= class_index < NUM_CLASSES:
+            raise ValueError(
+                f"{listing}, line {number}: found the class index {class_index!r}, expected 0 to {NUM_CLASSES - 1}."
+            )
+        photos.append(Photo(path, class_index))
     return photos
 
 
@@ -143,10 +152,11 @@ def _found_photos(folder: Path) -> list[Photo]:
     for path in folder.rglob("*"):
         if path.suffix.lower() not in PHOTO_SUFFIXES:
             continue
-        synset = re.match(r"n\d{8}", path.name)
+        synset = re.match(r"n\d{8}", path.name) or re.fullmatch(r"n\d{8}", path.parent.name)
         if synset is None or synset[0] not in classes:
             raise ValueError(
-                f"{path}: expected a file name that starts with a synset id of {classes_file}, such as n02101006."
+                f"{path}: expected a synset id of {classes_file}, such as n02101006, at the beginning of the file's "
+                "name or as the name of its folder."
             )
         photos.append(Photo(path, classes[synset[0]]))
     return photos

@@ -181,7 +181,7 @@ def test_a_photo_whose_class_has_no_label_in_any_language_is_an_error(photos, tm
 
 def test_a_photo_of_an_unknown_synset_is_an_error(photos, label_file):
     Image.new("RGB", (8, 8)).save(photos / "n99999999_unicorn.jpg")
-    with pytest.raises(ValueError, match=r"n99999999_unicorn\.jpg: expected a file name that starts with a synset id"):
+    with pytest.raises(ValueError, match=r"n99999999_unicorn\.jpg: expected a synset id of .*such as n02101006"):
         BabelImageNet.read(photos, label_file)
 
 
@@ -193,6 +193,24 @@ def test_a_listed_photo_that_is_missing_is_named_with_its_line(photos, label_fil
     listing.write_text('{"file": "n01440764_0.JPEG"}\n')
     with pytest.raises(ValueError, match=r"images\.jsonl, line 1: expected .*'class_index'"):
         BabelImageNet.read(photos, label_file)
+    listing.write_text('{"file": "n01440764_0.JPEG", "class_index": "0"}\n')
+    with pytest.raises(ValueError, match=r"images\.jsonl, line 1: found the class index '0', expected 0 to 999"):
+        BabelImageNet.read(photos, label_file)
+
+
+def test_listed_photos_may_lie_in_a_folder_of_images(photos, tmp_path, label_file):
+    photos.rename(tmp_path / "images")
+    (tmp_path / "images.jsonl").write_text('{"file": "n01443537_1.JPEG", "class_index": 1}\n')
+    for folder in (tmp_path, tmp_path / "images"):
+        (photo,) = BabelImageNet.read(folder, label_file).photos
+        assert (photo.path, photo.class_index) == (tmp_path / "images" / "n01443537_1.JPEG", 1)
+
+
+def test_a_folder_may_be_named_by_its_synset_as_that_of_imagenet_is(photos, label_file):
+    (photos / "n01484850").mkdir()
+    (photos / "n01484850_2.JPEG").rename(photos / "n01484850" / "ILSVRC2012_val_00000001.JPEG")
+    classes = {photo.path.name: photo.class_index for photo in BabelImageNet.read(photos, label_file).photos}
+    assert classes["ILSVRC2012_val_00000001.JPEG"] == 2
 
 
 def test_photos_without_classes_and_a_folder_without_photos_are_errors(photos, tmp_path, label_file):
