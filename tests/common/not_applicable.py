@@ -10,6 +10,11 @@ import pytest
 
 PROCESSOR: dict[str, str] = {}
 
+IMAGE_PROCESSOR: dict[str, str] = {
+    "test_call_numpy_4_channels": "Every picture becomes RGB, with transparency laid on white: four channels fit no "
+    "ViT of BLIP-2's.",
+}
+
 MODEL: dict[str, str] = {
     "test_model_base_model_prefix": "The state dict has BLIP-2's keys, so there is no base model inside: nothing to "
     "prefix.",

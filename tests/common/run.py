@@ -1,4 +1,4 @@
-"""Run transformers' own common tests for models and processors against the classes of this project.
+"""Run transformers' own common tests for models, processors and image processors against the classes of this project.
 
     python tests/common/run.py [--cache FOLDER] [any argument of pytest]
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-CASES = ("processor_cases.py", "model_cases.py")
+CASES = ("processor_cases.py", "image_processor_cases.py", "model_cases.py")
 
 
 def main() -> int:

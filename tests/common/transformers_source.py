@@ -18,6 +18,7 @@ import transformers
 from PIL import Image
 
 PACKAGE = "transformers_tests"
+PICTURES = tempfile.TemporaryDirectory(prefix="mblip-common-tests-")  # deleted when Python ends
 
 
 def find_source(cache: Path) -> Path:
@@ -62,8 +63,7 @@ def load(name: str) -> ModuleType:
 
 def draw_for_address(url: str) -> str:
     """A drawn picture of its own for every call: the tests count pictures by their number, not by their contents."""
-    folder = Path(tempfile.mkdtemp(prefix="mblip-common-tests-"))
-    path = folder / (Path(url).stem + ".png")
+    path = Path(tempfile.mkdtemp(dir=PICTURES.name)) / (Path(url).stem + ".png")
     Image.linear_gradient("L").convert("RGB").save(path)
     return str(path)
 
