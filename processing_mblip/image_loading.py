@@ -12,6 +12,7 @@ import http.client
 import io
 import os
 import struct
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,7 @@ ORIENTATION = 0x0112  # the EXIF tag; 1 = upright (Exif 2.32, section 4.6.4)
 ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 URL_TIMEOUT_SECONDS = 60.0
+URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"  # what a URL may hold beside letters and digits (RFC 3986, section 2)
 
 # What Pillow raises on files that are broken, truncated, too large or no pictures at all, and what opening them
 # raises.
@@ -74,7 +76,8 @@ def _read(source: str, name: str) -> bytes:
     """The encoded file that a path, URL, data URI or base64 text stands for."""
     try:
         if source.startswith(("http://", "https://")):
-            request = urllib.request.Request(source, headers={"User-Agent": "mblip"})
+            address = urllib.parse.quote(source, safe=URL_CHARACTERS)  # as a browser does with spaces and umlauts
+            request = urllib.request.Request(address, headers={"User-Agent": "mblip"})
             with urllib.request.urlopen(request, timeout=URL_TIMEOUT_SECONDS) as response:
                 return response.read()
         if source.startswith("data:"):
@@ -97,14 +100,18 @@ def _decoded(encoded: bytes, name: str) -> PIL.Image.Image:
         image = PIL.Image.open(io.BytesIO(encoded))
         image.load()
     except UNREADABLE as error:
+        is_unknown = isinstance(error, PIL.UnidentifiedImageError)  # its message names a place in memory
+        reason = "its format is unknown" if is_unknown else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"{name} is not a picture that Pillow can read: {type(error).__name__}: {error}. Check or remove the "
-            "file; an empty picture does not take its place."
+            f"{name} is not a picture that Pillow can read: {reason}. Check or remove the file; an empty picture does "
+            "not take its place."
         ) from error
     return _converted(image, name)
 
 
 def _converted(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
+    if 0 in image.size:
+        raise ValueError(f"{name} has {image.width} x {image.height} pixels: there is nothing to see. Remove it.")
     try:
         image.load()  # a PIL image may have been opened and not read yet
         if image.getexif().get(ORIENTATION, 1) != 1:
@@ -143,15 +150,27 @@ def _eight_bit_grey(image: PIL.Image.Image) -> PIL.Image.Image:
 
 def _from_values(values: Any, name: str) -> PIL.Image.Image:
     """A numpy array or tensor as a PIL image of 8 bits: grey, RGB or RGBA."""
-    pixels = values.detach().cpu() if is_torch_tensor(values) else torch.from_numpy(values.copy())
-    if pixels.ndim == 3:
-        channels = infer_channel_dimension_format(cast(Any, pixels), num_channels=(1, 3, 4))
-        if channels == ChannelDimension.FIRST:
-            pixels = pixels.permute(1, 2, 0)
-        pixels = pixels.squeeze(-1)
-    if pixels.ndim not in (2, 3) or pixels.numel() == 0:
+    if is_torch_tensor(values):
+        pixels = values.detach().cpu()
+    elif values.dtype.kind in "biuf":
+        pixels = torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))  # a copy, which torch may write to
+    else:
+        raise ValueError(f"{name} holds {values.dtype} values, expected whole numbers or floats.")
+    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and {pixels.shape[0], pixels.shape[-1]} & {1, 3, 4})
+    if not is_picture or pixels.numel() == 0:
         raise ValueError(f"{name} is not one picture. Expected (H, W), (H, W, C) or (C, H, W) with C = 1, 3 or 4.")
+    if pixels.ndim == 3:
+        pixels = (pixels.permute(1, 2, 0) if _has_channels_first(pixels) else pixels).squeeze(-1)
     return PIL.Image.fromarray(_eight_bit(pixels, name).contiguous().numpy())
+
+
+def _has_channels_first(pixels: torch.Tensor) -> bool:
+    """Of a picture one pixel high or wide, the three or four are its colours; else transformers decides, which warns
+    where both ends might be."""
+    first, last = pixels.shape[0], pixels.shape[-1]
+    if 1 in (first, last) and first != last and {first, last} <= {1, 3, 4}:
+        return last == 1
+    return infer_channel_dimension_format(cast(Any, pixels), num_channels=(1, 3, 4)) == ChannelDimension.FIRST
 
 
 def _eight_bit(pixels: torch.Tensor, name: str) -> torch.Tensor:

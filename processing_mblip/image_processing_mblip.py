@@ -23,7 +23,7 @@ from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import ImageInput
 
 from .image_loading import load_upright_rgb
-from .image_slots import is_array, is_list
+from .image_slots import flat_list
 
 
 class MBlipImageProcessor(BlipImageProcessorPil):
@@ -43,7 +43,7 @@ class MBlipImageProcessor(BlipImageProcessorPil):
         self, images: ImageInput, *args: Any, names: Sequence[str] | None = None, **kwargs: Any
     ) -> BatchFeature:
         """`names` are for messages, one for each picture; they come in by `image_like_kwargs`."""
-        given = _flat(images)
+        given = flat_list(images)
         names = [f"image {i}" for i in range(len(given))] if names is None else names
         loaded = (load_upright_rgb(image, name) for image, name in zip(given, names, strict=True))
         if given and not args and is_usual(kwargs):
@@ -119,10 +119,3 @@ def is_usual(settings: dict[str, Any]) -> bool:
         and settings["rescale_factor"] == 1 / 255
         and all(isinstance(settings[key], tuple) and len(settings[key]) == 3 for key in ("image_mean", "image_std"))
     )
-
-
-def _flat(images: Any) -> list[Any]:
-    """One picture, a list, a list of lists or a batch in one array, as a flat list."""
-    if is_list(images):
-        return [image for entry in images for image in _flat(entry)]
-    return list(images) if is_array(images) and images.ndim == 4 else [images]

@@ -38,6 +38,11 @@ def assign_images(images: Any, num_marks: list[int]) -> ImageSlots:
     """
     nested = _nested(images, num_marks)
     for i, (mine, marks) in enumerate(zip(nested, num_marks, strict=True)):
+        if any(image is None or is_list(image) for image in mine):
+            raise ValueError(
+                f"The images of prompt {i} hold a {'list within a list' if any(map(is_list, mine)) else 'None'}. Give "
+                "one list of images for each prompt, an empty one where a prompt has no image."
+            )
         if marks not in (0, len(mine)):
             raise ValueError(
                 f"Prompt {i} says `<image>` {marks} time(s), but {len(mine)} image(s) came with it: the number of "
@@ -46,6 +51,13 @@ def assign_images(images: Any, num_marks: list[int]) -> ImageSlots:
                 "the word itself writes `\\<image>`."
             )
     return _distinct(nested)
+
+
+def flat_list(images: Any) -> list[Any]:
+    """One picture, a list, a list of lists or a batch in one array, as a flat list."""
+    if is_list(images):
+        return [image for entry in images for image in flat_list(entry)]
+    return list(images) if is_array(images) and images.ndim == 4 else [images]
 
 
 def is_list(images: Any) -> bool:

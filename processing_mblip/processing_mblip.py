@@ -13,16 +13,17 @@ from typing import Any, Unpack
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import ImageInput
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
-from transformers.utils import to_py_obj
+from transformers.utils import TensorType, is_numpy_array, to_py_obj
 
 from .chat_templates import with_images
 from .image_loading import load_upright_rgb
 from .image_processing_mblip import MBlipImageProcessor
-from .image_slots import ImageSlots, assign_images
+from .image_slots import ImageSlots, assign_images, flat_list
 from .model_settings import read_model_settings
 from .prompt_encoding import IMAGE_MARK, EncodedPrompt, PromptEncoder, PromptPieces, split_at_marks
 from .prompt_padding import PaddedLength, pad_prompts
 
+EXPECTED_TEXT = "`text` must be a string or list of strings; `images` comes before it where names are left out."
 UNSUPPORTED_TEXT_KWARGS = (
     "text_pair",
     "text_target",
@@ -99,8 +100,11 @@ class MBlipProcessor(ProcessorMixin):
             raise ValueError(f"`{unknown[0]}` was given, but mBLIP sees pictures alone.")
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         prompts = [split_at_marks(prompt) for prompt in _prompts(text)]
-        slots = assign_images(images, [prompt.num_marks for prompt in prompts] if text is not None else [0])
-        inputs = {} if text is None else self._text_inputs(prompts, slots, merged)
+        if text is None:
+            slots, inputs = assign_images(flat_list(images), [0]), {}
+        else:
+            slots = assign_images(images, [prompt.num_marks for prompt in prompts])
+            inputs = self._text_inputs(prompts, slots, merged)
         if slots.images:
             inputs |= self._image_inputs(slots, merged["images_kwargs"])
             if not slots.is_one_to_one:
@@ -180,6 +184,8 @@ class MBlipProcessor(ProcessorMixin):
         self, encoded: list[EncodedPrompt], target: PaddedLength, text_kwargs: dict[str, Any], merged: dict[str, Any]
     ) -> dict[str, Any]:
         ids = [prompt.input_ids for prompt in encoded]
+        if text_kwargs.get("return_tensors") in ("pt", TensorType.PYTORCH):
+            target.check_one_length(ids)
         inputs: dict[str, Any] = {"input_ids": pad_prompts(ids, target.pad_id(ids), target)}
         if text_kwargs.get("return_attention_mask") is not False:
             inputs["attention_mask"] = pad_prompts([[1] * len(row) for row in ids], 0, target)
@@ -212,10 +218,10 @@ def default_image_token_id(tokenizer: Any) -> int:
 def _prompts(text: str | list[str] | None) -> list[str]:
     if isinstance(text, str):
         return [text]
+    if not (text is None or isinstance(text, list | tuple) or is_numpy_array(text)):
+        raise ValueError(f"`text` is of type {type(text).__name__}. {EXPECTED_TEXT}")
     prompts = [] if text is None else list(text)
     for i, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
-            raise ValueError(
-                f"Prompt {i} is of type {type(prompt).__name__}. `text` must be a string or list of strings."
-            )
+            raise ValueError(f"Prompt {i} is of type {type(prompt).__name__}. {EXPECTED_TEXT}")
     return prompts

@@ -7,6 +7,7 @@ token.
 from dataclasses import dataclass
 from typing import Any
 
+from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy
 
 UNLIMITED = 10**20  # a tokenizer's `model_max_length` above this means none (transformers' LARGE_INTEGER)
@@ -24,22 +25,29 @@ class PaddedLength:
 
     @classmethod
     def from_kwargs(cls, tokenizer: Any, text_kwargs: dict[str, Any]) -> "PaddedLength":
-        """Read transformers' text arguments. As there, `max_length` alone, without padding or truncation, cuts."""
-        padding, truncation = text_kwargs.get("padding"), text_kwargs.get("truncation")
+        """Read transformers' text arguments. As there, `max_length` alone, without padding or truncation, cuts.
+
+        Raises:
+            ValueError: an argument has a value that transformers does not know, or padding to `max_length` has none.
+        """
+        padding, truncation = _padding(text_kwargs.get("padding")), text_kwargs.get("truncation")
         max_length = text_kwargs.get("max_length")
-        is_padded = padding not in (None, False, PaddingStrategy.DO_NOT_PAD)
-        is_cut = truncation not in (None, False, "do_not_truncate") or (
-            truncation is None and max_length is not None and not is_padded
-        )
+        is_padded = padding != PaddingStrategy.DO_NOT_PAD
+        is_cut = _is_truncation(truncation) or (truncation is None and max_length is not None and not is_padded)
         if max_length is None and tokenizer.model_max_length < UNLIMITED:
             max_length = tokenizer.model_max_length
-        pad_to = 0 if not is_padded else max_length if padding == PaddingStrategy.MAX_LENGTH else None
+        if max_length is None and padding == PaddingStrategy.MAX_LENGTH:
+            raise ValueError(
+                "`padding='max_length'` came without `max_length`, and the tokenizer has no limit of its own. Give "
+                "`max_length`, or `padding=True` for the length of the longest prompt."
+            )
+        pad_to = {PaddingStrategy.DO_NOT_PAD: 0, PaddingStrategy.MAX_LENGTH: max_length}.get(padding)
         return cls(
             tokenizer,
             pad_to=pad_to,
             cut_at=max_length if is_cut else None,
             multiple_of=text_kwargs.get("pad_to_multiple_of") or 1,
-            side=text_kwargs.get("padding_side") or tokenizer.padding_side,
+            side=_side(text_kwargs.get("padding_side") or tokenizer.padding_side),
         )
 
     def length(self, rows: list[list[Any]]) -> int:
@@ -48,6 +56,16 @@ class PaddedLength:
             return 0
         longest = self.pad_to if self.pad_to is not None else max(len(row) for row in rows)
         return -(-longest // self.multiple_of) * self.multiple_of
+
+    def check_one_length(self, rows: list[list[Any]]) -> None:
+        """Raise ValueError unless the rows, filled up, make one tensor."""
+        lengths = sorted(max(len(row), self.length(rows)) for row in rows)
+        if lengths and lengths[0] != lengths[-1]:
+            remedy = "`padding=True`" if self.pad_to == 0 else "`truncation=True`, or `padding=True` without a length"
+            raise ValueError(
+                f"The prompts have {lengths[0]} to {lengths[-1]} tokens, `<image>` tokens included, which make no one "
+                f"tensor. Give {remedy}; without `return_tensors` they come out as lists."
+            )
 
     def pad_id(self, rows: list[list[int]]) -> int:
         """The id to pad with. Without a pad token the end-of-text token serves: the attention mask hides it."""
@@ -70,3 +88,21 @@ def pad_prompts(rows: list[list[Any]], value: Any, target: PaddedLength) -> list
     if target.side == "left":
         return [fill + row for fill, row in zip(fills, rows, strict=True)]
     return [row + fill for fill, row in zip(fills, rows, strict=True)]
+
+
+def _padding(padding: bool | str | PaddingStrategy | None) -> PaddingStrategy:
+    if isinstance(padding, bool) or padding is None:
+        return PaddingStrategy.LONGEST if padding else PaddingStrategy.DO_NOT_PAD
+    return PaddingStrategy(padding)
+
+
+def _is_truncation(truncation: bool | str | TruncationStrategy | None) -> bool:
+    if isinstance(truncation, bool) or truncation is None:
+        return bool(truncation)
+    return TruncationStrategy(truncation) != TruncationStrategy.DO_NOT_TRUNCATE
+
+
+def _side(side: str) -> str:
+    if side not in ("left", "right"):
+        raise ValueError(f"`padding_side` is {side!r}, expected 'left' or 'right'.")
+    return side

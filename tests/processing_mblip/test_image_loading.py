@@ -46,10 +46,13 @@ def test_bytes_path_data_uri_and_base64_hold_the_same_picture(tmp_path):
         assert pixels(load_upright_rgb(given)) == RED_BLUE
 
 
-def test_a_url_is_fetched():
+def test_a_url_is_fetched_as_a_browser_does():
+    paths = []
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200 if self.path == "/a.png" else 404)
+            paths.append(self.path)
+            self.send_response(404 if self.path == "/b.png" else 200)
             self.end_headers()
             self.wfile.write(encode(red_blue()))
 
@@ -61,7 +64,9 @@ def test_a_url_is_fetched():
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_port}"
-        assert pixels(load_upright_rgb(f"{url}/a.png")) == RED_BLUE
+        for path in ("a.png?size=2", "Kölner Dom.png", "K%C3%B6ln.png", "图.png"):
+            assert pixels(load_upright_rgb(f"{url}/{path}")) == RED_BLUE
+        assert paths == ["/a.png?size=2", "/K%C3%B6lner%20Dom.png", "/K%C3%B6ln.png", "/%E5%9B%BE.png"]
         with pytest.raises(ValueError, match=r"image 3 \('http://.*/b.png'\) could not be read: HTTPError: .*404"):
             load_upright_rgb(f"{url}/b.png", "image 3")
     finally:
@@ -82,6 +87,7 @@ HWC = np.stack([ROW, ROW])  # two equal rows, since (1, W, 3) might be one chann
         HWC.astype(np.float64),
         (HWC / 255).astype(np.float32),
         HWC.astype(np.uint16) * 257,
+        HWC.astype(">i4"),
         HWC > 0,
         HWC.astype(np.uint8)[:, ::-1][:, ::-1],
         np.concatenate([HWC, np.full((2, 2, 1), 255)], axis=-1).astype(np.uint8),
@@ -92,6 +98,21 @@ HWC = np.stack([ROW, ROW])  # two equal rows, since (1, W, 3) might be one chann
 )
 def test_arrays_and_tensors_of_any_layout_and_scale_hold_the_same_picture(values):
     assert pixels(load_upright_rgb(values)) == RED_BLUE * 2
+
+
+@pytest.mark.parametrize(
+    ("values", "want"),
+    [
+        (HWC[:1, :1], [(255, 0, 0)]),
+        (HWC[:1], RED_BLUE),
+        (HWC[:1].transpose(2, 0, 1), RED_BLUE),
+        (HWC[:1].transpose(1, 0, 2).transpose(2, 0, 1), RED_BLUE),
+        (HWC[:1, :1, :1], [(255, 255, 255)]),
+    ],
+    ids=lambda values: str(np.shape(values)),
+)
+def test_arrays_one_pixel_high_or_wide_keep_their_colours(values, want):
+    assert pixels(load_upright_rgb(values.astype(np.uint8))) == want
 
 
 def test_grey_arrays_are_grey():
@@ -152,17 +173,30 @@ def test_deep_grey_that_is_no_picture_is_an_error():
         load_upright_rgb(Image.fromarray(np.array([[-1, 1]], dtype=np.float32)))
 
 
-def test_an_exif_orientation_is_followed():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn right
-    upright = load_upright_rgb(encode(red_blue(), exif=exif))
-    assert upright.size == (1, 2)
-    assert pixels(upright) == RED_BLUE
+@pytest.mark.parametrize(
+    ("orientations", "size", "want"),
+    [
+        ((1, 4, 9), (2, 1), RED_BLUE),  # 9 is none
+        ((2, 3), (2, 1), RED_BLUE[::-1]),
+        ((5, 6), (1, 2), RED_BLUE),
+        ((7, 8), (1, 2), RED_BLUE[::-1]),
+    ],
+)
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF"])
+def test_an_exif_orientation_is_followed(file_format, orientations, size, want):
+    for orientation in orientations:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        lossless = {"lossless": True} if file_format == "WEBP" else {}
+        upright = load_upright_rgb(encode(red_blue(), file_format, exif=exif, **lossless))
+        assert upright.size == size
+        assert pixels(upright) == want
 
 
-def test_of_an_animation_the_first_frame_is_shown():
+@pytest.mark.parametrize(("file_format", "kwargs"), [("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True})])
+def test_of_an_animation_the_first_frame_is_shown(file_format, kwargs):
     frames = [Image.new("RGB", (1, 1), colour) for colour in RED_BLUE]
-    encoded = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    encoded = encode(frames[0], file_format, save_all=True, append_images=frames[1:], **kwargs)
     assert Image.open(io.BytesIO(encoded)).n_frames == 2
     assert pixels(load_upright_rgb(encoded)) == [RED_BLUE[0]]
 
@@ -188,7 +222,7 @@ def test_a_broken_file_is_named_with_its_path(tmp_path, keep):
 
 def test_a_folder_and_a_text_file_are_no_pictures(tmp_path):
     (tmp_path / "a.txt").write_text("not a picture")
-    with pytest.raises(ValueError, match=r"a.txt.*is not a picture"):
+    with pytest.raises(ValueError, match=r"a.txt.*is not a picture that Pillow can read: its format is unknown"):
         load_upright_rgb(tmp_path / "a.txt")
     with pytest.raises(ValueError, match="does not exist: there is no such file"):
         load_upright_rgb(tmp_path)
@@ -199,10 +233,21 @@ def test_normalised_values_are_refused():
         load_upright_rgb(torch.tensor([[-1.0, 2.0]]))
 
 
-@pytest.mark.parametrize("shape", [(5,), (0, 4), (2, 4, 4, 3)])
+@pytest.mark.parametrize("shape", [(5,), (0, 4), (2, 4, 4, 3), (5, 5, 2)])
 def test_an_array_that_is_not_one_picture_is_refused(shape):
     with pytest.raises(ValueError, match="is not one picture"):
         load_upright_rgb(np.zeros(shape, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("values", [np.zeros((4, 4, 3), dtype=complex), np.array([["a"]])], ids=["complex", "text"])
+def test_values_that_are_no_numbers_of_a_picture_are_refused(values):
+    with pytest.raises(ValueError, match=r"image 1 \(an array.* holds .* values, expected whole numbers or floats"):
+        load_upright_rgb(values, "image 1")
+
+
+def test_a_picture_without_pixels_is_refused():
+    with pytest.raises(ValueError, match=r"image 1 .* has 0 x 5 pixels: there is nothing to see"):
+        load_upright_rgb(Image.new("RGB", (0, 5)), "image 1")
 
 
 def test_any_other_type_is_refused():

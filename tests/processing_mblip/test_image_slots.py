@@ -57,6 +57,8 @@ def test_equal_texts_are_opened_each_for_itself():
         ([A, B, C], [1, 1], r"3 images came with 2 prompts that say `<image>` 2 time\(s\)"),
         ([[A], [B]], [0], r"2 lists of images came with 1 prompt\(s\)"),
         ([[A]], [0, 0], r"1 lists of images came with 2 prompt\(s\)"),
+        ([[A], [[B]]], [0, 0], "The images of prompt 1 hold a list within a list"),
+        ([None, A], [0, 0], "The images of prompt 0 hold a None. Give .* an empty one where a prompt has no image"),
     ],
 )
 def test_numbers_that_disagree_are_an_error(images, num_marks, message):

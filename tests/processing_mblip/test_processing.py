@@ -51,6 +51,9 @@ def test_text_alone_and_pictures_alone(processor, red):
     assert dict(processor(text="w1")) == {"input_ids": [[5, EOS]], "attention_mask": [[1, 1]]}
     assert list(processor(images=[red, red.copy()], return_tensors="pt")) == ["pixel_values"]
     assert processor(images=[[], []], text=["w1", "w2"]).keys() == {"input_ids", "attention_mask"}
+    nested = processor(images=[[red], [], [red.copy(), red]], return_tensors="pt")
+    assert nested["pixel_values"].shape == (2, 3, 4, 4)
+    assert nested["image_indices"].tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,17 @@ def test_lengths_count_image_tokens(processor, red, kwargs, length):
     row = processor(images=red, text="w1 w2", **kwargs)["input_ids"][0]
     assert len(row) == length
     assert row[:2] == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "remedy"),
+    [({}, "`padding=True`"), ({"padding": "max_length", "max_length": 4, "truncation": False}, "`truncation=True`")],
+)
+def test_prompts_of_unequal_length_make_no_tensor_without_padding(processor, red, kwargs, remedy):
+    prompts = {"images": [[red], []], "text": ["w1 w2", "w1"]}
+    assert processor(**prompts)["input_ids"] == [[*IMAGE, 5, 6, EOS], [5, EOS]]
+    with pytest.raises(ValueError, match=rf"prompts have \d to 5 tokens, `<image>` tokens included.*Give {remedy}"):
+        processor(**prompts, return_tensors="pt", **kwargs)
 
 
 def test_a_tokenizers_own_length_limit_cuts_when_truncation_is_on(red):
@@ -147,6 +161,12 @@ def test_a_broken_picture_is_named_by_its_place(processor, red, tmp_path):
         ({}, "Neither `images` nor `text`"),
         ({"text": "w1", "videos": "a.mp4"}, "`videos` was given"),
         ({"text": ["w1", 5]}, "Prompt 1 is of type int"),
+        ({"text": 5}, "`text` is of type int. `text` must be a string or list of strings"),
+        ({"images": "w1", "text": Image.new("RGB", (4, 4))}, "`text` is of type Image.*; `images` comes before it"),
+        ({"text": "w1", "padding": "longer"}, "longer is not a valid PaddingStrategy"),
+        ({"text": "w1", "truncation": "first"}, "first is not a valid TruncationStrategy"),
+        ({"text": "w1", "padding": True, "padding_side": "top"}, "`padding_side` is 'top', expected 'left' or"),
+        ({"text": "w1", "padding": "max_length"}, "`padding='max_length'` came without `max_length`"),
         ({"text": "w1", "text_pair": "w2"}, "`text_pair` is not supported"),
         ({"text": "w1", "is_split_into_words": True}, "`is_split_into_words` is not supported"),
     ],
