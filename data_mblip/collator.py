@@ -6,11 +6,13 @@ An image is decoded, augmented and given to the processor once per row; all prom
 - Encoder-decoder: prompts are the input, targets the labels. `decoder_input_ids` are the labels shifted right, so that
   the Trainer's label smoothing, which takes the labels away from the model, works.
 - Decoder-only: prompt, target and end of sequence are one sequence, padded on the right, with prompt and image tokens
-  -100 in the labels. (The Trainer's label smoothing shifts labels only for classes on its list of causal models, so it
-  is wrong for a composite like ours: leave it at 0 there.)
+  -100 in the labels. (Label smoothing works here too: the model lends the Trainer its language model's class name, by
+  which that tells that labels must be shifted.)
+- A language model that brings its own chat template keeps it: the prompt is a user's message, the target the
+  assistant's, and the template's end of turn is learned with it.
 
 A target that is too long is cut and then has no end-of-sequence token: a token there would teach the model to stop in
-mid-sentence. A prompt that is too long is cut by the processor, which keeps its image tokens.
+mid-sentence. A prompt that is too long loses text, but no image token and nothing that a chat template writes.
 
 Shape suffixes: B = prompts, T = prompt tokens (with image tokens), L = label tokens.
 """
@@ -23,6 +25,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from .augmentation import Augmentation, augment
+from .chat_prompts import chat_answer_ids, check_answers, uses_chat_template
 from .encoded_prompts import Processor, Prompt, encode_prompts, pad_prompts
 from .example import check_row, row_name
 from .images import open_image
@@ -41,8 +44,10 @@ class MBlipCollator:
         processor: an `MBlipProcessor`.
         is_encoder_decoder: `model.config.is_encoder_decoder`.
         decoder_start_token_id: `model.config.decoder_start_token_id`; an encoder-decoder needs it.
-        max_text_tokens: a prompt's text is cut to so many tokens; image tokens do not count.
+        max_text_tokens: a prompt's text is cut to so many tokens; image tokens do not count, nor do a chat template's.
         max_target_tokens: a target is cut to so many tokens, end of sequence included.
+        use_chat_template: whether prompts and targets go through the language model's chat template. None: if its
+            tokenizer has one. Evaluation and use go by the tokenizer; to have them without, set its template to None.
         prompts_per_image: so many prompts of a row at most go into a batch. Each epoch takes the next ones of an order
             drawn by (seed, image_id), so that after a few epochs all have had their turn.
         augmentation: what happens to the images of training rows, those that come with `epoch` from `TrainingRows` or
@@ -50,7 +55,8 @@ class MBlipCollator:
         seed: of augmentation and choice of prompts.
 
     Raises:
-        ValueError: the decoder start token is missing, or the tokenizer has no padding or end-of-sequence token.
+        ValueError: the decoder start token is missing, the tokenizer has no padding or end-of-sequence token, or there
+            is no chat template where one is asked for, or none that can be trained with.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class MBlipCollator:
         max_target_tokens: int = 128,
         prompts_per_image: int = 4,
         augmentation: Augmentation | None = None,
+        use_chat_template: bool | None = None,
         seed: int = 0,
     ) -> None:
         tokenizer = processor.tokenizer
@@ -85,7 +92,10 @@ class MBlipCollator:
         self.max_target_tokens = max_target_tokens
         self.prompts_per_image = prompts_per_image
         self.augmentation = augmentation
+        self.use_chat_template = uses_chat_template(processor, use_chat_template)
         self.seed = seed
+        if self.use_chat_template:
+            check_answers(processor)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of `rows`.
@@ -95,7 +105,12 @@ class MBlipCollator:
             message names the row.
         """
         prompts = [prompt for row in rows for prompt in self._prompts(row)]
-        encoded = encode_prompts(self.processor, prompts, max_text_tokens=self.max_text_tokens)
+        encoded = encode_prompts(
+            self.processor,
+            prompts,
+            max_text_tokens=self.max_text_tokens,
+            use_chat_template=self.use_chat_template,
+        )
         targets = [self._target_ids(prompt) for prompt in prompts]
         if self.is_encoder_decoder:
             inputs = pad_prompts(encoded.ids, self.pad_token_id, padding_side="right")
@@ -116,24 +131,34 @@ class MBlipCollator:
         return [Prompt(row, position, images) for position in turn]
 
     def _target_ids(self, prompt: Prompt) -> list[int]:
-        """The tokens of a target with end of sequence, or, cut, without.
+        """The tokens of a target with end of sequence, or, cut, without."""
+        ids = self._chat_target_ids(prompt) if self.use_chat_template else self._plain_target_ids(prompt)
+        eos_token_id = self.processor.tokenizer.eos_token_id
+        if not ids or ids[-1] != eos_token_id:
+            ids.append(eos_token_id)
+        if len(ids) > self.max_target_tokens:
+            logger.info(
+                "%s: target of %d tokens cut to max_target_tokens=%d.", prompt.name, len(ids), self.max_target_tokens
+            )
+        return ids[: self.max_target_tokens]
+
+    def _plain_target_ids(self, prompt: Prompt) -> list[int]:
+        """The target as the tokenizer makes it.
 
         For a decoder-only model a space parts the target from a prompt that does not end in one: the tokens of the
         prompt are then the same as when the model is asked without a target.
         """
         tokenizer, target = self.processor.tokenizer, prompt.target
         if self.is_encoder_decoder:
-            ids = list(tokenizer(text_target=target, verbose=False)["input_ids"])
-        else:
-            parted = target if not prompt.text or prompt.text[-1].isspace() else f" {target}"
-            ids = list(tokenizer(parted, add_special_tokens=False, verbose=False)["input_ids"])
-        if not ids or ids[-1] != tokenizer.eos_token_id:
-            ids.append(tokenizer.eos_token_id)
-        if len(ids) > self.max_target_tokens:
-            logger.info(
-                "%s: target of %d tokens cut to max_target_tokens=%d.", prompt.name, len(ids), self.max_target_tokens
-            )
-        return ids[: self.max_target_tokens]
+            return list(tokenizer(text_target=target, verbose=False)["input_ids"])
+        parted = target if not prompt.text or prompt.text[-1].isspace() else f" {target}"
+        return list(tokenizer(parted, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def _chat_target_ids(self, prompt: Prompt) -> list[int]:
+        """The target as the assistant's turn, up to the last end of sequence that the chat template writes."""
+        return chat_answer_ids(
+            self.processor, prompt.text, prompt.images, prompt.target, is_encoder_decoder=self.is_encoder_decoder
+        )
 
     def _decoder_tensors(self, targets: list[list[int]]) -> dict[str, torch.Tensor]:
         """`labels` (B, L), and the same shifted right by the decoder start token with padding for what is ignored."""
@@ -158,13 +183,21 @@ class GenerationCollator:
     """Makes evaluation rows into the inputs of `generate`: all their prompts, without targets or augmentation.
 
     A decoder-only model writes on from the end of its input, so its prompts are padded on the left and hold no target.
-    The answers to compare with stay in the rows.
+    The answers to compare with stay in the rows. Arguments are those of `MBlipCollator`.
     """
 
-    def __init__(self, processor: Processor, *, is_encoder_decoder: bool, max_text_tokens: int = 128) -> None:
+    def __init__(
+        self,
+        processor: Processor,
+        *,
+        is_encoder_decoder: bool,
+        max_text_tokens: int = 128,
+        use_chat_template: bool | None = None,
+    ) -> None:
         self.processor = processor
         self.padding_side = "right" if is_encoder_decoder else "left"
         self.max_text_tokens = max_text_tokens
+        self.use_chat_template = uses_chat_template(processor, use_chat_template)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The inputs of all prompts of `rows`, in order."""
@@ -173,7 +206,12 @@ class GenerationCollator:
             check_row(row)
             images = [open_image(image, name=row_name(row)) for image in row["images"]]
             prompts += [Prompt(row, position, images) for position in range(len(row["prompts"]))]
-        encoded = encode_prompts(self.processor, prompts, max_text_tokens=self.max_text_tokens)
+        encoded = encode_prompts(
+            self.processor,
+            prompts,
+            max_text_tokens=self.max_text_tokens,
+            use_chat_template=self.use_chat_template,
+        )
         pad_token_id = self.processor.tokenizer.pad_token_id
         inputs = pad_prompts(encoded.ids, pad_token_id, padding_side=self.padding_side)
         return inputs | encoded.images

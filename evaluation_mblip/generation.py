@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
-from .model_inputs import Model
+from data_mblip.chat_prompts import answer_lead, uses_chat_template
+
+from .model_inputs import Model, Processor
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,10 @@ def are_cut(model: Model, ids_BL: torch.Tensor) -> list[bool]:
         return [True] * len(ids_BL)
     new_BL = ids_BL[:, 1:] if model.config.is_encoder_decoder else ids_BL  # some start with their end token
     return (~torch.isin(new_BL, torch.tensor(ends, device=new_BL.device)).any(dim=1)).tolist()
+
+
+def answer_texts(processor: Processor, ids_BL: torch.Tensor) -> list[str]:
+    """The answers as text, without what the language model's chat template has a model say before each."""
+    lead = answer_lead(processor).strip() if uses_chat_template(processor) else ""
+    texts = processor.batch_decode(ids_BL, skip_special_tokens=True)
+    return [text.strip().removeprefix(lead).strip() for text in texts]

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
-from data_mblip.encoded_prompts import pad_prompts
+from data_mblip import encoded_prompts
+from data_mblip.chat_prompts import uses_chat_template
+from data_mblip.encoded_prompts import encode_texts, pad_prompts
 from data_mblip.images import Image as AnyImage
 from data_mblip.images import open_image
 
@@ -20,12 +22,8 @@ from .task import EvaluationExample
 STAND_IN = Image.new("RGB", (1, 1))  # a prompt's ids depend on how many pictures it has, not on what they show
 
 
-class Processor(Protocol):
+class Processor(encoded_prompts.Processor, Protocol):
     """What is asked of `MBlipProcessor`."""
-
-    tokenizer: Any
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def batch_decode(self, sequences: Any, **kwargs: Any) -> Any: ...
 
@@ -116,17 +114,15 @@ def _encode(model: Model, processor: Processor, images: Sequence[tuple[AnyImage,
 
 
 def encode_prompts(processor: Processor, examples: Sequence[EvaluationExample]) -> list[torch.Tensor]:
-    """The ids of each example's prompt with its `<image>` tokens, (T,)."""
+    """The ids of each example's prompt with its `<image>` tokens, (T,): those of training, chat template included."""
     kinds = list(dict.fromkeys((example.prompt, len(example.images)) for example in examples))
-    images = [[STAND_IN] * num_images for _, num_images in kinds]
-    batch = processor(
-        images=images if any(images) else None,
-        text=[prompt for prompt, _ in kinds],
-        return_tensors="pt",
-        padding="longest",
+    encoded = encode_texts(
+        processor,
+        texts=[prompt for prompt, _ in kinds],
+        images=[[STAND_IN] * num_images for _, num_images in kinds],
+        use_chat_template=uses_chat_template(processor),
     )
-    ids = [ids_T[mask_T.bool()] for ids_T, mask_T in zip(batch["input_ids"], batch["attention_mask"], strict=True)]
-    ids_of = dict(zip(kinds, ids, strict=True))
+    ids_of = dict(zip(kinds, encoded.ids, strict=True))
     return [ids_of[example.prompt, len(example.images)] for example in examples]
 
 

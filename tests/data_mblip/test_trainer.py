@@ -103,13 +103,16 @@ def test_a_batch_of_eight_trains_as_eight_accumulated_batches_of_one(tmp_path, f
         )
 
 
-def test_label_smoothing_of_the_plain_trainer_is_the_smoothed_loss(tmp_path):
-    model, collator = model_and_collator("mt5")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_label_smoothing_of_the_plain_trainer_is_the_smoothed_loss(tmp_path, family):
+    model, collator = model_and_collator(family)
     trainer = Trainer(model, arguments(tmp_path, label_smoothing_factor=0.1), data_collator=collator)
     batch = collator(one_prompt_rows())
     loss = trainer.compute_loss(model.train(), dict(batch))
-    logits = model.eval()(**batch).logits
-    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), label_smoothing=0.1)
+    logits, labels = model.eval()(**batch).logits, batch["labels"]
+    if not model.config.is_encoder_decoder:
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=0.1)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 

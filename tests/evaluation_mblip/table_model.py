@@ -19,7 +19,7 @@ class TableProcessor:
     """Knows every text and every picture it has met by a number."""
 
     def __init__(self) -> None:
-        self.tokenizer = SimpleNamespace(pad_token_id=0)
+        self.tokenizer = SimpleNamespace(pad_token_id=0, chat_template=None)
         self.texts: list[str] = []
         self.pictures: list[bytes] = []
 

@@ -1,0 +1,182 @@
+"""Prompts and answers as the language model's own chat template writes them.
+
+A prompt is what `processor.apply_chat_template` gives for a message of images and text with `add_generation_prompt`:
+to the id what the model is asked with in use. An answer is all that the template writes behind that once the answer
+stands there: the words, the end of the turn, and with some templates something in front of the words (an empty block
+of thoughts with Qwen3, the name of a channel with gpt-oss), which the model writes itself in use and so has to learn.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from jinja2 import TemplateError
+
+_MARK = re.compile(r"(?<!\\)<image>")  # `\<image>` is the word itself, as for the processor
+_PROBE = "mBLIP"  # an answer that no template writes by itself
+_REMEDY = (
+    "Give `processor.tokenizer.chat_template` a template for turns of the roles `user` and `assistant` that writes a "
+    "question with its answer as the question (with `add_generation_prompt`) and the answer behind it; or set it to "
+    "None, to train and use the language model without."
+)
+
+
+class ChatProcessor(Protocol):
+    """What is asked of `MBlipProcessor` here."""
+
+    tokenizer: Any
+
+    def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any: ...
+
+
+def uses_chat_template(processor: ChatProcessor, use_chat_template: bool | None = None) -> bool:
+    """Whether prompts go through the chat template: as told, or with None, if the tokenizer has one.
+
+    Raises:
+        ValueError: a template is asked for, but there is none.
+    """
+    has_template = processor.tokenizer.chat_template is not None
+    if use_chat_template and not has_template:
+        raise ValueError(
+            "`use_chat_template=True`, but `processor.tokenizer.chat_template` is None. Set it to the template the "
+            "language model was tuned with, or leave `use_chat_template` out: a base language model has none."
+        )
+    return has_template if use_chat_template is None else use_chat_template
+
+
+def check_answers(processor: ChatProcessor) -> None:
+    """Try the template on a question with an answer.
+
+    Raises:
+        ValueError: the template refuses the roles user and assistant, leaves the answer out, or does not begin as the
+            prompt does.
+    """
+    _, turn = _prompt_and_turn(processor, "?", [], _PROBE)
+    if _PROBE not in turn:
+        raise ValueError(
+            f"The chat template writes {turn!r} behind the prompt where the assistant's answer {_PROBE!r} was "
+            f"expected, so there is nothing to learn. {_REMEDY}"
+        )
+
+
+def chat_inputs(processor: ChatProcessor, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
+    """The processor's inputs (`input_ids`, `attention_mask`, `pixel_values` ...) for one user message each, ready to
+    be answered."""
+    conversations = [[user_message(text, mine)] for text, mine in zip(texts, images, strict=True)]
+    return _apply(
+        processor,
+        conversations,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        processor_kwargs={"padding": "longest"},
+    )
+
+
+def user_message(text: str, images: Sequence[Any]) -> dict[str, Any]:
+    """The message of a prompt: its images in front, or where the text says `<image>`.
+
+    Raises:
+        ValueError: the text says `<image>`, but another number of times than there are images.
+    """
+    pieces = _MARK.split(text)
+    if len(pieces) == 1:
+        pieces = [""] * len(images) + pieces
+    if len(pieces) != len(images) + 1:
+        raise ValueError(
+            f"The prompt {text!r} says `<image>` {len(pieces) - 1} time(s), but {len(images)} image(s) came with it. "
+            "Give one image for each `<image>`, or leave out all of them to have the images in front."
+        )
+    content: list[dict[str, Any]] = []
+    for i, piece in enumerate(pieces):
+        content += [{"type": "image", "image": images[i - 1]}] if i else []
+        content += [{"type": "text", "text": piece}] if piece else []
+    return {"role": "user", "content": content}
+
+
+def chat_answer_ids(
+    processor: ChatProcessor, text: str, images: Sequence[Any], answer: str, *, is_encoder_decoder: bool
+) -> list[int]:
+    """The tokens of the assistant's turn behind the prompt, up to the last end of sequence if the template writes one.
+
+    Read off the whole conversation's tokens where these begin with the prompt's; where the tokenizer joins the end of
+    the prompt with the answer's beginning, the turn is tokenized by itself, since in use the prompt stands alone.
+
+    Raises:
+        ValueError: as `check_answers`.
+    """
+    tokenizer = processor.tokenizer
+    prompt, turn = _prompt_and_turn(processor, text, images, answer)
+    if is_encoder_decoder:
+        ids = list(tokenizer(text_target=turn, verbose=False)["input_ids"])
+    else:
+        before, whole = (_ids(tokenizer, rendered) for rendered in (prompt, prompt + turn))
+        ids = whole[len(before) :] if whole[: len(before)] == before else _ids(tokenizer, turn)
+    ends = [i for i, token_id in enumerate(ids) if token_id == tokenizer.eos_token_id]
+    return ids[: ends[-1] + 1] if ends else ids
+
+
+def answer_lead(processor: ChatProcessor) -> str:
+    """What a trained model says before its answer because the template writes it there, as decoding shows it: special
+    tokens left out. Empty for most templates, and for those that cannot be trained with."""
+    prompt, whole = _rendered(processor, "?", [], _PROBE)
+    lead, answer, _ = whole[len(prompt) :].partition(_PROBE)
+    if not (whole.startswith(prompt) and answer):
+        return ""
+    return processor.tokenizer.decode(_ids(processor.tokenizer, lead), skip_special_tokens=True)
+
+
+def cut_text(tokenizer: Any, text: str, max_tokens: int) -> str:
+    """A user's text shortened to at most `max_tokens` tokens, from the side the tokenizer cuts at. `<image>` marks
+    stay and do not count."""
+    cuts_left = tokenizer.truncation_side == "left"
+    pieces, room = _MARK.split(text), max_tokens
+    for i in reversed(range(len(pieces))) if cuts_left else range(len(pieces)):
+        pieces[i] = _cut_piece(tokenizer, pieces[i], room, cuts_left=cuts_left)
+        room -= len(_ids(tokenizer, pieces[i]))
+    return "<image>".join(pieces)
+
+
+def _cut_piece(tokenizer: Any, piece: str, max_tokens: int, *, cuts_left: bool) -> str:
+    """The longest end or beginning of a piece of text that is no longer than `max_tokens`."""
+
+    def part(num_characters: int) -> str:
+        return piece[len(piece) - num_characters :] if cuts_left else piece[:num_characters]
+
+    if len(_ids(tokenizer, piece)) <= max_tokens:
+        return piece
+    sizes = range(len(piece) + 1)
+    return part(bisect_right(sizes, max_tokens, lo=1, key=lambda size: len(_ids(tokenizer, part(size)))) - 1)
+
+
+def _prompt_and_turn(processor: ChatProcessor, text: str, images: Sequence[Any], answer: str) -> tuple[str, str]:
+    """What the template writes for the question, and what behind it once the answer stands there."""
+    prompt, whole = _rendered(processor, text, images, answer)
+    if not whole.startswith(prompt):
+        raise ValueError(
+            f"The chat template ends the prompt with {prompt[-80:]!r}, but question and answer together, "
+            f"{whole[-160:]!r}, do not begin with the prompt: what the model is asked in use would not be what it is "
+            f"trained on. {_REMEDY}"
+        )
+    return prompt, whole[len(prompt) :]
+
+
+def _rendered(processor: ChatProcessor, text: str, images: Sequence[Any], answer: str) -> tuple[str, str]:
+    """The prompt, and question and answer together."""
+    question = user_message(text, images)
+    reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+    prompt = _apply(processor, [question], add_generation_prompt=True, tokenize=False)
+    return prompt, _apply(processor, [question, reply], tokenize=False)
+
+
+def _apply(processor: ChatProcessor, conversation: list[Any], **kwargs: Any) -> Any:
+    try:
+        return processor.apply_chat_template(conversation, **kwargs)
+    except TemplateError as error:
+        raise ValueError(f"The chat template refuses a question and its answer: {error}. {_REMEDY}") from error
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
