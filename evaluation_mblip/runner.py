@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .generation import GenerationSettings, are_cut, evaluating
+from .generation import GenerationSettings, answer_texts, are_cut, evaluating
 from .model_inputs import (
     Model,
     Processor,
@@ -87,8 +87,7 @@ def _answer(
         batch = [examples[i] for i in positions]
         inputs = prompt_tensors(model, processor, [ids[i] for i in positions])
         ids_BL = model.generate(**inputs, **images.shown_to(batch), **arguments)
-        texts = processor.batch_decode(ids_BL, skip_special_tokens=True)
-        for example, text, is_cut in zip(batch, texts, are_cut(model, ids_BL), strict=True):
-            output = text.strip()
+        outputs = answer_texts(processor, ids_BL)
+        for example, output, is_cut in zip(batch, outputs, are_cut(model, ids_BL), strict=True):
             is_right = task.is_right(output, example.references)
             yield Prediction.of(example, output, is_right=is_right, is_cut=is_cut)
