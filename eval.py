@@ -4,18 +4,17 @@
     python eval.py RECIPE.yaml [--model MODEL --output_dir DIR]     all tasks of a recipe
     python eval.py --help                                           every option
 
-MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout.
+MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base.
 """
 
-import sys
 from pathlib import Path
 
 import torch
 
 from evaluation_mblip import EvaluationRun, conditions_table, evaluate_task, predictions_path, write_results
 from evaluation_mblip.command_line import parse_command_line
-from training_mblip.recipe import ModelRecipe
-from training_mblip.starting_model import build_model
+from training_mblip.command import run_command
+from training_mblip.starting_model import load_checkpoint
 from training_mblip.strict_loading import convert
 from training_mblip.yaml_values import read_yaml
 
@@ -26,7 +25,7 @@ def main(arguments: list[str]) -> None:
     settings = run.evaluation.settings
 
     # 2. Model and processor, on the GPU if there is one
-    model, processor = build_model(ModelRecipe(name_or_path=run.model), seed=0)
+    model, processor = load_checkpoint(run.model)
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     # 3. For each task: its prompts, the model's answers (written as they come), the scores
@@ -48,4 +47,4 @@ def read_recipe(path: Path) -> EvaluationRun:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_command(main)

@@ -1,6 +1,7 @@
 """`train.py` from recipe to model folder."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,10 @@ from safetensors.torch import load_file
 import train
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
-from tests.training_mblip.tiny_run import ROOT, run_training, write_parents, write_recipe
+from tests.training_mblip.tiny_run import ROOT, run_training, torchrun, write_parents, write_recipe
+from training_mblip.peft_warnings import quiet_peft
+from training_mblip.starting_model import load_checkpoint
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 with transformers 5.23
-)
 EVALUATION = {
     "scenes": {"num_images": 2, "languages": ["en", "de"]},
     "settings": {"generation": {"max_new_tokens": 3}},
@@ -80,7 +80,9 @@ def test_the_model_folder_loads_and_generates(folder):
 
 def test_the_adapter_on_its_base_is_the_merged_model(folder):
     base = json.loads((folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
-    adapted = PeftModel.from_pretrained(MBlipForConditionalGeneration.from_pretrained(base), folder / "adapter").eval()
+    base_model = MBlipForConditionalGeneration.from_pretrained(base)
+    with quiet_peft():
+        adapted = PeftModel.from_pretrained(base_model, folder / "adapter").eval()
     merged = MBlipForConditionalGeneration.from_pretrained(folder / "model").eval()
     inputs = {
         "pixel_values": torch.randn(1, 3, 28, 28),
@@ -89,6 +91,39 @@ def test_the_adapter_on_its_base_is_the_merged_model(folder):
     }
     with torch.no_grad():
         torch.testing.assert_close(adapted(**inputs).logits, merged(**inputs).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_is_loaded_on_its_base_with_the_processor_of_the_parents(folder):
+    model, processor = load_checkpoint(str(folder / "adapter"))
+    assert model.name_or_path == str(folder / "adapter")
+    whole, processor_of_whole = load_checkpoint(str(folder / "model"))
+    weights, wanted = model.state_dict(), whole.state_dict()
+    assert weights.keys() == wanted.keys()
+    assert all(torch.allclose(weights[name], wanted[name], atol=1e-6) for name in wanted)
+    assert processor.to_dict() == processor_of_whole.to_dict()
+    assert processor.tokenizer.padding_side == processor_of_whole.tokenizer.padding_side
+
+
+def test_an_adapter_without_its_base_is_an_error_that_names_both(folder, tmp_path):
+    shutil.copytree(folder / "adapter", tmp_path / "adapter")
+    config = tmp_path / "adapter" / "adapter_config.json"
+    config.write_text(config.read_text().replace(str(folder / "base"), str(tmp_path / "gone")))
+    message = (
+        rf"{tmp_path}/adapter is an adapter on {tmp_path}/gone, which cannot be loaded: (.|\n)*adapter_config.json"
+    )
+    with pytest.raises(OSError, match=message):
+        load_checkpoint(str(tmp_path / "adapter"))
+
+
+def test_a_run_s_own_folder_is_no_model_and_the_error_says_which_is(folder):
+    with pytest.raises(OSError, match=r"holds no config\.json, so it is no model.*`model/` or `adapter/`"):
+        load_checkpoint(str(folder))
+
+
+def test_training_further_from_an_adapter_is_refused(folder, tmp_path):
+    recipe = write_recipe(tmp_path, model={"name_or_path": str(folder / "adapter")})
+    with pytest.raises(ValueError, match=r"an adapter, but training goes on from a whole model\. Give .*model/"):
+        train.main([str(recipe)])
 
 
 def test_the_card_has_the_hub_s_metadata_and_no_figure_that_was_not_measured(folder):
@@ -126,8 +161,17 @@ def test_the_default_recipe_is_the_quickstart():
 @pytest.mark.slow
 def test_an_unknown_key_ends_the_command_with_an_error_that_names_it(tmp_path):
     ended = run_training(str(write_recipe(tmp_path)), "--stages.1.max_stepz", "3")
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "train.py: error: --stages.1.max_stepz: the key `stages.1.max_stepz` is unknown. Did you mean `max_steps`?\n"
+    )
+
+
+@pytest.mark.slow
+def test_torchrun_sees_that_the_input_was_wrong(tmp_path):
+    ended = torchrun(2, str(write_recipe(tmp_path)), "--stages.1.max_stepz", "3")
     assert ended.returncode != 0
-    assert "the key `stages.1.max_stepz` is unknown. Did you mean `max_steps`?" in ended.stderr
+    assert ended.stderr.count("train.py: error: --stages.1.max_stepz") >= 1
 
 
 @pytest.mark.slow

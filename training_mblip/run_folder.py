@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .checkpoints import is_last_step, last_checkpoint, remove_unfinished
+from .checkpoints import PREFIX, is_last_step, last_checkpoint, remove_unfinished
 from .recipe import DataRecipe, Recipe, StageRecipe
 from .recipe_reading import to_plain, to_yaml
 from .strict_loading import join
@@ -68,33 +68,51 @@ class Run:
 
 
 def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
-    """Begin or continue the run of a recipe in its output folder.
+    """Begin or continue the run of a recipe in its output folder. Where nothing is trained yet, as after a recipe
+    whose model or data was not found, the folder is the new recipe's.
 
     Raises:
         ValueError: the folder belongs to another recipe, or to none; the message names the difference.
+        OSError: the folder cannot be written.
     """
     run = Run(recipe)
     record = run.folder / RECIPE_FILE
-    if record.exists():
-        differences = find_differences(to_plain_values(read_yaml(record)), to_plain(recipe))
-        if differences:
-            raise ValueError(
-                f"{run.folder} was written by another recipe: {'; '.join(differences)}. "
-                "Give the old recipe to continue, or another `--output_dir`."
-            )
+    is_begun = record.exists() and (run.is_finished or any(run.folder.glob(f"*/{PREFIX}*")))
+    if is_begun:
+        _check_same_recipe(record, run)
     elif is_main_process:
-        if run.folder.exists() and any(not entry.name.startswith(".") for entry in run.folder.iterdir()):
+        if not record.exists() and run.folder.exists() and any(_visible_entries(run.folder)):
             raise ValueError(
                 f"{run.folder} holds files, but no {RECIPE_FILE}: no run wrote it. Give another `--output_dir`."
             )
-        run.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = run.folder / f".{RECIPE_FILE}.unfinished"
-        unfinished.write_text(to_yaml(recipe), encoding="utf-8")
-        unfinished.replace(record)
+        _write_recipe(record, recipe)
     if is_main_process:
         for folder in (run.folder, *(stage.folder for stage in run.stages)):
             remove_unfinished(folder)
     return run
+
+
+def _check_same_recipe(record: Path, run: Run) -> None:
+    differences = find_differences(to_plain_values(read_yaml(record)), to_plain(run.recipe))
+    if differences:
+        raise ValueError(
+            f"{run.folder} was written by another recipe: {'; '.join(differences)}. "
+            "Give the old recipe to continue, or another `--output_dir`."
+        )
+
+
+def _visible_entries(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+
+
+def _write_recipe(record: Path, recipe: Recipe) -> None:
+    unfinished = record.with_name(f".{RECIPE_FILE}.unfinished")
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(to_yaml(recipe), encoding="utf-8")
+        unfinished.replace(record)
+    except OSError as error:
+        raise OSError(f"The run cannot be written: {error}. Give another `--output_dir`.") from error
 
 
 def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,6 @@
 """Steps 3 to 5 of train.py, one stage at a time: what trains, the collator, and training with resuming."""
 
 import gc
-import warnings
 
 from peft import PeftModel
 from transformers import set_seed
@@ -12,6 +11,7 @@ from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.trainable import LearningRates, LoraSettings, set_trainable
 
 from .checkpoints import last_checkpoint
+from .peft_warnings import quiet_peft
 from .recipe import LoraRecipe, TrainingRecipe
 from .rows import EndlessStream
 from .run_folder import StageRun
@@ -30,9 +30,7 @@ def choose_trainable(model: Model, stage: StageRun) -> Model:
     if isinstance(model, PeftModel):
         return model
     set_seed(stage.seed)
-    with warnings.catch_warnings():
-        # peft 0.21 asks for an attribute that transformers 5.23 has renamed.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    with quiet_peft():
         chosen = set_trainable(model, stage.recipe.stage, _lora_settings(stage.recipe.lora))
     assert isinstance(chosen, MBlipForConditionalGeneration | PeftModel)
     return chosen

@@ -1,12 +1,18 @@
-"""Step 2 of train.py: the model and its processor, as a recipe names them, before anything is trained."""
+"""Step 2 of train.py and eval.py: the model and its processor, as a recipe or a command line names them."""
+
+from pathlib import Path
 
 import torch
+from peft import PeftConfig, PeftModel
 from torch import nn
 from transformers import AutoImageProcessor, AutoTokenizer, BitsAndBytesConfig, set_seed
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.blip2_checkpoints import parents_to_marry
 from processing_mblip import MBlipProcessor
 
+from .peft_warnings import quiet_peft
 from .recipe import ModelRecipe
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -25,10 +31,10 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[MBlipForConditionalGene
 
     Raises:
         OSError: there is no such checkpoint.
-        ValueError: a parent is of the wrong kind; the message names it.
+        ValueError: a parent is of the wrong kind, or the checkpoint is an adapter; the message names it.
     """
     set_seed(seed)
-    dtype = DTYPES.get(recipe.dtype) or (torch.bfloat16 if has_bf16() else torch.float32)
+    dtype = _dtype(recipe.dtype)
     model, processor = _load(recipe, dtype)
     if recipe.random_weights:
         set_seed(seed)
@@ -36,10 +42,59 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[MBlipForConditionalGene
     return model, processor
 
 
+def load_checkpoint(name_or_path: str) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    """A model to use: a checkpoint, or an adapter merged into the base it names.
+
+    Raises:
+        OSError: there is no such checkpoint, or the adapter's base cannot be loaded.
+    """
+    dtype = _dtype("auto")
+    if not is_adapter(name_or_path):
+        return _load_whole(name_or_path, dtype)
+    base = PeftConfig.from_pretrained(name_or_path).base_model_name_or_path
+    try:
+        model, processor = _load_whole(base, dtype)
+    except OSError as error:
+        raise OSError(
+            f"{name_or_path} is an adapter on {base}, which cannot be loaded: {error}\nStart where it was trained, or "
+            "write the base's place into its adapter_config.json."
+        ) from error
+    with quiet_peft():
+        merged = PeftModel.from_pretrained(model, name_or_path).merge_and_unload()
+    merged.name_or_path = merged.config.name_or_path = name_or_path
+    return merged.eval(), processor
+
+
+def is_adapter(name_or_path: str) -> bool:
+    """Whether a folder or repository holds an adapter of PEFT's in place of a model."""
+    return find_adapter_config_file(name_or_path) is not None
+
+
+def _load_whole(name_or_path: str, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    """A checkpoint with its processor; one without weights, which marries its parents, has theirs."""
+    if Path(name_or_path).is_dir() and not Path(name_or_path, "config.json").is_file():
+        raise OSError(
+            f"The folder {name_or_path} holds no config.json, so it is no model. Of a training run, give `model/` or "
+            "`adapter/` in its output folder."
+        )
+    model = MBlipForConditionalGeneration.from_pretrained(name_or_path, dtype=dtype)
+    if parents_to_marry(name_or_path) is not None:
+        return model, _marry_processors(model)
+    return model, MBlipProcessor.from_pretrained(name_or_path)
+
+
+def _dtype(name: str) -> torch.dtype:
+    return DTYPES.get(name) or (torch.bfloat16 if has_bf16() else torch.float32)
+
+
 def _load(recipe: ModelRecipe, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
     if recipe.name_or_path is not None:
-        model = MBlipForConditionalGeneration.from_pretrained(recipe.name_or_path, dtype=dtype)
-        return model, MBlipProcessor.from_pretrained(recipe.name_or_path)
+        if is_adapter(recipe.name_or_path):
+            raise ValueError(
+                f"`model.name_or_path` is {recipe.name_or_path}, an adapter, but training goes on from a whole "
+                "model. Give the folder `model/` beside it, in which the adapter is merged."
+            )
+        return _load_whole(recipe.name_or_path, dtype)
     assert recipe.blip2 is not None  # a recipe names a checkpoint or both parents
     assert recipe.language_model is not None
     model = MBlipForConditionalGeneration.from_blip2_pretrained(
@@ -49,7 +104,7 @@ def _load(recipe: ModelRecipe, dtype: torch.dtype) -> tuple[MBlipForConditionalG
         quantization_config=_quantization(recipe, dtype),
         dtype=dtype,
     )
-    return model, _marry_processors(recipe.blip2, recipe.language_model, model)
+    return model, _marry_processors(model)
 
 
 def _quantization(recipe: ModelRecipe, dtype: torch.dtype) -> BitsAndBytesConfig | None:
@@ -60,12 +115,16 @@ def _quantization(recipe: ModelRecipe, dtype: torch.dtype) -> BitsAndBytesConfig
     return None
 
 
-def _marry_processors(blip2: str, language_model: str, model: MBlipForConditionalGeneration) -> MBlipProcessor:
-    """BLIP-2's image processor with the language model's tokenizer."""
+def _marry_processors(model: MBlipForConditionalGeneration) -> MBlipProcessor:
+    """The image processor of a marriage's BLIP-2 with the tokenizer of its language model, in the same revisions."""
+    parents = model.config.parents
+    assert parents is not None  # `model` is a marriage
     side = "right" if model.config.is_encoder_decoder else "left"
     return MBlipProcessor(
-        AutoImageProcessor.from_pretrained(blip2),
-        AutoTokenizer.from_pretrained(language_model, padding_side=side),
+        AutoImageProcessor.from_pretrained(parents["blip2"], revision=parents["blip2_revision"] or "main"),
+        AutoTokenizer.from_pretrained(
+            parents["language_model"], revision=parents["language_model_revision"] or "main", padding_side=side
+        ),
         num_query_tokens=model.config.num_query_tokens,
         image_token_id=model.config.image_token_id,
     )

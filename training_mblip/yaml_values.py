@@ -53,7 +53,11 @@ def read_yaml(path: Path) -> Located:
     """
     if not path.is_file():
         raise ValueError(f"There is no recipe {path}. Paths are relative to the working directory, {Path.cwd()}.")
-    return _parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8, expected a recipe: {error}.") from error
+    return _parse(text, str(path))
 
 
 def parse_scalar(text: str, place: str) -> Located:

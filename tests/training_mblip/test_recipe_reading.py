@@ -59,6 +59,12 @@ def test_a_missing_file_is_an_error(tmp_path):
         read_yaml(tmp_path / "missing.yaml")
 
 
+def test_a_file_that_is_no_text_is_an_error(tmp_path):
+    (tmp_path / "recipe.yaml").write_bytes(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"recipe\.yaml is no text in UTF-8, expected a recipe"):
+        read_yaml(tmp_path / "recipe.yaml")
+
+
 def test_norwegian_may_stand_bare_in_a_list_of_languages(recipe_file):
     text = recipe_file.read_text(encoding="utf-8").replace("- en", "- no")
     recipe_file.write_text(text, encoding="utf-8")
