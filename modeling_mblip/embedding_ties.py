@@ -17,7 +17,7 @@ logger = logging.get_logger(__name__)
 class LanguageModelEmbeddingsMixin(MBlipPreTrainedModel):
     """The language model's embeddings and head, seen from the whole."""
 
-    is_tail_checked: bool
+    scaling_power: int | None
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.get_input_embeddings()
@@ -91,7 +91,7 @@ class LanguageModelEmbeddingsMixin(MBlipPreTrainedModel):
         embeddings = self._resize_language_model(new_num_tokens, pad_to_multiple_of, mean_resizing)
         if is_resized:
             self.config.text_config.get_text_config().vocab_size = embeddings.weight.shape[0]
-            self.is_tail_checked = False
+            self.scaling_power = None
             self.tie_weights()
         return embeddings
 

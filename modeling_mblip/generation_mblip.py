@@ -11,15 +11,23 @@ Shape suffixes: B = prompts, T = prompt tokens, D = width of the language model.
 from typing import Any
 
 import torch
-from transformers import GenerationMixin
+from transformers import GenerationConfig, GenerationMixin
 from transformers.generation.streamers import BaseStreamer
 from transformers.generation.utils import GenerateOutput
 from transformers.masking_utils import create_masks_for_generate
 from transformers.utils import ModelOutput
 
-from .language_model_inputs import check_cache, move_padding
+from .language_model_inputs import check_cache, counts_tokens, move_padding
+from .language_model_requirements import check_padding_in_front
 from .pretrained_mblip import MBlipPreTrainedModel
 
+# Searches of transformers that work on a prompt's words, where an image has none.
+REFUSED_SEARCHES = {
+    "assistant_model": "an assistant would have to see the images as well. `prompt_lookup_num_tokens` needs none",
+    "assistant_early_exit": "an assistant would have to see the images as well. `prompt_lookup_num_tokens` needs none",
+    "token_healing": "it rewrites the end of the prompt, which is embedded by then",
+    "prefill_chunk_size": "a prompt with images in place is read as a whole",
+}
 ENCODER_FLAGS = ("output_attentions", "output_hidden_states")
 
 
@@ -58,13 +66,10 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
             A `ModelOutput` with `return_dict_in_generate=True`.
 
         Raises:
-            ValueError: images and `<image>` tokens do not agree; `assistant_model` is given; there is no prompt.
+            ValueError: images and `<image>` tokens do not agree; there is no prompt; a search is asked for that would
+                go wrong here (`assistant_model` and others of `REFUSED_SEARCHES`).
         """
-        if kwargs.pop("assistant_model", None) is not None:
-            raise ValueError(
-                "`assistant_model` came in, but an assistant would have to see the images as well, which "
-                "transformers' assisted decoding does not pass on. Use `prompt_lookup_num_tokens`, or no assistant."
-            )
+        self._check_search(kwargs)
         kwargs.pop("labels", None)  # Seq2SeqTrainer hands over the whole batch
         if kwargs.get("encoder_outputs") is not None:
             return self._search(attention_mask=attention_mask, **kwargs)
@@ -83,6 +88,21 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
             return self._search(input_ids=words_BT, attention_mask=attention_mask, **kwargs)
         return self._continue_prompts(words_BT, embeds_BTD, attention_mask, kwargs)
 
+    def _check_search(self, kwargs: dict[str, Any]) -> None:
+        """Refuse what would go wrong, whether an argument or the generation config asks for it."""
+        wanted = vars(kwargs.get("generation_config") or self.generation_config) | kwargs
+        name_of_model = type(self.language_model).__name__
+        refused = dict(REFUSED_SEARCHES)
+        if self.config.is_encoder_decoder and wanted.get("guidance_scale") != 1:
+            refused["guidance_scale"] = (
+                f"transformers' guidance runs the model on its answer alone, without the encoder of {name_of_model}"
+            )
+        if self.language_model._is_stateful:
+            refused["prompt_lookup_num_tokens"] = f"{name_of_model} cannot take back a guess: its layers keep a state"
+        for name, why in refused.items():
+            if wanted.get(name):
+                raise ValueError(f"`{name}` came in, but {why}. Leave it out.")
+
     def _continue_prompts(
         self,
         words_BT: torch.Tensor | None,
@@ -93,6 +113,7 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
         """Let a decoder-only language model write on, and cut its prompt off what comes out."""
         check_cache(type(self.language_model))
         embeds_BTD, moved_mask = move_padding(embeds_BTD, attention_mask, side="left")
+        check_padding_in_front(self.language_model, moved_mask)
         if words_BT is None:
             return self._search(inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
         words_BT, _ = move_padding(words_BT, attention_mask, side="left")
@@ -115,6 +136,7 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
         generation_config = kwargs.get("generation_config") or self.generation_config
         flags = {name: kwargs.get(name, getattr(generation_config, name)) for name in ENCODER_FLAGS}
         return self.get_encoder()(
+            input_ids=None,  # FSMT's has no default for it
             inputs_embeds=embeds_BTD,
             attention_mask=attention_mask,
             return_dict=True,
@@ -166,6 +188,19 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
     def _supports_default_dynamic_cache(self) -> bool:  # type: ignore[override]  # a class method there
         """Asked of the language model: some make a cache of their own."""
         return self.language_model._supports_default_dynamic_cache()
+
+    def _prepare_cache_for_generation(  # type: ignore[override]  # the arguments behind are passed on as they come
+        self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *args: Any
+    ) -> None:
+        """The cache that the language model prepares for itself (T5Gemma's is of a kind of its own).
+
+        One of recurrent layers alone counts no tokens, which transformers' search asks of a cache; the language model
+        makes the same one when it reads the prompt.
+        """
+        self.language_model._prepare_cache_for_generation(generation_config, model_kwargs, *args)
+        cache = model_kwargs.pop("cache_params", None) or model_kwargs.pop("past_key_values", None)
+        if cache is not None and counts_tokens(cache):
+            model_kwargs["past_key_values"] = cache
 
     def create_masks_for_generate(self, config: Any = None, **kwargs: Any) -> Any:
         """Masks for a compilable cache, as the language model wants them (BLOOM keeps two dimensions for ALiBi)."""

@@ -44,6 +44,7 @@ def known_arguments(model_class: type[PreTrainedModel], arguments: dict[str, Any
     if "past_key_values" in known and "past_key_values" not in names:
         check_cache(model_class)
         known["cache_params"] = known.pop("past_key_values")  # Mamba's name for it
+        known.pop("attention_mask", None)  # words behind a state are never padding
     return known
 
 
@@ -60,14 +61,24 @@ def check_cache(model_class: type[PreTrainedModel]) -> None:
         )
 
 
+def counts_tokens(cache: Cache) -> bool:
+    """Whether a cache knows how many tokens it holds: one of recurrent layers alone does not."""
+    try:
+        cache.get_seq_length()
+    except ValueError:
+        return False
+    return True
+
+
 def holds_prompt(past_key_values: Cache | None) -> bool:
     """Whether the prompt is in the cache already: what comes in then is new text, in which no image stands."""
     if past_key_values is None:
         return False
-    try:
-        return past_key_values.get_seq_length() > 0
-    except ValueError:  # a cache of recurrent layers alone counts no tokens
-        return past_key_values.has_previous_state()
+    return (
+        past_key_values.get_seq_length() > 0
+        if counts_tokens(past_key_values)
+        else past_key_values.has_previous_state()
+    )
 
 
 def position_ids_from_mask(
@@ -76,11 +87,11 @@ def position_ids_from_mask(
     """Count positions over the tokens that stand, so that padding moves nothing: (B, past + T) -> (B, T).
 
     Args:
-        attention_mask: 1 where a token stands; None or a mask of another rank: the language model counts itself.
+        attention_mask: 1 where a token stands; None, or masks already made of it: the language model counts itself.
         num_tokens: T, the tokens of this call, the last ones of the mask.
         first: the number of the first position.
     """
-    if attention_mask is None or attention_mask.ndim != 2:
+    if not torch.is_tensor(attention_mask) or attention_mask.ndim != 2:
         return None
     return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -num_tokens:] + first
 
@@ -103,17 +114,8 @@ def embedding_scale(language_model: PreTrainedModel) -> float:
     """What a language model multiplies embeddings by where it looks them up itself, and only there.
 
     Most scale inside the embedding module or scale whatever comes in; these do neither.
-
-    Raises:
-        ValueError: the language model embeds words again in every layer (Gemma 3n), and would do without them unseen.
     """
     config = language_model.config.get_text_config()
-    if getattr(config, "hidden_size_per_layer_input", 0):
-        raise ValueError(
-            f"{type(language_model).__name__} embeds words again in every layer (`hidden_size_per_layer_input` is "
-            f"{config.hidden_size_per_layer_input}), which embeddings with images in place cannot give it. Use "
-            "another language model, or one whose `hidden_size_per_layer_input` is 0."
-        )
     if config.model_type in MODEL_TYPES_WITH_SCALING_ENCODER and language_model.config.is_encoder_decoder:
         return language_model.get_encoder().embed_scale
     return config.embedding_multiplier if config.model_type == "falcon_h1" else 1.0

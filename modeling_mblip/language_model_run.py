@@ -10,15 +10,15 @@ from transformers.utils import ModelOutput
 
 from .label_loss import IGNORE_INDEX, label_loss_sum, logits_loss_sum
 from .language_model_inputs import argument_names, known_arguments, move_padding, position_ids_from_mask
-from .output_head import check_tail, check_visit, logits_of, output_head, stop_at_head
+from .language_model_requirements import check_padding_in_front
+from .output_head import check_visit, find_scaling_power, logits_of, output_head, stop_at_head
 from .pretrained_mblip import MBlipPreTrainedModel
 
 
 class LanguageModelRunMixin(MBlipPreTrainedModel):
     """What `forward` does once the images are in place."""
 
-    is_tail_checked: bool
-    counts_positions_itself: bool
+    scaling_power: int | None
     first_position: int
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
@@ -58,6 +58,7 @@ class LanguageModelRunMixin(MBlipPreTrainedModel):
         else:
             for name in ("decoder_input_ids", "decoder_attention_mask", "encoder_outputs"):
                 arguments.pop(name)
+            check_padding_in_front(self.language_model, arguments["attention_mask"])
             tokens = arguments["input_ids"] if arguments["inputs_embeds"] is None else arguments["inputs_embeds"]
             if arguments["position_ids"] is None:
                 arguments["position_ids"] = self._position_ids(arguments["attention_mask"], tokens.shape[1])
@@ -66,21 +67,13 @@ class LanguageModelRunMixin(MBlipPreTrainedModel):
     def arrange_encoder_padding(
         self, embeds_BTD: torch.Tensor, attention_mask: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Padding behind the prompts, where the encoder numbers its columns from the first on."""
-        if not self.counts_positions_itself:
-            return embeds_BTD, attention_mask
+        """Padding behind the prompts: some encoders number their columns from the first on, the others do not mind."""
         return move_padding(embeds_BTD, attention_mask, side="right")
 
     def _position_ids(self, attention_mask: torch.Tensor | None, num_tokens: int) -> torch.Tensor | None:
         """Positions of a decoder-only language model's tokens, or None where it needs none."""
         if "position_ids" in argument_names(type(self.language_model)):
             return position_ids_from_mask(attention_mask, num_tokens, self.first_position)
-        is_padded_in_front = attention_mask is not None and attention_mask.ndim == 2 and not attention_mask[:, 0].all()
-        if self.counts_positions_itself and is_padded_in_front:
-            raise ValueError(
-                f"Prompts are padded on the left, but {type(self.language_model).__name__} takes no `position_ids` "
-                "and counts padding as words. Pad on the right to train, and generate for one prompt at a time."
-            )
         return None
 
     def run_language_model(
@@ -96,14 +89,13 @@ class LanguageModelRunMixin(MBlipPreTrainedModel):
         Raises:
             ValueError: the language model ends in a step that the chunked loss does not know.
         """
-        is_probing = not self.is_tail_checked
+        power = self.scaling_power
         head = output_head(self.language_model)
-        with stop_at_head(head, with_probe=is_probing) as visit:
+        with stop_at_head(head, with_probe=power is None) as visit:
             outputs = self.language_model(**arguments)
         hidden_BTD = check_visit(self.language_model, visit)
-        if is_probing:
-            check_tail(self.language_model, visit, outputs.logits)
-            self.is_tail_checked = True
+        if power is None:
+            power = self.scaling_power = find_scaling_power(self.language_model, visit, outputs.logits)
         outputs.logits = None
         states_BLD, labels_BL = self._align(hidden_BTD, labels)
         is_label_BL = labels_BL != IGNORE_INDEX
@@ -111,7 +103,7 @@ class LanguageModelRunMixin(MBlipPreTrainedModel):
         total = label_loss_sum(
             states_BLD[is_label_BL],
             labels_BL[is_label_BL],
-            logits_of(self.language_model),
+            logits_of(self.language_model, power),
             list(head.parameters()),
             num_words,
         )

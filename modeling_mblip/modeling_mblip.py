@@ -23,7 +23,8 @@ from .configuration_mblip import MBlipConfig
 from .embedding_ties import LanguageModelEmbeddingsMixin
 from .generation_mblip import MBlipGenerationMixin
 from .image_input import ImageInputMixin
-from .language_model_inputs import counts_positions_itself, embedding_scale, first_position, holds_prompt
+from .language_model_inputs import embedding_scale, first_position, holds_prompt
+from .language_model_requirements import check_language_model
 from .language_model_run import LanguageModelRunMixin
 from .loading_mblip import LoadingMixin
 from .output_mblip import MBlipOutput, flatten_output
@@ -46,13 +47,13 @@ class MBlipForConditionalGeneration(
         self.query_tokens = QueryTokens(config.num_query_tokens, config.qformer_config.hidden_size)
         self.qformer = Blip2QFormerModel._from_config(config.qformer_config)
         language_model = text_model_class(config.text_config).from_config(config.text_config)
+        check_language_model(language_model)
         # Asked of the embeddings themselves: some language models embed in another width than they think in.
         width = language_model.get_input_embeddings().weight.shape[1]
         self.language_projection = nn.Linear(config.qformer_config.hidden_size, width)
         self.language_model = language_model
-        self.is_tail_checked = False
+        self.scaling_power: int | None = None  # found at the first loss without logits
         self.embedding_scale = embedding_scale(language_model)
-        self.counts_positions_itself = counts_positions_itself(self.language_model)
         self.first_position = first_position(self.language_model)
         self.post_init()
 

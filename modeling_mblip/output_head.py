@@ -16,9 +16,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-# `logits_scaling` divides in Granite's family and multiplies in HyperCLOVA X's: the one attribute whose name does not
-# tell.
-MODEL_TYPES_THAT_MULTIPLY_LOGITS_SCALING = frozenset({"hyperclovax"})
+# What `logits_scaling` does to logits: it divides them (Granite), multiplies them (HyperCLOVA X), or was used before
+# the head (MiniCPM3). The name does not tell; the probe does.
+SCALING_POWERS = (-1, 1, 0)
+SOFT_CAP_NAMES = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 PROBE_LOGIT_RANGE = 40.0  # wide enough to bend at every soft cap in use (Gemma 2 caps at 30)
 
 
@@ -45,28 +46,28 @@ def output_head(language_model: PreTrainedModel) -> nn.Module:
     return head
 
 
-def apply_tail(language_model: PreTrainedModel, logits: torch.Tensor) -> torch.Tensor:
+def apply_tail(language_model: PreTrainedModel, logits: torch.Tensor, scaling_power: int) -> torch.Tensor:
     """What the language model does to the output of its head, (..., V) -> (..., V).
 
     The steps are read off the model: a `final_logits_bias` (BART's family), `logit_scale` (Cohere), `logits_scaling`
-    (Granite, HyperCLOVA X), `lm_head_multiplier` (Falcon-H1), `final_logit_softcapping` (Gemma, NanoChat).
-    `check_tail` holds them against the model itself.
+    (Granite, HyperCLOVA X), `lm_head_multiplier` (Falcon-H1), a soft cap (Gemma, NanoChat, RecurrentGemma, xLSTM).
+    `find_scaling_power` holds them against the model itself.
+
+    Args:
+        scaling_power: logits are multiplied by `logits_scaling` to this power.
     """
     config = language_model.config.get_text_config()
     bias = getattr(language_model, "final_logits_bias", None)
     if bias is not None:
         logits = logits + bias.to(logits.device)
-    for name in ("logit_scale", "lm_head_multiplier"):
+    for name, power in (("logit_scale", 1), ("lm_head_multiplier", 1), ("logits_scaling", scaling_power)):
         factor = getattr(config, name, None)
         if isinstance(factor, float | int):
-            logits = logits * factor
-    scaling = getattr(config, "logits_scaling", None)
-    if scaling is not None:
-        multiplies = config.model_type in MODEL_TYPES_THAT_MULTIPLY_LOGITS_SCALING
-        logits = logits * scaling if multiplies else logits / scaling
-    cap = getattr(config, "final_logit_softcapping", None)
-    if cap is not None:
-        logits = torch.tanh(logits / cap) * cap
+            logits = logits * factor**power
+    for name in SOFT_CAP_NAMES:
+        cap = getattr(config, name, None)
+        if cap is not None:
+            logits = torch.tanh(logits / cap) * cap
     return logits
 
 
@@ -81,6 +82,11 @@ def stop_at_head(head: nn.Module, *, with_probe: bool) -> Iterator[HeadVisit]:
     visit = HeadVisit()
 
     def keep_hidden_states(module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        if arguments[0].ndim != 3:
+            raise ValueError(
+                f"The language model hands its head hidden states of shape {tuple(arguments[0].shape)}, expected "
+                "(prompts, tokens, width). Pass `skip_logits=False` to compute the loss from its own logits."
+            )
         visit.hidden_states = arguments[0]
         # A plain linear layer takes an empty batch for nothing; quantised and adapted layers need not.
         return (arguments[0][:, :0] if type(module) is nn.Linear and not with_probe else arguments[0][:1, :1],)
@@ -116,35 +122,37 @@ def check_visit(language_model: PreTrainedModel, visit: HeadVisit) -> torch.Tens
     return visit.hidden_states
 
 
-def check_tail(language_model: PreTrainedModel, visit: HeadVisit, own_logits: torch.Tensor) -> None:
-    """Compare `apply_tail` with what the language model itself made of the probe.
+def find_scaling_power(language_model: PreTrainedModel, visit: HeadVisit, own_logits: torch.Tensor) -> int:
+    """Compare `apply_tail` with what the language model itself made of the probe, and return the power that fits.
 
     Args:
         own_logits: the language model's output, (1, 1, V).
 
     Raises:
-        ValueError: they differ: this language model ends in a step that is not known here.
+        ValueError: none does: this language model ends in a step that is not known here.
     """
     assert visit.probe is not None, "the probe is left by stop_at_head(..., with_probe=True)"
-    expected = apply_tail(language_model, visit.probe)
-    tolerance = 1e-4 if own_logits.dtype == expected.dtype == torch.float32 else 2e-2
-    if own_logits.shape != expected.shape or not torch.allclose(
-        own_logits.float(), expected.float(), rtol=tolerance, atol=tolerance
-    ):
-        raise ValueError(
-            f"{type(language_model).__name__} ({language_model.config.model_type}) changes the output of its head in "
-            "a way that is not known here, so the chunked loss would be wrong. Pass `skip_logits=False` to compute "
-            "the loss from its own logits, or add the step to `apply_tail`."
-        )
+    for power in SCALING_POWERS:
+        expected = apply_tail(language_model, visit.probe, power)
+        tolerance = 1e-4 if own_logits.dtype == expected.dtype == torch.float32 else 2e-2
+        if own_logits.shape == expected.shape and torch.allclose(
+            own_logits.float(), expected.float(), rtol=tolerance, atol=tolerance
+        ):
+            return power
+    raise ValueError(
+        f"{type(language_model).__name__} ({language_model.config.model_type}) changes the output of its head in a "
+        "way that is not known here, so the chunked loss would be wrong. Pass `skip_logits=False` to compute the loss "
+        "from its own logits, or add the step to `apply_tail`."
+    )
 
 
 LogitsOf = Callable[[torch.Tensor], torch.Tensor]
 
 
-def logits_of(language_model: PreTrainedModel) -> LogitsOf:
+def logits_of(language_model: PreTrainedModel, scaling_power: int) -> LogitsOf:
     """Head and tail as one function of hidden states, (..., D) -> (..., V).
 
     It calls the head module, never its weight.
     """
     head = output_head(language_model)
-    return lambda hidden_states: apply_tail(language_model, head(hidden_states))
+    return lambda hidden_states: apply_tail(language_model, head(hidden_states), scaling_power)

@@ -35,6 +35,15 @@ class MBlipPreTrainedModel(PreTrainedModel):
     language_projection: Any
     language_model: Any
 
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """No: weights are initialised as transformers' own models initialise theirs, wherever this file lies.
+
+        For custom code transformers skips modules without weights of their own at loading, and with them the buffers
+        that such a module fills in its children (Falcon-H1): these would hold whatever the memory held.
+        """
+        return False
+
     @property
     def image_token_id(self) -> int:
         """The id of the `<image>` token, which the configuration always has."""

@@ -126,6 +126,33 @@ _OPT = _IDS | {
     "dropout": 0.0,
 }
 
+_FALCON_H1 = _LLAMA | {
+    "mamba_d_ssm": 32,
+    "mamba_n_heads": 4,
+    "mamba_d_head": 8,
+    "mamba_d_state": 8,
+    "mamba_n_groups": 1,
+    "mamba_chunk_size": 8,
+    "lm_head_multiplier": 0.5,
+    "embedding_multiplier": 3.0,
+}
+_MAMBA = _IDS | {"vocab_size": VOCAB_SIZE, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}
+_T5GEMMA_SIDE = _LLAMA | {
+    "head_dim": 8,
+    "sliding_window": 8,
+    "attention_dropout": 0.0,
+    "final_logit_softcapping": 3.0,
+    "cross_attention_hidden_size": 32,
+}
+_T5GEMMA = _IDS | {
+    "vocab_size": VOCAB_SIZE,
+    "encoder": _T5GEMMA_SIDE,
+    "decoder": _T5GEMMA_SIDE,
+    "dropout_rate": 0.0,
+    "attention_dropout": 0.0,
+    "decoder_start_token_id": 1,
+}
+
 # The name is the `model_type`, up to a "-" that tells apart two kinds of one type.
 FAMILIES: dict[str, dict[str, Any]] = {
     "mt5": _T5,
@@ -137,6 +164,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "m2m_100": _BART,
     "pegasus": _BART,
     "mvp": _BART,
+    "t5gemma": _T5GEMMA,
     "bloom": _BLOOM,
     "gpt2": _GPT2,
     "gpt_neox": _LLAMA,
@@ -152,8 +180,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "hyperclovax": _LLAMA | {"logits_scaling": 3.0},
     "cohere": _LLAMA | {"logit_scale": 0.25},
     "nanochat": _LLAMA | {"final_logit_softcapping": 15.0},
+    "falcon_h1": _FALCON_H1,
+    "mamba": _MAMBA,
 }
-ENCODER_DECODERS = ("mt5", "t5", "umt5", "bart", "mbart", "marian", "m2m_100", "pegasus", "mvp")
+ENCODER_DECODERS = ("mt5", "t5", "umt5", "bart", "mbart", "marian", "m2m_100", "pegasus", "mvp", "t5gemma")
 DECODER_ONLY = tuple(name for name in FAMILIES if name not in ENCODER_DECODERS)
 
 

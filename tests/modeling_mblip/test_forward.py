@@ -280,13 +280,6 @@ def test_positions_come_from_the_mask_only_where_the_language_model_takes_them()
     assert "position_ids" not in bloom.language_model_arguments(**arguments, **nothing)
 
 
-def test_a_decoder_that_counts_padding_refuses_left_padding():
-    model = tiny_model("bart", text_config=tiny_config("bart").text_config.to_dict() | {"is_encoder_decoder": False})
-    batch = {"input_ids": torch.tensor([[0, 9, 10]]), "attention_mask": torch.tensor([[0, 1, 1]])}
-    with pytest.raises(ValueError, match="BartForCausalLM takes no `position_ids` and counts padding"):
-        model(**batch)
-
-
 @pytest.mark.parametrize("family", ["m2m_100", "mt5", "mbart"])
 def test_labels_are_shifted_right_as_the_language_model_does_it(family):
     model = tiny_model(family)

@@ -171,10 +171,63 @@ def test_its_own_generation_config_counts(family):
 
 
 @pytest.mark.parametrize("family", ["mt5", "bloom"])
-def test_an_assistant_is_refused(family):
-    model = tiny_model(family)
-    with pytest.raises(ValueError, match=r"`assistant_model` came in.*Use `prompt_lookup_num_tokens`"):
-        model.generate(**prompts(family), assistant_model=model)
+@pytest.mark.parametrize(
+    ("argument", "why"),
+    [
+        ({"assistant_model": object()}, "an assistant would have to see the images"),
+        ({"assistant_early_exit": 1}, "an assistant would have to see the images"),
+        ({"token_healing": True}, "it rewrites the end of the prompt"),
+        ({"prefill_chunk_size": 2}, "a prompt with images in place is read as a whole"),
+    ],
+)
+def test_a_search_that_would_lose_the_images_is_refused(family, argument, why):
+    (name,) = argument
+    with pytest.raises(ValueError, match=f"`{name}` came in, but {why}.*Leave it out"):
+        tiny_model(family).generate(**prompts(family), **argument)
+
+
+def test_a_search_is_refused_where_the_generation_config_asks_for_it_too():
+    model = tiny_model("bloom")
+    model.generation_config.prefill_chunk_size = 2
+    with pytest.raises(ValueError, match="`prefill_chunk_size` came in"):
+        model.generate(**prompts("bloom"))
+
+
+@pytest.mark.parametrize("family", ["mamba", "falcon_h1"])
+def test_guesses_are_refused_where_they_cannot_be_taken_back(family):
+    with pytest.raises(ValueError, match=r"`prompt_lookup_num_tokens` came in, but .* cannot take back a guess"):
+        tiny_model(family).generate(**prompts(family, 1), prompt_lookup_num_tokens=2)
+
+
+def test_guidance_is_refused_where_the_answer_alone_says_nothing():
+    with pytest.raises(ValueError, match=r"`guidance_scale` came in, .* without the encoder of MT5ForConditional"):
+        tiny_model("mt5").generate(**prompts("mt5"), guidance_scale=1.5)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bloom"])
+def test_guidance_moves_away_from_what_the_language_model_says_without_the_prompt(family):
+    model, batch = tiny_model(family), prompts(family, 1)
+    batch["input_ids"][0, -1] = 9
+    out = model.generate(
+        **batch, max_new_tokens=1, guidance_scale=3.0, return_dict_in_generate=True, output_scores=True
+    )
+    with torch.no_grad():
+        guided = model(**batch).logits[:, -1].log_softmax(-1)
+        alone = model(input_ids=torch.tensor([[9]])).logits[:, -1].log_softmax(-1)
+    torch.testing.assert_close(out.scores[0], alone + 3.0 * (guided - alone), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_cache_moves_nothing(family):
+    """Words one by one through the cache equal the whole answer read at once."""
+    model, batch = tiny_model(family), prompts(family)
+    out = model.generate(**batch, **FORCED, return_dict_in_generate=True, output_logits=True)
+    if family in ENCODER_DECODERS:
+        whole = model(**batch, decoder_input_ids=out.sequences[:, :-1]).logits
+    else:
+        batch["input_ids"] = torch.cat([batch["input_ids"], out.sequences[:, :-1]], dim=1)
+        whole = model(**batch | {"attention_mask": torch.ones_like(batch["input_ids"])}).logits[:, -6:]
+    torch.testing.assert_close(torch.stack(out.logits, dim=1), whole.detach(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["mt5", "bloom"])

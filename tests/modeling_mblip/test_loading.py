@@ -14,6 +14,7 @@ from tiny import (
     tiny_blip2,
     tiny_config,
     tiny_model,
+    tiny_text_config,
     tiny_tokenizer,
 )
 
@@ -45,6 +46,17 @@ def test_a_saved_model_comes_back_bit_by_bit(family, tmp_path):
     model = tiny_model(family)
     model.save_pretrained(tmp_path)
     assert_equal_weights(load(tmp_path), model)
+
+
+def test_buffers_that_are_not_saved_are_filled_again(tmp_path):
+    """Falcon-H1's multipliers lie in its layers, and the module above them fills them in."""
+    model = tiny_model(
+        "falcon_h1", text_config=tiny_text_config("falcon_h1", ssm_multipliers=[2.0, 3.0, 4.0, 5.0, 6.0])
+    )
+    model.save_pretrained(tmp_path)
+    loaded = dict(load(tmp_path).named_buffers())
+    for name, buffer in model.named_buffers():
+        assert torch.equal(loaded[name], buffer), name
 
 
 @pytest.mark.parametrize("family", ["mt5", "bloom"])

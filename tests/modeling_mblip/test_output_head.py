@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tiny import FAMILIES, tiny_batch, tiny_model
+from transformers import AutoConfig
 
 from modeling_mblip.output_head import apply_tail, output_head, stop_at_head
 
@@ -51,24 +52,40 @@ def test_unknown_tails_of_any_kind_are_seen_by_the_probe(monkeypatch, change):
 
 def test_the_tail_is_checked_once_and_again_after_resizing():
     model, batch = tiny_model("gemma2").train(), tiny_batch("gemma2")
-    assert not model.is_tail_checked
+    assert model.scaling_power is None
     model(**batch)
-    assert model.is_tail_checked
+    assert model.scaling_power is not None
     model.config.image_token_id = 1000
     model.resize_token_embeddings(120)
-    assert not model.is_tail_checked
+    assert model.scaling_power is None
 
 
 def test_softcapping_is_the_published_formula():
     model = tiny_model("gemma2")
     logits = torch.tensor([[0.0, 3.0, 30.0]])
-    torch.testing.assert_close(apply_tail(model.language_model, logits), 3.0 * torch.tanh(logits / 3.0))
+    torch.testing.assert_close(apply_tail(model.language_model, logits, 0), 3.0 * torch.tanh(logits / 3.0))
 
 
-def test_granite_divides_and_hyperclovax_multiplies():
-    logits = torch.ones(1, 4)
-    assert apply_tail(tiny_model("granite").language_model, logits).tolist() == [[pytest.approx(1 / 3)] * 4]
-    assert apply_tail(tiny_model("hyperclovax").language_model, logits).tolist() == [[3.0] * 4]
+@pytest.mark.parametrize(("family", "power"), [("granite", -1), ("hyperclovax", 1), ("minicpm3", 0)])
+def test_what_logits_scaling_does_is_read_off_the_model(family, power):
+    """Granite divides by it, HyperCLOVA X multiplies by it, MiniCPM3 has used it before its head."""
+    shapes = {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+    changes = {} if family in FAMILIES else {"num_key_value_heads": 4, "dim_model_base": 16} | shapes
+    text_config = AutoConfig.for_model(family, **(FAMILIES.get(family, FAMILIES["llama"]) | changes))
+    model, batch = tiny_model(text_config=text_config).train(), tiny_batch("llama")
+    loss = model(**batch).loss
+    assert model.scaling_power == power
+    torch.testing.assert_close(loss, model(**batch, skip_logits=False).loss)
+    logits, scaling = torch.ones(1, 4), text_config.logits_scaling
+    assert apply_tail(model.language_model, logits, power).tolist() == [[pytest.approx(scaling**power)] * 4]
+
+
+def test_hidden_states_of_several_streams_are_refused():
+    """ProphetNet's head sees all its n-gram streams at once, (B, n, T, D)."""
+    head = output_head(tiny_model("mt5").language_model)
+    message = r"shape \(1, 2, 5, 32\), expected \(prompts, tokens, width\)"
+    with pytest.raises(ValueError, match=message), stop_at_head(head, with_probe=True):
+        head(torch.zeros(1, 2, 5, 32))
 
 
 def test_no_hook_stays_on_the_head_even_after_an_error():
