@@ -80,9 +80,11 @@ class Client:
 
     def go_offline(self) -> None:
         self._set(HF_HUB_OFFLINE=True)
+        self._monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # PEFT looks here
 
     def go_online(self) -> None:
         self._set(HF_HUB_OFFLINE=False)
+        self._monkeypatch.setenv("HF_HUB_OFFLINE", "0")
 
     def cached(self) -> set[str]:
         """The paths of all files in the cache, as they are named in their repositories."""

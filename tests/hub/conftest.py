@@ -8,14 +8,19 @@ from huggingface_hub import close_session
 from tests.hub.client import Client
 from tests.hub.server import LoopbackHub
 
-# huggingface_hub 2.4 hands files to httpx2 as `data=`, which httpx2 would have be `content=`.
-UPSTREAM_WARNING = "ignore:Use 'content=<...>' to upload raw bytes/text content.:DeprecationWarning"
+UPSTREAM_WARNINGS = (
+    # huggingface_hub 2.4 hands files to httpx2 as `data=`, which httpx2 would have be `content=`.
+    "ignore:Use 'content=<...>' to upload raw bytes/text content.:DeprecationWarning",
+    # PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning",
+)
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings(UPSTREAM_WARNING))
+            for warning in UPSTREAM_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture

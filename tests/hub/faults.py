@@ -15,6 +15,7 @@ class Fault:
         upload_bytes: hang up after so many bytes of the request's body; nothing is answered.
         download_bytes: hang up after so many bytes of the answer's body; its headers promise all of them. What the
             request asked for has been done.
+        stall_seconds: wait before hanging up.
         times: how many requests fail so.
     """
 
@@ -23,6 +24,7 @@ class Fault:
     status: int | None = None
     upload_bytes: int | None = None
     download_bytes: int | None = None
+    stall_seconds: float = 0.0
     times: int = 1
 
     def matches(self, method: str, path: str) -> bool:

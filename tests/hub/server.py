@@ -43,6 +43,7 @@ class LoopbackHub(HubState):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for server in self.servers:
+            server.is_closing.set()
             server.shutdown()
             server.server_close()
 
@@ -76,6 +77,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, hub: LoopbackHub, is_storage: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.hub, self.is_storage = hub, is_storage
+        self.is_closing = threading.Event()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: a client that hangs up is part of the tests. A wrong answer shows in the client."""
@@ -109,6 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
             with hub.lock:
                 response = answer(hub, request)
         self._send(response, None if fault is None else fault.download_bytes)
+        if fault is not None and fault.stall_seconds:
+            self.server.is_closing.wait(fault.stall_seconds)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 (http.server's names)
 

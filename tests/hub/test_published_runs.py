@@ -1,0 +1,238 @@
+"""`python -m training_mblip.publish`: what a finished run made, pushed by the true client and loaded by others."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForImageTextToText
+
+from processing_mblip import MBlipProcessor
+from tests.hub.client import Client, run_python
+from tests.hub.faults import Fault
+from tests.hub.published import add_parents, finish_run, load, logits, upload
+from tests.hub.repositories import StoredFile
+from tests.hub.server import TOKEN, LoopbackHub
+from tests.tiny import tiny_batch
+from training_mblip.publish import main, publish
+
+LOADER = """
+import sys, torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+batch, expected = torch.load(sys.argv[1])
+model = AutoModelForImageTextToText.from_pretrained("tester/model", trust_remote_code=True).eval()
+processor = AutoProcessor.from_pretrained("tester/model", trust_remote_code=True)
+for loaded in (model, processor, processor.image_processor):
+    assert "transformers_modules" in type(loaded).__module__, type(loaded).__module__
+with torch.no_grad():
+    assert torch.equal(model(**batch).logits, expected)
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run whose parents have names of the Hub, beside those parents, and the logits of its model."""
+    folder = tmp_path_factory.mktemp("run")
+    with LoopbackHub() as hub, pytest.MonkeyPatch.context() as monkeypatch:
+        Client(hub, folder / "home", monkeypatch)
+        add_parents(hub, folder)
+        yield finish_run(folder, "parents/blip2", "parents/text")
+
+
+@pytest.fixture
+def run(hub, client, finished, tmp_path):
+    """A finished run whose parents are on the Hub, and the logits of its model. Nothing is cached yet."""
+    folder, expected = finished
+    upload(hub, "parents/blip2", folder.parent / "blip2")
+    upload(hub, "parents/text", folder.parent / "language_model")
+    return Path(shutil.copytree(folder, tmp_path / "out")), expected
+
+
+def test_a_published_model_is_one_commit_that_others_load(hub, run, capsys):
+    folder, expected = run
+    main([str(folder), "tester/model"])
+    repository = hub.repositories["tester/model"]
+    assert capsys.readouterr().out == f"{hub.url}/tester/model/commit/{repository.head}\n"
+    assert repository.messages == ["initial", "Model of the run out"]
+    assert torch.equal(logits(load("tester/model")), expected)
+    processor = MBlipProcessor.from_pretrained("tester/model")
+    assert processor.to_dict() == MBlipProcessor.from_pretrained(folder / "model").to_dict()
+    card = repository.files["README.md"].data.decode()
+    assert 'from_pretrained("tester/model")' in card
+    assert "base_model:\n- parents/blip2\n- parents/text\n" in card
+    assert not [path for path in repository.files if path.endswith(".py")]
+
+
+def test_a_published_model_names_no_place_of_this_machine(hub, client, tmp_path):
+    add_parents(hub, tmp_path)
+    folder, expected = finish_run(tmp_path, str(tmp_path / "blip2"), str(tmp_path / "language_model"))
+    publish(folder, "tester/model")
+    files = hub.repositories["tester/model"].files
+    assert [path for path, file in files.items() if str(tmp_path).encode() in file.data] == []
+    assert "parents" not in json.loads(files["config.json"].data)
+    assert torch.equal(logits(load("tester/model")), expected)
+
+
+def test_published_again_nothing_stale_is_left_and_what_others_added_stays(hub, run):
+    folder, expected = run
+    publish(folder, "tester/model")
+    repository = hub.repositories["tester/model"]
+    others = {"picture.png": StoredFile(b"png", True), "pytorch_model.bin": StoredFile(b"old", True)}
+    before = set(repository.files)
+    repository.commit("main", repository.files | others, "others")
+    publish(folder, "tester/model")
+    assert set(repository.files) == before | {"picture.png"}
+    head = repository.head
+    publish(folder, "tester/model")
+    assert repository.head == head
+    assert torch.equal(logits(load("tester/model")), expected)
+
+
+def test_a_published_adapter_rests_on_a_base_that_others_load(hub, run):
+    folder, expected = run
+    assert len(publish(folder, "tester/adapter", is_adapter=True)) == 2
+    base, adapter = hub.repositories["tester/adapter-base"], hub.repositories["tester/adapter"]
+    assert base.messages == ["initial", "Base of the run out, without weights"]
+    assert adapter.messages == ["initial", "Adapter of the run out"]
+    assert sorted(base.files) == [".gitattributes", "README.md", "config.json", "generation_config.json"]
+    parents = json.loads(base.files["config.json"].data)["parents"]
+    assert parents["blip2_revision"] == hub.repositories["parents/blip2"].head
+    assert parents["language_model_revision"] == hub.repositories["parents/text"].head
+    assert torch.allclose(
+        logits(PeftModel.from_pretrained(load("tester/adapter-base"), "tester/adapter")), expected, atol=1e-4
+    )
+    processor = MBlipProcessor.from_pretrained("tester/adapter")
+    assert processor.to_dict() == MBlipProcessor.from_pretrained(folder / "model").to_dict()
+    card = adapter.files["README.md"].data.decode()
+    assert "base_model: tester/adapter-base\n" in card
+    assert "library_name: peft\n" in card
+    assert 'AutoModelForImageTextToText.from_pretrained("tester/adapter")' in card
+    assert "## Results\n\nNone." in card
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=TypeError,
+    reason="from_pretrained of a model without weights hands transformers' `adapter_kwargs` to the language model",
+)
+def test_transformers_loads_a_published_adapter_by_its_name(run):
+    folder, expected = run
+    publish(folder, "tester/adapter", is_adapter=True)
+    assert torch.allclose(logits(AutoModelForImageTextToText.from_pretrained("tester/adapter")), expected, atol=1e-4)
+
+
+def test_an_adapter_of_a_parent_that_moved_on_keeps_the_parent_it_was_published_with(hub, run, tmp_path):
+    folder, expected = run
+    publish(folder, "tester/adapter", is_adapter=True)
+    text = hub.repositories["parents/text"]
+    text.commit("main", {path: file for path, file in text.files.items() if path != "model.safetensors"}, "moved on")
+    assert torch.allclose(
+        logits(PeftModel.from_pretrained(load("tester/adapter-base"), "tester/adapter")), expected, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("is_private", [False, True])
+def test_an_adapter_of_a_base_that_others_cannot_load_is_refused(hub, run, is_private):
+    folder, _ = run
+    hub.repositories["parents/text"].is_private = True
+    with pytest.raises(ValueError, match=r"marries parents/text \(revision None\), which others cannot load"):
+        publish(folder, "tester/adapter", is_private=is_private, is_adapter=True)
+    assert "tester/adapter" not in hub.repositories
+
+
+def test_an_adapter_of_a_checkpoint_of_this_machine_is_refused_and_of_one_on_the_hub_not(hub, run, tmp_path):
+    folder, _ = run
+    for path in (folder / "base").iterdir():
+        path.unlink()
+    (folder / "base").rmdir()
+    config_path = folder / "adapter" / "adapter_config.json"
+    config = json.loads(config_path.read_text())
+    config_path.write_text(json.dumps(config | {"base_model_name_or_path": str(tmp_path)}))
+    with pytest.raises(ValueError, match=r"base is .*, which others cannot load from the Hub\. Publish it"):
+        publish(folder, "tester/adapter", is_adapter=True)
+    upload(hub, "other/base", folder / "model")
+    config_path.write_text(json.dumps(config | {"base_model_name_or_path": "other/base"}))
+    publish(folder, "tester/adapter", is_adapter=True)
+    assert list(hub.repositories)[-1] == "tester/adapter"
+    published = json.loads(hub.repositories["tester/adapter"].files["adapter_config.json"].data)
+    assert published["base_model_name_or_path"] == "other/base"
+
+
+def test_a_private_repository_is_private_and_a_public_one_not_filled_by_mistake(hub, run):
+    folder, _ = run
+    publish(folder, "tester/secret", is_private=True)
+    assert hub.repositories["tester/secret"].is_private
+    hub.add("tester/open", {})
+    with pytest.raises(ValueError, match="tester/open is public already"):
+        publish(folder, "tester/open", is_private=True)
+    assert sorted(hub.repositories["tester/open"].files) == [".gitattributes"]
+
+
+def test_a_push_that_breaks_leaves_the_old_commit_and_a_second_one_completes_it(hub, run, capsys):
+    folder, expected = run
+    hub.part_size = 20_000
+    fault = hub.fail(Fault("PUT", r"/4$", upload_bytes=1000, times=6))
+    with pytest.raises(SystemExit, match=r"Not published\. Error while uploading 'model.safetensors'.*is as it was"):
+        main([str(folder), "tester/model"])
+    repository = hub.repositories["tester/model"]
+    assert fault.times == 0
+    assert repository.messages == ["initial"]
+    assert sorted(repository.files) == [".gitattributes"]
+    main([str(folder), "tester/model"])
+    assert repository.messages == ["initial", "Model of the run out"]
+    assert torch.equal(logits(load("tester/model")), expected)
+
+
+def test_after_a_commit_that_failed_no_large_file_is_sent_again(hub, run):
+    folder, expected = run
+    hub.fail(Fault("POST", r"/commit/", status=503))
+    with pytest.raises(SystemExit, match="503"):
+        main([str(folder), "tester/model"])
+    assert hub.repositories["tester/model"].messages == ["initial"]
+    num_puts = len([request for request in hub.requests if request.method == "PUT"])
+    assert num_puts == 1
+    main([str(folder), "tester/model"])
+    assert len([request for request in hub.requests if request.method == "PUT"]) == num_puts
+    assert torch.equal(logits(load("tester/model")), expected)
+
+
+def test_without_a_token_or_rights_the_error_says_so(hub, client, run):
+    folder, _ = run
+    with pytest.raises(SystemExit, match="the rights to create a model under the namespace of other/model"):
+        main([str(folder), "other/model"])
+    client.sign_out()
+    with pytest.raises(SystemExit, match="Found no token of the Hub"):
+        main([str(folder), "tester/model"])
+
+
+def test_the_token_is_nowhere_but_in_the_requests(hub, run, caplog, capsys):
+    folder, _ = run
+    caplog.set_level(logging.DEBUG)
+    hub.fail(Fault("POST", r"/commit/", status=503))
+    with pytest.raises(SystemExit) as caught:
+        main([str(folder), "tester/model"])
+    main([str(folder), "tester/model"])
+    main([str(folder), "tester/adapter", "--adapter"])
+    output = capsys.readouterr()
+    texts = [str(caught.value), output.out, output.err, caplog.text, *hub.repositories["tester/model"].messages]
+    files = [file.data for repository in hub.repositories.values() for file in repository.files.values()]
+    assert len(caplog.text) > 1000
+    assert TOKEN in {request.token for request in hub.requests}
+    assert not [text for text in texts if TOKEN in text]
+    assert not [data for data in files if TOKEN.encode() in data]
+
+
+@pytest.mark.slow
+def test_with_remote_code_a_process_without_these_packages_loads_it(hub, run, tmp_path):
+    folder, expected = run
+    done = run_python(
+        hub, tmp_path / "a", "-m", "training_mblip.publish", str(folder), "tester/model", "--remote-code"
+    )
+    assert done.returncode == 0, done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    torch.save((tiny_batch("mt5"), expected), tmp_path / "expected.pt")
+    done = run_python(hub, tmp_path / "b", "-P", "-c", LOADER, str(tmp_path / "expected.pt"), PYTHONPATH="")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,193 @@
+"""What of a finished run goes to the Hub: which files, and what in them must read otherwise there than here.
+
+Weights and tokenizer go as they are. Cards and configurations are written again where they name something of this
+machine: others cannot load a path.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelCard
+from safetensors import SafetensorError, safe_open
+
+from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
+from processing_mblip import MBlipImageProcessor, MBlipProcessor
+
+from .run_folder import RECIPE_FILE
+
+Files = dict[str, Path | bytes]  # by their path in the repository
+
+MODEL_FILES = ("config.json", "README.md", "processor_config.json", "tokenizer_config.json")
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+INDEX_FILE = "model.safetensors.index.json"
+
+
+def check_finished(run_folder: Path, *, is_adapter: bool) -> None:
+    """Raise unless the run was finished and all of what is to be published is there.
+
+    Raises:
+        ValueError: no run folder, an unfinished one, or one that lost something; the message names it.
+    """
+    if not (run_folder / RECIPE_FILE).is_file():
+        raise ValueError(f"{run_folder} holds no {RECIPE_FILE}, expected the output folder of train.py.")
+    if not (run_folder / "model").is_dir():
+        raise ValueError(
+            f"{run_folder} has no `model/`, which appears when a run is finished. Start train.py with the same recipe "
+            "again: it goes on where it stopped."
+        )
+    _check_whole(run_folder / "model", MODEL_FILES)
+    if is_adapter:
+        if not (run_folder / "adapter").is_dir():
+            raise ValueError(f"{run_folder} has no `adapter/`: the run had no re-alignment. Leave out --adapter.")
+        _check_whole(run_folder / "adapter", ADAPTER_FILES)
+
+
+def model_files(run_folder: Path, repo: str, is_on_hub: Callable[[str], bool], *, with_code: bool) -> Files:
+    """The finished model: weights, processor and card.
+
+    Its configuration no longer names the parents, which serve a folder without weights only; its card names itself,
+    and as base models those that are on the Hub.
+    """
+    folder = run_folder / "model"
+    card = ModelCard.load(folder / "README.md")
+    base_models = card.data.get("base_model") or []
+    names = [base_models] if isinstance(base_models, str) else base_models
+    card.data["base_model"] = [name for name in names if is_on_hub(name)] or None
+    card.text = card.text.replace('"FOLDER"', f'"{repo}"')
+    files: Files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    files |= _code_files(folder, folder) if with_code else {}
+    config = _without_places(_read(files["config.json"]))
+    config.pop("parents", None)
+    return files | {"README.md": str(card).encode(), "config.json": _json(config)}
+
+
+def adapter_files(run_folder: Path, repo: str, base: str) -> Files:
+    """The adapter with processor and card, on a base that is on the Hub."""
+    config = _read(run_folder / "adapter" / "adapter_config.json") | {"base_model_name_or_path": base}
+    model = run_folder / "model"
+    files: Files = {path.name: path for path in sorted(model.iterdir()) if _is_of_processor(path)}
+    files["adapter_model.safetensors"] = run_folder / "adapter" / "adapter_model.safetensors"
+    files["adapter_config.json"] = _json(config)
+    return files | {"README.md": _adapter_card(ModelCard.load(model / "README.md"), repo, base)}
+
+
+def base_files(run_folder: Path, parents: Mapping[str, Any], *, with_code: bool) -> Files:
+    """A model without weights that marries its parents when it is loaded."""
+    folder = run_folder / "base"
+    files: Files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    files |= _code_files(folder, None) if with_code else {}
+    names = [parents["blip2"], parents["language_model"]]
+    card = ModelCard("---\nlibrary_name: transformers\ntags: [mblip]\n---\n" + BASE_TEXT.format(*names))
+    card.data["base_model"] = names
+    config = _without_places(_read(files["config.json"])) | {"parents": dict(parents)}
+    return files | {"config.json": _json(config), "README.md": str(card).encode()}
+
+
+BASE_TEXT = """
+# An mBLIP without weights
+
+Image encoder and Q-Former of `{}` and the language model `{}`, married when this is loaded. Made for the adapters that
+name it as their base: the projection between the two is in them.
+"""
+
+ADAPTER_USE = """# {title}
+
+An mBLIP adapter: LoRA of the language model, Q-Former, query tokens and projection. Its base is `{base}`, loaded by
+itself.
+
+## Use
+
+```python
+import modeling_mblip
+from processing_mblip import MBlipProcessor
+from transformers import AutoModelForImageTextToText
+
+model = AutoModelForImageTextToText.from_pretrained("{repo}").eval()
+processor = MBlipProcessor.from_pretrained("{repo}")
+inputs = processor(images="picture.png", text="Caption in German: ", return_tensors="pt")
+print(processor.batch_decode(model.generate(**inputs, max_new_tokens=50), skip_special_tokens=True)[0])
+```
+
+"""
+
+
+def _adapter_card(model_card: ModelCard, repo: str, base: str) -> bytes:
+    """The model's card for its adapter, from the results on: those of the two are the same."""
+    _, results, rest = model_card.text.partition("## Results")
+    model_card.text = ADAPTER_USE.format(title=repo.split("/")[-1], repo=repo, base=base) + results + rest
+    model_card.data["base_model"], model_card.data["library_name"] = base, "peft"
+    return str(model_card).encode()
+
+
+def _is_of_processor(path: Path) -> bool:
+    is_of_model = path.suffix == ".safetensors" or path.name in ("config.json", "generation_config.json", INDEX_FILE)
+    return path.is_file() and not is_of_model and path.name != "README.md"
+
+
+def _check_whole(folder: Path, names: tuple[str, ...]) -> None:
+    index = folder / INDEX_FILE
+    shards = set(_read(index)["weight_map"].values()) if index.is_file() else set()
+    if missing := sorted(name for name in {*names, *shards} if not (folder / name).is_file()):
+        raise ValueError(f"{folder} lacks {', '.join(missing)}: it is not as train.py left it. Restore it.")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ValueError(
+            f"{folder} holds no weights, expected *.safetensors: it is not as train.py left it. Restore it."
+        )
+    for path in weights:
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not whole ({error}). Restore it.") from error
+
+
+def _code_files(config_folder: Path, processor_folder: Path | None) -> Files:
+    """The code of model and processor, and the configurations that name it."""
+    with tempfile.TemporaryDirectory() as name, _registered():
+        folder = Path(name)
+        with torch.device("meta"):
+            model = MBlipForConditionalGeneration(MBlipConfig.from_pretrained(config_folder))
+        model.save_pretrained(folder, state_dict={})
+        if processor_folder is not None:
+            MBlipProcessor.from_pretrained(processor_folder).save_pretrained(folder)
+        files: Files = {path.name: path.read_bytes() for path in folder.glob("*.py")}
+        auto_map = _read(folder / "config.json")["auto_map"]
+        files["config.json"] = _json(_read(config_folder / "config.json") | {"auto_map": auto_map})
+        if processor_folder is not None:
+            files["processor_config.json"] = (folder / "processor_config.json").read_bytes()
+        return files
+
+
+@contextmanager
+def _registered() -> Iterator[None]:
+    """Classes that save their code, for a while: else every checkpoint saved later would carry code."""
+    classes: tuple[Any, ...] = (MBlipConfig, MBlipForConditionalGeneration, MBlipProcessor, MBlipImageProcessor)
+    before = [shipped._auto_class for shipped in classes]
+    MBlipConfig.register_for_auto_class()
+    MBlipForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
+    MBlipProcessor.register_for_auto_class()
+    try:
+        yield
+    finally:
+        for shipped, auto_class in zip(classes, before, strict=True):
+            shipped._auto_class = auto_class
+
+
+def _without_places(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that does not say where its language model lay."""
+    text_config = {name: value for name, value in config["text_config"].items() if name != "_name_or_path"}
+    return config | {"text_config": text_config}
+
+
+def _read(content: Path | bytes) -> dict[str, Any]:
+    return json.loads(content if isinstance(content, bytes) else content.read_text(encoding="utf-8"))
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
