@@ -120,6 +120,15 @@ def test_a_run_s_own_folder_is_no_model_and_the_error_says_which_is(folder):
         load_checkpoint(str(folder))
 
 
+@pytest.mark.parametrize("name", ["outputs/of/nobody", "/outputs"])
+def test_a_path_that_leads_nowhere_is_an_error_that_names_it(tmp_path, name):
+    message = rf"There is no folder {name}, and no name on the Hub is of this form\. Paths are relative to"
+    with pytest.raises(OSError, match=message):
+        load_checkpoint(name)
+    with pytest.raises(OSError, match=message):
+        train.main([str(write_recipe(tmp_path)), "--model.blip2", name])
+
+
 def test_training_further_from_an_adapter_is_refused(folder, tmp_path):
     recipe = write_recipe(tmp_path, model={"name_or_path": str(folder / "adapter")})
     with pytest.raises(ValueError, match=r"an adapter, but training goes on from a whole model\. Give .*model/"):

@@ -33,6 +33,9 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[MBlipForConditionalGene
         OSError: there is no such checkpoint.
         ValueError: a parent is of the wrong kind, or the checkpoint is an adapter; the message names it.
     """
+    for name in (recipe.name_or_path, recipe.blip2, recipe.language_model):
+        if name is not None:
+            _check_name(name)
     set_seed(seed)
     dtype = _dtype(recipe.dtype)
     model, processor = _load(recipe, dtype)
@@ -48,6 +51,7 @@ def load_checkpoint(name_or_path: str) -> tuple[MBlipForConditionalGeneration, M
     Raises:
         OSError: there is no such checkpoint, or the adapter's base cannot be loaded.
     """
+    _check_name(name_or_path)
     dtype = _dtype("auto")
     if not is_adapter(name_or_path):
         return _load_whole(name_or_path, dtype)
@@ -68,6 +72,16 @@ def load_checkpoint(name_or_path: str) -> tuple[MBlipForConditionalGeneration, M
 def is_adapter(name_or_path: str) -> bool:
     """Whether a folder or repository holds an adapter of PEFT's in place of a model."""
     return find_adapter_config_file(name_or_path) is not None
+
+
+def _check_name(name_or_path: str) -> None:
+    """Raise OSError for a path that leads nowhere, of which the Hub would say only that no repository is named so."""
+    path = Path(name_or_path)
+    if not path.exists() and (path.is_absolute() or len(path.parts) > 2):
+        raise OSError(
+            f"There is no folder {name_or_path}, and no name on the Hub is of this form. Paths are relative to the "
+            f"working directory, {Path.cwd()}."
+        )
 
 
 def _load_whole(name_or_path: str, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
