@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tiny import ENCODER_DECODERS, FAMILIES, IMAGE_TOKEN_ID, NUM_QUERY_TOKENS, tiny_batch, tiny_model, tiny_tokenizer
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TextIteratorStreamer
+from transformers import AutoConfig, GenerationConfig, LogitsProcessor, LogitsProcessorList, TextIteratorStreamer
 
 KINDS = ("mt5", "bart", "bloom", "gpt2", "gemma2")
 FORCED = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
@@ -234,6 +234,13 @@ def test_the_cache_moves_nothing(family):
 def test_a_misspelt_argument_is_refused(family):
     with pytest.raises(ValueError, match="max_new_tokenz"):
         tiny_model(family).generate(**prompts(family), max_new_tokenz=3)
+
+
+def test_an_encoder_that_names_its_words_first_takes_embeddings():
+    sizes = FAMILIES["bart"] | {"src_vocab_size": 128, "tgt_vocab_size": 128, "langs": ["en", "de"]}
+    del sizes["vocab_size"]
+    model = tiny_model(text_config=AutoConfig.for_model("fsmt", **sizes))
+    assert model.generate(**prompts("bart"), **FORCED).shape == (3, 7)
 
 
 def test_text_alone_is_continued():
