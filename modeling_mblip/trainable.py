@@ -2,8 +2,8 @@
 needs it.
 
 Warm-up trains the projection alone. Re-alignment trains Q-Former, query tokens, projection, and LoRA on every linear
-layer of the language model but its output head; the ViT is frozen. From scratch trains everything: the baseline that
-shows what the parents are worth. What trains is fp32, whatever the rest is held in.
+layer of the language model but its output head; the ViT is frozen. Full trains everything: the baseline without
+parents, and models small enough for it. What trains is fp32, whatever the rest is held in.
 """
 
 import re
@@ -11,15 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from .adapters import MBlipAdapterModel
 from .modeling_mblip import MBlipForConditionalGeneration
 from .output_head import output_head
 
-Stage = Literal["warm_up", "re_alignment", "from_scratch"]
-STAGES: tuple[Stage, ...] = ("warm_up", "re_alignment", "from_scratch")
+Stage = Literal["warm_up", "re_alignment", "full"]
+STAGES: tuple[Stage, ...] = ("warm_up", "re_alignment", "full")
 IMAGE_SIDE_MODULES = ("query_tokens", "qformer", "language_projection")
 
 
@@ -36,7 +37,7 @@ class LoraSettings:
 class LearningRates:
     """One peak learning rate per kind of parameter; query tokens belong to the Q-Former.
 
-    `rest` is that of ViT and language model, which train from scratch only; None: they must not train.
+    `rest` is that of ViT and language model, which only the stage "full" trains; None: they must not train.
     """
 
     projection: float
@@ -47,12 +48,12 @@ class LearningRates:
 
 def set_trainable(
     model: MBlipForConditionalGeneration, stage: Stage, lora: LoraSettings | None = None
-) -> MBlipForConditionalGeneration | PeftModel:
+) -> MBlipForConditionalGeneration | MBlipAdapterModel:
     """Freeze everything and thaw what the stage trains, in fp32.
 
     Args:
         model: an `MBlipForConditionalGeneration`, changed in place.
-        stage: "warm_up", "re_alignment" or "from_scratch".
+        stage: "warm_up", "re_alignment" or "full".
         lora: for re-alignment; None: the defaults of `LoraSettings`.
 
     Returns:
@@ -65,13 +66,13 @@ def set_trainable(
         raise ValueError(f"`stage` is {stage!r}, expected one of {', '.join(STAGES)}.")
     if stage != "re_alignment" and lora is not None:
         raise ValueError(f'The stage "{stage}" has no LoRA, but LoRA settings came in. Leave them out.')
-    model.requires_grad_(stage == "from_scratch")
+    model.requires_grad_(stage == "full")
     if stage == "warm_up":
         model.language_projection.requires_grad_(True)
     if stage != "re_alignment":
         cast_trainable_to_fp32(model)
         return model
-    adapted = get_peft_model(model, lora_config(model, lora or LoraSettings()))
+    adapted = MBlipAdapterModel(model, lora_config(model, lora or LoraSettings()))
     cast_trainable_to_fp32(adapted)
     return adapted
 
@@ -80,6 +81,7 @@ def lora_config(model: MBlipForConditionalGeneration, settings: LoraSettings) ->
     """LoRA on every linear layer of the language model but its head; the trained image side is saved with it."""
     layers = linear_layers(model)
     return LoraConfig(
+        base_model_name_or_path=model.name_or_path or None,  # a model made in memory has the name ""
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,

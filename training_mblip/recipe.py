@@ -100,9 +100,9 @@ class LoraRecipe:
 @dataclass(frozen=True)
 class StageRecipe:
     """One stage: what trains (`warm_up`: the projection; `re_alignment`: Q-Former, query tokens, projection, LoRA;
-    `from_scratch`: everything), for how long, and how fast.
+    `full`: everything), for how long, and how fast.
 
-    `learning_rate` is that of projection, Q-Former and query tokens, and of all that trains from scratch. `batch_size`
+    `learning_rate` is that of projection, Q-Former and query tokens, and in `full` of everything. `batch_size`
     counts images (rows) of one optimizer step over all processes and accumulation steps, so that a step is the same on
     any number of them. `warmup_steps` below 1 are a share of all steps.
     """
@@ -156,11 +156,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise ValueError("`stages` is empty, expected at least one of from_scratch, warm_up and re_alignment.")
+            raise ValueError("`stages` is empty, expected at least one of full, warm_up and re_alignment.")
         kinds = [stage.stage for stage in self.stages]
-        if kinds != sorted(kinds, key=("from_scratch", "warm_up", "re_alignment").index):
+        if kinds != sorted(kinds, key=("full", "warm_up", "re_alignment").index):
             raise ValueError(
-                f"`stages` are {', '.join(kinds)}, expected from-scratch training before the warm-up, and the warm-up "
+                f"`stages` are {', '.join(kinds)}, expected full training before the warm-up, and the warm-up "
                 "before the re-alignment."
             )
         shapes = {(lora.rank, lora.alpha, lora.dropout) for lora in (s.lora for s in self.stages) if lora is not None}

@@ -69,7 +69,7 @@ def train_stage(
             projection=recipe.learning_rate,
             qformer=recipe.learning_rate,
             lora=0.0 if recipe.lora is None else recipe.lora.learning_rate,
-            rest=recipe.learning_rate if recipe.stage == "from_scratch" else None,
+            rest=recipe.learning_rate if recipe.stage == "full" else None,
         ),
         save_total_limit=training.save_total_limit,
     )

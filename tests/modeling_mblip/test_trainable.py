@@ -147,8 +147,8 @@ def test_a_parameter_without_a_rate_is_an_error():
         parameter_groups(model, RATES, weight_decay=0.1)
 
 
-def test_from_scratch_trains_everything_with_one_more_rate():
-    model = set_trainable(tiny_model("mt5"), "from_scratch")
+def test_full_trains_everything_with_one_more_rate():
+    model = set_trainable(tiny_model("mt5"), "full")
     rates = LearningRates(projection=1e-2, qformer=1e-2, lora=0.0, rest=1e-3)
     groups = {group["name"]: group for group in parameter_groups(model, rates, weight_decay=0.1)}
     assert groups["rest"]["lr"] == 1e-3
