@@ -1,5 +1,7 @@
 """transformers' and PEFT's own `push_to_hub` and `from_pretrained` with our classes, through the true client."""
 
+import pickle
+
 import pytest
 import torch
 from peft import AutoPeftModel, PeftModel
@@ -112,3 +114,24 @@ def test_an_old_blip2_is_loaded_from_all_its_pickled_shards(hub, client, tmp_pat
     upload(hub, "old/blip2", tmp_path / "old")
     pulled = load("old/blip2")
     assert torch.equal(logits(pulled), logits(load(str(tmp_path / "old"))))
+
+
+class _Code:
+    """What pickle would run when it is loaded."""
+
+    def __reduce__(self):
+        return print, ("run",)
+
+
+def test_a_pickled_shard_that_would_run_code_is_refused(hub, client, tmp_path, capsys):
+    save_old_blip2(tmp_path / "old")
+    torch.save({"query_tokens": _Code()}, tmp_path / "old" / "pytorch_model-00001-of-00010.bin")
+    upload(hub, "old/blip2", tmp_path / "old")
+    tiny_model("mt5", seed=2).language_model.push_to_hub("tester/text")
+    for loading in (
+        lambda: MBlipForConditionalGeneration.from_blip2_pretrained("old/blip2", "tester/text"),
+        lambda: load("old/blip2"),
+    ):
+        with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+            loading()
+    assert capsys.readouterr().out == ""
