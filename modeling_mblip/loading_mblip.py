@@ -1,13 +1,23 @@
-"""Where weights come from: one checkpoint, or two parents married."""
+"""Where weights come from: one checkpoint, two parents married, or either of them with an adapter on it."""
 
+import json
 import os
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from .blip2_checkpoints import Projection, marry, parents_to_marry
 from .configuration_mblip import LOCATION_ARGUMENTS
 from .pretrained_mblip import MBlipPreTrainedModel
+
+
+class Location(NamedTuple):
+    """A model on disk or on the Hub, and the adapter on it, if that was asked for."""
+
+    base: str | os.PathLike
+    revision: str | None
+    adapter: str | os.PathLike | None
 
 
 class LoadingMixin(MBlipPreTrainedModel):
@@ -20,17 +30,24 @@ class LoadingMixin(MBlipPreTrainedModel):
         """Load a checkpoint of mBLIP's or BLIP-2's layout, as `PreTrainedModel.from_pretrained`.
 
         A folder without weights, whose configuration names two `parents`, is loaded by marrying them again (see
-        `save_marriage`).
+        `save_marriage`). An adapter of PEFT's is put on the base it names.
         """
-        location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
         if pretrained_model_name_or_path is None:  # transformers: a `config` and a `state_dict` come instead
             return super().from_pretrained(None, *model_args, **kwargs)
-        parents = parents_to_marry(pretrained_model_name_or_path, **location)
+        found = _find_adapter(pretrained_model_name_or_path, kwargs)
+        location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
+        parents = parents_to_marry(found.base, **(location | {"revision": found.revision}))
         if parents is None:
             return super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
-        kwargs.pop("revision", None)
+        # What AutoModel read of this folder, and what concerns the adapter: none of it is the language model's.
+        adapter_kwargs, adapter_name = kwargs.pop("adapter_kwargs", None), kwargs.pop("adapter_name", "default")
+        for name in ("config", "revision"):
+            kwargs.pop(name, None)
         model = cls.from_blip2_pretrained(**parents, **kwargs)
-        model.name_or_path = model.config.name_or_path = os.fspath(pretrained_model_name_or_path)
+        model.name_or_path = model.config.name_or_path = os.fspath(found.base)
+        if found.adapter is not None:
+            own = {name: value for name, value in (adapter_kwargs or {}).items() if name != "_adapter_model_path"}
+            model.load_adapter(os.fspath(found.adapter), adapter_name=adapter_name, adapter_kwargs=location | own)
         return model
 
     @classmethod
@@ -90,3 +107,20 @@ class LoadingMixin(MBlipPreTrainedModel):
             )
         self.config.save_pretrained(save_directory)
         self.generation_config.save_pretrained(save_directory)
+
+
+def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Location:
+    """What is to be loaded: `name_or_path` itself, or the base of the adapter it holds.
+
+    AutoModel has looked already, and gives the base and, in `adapter_kwargs`, where the adapter is.
+    """
+    adapter_kwargs = kwargs.get("adapter_kwargs") or {}
+    if (adapter := adapter_kwargs.get("_adapter_model_path")) is not None:
+        return Location(name_or_path, kwargs.get("revision"), adapter)
+    location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
+    config_file = find_adapter_config_file(os.fspath(name_or_path), **location)
+    if config_file is None or os.path.isfile(os.path.join(name_or_path, "config.json")):
+        return Location(name_or_path, kwargs.get("revision"), None)
+    with open(config_file, encoding="utf-8") as file:
+        adapter_config = json.load(file)
+    return Location(adapter_config["base_model_name_or_path"], adapter_config.get("revision"), name_or_path)
