@@ -121,11 +121,6 @@ def embedding_scale(language_model: PreTrainedModel) -> float:
     return config.embedding_multiplier if config.model_type == "falcon_h1" else 1.0
 
 
-def counts_positions_itself(model: nn.Module) -> bool:
-    """Whether a model adds absolute positions, counted from the first column on (BART's family and its heirs)."""
-    return any(name.rpartition(".")[2] == "embed_positions" for name, _ in model.named_modules())
-
-
 def first_position(model: nn.Module) -> int:
     """The number of the first position: RoBERTa's family counts from behind its padding id, all others from 0."""
     for name, module in model.named_modules():

@@ -7,7 +7,7 @@ that reads padding as words would not fail: it would give other numbers. It is r
 import torch
 from transformers import PreTrainedModel
 
-from .language_model_inputs import argument_names, counts_positions_itself
+from .language_model_inputs import argument_names
 
 # What transformers does with padding in front of their prompts: it goes into the state of recurrent layers, or
 # (MiniMax) shifts the mask of every step behind the first. Their classes take an `attention_mask` like all others, so
@@ -77,11 +77,20 @@ def check_padding_in_front(language_model: PreTrainedModel, attention_mask: torc
     """
     if not torch.is_tensor(attention_mask) or attention_mask.ndim != 2 or bool(attention_mask[:, 0].all()):
         return
-    takes_positions = "position_ids" in argument_names(type(language_model))
     reads_padding = language_model.config.model_type in MODEL_TYPES_THAT_READ_PADDING
-    if reads_padding or (counts_positions_itself(language_model) and not takes_positions):
+    if reads_padding or _counts_positions_itself(language_model):
         why = "reads padding" if reads_padding else "takes no `position_ids` and counts padding"
         raise ValueError(
             f"Prompts are padded on the left, but {type(language_model).__name__} {why} as words. Pad on the right to "
             "train, and generate for prompts of one length at a time."
         )
+
+
+def _counts_positions_itself(language_model: PreTrainedModel) -> bool:
+    """Whether it adds absolute positions to its words, counted from the first column on (BART's family and its heirs).
+
+    Positions that stand elsewhere than beside the words (RoFormer's) turn queries and keys: only distances count.
+    """
+    return "position_ids" not in argument_names(type(language_model)) and any(
+        hasattr(module, "embed_tokens") and hasattr(module, "embed_positions") for module in language_model.modules()
+    )

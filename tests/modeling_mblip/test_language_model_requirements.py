@@ -75,6 +75,14 @@ def test_a_decoder_that_counts_padding_refuses_it_in_front(call):
         torch.testing.assert_close(model(**right_padded).logits[:, :2], alone, rtol=1e-5, atol=1e-5)
 
 
+def test_padding_in_front_is_harmless_where_only_distances_count():
+    """RoFormer numbers its columns too, but turns queries and keys by the numbers."""
+    model = model_of("roformer", **BERT, is_decoder=True)
+    with torch.no_grad():
+        alone = model(input_ids=LEFT_PADDED["input_ids"][:, 1:]).logits
+        torch.testing.assert_close(model(**LEFT_PADDED).logits[:, 1:], alone, rtol=1e-5, atol=1e-5)
+
+
 def test_recurrent_layers_without_a_mask_refuse_padding_in_front():
     model = model_of("rwkv", vocab_size=128, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32)
     with pytest.raises(ValueError, match=r"RwkvForCausalLM reads padding as words\. Pad on the right to train"):
