@@ -8,23 +8,21 @@ import logging as logging_of_python
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from .checkpoint_reading import has_weights, read_weights
+from .checkpoint_reading import has_weights
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
+from .image_side_weights import IMAGE_SIDE, Projection, load_image_side
 from .pretrained_mblip import MBlipPreTrainedModel
 
 logger = logging.get_logger(__name__)
 
-Projection = Literal["random", "blip2"]
 Married = TypeVar("Married", bound=MBlipPreTrainedModel)
 
-IMAGE_SIDE = ("vision_model", "qformer", "query_tokens", "language_projection")
 # How the quantisation methods of transformers call the list of modules that stay as they are.
 SKIP_LIST_NAMES = ("llm_int8_skip_modules", "modules_to_not_convert", "skip_modules")
 # What makes transformers know that a model is quantised; an assembled one would save its 8-bit codes as weights.
@@ -59,15 +57,51 @@ def marry(
     **loading: Any,
 ) -> Married:
     """The body of `MBlipForConditionalGeneration.from_blip2_pretrained`; see there."""
-    if projection not in ("random", "blip2"):
-        raise ValueError(f'`projection` is {projection!r}, expected "random" or "blip2".')
     location = {name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
+    _check_projection(projection)
+    text_model = _load_language_model(
+        language_model, quantization_config, dtype, location | {"revision": language_model_revision} | loading
+    )
+    config = marriage_config(
+        blip2,
+        language_model,
+        text_config=_unquantised(text_model.config),
+        projection=projection,
+        blip2_revision=blip2_revision,
+        language_model_revision=language_model_revision,
+        **location,
+    )
+    model = _assemble(model_class, config, text_model)
+    load_image_side(model, blip2, projection, location | {"revision": blip2_revision})
+    logger.info(
+        f"ViT, Q-Former and query tokens come from {blip2}, the language model from {language_model}, the projection "
+        f"is {'fresh' if projection == 'random' else 'that of ' + os.fspath(blip2)}; `<image>` is "
+        f"{config.image_token_id}."
+    )
+    return model.eval()
+
+
+def marriage_config(
+    blip2: str | os.PathLike,
+    language_model: str | os.PathLike,
+    *,
+    text_config: PreTrainedConfig,
+    projection: Projection,
+    blip2_revision: str | None,
+    language_model_revision: str | None,
+    **location: Any,
+) -> MBlipConfig:
+    """The configuration of a marriage, which names both parents; no weights are read.
+
+    Raises:
+        ValueError: `blip2` is no checkpoint of BLIP-2's layout, or there is no such `projection`.
+    """
+    _check_projection(projection)
     text_location = location | {"revision": language_model_revision}
-    text_model = _load_language_model(language_model, quantization_config, dtype, text_location | loading)
-    config = _read_image_config(
+    return _read_image_config(
         blip2,
         location | {"revision": blip2_revision},
-        text_config=_unquantised(text_model.config),
+        text_config=text_config,
         image_token_id=image_token_id_of_tokenizer(language_model, **text_location),
         parents={
             "blip2": os.fspath(blip2),
@@ -77,14 +111,6 @@ def marry(
             "projection": projection,
         },
     )
-    model = _assemble(model_class, config, text_model)
-    _load_image_side(model, blip2, projection, location | {"revision": blip2_revision})
-    logger.info(
-        f"ViT, Q-Former and query tokens come from {blip2}, the language model from {language_model}, the projection "
-        f"is {'fresh' if projection == 'random' else 'that of ' + os.fspath(blip2)}; `<image>` is "
-        f"{config.image_token_id}."
-    )
-    return model.eval()
 
 
 def parents_to_marry(name_or_path: str | os.PathLike, **location: Any) -> dict[str, Any] | None:
@@ -94,6 +120,11 @@ def parents_to_marry(name_or_path: str | os.PathLike, **location: Any) -> dict[s
     config_dict, _ = PreTrainedConfig.get_config_dict(name_or_path, **location)
     parents = config_dict.get("parents")
     return None if parents is None or has_weights(name_or_path, **location) else parents
+
+
+def _check_projection(projection: str) -> None:
+    if projection not in ("random", "blip2"):
+        raise ValueError(f'`projection` is {projection!r}, expected "random" or "blip2".')
 
 
 def _load_language_model(
@@ -189,48 +220,3 @@ def _assemble(model_class: type[Married], config: MBlipConfig, text_model: PreTr
     if getattr(text_model, "is_quantized", False):
         model.config.quantization_config = text_model.config.quantization_config
     return model
-
-
-def _load_image_side(
-    model: MBlipPreTrainedModel, blip2: str | os.PathLike, projection: Projection, location: dict[str, Any]
-) -> None:
-    """Give the image side its weights: the ViT in the language model's dtype, what trains in fp32."""
-    wanted = IMAGE_SIDE if projection == "blip2" else IMAGE_SIDE[:-1]
-    weights = read_weights(blip2, lambda key: key.split(".")[0] in wanted, **location)
-    for name in IMAGE_SIDE:
-        part = getattr(model, name)
-        dtype = model.language_model.dtype if name == "vision_model" else torch.float32
-        if name in wanted:
-            found = {_key_within(key): weight for key, weight in weights.items() if key.split(".")[0] == name}
-            _load_part(part, name, {key: weight.to(dtype) for key, weight in found.items()}, blip2)
-        else:
-            part.to_empty(device="cpu")
-            model._init_weights(part)
-        part.to(model.language_model.device)
-
-
-def _key_within(key: str) -> str:
-    """A weight's key inside its part. BLIP-2's query tokens are a bare parameter, ours a module's `weight`."""
-    return key.partition(".")[2] or "weight"
-
-
-def _load_part(part: nn.Module, name: str, weights: dict[str, torch.Tensor], blip2: str | os.PathLike) -> None:
-    expected = part.state_dict()
-    missing = sorted(expected.keys() - weights.keys())
-    if missing:
-        raise ValueError(
-            f"{blip2} lacks {len(missing)} of the {len(expected)} weights of `{name}`, the first being "
-            f"{missing[0]!r}. Expected BLIP-2's keys; an original LAVIS checkpoint is to be converted with "
-            "transformers' script first."
-        )
-    for key, weight in expected.items():
-        if weights[key].shape != weight.shape:
-            raise ValueError(
-                f"`{name}.{key}` of {blip2} has shape {tuple(weights[key].shape)}, expected {tuple(weight.shape)}. "
-                '`projection="blip2"` wants a language model of the same width as the BLIP-2\'s own; use "random" '
-                "for any other."
-            )
-    unused = sorted(weights.keys() - expected.keys())
-    if unused:
-        logger.info(f"{len(unused)} weights of `{name}` in {blip2} have no place here, the first being {unused[0]!r}.")
-    part.load_state_dict({key: weights[key] for key in expected}, assign=True)

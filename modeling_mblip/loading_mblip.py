@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, Self
 import torch
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from .blip2_checkpoints import Projection, marry, parents_to_marry
+from .blip2_checkpoints import marry, parents_to_marry
 from .configuration_mblip import LOCATION_ARGUMENTS
+from .image_side_weights import Projection
 from .pretrained_mblip import MBlipPreTrainedModel
 
 
