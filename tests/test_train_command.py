@@ -141,7 +141,7 @@ def test_the_card_has_the_hub_s_metadata_and_no_figure_that_was_not_measured(fol
     assert card.data.license == "mit"
     assert card.data.library_name == "transformers"
     assert card.data.pipeline_tag == "image-text-to-text"
-    assert card.data.base_model == [str(folder.parent / "blip2"), str(folder.parent / "language_model")]
+    assert card.data.base_model is None  # its parents are folders of this machine
     assert "| warm_up | 544 (projection 544) | 6 | 4 | 0.005 |" in card.text
     assert (folder / "table.md").read_text().strip() in card.text
 

@@ -1,118 +1,100 @@
-"""The draft of a model card: what was married, what trained on what, how long, with what result, and the limits.
+"""Model cards: the README.md of a trained model, with the Hub's metadata, from what the run wrote.
 
-Everything in it is read from the run; what only its author knows is left as a TODO.
+    python -m training_mblip.model_card outputs/quickstart
+    python -m training_mblip.model_card outputs/quickstart --results outputs/eval_quickstart/results.json
+    python -m training_mblip.model_card quickstart/results/quickstart.json --output model_cards/mblip-quickstart.md
+
+train.py writes the card when a run ends. The command writes it again, with more evaluations, or with what only its
+author knows. What the card is written from stands in the run's `card.json`; given in place of a run's folder, that
+file alone gives the same card. What nobody said is left as a TODO.
 """
 
-from huggingface_hub import ModelCard, ModelCardData
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from .recipe import Recipe
-from .recipe_reading import to_yaml
-from .run_folder import Run, StageRun
-from .stage_facts import StageFacts, read_facts
-from .training_log import read_log
+from huggingface_hub import ModelCard
 
-HUB_LANGUAGES = {"iw": "he"}  # where the Hub writes another code than languages.tsv
+from .card_metadata import card_metadata
+from .card_text import USE, card_text
+from .code_version import code_commit
+from .finishing import write_text
+from .recipe_reading import read_recipe
+from .run_folder import RECIPE_FILE, Run
+from .run_record import RECORD_FILE, RunRecord, read_evaluation, record_run
+
+__all__ = ["USE", "build_card", "main", "write_card"]
 
 
 def write_card(run: Run, table: str) -> str:
-    """The card of the run's model as Markdown with the Hub's metadata.
+    """The card of a run that ends, as Markdown with the Hub's metadata; its record is written into the run's folder.
 
     Args:
         table: the results; empty where nothing was evaluated.
     """
-    facts = [read_facts(stage.folder) for stage in run.stages]
-    sections = [
-        f"# {run.folder.name}\n\n{_introduction(run.recipe)}",
-        f"## Use\n\n{USE}",
-        f"## Results\n\n{table or 'TODO: not evaluated.'}",
-        f"## What trained\n\n{_stage_table(run, facts)}\n\n{_hardware(facts[-1])}",
-        f"## Data\n\n{_data(run, facts)}",
-        f"## Limits\n\n{LIMITS}",
-        f"## Recipe\n\n```yaml\n{to_yaml(run.recipe)}```",
-    ]
-    text = "\n\n".join(sections)
-    return str(ModelCard(f"---\n{_metadata(run.recipe, facts).to_yaml()}\n---\n\n{text}\n"))
+    record = record_run(run, code_commit())
+    assert [evaluation.table for evaluation in record.evaluations] == ([table.strip()] if table else [])
+    record.write(run.folder / RECORD_FILE)
+    return build_card(record)
 
 
-USE = """```python
-from modeling_mblip import MBlipForConditionalGeneration
-from processing_mblip import MBlipProcessor
-
-model = MBlipForConditionalGeneration.from_pretrained("FOLDER").eval()
-processor = MBlipProcessor.from_pretrained("FOLDER")
-inputs = processor(images="picture.png", text="Caption in German: ", return_tensors="pt")
-print(processor.batch_decode(model.generate(**inputs, max_new_tokens=50), skip_special_tokens=True)[0])
-```"""
-
-LIMITS = """- Answers can be wrong or invented; expect worse ones in languages the language model has read little of.
-- Nothing was done against harmful or biased output; the parents' own cards and licences hold for this model too.
-- TODO: what this model is and is not meant for."""
+def build_card(record: RunRecord) -> str:
+    """The card that a record gives, and nothing else goes into."""
+    return str(ModelCard(f"---\n{card_metadata(record).to_yaml()}\n---\n\n{card_text(record)}"))
 
 
-def _introduction(recipe: Recipe) -> str:
-    model = recipe.model
-    if model.name_or_path is not None:
-        return f"An mBLIP model, trained further from `{model.name_or_path}`."
-    parents = f"image encoder and Q-Former of `{model.blip2}`, language model `{model.language_model}`"
-    if model.random_weights:
-        return f"A baseline without parents: their shapes ({parents}), trained from random weights."
-    return (
-        f"An mBLIP model: {parents}, {model.projection} projection. The image encoder is as it was; LoRA, where it "
-        "trained, is merged into the language model, which is otherwise as it was."
-    )
+def main(arguments: Sequence[str]) -> None:
+    """The command; a user's errors end it with their message."""
+    parser = argparse.ArgumentParser(prog="training_mblip.model_card", description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="the output folder of a finished run, or a card.json")
+    parser.add_argument("--results", type=Path, nargs="+", help="each a results.json of eval.py, table.md beside it")
+    parser.add_argument("--name", help="the model's name; else the folder's")
+    parser.add_argument("--license", help="of the weights, by the Hub's identifier")
+    parser.add_argument("--datasets", nargs="+", help="names on the Hub of what it was trained on")
+    parser.add_argument("--output", type=Path, help="where the card goes; else the run's model/README.md")
+    given = parser.parse_args(arguments)
+    try:
+        print(_write_again(given))
+    except (ValueError, OSError) as error:
+        sys.exit(f"No card written. {error}")
 
 
-def _metadata(recipe: Recipe, facts: list[StageFacts]) -> ModelCardData:
-    model = recipe.model
-    parents = [model.name_or_path] if model.name_or_path is not None else [model.blip2, model.language_model]
-    languages = sorted({HUB_LANGUAGES.get(code, code) for fact in facts for code in fact.num_prompts or {}})
-    return ModelCardData(
-        language=languages or None,
-        license=recipe.license,
-        library_name="transformers",
-        pipeline_tag="image-text-to-text",
-        base_model=[parent for parent in parents if parent is not None],
-        tags=["mblip", "multilingual"],
-    )
+def _write_again(given: argparse.Namespace) -> Path:
+    is_record = given.run.suffix == ".json"
+    record = RunRecord.read(given.run) if is_record else _find_record(given.run)
+    record = _with_changes(record, given)
+    if is_record and given.output is None:
+        raise ValueError(f"{given.run} is a record without its run. Say with --output where the card goes.")
+    path = given.output or given.run / "model" / "README.md"
+    write_text(path, build_card(record))
+    record.write(given.run if is_record else given.run / RECORD_FILE)
+    return path
 
 
-def _stage_table(run: Run, facts: list[StageFacts]) -> str:
-    lines = [
-        "| stage | trained parameters | steps | images a step | peak learning rate | minutes |",
-        "| --- | --- | ---: | ---: | --- | ---: |",
-    ]
-    for stage, fact in zip(run.stages, facts, strict=True):
-        entries = [entry for entry in read_log(run) if entry["stage"] == stage.folder.name]
-        trained = ", ".join(f"{kind} {count:,}" for kind, count in fact.num_trained.items())
-        steps, minutes = entries[-1]["step"], entries[-1]["seconds"] / 60
-        lines.append(
-            f"| {stage.recipe.stage} | {sum(fact.num_trained.values()):,} ({trained}) "
-            f"| {steps:,} | {stage.recipe.batch_size} | {_rates(stage)} | {minutes:.1f} |"
-        )
-    return "\n".join(lines)
+def _find_record(folder: Path) -> RunRecord:
+    """The record of a finished run; of one without, a new one, which cannot know the commit."""
+    if (folder / RECORD_FILE).is_file():
+        return RunRecord.read(folder / RECORD_FILE)
+    run = Run(dataclasses.replace(read_recipe(folder / RECIPE_FILE), output_dir=folder))
+    if not run.is_finished:
+        raise ValueError(f"{folder} has no `model/`, which appears when a run is finished. Start train.py again.")
+    return record_run(run, commit=None)
 
 
-def _rates(stage: StageRun) -> str:
-    lora = "" if stage.recipe.lora is None else f"; LoRA {stage.recipe.lora.learning_rate:g}"
-    return f"{stage.recipe.learning_rate:g}{lora}"
+def _with_changes(record: RunRecord, given: argparse.Namespace) -> RunRecord:
+    changes: dict[str, Any] = {
+        name: getattr(given, name) for name in ("name", "license") if getattr(given, name) is not None
+    }
+    if given.datasets is not None:
+        changes["datasets"] = tuple(given.datasets)
+    if given.results is not None:
+        own = (evaluation for evaluation in record.evaluations if evaluation.is_of_run)
+        changes["evaluations"] = (*own, *(read_evaluation(path.parent, is_of_run=False) for path in given.results))
+    return dataclasses.replace(record, **changes)
 
 
-def _hardware(facts: StageFacts) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
-    precision = "bfloat16 mixed precision" if facts.is_bf16 else "float32"
-    return f"{facts.hardware}, {facts.num_processes} process(es), {precision}. {versions}."
-
-
-def _data(run: Run, facts: list[StageFacts]) -> str:
-    parts = []
-    for stage, fact in zip(run.stages, facts, strict=True):
-        rows = stage.data.rows
-        sources = [source.source for source in stage.data.sources] if rows is None else [rows.path.as_posix()]
-        name = f"{stage.recipe.stage}: {', '.join(f'`{source}`' for source in sources)}"
-        if fact.num_prompts is None:
-            parts.append(f"- {name}, streamed. TODO: languages.")
-            continue
-        counts = ", ".join(f"{code} {count:,}" for code, count in fact.num_prompts.items())
-        num_prompts = sum(fact.num_prompts.values())
-        parts.append(f"- {name}: {fact.num_images:,} images, {num_prompts:,} prompts. By language: {counts}.")
-    return "\n".join(parts)
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,294 @@
+"""The committed cards: the Hub's rules, as far as they can be held to offline, and every number against its source.
+
+The Hub's own check needs the Hub; here its rules are those of its client and of its documented lists. A card of a
+trained model is what the generator writes from the record beside it, and its tables hold that record's figures; a
+draft's tables hold what model_cards/facts.json says, with its source.
+"""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard, close_session
+from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
+from huggingface_hub.utils import validate_repo_id
+from PIL import Image
+from transformers import AutoConfig
+from transformers.pipelines import get_supported_tasks
+
+from data_mblip.languages import get_language
+from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
+from modeling_mblip.trainable import LearningRates, parameter_groups, set_trainable
+from tests.hub.client import Client
+from tests.hub.server import LoopbackHub
+from tests.tiny import tiny_model, tiny_processor
+from training_mblip.model_card import build_card
+from training_mblip.run_record import RunRecord
+
+ROOT = Path(__file__).parents[1]
+CARDS = sorted((ROOT / "model_cards").glob("*.md"))
+RECORDS = {
+    "mblip-quickstart": ROOT / "quickstart" / "results" / "quickstart.json",
+    "mblip-quickstart-decoder-only": ROOT / "quickstart" / "results" / "quickstart_decoder_only.json",
+}
+FACTS = json.loads((ROOT / "model_cards" / "facts.json").read_text(encoding="utf-8"))
+DRAFTS = {
+    "mblip-mt0-xl": {
+        "model_type": "mt5",
+        **{"d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32, "vocab_size": 250112},
+        "feed_forward_proj": "gated-gelu",
+    },
+    "mblip-bloomz-7b": {
+        "model_type": "bloom",
+        **{"hidden_size": 4096, "n_layer": 30, "n_head": 32, "vocab_size": 250880},
+    },
+}
+# Of the Hub's identifiers of licences (hf.co/docs/hub/repositories-licenses), those that the cards use.
+LICENSES = ("mit", "apache-2.0", "bigscience-bloom-rail-1.0")
+ISO_639_1 = """aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz
+ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja
+jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng
+nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw
+ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"""
+ISO_639_3 = ("ceb", "fil")  # the mix's languages that have no code of two letters
+
+every_card = pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+
+
+def test_every_card_is_a_trained_models_or_a_draft():
+    assert sorted(path.stem for path in CARDS) == sorted([*RECORDS, *DRAFTS])
+
+
+@every_card
+def test_the_metadata_follow_the_hubs_rules(path):
+    card = ModelCard.load(path)
+    assert card.data.pipeline_tag == "image-text-to-text"
+    assert card.data.pipeline_tag in get_supported_tasks()
+    assert card.data.library_name == "transformers"
+    assert card.data.license in LICENSES
+    assert card.data.language == sorted(card.data.language)
+    assert len(card.data.language) in (12, 96)
+    assert [code for code in card.data.language if code not in (*ISO_639_1.split(), *ISO_639_3)] == []
+    for name in [*card.data.get("base_model", []), *card.data.get("datasets", [])]:
+        assert "/" in name
+        validate_repo_id(name)
+
+
+@every_card
+def test_the_metadata_are_the_same_when_the_client_writes_them_again(path):
+    text = path.read_text(encoding="utf-8")
+    metadata = yaml.safe_load(text.split("---\n")[1])
+    card = ModelCard(text)
+    assert card.data.to_dict() == metadata
+    assert ModelCard(str(card)).data.to_dict() == metadata
+
+
+@every_card
+def test_the_client_finds_the_card_valid(path, tmp_path, monkeypatch):
+    with LoopbackHub() as hub:
+        Client(hub, tmp_path, monkeypatch)
+        ModelCard.load(path).validate()
+        close_session()
+    assert len(hub.asked("POST", "/api/validate-yaml")) == 1
+
+
+@every_card
+def test_a_card_names_no_place_of_a_machine(path):
+    assert re.findall(r"(?<![\w.:])/(?:home|root|tmp|opt|work|mnt|Users)\b.*", path.read_text(encoding="utf-8")) == []
+
+
+@every_card
+@pytest.mark.parametrize("family", ["mt5", "llama"])
+def test_the_lines_of_use_answer(path, family, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiny_model(family).save_pretrained("FOLDER")
+    tiny_processor(family).save_pretrained("FOLDER")
+    Image.new("RGB", (40, 30), "green").save("picture.png")
+    (block,) = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert block.count("\n") <= 10
+    exec(compile(block, path.name, "exec"), {})
+    assert capsys.readouterr().out.endswith("\n")
+
+
+def read_card(name: str) -> ModelCard:
+    return ModelCard.load(ROOT / "model_cards" / f"{name}.md")
+
+
+trained = pytest.mark.parametrize("name", RECORDS)
+
+
+@trained
+def test_the_card_of_a_trained_model_is_what_its_record_gives(name):
+    written = (ROOT / "model_cards" / f"{name}.md").read_text(encoding="utf-8")
+    assert written == build_card(RunRecord.read(RECORDS[name]))
+
+
+@trained
+def test_the_scores_in_the_metadata_are_the_records(name):
+    card = read_card(name)
+    plain = card.data.to_dict()["model-index"]
+    model_name, results = model_index_to_eval_results(plain)
+    assert model_name == name
+    assert results == card.data.eval_results
+    assert eval_results_to_model_index(model_name, results) == plain
+    expected = {
+        (score["condition"], score["language"], f"{100 * score['num_right'] / score['num_prompts']:.1f}")
+        for evaluation in RunRecord.read(RECORDS[name]).evaluations
+        for score in evaluation.results["scenes"]["scores"]
+        if score["condition"] != "shuffled"
+    }
+    assert {(r.dataset_split, r.dataset_config, f"{r.metric_value:.1f}") for r in results} == expected
+    assert len(expected) >= 12
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The Markdown tables of a text, as rows of cells, without the line under the headings."""
+    blocks = re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE)
+    rows = [[[cell.strip() for cell in line[1:-1].split("|")] for line in block.splitlines()] for block in blocks]
+    return [[table[0], *table[2:]] for table in rows]
+
+
+def shown(share: float, interval: dict[str, float]) -> str:
+    return f"{100 * share:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+
+
+COLUMNS = {
+    "before": ("scenes_before", "as_is"),
+    "after": ("scenes", "as_is"),
+    "after, pictures shuffled": ("scenes", "shuffled"),
+    "English parent": ("scenes_english_parent", "as_is"),
+}
+
+
+def column_of(evaluation, heading: str) -> dict[str, tuple[float, dict[str, float]]]:
+    """What the record holds for a column of a table: language -> share and interval."""
+    if heading == "after / English parent":
+        return {code: (ratio["share"], ratio["interval"]) for code, ratio in evaluation.ratios.items()}
+    name, condition = COLUMNS.get(heading, ("scenes", heading))
+    scores = [score for score in evaluation.results[name]["scores"] if score["condition"] == condition]
+    assert scores, heading
+    return {score["language"]: (score["num_right"] / score["num_prompts"], score["interval"]) for score in scores}
+
+
+@trained
+def test_every_cell_of_the_language_tables_is_the_records(name):
+    evaluations = RunRecord.read(RECORDS[name]).evaluations
+    found = [table for table in tables(read_card(name).text) if table[0][0] == "Language"]
+    assert len(found) == len(evaluations)
+    for (headings, *rows), evaluation in zip(found, evaluations, strict=True):
+        columns = [column_of(evaluation, heading) for heading in headings[2:]]
+        *languages, means = rows
+        assert len(languages) == 12
+        for label, script, *cells in languages:
+            code = re.findall(r"`(\w+)`", label)[0]
+            assert script == get_language(code).script
+            assert cells == [shown(*column[code]) if code in column else "–" for column in columns]
+        shares = [[share for share, _ in column.values()] for column in columns]
+        expected = [f"{100 * statistics.mean(column):.1f}" if len(column) > 1 else "–" for column in shares]
+        assert means == ["mean of 12", "", *expected]
+
+
+@trained
+def test_every_cell_of_the_group_tables_is_the_records(name):
+    evaluations = [e for e in RunRecord.read(RECORDS[name]).evaluations if not e.is_of_run]
+    found = [table for table in tables(read_card(name).text) if table[0][0].startswith("By ")]
+    assert len(found) == 2 * len(evaluations)
+    for headings, *rows in found:
+        columns = [column_of(evaluations[0], heading) for heading in headings[1:]]
+        cells = [
+            re.fullmatch(r"([\d.]+) \(languages: (\d+), answers: (\d+)\)", cell) for row in rows for cell in row[1:]
+        ]
+        assert all(cells)
+        for i, column in enumerate(columns):
+            groups = [cell.groups() for cell in cells[i :: len(columns)]]
+            assert sum(int(languages) for _, languages, _ in groups) == len(column)
+            mean = sum(float(share) * int(languages) for share, languages, _ in groups) / len(column)
+            assert mean == pytest.approx(100 * statistics.mean(share for share, _ in column.values()), abs=0.06)
+    script = next((table for table in found if table[0][0] == "By script"), [])
+    for group, *shares in script[1:]:
+        for heading, cell in zip(script[0][1:], shares, strict=True):
+            column = column_of(evaluations[0], heading)
+            own = [share for code, (share, _) in column.items() if get_language(code).script == group]
+            assert cell.startswith(f"{100 * statistics.mean(own):.1f} (languages: {len(own)}, ")
+
+
+@trained
+def test_the_table_of_stages_is_the_records(name):
+    (table,) = [table for table in tables(read_card(name).text) if table[0][0] == "stage"]
+    stages = RunRecord.read(RECORDS[name]).stages
+    assert [row[0] for row in table[1:]] == ["warm_up", "re_alignment"]
+    for row, stage in zip(table[1:], stages, strict=True):
+        counts = [f"{count:,}" for count in (sum(stage.facts.num_trained.values()), *stage.facts.num_trained.values())]
+        assert re.findall(r"[\d,]*\d", row[1]) == counts
+        rates = [f"{rate:g}" for rate in stage.learning_rates.values()]
+        assert row[2:4] == [f"{stage.num_steps:,}", str(stage.batch_size)]
+        assert re.findall(r"[\d.e-]*\d", row[4]) == rates
+        assert row[5] == f"{stage.minutes:.1f}"
+
+
+def numbers(value: object) -> set[float]:
+    """The numbers in nested JSON."""
+    if isinstance(value, dict):
+        return set().union(*(numbers(entry) for entry in value.values()))
+    return {float(value)} if isinstance(value, int | float) else set()
+
+
+@pytest.mark.parametrize("name", DRAFTS)
+def test_every_number_in_a_drafts_tables_is_a_stated_fact(name):
+    own = numbers(FACTS["models"][name]) | numbers({key: FACTS[key] for key in ("vision", "qformer", "hardware")})
+    text = re.sub(r"`[^`]*`", "", read_card(name).text)
+    found = [
+        float(number.replace(",", ""))
+        for table in tables(text)
+        for row in table
+        for cell in row
+        for number in re.findall(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", cell)
+    ]
+    assert len(found) > 25
+    assert [number for number in found if number not in own] == []
+    for part in (FACTS["vision"], FACTS["qformer"], *FACTS["models"][name].values()):
+        assert part["source"] in FACTS["sources"]
+
+
+@pytest.mark.parametrize("name", DRAFTS)
+def test_a_draft_states_no_score(name):
+    card = read_card(name)
+    assert "model-index" not in card.data.to_dict()
+    assert "**A draft: there are no weights behind it.**" in card.text
+    section = card.text.split("\n## Results\n")[1].split("\n## ")[0]
+    assert section.startswith("\nNone were measured.")
+    assert tables(section) == []
+
+
+# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+@pytest.mark.parametrize(("name", "shape"), DRAFTS.items(), ids=DRAFTS)
+def test_a_drafts_counted_parameters_are_counted_again(name, shape):
+    config = MBlipConfig(text_config=AutoConfig.for_model(**shape))
+    with torch.device("meta"):
+        model = set_trainable(MBlipForConditionalGeneration(config), "re_alignment")
+    stated = dict(FACTS["models"][name]["trained_parameters"])
+    assert stated.pop("source") == "counted"
+    counts = dict.fromkeys(stated, 0)
+    for group in parameter_groups(model, LearningRates(projection=0, qformer=0, lora=0, rest=None), weight_decay=0.0):
+        counts[group["name"].partition(",")[0]] += sum(parameter.numel() for parameter in group["params"])
+    assert counts | {"total": sum(counts.values())} == stated
+    vision, qformer = config.vision_config, config.qformer_config
+    assert [FACTS["vision"][k] for k in ("layers", "width", "heads", "MLP width", "pixels", "patch")] == [
+        vision.num_hidden_layers,
+        vision.hidden_size,
+        vision.num_attention_heads,
+        vision.intermediate_size,
+        vision.image_size,
+        vision.patch_size,
+    ]
+    assert [FACTS["qformer"][k] for k in ("layers", "width", "heads", "cross-attention every layers")] == [
+        qformer.num_hidden_layers,
+        qformer.hidden_size,
+        qformer.num_attention_heads,
+        qformer.cross_attention_frequency,
+    ]
