@@ -24,6 +24,8 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
+from modeling_mblip.adapters import check_base
+
 from .published_files import Files, adapter_files, base_files, check_finished, model_files
 
 CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
@@ -88,6 +90,8 @@ def publish(
             f"The adapter's base is {base}, which others cannot load from the Hub. Publish it, and train from its "
             "name there; or publish the whole model: leave out --adapter."
         )
+    else:
+        check_base(base)
     return [*urls, hub.push(repo, adapter_files(run_folder, repo, base), f"Adapter of the run {run_folder.name}")]
 
 

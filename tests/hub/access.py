@@ -14,11 +14,16 @@ def signed_in(state: HubState, request: Request) -> str:
     return user
 
 
+def owner(name: str) -> str:
+    return name.split("/")[0]
+
+
 def visible(state: HubState, request: Request, name: str) -> Repository:
     """A repository of which the user may see that it exists, and its list of files."""
     repository = state.repositories.get(name)
     user = state.users.get(request.token or "")
-    if repository is None or (repository.is_private and not name.startswith(f"{user}/")):
+    is_hidden = repository is not None and repository.is_private and user not in {owner(name), *repository.readers}
+    if repository is None or is_hidden:
         raise HubError(404 if user else 401, "Repository not found", "RepoNotFound")
     return repository
 
@@ -40,7 +45,7 @@ def readable(state: HubState, request: Request, name: str) -> Repository:
 def writable(state: HubState, request: Request, name: str) -> Repository:
     """A repository of the user's own."""
     repository, user = visible(state, request, name), signed_in(state, request)
-    if not name.startswith(f"{user}/"):
+    if user != owner(name):
         raise HubError(403, f"You don't have write access to {name}")
     return repository
 

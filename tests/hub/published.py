@@ -13,7 +13,6 @@ from tests.hub.server import LoopbackHub
 from tests.tiny import tiny_batch, tiny_blip2
 from tests.training_mblip.tiny_run import write_parents, write_recipe
 from training_mblip.finishing import finish_model, save_adapter, save_model
-from training_mblip.model_card import USE
 from training_mblip.recipe_reading import read_recipe
 from training_mblip.run_folder import open_run
 from training_mblip.stages import choose_trainable
@@ -74,7 +73,8 @@ def finish_run(folder: Path, blip2: str, language_model: str) -> tuple[Path, tor
     save_adapter(adapted, run)
     merged = finish_model(adapted, run)
     metadata = f"license: mit\nlibrary_name: transformers\nbase_model:\n- {blip2}\n- {language_model}"
-    card = ModelCard(f"---\n{metadata}\n---\n\n# out\n\n## Use\n\n{USE}\n\n## Results\n\nNone.\n")
+    use = 'model = MBlipForConditionalGeneration.from_pretrained("FOLDER")'
+    card = ModelCard(f"---\n{metadata}\n---\n\n# out\n\n## Use\n\n{use}\n\n## Results\n\nNone.\n")
     save_model(merged, processor, str(card), run)
     return run.folder, logits(merged)
 

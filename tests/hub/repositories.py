@@ -40,6 +40,7 @@ class Repository:
     """A repository of models.
 
     Attributes:
+        is_private: for its owner and `readers` alone.
         is_gated: its list of files is public, its files are for `readers` alone.
         commits: the files of every commit by its SHA, oldest first.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import AutoPeftModel, PeftModel
 from transformers import AutoModelForImageTextToText
 
 from processing_mblip import MBlipProcessor
@@ -16,7 +16,7 @@ from tests.hub.faults import Fault
 from tests.hub.published import add_parents, finish_run, load, logits, upload
 from tests.hub.repositories import StoredFile
 from tests.hub.server import TOKEN, LoopbackHub
-from tests.tiny import tiny_batch
+from tests.tiny import tiny_batch, tiny_blip2
 from training_mblip.publish import main, publish
 
 LOADER = """
@@ -113,15 +113,15 @@ def test_a_published_adapter_rests_on_a_base_that_others_load(hub, run):
     assert "## Results\n\nNone." in card
 
 
-@pytest.mark.xfail(
-    strict=False,
-    raises=TypeError,
-    reason="from_pretrained of a model without weights hands transformers' `adapter_kwargs` to the language model",
-)
-def test_transformers_loads_a_published_adapter_by_its_name(run):
+def test_a_published_adapter_is_loaded_by_its_name_alone(hub, run):
     folder, expected = run
     publish(folder, "tester/adapter", is_adapter=True)
-    assert torch.allclose(logits(AutoModelForImageTextToText.from_pretrained("tester/adapter")), expected, atol=1e-4)
+    for loaded in (
+        AutoModelForImageTextToText.from_pretrained("tester/adapter"),
+        AutoPeftModel.from_pretrained("tester/adapter", import_allowlist=["modeling_mblip"]),
+        load("tester/adapter"),
+    ):
+        assert torch.allclose(logits(loaded), expected, atol=1e-4)
 
 
 def test_an_adapter_of_a_parent_that_moved_on_keeps_the_parent_it_was_published_with(hub, run, tmp_path):
@@ -134,17 +134,34 @@ def test_an_adapter_of_a_parent_that_moved_on_keeps_the_parent_it_was_published_
     )
 
 
-@pytest.mark.parametrize("is_private", [False, True])
-def test_an_adapter_of_a_base_that_others_cannot_load_is_refused(hub, run, is_private):
+def test_a_public_adapter_rests_on_public_parents_and_a_private_one_on_those_that_we_may_read(hub, run):
     folder, _ = run
-    hub.repositories["parents/text"].is_private = True
+    parent = hub.repositories["parents/text"]
+    parent.is_private = True
+    parent.readers.add("tester")
     with pytest.raises(ValueError, match=r"marries parents/text \(revision None\), which others cannot load"):
-        publish(folder, "tester/adapter", is_private=is_private, is_adapter=True)
+        publish(folder, "tester/adapter", is_adapter=True)
     assert "tester/adapter" not in hub.repositories
+    assert len(publish(folder, "tester/adapter", is_private=True, is_adapter=True)) == 2
+    assert hub.repositories["tester/adapter-base"].is_private
+    parent.readers.clear()
+    with pytest.raises(ValueError, match=r"marries parents/text \(revision None\), which others cannot load"):
+        publish(folder, "tester/adapter", is_private=True, is_adapter=True)
+
+
+def test_a_folder_of_this_machine_is_not_taken_for_the_repository_of_that_name(hub, run, monkeypatch):
+    folder, _ = run
+    (folder / "parents" / "text").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match="marries parents/text"):
+        publish(folder, "tester/adapter", is_adapter=True)
+    publish(folder, "tester/model")
+    assert "base_model:\n- parents/blip2\n---" in hub.repositories["tester/model"].files["README.md"].data.decode()
 
 
 def test_an_adapter_of_a_checkpoint_of_this_machine_is_refused_and_of_one_on_the_hub_not(hub, run, tmp_path):
     folder, _ = run
+    tiny_blip2().config.save_pretrained(tmp_path / "blip2-layout")
     for path in (folder / "base").iterdir():
         path.unlink()
     (folder / "base").rmdir()
@@ -152,6 +169,10 @@ def test_an_adapter_of_a_checkpoint_of_this_machine_is_refused_and_of_one_on_the
     config = json.loads(config_path.read_text())
     config_path.write_text(json.dumps(config | {"base_model_name_or_path": str(tmp_path)}))
     with pytest.raises(ValueError, match=r"base is .*, which others cannot load from the Hub\. Publish it"):
+        publish(folder, "tester/adapter", is_adapter=True)
+    upload(hub, "other/base", tmp_path / "blip2-layout")
+    config_path.write_text(json.dumps(config | {"base_model_name_or_path": "other/base"}))
+    with pytest.raises(ValueError, match="base other/base is of type 'blip-2', expected 'mblip'"):
         publish(folder, "tester/adapter", is_adapter=True)
     upload(hub, "other/base", folder / "model")
     config_path.write_text(json.dumps(config | {"base_model_name_or_path": "other/base"}))
