@@ -134,10 +134,16 @@ class ImageInputMixin(MBlipPreTrainedModel):
 
         Its gradients are then zero, not missing: DistributedDataParallel waits for every rank's.
         """
-        image_side = (self.query_tokens, self.qformer, self.language_projection)
-        trains = any(parameter.requires_grad for part in image_side for parameter in part.parameters())
-        if not (self.training and torch.is_grad_enabled() and trains):
+        vision = self.vision_model
+        image_side = (vision, self.query_tokens, self.qformer, self.language_projection)
+        trains = [any(parameter.requires_grad for parameter in part.parameters()) for part in image_side]
+        if not (self.training and torch.is_grad_enabled() and any(trains)):
             return embeds_BTD
-        embeddings = self.vision_model.embeddings
-        blank_IPH = embeds_BTD.new_zeros(1, embeddings.num_positions, embeddings.embed_dim)
+        if trains[0]:
+            size = self.config.vision_config.image_size
+            height, width = (size, size) if isinstance(size, int) else size
+            blank_IPH = vision(embeds_BTD.new_zeros(1, 3, height, width, dtype=vision.dtype)).last_hidden_state
+        else:
+            embeddings = vision.embeddings
+            blank_IPH = embeds_BTD.new_zeros(1, embeddings.num_positions, embeddings.embed_dim)
         return embeds_BTD + 0 * self._query_images(blank_IPH).sum().to(embeds_BTD.device, embeds_BTD.dtype)

@@ -9,6 +9,7 @@ from transformers import AutoConfig
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from modeling_mblip.trainable import (
+    STAGES,
     LearningRates,
     LoraSettings,
     count_trainable,
@@ -155,6 +156,21 @@ def test_full_trains_everything_with_one_more_rate():
     assert groups["rest"]["lr"] == 1e-3
     trained = sum(parameter.numel() for group in groups.values() for parameter in group["params"])
     assert trained == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_batch_without_an_image_gives_everything_that_trains_of_the_image_side_a_gradient_of_zero(stage):
+    model = set_trainable(tiny_model("mt5"), stage).train()
+    batch = {name: value for name, value in tiny_batch("mt5").items() if name != "pixel_values"}
+    batch["input_ids"], batch["attention_mask"] = batch["input_ids"][:, -6:], batch["attention_mask"][:, -6:]
+    model(**batch).loss.backward()
+    image_side = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and "language_model" not in name
+    ]
+    assert image_side
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in image_side)
 
 
 def test_an_unknown_stage_and_lora_in_warm_up_are_errors():
