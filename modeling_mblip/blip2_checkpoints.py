@@ -181,8 +181,11 @@ def head_name(text_config: PreTrainedConfig) -> str:
 
 
 def _unquantised(config: PreTrainedConfig) -> PreTrainedConfig:
-    """A copy of a language model's configuration as a part: the whole says what is quantised."""
+    """A copy of a language model's configuration as a part: the whole says what is quantised, and where parts came
+    from is not the language model's own.
+    """
     config = copy.deepcopy(config)
+    config.name_or_path = ""
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     return config

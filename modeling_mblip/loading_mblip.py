@@ -92,6 +92,16 @@ class LoadingMixin(MBlipPreTrainedModel):
             **loading,
         )
 
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """As `PreTrainedModel.save_pretrained`. What has weights of its own names no parents: should its weights ever
+        be out of reach, it must not come out as a new marriage.
+        """
+        parents, self.config.parents = self.config.parents, None
+        try:
+            super().save_pretrained(save_directory, *args, **kwargs)
+        finally:
+            self.config.parents = parents
+
     def save_marriage(self, save_directory: str | os.PathLike) -> None:
         """Write a folder without weights that `from_pretrained` loads by marrying the same parents: a base for
         adapters.

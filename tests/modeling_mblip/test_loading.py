@@ -213,8 +213,17 @@ def test_a_marriage_can_be_saved_without_weights_and_made_again(parents, tmp_pat
     again = load(tmp_path / "base")
     assert_equal_weights(again, model)
     assert again.config.name_or_path == str(tmp_path / "base")
-    model.save_pretrained(tmp_path / "whole")
-    assert_equal_weights(load(tmp_path / "whole"), model)
+
+
+def test_a_marriage_saved_with_its_weights_says_nothing_of_its_parents(parents, tmp_path):
+    model = MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2], projection="blip2")
+    model.save_pretrained(tmp_path)
+    assert_equal_weights(load(tmp_path), model)
+    assert str(parents[1]) not in (tmp_path / "config.json").read_text()
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):  # and no new marriage
+        load(tmp_path)
+    assert model.config.parents is not None
 
 
 def test_only_a_marriage_can_be_saved_as_one(tmp_path):
