@@ -1,9 +1,13 @@
 """transformers' pipeline with our processor and model: each prompt sees its own picture, whatever the batch size."""
 
+import functools
+import threading
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+
 import pytest
 import torch
 from PIL import Image
-from tiny import tiny_model, tiny_processor
+from tiny import IMAGE_TOKEN_ID, NUM_QUERY_TOKENS, tiny_model, tiny_processor
 from transformers import pipeline
 
 PICTURES = [Image.effect_noise((40, 30), 90).convert("RGB"), Image.linear_gradient("L").convert("RGB")]
@@ -57,3 +61,119 @@ def test_conversations_show_each_its_own_picture(pipe):
     chats = [conversation(picture, prompt) for picture, prompt in zip(PICTURES, PROMPTS, strict=True)]
     batched = pipe(text=chats, batch_size=2, generate_kwargs=GREEDY, return_full_text=False)
     assert texts(batched) == run(pipe, batch_size=1)
+
+
+def shown_to(calls: list[dict]) -> list[list[torch.Tensor]]:
+    """The pictures of each prompt, in reading order, from the calls to `generate`."""
+    prompts = []
+    for call in calls:
+        indices = call.get("image_indices", torch.arange(len(call["pixel_values"])))
+        slots = iter(call["pixel_values"][indices])
+        for row in call["input_ids"]:
+            num_images = int((row == IMAGE_TOKEN_ID).sum()) // NUM_QUERY_TOKENS
+            prompts.append([next(slots) for _ in range(num_images)])
+        assert next(slots, None) is None
+    return prompts
+
+
+def assert_shown(calls: list[dict], expected: list[list[Image.Image]], processor) -> None:
+    want = [
+        [processor(images=picture, text="a", return_tensors="pt")["pixel_values"][0] for picture in pictures]
+        for pictures in expected
+    ]
+    got = shown_to(calls)
+    assert [len(pictures) for pictures in got] == [len(pictures) for pictures in want]
+    for ours, theirs in zip(got, want, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_text_and_one_picture_are_one_question(pipe, monkeypatch):
+    calls = record(monkeypatch, pipe.model)
+    (answer,) = pipe(images=PICTURES[0], text="a red circle", max_new_tokens=3, return_full_text=False)
+    assert answer["input_text"] == "a red circle"
+    assert answer["generated_text"]
+    assert_shown(calls, [PICTURES[:1]], pipe.processor)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_prompts_of_several_pictures_see_their_own_in_order(pipe, batch_size, monkeypatch):
+    calls = record(monkeypatch, pipe.model)
+    two_each = [PICTURES[:2], PICTURES[2:]]
+    inputs = ({"images": own, "text": prompt} for own, prompt in zip(two_each, PROMPTS[:2], strict=True))
+    list(pipe(inputs, batch_size=batch_size, generate_kwargs=GREEDY))
+    assert len(calls) == 2 // batch_size
+    assert_shown(calls, two_each, pipe.processor)
+    del calls[:]
+    pipe(images=two_each, text=PROMPTS[:2], generate_kwargs=GREEDY)
+    assert_shown(calls, two_each, pipe.processor)
+
+
+def conversation_about(pictures: list[Image.Image], prompt: str) -> list[dict]:
+    content = [{"type": "image", "image": picture} for picture in pictures]
+    return [{"role": "user", "content": [*content, {"type": "text", "text": prompt}]}]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_conversations_may_differ_in_their_number_of_pictures(pipe, batch_size, monkeypatch):
+    calls = record(monkeypatch, pipe.model)
+    pictures = [PICTURES[:2], PICTURES[2:3], PICTURES[3:], PICTURES[:3]]
+    chats = [conversation_about(own, prompt) for own, prompt in zip(pictures, PROMPTS, strict=True)]
+    pipe(text=chats, batch_size=batch_size, generate_kwargs=GREEDY)
+    assert len(calls) == 4 // batch_size
+    assert_shown(calls, pictures, pipe.processor)
+
+
+def test_one_picture_in_several_conversations_is_shown_to_each(pipe, monkeypatch):
+    calls = record(monkeypatch, pipe.model)
+    chats = [conversation_about(PICTURES[:1], prompt) for prompt in PROMPTS]
+    pipe(text=chats, batch_size=2, generate_kwargs=GREEDY)
+    assert_shown(calls, [PICTURES[:1]] * 4, pipe.processor)
+
+
+def test_an_answer_goes_on_with_the_conversation(pipe):
+    (answer,) = pipe(text=conversation(PICTURES[0], "a red circle"), generate_kwargs=GREEDY)
+    asked, said = answer["generated_text"]
+    assert asked["role"] == "user"
+    assert said["role"] == "assistant"
+    assert (
+        said["content"]
+        == pipe(text=conversation(PICTURES[0], "a red circle"), generate_kwargs=GREEDY, return_full_text=False)[0][
+            "generated_text"
+        ]
+    )
+
+
+@pytest.fixture
+def address(tmp_path):
+    """An address of this machine that serves the folder `tmp_path`."""
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize("family", ["mt5", "llama"])
+def test_pictures_in_messages_come_as_objects_paths_and_addresses(family, address, tmp_path):
+    processor = tiny_processor(family)
+    PICTURES[0].save(tmp_path / "a.png")
+    places = [
+        {"type": "image", "image": PICTURES[0]},
+        {"type": "image", "image": str(tmp_path / "a.png")},
+        {"type": "image", "path": str(tmp_path / "a.png")},
+        {"type": "image", "url": f"{address}/a.png"},
+        {"type": "image", "image": f"{address}/a.png"},
+    ]
+    plain = processor(images=PICTURES[0], text="a red circle", return_tensors="pt")
+    for place in places:
+        messages = [{"role": "user", "content": [place, {"type": "text", "text": "a red circle"}]}]
+        inputs = processor.apply_chat_template(messages, tokenize=True, return_dict=True, return_tensors="pt")
+        assert list(inputs) == list(plain), place
+        assert all(torch.equal(inputs[name], plain[name]) for name in plain), place
