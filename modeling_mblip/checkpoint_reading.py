@@ -39,7 +39,7 @@ def read_weights(
     Raises:
         FileNotFoundError: the checkpoint holds no weights.
     """
-    shards = _wanted_shards(name_or_path, is_wanted, **location)
+    shards = wanted_shards(name_or_path, is_wanted, **location)
     weights: dict[str, torch.Tensor] = {}
     for shard in shards:
         weights |= _read_file(shard, is_wanted)
@@ -47,7 +47,12 @@ def read_weights(
     return weights
 
 
-def _wanted_shards(name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any) -> list[str]:
+def wanted_shards(name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any) -> list[str]:
+    """The local paths of the files that hold the weights whose key `is_wanted`, or may hold them.
+
+    Raises:
+        FileNotFoundError: the checkpoint holds no weights.
+    """
     for single, index_name in zip(WEIGHT_FILES, INDEX_FILES, strict=True):
         path = find_file(name_or_path, single, **location)
         if path is not None:

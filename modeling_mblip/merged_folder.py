@@ -1,0 +1,73 @@
+"""What a merged model's folder holds beside its weights: configuration, generation settings, processor. Not shipped:
+no method of the model needs it.
+"""
+
+import copy
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .checkpoint_reading import find_file
+from .configuration_mblip import TOKENIZER_FILES
+from .marry import PROCESSOR_CLASS, save_processor_files
+from .merge_plan import MergePlan
+from .modeling_mblip import MBlipForConditionalGeneration
+
+IMAGE_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+TEXT_FILES = (
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+
+
+def write_companions(plan: MergePlan, folder: Path) -> None:
+    """Write everything but the weights; no processor where neither adapter nor base nor parents have one."""
+    config = copy.deepcopy(plan.config)
+    config.parents = None
+    config.architectures = [MBlipForConditionalGeneration.__name__]
+    config.dtype = plan.weights.dtypes["vision_model.embeddings.class_embedding"]
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config  # of the run that trained the adapter; the merged weights are whole
+    config.save_pretrained(folder)
+    _copy(plan.base, ("generation_config.json",), folder, revision=plan.revision)
+    _copy_processor(plan, folder)
+
+
+def _copy_processor(plan: MergePlan, folder: Path) -> None:
+    """The adapter's own processor where it has one, else the base's, else its parents'."""
+    for name, location in ((plan.adapter, {}), (plan.base, {"revision": plan.revision})):
+        if any(find_file(name, file, **location) for file in IMAGE_PROCESSOR_FILES):
+            _copy(name, IMAGE_PROCESSOR_FILES + TEXT_FILES, folder, **location)
+            if not (folder / "processor_config.json").exists():  # BLIP-2's layout names another class, or none
+                text = json.dumps({"processor_class": PROCESSOR_CLASS}) + "\n"
+                (folder / "processor_config.json").write_text(text, encoding="utf-8")
+            return
+    if plan.parents is not None and _have_processor(plan.parents):
+        save_processor_files(folder, plan.config)
+
+
+def _have_processor(parents: Mapping[str, Any]) -> bool:
+    blip2, language_model = (
+        any(find_file(parents[name], file, revision=parents[f"{name}_revision"]) for file in files)
+        for name, files in (("blip2", IMAGE_PROCESSOR_FILES), ("language_model", TOKENIZER_FILES))
+    )
+    return blip2 and language_model
+
+
+def _copy(name_or_path: str | os.PathLike, files: tuple[str, ...], folder: Path, **location: Any) -> None:
+    for file in files:
+        if (path := find_file(name_or_path, file, **location)) is not None:
+            shutil.copyfile(path, folder / file)
