@@ -1,0 +1,57 @@
+"""The notebook runs as it stands, on a tiny model, from the project's root and from its own folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import tiny_model, tiny_processor
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
+CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
+
+
+def run_cells() -> dict:
+    """What a kernel does with the cells: one after the other, in one namespace."""
+    names: dict = {"__name__": "__main__"}
+    for number, source in enumerate(CODE):
+        exec(compile(source, f"{NOTEBOOK.name}, code cell {number}", "exec"), names)
+    return names
+
+
+# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+@pytest.mark.parametrize(("family", "start"), [("mt5", ROOT), ("llama", NOTEBOOK.parent)])
+def test_the_notebook_runs_from_the_root_and_from_its_folder(family, start, tmp_path, monkeypatch, capsys):
+    tiny_model(family).save_pretrained(tmp_path / "tiny")
+    tiny_processor(family).save_pretrained(tmp_path / "tiny")
+    settings = {"MODEL": tmp_path / "tiny", "OUTPUT": tmp_path / "out", "MAX_STEPS": 2}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"MBLIP_{name}", str(value))
+    monkeypatch.chdir(start)
+    names = run_cells()
+    printed = capsys.readouterr().out
+    assert names["ROOT"] == ROOT
+    assert len(names["captions"]) == 5
+    assert "features: (2, 4, 32)" in printed
+    assert all(f"right {when}: " in printed for when in ("before", "after"))
+    assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
+    assert (tmp_path / "out" / "model" / "processor_config.json").is_file()
+
+
+def test_the_notebook_is_committed_without_outputs():
+    """Outputs grow stale, and name places of the machine that made them."""
+    assert len(CODE) > 8
+    for cell in CELLS:
+        assert set(cell) == {"cell_type", "id", "metadata", "source"} | (
+            {"execution_count", "outputs"} if cell["cell_type"] == "code" else set()
+        )
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+    assert len({cell["id"] for cell in CELLS}) == len(CELLS)
+
+
+def test_the_notebook_starts_from_the_quickstarts_folder():
+    assert 'os.environ.get("MBLIP_MODEL", str(ROOT / "outputs/quickstart/model"))' in CODE[0]
