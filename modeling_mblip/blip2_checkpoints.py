@@ -134,7 +134,7 @@ def _load_language_model(
         name_or_path, **{name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
     )
     if quantization_config is not None:
-        quantization_config = _sparing_the_image_side(quantization_config, text_config)
+        quantization_config = sparing_the_image_side(quantization_config, text_config)
         loading = loading | {"quantization_config": quantization_config}
     with _quiet_about_ties():
         return text_model_class(text_config).from_pretrained(name_or_path, dtype=dtype or "auto", **loading)
@@ -155,7 +155,7 @@ def _quiet_about_ties() -> Iterator[None]:
         upstream.removeFilter(is_other)
 
 
-def _sparing_the_image_side(quantization_config: Any, text_config: PreTrainedConfig) -> Any:
+def sparing_the_image_side(quantization_config: Any, text_config: PreTrainedConfig) -> Any:
     """A copy whose skip list names the image side and the head: a list given replaces transformers' own, which spares
     the head.
     """

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Self
 import torch
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from .blip2_checkpoints import marry, parents_to_marry
-from .configuration_mblip import LOCATION_ARGUMENTS
+from .blip2_checkpoints import marry, parents_to_marry, sparing_the_image_side
+from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig
 from .image_side_weights import Projection
 from .pretrained_mblip import MBlipPreTrainedModel
 
@@ -31,7 +31,8 @@ class LoadingMixin(MBlipPreTrainedModel):
         """Load a checkpoint of mBLIP's or BLIP-2's layout, as `PreTrainedModel.from_pretrained`.
 
         A folder without weights, whose configuration names two `parents`, is loaded by marrying them again (see
-        `save_marriage`). An adapter of PEFT's is put on the base it names.
+        `save_marriage`). An adapter of PEFT's is put on the base it names. A `quantization_config` concerns the
+        language model alone, its head spared.
         """
         if pretrained_model_name_or_path is None:  # transformers: a `config` and a `state_dict` come instead
             return super().from_pretrained(None, *model_args, **kwargs)
@@ -39,6 +40,11 @@ class LoadingMixin(MBlipPreTrainedModel):
         location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
         parents = parents_to_marry(found.base, **(location | {"revision": found.revision}))
         if parents is None:
+            if kwargs.get("quantization_config") is not None:
+                config = MBlipConfig.from_pretrained(found.base, **(location | {"revision": found.revision or "main"}))
+                kwargs["quantization_config"] = sparing_the_image_side(
+                    kwargs["quantization_config"], config.text_config
+                )
             return super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
         # What AutoModel read of this folder, and what concerns the adapter: none of it is the language model's.
         adapter_kwargs, adapter_name = kwargs.pop("adapter_kwargs", None), kwargs.pop("adapter_name", "default")
