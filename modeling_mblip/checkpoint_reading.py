@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from transformers.utils import cached_file, logging
+from transformers.utils.hub import resolve_revision
 
 logger = logging.get_logger(__name__)
 
@@ -22,8 +23,19 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 def find_file(name_or_path: str | os.PathLike, filename: str, **location: Any) -> str | None:
     """The local path of one file of a checkpoint, fetched from the Hub where need be; None if the checkpoint has no
     such file.
+
+    Raises:
+        OSError: the checkpoint cannot be reached, so that nothing is known of its files.
     """
-    return cached_file(name_or_path, filename, _raise_exceptions_for_missing_entries=False, **location)
+    # At a commit the cache also knows which files do not exist, so that this works without a network.
+    where = {name: location[name] for name in ("token", "cache_dir", "local_files_only") if name in location}
+    location = location | {"revision": resolve_revision(name_or_path, location.get("revision"), **where)}
+    try:
+        return cached_file(name_or_path, filename, **location)
+    except OSError as error:
+        if error.__cause__ is None:  # transformers: the checkpoint was reached, and has no such file
+            return None
+        raise
 
 
 def has_weights(name_or_path: str | os.PathLike, **location: Any) -> bool:

@@ -6,6 +6,7 @@ from peft import PeftModel
 from transformers import AutoConfig
 
 from modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.checkpoint_reading import has_weights
 from modeling_mblip.trainable import set_trainable
 from processing_mblip import MBlipProcessor
 from tests.hub.client import run_python
@@ -75,12 +76,6 @@ def test_when_the_hub_is_gone_a_warm_cache_serves(hub, client):
 
 
 @pytest.mark.parametrize("is_offline", [True, False])
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="`parents_to_marry` takes weights that cannot be reached for weights that do not exist: the parents are "
-    "married again, and an untrained model comes out without a word",
-)
 def test_a_trained_marriage_whose_weights_cannot_be_reached_is_an_error(hub, client, weightless, is_offline):
     with torch.no_grad():
         weightless.language_projection.weight.normal_()
@@ -92,6 +87,13 @@ def test_a_trained_marriage_whose_weights_cannot_be_reached_is_an_error(hub, cli
     hub.fail(Fault("HEAD", r"tester/trained/.*safetensors", status=503, times=1000))
     with pytest.raises(OSError, match=r"tester/trained|couldn't connect"):
         load("tester/trained")
+
+
+def test_weights_that_cannot_be_reached_are_not_taken_for_missing(hub, client):
+    tiny_model("mt5").push_to_hub("tester/model")
+    hub.fail(Fault("HEAD", r"tester/model/.*safetensors", status=503, times=1000))
+    with pytest.raises(OSError, match=r"tester/model|couldn't connect"):
+        has_weights("tester/model")
 
 
 @pytest.mark.slow
