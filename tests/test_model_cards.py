@@ -1,28 +1,23 @@
 """The committed cards: the Hub's rules, as far as they can be held to offline, and every number against its source.
 
 The Hub's own check needs the Hub; here its rules are those of its client and of its documented lists. A card of a
-trained model is what the generator writes from the record beside it, and its tables hold that record's figures; a
-draft's tables hold what model_cards/facts.json says, with its source.
+trained model is what the generator writes from the record beside it, and its tables hold that record's figures.
 """
 
-import json
 import re
 import statistics
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from huggingface_hub import ModelCard, close_session
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 from huggingface_hub.utils import validate_repo_id
 from PIL import Image
-from transformers import AutoConfig
 from transformers.pipelines import get_supported_tasks
 
 from data_mblip.languages import get_language
-from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
-from modeling_mblip.trainable import LearningRates, parameter_groups, set_trainable
+from tests.card_tables import CARD_FOLDER, read_card, tables
 from tests.hub.client import Client
 from tests.hub.server import LoopbackHub
 from tests.tiny import tiny_model, tiny_processor
@@ -30,23 +25,12 @@ from training_mblip.model_card import build_card
 from training_mblip.run_record import RunRecord
 
 ROOT = Path(__file__).parents[1]
-CARDS = sorted((ROOT / "model_cards").glob("*.md"))
+CARDS = sorted(CARD_FOLDER.glob("*.md"))
 RECORDS = {
     "mblip-quickstart": ROOT / "quickstart" / "results" / "quickstart.json",
     "mblip-quickstart-decoder-only": ROOT / "quickstart" / "results" / "quickstart_decoder_only.json",
 }
-FACTS = json.loads((ROOT / "model_cards" / "facts.json").read_text(encoding="utf-8"))
-DRAFTS = {
-    "mblip-mt0-xl": {
-        "model_type": "mt5",
-        **{"d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32, "vocab_size": 250112},
-        "feed_forward_proj": "gated-gelu",
-    },
-    "mblip-bloomz-7b": {
-        "model_type": "bloom",
-        **{"hidden_size": 4096, "n_layer": 30, "n_head": 32, "vocab_size": 250880},
-    },
-}
+DRAFTS = ("mblip-mt0-xl", "mblip-bloomz-7b")  # held to their facts by test_card_drafts.py
 # Of the Hub's identifiers of licences (hf.co/docs/hub/repositories-licenses), those that the cards use.
 LICENSES = ("mit", "apache-2.0", "bigscience-bloom-rail-1.0")
 ISO_639_1 = """aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz
@@ -114,16 +98,12 @@ def test_the_lines_of_use_answer(path, family, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("\n")
 
 
-def read_card(name: str) -> ModelCard:
-    return ModelCard.load(ROOT / "model_cards" / f"{name}.md")
-
-
 trained = pytest.mark.parametrize("name", RECORDS)
 
 
 @trained
 def test_the_card_of_a_trained_model_is_what_its_record_gives(name):
-    written = (ROOT / "model_cards" / f"{name}.md").read_text(encoding="utf-8")
+    written = (CARD_FOLDER / f"{name}.md").read_text(encoding="utf-8")
     assert written == build_card(RunRecord.read(RECORDS[name]))
 
 
@@ -143,13 +123,6 @@ def test_the_scores_in_the_metadata_are_the_records(name):
     }
     assert {(r.dataset_split, r.dataset_config, f"{r.metric_value:.1f}") for r in results} == expected
     assert len(expected) >= 12
-
-
-def tables(text: str) -> list[list[list[str]]]:
-    """The Markdown tables of a text, as rows of cells, without the line under the headings."""
-    blocks = re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE)
-    rows = [[[cell.strip() for cell in line[1:-1].split("|")] for line in block.splitlines()] for block in blocks]
-    return [[table[0], *table[2:]] for table in rows]
 
 
 def shown(share: float, interval: dict[str, float]) -> str:
@@ -228,67 +201,3 @@ def test_the_table_of_stages_is_the_records(name):
         assert row[2:4] == [f"{stage.num_steps:,}", str(stage.batch_size)]
         assert re.findall(r"[\d.e-]*\d", row[4]) == rates
         assert row[5] == f"{stage.minutes:.1f}"
-
-
-def numbers(value: object) -> set[float]:
-    """The numbers in nested JSON."""
-    if isinstance(value, dict):
-        return set().union(*(numbers(entry) for entry in value.values()))
-    return {float(value)} if isinstance(value, int | float) else set()
-
-
-@pytest.mark.parametrize("name", DRAFTS)
-def test_every_number_in_a_drafts_tables_is_a_stated_fact(name):
-    own = numbers(FACTS["models"][name]) | numbers({key: FACTS[key] for key in ("vision", "qformer", "hardware")})
-    text = re.sub(r"`[^`]*`", "", read_card(name).text)
-    found = [
-        float(number.replace(",", ""))
-        for table in tables(text)
-        for row in table
-        for cell in row
-        for number in re.findall(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", cell)
-    ]
-    assert len(found) > 25
-    assert [number for number in found if number not in own] == []
-    for part in (FACTS["vision"], FACTS["qformer"], *FACTS["models"][name].values()):
-        assert part["source"] in FACTS["sources"]
-
-
-@pytest.mark.parametrize("name", DRAFTS)
-def test_a_draft_states_no_score(name):
-    card = read_card(name)
-    assert "model-index" not in card.data.to_dict()
-    assert "**A draft: there are no weights behind it.**" in card.text
-    section = card.text.split("\n## Results\n")[1].split("\n## ")[0]
-    assert section.startswith("\nNone were measured.")
-    assert tables(section) == []
-
-
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-@pytest.mark.parametrize(("name", "shape"), DRAFTS.items(), ids=DRAFTS)
-def test_a_drafts_counted_parameters_are_counted_again(name, shape):
-    config = MBlipConfig(text_config=AutoConfig.for_model(**shape))
-    with torch.device("meta"):
-        model = set_trainable(MBlipForConditionalGeneration(config), "re_alignment")
-    stated = dict(FACTS["models"][name]["trained_parameters"])
-    assert stated.pop("source") == "counted"
-    counts = dict.fromkeys(stated, 0)
-    for group in parameter_groups(model, LearningRates(projection=0, qformer=0, lora=0, rest=None), weight_decay=0.0):
-        counts[group["name"].partition(",")[0]] += sum(parameter.numel() for parameter in group["params"])
-    assert counts | {"total": sum(counts.values())} == stated
-    vision, qformer = config.vision_config, config.qformer_config
-    assert [FACTS["vision"][k] for k in ("layers", "width", "heads", "MLP width", "pixels", "patch")] == [
-        vision.num_hidden_layers,
-        vision.hidden_size,
-        vision.num_attention_heads,
-        vision.intermediate_size,
-        vision.image_size,
-        vision.patch_size,
-    ]
-    assert [FACTS["qformer"][k] for k in ("layers", "width", "heads", "cross-attention every layers")] == [
-        qformer.num_hidden_layers,
-        qformer.hidden_size,
-        qformer.num_attention_heads,
-        qformer.cross_attention_frequency,
-    ]
