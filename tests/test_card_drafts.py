@@ -1,4 +1,4 @@
-"""The drafts of cards: every number in their tables is in model_cards/facts.json, with its source, and none is a score."""
+"""The drafts of cards: each number in a table is in model_cards/facts.json, with its source, and none is a score."""
 
 import json
 import re

@@ -138,13 +138,9 @@ def test_what_is_generated_is_decoded_by_the_processor(family):
     assert all(texts)
 
 
-COMPILING = (
-    pytest.mark.slow,
-    # Reading a language model's signature is cached, and Dynamo tells that it reads through the cache.
-    pytest.mark.filterwarnings("ignore:Dynamo detected a call to a .functools.lru_cache.:UserWarning"),
-    # torch's own inductor.
-    pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"),
-)
+# Dynamo makes an internal error of a warning that is an error. Those that come are torch's own (`.grad` of what is no
+# leaf, functools.lru_cache, torch.jit) and BLOOM's (its GELU's autograd function is instantiated).
+COMPILING = (pytest.mark.slow, pytest.mark.filterwarnings("default"))
 
 
 def compiling(test):
@@ -154,8 +150,7 @@ def compiling(test):
 
 
 @compiling
-@every_kind
-@pytest.mark.parametrize("how", ["forward", "generate"])
+@pytest.mark.parametrize(("family", "how"), [("mt5", "forward"), ("llama", "forward"), ("bloom", "generate")])
 def test_a_traced_model_gives_the_same(family, how):
     """torch.compile up to the graphs; what machine code adds is the next test's."""
     check_compiled(family, how, backend="eager")
@@ -166,6 +161,7 @@ def test_a_compiled_model_gives_the_same():
     check_compiled("llama", "forward", backend="inductor")
 
 
+@torch.no_grad()
 def check_compiled(family, how, backend):
     torch._dynamo.reset()
     model, batch = tiny_model(family), prompts(family)
