@@ -42,6 +42,12 @@ class MBlipAdapterModel(PeftModel):
         super().save_pretrained(os.fspath(save_directory), safe_serialization, selected_adapters, *args, **kwargs)
 
 
+def is_own_checkpoint(name_or_path: str, revision: str | None = None) -> bool:
+    """Whether a checkpoint is of mBLIP's own type, as the base of an adapter must be, and not in BLIP-2's layout."""
+    config, _ = PreTrainedConfig.get_config_dict(name_or_path, revision=revision)
+    return config.get("model_type") == MBlipConfig.model_type
+
+
 def check_base(name_or_path: str | None, revision: str | None = None) -> None:
     """Refuse a base that others could not load an adapter on.
 

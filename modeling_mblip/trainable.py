@@ -77,6 +77,29 @@ def set_trainable(
     return adapted
 
 
+def continue_adapter(model: MBlipForConditionalGeneration, name_or_path: str) -> MBlipAdapterModel:
+    """Put a trained adapter on its base, to train the same LoRA and image side further.
+
+    Args:
+        model: the base, changed in place.
+
+    Raises:
+        ValueError: the adapter does not hold the whole image side that re-alignment trains.
+    """
+    model.requires_grad_(False)
+    adapted = MBlipAdapterModel.from_pretrained(model, name_or_path, is_trainable=True)
+    assert isinstance(adapted, MBlipAdapterModel)
+    config = adapted.peft_config["default"]
+    held = (config.modules_to_save or ()) if isinstance(config, LoraConfig) else ()
+    if lacking := [name for name in IMAGE_SIDE_MODULES if name not in held]:
+        raise ValueError(
+            f"The adapter {name_or_path} does not hold {', '.join(lacking)}, which re-alignment trains. Merge it into "
+            "its base, and train a fresh LoRA on that."
+        )
+    cast_trainable_to_fp32(adapted)
+    return adapted
+
+
 def lora_config(model: MBlipForConditionalGeneration, settings: LoraSettings) -> LoraConfig:
     """LoRA on every linear layer of the language model but its head; the trained image side is saved with it."""
     layers = linear_layers(model)

@@ -129,12 +129,6 @@ def test_a_path_that_leads_nowhere_is_an_error_that_names_it(tmp_path, name):
         train.main([str(write_recipe(tmp_path)), "--model.blip2", name])
 
 
-def test_training_further_from_an_adapter_is_refused(folder, tmp_path):
-    recipe = write_recipe(tmp_path, model={"name_or_path": str(folder / "adapter")})
-    with pytest.raises(ValueError, match=r"an adapter, but training goes on from a whole model\. Give .*model/"):
-        train.main([str(recipe)])
-
-
 def test_the_card_has_the_hub_s_metadata_and_no_figure_that_was_not_measured(folder):
     card = ModelCard.load(folder / "model" / "README.md")
     assert card.data.language == ["de", "en"]

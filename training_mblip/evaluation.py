@@ -23,7 +23,7 @@ from processing_mblip import MBlipProcessor
 
 from .recipe import ModelRecipe
 from .run_folder import Run
-from .starting_model import build_model
+from .starting_model import Model, build_model
 
 BEFORE, ENGLISH_PARENT = "before", "english_parent"
 
@@ -67,9 +67,7 @@ def _evaluate_parents(run: Run) -> dict[str, Results]:
     }
 
 
-def _evaluate(
-    model: MBlipForConditionalGeneration, processor: MBlipProcessor, task: EvaluationTask, name: str, run: Run
-) -> Results:
+def _evaluate(model: Model, processor: MBlipProcessor, task: EvaluationTask, name: str, run: Run) -> Results:
     assert run.recipe.evaluation is not None
     if torch.cuda.is_available():
         nn.Module.cuda(model)

@@ -10,15 +10,17 @@ import os
 import shutil
 from pathlib import Path
 
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 
 from modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.adapters import is_own_checkpoint
+from modeling_mblip.merge import merge_adapter
 from processing_mblip import MBlipProcessor
 
 from .checkpoints import UNFINISHED, load_trained
 from .run_folder import Run
 from .stages import Model, choose_trainable
-from .starting_model import build_model
+from .starting_model import build_model, is_adapter
 
 logger = logging.getLogger(__name__)
 
@@ -26,20 +28,34 @@ logger = logging.getLogger(__name__)
 def save_adapter(model: Model, run: Run) -> None:
     """Write `adapter/`, which holds what re-alignment trained; nothing after a warm-up alone.
 
-    Its base is the checkpoint that the run began from, or `base/`, a folder without weights that marries the parents
-    again when it is loaded.
+    Its base is the checkpoint or the adapter's base that the run began from, or `base/`: for a marriage a folder
+    without weights that marries the parents again when it is loaded; for a checkpoint in BLIP-2's layout, and for an
+    adapter that a fresh LoRA was trained on, a whole model.
     """
     if not isinstance(model, PeftModel):
         return
-    name = run.recipe.model.name_or_path
-    if name is None:
-        name = str(run.folder / "base")
-        base = model.get_base_model()
-        assert isinstance(base, MBlipForConditionalGeneration)
-        base.save_marriage(name)
-    model.peft_config["default"].base_model_name_or_path = name
+    model.peft_config["default"].base_model_name_or_path = _base_of(model, run)
     model.save_pretrained(str(run.folder / "adapter"))
     (run.folder / "adapter" / "README.md").unlink()  # PEFT's blank form; the model's own card stands in `model/`
+
+
+def _base_of(model: PeftModel, run: Run) -> str:
+    """The place of the adapter's base, which is written where it is not on disk or on the Hub."""
+    begun_from, base = run.recipe.model.name_or_path, run.folder / "base"
+    if begun_from is None:
+        married = model.get_base_model()
+        assert isinstance(married, MBlipForConditionalGeneration)
+        married.save_marriage(base)
+    elif is_adapter(begun_from):
+        if run.recipe.model.adapter is None:
+            return str(PeftConfig.from_pretrained(begun_from).base_model_name_or_path)
+        if not base.exists():
+            merge_adapter(begun_from, base)
+    elif is_own_checkpoint(begun_from):
+        return begun_from
+    else:
+        MBlipForConditionalGeneration.from_pretrained(begun_from).save_pretrained(base)
+    return str(base)
 
 
 def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:

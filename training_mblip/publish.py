@@ -98,6 +98,11 @@ def publish(
 def _pinned_parents(hub: "_Hub", base: Path) -> Mapping[str, Any]:
     """The parents that a base names, each at a commit: its own where it names one, else the present one."""
     parents = json.loads((base / "config.json").read_text(encoding="utf-8"))["parents"]
+    if parents is None:
+        raise ValueError(
+            f"The adapter's base, {base}, is a whole model that the run wrote, because it began from none that an "
+            "adapter can name. Publish the whole trained model: leave out --adapter."
+        )
     revisions = {}
     for name in ("blip2", "language_model"):
         revisions[f"{name}_revision"] = hub.commit_of(parents[name], parents[f"{name}_revision"])

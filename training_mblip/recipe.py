@@ -22,6 +22,9 @@ class ModelRecipe:
     `dtype` is what ViT and language model are held in; "auto" is bfloat16 on a GPU that computes in it, else float32.
     What trains is float32 always. `load_in` quantises the language model of a marriage. `random_weights` keeps the
     shapes and forgets the weights: the baseline without parents.
+
+    Where `name_or_path` is an adapter, its LoRA is trained further, with its image side; `adapter: fresh` merges it
+    into its base first, and re-alignment begins a LoRA of its own.
     """
 
     name_or_path: str | None = None
@@ -31,6 +34,7 @@ class ModelRecipe:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     load_in: Literal["8bit", "4bit"] | None = None
     random_weights: bool = False
+    adapter: Literal["fresh"] | None = None
 
     def __post_init__(self) -> None:
         is_marriage = self.blip2 is not None and self.language_model is not None
@@ -42,6 +46,8 @@ class ModelRecipe:
             )
         if self.load_in is not None and not is_marriage:
             raise ValueError("`load_in` quantises the language model of a marriage: give `blip2`, `language_model`.")
+        if self.adapter is not None and is_marriage:
+            raise ValueError("`adapter` says what becomes of an adapter given as `name_or_path`: take it out.")
         if self.load_in is not None and self.random_weights:
             raise ValueError("random weights are trained, and quantised ones cannot be: take `load_in` out.")
 

@@ -2,7 +2,7 @@
 
 import gc
 
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from transformers import set_seed
 
 from data_mblip import MBlipCollator, TrainingRows
@@ -12,7 +12,7 @@ from modeling_mblip.trainable import LearningRates, LoraSettings, set_trainable
 
 from .checkpoints import last_checkpoint
 from .peft_warnings import quiet_peft
-from .recipe import LoraRecipe, TrainingRecipe
+from .recipe import LoraRecipe, StageRecipe, TrainingRecipe
 from .rows import EndlessStream
 from .run_folder import StageRun
 from .stage_facts import write_facts
@@ -25,9 +25,13 @@ Model = MBlipForConditionalGeneration | PeftModel
 def choose_trainable(model: Model, stage: StageRun) -> Model:
     """Freeze everything but what the stage trains; fresh LoRA weights are drawn by the stage's seed.
 
-    A re-alignment that follows another one trains the same LoRA further.
+    A re-alignment that follows another one, or begins from an adapter, trains the same LoRA further.
+
+    Raises:
+        ValueError: the stage trains no LoRA, or one of another shape than the adapter's.
     """
     if isinstance(model, PeftModel):
+        _check_same_lora(model, stage.recipe)
         return model
     set_seed(stage.seed)
     with quiet_peft():
@@ -80,6 +84,17 @@ def train_stage(
     trainer.accelerator.free_memory()
     del trainer
     gc.collect()  # DistributedDataParallel's hooks on the parameters go with it; the next stage sets its own
+
+
+def _check_same_lora(model: PeftModel, recipe: StageRecipe) -> None:
+    wanted, config = _lora_settings(recipe.lora), model.peft_config["default"]
+    assert isinstance(config, LoraConfig)
+    found = LoraSettings(rank=config.r, alpha=config.lora_alpha, dropout=config.lora_dropout)
+    if found != wanted:
+        raise ValueError(
+            f"The stage {recipe.stage} trains {wanted or 'no LoRA'}, but the run begins from an adapter with {found}, "
+            "which is trained further. Give the stage the same, or merge the adapter first: `model.adapter: fresh`."
+        )
 
 
 def _lora_settings(lora: LoraRecipe | None) -> LoraSettings | None:

@@ -9,11 +9,15 @@ from transformers import AutoImageProcessor, AutoTokenizer, BitsAndBytesConfig, 
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.adapters import MBlipAdapterModel
 from modeling_mblip.blip2_checkpoints import parents_to_marry
+from modeling_mblip.trainable import continue_adapter
 from processing_mblip import MBlipProcessor
 
 from .peft_warnings import quiet_peft
 from .recipe import ModelRecipe
+
+Model = MBlipForConditionalGeneration | MBlipAdapterModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -26,18 +30,23 @@ def has_bf16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def build_model(recipe: ModelRecipe, seed: int) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
     """Load the checkpoint, or marry the two parents; a fresh projection is drawn by `seed`.
 
+    Of an adapter the base is loaded and the adapter put on it, to be trained further; or, if the recipe wants a fresh
+    LoRA, merged into it.
+
     Raises:
-        OSError: there is no such checkpoint.
-        ValueError: a parent is of the wrong kind, or the checkpoint is an adapter; the message names it.
+        OSError: there is no such checkpoint, or an adapter's base cannot be loaded.
+        ValueError: a parent is of the wrong kind, or the recipe does not suit the checkpoint; the message names it.
     """
     for name in (recipe.name_or_path, recipe.blip2, recipe.language_model):
         if name is not None:
             _check_name(name)
     set_seed(seed)
     dtype = _dtype(recipe.dtype)
+    if recipe.name_or_path is not None and is_adapter(recipe.name_or_path):
+        return _load_adapter(recipe.name_or_path, recipe, dtype)
     model, processor = _load(recipe, dtype)
     if recipe.random_weights:
         set_seed(seed)
@@ -55,18 +64,40 @@ def load_checkpoint(name_or_path: str) -> tuple[MBlipForConditionalGeneration, M
     dtype = _dtype("auto")
     if not is_adapter(name_or_path):
         return _load_whole(name_or_path, dtype)
+    return _load_merged(name_or_path, dtype)
+
+
+def _load_adapter(name_or_path: str, recipe: ModelRecipe, dtype: torch.dtype) -> tuple[Model, MBlipProcessor]:
+    if recipe.random_weights:
+        raise ValueError(
+            f"`model.name_or_path` is {name_or_path}, an adapter, which is worth nothing on random weights. Take one "
+            "of the two out."
+        )
+    if recipe.adapter == "fresh":
+        return _load_merged(name_or_path, dtype)
+    base, processor = _load_base(name_or_path, dtype)
+    with quiet_peft():
+        return continue_adapter(base, name_or_path), processor
+
+
+def _load_merged(name_or_path: str, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    base, processor = _load_base(name_or_path, dtype)
+    with quiet_peft():
+        merged = PeftModel.from_pretrained(base, name_or_path).merge_and_unload()
+    merged.name_or_path = merged.config.name_or_path = name_or_path
+    return merged.eval(), processor
+
+
+def _load_base(name_or_path: str, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    """The base that an adapter names."""
     base = PeftConfig.from_pretrained(name_or_path).base_model_name_or_path
     try:
-        model, processor = _load_whole(base, dtype)
+        return _load_whole(base, dtype)
     except OSError as error:
         raise OSError(
             f"{name_or_path} is an adapter on {base}, which cannot be loaded: {error}\nStart where it was trained, or "
             "write the base's place into its adapter_config.json."
         ) from error
-    with quiet_peft():
-        merged = PeftModel.from_pretrained(model, name_or_path).merge_and_unload()
-    merged.name_or_path = merged.config.name_or_path = name_or_path
-    return merged.eval(), processor
 
 
 def is_adapter(name_or_path: str) -> bool:
@@ -103,10 +134,10 @@ def _dtype(name: str) -> torch.dtype:
 
 def _load(recipe: ModelRecipe, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
     if recipe.name_or_path is not None:
-        if is_adapter(recipe.name_or_path):
+        if recipe.adapter is not None:
             raise ValueError(
-                f"`model.name_or_path` is {recipe.name_or_path}, an adapter, but training goes on from a whole "
-                "model. Give the folder `model/` beside it, in which the adapter is merged."
+                f"The recipe says `adapter: {recipe.adapter}`, but {recipe.name_or_path} is a whole model. Take "
+                "`adapter` out."
             )
         return _load_whole(recipe.name_or_path, dtype)
     assert recipe.blip2 is not None  # a recipe names a checkpoint or both parents
