@@ -51,6 +51,7 @@ def find_base_weights(
     Args:
         skeleton: the model on the meta device.
         parents: of a base without weights, see `parents_to_marry`; None for any other.
+            Its dtype is the one in its configuration, that of the model it was saved from.
         location: `revision` and the like, of `base`.
 
     Raises:

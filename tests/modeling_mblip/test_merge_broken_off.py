@@ -132,11 +132,11 @@ print(measure(large, "4MB"), measure(large, "16MB"))
 
 
 def test_peak_memory_is_two_shards_and_a_constant(tmp_path):
-    """Of a base of 68 MB: a merge that held all of it, or three shards at once, would be seen."""
+    """Of a base of 68 MB in one file: a merge that held all of it, or three shards at once, would be seen."""
     shapes = {"small": {}, "large": {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 16}}
     for name, shape in shapes.items():
         model = tiny_model("llama", text_config=tiny_text_config("llama", **shape))
-        model.save_pretrained(tmp_path / name / "base", max_shard_size="4MB")
+        model.save_pretrained(tmp_path / name / "base")
         save_adapter(tmp_path / name / "base", tmp_path / name / "adapter")
     script = tmp_path / "measure.py"
     script.write_text(MEASURING.format(paths=[str(ROOT)]))
