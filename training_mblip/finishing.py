@@ -72,7 +72,7 @@ def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
 
 
 def save_model(model: MBlipForConditionalGeneration, processor: MBlipProcessor, card: str, run: Run) -> None:
-    """Write `model/`: weights, processor, card and loss curve. It appears in one step, when it is whole."""
+    """Write `model/`: weights, processor and card. It appears in one step, when it is whole."""
     unfinished = run.folder / UNFINISHED / run.model_folder.name
     shutil.rmtree(unfinished, ignore_errors=True)
     model.save_pretrained(unfinished)
