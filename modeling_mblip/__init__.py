@@ -3,11 +3,16 @@
 Importing it registers the Auto classes for "mblip".
 """
 
+import logging
+
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 
 from .configuration_mblip import MBlipConfig
 from .modeling_mblip import MBlipForConditionalGeneration, MBlipPreTrainedModel
 from .output_mblip import MBlipOutput
+
+# bitsandbytes warns at every import that an optional kernel for CPUs is missing; PEFT imports it.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 AutoConfig.register("mblip", MBlipConfig, exist_ok=True)
 AutoModel.register(MBlipConfig, MBlipForConditionalGeneration, exist_ok=True)
