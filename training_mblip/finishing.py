@@ -26,13 +26,20 @@ logger = logging.getLogger(__name__)
 
 
 def save_adapter(model: Model, run: Run) -> None:
-    """Write `adapter/`, which holds what re-alignment trained; nothing after a warm-up alone.
+    """Write `adapter/`, which holds what re-alignment trained; nothing after a warm-up alone, and nothing on a
+    language model whose weights are in no checkpoint: it would load on the wrong ones.
 
     Its base is the checkpoint or the adapter's base that the run began from, or `base/`: for a marriage a folder
     without weights that marries the parents again when it is loaded; for a checkpoint in BLIP-2's layout, and for an
     adapter that a fresh LoRA was trained on, a whole model.
     """
     if not isinstance(model, PeftModel):
+        return
+    if run.recipe.model.random_weights or any(stage.recipe.stage == "full" for stage in run.stages):
+        logger.warning(
+            "No adapter is written: the language model under it has other weights than any checkpoint, being random "
+            "or fully trained. The finished model holds everything."
+        )
         return
     model.peft_config["default"].base_model_name_or_path = _base_of(model, run)
     model.save_pretrained(str(run.folder / "adapter"))

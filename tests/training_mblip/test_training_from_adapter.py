@@ -151,3 +151,19 @@ def test_one_lora_is_carried_through_stages_as_before(first_run, tmp_path):
     model, _ = build_model(recipe.model, seed=5)
     for stage in Run(recipe).stages:
         assert choose_trainable(model, stage) is model
+
+
+@pytest.mark.parametrize("is_random", [True, False], ids=["random weights", "fully trained"])
+def test_no_adapter_is_written_on_weights_that_are_in_no_checkpoint(tmp_path, caplog, is_random):
+    write_parents(tmp_path)
+    full = {name: value for name, value in STAGE.items() if name != "lora"} | {"stage": "full", "max_steps": 1}
+    stages = [STAGE | {"max_steps": 1}] if is_random else [full, STAGE | {"max_steps": 1}]
+    model = {
+        "blip2": str(tmp_path / "blip2"),
+        "language_model": str(tmp_path / "language_model"),
+        "random_weights": is_random,
+    }
+    train.main([str(write_recipe(tmp_path, model=model, stages=stages))])
+    assert not (tmp_path / "out" / "adapter").exists()
+    assert "No adapter is written" in caplog.text
+    assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
