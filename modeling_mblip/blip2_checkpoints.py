@@ -11,37 +11,19 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from .checkpoint_reading import has_weights
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
-from .image_side_weights import IMAGE_SIDE, Projection, load_image_side
+from .image_side_weights import Projection, load_image_side
+from .language_model_class import text_model_class
 from .pretrained_mblip import MBlipPreTrainedModel
+from .quantisation import adopt_quantisation, prepare_quantised, sparing_the_image_side
 
 logger = logging.get_logger(__name__)
 
 Married = TypeVar("Married", bound=MBlipPreTrainedModel)
-
-# How the quantisation methods of transformers call the list of modules that stay as they are.
-SKIP_LIST_NAMES = ("llm_int8_skip_modules", "modules_to_not_convert", "skip_modules")
-# What makes transformers know that a model is quantised; an assembled one would save its 8-bit codes as weights.
-QUANTISATION_ATTRIBUTES = (
-    "hf_quantizer",
-    "is_quantized",
-    "quantization_method",
-    "is_loaded_in_8bit",
-    "is_loaded_in_4bit",
-    "is_8bit_serializable",
-    "is_4bit_serializable",
-)
-
-
-def text_model_class(
-    text_config: PreTrainedConfig,
-) -> type[AutoModelForSeq2SeqLM] | type[AutoModelForCausalLM]:
-    """The Auto class that builds a language model of this configuration."""
-    return AutoModelForSeq2SeqLM if text_config.is_encoder_decoder else AutoModelForCausalLM
 
 
 def marry(
@@ -78,6 +60,7 @@ def marry(
         f"is {'fresh' if projection == 'random' else 'that of ' + os.fspath(blip2)}; `<image>` is "
         f"{config.image_token_id}."
     )
+    prepare_quantised(model)
     return model.eval()
 
 
@@ -155,31 +138,6 @@ def _quiet_about_ties() -> Iterator[None]:
         upstream.removeFilter(is_other)
 
 
-def sparing_the_image_side(quantization_config: Any, text_config: PreTrainedConfig) -> Any:
-    """A copy whose skip list names the image side and the head: a list given replaces transformers' own, which spares
-    the head.
-    """
-    quantization_config = copy.deepcopy(quantization_config)
-    for name in SKIP_LIST_NAMES:
-        if hasattr(quantization_config, name):
-            given = getattr(quantization_config, name) or []
-            spared = dict.fromkeys([*given, *IMAGE_SIDE, head_name(text_config)])
-            setattr(quantization_config, name, list(spared))
-            return quantization_config
-    raise ValueError(
-        f"{type(quantization_config).__name__} has none of {', '.join(SKIP_LIST_NAMES)}, so it cannot say that ViT "
-        "and Q-Former stay as they are. Use `BitsAndBytesConfig`, or load a language model that is quantised already."
-    )
-
-
-def head_name(text_config: PreTrainedConfig) -> str:
-    """The name of the output head inside a language model of this configuration."""
-    with torch.device("meta"):
-        skeleton = text_model_class(text_config).from_config(text_config)
-    head = skeleton.get_output_embeddings()
-    return next(name for name, module in skeleton.named_modules() if module is head)
-
-
 def _unquantised(config: PreTrainedConfig) -> PreTrainedConfig:
     """A copy of a language model's configuration as a part: the whole says what is quantised, and where parts came
     from is not the language model's own.
@@ -217,9 +175,5 @@ def _assemble(model_class: type[Married], config: MBlipConfig, text_model: PreTr
     }
     model.generation_config = copy.deepcopy(text_model.generation_config)
     model.config.dtype = text_model.dtype
-    for name in QUANTISATION_ATTRIBUTES:
-        if hasattr(text_model, name):
-            setattr(model, name, getattr(text_model, name))
-    if getattr(text_model, "is_quantized", False):
-        model.config.quantization_config = text_model.config.quantization_config
+    adopt_quantisation(model, text_model)
     return model

@@ -66,6 +66,28 @@ def _why_it_looks_ahead(language_model: PreTrainedModel) -> str | None:
     return None
 
 
+def check_training_precision(language_model: PreTrainedModel) -> None:
+    """Refuse to train T5 and its heirs in fp16, by their own dtype or by autocast.
+
+    They were trained in bfloat16, and their feed-forward layers reach values that fp16 cannot hold: the loss becomes
+    nan, or training goes on with what is left after clamping. transformers holds their `wo` in fp32 for that.
+
+    Raises:
+        ValueError: it is one of them, and computes in fp16.
+    """
+    if "wo" not in (type(language_model)._keep_in_fp32_modules or ()):
+        return
+    device = language_model.device.type
+    is_autocast = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if is_autocast else language_model.dtype
+    if dtype == torch.float16:
+        where = "under autocast" if is_autocast else "by its own dtype"
+        raise ValueError(
+            f"{type(language_model).__name__} is to be trained in float16 ({where}), in which its values overflow. "
+            "Use bfloat16 (`dtype=torch.bfloat16`, `bf16=True`), or float32 where the hardware has no bfloat16."
+        )
+
+
 def check_padding_in_front(language_model: PreTrainedModel, attention_mask: torch.Tensor | None) -> None:
     """Refuse padding in front of prompts for a decoder-only language model that takes it for words.
 

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, Self
 import torch
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from .blip2_checkpoints import marry, parents_to_marry, sparing_the_image_side
+from .blip2_checkpoints import marry, parents_to_marry
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig
 from .image_side_weights import Projection
 from .pretrained_mblip import MBlipPreTrainedModel
+from .quantisation import prepare_quantised, sparing_the_image_side
 
 
 class Location(NamedTuple):
@@ -45,7 +46,9 @@ class LoadingMixin(MBlipPreTrainedModel):
                 kwargs["quantization_config"] = sparing_the_image_side(
                     kwargs["quantization_config"], config.text_config
                 )
-            return super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+            prepare_quantised(loaded[0] if isinstance(loaded, tuple) else loaded)  # a tuple with `output_loading_info`
+            return loaded
         # What AutoModel read of this folder, and what concerns the adapter: none of it is the language model's.
         adapter_kwargs, adapter_name = kwargs.pop("adapter_kwargs", None), kwargs.pop("adapter_name", "default")
         for name in ("config", "revision"):

@@ -18,13 +18,13 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
-from .blip2_checkpoints import text_model_class
 from .configuration_mblip import MBlipConfig
 from .embedding_ties import LanguageModelEmbeddingsMixin
 from .generation_mblip import MBlipGenerationMixin
 from .image_input import ImageInputMixin
+from .language_model_class import text_model_class
 from .language_model_inputs import embedding_scale, first_position, holds_prompt
-from .language_model_requirements import check_language_model
+from .language_model_requirements import check_language_model, check_training_precision
 from .language_model_run import LanguageModelRunMixin
 from .loading_mblip import LoadingMixin
 from .output_mblip import MBlipOutput, flatten_output
@@ -114,8 +114,10 @@ class MBlipForConditionalGeneration(
 
         Raises:
             ValueError: images, `image_indices` and `<image>` tokens do not agree; logits are skipped without labels;
-                the language model ends in a step that the chunked loss does not know.
+                the language model ends in a step that the chunked loss does not know, or cannot be trained in fp16.
         """
+        if self.training and torch.is_grad_enabled():
+            check_training_precision(self.language_model)
         features = None
         if encoder_outputs is None and not holds_prompt(past_key_values):
             inputs_embeds, features = self.place_images(

@@ -207,3 +207,25 @@ def test_families_have_linear_layers_to_adapt():
     assert DECODER_ONLY
     for family in DECODER_ONLY:
         assert all(isinstance(layer, nn.Module) for layer in linear_layers(tiny_model(family)).values())
+
+
+@pytest.mark.parametrize("family", ["mt5", "t5", "umt5"])
+@pytest.mark.parametrize("way", ["own dtype", "autocast"])
+def test_t5_and_its_heirs_are_not_trained_in_fp16(family, way):
+    model = tiny_model(family).train()
+    if way == "own dtype":
+        model.language_model.half()
+    with (
+        torch.autocast("cpu", torch.float16, enabled=way == "autocast"),
+        pytest.raises(ValueError, match=rf"is to be trained in float16 \(.*{way}\), in which its values overflow. Use"),
+    ):
+        model(**tiny_batch(family))
+
+
+def test_fp16_is_refused_in_training_alone_and_to_those_alone_that_overflow():
+    batch = tiny_batch("mt5")
+    with torch.autocast("cpu", torch.float16):
+        assert tiny_model("bloom").train()(**tiny_batch("bloom")).loss.isfinite()
+        assert tiny_model("mt5").eval()(**batch).loss.isfinite()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert tiny_model("mt5").train()(**batch).loss.isfinite()
