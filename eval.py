@@ -2,6 +2,7 @@
 
     python eval.py MODEL [--task scenes --languages sw,hi ...]      one task
     python eval.py RECIPE.yaml [--model MODEL --output_dir DIR]     all tasks of a recipe
+    python eval.py MODEL --load_in 4bit                             its language model quantised (8bit, 4bit)
     python eval.py --help                                           every option
 
 MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base.
@@ -14,6 +15,7 @@ import torch
 from evaluation_mblip import EvaluationRun, conditions_table, evaluate_task, predictions_path, write_results
 from evaluation_mblip.command_line import parse_command_line
 from training_mblip.command import run_command
+from training_mblip.precision import Precision
 from training_mblip.starting_model import load_checkpoint
 from training_mblip.strict_loading import convert
 from training_mblip.yaml_values import read_yaml
@@ -25,7 +27,7 @@ def main(arguments: list[str]) -> None:
     settings = run.evaluation.settings
 
     # 2. Model and processor, on the GPU if there is one
-    model, processor = load_checkpoint(run.model)
+    model, processor = load_checkpoint(run.model, Precision.named(run.dtype, run.load_in))
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     # 3. For each task: its prompts, the model's answers (written as they come), the scores

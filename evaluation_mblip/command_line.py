@@ -4,11 +4,12 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from .recipe import BabelImageNetRecipe, EvaluationRecipe, EvaluationRun, ScenesRecipe
+from .recipe import BabelImageNetRecipe, DtypeName, EvaluationRecipe, EvaluationRun, LoadIn, ScenesRecipe
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
+PRECISION_OPTIONS = ("dtype", "load_in")
 TASK_OPTIONS = {
     "scenes": ("languages", "num_images", "seed", "conditions", "wording"),
     "babel_imagenet": ("photos", "labels", "languages", "splits", "wording"),
@@ -28,19 +29,20 @@ def parse_command_line(arguments: Sequence[str], read_recipe: Callable[[Path], E
     given = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
     source = given.pop("model_or_recipe")
     output_dir = given.pop("output_dir", None)
+    precision = {name: given.pop(name) for name in PRECISION_OPTIONS if name in given}
     if source.endswith(RECIPE_SUFFIXES):
-        return _from_recipe(read_recipe(Path(source)), output_dir, given)
+        return replace(_from_recipe(read_recipe(Path(source)), output_dir, given), **precision)
     if output_dir is None:
         output_dir = Path("outputs", "evaluation", source.strip("/").replace("/", "--"))
-    return EvaluationRun(source, output_dir, _one_task(given.pop("task", "scenes"), given))
+    return EvaluationRun(source, output_dir, _one_task(given.pop("task", "scenes"), given), **precision)
 
 
 def _from_recipe(run: EvaluationRun, output_dir: Path | None, given: dict[str, Any]) -> EvaluationRun:
     run = replace(run, model=given.pop("model", run.model), output_dir=output_dir or run.output_dir)
     if given:
         raise ValueError(
-            f"Found {_options(given)} beside a recipe, which takes --model and --output_dir only. "
-            "Write the rest into the recipe."
+            f"Found {_options(given)} beside a recipe, which takes --model, --output_dir, "
+            f"{_options(PRECISION_OPTIONS)} only. Write the rest into the recipe."
         )
     return run
 
@@ -63,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model_or_recipe", help="a model folder, a model's name on the Hub, or a YAML recipe")
     parser.add_argument("--model", help="with a recipe: this model instead of the recipe's")
     parser.add_argument("--output_dir", type=Path, help="where answers, results.json and table.md go")
+    parser.add_argument("--dtype", choices=get_args(DtypeName), help="of ViT and language model; auto if left out")
+    parser.add_argument("--load_in", choices=get_args(LoadIn), help="quantise the language model (4bit: nf4)")
     parser.add_argument("--task", choices=TASK_OPTIONS, help="with a model: the task, scenes if left out")
     parser.add_argument("--languages", type=_list, help="codes with commas between, such as sw,hi")
     parser.add_argument("--wording", choices=("first", "held_out"), help="the wording of the prompts")

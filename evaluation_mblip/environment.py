@@ -1,8 +1,9 @@
-"""What a result was computed with: versions and hardware, without names of machines or people."""
+"""What a result was computed with: versions, precision and hardware, without names of machines or people."""
 
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
@@ -19,6 +20,20 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def describe_precision(model: Any) -> str:
+    """What ViT and language model are held in, and the bits of a language model that is quantised."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    quantization = getattr(model.config, "quantization_config", None)
+    if quantization is None:
+        return dtype
+    plain = quantization if isinstance(quantization, Mapping) else quantization.to_dict()
+    if plain.get("load_in_8bit"):
+        return f"{dtype}, language model in 8 bit"
+    if plain.get("load_in_4bit"):
+        return f"{dtype}, language model in 4 bit ({plain['bnb_4bit_quant_type']})"
+    return f"{dtype}, language model quantised by {plain.get('quant_method')}"
 
 
 def describe_hardware(device: torch.device) -> str:

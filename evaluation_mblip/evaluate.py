@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_mblip.scene_languages import SCENE_LANGUAGES
 
-from .environment import describe_hardware, package_versions
+from .environment import describe_hardware, describe_precision, package_versions
 from .model_inputs import Model, Processor
 from .results import Results, score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, run_task
@@ -44,6 +44,7 @@ def evaluate_task(
         seconds=time.monotonic() - start,
         versions=package_versions(),
         hardware=describe_hardware(model.device),
+        precision=describe_precision(model),
         predictions=tuple(predictions),
     )
 

@@ -5,6 +5,7 @@ A training recipe holds an `EvaluationRecipe` under `evaluation`; a recipe of ev
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from data_mblip.languages import get_language
 from data_mblip.scene_languages import SCENE_LANGUAGES
@@ -15,6 +16,9 @@ from .task import EvaluationTask
 from .tasks.babel_imagenet import babel_imagenet_task
 from .tasks.scenes import SceneCondition, scenes_task
 from .wordings import WordingChoice
+
+DtypeName = Literal["auto", "float32", "bfloat16"]
+LoadIn = Literal["8bit", "4bit"]
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,17 @@ class EvaluationRecipe:
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """A recipe of eval.py: `model` is a folder or Hub name; results go to `output_dir`."""
+    """A recipe of eval.py: `model` is a folder or Hub name; results go to `output_dir`.
+
+    `dtype` is what ViT and language model are held in, "auto" what the hardware has; `load_in` quantises the language
+    model (4 bit: nf4).
+    """
 
     model: str
     output_dir: Path
     evaluation: EvaluationRecipe
+    dtype: DtypeName = "auto"
+    load_in: LoadIn | None = None
 
 
 def _check_languages(codes: tuple[str, ...]) -> None:

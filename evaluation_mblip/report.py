@@ -70,7 +70,7 @@ def _facts(results: Results) -> str:
     search = "greedy search" if results.generation.num_beams == 1 else f"{results.generation.num_beams} beams"
     return (
         f"{results.num_images} pictures, {len(results.predictions)} answers in {results.seconds:.0f} s "
-        f"({results.hardware}); {search}, at most {results.generation.max_new_tokens} new tokens."
+        f"({results.hardware}; {results.precision}); {search}, at most {results.generation.max_new_tokens} new tokens."
     )
 
 

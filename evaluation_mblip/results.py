@@ -49,6 +49,7 @@ class Results:
     seconds: float
     versions: Mapping[str, str]
     hardware: str
+    precision: str
     predictions: tuple[Prediction, ...] = field(repr=False)
 
     @property

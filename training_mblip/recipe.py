@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from data_mblip.augmentation import Augmentation
 from evaluation_mblip import EvaluationRecipe
+from evaluation_mblip.recipe import DtypeName, LoadIn
 from modeling_mblip.trainable import Stage
 
 
@@ -20,8 +21,8 @@ class ModelRecipe:
     """Where training begins: a checkpoint (`name_or_path`), or a marriage of `blip2` and `language_model`.
 
     `dtype` is what ViT and language model are held in; "auto" is bfloat16 on a GPU that computes in it, else float32.
-    What trains is float32 always. `load_in` quantises the language model of a marriage. `random_weights` keeps the
-    shapes and forgets the weights: the baseline without parents.
+    What trains is float32 always. `load_in` quantises the language model (4 bit: nf4) while it trains; the
+    finished model is not. `random_weights` keeps the shapes and forgets the weights: the baseline without parents.
 
     Where `name_or_path` is an adapter, its LoRA is trained further, with its image side; `adapter: fresh` merges it
     into its base first, and re-alignment begins a LoRA of its own.
@@ -31,8 +32,8 @@ class ModelRecipe:
     blip2: str | None = None
     language_model: str | None = None
     projection: Literal["random", "blip2"] = "random"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    load_in: Literal["8bit", "4bit"] | None = None
+    dtype: DtypeName = "auto"
+    load_in: LoadIn | None = None
     random_weights: bool = False
     adapter: Literal["fresh"] | None = None
 
@@ -44,8 +45,6 @@ class ModelRecipe:
                 "found neither a checkpoint nor a marriage, expected either `name_or_path` alone, or `blip2` and "
                 "`language_model` together."
             )
-        if self.load_in is not None and not is_marriage:
-            raise ValueError("`load_in` quantises the language model of a marriage: give `blip2`, `language_model`.")
         if self.adapter is not None and is_marriage:
             raise ValueError("`adapter` says what becomes of an adapter given as `name_or_path`: take it out.")
         if self.load_in is not None and self.random_weights:
@@ -125,6 +124,10 @@ class StageRecipe:
     def __post_init__(self) -> None:
         if (self.max_steps is None) == (self.num_epochs is None):
             raise ValueError("expected either `max_steps` or `num_epochs`, and one of them.")
+        for name in ("batch_size", "max_steps", "num_epochs", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"`{name}` is {value}, expected more than 0.")
         if self.stage != "re_alignment" and self.lora is not None:
             raise ValueError(f"`{self.stage}` trains no LoRA: take `lora` out, or make it `re_alignment`.")
         if self.stage == "re_alignment" and self.lora is None:
@@ -169,6 +172,8 @@ class Recipe:
                 f"`stages` are {', '.join(kinds)}, expected full training before the warm-up, and the warm-up "
                 "before the re-alignment."
             )
+        if self.model.load_in is not None and "full" in kinds:
+            raise ValueError("`full` trains the language model, and a quantised one cannot be: take `load_in` out.")
         shapes = {(lora.rank, lora.alpha, lora.dropout) for lora in (s.lora for s in self.stages) if lora is not None}
         if len(shapes) > 1:
             raise ValueError(

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import torch
 from peft import PeftConfig, PeftModel
 from torch import nn
-from transformers import AutoImageProcessor, AutoTokenizer, BitsAndBytesConfig, set_seed
+from transformers import AutoImageProcessor, AutoTokenizer, set_seed
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from modeling_mblip import MBlipForConditionalGeneration
@@ -15,19 +14,10 @@ from modeling_mblip.trainable import continue_adapter
 from processing_mblip import MBlipProcessor
 
 from .peft_warnings import quiet_peft
+from .precision import Precision
 from .recipe import ModelRecipe
 
 Model = MBlipForConditionalGeneration | MBlipAdapterModel
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-def has_bf16() -> bool:
-    """Whether there is a GPU that computes in bfloat16 itself: the one rule for it in this package.
-
-    CPUs stay with float32, and GPUs that only emulate bfloat16 too. There is no float16: T5 overflows in it.
-    """
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
@@ -44,55 +34,71 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
         if name is not None:
             _check_name(name)
     set_seed(seed)
-    dtype = _dtype(recipe.dtype)
+    precision = Precision.named(recipe.dtype, recipe.load_in)
     if recipe.name_or_path is not None and is_adapter(recipe.name_or_path):
-        return _load_adapter(recipe.name_or_path, recipe, dtype)
-    model, processor = _load(recipe, dtype)
+        return _load_adapter(recipe.name_or_path, recipe, precision)
+    model, processor = _load(recipe, precision)
     if recipe.random_weights:
         set_seed(seed)
-        model = nn.Module.to(MBlipForConditionalGeneration(model.config), dtype).eval()
+        model = nn.Module.to(MBlipForConditionalGeneration(model.config), precision.dtype).eval()
     return model, processor
 
 
-def load_checkpoint(name_or_path: str) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
-    """A model to use: a checkpoint, or an adapter merged into the base it names.
+def load_checkpoint(
+    name_or_path: str, precision: Precision | None = None
+) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    """A model to use: a checkpoint, or an adapter merged into the base it names; on a quantised base, which cannot
+    take it in, it stays an adapter.
+
+    Args:
+        precision: None: what the hardware has.
 
     Raises:
         OSError: there is no such checkpoint, or the adapter's base cannot be loaded.
     """
     _check_name(name_or_path)
-    dtype = _dtype("auto")
+    precision = precision or Precision.named()
     if not is_adapter(name_or_path):
-        return _load_whole(name_or_path, dtype)
-    return _load_merged(name_or_path, dtype)
+        return _load_whole(name_or_path, precision)
+    if precision.load_in is None:
+        return _load_merged(name_or_path, precision)
+    base, processor = _load_base(name_or_path, precision)
+    base.load_adapter(name_or_path)
+    return base.eval(), processor
 
 
-def _load_adapter(name_or_path: str, recipe: ModelRecipe, dtype: torch.dtype) -> tuple[Model, MBlipProcessor]:
+def _load_adapter(name_or_path: str, recipe: ModelRecipe, precision: Precision) -> tuple[Model, MBlipProcessor]:
     if recipe.random_weights:
         raise ValueError(
             f"`model.name_or_path` is {name_or_path}, an adapter, which is worth nothing on random weights. Take one "
             "of the two out."
         )
     if recipe.adapter == "fresh":
-        return _load_merged(name_or_path, dtype)
-    base, processor = _load_base(name_or_path, dtype)
+        if recipe.load_in is not None:
+            raise ValueError(
+                f"`adapter: fresh` merges {name_or_path} into its base, and a base in {recipe.load_in} cannot take it "
+                "in. Merge it first, `python -m modeling_mblip.merge ADAPTER FOLDER`, and give that folder as "
+                "`model.name_or_path`."
+            )
+        return _load_merged(name_or_path, precision)
+    base, processor = _load_base(name_or_path, precision)
     with quiet_peft():
         return continue_adapter(base, name_or_path), processor
 
 
-def _load_merged(name_or_path: str, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
-    base, processor = _load_base(name_or_path, dtype)
+def _load_merged(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    base, processor = _load_base(name_or_path, precision)
     with quiet_peft():
         merged = PeftModel.from_pretrained(base, name_or_path).merge_and_unload()
     merged.name_or_path = merged.config.name_or_path = name_or_path
     return merged.eval(), processor
 
 
-def _load_base(name_or_path: str, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+def _load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
     """The base that an adapter names."""
     base = PeftConfig.from_pretrained(name_or_path).base_model_name_or_path
     try:
-        return _load_whole(base, dtype)
+        return _load_whole(base, precision)
     except OSError as error:
         raise OSError(
             f"{name_or_path} is an adapter on {base}, which cannot be loaded: {error}\nStart where it was trained, or "
@@ -115,49 +121,36 @@ def _check_name(name_or_path: str) -> None:
         )
 
 
-def _load_whole(name_or_path: str, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+def _load_whole(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
     """A checkpoint with its processor; one without weights, which marries its parents, has theirs."""
     if Path(name_or_path).is_dir() and not Path(name_or_path, "config.json").is_file():
         raise OSError(
             f"The folder {name_or_path} holds no config.json, so it is no model. Of a training run, give `model/` or "
             "`adapter/` in its output folder."
         )
-    model = MBlipForConditionalGeneration.from_pretrained(name_or_path, dtype=dtype)
+    model = MBlipForConditionalGeneration.from_pretrained(name_or_path, **precision.arguments())
     if parents_to_marry(name_or_path) is not None:
         return model, _marry_processors(model)
     return model, MBlipProcessor.from_pretrained(name_or_path)
 
 
-def _dtype(name: str) -> torch.dtype:
-    return DTYPES.get(name) or (torch.bfloat16 if has_bf16() else torch.float32)
-
-
-def _load(recipe: ModelRecipe, dtype: torch.dtype) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+def _load(recipe: ModelRecipe, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
     if recipe.name_or_path is not None:
         if recipe.adapter is not None:
             raise ValueError(
                 f"The recipe says `adapter: {recipe.adapter}`, but {recipe.name_or_path} is a whole model. Take "
                 "`adapter` out."
             )
-        return _load_whole(recipe.name_or_path, dtype)
+        return _load_whole(recipe.name_or_path, precision)
     assert recipe.blip2 is not None  # a recipe names a checkpoint or both parents
     assert recipe.language_model is not None
     model = MBlipForConditionalGeneration.from_blip2_pretrained(
         recipe.blip2,
         recipe.language_model,
         projection=recipe.projection,
-        quantization_config=_quantization(recipe, dtype),
-        dtype=dtype,
+        **precision.arguments(),
     )
     return model, _marry_processors(model)
-
-
-def _quantization(recipe: ModelRecipe, dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    if recipe.load_in == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    if recipe.load_in == "4bit":
-        return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
-    return None
 
 
 def _marry_processors(model: MBlipForConditionalGeneration) -> MBlipProcessor:

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
+from .precision import has_bf16
 from .recipe import StageRecipe, TrainingRecipe
-from .starting_model import has_bf16
 
 
 def training_arguments(stage: StageRecipe, training: TrainingRecipe, *, folder: Path, seed: int) -> TrainingArguments:

@@ -52,6 +52,7 @@ class TableModel(torch.nn.Module):
     """Looks the answer to (prompt, number of the picture) up; "" where there is none."""
 
     device = torch.device("cpu")
+    dtype = torch.float32
 
     def __init__(self, processor: TableProcessor, answers: Mapping[tuple[str, int], str]) -> None:
         super().__init__()

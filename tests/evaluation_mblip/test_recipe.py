@@ -36,7 +36,9 @@ def test_a_recipe_may_be_given_another_model_and_folder():
 
 
 def test_options_of_a_task_beside_a_recipe_are_an_error():
-    with pytest.raises(ValueError, match="Found --languages beside a recipe, which takes --model and --output_dir"):
+    with pytest.raises(
+        ValueError, match="Found --languages beside a recipe, which takes --model, --output_dir, --dtype"
+    ):
         parse("recipe.yaml", "--languages", "sw")
 
 
@@ -70,3 +72,10 @@ def test_the_tasks_of_a_recipe_are_built():
     (task,) = recipe.build_tasks()
     assert task.name == "scenes"
     assert [example.condition for example in task.examples] == ["as_is", "as_is", "shuffled", "shuffled"]
+
+
+@pytest.mark.parametrize("source", ["model", "recipe.yaml"])
+def test_the_precision_is_an_option_of_a_model_and_of_a_recipe(source):
+    run = parse(source, "--dtype", "bfloat16", "--load_in", "4bit")
+    assert (run.dtype, run.load_in) == ("bfloat16", "4bit")
+    assert (parse(source).dtype, parse(source).load_in) == ("auto", None)

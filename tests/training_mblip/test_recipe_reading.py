@@ -116,6 +116,7 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
         ),
         ("  - de", "  - xx", r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*Nearest: `xh`"),
         ("  blip2:", "  name_or_path:", "line 3: `model`|`model`: found neither a checkpoint nor a marriage"),
+        ("max_steps: 6", "max_steps: 0", "`stages.0`: `max_steps` is 0, expected more than 0"),
         ("  max_steps: 6\n", "", "`stages.0`: expected either `max_steps` or `num_epochs`"),
         ("  learning_rate: 0.005\n", "", "`stages.0` lacks `learning_rate`"),
         ("  lora:\n    rank: 2\n    dropout: 0.1\n", "", "`stages.1`: `re_alignment` trains LoRA: add `lora: {}`"),
@@ -135,6 +136,10 @@ def test_what_is_wrong_is_named_with_file_and_place(recipe_file, old, new, messa
         (["--stages.1.max_stepz", "3"], "--stages.1.max_stepz: the key `stages.1.max_stepz` is unknown. Did you mean"),
         (["--stages.2.max_steps", "3"], "`stages` is a list of 2 entries, so '2' is none of its places"),
         (["--seed", "no"], "--seed: `seed` is 'no', text, expected a whole number"),
+        (
+            ["--stages.0.stage", "full", "--model.load_in", "4bit"],
+            "`full` trains the language model, and a quantised one cannot be: take `load_in` out",
+        ),
         (["--seed"], "Found '--seed' on the command line, expected `--field value`"),
         (["seed", "3"], "Found 'seed' on the command line"),
     ],

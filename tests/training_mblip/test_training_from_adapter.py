@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from peft import PeftModel
 
 import train
@@ -13,11 +14,13 @@ from modeling_mblip import MBlipForConditionalGeneration
 from tests.tiny import VOCAB_SIZE, tiny_blip2, tiny_tokenizer
 from tests.training_mblip.tiny_run import write_parents, write_recipe
 from training_mblip.peft_warnings import quiet_peft
+from training_mblip.precision import Precision
 from training_mblip.recipe_reading import read_recipe
 from training_mblip.run_folder import Run
 from training_mblip.stages import choose_trainable
 from training_mblip.starting_model import build_model, load_checkpoint
 
+QUANTISED = (Linear8bitLt, Linear4bit)
 LORA = {"rank": 2, "dropout": 0.0}
 STAGE = {"stage": "re_alignment", "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 0, "lora": LORA}
 
@@ -87,6 +90,28 @@ def test_a_fresh_lora_begins_on_the_merged_model(first_run, tmp_path):
         MBlipForConditionalGeneration.from_pretrained(first_run / "model"),
     )
     assert_adapter_is_the_model(run)
+
+
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+@pytest.mark.parametrize("start", ["adapter", "model"])
+def test_a_language_model_quantised_in_training_is_whole_in_what_is_published(first_run, start, bits, tmp_path):
+    run = run_from(first_run / start, tmp_path, load_in=bits)
+    assert base_of(run) == str(first_run / ("base" if start == "adapter" else "model"))
+    assert "quantization_config" not in json.loads((run / "model" / "config.json").read_text())
+    assert_adapter_is_the_model(run)
+
+
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_an_adapter_is_used_on_its_base_in_bits(first_run, bits):
+    model, _ = load_checkpoint(str(first_run / "adapter"), Precision.named(load_in=bits))
+    layers = [name for name, module in model.named_modules() if isinstance(module, QUANTISED)]
+    assert layers
+    assert all(name.startswith("language_model.") and name.endswith(".base_layer") for name in layers)
+
+
+def test_a_fresh_lora_on_an_adapter_in_bits_is_refused(first_run, tmp_path):
+    with pytest.raises(ValueError, match=r"a base in 8bit cannot take it in. Merge it first, `python -m modeling_mbl"):
+        run_from(first_run / "adapter", tmp_path, adapter="fresh", load_in="8bit")
 
 
 def test_a_merged_model_is_the_base_of_the_next_adapter(first_run, tmp_path):
