@@ -8,22 +8,19 @@
 MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base.
 """
 
-from pathlib import Path
-
 import torch
 
-from evaluation_mblip import EvaluationRun, conditions_table, evaluate_task, predictions_path, write_results
+from evaluation_mblip import conditions_table, evaluate_task, predictions_path, write_results
 from evaluation_mblip.command_line import parse_command_line
 from training_mblip.command import run_command
 from training_mblip.precision import Precision
+from training_mblip.recipe_reading import read_evaluation_run
 from training_mblip.starting_model import load_checkpoint
-from training_mblip.strict_loading import convert
-from training_mblip.yaml_values import read_yaml
 
 
 def main(arguments: list[str]) -> None:
     # 1. What to evaluate on what
-    run = parse_command_line(arguments, read_recipe)
+    run = parse_command_line(arguments, read_evaluation_run)
     settings = run.evaluation.settings
 
     # 2. Model and processor, on the GPU if there is one
@@ -41,11 +38,6 @@ def main(arguments: list[str]) -> None:
     write_results(run.output_dir, results, table)
     print(table)
     print(f"Answers, results and table are in {run.output_dir}.")
-
-
-def read_recipe(path: Path) -> EvaluationRun:
-    """The evaluation recipe in a YAML file; what is wrong in it is named with its line."""
-    return convert(read_yaml(path), EvaluationRun, "", {})
 
 
 if __name__ == "__main__":

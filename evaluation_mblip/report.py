@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .language_groups import GroupScore, group_scores, resource_level, script
 from .results import Results, ratio_to_reference
@@ -20,8 +21,12 @@ def predictions_path(folder: Path, name: str) -> Path:
 
 def write_results(folder: Path, results: Mapping[str, Results], table: str) -> None:
     """Write results.json, with each evaluation under its name, and table.md; each is whole or not there."""
+    write_files(folder, {name: result.to_json() for name, result in results.items()}, table)
+
+
+def write_files(folder: Path, plain: Mapping[str, Any], table: str) -> None:
+    """Write results.json of figures that are plain values already, and table.md."""
     folder.mkdir(parents=True, exist_ok=True)
-    plain = {name: result.to_json() for name, result in results.items()}
     _write(folder / RESULTS_FILE, json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
     _write(folder / TABLE_FILE, table)
 

@@ -7,6 +7,7 @@ trained model is what the generator writes from the record beside it, and its ta
 import re
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,7 +23,7 @@ from tests.hub.client import Client
 from tests.hub.server import LoopbackHub
 from tests.tiny import tiny_model, tiny_processor
 from training_mblip.model_card import build_card
-from training_mblip.run_record import RunRecord
+from training_mblip.run_record import Evaluation, RunRecord
 
 ROOT = Path(__file__).parents[1]
 CARDS = sorted(CARD_FOLDER.glob("*.md"))
@@ -117,12 +118,17 @@ def test_the_scores_in_the_metadata_are_the_records(name):
     assert eval_results_to_model_index(model_name, results) == plain
     expected = {
         (score["condition"], score["language"], f"{100 * score['num_right'] / score['num_prompts']:.1f}")
-        for evaluation in RunRecord.read(RECORDS[name]).evaluations
+        for evaluation in evaluations_of(name)
         for score in evaluation.results["scenes"]["scores"]
         if score["condition"] != "shuffled"
     }
     assert {(r.dataset_split, r.dataset_config, f"{r.metric_value:.1f}") for r in results} == expected
     assert len(expected) >= 12
+
+
+def evaluations_of(name: str) -> list[Evaluation]:
+    """The evaluations of the model as it is, without those in other precisions."""
+    return [evaluation for evaluation in RunRecord.read(RECORDS[name]).evaluations if "scenes" in evaluation.results]
 
 
 def shown(share: float, interval: dict[str, float]) -> str:
@@ -149,7 +155,7 @@ def column_of(evaluation, heading: str) -> dict[str, tuple[float, dict[str, floa
 
 @trained
 def test_every_cell_of_the_language_tables_is_the_records(name):
-    evaluations = RunRecord.read(RECORDS[name]).evaluations
+    evaluations = evaluations_of(name)
     found = [table for table in tables(read_card(name).text) if table[0][0] == "Language"]
     assert len(found) == len(evaluations)
     for (headings, *rows), evaluation in zip(found, evaluations, strict=True):
@@ -167,7 +173,7 @@ def test_every_cell_of_the_language_tables_is_the_records(name):
 
 @trained
 def test_every_cell_of_the_group_tables_is_the_records(name):
-    evaluations = [e for e in RunRecord.read(RECORDS[name]).evaluations if not e.is_of_run]
+    evaluations = [evaluation for evaluation in evaluations_of(name) if not evaluation.is_of_run]
     found = [table for table in tables(read_card(name).text) if table[0][0].startswith("By ")]
     assert len(found) == 2 * len(evaluations)
     for headings, *rows in found:
@@ -201,3 +207,47 @@ def test_the_table_of_stages_is_the_records(name):
         assert row[2:4] == [f"{stage.num_steps:,}", str(stage.batch_size)]
         assert re.findall(r"[\d.e-]*\d", row[4]) == rates
         assert row[5] == f"{stage.minutes:.1f}"
+
+
+def precisions_of(name: str) -> dict[str, dict[str, Any]]:
+    """The results in each precision, by its words."""
+    return {
+        result["precision"]: result
+        for evaluation in RunRecord.read(RECORDS[name]).evaluations
+        for key, result in evaluation.results.items()
+        if key.startswith("scenes_") and "disk_bytes" in result
+    }
+
+
+@pytest.mark.parametrize("name", ["mblip-quickstart"])
+def test_the_tables_of_precisions_are_the_records(name):
+    results = precisions_of(name)
+    assert list(results) == [
+        "float32",
+        "bfloat16",
+        "bfloat16, language model in 8 bit",
+        "bfloat16, language model in 4 bit (nf4)",
+    ]
+    card = tables(read_card(name).text)
+    (quality,) = [table for table in card if table[0][0] == "scenes, as_is"]
+    (sizes,) = [table for table in card if table[0][0] == "held in"]
+    for row, size, (words, result) in zip(quality[1:], sizes[1:], results.items(), strict=True):
+        shares = {score["language"]: score["num_right"] / score["num_prompts"] for score in result["scores"]}
+        lowest = min(shares, key=shares.__getitem__)
+        assert row[:3] == [
+            words,
+            f"{100 * statistics.mean(shares.values()):.1f}",
+            f"{100 * shares[lowest]:.1f} ({get_language(lowest).name})",
+        ]
+        num_right = sum(score["num_right"] for score in result["scores"])
+        first = sum(score["num_right"] for score in results["float32"]["scores"])
+        assert int(row[4]) - int(row[3]) == num_right - first
+        names = ("disk_bytes", "memory_bytes", "language_model_bytes")
+        assert size == [words, *[f"{result[key] / 1e6:.2f}" for key in names]]
+
+
+def test_each_precision_of_the_quickstart_is_smaller_than_the_one_before():
+    for key in ("disk_bytes", "memory_bytes", "language_model_bytes"):
+        sizes = [result[key] for result in precisions_of("mblip-quickstart").values()]
+        assert sizes == sorted(sizes, reverse=True)
+        assert len(set(sizes)) == 4

@@ -59,7 +59,7 @@ def _results(evaluation: Evaluation) -> str:
         for condition, prompts in result["prompts"].items()
         for code, prompt in [next(iter(prompts.items()))]
     }
-    return "\n".join([*lines, "", f"The first prompts: {'; '.join(asked)}."])
+    return "\n".join([*lines, "", f"The first prompts: {'; '.join(asked)}."] if asked else lines)
 
 
 def _stage_table(record: RunRecord) -> str:

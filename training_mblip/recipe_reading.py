@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_mblip.languages import get_language
+from evaluation_mblip import EvaluationRun
 
 from .recipe import Recipe, SourceRecipe
 from .sources import SOURCES, LanguageCode
@@ -46,6 +47,11 @@ def parse_command_line(arguments: Sequence[str]) -> Recipe:
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a YAML file; errors as in `parse_command_line`."""
     return to_recipe(read_yaml(path))
+
+
+def read_evaluation_run(path: Path) -> EvaluationRun:
+    """The recipe of eval.py in a YAML file; what is wrong in it is named with its line."""
+    return convert(read_yaml(path), EvaluationRun, "", {})
 
 
 def to_recipe(found: Located) -> Recipe:
