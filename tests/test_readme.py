@@ -1,14 +1,18 @@
 """The README's Python runs as it stands there, on tiny models; its commands are single lines."""
 
+import json
 import re
+import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.tiny import tiny_model, tiny_processor
+from tests.tiny import tiny_blip2, tiny_model, tiny_processor
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODEL_FOLDER = "outputs/quickstart/model"
 
 
@@ -33,6 +37,23 @@ def test_the_ten_lines_answer(model_folder, capsys):
     assert capsys.readouterr().out.endswith("\n")
 
 
+def test_a_checkpoint_of_2023_is_loaded(tmp_path, monkeypatch):
+    """On a local folder of the name: BLIP-2's layout, as in tests/hub/test_published_layouts.py."""
+    monkeypatch.chdir(tmp_path)
+    tiny_blip2("mt5").save_pretrained("Gregor/mblip-mt0-xl")
+    tiny_processor("mt5").save_pretrained("Gregor/mblip-mt0-xl")
+    names: dict[str, Any] = {}
+    exec(compile(python_block("Loading a published checkpoint"), "README.md", "exec"), names)
+    assert names["model"].config.model_type == "mblip"
+    assert names["processor"].num_query_tokens == names["model"].config.num_query_tokens
+
+
+def test_a_language_model_is_held_in_4_bit(model_folder):
+    names: dict[str, Any] = {}
+    exec(compile(python_block("In fewer bits"), "README.md", "exec"), names)
+    assert names["model"].is_loaded_in_4bit
+
+
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 asks for it
 def test_own_pictures_train_with_the_plain_trainer(model_folder):
     Image.new("RGB", (40, 30), "green").save("dog.jpg")
@@ -48,3 +69,13 @@ def test_own_pictures_train_with_the_plain_trainer(model_folder):
 def test_each_command_is_one_line(which):
     (command,) = re.findall(rf"<!-- {which} command -->\n```bash\n(.*?)```", README, flags=re.DOTALL)
     assert command.count("\n") == 1
+
+
+def test_the_cost_of_fewer_bits_is_the_record_s():
+    evaluations = json.loads((ROOT / "quickstart" / "results" / "quickstart.json").read_text("utf-8"))["evaluations"]
+    (results,) = [e["results"] for e in evaluations if "scenes_4bit" in e["results"]]
+    for result in results.values():
+        mean = 100 * statistics.mean(score["share"] for score in result["scores"])
+        sizes = [f"{result[key] / 1e6:.2f}" for key in ("memory_bytes", "language_model_bytes")]
+        row = rf"^\| {re.escape(result['precision'])} \| {mean:.1f} \| [\d, ]*\| {sizes[0]} \| {sizes[1]} \|$"
+        assert re.search(row, README, flags=re.MULTILINE), row
