@@ -116,11 +116,17 @@ def _load_language_model(
     text_config = AutoConfig.from_pretrained(
         name_or_path, **{name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
     )
+    auto_class = text_model_class(text_config)
+    if type(text_config) not in auto_class._model_mapping and not hasattr(text_config, "auto_map"):
+        raise ValueError(
+            f"{name_or_path} is a checkpoint of type {text_config.model_type!r}, expected a language model that "
+            f"{auto_class.__name__} loads. Is it the BLIP-2, which goes first?"
+        )
     if quantization_config is not None:
         quantization_config = sparing_the_image_side(quantization_config, text_config)
         loading = loading | {"quantization_config": quantization_config}
     with _quiet_about_ties():
-        return text_model_class(text_config).from_pretrained(name_or_path, dtype=dtype or "auto", **loading)
+        return auto_class.from_pretrained(name_or_path, dtype=dtype or "auto", **loading)
 
 
 @contextmanager

@@ -246,6 +246,11 @@ def test_an_unknown_projection_and_a_folder_that_is_no_blip2_are_refused(parents
         MBlipForConditionalGeneration.from_blip2_pretrained(text_folder, text_folder)
 
 
+def test_what_is_no_language_model_is_refused_as_one(parents):
+    with pytest.raises(ValueError, match=r"of type 'blip-2', expected a language model that AutoModelFor\w+ loads"):
+        MBlipForConditionalGeneration.from_blip2_pretrained(parents[0], parents[0])
+
+
 def test_a_blip2_that_lacks_a_weight_is_refused(parents, tmp_path):
     _, text_folder, blip2, _ = parents
     folder = tmp_path / "torn"
