@@ -6,6 +6,8 @@ unpickling code).
 
 import json
 import os
+import pickle
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +52,7 @@ def read_weights(
 
     Raises:
         FileNotFoundError: the checkpoint holds no weights.
+        pickle.UnpicklingError: a .bin file holds more than tensors.
     """
     shards = wanted_shards(name_or_path, is_wanted, **location)
     weights: dict[str, torch.Tensor] = {}
@@ -91,5 +94,19 @@ def _read_file(path: str, is_wanted: Callable[[str], bool]) -> dict[str, torch.T
     if path.endswith(".safetensors"):
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys() if is_wanted(key)}  # noqa: SIM118 (no mapping)
-    weights = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return {key: weight for key, weight in weights.items() if is_wanted(key)}
+    return {key: weight for key, weight in load_bin(path).items() if is_wanted(key)}
+
+
+def load_bin(path: str) -> dict[str, torch.Tensor]:
+    """The tensors of a .bin file, mapped into memory where its format allows it (PyTorch's of before 1.6 does not).
+
+    Raises:
+        pickle.UnpicklingError: the file holds more than tensors, which is refused.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise pickle.UnpicklingError(
+            f"Weights only load failed: {path} holds more than tensors, which would run as code when it is loaded, or "
+            "it is broken. Use a checkpoint in safetensors, or a revision whose .bin files hold tensors alone."
+        ) from error

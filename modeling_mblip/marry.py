@@ -12,6 +12,7 @@ Not shipped: no method of the model needs it.
 import argparse
 import json
 import os
+import pickle
 import shutil
 import sys
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     given = _parse(arguments)
     try:
         print(marry_into_folder(**vars(given)))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, pickle.UnpicklingError) as error:
         sys.exit(f"Not married. {error}")
 
 

@@ -1,6 +1,6 @@
 """Merge an adapter, LoRA and trained image side, into its base, shard by shard.
 
-    python -m modeling_mblip.merge ADAPTER FOLDER [--base BASE] [--max-shard-size 5GB]
+    python -m modeling_mblip.merge ADAPTER FOLDER [--adapter-revision REVISION] [--base BASE] [--max-shard-size 5GB]
 
 No model is loaded: each shard of the result is made from the base's files and written, so two shards of memory
 suffice. Killed and started again with the same line, it goes on with the shard it was at, and the files are the same
@@ -12,6 +12,7 @@ Not shipped: no method of the model needs it.
 import argparse
 import json
 import os
+import pickle
 import shutil
 import sys
 from collections.abc import Sequence
@@ -32,16 +33,26 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="modeling_mblip.merge", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("adapter", metavar="ADAPTER", help="an adapter's folder, or its name on the Hub")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not exist")
+    parser.add_argument("--adapter-revision", metavar="REVISION", help="a branch, tag or commit of the Hub")
     parser.add_argument("--base", help="the base, if it does not lie where the adapter says")
+    parser.add_argument("--base-revision", metavar="REVISION", help="of BASE; without --base: of the adapter's own")
     parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="of a file (default: %(default)s)")
     given = parser.parse_args(arguments)
     try:
-        print(merge_adapter(given.adapter, given.folder, base=given.base, max_shard_size=given.max_shard_size))
-    except (ValueError, OSError) as error:
+        print(merge_adapter(**vars(given)))
+    except (ValueError, OSError, pickle.UnpicklingError) as error:
         sys.exit(f"Not merged. {error}")
 
 
-def merge_adapter(adapter: str, folder: Path, *, base: str | None = None, max_shard_size: str = "5GB") -> str:
+def merge_adapter(
+    adapter: str,
+    folder: Path,
+    *,
+    adapter_revision: str | None = None,
+    base: str | None = None,
+    base_revision: str | None = None,
+    max_shard_size: str = "5GB",
+) -> str:
     """Write the merged model, its processor and configuration.
 
     Args:
@@ -49,6 +60,7 @@ def merge_adapter(adapter: str, folder: Path, *, base: str | None = None, max_sh
         folder: where to write; its parent must be on the same disk and writable.
         base: None: the one that the adapter names. An `mblip` folder, one of BLIP-2's layout, or a base without
             weights, of which each part is then read from its own parent.
+        base_revision: None: the one that the adapter names for its own base, the newest of any other.
         max_shard_size: of one file, as in `save_pretrained`.
 
     Returns:
@@ -57,8 +69,15 @@ def merge_adapter(adapter: str, folder: Path, *, base: str | None = None, max_sh
     Raises:
         ValueError: adapter and base do not fit, or the adapter cannot be merged weight by weight.
         OSError: something cannot be read, or the folder is there already.
+        pickle.UnpicklingError: a .bin file of the base holds more than tensors.
     """
-    plan = make_plan(adapter, base, max_shard_size)
+    plan = make_plan(
+        adapter,
+        base,
+        max_shard_size=max_shard_size,
+        adapter_revision=adapter_revision,
+        base_revision=base_revision,
+    )
     work = folder.with_name(f".{folder.name}.merging")
     if folder.exists():
         if not _is_of(work, plan) or (work / "model").exists():

@@ -27,7 +27,7 @@ class MergePlan:
     """Which weights the merged model has, and in which file each is written.
 
     Args:
-        base: where the base lies, and its `revision`.
+        adapter, base: where they lie, with their revisions.
         config: of the merged model.
         parents: of a base without weights; None for any other.
         shards: for each file, the keys of its weights and their names in the model.
@@ -36,8 +36,9 @@ class MergePlan:
     """
 
     adapter: str
+    adapter_revision: str | None
     base: str
-    revision: str | None
+    base_revision: str | None
     config: MBlipConfig
     parents: Mapping[str, Any] | None
     weights: BaseWeights
@@ -52,8 +53,8 @@ class MergePlan:
         """What the files depend on: a merge that was broken off goes on only where all of it is the same."""
         paths = {tensor.path for tensor in (*self.update.stored.values(), *self.weights.stored.values())}
         configurations = (
-            find_file(self.adapter, "adapter_config.json"),
-            find_file(self.base, "config.json", revision=self.revision),
+            find_file(self.adapter, "adapter_config.json", revision=self.adapter_revision),
+            find_file(self.base, "config.json", revision=self.base_revision),
         )
         paths |= {path for path in configurations if path is not None}
         states = {os.path.realpath(path): os.stat(path) for path in sorted(paths)}
@@ -63,29 +64,34 @@ class MergePlan:
         }
 
 
-def make_plan(adapter: str, base: str | None, max_shard_size: str) -> MergePlan:
-    """Plan a merge.
-
-    Args:
-        base: None: the one that the adapter names.
+def make_plan(
+    adapter: str,
+    base: str | None,
+    *,
+    max_shard_size: str,
+    adapter_revision: str | None,
+    base_revision: str | None,
+) -> MergePlan:
+    """Plan a merge; arguments as of `merge_adapter`.
 
     Raises:
         ValueError: adapter and base do not fit, or cannot be merged weight by weight.
         OSError: one of them cannot be read.
     """
-    adapter_config = PeftConfig.from_pretrained(adapter)
-    revision = adapter_config.revision if base is None else None
+    adapter_config = PeftConfig.from_pretrained(adapter, revision=adapter_revision)
+    if base is None and base_revision is None:
+        base_revision = adapter_config.revision
     base = base or adapter_config.base_model_name_or_path
     if base is None:
         raise ValueError(f"{adapter} names no base. Give the one it was trained on with --base.")
-    config = MBlipConfig.from_pretrained(base, revision=revision or "main")
-    parents = parents_to_marry(base, revision=revision)
+    config = MBlipConfig.from_pretrained(base, revision=base_revision or "main")
+    parents = parents_to_marry(base, revision=base_revision)
     _check_unquantised(config, parents, base)
     with torch.device("meta"):
         skeleton = MBlipForConditionalGeneration(config)
     parameters = {name for name, _ in skeleton.named_parameters(remove_duplicate=False)}
-    weights = find_base_weights(base, skeleton, parents, revision=revision)
-    update = AdapterUpdate(adapter, skeleton)
+    weights = find_base_weights(base, skeleton, parents, revision=base_revision)
+    update = AdapterUpdate(adapter, skeleton, revision=adapter_revision)
     _check_complete(weights, update, base)
     shapes = {name: tensor.shape for name, tensor in {**weights.stored, **update.replaced}.items()}
     keys = {dict([QUERY_TOKENS]).get(name, name): name for name in sorted(shapes, key=dot_natural_key)}
@@ -95,8 +101,9 @@ def make_plan(adapter: str, base: str | None, max_shard_size: str) -> MergePlan:
     split = split_torch_state_dict_into_shards(contents, max_shard_size=max_shard_size)
     return MergePlan(
         adapter=adapter,
+        adapter_revision=adapter_revision,
         base=base,
-        revision=revision,
+        base_revision=base_revision,
         config=config,
         parents=parents,
         weights=weights,

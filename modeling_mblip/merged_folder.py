@@ -42,15 +42,15 @@ def write_companions(plan: MergePlan, folder: Path) -> None:
     if hasattr(config, "quantization_config"):
         del config.quantization_config  # of the run that trained the adapter; the merged weights are whole
     config.save_pretrained(folder)
-    _copy(plan.base, ("generation_config.json",), folder, revision=plan.revision)
+    _copy(plan.base, ("generation_config.json",), folder, revision=plan.base_revision)
     _copy_processor(plan, folder)
 
 
 def _copy_processor(plan: MergePlan, folder: Path) -> None:
     """The adapter's own processor where it has one, else the base's, else its parents'."""
-    for name, location in ((plan.adapter, {}), (plan.base, {"revision": plan.revision})):
-        if any(find_file(name, file, **location) for file in IMAGE_PROCESSOR_FILES):
-            _copy(name, IMAGE_PROCESSOR_FILES + TEXT_FILES, folder, **location)
+    for name, revision in ((plan.adapter, plan.adapter_revision), (plan.base, plan.base_revision)):
+        if any(find_file(name, file, revision=revision) for file in IMAGE_PROCESSOR_FILES):
+            _copy(name, IMAGE_PROCESSOR_FILES + TEXT_FILES, folder, revision=revision)
             if not (folder / "processor_config.json").exists():  # BLIP-2's layout names another class, or none
                 text = json.dumps({"processor_class": PROCESSOR_CLASS}) + "\n"
                 (folder / "processor_config.json").write_text(text, encoding="utf-8")

@@ -5,7 +5,7 @@ known before any weight is read, and of all files one is open. Not shipped: no m
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from .checkpoint_reading import find_file, wanted_shards
+from .checkpoint_reading import find_file, load_bin, wanted_shards
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -88,17 +88,13 @@ def _keys(path: str) -> list[str]:
     if path.endswith(".safetensors"):
         with safe_open(path, framework="pt") as file:
             return list(file.keys())
-    return list(_load_bin(path))
+    return list(load_bin(path))
 
 
 def _open(path: str, stack: ExitStack) -> Callable[[str], torch.Tensor]:
     if path.endswith(".safetensors"):
         return stack.enter_context(safe_open(path, framework="pt")).get_tensor
-    return _load_bin(path).__getitem__
-
-
-def _load_bin(path: str) -> Mapping[str, torch.Tensor]:
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return load_bin(path).__getitem__
 
 
 def _nothing_is_open(key: str) -> torch.Tensor:

@@ -153,10 +153,13 @@ def test_saved_pushed_and_pulled_it_is_ours_and_the_same(published, hub, client,
         assert torch.equal(logits(model, expected), logits(published.model, expected))
 
 
-def test_it_is_loaded_from_the_hub_by_its_name_as_from_its_folder(published, hub, client):
-    upload(hub, "other/published", published.folder)
-    model = MBlipForConditionalGeneration.from_pretrained("other/published", dtype=torch.float32)
-    processor = MBlipProcessor.from_pretrained("other/published")
+def test_it_is_loaded_from_the_hub_by_its_name_and_revision_as_from_its_folder(published, hub, client):
+    repository = upload(hub, "other/published", published.folder)
+    repository.tags["v1-arxiv"] = repository.head
+    repository.commit("main", {}, "all gone")
+    location = {"pretrained_model_name_or_path": "other/published", "revision": "v1-arxiv"}
+    model = MBlipForConditionalGeneration.from_pretrained(**location, dtype=torch.float32)
+    processor = MBlipProcessor.from_pretrained(**location)
     assert model.config.image_token_id == processor.image_token_id == published.reference.num_tokens
     inputs = published.inputs(IMAGES[0])
     assert torch.equal(logits(model, inputs), logits(published.model, inputs))
