@@ -1,0 +1,170 @@
+"""Records of published files: each comes with its place, and a wrong one is an error worded alike in every source.
+
+    for place, record in read_json_lines(path):
+        fields = check_record(record, {"sentence": str, "directory": int | None}, place=place)
+
+A place is what an error calls a record: the file and its line, counted from 1, or its position, counted from 0, or its
+key. What a source leaves out on purpose is not an error: it goes to `LeftOut`.
+"""
+
+import gzip
+import io
+import json
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+# What a value of a JSON file, or of a column of `datasets`, is called.
+KINDS: Mapping[Any, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    bytes: "bytes",
+    type(None): "nothing",
+}
+PLURALS: Mapping[Any, str] = {int: "whole numbers", float: "numbers", list: "lists", dict: "objects"}
+
+
+def check_record(record: Any, fields: Mapping[str, Any], *, place: str) -> dict[str, Any]:
+    """The values of `fields` in a record, which may have others besides.
+
+    Args:
+        fields: name -> type, made of str, int, float, bool, list, dict, list[X], dict[str, X] and X | Y; a field of
+            type X | None may be missing and then comes as None. A number of type float may be whole; true and false
+            are no numbers.
+
+    Raises:
+        ValueError: the record is no object, or a field is missing or of another type. The message names the place, the
+            field, what was found and what is expected.
+    """
+    if not isinstance(record, Mapping):
+        raise ValueError(f"{place}: found {describe(record)}, expected an object with {_listing(fields)}.")
+    values = {name: record.get(name) for name in fields}
+    missing = [name for name, expected in fields.items() if values[name] is None and not _fits(None, expected)]
+    if missing:
+        raise ValueError(
+            f"{place}: {_listing(missing)} is missing or null, expected {_kind(fields[missing[0]])}. "
+            f"Found the fields {_listing(record)}."
+        )
+    for name, expected in fields.items():
+        check_value(values[name], expected, place=place, field=name)
+    return values
+
+
+def check_value(value: Any, expected: Any, *, place: str, field: str) -> None:
+    """Raises ValueError for a value that is not of the type `expected`; see `check_record`."""
+    if _fits(value, expected):
+        return
+    field, value, expected = _innermost(field, value, expected)
+    raise ValueError(f"{place}: `{field}` is {describe(value)}, expected {_kind(expected)}.")
+
+
+def check_choice(value: Any, choices: Mapping[Any, Any], *, place: str, field: str) -> Any:
+    """What `choices` gives for a value such as a label.
+
+    Raises:
+        ValueError: the value is none of the choices; the message names the place, the field and the choices.
+    """
+    if isinstance(value, list | dict) or value not in choices:
+        expected = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{place}: `{field}` is {describe(value)}, expected one of {expected}.")
+    return choices[value]
+
+
+def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
+    """The place and value of each line of a JSON lines file, `.jsonl` or `.jsonl.gz`, one by one.
+
+    Raises:
+        ValueError: there is no such file, or a line is not JSON in UTF-8; the message names it.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            place = f"{path}, line {number}"
+            yield place, _parse(line, place)
+
+
+def read_json_object(path: str | Path) -> dict[str, Any]:
+    """The JSON object of a file, `.json` or `.json.gz`, read as a whole.
+
+    Raises:
+        ValueError: there is no such file, it is not JSON in UTF-8, or no object.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        content = _parse(file.read(), str(path))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: found {describe(content)}, expected an object.")
+    return content
+
+
+def describe(value: Any) -> str:
+    """What an error says was found."""
+    kind = KINDS.get(type(value), f"a {type(value).__name__}")
+    if isinstance(value, str | int | float):
+        shown = repr(value)
+        return f"{shown if len(shown) <= 60 else shown[:60] + '...'}, {kind}"
+    return f"{kind} of {len(value)}" if isinstance(value, list | dict | bytes) else kind
+
+
+def _open(path: Path) -> io.BufferedIOBase:
+    """The file in bytes: lines end at a line feed alone, for a text may hold other separators of lines."""
+    try:
+        return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file {path}.") from error
+
+
+def _parse(text: bytes, place: str) -> Any:
+    try:
+        return json.loads(text.decode("utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{place} is not JSON in UTF-8: {error}.") from error
+
+
+def _fits(value: Any, expected: Any) -> bool:
+    """Whether a value is of a type."""
+    origin, arguments = get_origin(expected), get_args(expected)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(entry, arguments[0]) for entry in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(entry, arguments[1]) for entry in value.values())
+    if isinstance(value, bool):
+        return expected is bool
+    return isinstance(value, int | float if expected is float else expected)
+
+
+def _innermost(field: str, value: Any, expected: Any) -> tuple[str, Any, Any]:
+    """The entry of a list or object that makes it wrong, or the value itself."""
+    origin, arguments = get_origin(expected), get_args(expected)
+    entries: list[tuple[Any, Any]] = []
+    if origin is list and isinstance(value, list):
+        entries = list(enumerate(value))
+    elif origin is dict and isinstance(value, dict):
+        entries = list(value.items())
+    for key, entry in entries:
+        if not _fits(entry, arguments[-1]):
+            return _innermost(f"{field}[{key!r}]", entry, arguments[-1])
+    return field, value, expected
+
+
+def _kind(expected: Any) -> str:
+    """What an error calls a type."""
+    origin, arguments = get_origin(expected), get_args(expected)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))
+    if origin in (list, dict):
+        return f"{KINDS[origin]} of {PLURALS.get(arguments[-1], _kind(arguments[-1]))}"
+    return KINDS[expected]
+
+
+def _listing(names: Any) -> str:
+    return ", ".join(f"`{name}`" for name in names)
