@@ -5,8 +5,9 @@ wording around them, and `to_rows` gathers all examples about the same images in
 decoded and encoded once however many prompts ask about it.
 """
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,13 @@ PROMPT_COLUMNS = (
     "ids",
 )  # lists of equal length, one entry per prompt
 COLUMNS = ("images", "image_id", *PROMPT_COLUMNS)
+PROVENANCE = "provenance"  # one more such list, of JSON objects, in rows where some example has a provenance
 
 FEATURES = datasets.Features(
     {"images": datasets.List(datasets.Image(decode=False)), "image_id": datasets.Value("string")}
     | {column: datasets.List(datasets.Value("string")) for column in PROMPT_COLUMNS}
 )
+FEATURES_WITH_PROVENANCE = datasets.Features(FEATURES | {PROVENANCE: datasets.List(datasets.Value("string"))})
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,13 @@ class Example:
 
     `prompt` is "" until `apply_prompt` has put a wording of `task` around `inputs` ({"question": ...}, {"label":
     ...}). `language` is the language the example is in, a code of languages.tsv; answers yes and no are English
-    whatever it is. `id` is unique within `source`; examples of equal `image_id` share their images.
+    whatever it is. `id` is unique within `source`; examples of equal `image_id` share their images. `provenance`
+    tells where text came from that the source did not write, as "<part>.<what>": "target.source_text",
+    "target.engine", "target.model", "target.revision" of a translation; a part is "target" or the name of an input.
 
     Raises:
-        ValueError: the target is empty or holds `<image>`, the prompt holds `<image>` but not once per image, or the
-        language is unknown. The
-            message names the example.
+        ValueError: the target is empty or holds `<image>`, the prompt holds `<image>` but not once per image, the
+            language is unknown, or the provenance is not text. The message names the example.
     """
 
     images: tuple[Image, ...]
@@ -59,6 +63,7 @@ class Example:
     id: str
     image_id: str
     inputs: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for image in self.images:
@@ -78,6 +83,12 @@ class Example:
                 f"{self.name} has {len(self.images)} image(s), but its prompt holds {num_tokens} `{IMAGE_TOKEN}`. "
                 "Write it once per image, or not at all."
             )
+        for key, value in self.provenance.items():
+            if not isinstance(key, str) or not isinstance(value, str):
+                raise ValueError(
+                    f"{self.name} has the provenance {key!r}: {value!r}, expected text for both. "
+                    "Write numbers as text, and one entry for each thing to tell."
+                )
 
     @property
     def name(self) -> str:
@@ -120,7 +131,7 @@ def to_rows(examples: Iterable[Example]) -> Iterator[dict[str, Any]]:
 
 
 def _row(group: list[Example]) -> dict[str, Any]:
-    return {
+    row = {
         "images": list(group[0].images),
         "image_id": group[0].image_id,
         "prompts": [example.prompt for example in group],
@@ -130,17 +141,32 @@ def _row(group: list[Example]) -> dict[str, Any]:
         "sources": [example.source for example in group],
         "ids": [example.id for example in group],
     }
+    if any(example.provenance for example in group):
+        row[PROVENANCE] = [_json(example.provenance) for example in group]
+    return row
+
+
+def _json(provenance: Mapping[str, str]) -> str:
+    return json.dumps(dict(provenance), ensure_ascii=False, sort_keys=True)
 
 
 def rows_to_dataset(rows: Iterable[Mapping[str, Any]]) -> datasets.Dataset:
     """Rows as a `datasets.Dataset` with the images inside: files and bytes as they are, PIL images as PNG.
 
+    There is a column `provenance` if some row has one; it is None in the others.
+
     Raises:
         ValueError: an image cannot be read; the message names its row and file.
     """
     stored = [store_row(row) for row in rows]
-    columns = {column: [row[column] for row in stored] for column in COLUMNS}
-    return datasets.Dataset.from_dict(columns, features=FEATURES)
+    features = features_of({column for row in stored for column in row})
+    columns = {column: [row.get(column) for row in stored] for column in features}
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def features_of(columns: Collection[str]) -> datasets.Features:
+    """The features of rows that have these columns: with or without provenance."""
+    return FEATURES_WITH_PROVENANCE if PROVENANCE in columns else FEATURES
 
 
 def store_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,7 +190,8 @@ def check_row(row: Mapping[str, Any]) -> None:
             f"A row has the columns {sorted(row)}, but lacks {missing}. "
             "With the Trainer, set `remove_unused_columns=False`, or it takes them away."
         )
-    lengths = {column: len(row[column]) for column in PROMPT_COLUMNS}
+    has_provenance = row.get(PROVENANCE) is not None
+    lengths = {column: len(row[column]) for column in (*PROMPT_COLUMNS, *([PROVENANCE] if has_provenance else []))}
     if len(set(lengths.values())) != 1 or not row["prompts"]:
         raise ValueError(
             f"{row_name(row)} has lists of the lengths {lengths}, expected one entry per prompt in each, at least one."

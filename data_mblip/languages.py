@@ -23,6 +23,7 @@ OTHER_CODES = {
     "zh-cn": "zh",
     "zh-tw": "zh",
 }
+NAMES_IN_ORIGINAL = {"iw": "former Hebrew"}  # what the original's training prompts called a language
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,22 @@ def get_language(code: object) -> Language:
         f"Found the language {code!r}, expected one of the {len(LANGUAGES)} codes of data_mblip/languages.tsv. "
         f"{_nearest(str(code))}"
     )
+
+
+def prompt_name(code: object, as_released: bool = False) -> str:
+    """What English prompts call a language: its name, or `as_released` what the original called it."""
+    language = get_language(code)
+    return NAMES_IN_ORIGINAL.get(language.code, language.name) if as_released else language.name
+
+
+def translation_code(code: object, as_released: bool = False) -> str:
+    """The NLLB code a language is translated into.
+
+    `as_released` is the original's: Traditional Chinese for `zh`, Central Kurdish for `ku`, which write in other
+    scripts than the languages that mT5 and the benchmarks know by these codes.
+    """
+    language = get_language(code)
+    return language.nllb_code_in_original if as_released else language.nllb_code
 
 
 def _nearest(text: str) -> str:

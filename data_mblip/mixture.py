@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import datasets
+import pyarrow.parquet
 
-from .example import FEATURES, Example, rows_to_dataset
+from .example import Example, features_of, rows_to_dataset
 from .stable_random import stable_random
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def load_rows(path: str | Path, *, streaming: Literal[False] = False) -> dataset
 def load_rows(path: str | Path, *, streaming: Literal[True]) -> datasets.IterableDataset: ...
 def load_rows(path: str | Path, *, streaming: bool = False) -> datasets.Dataset | datasets.IterableDataset:
     """Rows of a parquet file, or of all `*.parquet` of a folder, in order of their names; images stay encoded until
-    the collator.
+    the collator. There is a column `provenance` if some file has one; it is None in the rows of the others.
 
     Raises:
         FileNotFoundError: there is no such file, or no parquet file in the folder.
@@ -91,6 +92,7 @@ def load_rows(path: str | Path, *, streaming: bool = False) -> datasets.Dataset 
     found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not found or not all(file.is_file() for file in found):
         raise FileNotFoundError(f"Found no parquet file at {path}. Write one with `write_rows`.")
+    features = features_of({column for file in found for column in pyarrow.parquet.read_schema(file).names})
     return datasets.load_dataset(
-        "parquet", data_files=[str(file) for file in found], split="train", streaming=streaming, features=FEATURES
+        "parquet", data_files=[str(file) for file in found], split="train", streaming=streaming, features=features
     )

@@ -1,0 +1,145 @@
+"""The files of wordings, prompts/<code>.yaml: read and checked.
+
+en.yaml holds the English wordings, every other file native ones, in the language that names it. A file maps tasks to
+`wordings`, a list, and, in English, `held_out`, the one that training never sees. A wording is a `text` and the
+`source` it comes from.
+
+A text has a placeholder for every input of its task ("{question}"). English ones may name the example's language in
+English ("{language}"); native ones need not, and must not.
+"""
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from .languages import LANGUAGES, get_language
+
+ENGLISH = "en"
+NUM_ENGLISH_WORDINGS = 6  # at least so many a task
+
+Inputs = Mapping[str, tuple[str, ...]]  # task -> the names of its inputs
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A way to ask for a task, and where it comes from."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class TaskWordings:
+    """The wordings of a task in a language; native ones have none held out."""
+
+    wordings: tuple[Wording, ...]
+    held_out: Wording | None = None
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would keep the last without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.YAMLError(f"{', '.join(twice)} stands twice, line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
+@cache
+def native_languages() -> tuple[str, ...]:
+    """The languages that have wordings of their own."""
+    folder = files("data_mblip").joinpath("prompts")
+    named = {file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")}
+    unknown = sorted(named - set(LANGUAGES))
+    if unknown:
+        raise ValueError(f"data_mblip/prompts has files for {unknown}, expected codes of data_mblip/languages.tsv.")
+    return tuple(sorted(named - {ENGLISH}))
+
+
+def read_wordings(language: str, inputs: Inputs) -> Mapping[str, TaskWordings]:
+    """The wordings of a language by task; empty where it has no file.
+
+    Args:
+        inputs: the names of the inputs of all tasks.
+
+    Raises:
+        ValueError: the file is not as the head of this module says; the message names file and task.
+    """
+    name = f"{get_language(language).code}.yaml"
+    file = files("data_mblip").joinpath("prompts", name)
+    if not file.is_file():
+        return {}
+    return parse_wordings(file.read_text(encoding="utf-8"), f"prompts/{name}", inputs, is_english=language == ENGLISH)
+
+
+def parse_wordings(text: str, file: str, inputs: Inputs, *, is_english: bool) -> Mapping[str, TaskWordings]:
+    """The content of a file of wordings; `file` is what errors call it. Raises what `read_wordings` raises."""
+    try:
+        content = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} cannot be read: {error}.") from error
+    if not isinstance(content, dict) or not set(content) <= set(inputs):
+        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{file} holds {found}, expected some of the tasks {', '.join(inputs)}.")
+    read = {task: _task(content[task], f"{file}, {task}", inputs[task], is_english) for task in content}
+    if is_english and set(read) != set(inputs):
+        raise ValueError(f"{file} lacks the tasks {sorted(set(inputs) - set(read))}. English has wordings for all.")
+    return read
+
+
+def _task(content: Any, place: str, inputs: tuple[str, ...], is_english: bool) -> TaskWordings:
+    expected = {"wordings", "held_out"} if is_english else {"wordings"}
+    if not isinstance(content, dict) or set(content) != expected or not isinstance(content["wordings"], list):
+        raise ValueError(f"{place}: found {content!r}, expected {sorted(expected)}, the wordings as a list.")
+    allowed = {*inputs, "language"} if is_english else {*inputs}
+    wordings = tuple(_wording(wording, place, inputs, allowed) for wording in content["wordings"])
+    held_out = _wording(content["held_out"], place, inputs, allowed) if is_english else None
+    texts = [wording.text for wording in (*wordings, *([held_out] if held_out else []))]
+    twice = sorted({text for text in texts if texts.count(text) > 1})
+    if twice:
+        raise ValueError(f"{place}: {twice} stands more than once. Take all but one out; held_out is never drawn.")
+    num_expected = NUM_ENGLISH_WORDINGS if is_english else 1
+    if len(wordings) < num_expected:
+        raise ValueError(
+            f"{place}: found {len(wordings)} wording(s), expected at least {num_expected}. "
+            "A model learns the wording instead of the task where there are few."
+        )
+    return TaskWordings(wordings, held_out)
+
+
+def _wording(content: Any, place: str, inputs: tuple[str, ...], allowed: set[str]) -> Wording:
+    if not isinstance(content, dict) or set(content) != {"text", "source"}:
+        raise ValueError(f"{place}: found the wording {content!r}, expected `text` and `source`.")
+    text, source = content["text"], content["source"]
+    if not (isinstance(text, str) and text.strip() and isinstance(source, str) and source.strip()):
+        raise ValueError(f"{place}: found text {text!r} and source {source!r}, expected words for both, in quotes.")
+    found = placeholders(text, place)
+    if not set(inputs) <= found <= allowed:
+        raise ValueError(
+            f"{place}: {text!r} has the placeholders {sorted(found)}, "
+            f"expected {sorted(inputs)}, and besides at most {sorted(allowed - set(inputs))}."
+        )
+    return Wording(text, source)
+
+
+def placeholders(text: str, place: str) -> set[str]:
+    """The names in braces of a wording.
+
+    Raises:
+        ValueError: a brace stands alone, or a placeholder is more than a name.
+    """
+    try:
+        parsed = [(name, spec, conversion) for _, name, spec, conversion in string.Formatter().parse(text)]
+    except ValueError as error:
+        raise ValueError(f"{place}: {text!r} has a brace that stands alone ({error}). Write it twice.") from error
+    for name, spec, conversion in parsed:
+        if name is not None and (spec or conversion or not name.isidentifier()):
+            raise ValueError(f"{place}: {text!r} has the placeholder {name!r}, expected a plain name in braces.")
+    return {name for name, _, _ in parsed if name is not None}
