@@ -1,4 +1,4 @@
-"""A wrong caption for an image, and where it comes from: what retrieval gives and the caption matching source takes."""
+"""A wrong caption for an image and where it comes from: what retrieval gives and caption matching takes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
