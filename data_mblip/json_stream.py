@@ -1,0 +1,172 @@
+"""Large JSON arrays, one element after another in constant memory.
+
+Corpora are published as one JSON array of up to a gigabyte, at the top of the file or behind a key of its object:
+
+    iter_json_array("ccs_filtered.json")                            # [{...}, {...}]
+    iter_json_array("captions_train2017.json", key="annotations")   # {"info": {...}, "annotations": [{...}, {...}]}
+
+Memory holds one piece of the file and one element. Errors name the byte where the file stops making sense.
+"""
+
+import codecs
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PIECE_BYTES = 1 << 20
+WHITESPACE = re.compile(r"[ \t\r\n]*")
+# A value that is cut off by the end of a piece fails to parse at most this far in front of it, unless within a string:
+# the longest token, -Infinity, has 9 characters.
+LONGEST_TOKEN = 12
+
+
+def iter_json_array(path: str | Path, *, key: str | None = None) -> Iterator[Any]:
+    """The elements of the JSON array of a file, `.json` or `.json.gz`.
+
+    Args:
+        key: take the array at this key of the object that the file holds; what stands in front of it is passed over,
+            what stands behind it is not read.
+
+    Raises:
+        ValueError: there is no such file, it is cut off, damaged or not JSON in UTF-8, it holds no array, or its
+            object no such key. The message names the file and the offset in bytes.
+    """
+    path = Path(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            text = _Text(file, path)
+            if key is not None:
+                _go_to_key(text, key)
+            yield from _elements(text)
+            if key is None and text.next_character():
+                raise text.error(f"found {text.next_character()!r}, expected the end of the file")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ValueError(f"There is no file {path}.") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is no whole gzip file ({error}). Fetch it again.") from error
+
+
+class _Text:
+    """The text of a file, read piece by piece; `position` is where the next value begins in the piece at hand."""
+
+    def __init__(self, file: io.BufferedIOBase, path: Path) -> None:
+        self.path = path
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._parse = json.JSONDecoder().raw_decode
+        self._text = ""
+        self._position = 0
+        self._bytes_passed = 0  # in front of `_text`
+        self._bytes_read = 0
+        self._is_at_end = False
+
+    def next_character(self) -> str:
+        """The next character that is no whitespace, without passing it; "" at the end of the file."""
+        while True:
+            self._position = self._end_of_whitespace(self._position)
+            if self._position < len(self._text):
+                return self._text[self._position]
+            if not self._read_more():
+                return ""
+
+    def skip(self, *expected: str) -> str:
+        """Pass one of these characters and return it."""
+        character = self.next_character()
+        if not character or character not in expected:
+            found = repr(character) if character else "the end of the file"
+            raise self.error(f"found {found}, expected {' or '.join(expected)}")
+        self._position += 1
+        return character
+
+    def value(self) -> Any:
+        """Pass a JSON value and return it."""
+        self.next_character()
+        while True:
+            try:
+                value, end = self._parse(self._text, self._position)
+            except json.JSONDecodeError as error:
+                is_cut_off = error.msg.startswith("Unterminated string") or error.pos > len(self._text) - LONGEST_TOKEN
+                if not is_cut_off or not self._read_more():
+                    raise self.error(error.msg, error.pos) from error
+            except RecursionError as error:
+                raise self.error("the value is nested too deeply") from error
+            else:
+                # A number at the end of a piece may go on in the next.
+                if end < len(self._text) or not self._read_more():
+                    self._position = end
+                    return value
+
+    def error(self, message: str, position: int | None = None) -> ValueError:
+        """What to raise for the file at a position of the piece at hand, or at the next character."""
+        position = self._position if position is None else position
+        offset = self._bytes_passed + len(self._text[:position].encode())
+        return ValueError(
+            f"{self.path}, byte {offset}: {message}. The file is cut off or is not the JSON it was published as; "
+            "fetch it again."
+        )
+
+    def _read_more(self) -> bool:
+        """Let go of what is passed and read a piece, of twice the size while one value needs it; False at the end."""
+        if self._is_at_end:
+            return False
+        self._bytes_passed += len(self._text[: self._position].encode())
+        self._text = self._text[self._position :]
+        self._position = 0
+        piece = self._file.read(max(PIECE_BYTES, len(self._text)))
+        self._is_at_end = not piece
+        self._bytes_read += len(piece)
+        try:
+            self._text += self._decoder.decode(piece, final=self._is_at_end)
+        except UnicodeDecodeError as error:
+            offset = self._bytes_read - len(error.object) + error.start
+            raise ValueError(f"{self.path}, byte {offset}: not UTF-8 ({error.reason}). Fetch it again.") from error
+        return True
+
+    def _end_of_whitespace(self, position: int) -> int:
+        match = WHITESPACE.match(self._text, position)
+        assert match is not None  # it matches nothing, too
+        return match.end()
+
+
+def _elements(text: _Text) -> Iterator[Any]:
+    """The elements of the array that comes next."""
+    text.skip("[")
+    if text.next_character() == "]":
+        text.skip("]")
+        return
+    while True:
+        yield text.value()
+        if text.skip(",", "]") == "]":
+            return
+
+
+def _go_to_key(text: _Text, key: str) -> None:
+    """Pass the object that comes next up to the value of a key."""
+    text.skip("{")
+    keys: list[str] = []
+    while text.next_character() != "}":
+        if keys:
+            text.skip(",")
+        if text.next_character() != '"':
+            text.skip('"')
+        keys.append(text.value())
+        text.skip(":")
+        if keys[-1] == key:
+            return
+        _pass_value(text)
+    found = ", ".join(repr(name) for name in keys) or "none"
+    raise ValueError(f"{text.path}: there is no key {key!r}, found {found}. Is it the file of another release?")
+
+
+def _pass_value(text: _Text) -> None:
+    """Pass the value that comes next, an array element by element."""
+    if text.next_character() == "[":
+        for _ in _elements(text):
+            pass
+    else:
+        text.value()

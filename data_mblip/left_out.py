@@ -1,0 +1,79 @@
+"""What sources leave out on purpose, counted by reason and named: nothing is dropped in silence.
+
+    left_out = LeftOut()
+    examples = list(read_some_source(path, left_out=left_out))
+    print(left_out.table())
+
+The first example of each reason is logged as well, for callers who pass no `LeftOut`. Broken files are no such reason:
+they are errors.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .example import IMAGE_TOKEN
+
+logger = logging.getLogger(__name__)
+
+NUM_NAMES = 5
+
+
+@dataclass
+class LeftOut:
+    """How many examples were left out for each reason, and the names of the first five."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, name: str) -> None:
+        """Count an example.
+
+        Args:
+            reason: equal words for equal reasons: "answer seen fewer than 15 times".
+            name: of the example, with its source and id: "vqav2/458752000". No path of a machine, for it is printed
+                in dataset cards.
+        """
+        self.counts[reason] += 1
+        names = self.names.setdefault(reason, [])
+        if not names:
+            logger.info("Left out: %s (%s, and all further ones).", reason, name)
+        if len(names) < NUM_NAMES:
+            names.append(name)
+
+    def table(self) -> str:
+        """A Markdown table: reason, count, the first names; the reasons in the order they came up."""
+        lines = ["| left out because | examples | such as |", "|---|---:|---|"]
+        for reason, count in self.counts.items():
+            cells = (reason, f"{count:,}", ", ".join(self.names[reason]))
+            lines.append(f"| {' | '.join(_escaped(cell) for cell in cells)} |")
+        return "\n".join(lines)
+
+
+def has_usable_texts(texts: Iterable[str], *, name: str, left_out: LeftOut) -> bool:
+    """Whether all texts of an example can be trained on; if not, the example is counted and named.
+
+    A text is not usable if it is empty, if it holds `<image>`, which only prompts may, or if it holds half a character
+    (a lone surrogate, which JSON can spell and UTF-8 cannot).
+    """
+    for text in texts:
+        reason = _why_unusable(text)
+        if reason is not None:
+            left_out.add(reason, name)
+            return False
+    return True
+
+
+def _why_unusable(text: str) -> str | None:
+    if not text.strip():
+        return "empty text"
+    if IMAGE_TOKEN in text:
+        return f"`{IMAGE_TOKEN}` in the text"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "half a character in the text"
+    return None
+
+
+def _escaped(cell: str) -> str:
+    return " ".join(cell.split()).replace("|", "\\|")
