@@ -1,0 +1,132 @@
+"""Captions of COCO, about five a photo, from the official files or from the split of Karpathy.
+
+Official (captions_train2014.json, captions_val2017.json and so on): a JSON object with "images", a list of
+{"id": 139, "file_name": "000000000139.jpg", ...}, and "annotations", a list of {"image_id": 139, "id": 826151,
+"caption": "A living area with ..."}. The releases share the ids of photos and captions.
+
+Karpathy (dataset_coco.json, of "Deep Visual-Semantic Alignments", on which COCO's captioning results are reported): a
+JSON object with "images", a list of {"filepath": "val2014", "filename": "COCO_val2014_000000391895.jpg", "cocoid":
+391895, "split": "test", "sentences": [{"raw": "A man with a ...", "sentid": 770337, ...}], ...}; the splits are train,
+restval, val and test. The original mBLIP trained on train alone, 82,783 photos.
+
+Licence of the captions: CC BY 4.0 (COCO's terms of use). Both files are read as streams.
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..example import Example
+from ..json_stream import iter_json_array
+from ..left_out import LeftOut, has_usable_texts
+from .coco_files import CocoPhotos, Missing
+from .image_places import coco_image_id
+from .records import check_choice, check_record
+
+SOURCE = "coco_captions"
+KARPATHY_SPLITS = ("train", "restval", "val", "test")
+
+IMAGE_FIELDS = {"id": int, "file_name": str}
+CAPTION_FIELDS = {"image_id": int, "id": int, "caption": str}
+KARPATHY_FIELDS = {"filename": str, "filepath": str, "cocoid": int, "split": str, "sentences": list[dict]}
+SENTENCE_FIELDS = {"raw": str, "sentid": int}
+
+
+def read_coco_captions(
+    path: str | Path, *, images: str | Path, missing: Missing = "error", left_out: LeftOut | None = None
+) -> Iterator[Example]:
+    """The captions of an official file, in its order, with runs of white space made one space.
+
+    Args:
+        images: the folder, URL or archive of the photos (coco_files.py).
+        missing: what to do about a photo that is not in the folder.
+
+    Raises:
+        ValueError: the file is not as published, a caption's photo is not among its images, or its file is missing;
+            the message names the record.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    photos = CocoPhotos(images, missing=missing, left_out=left_out)
+    file_names = _file_names(path)
+    for index, record in enumerate(iter_json_array(path, key="annotations")):
+        place = f"{path}, annotations[{index}]"
+        fields = check_record(record, CAPTION_FIELDS, place=place)
+        number = fields["image_id"]
+        if number not in file_names:
+            raise ValueError(
+                f'{place}: found the image id {number}, which is none of the {len(file_names)} of "images". '
+                "Fetch the file again."
+            )
+        id = f"{number:012d}/{fields['id']}"
+        photo = photos.find(number, place=place, example=f"{SOURCE}/{id}", file_name=file_names[number])
+        if photo is not None:
+            yield from _examples(photo, number, id, fields["caption"], left_out)
+
+
+def read_karpathy_captions(
+    path: str | Path,
+    *,
+    images: str | Path,
+    splits: Collection[str] = ("train",),
+    missing: Missing = "error",
+    left_out: LeftOut | None = None,
+) -> Iterator[Example]:
+    """The captions of some splits of Karpathy's file, in its order, with runs of white space made one space.
+
+    Args:
+        images: the folder, URL or archive of the photos (coco_files.py).
+        missing: what to do about a photo that is not in the folder.
+
+    Raises:
+        ValueError: a split is unknown, the file is not as published, or a photo's file is missing; the message names
+            the record.
+    """
+    unknown = [split for split in splits if split not in KARPATHY_SPLITS]
+    if unknown:
+        raise ValueError(f"Found the splits {unknown}, expected some of {', '.join(KARPATHY_SPLITS)}.")
+    left_out = LeftOut() if left_out is None else left_out
+    photos = CocoPhotos(images, missing=missing, left_out=left_out)
+    is_wanted = {split: split in splits for split in KARPATHY_SPLITS}
+    for index, record in enumerate(iter_json_array(path, key="images")):
+        place = f"{path}, images[{index}]"
+        fields = check_record(record, KARPATHY_FIELDS, place=place)
+        if check_choice(fields["split"], is_wanted, place=place, field="split"):
+            yield from _karpathy_examples(fields, photos, place, left_out)
+
+
+def _karpathy_examples(record: dict[str, Any], photos: CocoPhotos, place: str, left_out: LeftOut) -> Iterator[Example]:
+    """The captions of a photo of Karpathy's file."""
+    number = record["cocoid"]
+    for position, sentence in enumerate(record["sentences"]):
+        fields = check_record(sentence, SENTENCE_FIELDS, place=f"{place}, sentences[{position}]")
+        id = f"{number:012d}/karpathy-{fields['sentid']}"
+        photo = photos.find(
+            number, place=place, example=f"{SOURCE}/{id}", file_name=f"{record['filepath']}/{record['filename']}"
+        )
+        if photo is not None:
+            yield from _examples(photo, number, id, fields["raw"], left_out)
+
+
+def _file_names(path: str | Path) -> dict[int, str]:
+    """The files of the photos of an official file, by their ids."""
+    file_names = {}
+    for index, record in enumerate(iter_json_array(path, key="images")):
+        fields = check_record(record, IMAGE_FIELDS, place=f"{path}, images[{index}]")
+        file_names[fields["id"]] = fields["file_name"]
+    return file_names
+
+
+def _examples(photo: Path | str, number: int, id: str, caption: str, left_out: LeftOut) -> Iterator[Example]:
+    """The example of a caption, unless its text is left out."""
+    caption = " ".join(caption.split())
+    if has_usable_texts([caption], name=f"{SOURCE}/{id}", left_out=left_out):
+        yield Example(
+            images=(photo,),
+            prompt="",
+            target=caption,
+            language="en",
+            task="captioning",
+            source=SOURCE,
+            id=id,
+            image_id=coco_image_id(number),
+        )
