@@ -1,0 +1,113 @@
+"""Flickr30k and xFlickrCO: captions of photos, five in English, one or five in seven other languages.
+
+Both are JSON lines of {"sentences": ["A girl ...", ...], "id": "101362133", "img_path": "101362133.jpg"} in IGLUE's
+layout (e-bug/iglue, datasets/flickr30k/annotations/train_ann.jsonl, valid_ann.jsonl, test_ann.jsonl and
+datasets/xFlickrCO/annotations/<language>/train_1.jsonl ... train_100.jsonl, train_100x5.jsonl, test.jsonl). Half of
+xFlickrCO's test photos are of COCO: their `img_path` is COCO_val2014_000000391895.jpg and their `id` a number.
+
+Every sentence becomes an example; an empty one, of which xFlickrCO has at least one, is left out. Licences: photos and
+captions under Flickr30k's terms (research only), COCO's captions CC BY 4.0; xFlickrCO's repository is MIT.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..example import Example
+from ..languages import get_language
+from ..left_out import LeftOut, has_usable_texts
+from .image_places import coco_image_id, flickr30k_image_id, image_place
+from .records import check_record, read_json_lines
+
+SOURCE = "flickr30k"
+XFLICKRCO_SOURCE = "xflickrco"
+XFLICKRCO_LANGUAGES = ("de", "en", "es", "id", "ja", "ru", "tr", "zh")
+
+FIELDS = {"sentences": list[str], "img_path": str}
+FLICKR30K_NAME = re.compile(r"(\d+)\.jpg")
+COCO_NAME = re.compile(r"COCO_(?:train|val)2014_(\d{12})\.jpg")
+
+
+def read_flickr30k(path: str | Path, *, images: str | Path, left_out: LeftOut | None = None) -> Iterator[Example]:
+    """The captions of a file of Flickr30k.
+
+    Args:
+        images: the folder, URL or archive of Flickr30k's images (image_places.py).
+
+    Raises:
+        ValueError: the file is not as published; the message names the line and the field.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    for place, fields in _read(path):
+        name = fields["img_path"]
+        photo = FLICKR30K_NAME.fullmatch(name)
+        if photo is None:
+            raise ValueError(f"{place}: `img_path` is {name!r}, expected a name such as 101362133.jpg.")
+        shown = Photo(image_place(images, name, place=place), flickr30k_image_id(photo[1]))
+        yield from _captions(fields, shown, source=SOURCE, id=photo[1], language="en", left_out=left_out)
+
+
+def read_xflickrco(
+    path: str | Path,
+    *,
+    language: str,
+    flickr30k_images: str | Path,
+    coco_images: str | Path,
+    left_out: LeftOut | None = None,
+) -> Iterator[Example]:
+    """The captions of a file of xFlickrCO.
+
+    Args:
+        language: of the captions; the file does not say it.
+        flickr30k_images: the folder, URL or archive of Flickr30k's images (image_places.py).
+        coco_images: that of COCO's val2014 images.
+
+    Raises:
+        ValueError: the file is not as published; the message names the line and the field.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    language = get_language(language).code
+    for place, fields in _read(path):
+        name = fields["img_path"]
+        if photo := COCO_NAME.fullmatch(name):
+            shown = Photo(image_place(coco_images, name, place=place), coco_image_id(int(photo[1])))
+        elif photo := FLICKR30K_NAME.fullmatch(name):
+            shown = Photo(image_place(flickr30k_images, name, place=place), flickr30k_image_id(photo[1]))
+        else:
+            raise ValueError(
+                f"{place}: `img_path` is {name!r}, expected a name such as 101362133.jpg or "
+                "COCO_val2014_000000391895.jpg."
+            )
+        id = f"{language}/{name.removesuffix('.jpg')}"
+        yield from _captions(fields, shown, source=XFLICKRCO_SOURCE, id=id, language=language, left_out=left_out)
+
+
+class Photo(NamedTuple):
+    """Where a photo lies, and what it is called across sources."""
+
+    place: Path | str
+    image_id: str
+
+
+def _read(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, record in read_json_lines(path):
+        yield place, check_record(record, FIELDS, place=place)
+
+
+def _captions(
+    fields: dict[str, Any], photo: Photo, *, source: str, id: str, language: str, left_out: LeftOut
+) -> Iterator[Example]:
+    """An example for each sentence about a photo, numbered from 0."""
+    for number, sentence in enumerate(fields["sentences"]):
+        if has_usable_texts([sentence], name=f"{source}/{id}/{number}", left_out=left_out):
+            yield Example(
+                images=(photo.place,),
+                prompt="",
+                target=sentence.strip(),
+                language=language,
+                task="captioning",
+                source=source,
+                id=f"{id}/{number}",
+                image_id=photo.image_id,
+            )

@@ -1,0 +1,106 @@
+"""GQA and xGQA: questions about photos of Visual Genome, asked in eight languages, answered in English.
+
+GQA is read in the layout that LXMERT gave it and IGLUE took over (e-bug/iglue, datasets/gqa/annotations/train.json), a
+JSON array of {"img_id": "2375429", "label": {"pipe": 1.0}, "question_id": "07333408", "sent": "What is ...?"}. A label
+gives answers their scores; GQA has one answer a question, and of several the one of the highest score is taken. A
+question whose label is empty is left out.
+
+xGQA (Adapter-Hub/xGQA, data/few_shot/<language>/train_5.json, dev.json, test.json) is a JSON object of question id to
+GQA's own record: {"imageId": "n406334", "question": "Ist der Bus ...?", "answer": "no", ...}. The questions are
+translated, the answers are not, and the question ids are the same in every language.
+
+Images are <image id>.jpg of GQA's images.zip. Licences: xGQA is CC BY 4.0; GQA is under its
+authors' terms.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..example import Example
+from ..json_stream import iter_json_array
+from ..languages import get_language
+from ..left_out import LeftOut, has_usable_texts
+from .image_places import image_place
+from .records import check_record, read_json_object
+
+SOURCE = "gqa"
+XGQA_SOURCE = "xgqa"
+XGQA_LANGUAGES = ("bn", "de", "en", "id", "ko", "pt", "ru", "zh")
+
+GQA_FIELDS = {"img_id": str, "label": dict[str, float], "question_id": str | int, "sent": str}
+XGQA_FIELDS = {"imageId": str, "question": str, "answer": str}
+
+
+def read_gqa(path: str | Path, *, images: str | Path, left_out: LeftOut | None = None) -> Iterator[Example]:
+    """The questions of a file of GQA in LXMERT's layout, one after another in constant memory.
+
+    Args:
+        images: the folder, URL or archive of the images (image_places.py).
+
+    Raises:
+        ValueError: the file is not as published; the message names the record and the field.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    for index, record in enumerate(iter_json_array(path)):
+        place = f"{path}, record {index}"
+        fields = check_record(record, GQA_FIELDS, place=place)
+        name, scores = f"{SOURCE}/{fields['question_id']}", fields["label"]
+        if not scores:
+            left_out.add("question without an answer", name)
+        elif has_usable_texts([fields["sent"]], name=name, left_out=left_out):
+            yield _example(
+                images,
+                place,
+                source=SOURCE,
+                id=str(fields["question_id"]),
+                image=fields["img_id"],
+                question=fields["sent"],
+                answer=max(scores, key=scores.__getitem__),
+                language="en",
+            )
+
+
+def read_xgqa(
+    path: str | Path, *, language: str, images: str | Path, left_out: LeftOut | None = None
+) -> Iterator[Example]:
+    """The questions of a file of xGQA.
+
+    Args:
+        language: of the questions, one of xGQA's eight; the file does not say it.
+        images: the folder, URL or archive of the images (image_places.py).
+
+    Raises:
+        ValueError: the file is not as published; the message names the question id and the field.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    language = get_language(language).code
+    for question_id, record in read_json_object(path).items():
+        place = f"{path}, question {question_id!r}"
+        fields = check_record(record, XGQA_FIELDS, place=place)
+        id = f"{language}/{question_id}"
+        texts = [fields["question"], fields["answer"]]
+        if has_usable_texts(texts, name=f"{XGQA_SOURCE}/{id}", left_out=left_out):
+            yield _example(
+                images,
+                place,
+                source=XGQA_SOURCE,
+                id=id,
+                image=fields["imageId"],
+                question=fields["question"],
+                answer=fields["answer"],
+                language=language,
+            )
+
+
+def _example(images: str | Path, place: str, *, image: str, question: str, answer: str, **fields: Any) -> Example:
+    """A question about an image; both corpora call a photo alike."""
+    return Example(
+        images=(image_place(images, f"{image}.jpg", place=place),),
+        prompt="",
+        target=answer.strip(),
+        task="vqa_in_english",
+        image_id=f"{SOURCE}/{image}",
+        inputs={"question": question.strip()},
+        **fields,
+    )

@@ -1,0 +1,137 @@
+"""NLVR2 and MaRVL: is a statement about two images, a left and a right one, true?
+
+NLVR2 (lil-lab/nlvr, nlvr2/data/train.json, dev.json, test1.json; in IGLUE dev.jsonl and, machine-translated,
+dev-sw_gmt.jsonl) is JSON lines of {"identifier": "dev-896-0-1", "sentence": "...", "label": "True", ...}. The images
+of an identifier are dev-896-0-img0.png, the left one, and dev-896-0-img1.png; records of the training set name the
+`directory` they lie in. Images: those of the split, train, dev or test1, as NLVR2's authors hand them out.
+
+MaRVL (marvl-challenge/marvl-code; in IGLUE marvl/zero_shot/annotations/marvl-sw.jsonl and
+few_shot/annotations/marvl-tr_train10.jsonl) is JSON lines of {"concept": "39-Panci", "language": "id", "caption":
+"...", "left_img": "39-0.jpg", "right_img": "39-4.jpg", "id": "id-0", "label": true, ...}. Few-shot files write the
+concept in front of the image's name, and number their records from 0 again: an id says which of the two it is of.
+Images: <language>/images/<concept>/<name> in marvl-images.
+
+The concepts of MaRVL are written in composed or in decomposed Unicode, from record to record; the folders of the
+published images are decomposed (gregor-ge/mBLIP, data/marvl/generate_marvl.py). `image_id` is composed always.
+
+Licences: the texts of both CC BY 4.0; the images belong to their owners (research only).
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from ..example import Example
+from ..languages import get_language
+from ..left_out import LeftOut, has_usable_texts
+from .image_places import image_place, join_image_ids
+from .records import check_choice, check_record, read_json_lines
+
+SOURCE = "nlvr2"
+MARVL_SOURCE = "marvl"
+
+NLVR2_FIELDS = {"identifier": str, "sentence": str, "label": str, "directory": int | str | None}
+NLVR2_ANSWERS = {"True": "yes", "False": "no"}
+IDENTIFIER = re.compile(r"(\w+-\d+-\d+)-\d+")  # split, set, pair, sentence; the first three are the images'
+
+MARVL_FIELDS = {
+    "id": str,
+    "language": str,
+    "caption": str,
+    "label": bool,
+    "concept": str,
+    "left_img": str,
+    "right_img": str,
+}
+MARVL_LANGUAGES = ("id", "sw", "ta", "tr", "zh")
+
+UnicodeForm = Literal["NFC", "NFD"]
+
+
+def read_nlvr2(
+    path: str | Path, *, images: str | Path, language: str = "en", left_out: LeftOut | None = None
+) -> Iterator[Example]:
+    """The statements of a file of NLVR2.
+
+    Args:
+        images: the folder, URL or archive of the split's images (image_places.py).
+        language: of the statements, where the file is a machine-translated one.
+
+    Raises:
+        ValueError: the file is not as published; the message names the line and the field.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    language = get_language(language).code
+    for place, record in read_json_lines(path):
+        fields = check_record(record, NLVR2_FIELDS, place=place)
+        identifier, directory = fields["identifier"], fields["directory"]
+        pair = IDENTIFIER.fullmatch(identifier)
+        if pair is None:
+            raise ValueError(f"{place}: `identifier` is {identifier!r}, expected one such as dev-896-0-1.")
+        answer = check_choice(fields["label"], NLVR2_ANSWERS, place=place, field="label")
+        names = [f"{pair[1]}-img{number}" for number in (0, 1)]
+        folder = "" if directory is None else f"{directory}/"
+        id = f"{language}/{identifier}"
+        if has_usable_texts([fields["sentence"]], name=f"{SOURCE}/{id}", left_out=left_out):
+            yield Example(
+                images=tuple(image_place(images, f"{folder}{name}.png", place=place) for name in names),
+                prompt="",
+                target=answer,
+                language=language,
+                task="two_image_statement",
+                source=SOURCE,
+                id=id,
+                image_id=join_image_ids(*(f"{SOURCE}/{name}" for name in names)),
+                inputs={"statement": fields["sentence"].strip()},
+            )
+
+
+def read_marvl(
+    path: str | Path,
+    *,
+    images: str | Path,
+    file_names: UnicodeForm = "NFD",
+    left_out: LeftOut | None = None,
+) -> Iterator[Example]:
+    """The statements of a file of MaRVL, zero-shot or few-shot, in the language each record says.
+
+    Args:
+        images: the folder, URL or archive of the images (image_places.py), the one with a folder per language.
+        file_names: how its file names are written: "NFD", as they are published, or "NFC", where unpacking or copying
+            has composed them.
+
+    Raises:
+        ValueError: the file is not as published; the message names the line and the field.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    languages = {code: code for code in MARVL_LANGUAGES}
+    for place, record in read_json_lines(path):
+        fields = check_record(record, MARVL_FIELDS, place=place)
+        language = check_choice(fields["language"], languages, place=place, field="language")
+        is_few_shot = "/" in fields["left_img"]
+        sides = [fields["left_img"], fields["right_img"]]
+        names = [side if is_few_shot else f"{fields['concept']}/{side}" for side in sides]
+        id = f"{'few_shot' if is_few_shot else 'zero_shot'}/{fields['id']}"
+        if has_usable_texts([fields["caption"]], name=f"{MARVL_SOURCE}/{id}", left_out=left_out):
+            yield Example(
+                images=tuple(_marvl_place(images, language, name, file_names, place) for name in names),
+                prompt="",
+                target="yes" if fields["label"] else "no",
+                language=language,
+                task="two_image_statement",
+                source=MARVL_SOURCE,
+                id=id,
+                image_id=join_image_ids(*(_marvl_image_id(language, name) for name in names)),
+                inputs={"statement": fields["caption"].strip()},
+            )
+
+
+def _marvl_place(images: str | Path, language: str, name: str, form: UnicodeForm, place: str) -> Path | str:
+    return image_place(images, f"{language}/images/{unicodedata.normalize(form, name)}", place=place)
+
+
+def _marvl_image_id(language: str, name: str) -> str:
+    stem, _, _ = unicodedata.normalize("NFC", name).rpartition(".")
+    return f"{MARVL_SOURCE}/{language}/{stem}"

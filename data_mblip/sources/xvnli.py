@@ -1,0 +1,72 @@
+"""SNLI-VE and XVNLI: does a photo of Flickr30k make a sentence true, false, or neither?
+
+Both are JSON lines of SNLI's pairs, the photo standing in for the premise: {"gold_label": "entailment", "sentence1":
+premise, "sentence2": hypothesis, "pairID": "759822302.jpg#2r1c", ...}. SNLI-VE (necla-ml/SNLI-VE, snli_ve_train.jsonl)
+calls the photo `Flickr30K_ID`, XVNLI (e-bug/iglue, datasets/XVNLI/annotations/<language>/train_1.jsonl ... test.jsonl,
+and machine-translated dev-<language>_gmt.jsonl) calls it `Flikr30kID`, spelt so, and has the same pair ids in every
+language. The label "-" means that the annotators found no majority; such pairs are left out.
+
+The answers are those of the mBLIP evaluation prompt "Is it guaranteed true that ...?": yes, no, maybe. Images are
+<photo>.jpg of Flickr30k. Licences: SNLI's text CC BY-SA 4.0; the photos are under Flickr30k's terms (research only).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..example import Example
+from ..languages import get_language
+from ..left_out import LeftOut, has_usable_texts
+from .image_places import flickr30k_image_id, image_place
+from .records import check_choice, check_record, read_json_lines
+
+SOURCE = "xvnli"
+SNLI_VE_SOURCE = "snli_ve"
+XVNLI_LANGUAGES = ("ar", "en", "es", "fr", "ru")
+
+ANSWERS = {"entailment": "yes", "neutral": "maybe", "contradiction": "no", "-": None}
+
+
+def read_xvnli(
+    path: str | Path, *, language: str, images: str | Path, left_out: LeftOut | None = None
+) -> Iterator[Example]:
+    """The pairs of a file of XVNLI.
+
+    Args:
+        language: of the hypotheses; the file does not say it.
+        images: the folder, URL or archive of Flickr30k's images (image_places.py).
+
+    Raises:
+        ValueError: the file is not as published; the message names the line and the field.
+    """
+    language = get_language(language).code
+    return _read(path, "Flikr30kID", source=SOURCE, language=language, images=images, left_out=left_out)
+
+
+def read_snli_ve(path: str | Path, *, images: str | Path, left_out: LeftOut | None = None) -> Iterator[Example]:
+    """The pairs of a file of SNLI-VE, in English; arguments and errors as in `read_xvnli`."""
+    return _read(path, "Flickr30K_ID", source=SNLI_VE_SOURCE, language="en", images=images, left_out=left_out)
+
+
+def _read(
+    path: str | Path, photo_field: str, *, source: str, language: str, images: str | Path, left_out: LeftOut | None
+) -> Iterator[Example]:
+    left_out = LeftOut() if left_out is None else left_out
+    expected = {"gold_label": str, "sentence2": str, "pairID": str, photo_field: str}
+    for place, record in read_json_lines(path):
+        fields = check_record(record, expected, place=place)
+        answer = check_choice(fields["gold_label"], ANSWERS, place=place, field="gold_label")
+        id, photo = f"{language}/{fields['pairID']}", fields[photo_field]
+        if answer is None:
+            left_out.add("annotators disagree (label `-`)", f"{source}/{id}")
+        elif has_usable_texts([fields["sentence2"]], name=f"{source}/{id}", left_out=left_out):
+            yield Example(
+                images=(image_place(images, f"{photo}.jpg", place=place),),
+                prompt="",
+                target=answer,
+                language=language,
+                task="entailment",
+                source=source,
+                id=id,
+                image_id=flickr30k_image_id(photo),
+                inputs={"hypothesis": fields["sentence2"].strip()},
+            )
