@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
-from .image_placement import check_image_token_counts, place_image_features, select_image_features
+from .image_placement import PromptRules, find_image_tokens, place_image_features, select_image_features
 from .pretrained_mblip import MBlipPreTrainedModel
 
 
@@ -85,25 +85,44 @@ class ImageInputMixin(MBlipPreTrainedModel):
             The embeddings, (B, T, D), and the features of the distinct images, (I, Q, D) or None.
 
         Raises:
-            ValueError: images, `image_indices` and `<image>` tokens do not agree.
+            ValueError: images, `image_indices` and `<image>` tokens do not agree, or an id is no word of the language
+                model: the message says what another checkpoint's processor would have done.
         """
-        self._check_prompt(input_ids, inputs_embeds, pixel_values, image_indices, image_features)
+        self._check_arguments(input_ids, inputs_embeds, pixel_values, image_indices, image_features)
         if input_ids is None:
-            assert inputs_embeds is not None, "_check_prompt has seen to it"
+            assert inputs_embeds is not None, "_check_arguments has seen to it"
             return self._take_part_without_images(inputs_embeds), None
-        is_image_BT = input_ids.eq(self.image_token_id)
+        if pixel_values is not None:
+            self._check_pixel_values(pixel_values, interpolate_pos_encoding)
+        images = pixel_values if image_features is None else image_features
+        num_rows = 0 if images is None else images.shape[0]
+        is_image_BT = find_image_tokens(
+            input_ids,
+            num_slots=num_rows if image_indices is None else image_indices.numel(),
+            rules=self._prompt_rules(),
+            are_words_embedded=inputs_embeds is not None,
+        )
         if inputs_embeds is None:
             # An image id may lie outside the table, so it is replaced before the lookup.
             inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image_BT, 0)) * self.embedding_scale
         if pixel_values is not None:
             image_features = self.get_image_features(pixel_values, interpolate_pos_encoding).pooler_output
         if image_features is None:
-            check_image_token_counts(is_image_BT, 0, self.config.num_query_tokens)
             return self._take_part_without_images(inputs_embeds), None
         features_SQD = select_image_features(image_features, image_indices)
         return place_image_features(inputs_embeds, features_SQD, is_image_BT), image_features
 
-    def _check_prompt(
+    def _prompt_rules(self) -> PromptRules:
+        text_config = self.config.text_config.get_text_config()
+        return PromptRules(
+            image_token_id=self.image_token_id,
+            num_query_tokens=self.config.num_query_tokens,
+            num_words=text_config.vocab_size,
+            pad_token_id=self.config.pad_token_id,
+            origin=self.config.name_or_path or "",
+        )
+
+    def _check_arguments(
         self,
         input_ids: torch.Tensor | None,
         inputs_embeds: torch.Tensor | None,

@@ -2,13 +2,49 @@
 
 Everything here counts: `masked_scatter` and indexing would take too few or the wrong features without a word, and the
 model would train on without seeing its images. The checks are also what catches a batch torn apart by dispatching,
-DataParallel or a pipeline's batching.
+DataParallel or a pipeline's batching, and the inputs of another checkpoint's processor. They read from the device once
+a batch; what is wrong is looked into only then.
 
 Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, S = image slots in reading order, Q = query tokens
 per image, D = width of the language model.
 """
 
+import itertools
+from collections import Counter
+from dataclasses import dataclass
+
 import torch
+
+# Words stand twice in a row, but hardly three times: an id that does may have been written for an image.
+MIN_TOKENS_OF_IMAGE = 3
+
+
+@dataclass(frozen=True)
+class PromptRules:
+    """What a model demands of its prompts.
+
+    Args:
+        image_token_id: id of the `<image>` token.
+        num_query_tokens: `<image>` tokens per image.
+        num_words: of the language model's vocabulary; every other id is below it.
+        pad_token_id: of the language model.
+        origin: the folder or repository that the model was loaded from; empty: none.
+    """
+
+    image_token_id: int
+    num_query_tokens: int
+    num_words: int
+    pad_token_id: int | None = None
+    origin: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """How to get the processor that keeps these rules."""
+        call = f"`MBlipProcessor.from_pretrained({self.origin!r})`" if self.origin else "the model's own processor"
+        return (
+            f"Build the inputs with {call}, whose `image_token_id` is {self.image_token_id} and `num_query_tokens` "
+            f"{self.num_query_tokens}."
+        )
 
 
 def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Tensor | None) -> torch.Tensor:
@@ -40,31 +76,41 @@ def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Ten
     return features_IQD[image_indices_S.to(features_IQD.device)]
 
 
-def check_image_token_counts(is_image_BT: torch.Tensor, num_slots: int, num_query_tokens: int) -> None:
-    """Make sure that the prompts hold exactly the `<image>` tokens that the image slots fill, prompt by prompt.
+def find_image_tokens(
+    input_ids_BT: torch.Tensor, num_slots: int, rules: PromptRules, *, are_words_embedded: bool = False
+) -> torch.Tensor:
+    """Where the `<image>` tokens stand, in prompts that hold exactly those that the image slots fill, prompt by
+    prompt, and otherwise words of the language model: True there, (B, T).
 
     Args:
-        is_image_BT: True where an `<image>` token stands.
+        are_words_embedded: the ids only say where images stand; the others are not looked at.
 
     Raises:
-        ValueError: too few or too many tokens in the batch, or a prompt that holds a part of an image.
+        ValueError: too few or too many `<image>` tokens in the batch, a prompt that holds a part of an image, or an id
+            that is no word of the language model.
     """
-    num_tokens_B = is_image_BT.sum(dim=1).tolist()
-    num_tokens, num_features = sum(num_tokens_B), num_slots * num_query_tokens
-    if num_tokens != num_features:
-        raise ValueError(
-            f"The prompts hold {num_tokens} `<image>` tokens, but {num_slots} image slot(s) x {num_query_tokens} "
-            f"query tokens = {num_features} features came in. Build the inputs with `MBlipProcessor`, which writes "
-            "`num_query_tokens` of them per image."
-        )
-    torn = [row for row, count in enumerate(num_tokens_B) if count % num_query_tokens]
+    is_image_BT = input_ids_BT.eq(rules.image_token_id)
+    is_word_BT = input_ids_BT.ge(0) & input_ids_BT.lt(rules.num_words)
+    is_foreign_BT = ~(is_image_BT | is_word_BT)
+    num_tokens_B, num_foreign_B = torch.stack([is_image_BT.sum(dim=1), is_foreign_BT.sum(dim=1)]).tolist()
+    if sum(num_tokens_B) != num_slots * rules.num_query_tokens:
+        raise ValueError(_wrong_total(input_ids_BT, num_tokens_B, num_slots, rules))
+    torn = [row for row, count in enumerate(num_tokens_B) if count % rules.num_query_tokens]
     if torn:
         raise ValueError(
             f"Prompt {torn[0]} holds {num_tokens_B[torn[0]]} `<image>` tokens, which is no multiple of the "
-            f"{num_query_tokens} query tokens per image ({num_tokens} of {num_features} in the batch): an image "
-            "would be spread over two prompts. Build the inputs with `MBlipProcessor`, and cut long text before the "
-            "image tokens are added."
+            f"{rules.num_query_tokens} query tokens per image ({sum(num_tokens_B)} in the batch): an image would be "
+            "spread over two prompts. Build the inputs with `MBlipProcessor`, and cut long text before the image "
+            "tokens are added."
         )
+    if any(num_foreign_B) and not are_words_embedded:
+        row, column = is_foreign_BT.nonzero()[0].tolist()
+        raise ValueError(
+            f"Prompt {row} holds the id {int(input_ids_BT[row, column])}, expected words of the language model, below "
+            f"{rules.num_words}, and `<image>`, {rules.image_token_id}: the processor's tokenizer is another "
+            f"checkpoint's, or was given words of its own. {rules.remedy}"
+        )
+    return is_image_BT
 
 
 def place_image_features(
@@ -72,10 +118,40 @@ def place_image_features(
 ) -> torch.Tensor:
     """Overwrite the embeddings of the `<image>` tokens with image features, in reading order.
 
-    Raises:
-        ValueError: the prompts hold fewer or more `<image>` tokens than there are features, or a prompt holds a part
-            of an image.
+    `is_image_BT` must be that of `find_image_tokens`: of too many features the last would be left out without a word.
     """
-    check_image_token_counts(is_image_BT, features_SQD.shape[0], features_SQD.shape[1])
     features_SQD = features_SQD.to(device=embeds_BTD.device, dtype=embeds_BTD.dtype)
     return embeds_BTD.masked_scatter(is_image_BT[..., None].to(embeds_BTD.device), features_SQD)
+
+
+def _wrong_total(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots: int, rules: PromptRules) -> str:
+    num_query_tokens = rules.num_query_tokens
+    return (
+        f"The prompts hold {sum(num_tokens_B)} `<image>` tokens, but {num_slots} image slot(s) x {num_query_tokens} "
+        f"query tokens = {num_slots * num_query_tokens} features came in. "
+        f"{_suspicion(input_ids_BT, num_tokens_B, num_slots, rules)}{rules.remedy}"
+    )
+
+
+def _suspicion(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots: int, rules: PromptRules) -> str:
+    """What may be wrong: a setting of the processor that is another checkpoint's, or the number of images."""
+    num_tokens, seems = sum(num_tokens_B), "The processor's `{}` seems to be {}, that of another checkpoint. "
+    if num_tokens > 0 and all(count % rules.num_query_tokens == 0 for count in num_tokens_B):
+        return f"They are for {num_tokens // rules.num_query_tokens} image(s). "
+    if num_slots == 0 or num_tokens % num_slots:
+        return ""
+    if num_tokens > 0:
+        return seems.format("num_query_tokens", num_tokens // num_slots)
+    found = _id_in_place_of_images(input_ids_BT, num_slots, rules)
+    return "" if found is None else seems.format("image_token_id", found)
+
+
+def _id_in_place_of_images(input_ids_BT: torch.Tensor, num_slots: int, rules: PromptRules) -> int | None:
+    """The highest id that stands in a row, as often for each image slot: ids of images are above those of words."""
+    counts: Counter[int] = Counter()
+    for row in input_ids_BT.tolist():
+        for token_id, run in itertools.groupby(row):
+            length = sum(1 for _ in run)
+            if length >= MIN_TOKENS_OF_IMAGE and token_id != rules.pad_token_id:
+                counts[token_id] += length
+    return max((token_id for token_id, count in counts.items() if count % num_slots == 0), default=None)

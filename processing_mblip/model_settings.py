@@ -1,6 +1,7 @@
 """What the processor takes from the model's `config.json` beside it, read as JSON: the model's classes need not be
 there."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,28 @@ class ModelSettings:
         """The settings that are arguments of the processor, as far as the folder says them."""
         settings = {"num_query_tokens": self.num_query_tokens, "image_token_id": self.image_token_id}
         return {name: value for name, value in settings.items() if value is not None}
+
+
+def check_agreement(
+    name_or_path: Any, saved: Mapping[str, Any], settings: ModelSettings, given: Collection[str]
+) -> None:
+    """Make sure that a folder's processor_config.json says the same as the model's config.json beside it.
+
+    Args:
+        saved: the content of processor_config.json.
+        given: arguments of the caller's own, which need not be as saved.
+
+    Raises:
+        ValueError: they differ. config.json is right, as it is what the model goes by.
+    """
+    for name, expected in settings.processor_arguments.items():
+        found = saved.get(name)
+        if found is not None and found != expected and name not in given:
+            raise ValueError(
+                f"processor_config.json of {name_or_path} says `{name}` {found}, expected {expected}, which the "
+                "model's config.json beside it says and the model goes by: processor_config.json is another "
+                f"checkpoint's, or older. Correct it; or give `{name}={expected}` here, and save the processor again."
+            )
 
 
 def read_model_settings(name_or_path: Any, **kwargs: Any) -> ModelSettings:

@@ -19,7 +19,7 @@ from .chat_templates import with_images
 from .image_loading import load_upright_rgb
 from .image_processing_mblip import MBlipImageProcessor
 from .image_slots import ImageSlots, assign_images, flat_list
-from .model_settings import read_model_settings
+from .model_settings import check_agreement, read_model_settings
 from .prompt_encoding import IMAGE_MARK, EncodedPrompt, PromptEncoder, PromptPieces, split_at_marks
 from .prompt_padding import PaddedLength, pad_prompts
 
@@ -140,7 +140,11 @@ class MBlipProcessor(ProcessorMixin):
         cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any
     ) -> "MBlipProcessor":
         """As in transformers. Where the folder has the model's `config.json`, that decides on `num_query_tokens`,
-        `image_token_id` and the side of padding: left for decoder-only language models, right for the others."""
+        `image_token_id` and the side of padding: left for decoder-only language models, right for the others.
+
+        Raises:
+            ValueError: processor_config.json says otherwise than config.json.
+        """
         processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         settings = read_model_settings(pretrained_model_name_or_path, **kwargs)
         if settings.padding_side is not None and "padding_side" not in kwargs:
@@ -153,6 +157,7 @@ class MBlipProcessor(ProcessorMixin):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         settings = read_model_settings(pretrained_model_name_or_path, **kwargs)
         processor_dict, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        check_agreement(pretrained_model_name_or_path, processor_dict, settings, given=kwargs)
         said = {name: value for name, value in processor_dict.items() if value is not None}
         return said | settings.processor_arguments, kwargs
 

@@ -161,7 +161,13 @@ BLOOM_CONFIG = DEFAULTS_OF_2023 | {
     "use_cache": True,
 }
 
-GENERATION_CONFIG = {"_from_model_config": True, "transformers_version": TRANSFORMERS_VERSION}
+GENERATION_KEYS = ("bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id")
+
+
+def generation_config(text_config: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole generation_config.json: the language model's special tokens."""
+    tokens = {name: text_config[name] for name in GENERATION_KEYS if text_config[name] is not None}
+    return {"_from_model_config": True, "transformers_version": TRANSFORMERS_VERSION} | tokens
 
 
 def model_config(text_config: Mapping[str, Any], num_query_tokens: int) -> dict[str, Any]:

@@ -28,10 +28,10 @@ from transformers import (
 
 from tests.hub.old_configurations import (
     BLOOM_CONFIG,
-    GENERATION_CONFIG,
     MT5_CONFIG,
     QFORMER_CONFIG,
     VISION_CONFIG,
+    generation_config,
     model_config,
     preprocessor_config,
 )
@@ -91,15 +91,12 @@ def save_published(folder: Path, kind: str, seed: int = 0) -> Reference:
     text_config = (MT5_CONFIG if kind == "mt0" else BLOOM_CONFIG) | {"vocab_size": num_tokens + NUM_SPARE_ROWS}
     torch.manual_seed(seed)
     reference = _reference(text_config, num_tokens)
-    config = model_config(text_config, num_query_tokens=NUM_QUERY_TOKENS)
-    for name, content in (
-        ("config.json", config),
-        (
-            "generation_config.json",
-            GENERATION_CONFIG | {key: text_config[key] for key in _generation_keys(text_config)},
-        ),
-        ("preprocessor_config.json", preprocessor_config(VISION_CONFIG["image_size"])),
-    ):
+    contents = {
+        "config.json": model_config(text_config, num_query_tokens=NUM_QUERY_TOKENS),
+        "generation_config.json": generation_config(text_config),
+        "preprocessor_config.json": preprocessor_config(VISION_CONFIG["image_size"]),
+    }
+    for name, content in contents.items():
         _write_json(folder / name, content)
     save_shards(folder, _as_published(reference.state_dict(), kind), NUM_SHARDS[kind])
     return reference
@@ -159,11 +156,6 @@ def _as_published(state: Mapping[str, torch.Tensor], kind: str) -> dict[str, tor
         key = "language_model.decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
         published[key] = torch.ones(32, heads, dtype=torch.bfloat16)
     return published
-
-
-def _generation_keys(text_config: Mapping[str, Any]) -> list[str]:
-    names = ("bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id")
-    return [name for name in names if text_config[name] is not None]
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

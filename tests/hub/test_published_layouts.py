@@ -1,6 +1,7 @@
 """Folders like the published checkpoints: loaded in two lines, right to the last logit, and ours once saved."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,21 @@ def test_another_picture_changes_the_logits_and_the_answer(published):
     assert (logits(published.model, first) - logits(published.model, second)).abs().max() > 0.1
     answers = {generate(published, image, PROMPTS[0]) for image in IMAGES}
     assert len(answers) > 1
+
+
+def test_the_processor_of_the_other_checkpoint_is_refused_by_name(published, tmp_path):
+    other = {"mt0": "bloomz", "bloomz": "mt0"}[published.kind]
+    reference = save_published(tmp_path / other, other)
+    processor = MBlipProcessor.from_pretrained(tmp_path / other)
+    inputs = dict(processor(images=IMAGES[0], text=PROMPTS[0], return_tensors="pt"))
+    message = (
+        rf"hold 0 `<image>` tokens, .* The processor's `image_token_id` seems to be {reference.num_tokens}, that of "
+        rf"another checkpoint\..*from_pretrained\('{re.escape(str(published.folder))}'\)`, whose `image_token_id` is "
+        rf"{published.reference.num_tokens} and"
+    )
+    for call in (published.model.forward, published.model.generate):
+        with pytest.raises(ValueError, match=message):
+            call(**inputs)
 
 
 def generate(published, images, prompts, **arguments):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,22 @@ def test_the_models_image_token_id_wins_where_it_has_one(folder_of_2023, image_t
     processor = MBlipProcessor.from_pretrained(folder_of_2023)
     assert (processor.num_query_tokens, processor.image_token_id) == (5, want)
     assert MBlipProcessor.from_pretrained(folder_of_2023, image_token_id=7).image_token_id == 7
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), [("image_token_id", IMG, 99), ("num_query_tokens", 2, 32)])
+@pytest.mark.parametrize("load", [MBlipProcessor.from_pretrained, AutoProcessor.from_pretrained])
+def test_a_processor_that_is_not_the_models_beside_it_is_refused(load, processor, tmp_path, name, right, wrong):
+    processor.save_pretrained(tmp_path)
+    settings = {"num_query_tokens": 2, "image_token_id": IMG}
+    write_json(tmp_path / "config.json", model_config(MT5, **settings))
+    assert getattr(load(tmp_path), name) == right
+    saved = json.loads((tmp_path / "processor_config.json").read_text())
+    write_json(tmp_path / "processor_config.json", saved | {name: wrong})
+    message = rf"processor_config\.json of {re.escape(str(tmp_path))} says `{name}` {wrong}, expected {right}"
+    with pytest.raises(ValueError, match=rf"{message}.*give `{name}={right}` here, and save"):
+        load(tmp_path)
+    load(tmp_path, **{name: right}).save_pretrained(tmp_path)
+    assert getattr(load(tmp_path), name) == right
 
 
 def test_a_config_of_another_model_is_not_read(folder_of_2023):
