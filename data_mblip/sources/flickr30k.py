@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from ..example import Example
 from ..languages import get_language
 from ..left_out import LeftOut, has_usable_texts
+from .coco_files import CocoPhotos, Missing
 from .image_places import coco_image_id, flickr30k_image_id, image_place
 from .records import check_record, read_json_lines
 
@@ -52,35 +53,39 @@ def read_xflickrco(
     path: str | Path,
     *,
     language: str,
-    flickr30k_images: str | Path,
-    coco_images: str | Path,
+    images: str | Path,
+    coco_images: str | Path | None = None,
+    missing: Missing = "error",
     left_out: LeftOut | None = None,
 ) -> Iterator[Example]:
     """The captions of a file of xFlickrCO.
 
     Args:
         language: of the captions; the file does not say it.
-        flickr30k_images: the folder, URL or archive of Flickr30k's images (image_places.py).
-        coco_images: that of COCO's val2014 images.
+        images: the folder, URL or archive of Flickr30k's images (image_places.py).
+        coco_images: that of COCO's photos (coco_files.py); only the test files need it.
+        missing: what to do about a photo that is not in the folder `coco_images`: "count" leaves its record out.
 
     Raises:
         ValueError: the file is not as published; the message names the line and the field.
     """
     left_out = LeftOut() if left_out is None else left_out
     language = get_language(language).code
+    photos = None if coco_images is None else CocoPhotos(coco_images, missing=missing, left_out=left_out)
     for place, fields in _read(path):
         name = fields["img_path"]
+        id = f"{language}/{name.removesuffix('.jpg')}"
         if photo := COCO_NAME.fullmatch(name):
-            shown = Photo(image_place(coco_images, name, place=place), coco_image_id(int(photo[1])))
+            shown = _coco_photo(int(photo[1]), photos, place=place, id=id, name=name)
         elif photo := FLICKR30K_NAME.fullmatch(name):
-            shown = Photo(image_place(flickr30k_images, name, place=place), flickr30k_image_id(photo[1]))
+            shown = Photo(image_place(images, name, place=place), flickr30k_image_id(photo[1]))
         else:
             raise ValueError(
                 f"{place}: `img_path` is {name!r}, expected a name such as 101362133.jpg or "
                 "COCO_val2014_000000391895.jpg."
             )
-        id = f"{language}/{name.removesuffix('.jpg')}"
-        yield from _captions(fields, shown, source=XFLICKRCO_SOURCE, id=id, language=language, left_out=left_out)
+        if shown is not None:
+            yield from _captions(fields, shown, source=XFLICKRCO_SOURCE, id=id, language=language, left_out=left_out)
 
 
 class Photo(NamedTuple):
@@ -88,6 +93,14 @@ class Photo(NamedTuple):
 
     place: Path | str
     image_id: str
+
+
+def _coco_photo(number: int, photos: CocoPhotos | None, *, place: str, id: str, name: str) -> Photo | None:
+    """The photo of a COCO number, or None where it is missing and that is counted."""
+    if photos is None:
+        raise ValueError(f"{place}: {name} is a photo of COCO. Say with `coco_images` where those are.")
+    found = photos.find(number, place=place, example=f"{XFLICKRCO_SOURCE}/{id}", file_name=name)
+    return None if found is None else Photo(found, coco_image_id(number))
 
 
 def _read(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
