@@ -18,9 +18,8 @@ from typing import Any
 
 from ..example import Example
 from ..json_stream import iter_json_array
-from ..left_out import LeftOut, has_usable_texts
+from ..left_out import LeftOut
 from .coco_files import CocoPhotos, Missing
-from .image_places import coco_image_id
 from .records import check_choice, check_record
 
 SOURCE = "coco_captions"
@@ -45,7 +44,6 @@ def read_coco_captions(
         ValueError: the file is not as published, a caption's photo is not among its images, or its file is missing;
             the message names the record.
     """
-    left_out = LeftOut() if left_out is None else left_out
     photos = CocoPhotos(images, missing=missing, left_out=left_out)
     file_names = _file_names(path)
     for index, record in enumerate(iter_json_array(path, key="annotations")):
@@ -57,10 +55,15 @@ def read_coco_captions(
                 f'{place}: found the image id {number}, which is none of the {len(file_names)} of "images". '
                 "Fetch the file again."
             )
-        id = f"{number:012d}/{fields['id']}"
-        photo = photos.find(number, place=place, example=f"{SOURCE}/{id}", file_name=file_names[number])
-        if photo is not None:
-            yield from _examples(photo, number, id, fields["caption"], left_out)
+        yield from photos.example(
+            number,
+            place=place,
+            source=SOURCE,
+            id=f"{number:012d}/{fields['id']}",
+            task="captioning",
+            target=" ".join(fields["caption"].split()),
+            file_name=file_names[number],
+        )
 
 
 def read_karpathy_captions(
@@ -84,27 +87,28 @@ def read_karpathy_captions(
     unknown = [split for split in splits if split not in KARPATHY_SPLITS]
     if unknown:
         raise ValueError(f"Found the splits {unknown}, expected some of {', '.join(KARPATHY_SPLITS)}.")
-    left_out = LeftOut() if left_out is None else left_out
     photos = CocoPhotos(images, missing=missing, left_out=left_out)
     is_wanted = {split: split in splits for split in KARPATHY_SPLITS}
     for index, record in enumerate(iter_json_array(path, key="images")):
         place = f"{path}, images[{index}]"
         fields = check_record(record, KARPATHY_FIELDS, place=place)
         if check_choice(fields["split"], is_wanted, place=place, field="split"):
-            yield from _karpathy_examples(fields, photos, place, left_out)
+            yield from _karpathy_examples(fields, photos, place)
 
 
-def _karpathy_examples(record: dict[str, Any], photos: CocoPhotos, place: str, left_out: LeftOut) -> Iterator[Example]:
+def _karpathy_examples(record: dict[str, Any], photos: CocoPhotos, place: str) -> Iterator[Example]:
     """The captions of a photo of Karpathy's file."""
-    number = record["cocoid"]
     for position, sentence in enumerate(record["sentences"]):
         fields = check_record(sentence, SENTENCE_FIELDS, place=f"{place}, sentences[{position}]")
-        id = f"{number:012d}/karpathy-{fields['sentid']}"
-        photo = photos.find(
-            number, place=place, example=f"{SOURCE}/{id}", file_name=f"{record['filepath']}/{record['filename']}"
+        yield from photos.example(
+            record["cocoid"],
+            place=place,
+            source=SOURCE,
+            id=f"{record['cocoid']:012d}/karpathy-{fields['sentid']}",
+            task="captioning",
+            target=" ".join(fields["raw"].split()),
+            file_name=f"{record['filepath']}/{record['filename']}",
         )
-        if photo is not None:
-            yield from _examples(photo, number, id, fields["raw"], left_out)
 
 
 def _file_names(path: str | Path) -> dict[int, str]:
@@ -114,19 +118,3 @@ def _file_names(path: str | Path) -> dict[int, str]:
         fields = check_record(record, IMAGE_FIELDS, place=f"{path}, images[{index}]")
         file_names[fields["id"]] = fields["file_name"]
     return file_names
-
-
-def _examples(photo: Path | str, number: int, id: str, caption: str, left_out: LeftOut) -> Iterator[Example]:
-    """The example of a caption, unless its text is left out."""
-    caption = " ".join(caption.split())
-    if has_usable_texts([caption], name=f"{SOURCE}/{id}", left_out=left_out):
-        yield Example(
-            images=(photo,),
-            prompt="",
-            target=caption,
-            language="en",
-            task="captioning",
-            source=SOURCE,
-            id=id,
-            image_id=coco_image_id(number),
-        )

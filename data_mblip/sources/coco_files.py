@@ -7,11 +7,14 @@ by its number alone. Photos: Flickr licences, stated for each in COCO's annotati
 
 import os
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
-from ..left_out import LeftOut
-from .image_places import image_place
+from ..example import Example
+from ..left_out import LeftOut, has_usable_texts
+from .image_places import coco_image_id, image_place
 
 Missing = Literal["error", "count"]
 
@@ -34,13 +37,51 @@ class CocoPhotos:
         ValueError: the folder is not there or holds no photos of COCO.
     """
 
-    def __init__(self, images: str | Path, *, missing: Missing, left_out: LeftOut) -> None:
+    def __init__(self, images: str | Path, *, missing: Missing, left_out: LeftOut | None) -> None:
         if missing not in ("error", "count"):
             raise ValueError(f"Found missing={missing!r}, expected 'error' or 'count'.")
         self.images = images
         self.missing = missing
-        self.left_out = left_out
+        self.left_out = LeftOut() if left_out is None else left_out
         self._paths = None if _is_remote(images) else _list_photos(Path(images))
+
+    def example(
+        self,
+        number: int,
+        *,
+        place: str,
+        source: str,
+        id: str,
+        task: str,
+        target: str,
+        inputs: Mapping[str, str] = MappingProxyType({}),
+        file_name: str | None = None,
+    ) -> Iterator[Example]:
+        """The English example about a photo; none where the photo is missing or a text cannot be used, and that is
+        counted.
+
+        Args:
+            number: of the photo.
+            place: of the record, for the error.
+            file_name: what the record calls the photo, with a folder where it names one.
+
+        Raises:
+            ValueError: the photo cannot be found; see `find`.
+        """
+        name = f"{source}/{id}"
+        photo = self.find(number, place=place, example=name, file_name=file_name)
+        if photo is not None and has_usable_texts([*inputs.values(), target], name=name, left_out=self.left_out):
+            yield Example(
+                images=(photo,),
+                prompt="",
+                target=target,
+                language="en",
+                task=task,
+                source=source,
+                id=id,
+                image_id=coco_image_id(number),
+                inputs=inputs,
+            )
 
     def find(self, number: int, *, place: str, example: str, file_name: str | None = None) -> Path | str | None:
         """The photo of a number, or None where it is missing and that is counted.

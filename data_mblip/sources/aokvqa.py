@@ -1,0 +1,88 @@
+"""A-OKVQA: questions about photos of COCO that need knowledge, with three reasons each, to reason and to explain.
+
+aokvqa_v1p0_train.json is a JSON array of {"image_id": 299207, "question_id": "22MexNkBPpdZGX6sxbxVBH", "question":
+"What is the man by the bags awaiting?", "choices": ["skateboarder", "train", "delivery", "cab"], "correct_choice_idx":
+3, "rationales": ["He has bags as if ...", ...], "direct_answers": [ten texts], ...}. The answer is the correct choice;
+direct answers are what people wrote without choices, and differ. Each reason makes one example of each task:
+
+- reasoning: the question is given, the target is "<answer> because <reason>";
+- explaining: the question and the answer are given, the target is the reason.
+
+The test split has no answers and no reasons. Both tasks are English. Licence: Apache 2.0 (allenai/aokvqa).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..example import Example
+from ..json_stream import iter_json_array
+from ..left_out import LeftOut, has_usable_texts
+from .coco_files import CocoPhotos, Missing
+from .records import check_record
+
+SOURCE = "aokvqa"
+TASKS = ("reasoning", "explaining")
+FIELDS = {
+    "image_id": int,
+    "question_id": str,
+    "question": str,
+    "choices": list[str],
+    "correct_choice_idx": int,
+    "rationales": list[str],
+}
+
+
+def read_aokvqa(
+    path: str | Path,
+    *,
+    images: str | Path,
+    tasks: Sequence[str] = TASKS,
+    missing: Missing = "error",
+    left_out: LeftOut | None = None,
+) -> Iterator[Example]:
+    """The reasons of a file in its order, one example of each task after another.
+
+    Args:
+        images: the folder, URL or archive of the photos (coco_files.py).
+        missing: what to do about a photo that is not in the folder.
+
+    Raises:
+        ValueError: a task is unknown, the file is not as published, or a photo is missing; the message names the
+            record.
+    """
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown:
+        raise ValueError(f"Found the tasks {unknown}, but {SOURCE} gives {', '.join(TASKS)}.")
+    left_out = LeftOut() if left_out is None else left_out
+    photos = CocoPhotos(images, missing=missing, left_out=left_out)
+    for index, record in enumerate(iter_json_array(path)):
+        place = f"{path}, record {index}"
+        fields = check_record(record, FIELDS, place=place)
+        question, answer = fields["question"].strip(), _correct_choice(fields, place)
+        for position, reason in enumerate(map(str.strip, fields["rationales"])):
+            for task in tasks:
+                id = f"{fields['question_id']}/{task}/{position}"
+                if not has_usable_texts([answer, reason], name=f"{SOURCE}/{id}", left_out=left_out):
+                    continue
+                inputs, target = _inputs_and_target(task, question, answer, reason)
+                yield from photos.example(
+                    fields["image_id"], place=place, source=SOURCE, id=id, task=task, target=target, inputs=inputs
+                )
+
+
+def _correct_choice(fields: dict[str, Any], place: str) -> str:
+    """The answer, which is among the choices."""
+    choices, index = fields["choices"], fields["correct_choice_idx"]
+    if not 0 <= index < len(choices):
+        raise ValueError(
+            f"{place}: `correct_choice_idx` is {index}, expected the position of one of the {len(choices)} choices, "
+            "counted from 0. Fetch the file again."
+        )
+    return str(choices[index]).strip()
+
+
+def _inputs_and_target(task: str, question: str, answer: str, reason: str) -> tuple[dict[str, str], str]:
+    if task == "reasoning":
+        return {"question": question}, f"{answer} because {reason}"
+    return {"question": question, "answer": answer}, reason

@@ -1,0 +1,107 @@
+"""Reading VQAv2: questions and annotations, which stand in two files and are joined by the question's id.
+
+Questions (v2_OpenEnded_mscoco_train2014_questions.json): a JSON object with "questions", a list of {"question_id":
+458752000, "image_id": 458752, "question": "What is this photo taken looking through?"}.
+
+Annotations (v2_mscoco_train2014_annotations.json): a JSON object with "annotations", a list of {"question_id":
+458752000, "image_id": 458752, "multiple_choice_answer": "net", "answers": [ten of {"answer": ...}], ...}. The
+multiple-choice answer is the most frequent of the ten.
+
+Other keys, such as "info" and "license", may be there or not. Questions are read as a stream; of the annotations the
+answers are held in memory.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..json_stream import iter_json_array
+from .records import check_record
+
+QUESTION_FIELDS = {"question_id": int, "image_id": int, "question": str}
+ANNOTATION_FIELDS = {"question_id": int, "image_id": int, "multiple_choice_answer": str}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The multiple-choice answer to a question about a photo of COCO."""
+
+    image_id: int
+    text: str
+
+
+@dataclass(frozen=True)
+class AnsweredQuestion:
+    """A question about a photo of COCO and its answer; `place` is that of the question."""
+
+    question_id: int
+    image_id: int
+    question: str
+    answer: str
+    place: str
+
+
+def read_answers(annotations: str | Path) -> dict[int, Answer]:
+    """The answers of a file of annotations by the ids of their questions, in the order of the file.
+
+    Raises:
+        ValueError: the file is not as published, or a question has two annotations.
+    """
+    answers: dict[int, Answer] = {}
+    for index, record in enumerate(iter_json_array(annotations, key="annotations")):
+        place = f"{annotations}, annotations[{index}]"
+        fields = check_record(record, ANNOTATION_FIELDS, place=place)
+        if fields["question_id"] in answers:
+            raise ValueError(
+                f"{place}: the question id {fields['question_id']} stands there a second time, expected one "
+                "annotation a question. Fetch the file again."
+            )
+        answers[fields["question_id"]] = Answer(fields["image_id"], fields["multiple_choice_answer"].strip())
+    return answers
+
+
+def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]) -> Iterator[AnsweredQuestion]:
+    """The questions of a file with their answers, in its order.
+
+    Raises:
+        ValueError: the file is not as published, a question stands there twice, has no answer or is about another
+            photo than its answer, or an answer has no question.
+    """
+    waiting = dict(answers)
+    for index, record in enumerate(iter_json_array(questions, key="questions")):
+        place = f"{questions}, questions[{index}]"
+        fields = check_record(record, QUESTION_FIELDS, place=place)
+        question_id, image_id = fields["question_id"], fields["image_id"]
+        answer = waiting.pop(question_id, None)
+        if answer is None:
+            found = "stands there a second time" if question_id in answers else "has no annotation"
+            raise ValueError(
+                f"{place}: the question id {question_id} {found}. Questions and annotations must be of the same split."
+            )
+        if answer.image_id != image_id:
+            raise ValueError(
+                f"{place}: the question id {question_id} is about the image id {image_id}, but its annotation is "
+                f"about {answer.image_id}. Questions and annotations must be of the same release."
+            )
+        yield AnsweredQuestion(question_id, image_id, fields["question"].strip(), answer.text, place)
+    if waiting:
+        raise ValueError(
+            f"{questions} lacks {len(waiting)} question(s) that have annotations, such as {next(iter(waiting))}. "
+            "Questions and annotations must be of the same split."
+        )
+
+
+def translatable_answers(annotations: str | Path, *, min_count: int = 15) -> dict[str, int]:
+    """The answers that may be translated, with how often each is the multiple-choice answer.
+
+    As in the original, answers seen fewer than `min_count` times and answers with digits stay English: a rare answer
+    is often a misspelling or a name, and digits need no translation. The source yields all answers in English and
+    marks none, for the rule depends on all records; the step that translates takes this as the list of what it may
+    touch, and leaves an example with any other answer in English, its language included.
+
+    Returns:
+        Answer -> count, in the order of first appearance.
+    """
+    counts = Counter(answer.text for answer in read_answers(annotations).values())
+    return {text: count for text, count in counts.items() if count >= min_count and not any(map(str.isdigit, text))}
