@@ -1,0 +1,209 @@
+"""A row of anybody's data as an example: which column holds what, and what a row may hold.
+
+An image may be a PIL image, the bytes of a file, the record {"bytes", "path"} that `datasets` stores, a path or a URL,
+or a list of these. Errors name the row, the column, and the columns that there are.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as PILImage
+
+from ..example import Example
+from ..images import Image
+from ..languages import get_language
+from ..left_out import LeftOut, has_usable_texts
+from ..prompts import get_task
+from .image_places import image_place, join_image_ids, url_image_id
+from .records import describe
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns; None where the data have no such column.
+
+    `target` is what the model learns to say, `image` what it is shown, with `second_image` behind it where a task
+    takes two. `language` holds a code of languages.tsv. `id` is text or a whole number that no other row has; without
+    it rows are numbered. The rest are the inputs of tasks: `question` for vqa, `label` for image_deciding and so on.
+    """
+
+    target: str
+    image: str | None = None
+    second_image: str | None = None
+    language: str | None = None
+    id: str | None = None
+    question: str | None = None
+    answer: str | None = None
+    caption: str | None = None
+    label: str | None = None
+    hypothesis: str | None = None
+    statement: str | None = None
+
+    def mapped(self) -> dict[str, str]:
+        """What is mapped, to the names of the columns."""
+        return {field: column for field, column in dataclasses.asdict(self).items() if column is not None}
+
+
+@dataclass(frozen=True)
+class OwnRows:
+    """How rows become examples of a task.
+
+    `language` is that of all rows, or None where a column says it. `images` is the folder, URL or archive that names
+    of images are joined to (image_places.py).
+
+    Raises:
+        ValueError: the columns are not those that the task takes, the language is unknown or said twice.
+    """
+
+    source: str
+    task: str
+    columns: Columns
+    language: str | None
+    images: str | Path
+
+    def __post_init__(self) -> None:
+        mapped = self.columns.mapped()
+        taken, given = set(get_task(self.task).inputs), set(mapped) & ALL_INPUTS
+        if taken != given:
+            raise ValueError(
+                f"The task {self.task!r} takes the inputs {sorted(taken) or 'none'}, but the columns map "
+                f"{sorted(given) or 'none'}. Map just those that it takes."
+            )
+        if (self.language is None) == (self.columns.language is None):
+            found = "neither" if self.language is None else "both"
+            raise ValueError(
+                f"Found {found} of `language` and a column of languages, expected one: the code of all rows, or the "
+                "column that holds each row's."
+            )
+        if self.language is not None:
+            get_language(self.language)
+
+    def examples(self, rows: Iterable[tuple[str, Row]], *, id_prefix: str, left_out: LeftOut) -> Iterator[Example]:
+        """The examples of rows, which come with their places.
+
+        Raises:
+            ValueError: a column is missing, a value is of a wrong type, an id stands twice.
+        """
+        seen: set[str] = set()
+        for number, (place, row) in enumerate(rows):
+            cells = Cells(row, place, self.columns.mapped())
+            id = f"{id_prefix}{number if self.columns.id is None else cells.id()}"
+            if id in seen:
+                raise cells.wrong("id", f"{id.removeprefix(id_prefix)!r} a second time", "an id that no other row has")
+            if self.columns.id is not None:
+                seen.add(id)
+            example = self._example(cells, id, left_out)
+            if example is not None:
+                yield example
+
+    def _example(self, cells: "Cells", id: str, left_out: LeftOut) -> Example | None:
+        inputs = {name: cells.text(name) for name in get_task(self.task).inputs}
+        target = cells.text("target")
+        language = self.language if self.language is not None else cells.language()
+        shown = [image for field in ("image", "second_image") for image in cells.images(field, self)]
+        if not has_usable_texts([target, *inputs.values()], name=f"{self.source}/{id}", left_out=left_out):
+            return None
+        return Example(
+            images=tuple(image for image, _ in shown),
+            prompt="",
+            target=target,
+            language=language,
+            task=self.task,
+            source=self.source,
+            id=id,
+            image_id=join_image_ids(*(image_id for _, image_id in shown)),
+            inputs=inputs,
+        )
+
+
+NOT_INPUTS = {"target", "image", "second_image", "language", "id"}
+ALL_INPUTS = {field.name for field in dataclasses.fields(Columns)} - NOT_INPUTS
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a row, by what they are mapped to; `mapped` are the names of the columns."""
+
+    row: Row
+    place: str
+    mapped: Mapping[str, str]
+
+    def text(self, field: str) -> str:
+        """A text without white space around it; an empty cell is an empty text."""
+        value = self._value(field)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise self.wrong(field, describe(value), "text")
+        return value.strip()
+
+    def id(self) -> str:
+        value = self._value("id")
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise self.wrong("id", describe(value), "text or a whole number")
+        return str(value)
+
+    def language(self) -> str:
+        value = self._value("language")
+        try:
+            return get_language(value).code
+        except ValueError as error:
+            raise ValueError(f"{self.place}, column `{self.mapped['language']}`: {error}") from error
+
+    def images(self, field: str, rows: OwnRows) -> list[tuple[Image, str]]:
+        """The images of a cell with their ids; none where no column is mapped."""
+        if field not in self.mapped:
+            return []
+        value = self._value(field)
+        return [self._image(field, one, rows) for one in (value if isinstance(value, list) else [value])]
+
+    def wrong(self, field: str, found: str, expected: str) -> ValueError:
+        """The error for a cell."""
+        return ValueError(
+            f"{self.place}: the column `{self.mapped[field]}`, mapped as `{field}`, holds {found}, expected "
+            f"{expected}. The columns are {', '.join(f'`{column}`' for column in self.row)}."
+        )
+
+    def _value(self, field: str) -> Any:
+        column = self.mapped[field]
+        if column not in self.row:
+            raise ValueError(
+                f"{self.place}: there is no column `{column}`, mapped as `{field}`. The columns are "
+                f"{', '.join(f'`{name}`' for name in self.row)}."
+            )
+        return self.row[column]
+
+    def _image(self, field: str, value: Any, rows: OwnRows) -> tuple[Image, str]:
+        if isinstance(value, Mapping):
+            value = value.get("bytes") or value.get("path")
+        if isinstance(value, bytes):
+            return value, f"{rows.source}/{_digest(value)}"
+        if isinstance(value, PILImage.Image):
+            return value, f"{rows.source}/{_digest(repr((value.mode, value.size)).encode(), value.tobytes())}"
+        if not isinstance(value, str | Path) or not str(value):
+            expected = "an image: PIL, bytes, {'bytes', 'path'}, a path or a URL"
+            raise self.wrong(field, describe(value), expected)
+        return self._placed(str(value), rows)
+
+    def _placed(self, name: str, rows: OwnRows) -> tuple[Image, str]:
+        """An image by its name: a URL, a member of an archive, or a file; one below `images` is called without it."""
+        if name.startswith(("http://", "https://")):
+            return name, url_image_id(name)
+        if "://" in name:
+            return name, f"{rows.source}/{name}"
+        path = Path(name)
+        if not path.is_absolute():
+            return image_place(rows.images, name, place=self.place), f"{rows.source}/{name}"
+        called = path.relative_to(rows.images) if path.is_relative_to(rows.images) else path
+        return path, f"{rows.source}/{called}"
+
+
+def _digest(*parts: bytes) -> str:
+    """A name for an image that has none: equal images have equal ones."""
+    return hashlib.sha1(b"".join(parts)).hexdigest()
