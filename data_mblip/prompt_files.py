@@ -6,10 +6,13 @@ en.yaml holds the English wordings, every other file native ones, in the languag
 
 A text has a placeholder for every input of its task ("{question}"). English ones may name the example's language in
 English ("{language}"); native ones need not, and must not.
+
+Native wordings are written by hand, or by a translation engine: `native_wordings_from` checks what an engine made and
+notes which one it was, `wordings_yaml` makes the file.
 """
 
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -39,6 +42,17 @@ class TaskWordings:
 
     wordings: tuple[Wording, ...]
     held_out: Wording | None = None
+
+
+@dataclass(frozen=True)
+class WordingTranslation:
+    """A wording of `task` that an engine made of an English one."""
+
+    task: str
+    text: str
+    engine: str
+    model: str
+    revision: str
 
 
 class _Loader(yaml.SafeLoader):
@@ -74,7 +88,7 @@ def read_wordings(language: str, inputs: Inputs) -> Mapping[str, TaskWordings]:
     """
     name = f"{get_language(language).code}.yaml"
     file = files("data_mblip").joinpath("prompts", name)
-    if not file.is_file():
+    if not file.is_file() and language != ENGLISH:
         return {}
     return parse_wordings(file.read_text(encoding="utf-8"), f"prompts/{name}", inputs, is_english=language == ENGLISH)
 
@@ -85,12 +99,47 @@ def parse_wordings(text: str, file: str, inputs: Inputs, *, is_english: bool) ->
         content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{file} cannot be read: {error}.") from error
+    return _check(content, file, inputs, is_english=is_english)
+
+
+def native_wordings_from(translations: Iterable[WordingTranslation], inputs: Inputs) -> Mapping[str, TaskWordings]:
+    """What an engine made of English wordings, as native ones with the engine as their source; equal ones become one.
+
+    Raises:
+        ValueError: a translation has lost a placeholder or has another, or its task is unknown.
+    """
+    texts: dict[str, dict[str, str]] = {}
+    for made in translations:
+        source = f"translated by {made.engine} {made.model} {made.revision}"
+        texts.setdefault(made.task, {}).setdefault(made.text, source)
+    content = {
+        task: {"wordings": [{"text": text, "source": source} for text, source in of_task.items()]}
+        for task, of_task in texts.items()
+    }
+    return _check(content, "Translated wordings", inputs, is_english=False)
+
+
+def wordings_yaml(wordings: Mapping[str, TaskWordings]) -> str:
+    """The file of native wordings, as `parse_wordings` reads it."""
+    content = {
+        task: {"wordings": [{"text": wording.text, "source": wording.source} for wording in of_task.wordings]}
+        for task, of_task in wordings.items()
+    }
+    return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=10_000)
+
+
+def _check(content: Any, file: str, inputs: Inputs, *, is_english: bool) -> Mapping[str, TaskWordings]:
     if not isinstance(content, dict) or not set(content) <= set(inputs):
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{file} holds {found}, expected some of the tasks {', '.join(inputs)}.")
     read = {task: _task(content[task], f"{file}, {task}", inputs[task], is_english) for task in content}
     if is_english and set(read) != set(inputs):
         raise ValueError(f"{file} lacks the tasks {sorted(set(inputs) - set(read))}. English has wordings for all.")
+    asks_for: dict[str, str] = {}
+    for task, of_task in read.items():
+        for wording in of_task.wordings:
+            if asks_for.setdefault(wording.text, task) != task:
+                raise ValueError(f"{file}, {task}: {wording.text!r} asks for {asks_for[wording.text]} too.")
     return read
 
 

@@ -143,6 +143,15 @@ def test_lists_of_unequal_length_are_an_error():
         encoder_decoder_collator()([TWO_PROMPTS | {"targets": ["dog"]}])
 
 
+@pytest.mark.parametrize("provenance", [None, ["{}", '{"target.engine": "nllb"}']])
+def test_provenance_changes_nothing_in_a_batch(provenance):
+    told, untold = (
+        encoder_decoder_collator()([kind]) for kind in (TWO_PROMPTS | {"provenance": provenance}, TWO_PROMPTS)
+    )
+    assert set(told) == set(untold)
+    assert all(torch.equal(told[name], untold[name]) for name in told)
+
+
 def test_an_encoder_decoder_needs_its_start_token():
     with pytest.raises(ValueError, match=r"decoder_start_token_id=model\.config\.decoder_start_token_id"):
         MBlipCollator(tiny_processor(is_encoder_decoder=True), is_encoder_decoder=True)

@@ -1,11 +1,12 @@
 """Examples, and how they become rows."""
 
 import io
+import json
 
 import pytest
 from PIL import Image
 
-from data_mblip.example import Example, check_row, rows_to_dataset, to_rows
+from data_mblip.example import COLUMNS, Example, check_row, rows_to_dataset, to_rows
 
 
 def example(number=0, **changes):
@@ -31,6 +32,7 @@ def example(number=0, **changes):
         ({"language": False}, "Example '7' of 'test': Found the language False.*Norwegian"),
         ({"prompt": "<image> or <image>?"}, r"has 1 image\(s\), but its prompt holds 2 `<image>`"),
         ({"images": (3,)}, "holds an image of type int"),
+        ({"provenance": {"target.revision": 7}}, "Example '7' of 'test' has the provenance 'target.revision': 7"),
     ],
 )
 def test_an_example_no_model_should_learn_from_is_refused_by_name(changes, match):
@@ -67,6 +69,31 @@ def test_examples_about_one_image_become_one_row_wherever_they_stand():
             "ids": ["1"],
         },
     ]
+
+
+TRANSLATED = {"target.source_text": 'a "cat"', "target.engine": "nllb", "target.model": "é", "target.revision": "1"}
+AS_JSON = '{"target.engine": "nllb", "target.model": "é", "target.revision": "1", "target.source_text": "a \\"cat\\""}'
+
+
+def test_a_row_tells_the_provenance_of_every_prompt_where_one_has_any():
+    other = {"images": ("dog.jpg",), "image_id": "dog"}
+    rows = list(to_rows([example(0), example(1, provenance=TRANSLATED), example(2, **other)]))
+    assert rows[0]["provenance"] == ["{}", AS_JSON]
+    assert json.loads(rows[0]["provenance"][1]) == TRANSLATED
+    assert "provenance" not in rows[1]
+
+
+def test_a_dataset_has_a_column_of_provenance_only_where_a_row_has_it():
+    with_one = [example(0, images=(), provenance=TRANSLATED), example(1, images=(), image_id="dog")]
+    assert rows_to_dataset(to_rows(with_one))["provenance"][:] == [[AS_JSON], None]
+    assert rows_to_dataset(to_rows([example(images=())])).column_names == list(COLUMNS)
+
+
+def test_a_row_whose_provenance_is_not_one_a_prompt_is_an_error():
+    (row,) = to_rows([example()])
+    check_row(row | {"provenance": None})
+    with pytest.raises(ValueError, match=r"Row 'cat' .*lists of the lengths .*'provenance': 2"):
+        check_row(row | {"provenance": ["{}", "{}"]})
 
 
 def test_equal_image_ids_with_different_images_are_an_error():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_mblip.languages import LANGUAGES, get_language
+from data_mblip.languages import LANGUAGES, get_language, prompt_name, translation_code
 
 
 def test_the_table_has_96_languages_whose_shares_make_up_a_corpus():
@@ -48,3 +48,18 @@ def test_a_norwegian_that_yaml_mangled_is_recognised():
 def test_what_is_no_code_is_refused(code):
     with pytest.raises(ValueError, match="expected one of the 96 codes"):
         get_language(code)
+
+
+def test_only_as_released_are_chinese_and_kurdish_translated_into_scripts_they_are_not_asked_in():
+    assert [translation_code(code) for code in ("zh", "ku", "de")] == ["zho_Hans", "kmr_Latn", "deu_Latn"]
+    released = [translation_code(code, as_released=True) for code in ("zh", "ku", "de")]
+    assert released == ["zho_Hant", "ckb_Arab", "deu_Latn"]
+    differing = [code for code in LANGUAGES if translation_code(code) != translation_code(code, as_released=True)]
+    assert differing == ["ku", "zh"]
+
+
+def test_only_as_released_is_hebrew_called_former():
+    assert (prompt_name("iw"), prompt_name("iw", as_released=True)) == ("Hebrew", "former Hebrew")
+    assert all(prompt_name(code) == language.name for code, language in LANGUAGES.items())
+    with pytest.raises(ValueError, match="expected one of the 96 codes"):
+        prompt_name("he", as_released=True)

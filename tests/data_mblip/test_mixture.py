@@ -8,6 +8,7 @@ from PIL import Image
 
 from data_mblip.example import COLUMNS, Example, to_rows
 from data_mblip.mixture import WeightedSource, load_rows, mix, write_rows
+from data_mblip.training_rows import TrainingRows, TrainingStream
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +81,39 @@ def test_a_file_that_fails_half_way_leaves_nothing_behind(tmp_path):
     with pytest.raises(ValueError, match="Row 'b'"):
         write_rows([first, second | {"images": [b"no image"]}], tmp_path / "rows.parquet")
     assert not list(tmp_path.glob("*.parquet"))
+
+
+def rows_with_provenance():
+    asked = [
+        Example((), "what", "ja", "de", "vqa", "test", str(i), "c", provenance=provenance)
+        for i, provenance in enumerate([{}, {"target.engine": "ü"}])
+    ]
+    return list(to_rows(asked))
+
+
+PROVENANCE = ["{}", '{"target.engine": "ü"}']
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_provenance_comes_back_and_is_missing_where_there_is_none(tmp_path, streaming):
+    write_rows(rows_with_provenance(), tmp_path / "told.parquet")
+    (row,) = load_rows(tmp_path / "told.parquet", streaming=streaming)
+    assert row["provenance"] == PROVENANCE
+    write_rows(rows(), tmp_path / "untold.parquet")
+    assert all("provenance" not in row for row in load_rows(tmp_path / "untold.parquet", streaming=streaming))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("names", [("1", "2"), ("2", "1")])
+def test_files_with_and_without_provenance_are_read_together(tmp_path, streaming, names):
+    with_name, without_name = names
+    write_rows(rows_with_provenance(), tmp_path / f"{with_name}.parquet")
+    write_rows(rows(), tmp_path / f"{without_name}.parquet")
+    read = load_rows(tmp_path, streaming=streaming)
+    wrapped = TrainingStream(read) if streaming else TrainingRows(read)
+    told = {row["image_id"]: row["provenance"] for row in wrapped}
+    assert told == {"a": None, "b": None, "c": PROVENANCE}
+    assert list(told) == (["c", "a", "b"] if with_name == "1" else ["a", "b", "c"])
 
 
 def test_no_rows_are_an_error(tmp_path):

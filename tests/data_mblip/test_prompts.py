@@ -21,10 +21,44 @@ INPUTS = {
     "statement": "Both dogs run.",
 }
 
+FROZEN_DRAWS = {
+    "captioning": [
+        "Describe this picture. Use German.",
+        "In German, tell me what this image shows.",
+        "A photo caption written in German:",
+    ],
+    "vqa": [
+        "Look at the image and answer in German: question",
+        "Give a short German answer to this question about the picture: question",
+        "question\nGerman answer:",
+    ],
+    "question_generation": [
+        'Which question about this picture is answered by "answer"? Write it in German:',
+        "A: answer Q (German):",
+        "The answer is answer. In German, what was the question?",
+    ],
+    "image_naming": [
+        "German name of what is shown:",
+        "This image shows (answer in German):",
+        "In German, what is this called?",
+    ],
+    "image_deciding": [
+        'Is it correct to call the main object of the picture "label"? Yes or no?',
+        "Label: label. Does it fit the image? Answer in English with yes or no:",
+        '"label": is that what the photo shows? Reply with yes or no in English.',
+    ],
+    "matching": [
+        "Caption: caption Does it match the image? Yes or no?",
+        "Decide whether image and sentence belong together (yes or no): caption",
+        'Is "caption" a fitting description of what is shown? Reply with yes or no in English.',
+    ],
+}  # of the wordings that the shipped models were trained with
+
 
 def example(task, number=0, **changes):
     inputs = {name: INPUTS[name] for name in TASKS[task].inputs} if task in TASKS else {}
-    return Example((), "", "zwei", "de", task, "test", str(number), "r", **({"inputs": inputs} | changes))
+    fields = {"target": "zwei", "language": "de", "inputs": inputs} | changes
+    return Example((), "", task=task, source="test", id=str(number), image_id="r", **fields)
 
 
 def placeholders(text):
@@ -48,6 +82,66 @@ def test_a_wording_uses_all_its_inputs_and_says_where_it_comes_from(task):
         names_language = task not in ANSWERED_IN_ENGLISH and wording.text != "{question}"
         assert ("language" in placeholders(wording.text)) == names_language
         assert wording.source
+
+
+@pytest.mark.parametrize(("task", "texts"), FROZEN_DRAWS.items())
+def test_a_seed_draws_what_it_always_drew(task, texts):
+    asked = [
+        example(task, number, target="x", inputs={name: name for name in TASKS[task].inputs}) for number in range(3)
+    ]
+    assert [apply_prompt(example, seed=0).prompt for example in asked] == texts
+
+
+def test_parts_to_translate_are_parts_that_a_task_has():
+    assert all(set(task.translated) <= {"target", *task.inputs} for task in TASKS.values())
+    assert TASKS["matching"].translated == ("caption",)
+    assert TASKS["conversation"].translated == ("question", "target")
+    assert TASKS["reasoning"].translated == TASKS["vqa_in_english"].translated == ()
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("task", TASKS)
+def test_every_placeholder_is_filled_and_braces_of_inputs_survive(task, held_out):
+    inputs = {name: f"{{{name}}} {{x" for name in TASKS[task].inputs}
+    for number in range(30):
+        prompt = apply_prompt(example(task, number, inputs=inputs), seed=0, held_out=held_out).prompt
+        for text in inputs.values():
+            assert text in prompt
+            prompt = prompt.replace(text, "")
+        assert "{" not in prompt
+        assert "}" not in prompt
+
+
+def test_no_two_tasks_are_asked_for_alike():
+    # Questions with English answers are asked as `vqa` asks in English: it is the same task.
+    alike = {}
+    for name, task in TASKS.items():
+        for wording in (*task.wordings, task.held_out):
+            kind = "vqa" if name == "vqa_in_english" else name
+            text = wording.text.replace("{language}", "English").casefold().strip()
+            assert alike.setdefault(text, kind) == kind
+    assert len(alike) > 80
+
+
+def test_as_released_asks_for_questions_in_english_whatever_their_language():
+    asked = [example("question_generation", number) for number in range(50)]
+    assert all("German" in apply_prompt(example, seed=0).prompt for example in asked)
+    released = [apply_prompt(example, seed=0, wordings="as_released").prompt for example in asked]
+    assert all("English" in prompt and "German" not in prompt for prompt in released)
+
+
+def test_as_released_gives_the_answer_as_its_own_reason_in_one_wording():
+    asked = [example("reasoning", number, target="two because one barks because it can") for number in range(60)]
+    assert {apply_prompt(example, seed=0).target for example in asked} == {"two because one barks because it can"}
+    released = Counter(apply_prompt(example, seed=0, wordings="as_released").target for example in asked)
+    assert set(released) == {"two because one barks because it can", "two because two"}
+    assert released["two because two"] < 25
+
+
+def test_as_released_calls_hebrew_what_the_original_called_it():
+    asked = example("captioning", language="iw")
+    assert "former Hebrew" in apply_prompt(asked, seed=0, wordings="as_released").prompt
+    assert "former" not in apply_prompt(asked, seed=0).prompt
 
 
 def test_the_published_checkpoints_are_asked_as_they_were_evaluated():
