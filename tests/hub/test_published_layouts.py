@@ -9,8 +9,9 @@ import sentencepiece
 import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.utils import is_protobuf_available
 
-from modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from modeling_mblip.marry import main as marry
 from processing_mblip import MBlipProcessor
 from tests.hub.old_layouts import NUM_QUERY_TOKENS, NUM_SHARDS, NUM_SPARE_ROWS, Reference, save_published
@@ -94,6 +95,17 @@ def test_words_are_those_of_the_tokenizer_of_2023(published):
     expected = {"mt0": (0, 1, 2, None, "right"), "bloomz": (3, 2, 0, 1, "left")}[published.kind]
     ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id)
     assert (*ids, tokenizer.padding_side) == expected
+
+
+@pytest.mark.skipif(not is_protobuf_available(), reason="transformers reads spiece.model with the protobuf package")
+def test_a_sentencepiece_model_alone_gives_the_same_words_and_image_token(tmp_path):
+    num_tokens = save_published(tmp_path / "mt0", "mt0").num_tokens
+    expected = MBlipProcessor.from_pretrained(tmp_path / "mt0")
+    (tmp_path / "mt0" / "tokenizer.json").unlink()
+    processor = MBlipProcessor.from_pretrained(tmp_path / "mt0")
+    assert MBlipConfig.from_pretrained(tmp_path / "mt0").image_token_id == processor.image_token_id == num_tokens
+    lines = training_lines()
+    assert processor.tokenizer(lines)["input_ids"] == expected.tokenizer(lines)["input_ids"]
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
