@@ -61,6 +61,8 @@ LANGUAGE_MODELS: dict[str, dict[str, Any]] = {
         "pad_token_id": 3,
     },
 }
+# What a BLIP-2 brings along and a marriage leaves behind.
+FLAN_T5_XL: dict[str, Any] = LANGUAGE_MODELS["mt0-xl"] | {"model_type": "t5", "vocab_size": 32128}
 LAYER_COUNTS = ("num_layers", "num_decoder_layers", "n_layer")
 TOY_WIDTHS: dict[str, Any] = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4, "hidden_size": 32, "n_head": 4}
 
@@ -109,6 +111,11 @@ class Shape:
 def full_shape(language_model: str) -> Shape:
     """The published model's shape."""
     return Shape(VISION, QFORMER, LANGUAGE_MODELS[language_model])
+
+
+def donor_shape() -> Shape:
+    """That of Salesforce/blip2-flan-t5-xl."""
+    return Shape(VISION, QFORMER, FLAN_T5_XL)
 
 
 def cut_shape(language_model: str, num_vision_layers: int) -> Shape:

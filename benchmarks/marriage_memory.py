@@ -1,0 +1,167 @@
+"""Peak memory of a marriage and of a merge at full shape, with random weights.
+
+    python benchmarks/marriage_memory.py [--language-model bloomz-7b1] [--stored-dtype float32] [--steps load marry]
+
+A BLIP-2 laid out like Salesforce/blip2-flan-t5-xl (parent_folders.py) and a language model are written to disk, then
+each step runs in a process of its own, watched from outside (watched_command.py): `MBlipForConditionalGeneration
+.from_blip2_pretrained`, `python -m modeling_mblip.marry`, and `python -m modeling_mblip.merge` of an adapter with what
+was married. The bound of a marriage is its parts and one shard, that of a merge two shards; the imports, printed
+first, come on top. No transformers side here: it has neither. Everything written is deleted at the end.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from model_shapes import LANGUAGE_MODELS, Shape, donor_shape, full_shape, toy_shape
+from parent_folders import Parent, write_adapter, write_blip2, write_language_model
+from watched_command import Watched, run_watched
+
+from modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.image_side_weights import IMAGE_SIDE
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PARTS_IN_DTYPE = ("vision_model", "language_model")
+STEPS = ("load", "marry", "merge")
+IMPORTS = ["-c", "import modeling_mblip.marry, modeling_mblip.merge"]
+LOAD = """
+import sys
+from modeling_mblip import MBlipForConditionalGeneration
+MBlipForConditionalGeneration.from_blip2_pretrained(sys.argv[1], sys.argv[2], dtype=sys.argv[3])
+"""
+
+
+@dataclass(frozen=True)
+class Parents:
+    """A BLIP-2 and a language model on disk, the dtype they are to be married in, and the bytes of each part then."""
+
+    blip2: Parent
+    language_model: Parent
+    dtype: str
+    part_bytes: Mapping[str, int]
+
+    @property
+    def folders(self) -> list[Path]:
+        return [self.blip2.folder, self.language_model.folder]
+
+
+def main(command_line: Sequence[str] | None = None) -> None:
+    arguments = _parse(command_line)
+    with tempfile.TemporaryDirectory(dir=arguments.work_folder, prefix="marriage-") as name:
+        work = Path(name)
+        parents = write_parents(arguments, work)
+        _describe(parents)
+        print(f"{'MB of memory':<32}{'seconds':>9}{'anonymous':>11}{'bound':>9}{'resident':>10}")
+        _print_row("the imports alone", run_watched(IMPORTS, []))
+        if "load" in arguments.steps:
+            measure_load(parents)
+        if "marry" in arguments.steps:
+            measure_marry(parents, work / "married")
+        if "merge" in arguments.steps:
+            shutil.rmtree(parents.language_model.folder)  # married by now; the merged model needs the disk
+            measure_merge(work, arguments.shard_size)
+
+
+def write_parents(arguments: argparse.Namespace, work: Path) -> Parents:
+    """Both parents, of the shape that the command line asks for."""
+    is_toy, name = arguments.shape == "toy", arguments.language_model
+    blip2_shape = toy_shape("mt0-xl") if is_toy else donor_shape()
+    shape = toy_shape(name) if is_toy else full_shape(name)
+    stored_dtype = DTYPES[arguments.stored_dtype]
+    blip2 = write_blip2(work / "blip2", blip2_shape, arguments.blip2_shard_size)
+    language_model = write_language_model(work / "language-model", shape, stored_dtype, arguments.shard_size)
+    part_bytes = married_bytes(shape, language_model.num_parameters, DTYPES[arguments.dtype])
+    return Parents(blip2, language_model, arguments.dtype, part_bytes)
+
+
+def married_bytes(shape: Shape, num_language_model_parameters: int, dtype: torch.dtype) -> dict[str, int]:
+    """The bytes of each part in memory: ViT and language model in `dtype`, the others in fp32."""
+    with torch.device("meta"):
+        model = MBlipForConditionalGeneration(shape.ours())
+    counts = {name: sum(p.numel() for p in getattr(model, name).parameters()) for name in IMAGE_SIDE}
+    counts["language_model"] = num_language_model_parameters
+    return {
+        name: count * (dtype if name in PARTS_IN_DTYPE else torch.float32).itemsize for name, count in counts.items()
+    }
+
+
+def measure_load(parents: Parents) -> None:
+    watched = run_watched(["-c", LOAD, *map(str, parents.folders), parents.dtype], parents.folders)
+    _print_marriage("from_blip2_pretrained", watched, parents)
+
+
+def measure_marry(parents: Parents, married: Path) -> None:
+    command = ["-m", "modeling_mblip.marry", *map(str, parents.folders), str(married), "--dtype", parents.dtype]
+    _print_marriage("python -m modeling_mblip.marry", run_watched(command, parents.folders), parents)
+
+
+def measure_merge(work: Path, max_shard_size: str) -> None:
+    """Merge an adapter into `work / "married"`."""
+    adapter_bytes = write_adapter(work / "adapter", work / "married")
+    command = ["-m", "modeling_mblip.merge", str(work / "adapter"), str(work / "merged")]
+    watched = run_watched([*command, "--max-shard-size", max_shard_size], [])
+    shards = [path.stat().st_size for path in sorted((work / "merged").glob("*.safetensors"))]
+    _print_row("python -m modeling_mblip.merge", watched, bound=2 * max(shards))
+    print(f"  an adapter of {_megabytes(adapter_bytes)} MB; merged: {_listed(shards)} MB")
+
+
+def _describe(parents: Parents) -> None:
+    for name, parent in (("BLIP-2", parents.blip2), ("language model", parents.language_model)):
+        on_disk = sum(shard.stat().st_blocks * 512 for shard in parent.shards)
+        print(f"{name}: shards of {_listed(parent.shard_bytes.values())} MB, {_megabytes(on_disk)} without the holes")
+    parts = parents.part_bytes
+    listed = ", ".join(f"{name} {_megabytes(size)}" for name, size in parts.items())
+    print(f"married: {listed}, together {_megabytes(sum(parts.values()))} MB")
+
+
+def _print_marriage(what: str, watched: Watched, parents: Parents) -> None:
+    """A row, and which shards of the BLIP-2 were opened and which were not."""
+    shards = parents.blip2.shard_bytes
+    opened = {shard: size for shard, size in shards.items() if shard in watched.opened}
+    one_shard = max([*opened.values(), *parents.language_model.shard_bytes.values()])
+    _print_row(what, watched, bound=sum(parents.part_bytes.values()) + one_shard)
+    print(f"  of the BLIP-2 opened: {_named(opened)}; never: {_named(shards.keys() - opened.keys())}")
+
+
+def _print_row(what: str, watched: Watched, bound: int | None = None) -> None:
+    anonymous, resident = _megabytes(watched.peak_anonymous_bytes), _megabytes(watched.peak_resident_bytes)
+    limit = "" if bound is None else _megabytes(bound)
+    print(f"{what:<32}{watched.seconds:>9.1f}{anonymous:>11}{limit:>9}{resident:>10}", flush=True)
+
+
+def _named(paths: Iterable[Path]) -> str:
+    return ", ".join(sorted(path.name for path in paths)) or "none"
+
+
+def _listed(sizes: Iterable[int]) -> str:
+    return " + ".join(map(_megabytes, sizes))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f}"
+
+
+def _parse(command_line: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--language-model", choices=list(LANGUAGE_MODELS), default="mt0-xl")
+    parser.add_argument("--shape", choices=["full", "toy"], default="full")
+    parser.add_argument("--dtype", choices=list(DTYPES), default="bfloat16", help="of what is married")
+    parser.add_argument(
+        "--stored-dtype", choices=list(DTYPES), default="bfloat16", help="of the language model's files"
+    )
+    parser.add_argument("--blip2-shard-size", metavar="SIZE", default="10GB", help="default: as published")
+    parser.add_argument("--shard-size", metavar="SIZE", default="5GB", help="of the language model and what is merged")
+    parser.add_argument("--steps", choices=STEPS, nargs="*", default=STEPS)
+    parser.add_argument("--work-folder", type=Path, help="for about 30 GB (default: in the folder of temporary files)")
+    arguments = parser.parse_args(command_line)
+    if "merge" in arguments.steps and "marry" not in arguments.steps:
+        parser.error("--steps merge adds to what --steps marry wrote, which is not among them. Add marry.")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
