@@ -1,19 +1,22 @@
 """What a recipe's `data.sources` may name: functions from a seed and the recipe's arguments to examples.
 
 To add a source, write the function and name it in `SOURCES`: its keyword parameters, with their types, are the keys
-that a recipe may say.
+that a recipe may say. `seed` is the recipe's.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NewType
+from typing import Literal
 
 from data_mblip import Example
 from data_mblip.scene_languages import SCENE_LANGUAGES
 from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut
 from data_mblip.sources.scenes import read_scenes
 
-LanguageCode = NewType("LanguageCode", str)  # a code of languages.tsv; reading the recipe checks it
+from . import fine_tuning_sources, mix_sources
+from .source_arguments import LanguageCode
+
+__all__ = ["SOURCES", "LanguageCode", "Source"]
 
 
 def scenes(
@@ -56,4 +59,27 @@ def babel_imagenet(
 
 Source = Callable[..., Iterator[Example]]
 
-SOURCES: Mapping[str, Source] = {"scenes": scenes, "babel_imagenet": babel_imagenet}
+SOURCES: Mapping[str, Source] = {
+    "scenes": scenes,
+    "babel_imagenet": babel_imagenet,
+    # anybody's own data
+    "own_folder": fine_tuning_sources.own_folder,
+    "own_dataset": fine_tuning_sources.own_dataset,
+    # training data of benchmarks
+    "gqa": fine_tuning_sources.gqa,
+    "xgqa": fine_tuning_sources.xgqa,
+    "snli_ve": fine_tuning_sources.snli_ve,
+    "xvnli": fine_tuning_sources.xvnli,
+    "nlvr2": fine_tuning_sources.nlvr2,
+    "marvl": fine_tuning_sources.marvl,
+    "flickr30k": fine_tuning_sources.flickr30k,
+    "xflickrco": fine_tuning_sources.xflickrco,
+    # single sources of the mix
+    "capfilt": mix_sources.capfilt,
+    "coco_captions": mix_sources.coco_captions,
+    "karpathy_captions": mix_sources.karpathy_captions,
+    "vqav2": mix_sources.vqav2,
+    "aokvqa": mix_sources.aokvqa,
+    "llava_conversations": mix_sources.llava_conversations,
+    "llava_details": mix_sources.llava_details,
+}

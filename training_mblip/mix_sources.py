@@ -1,0 +1,111 @@
+"""Sources of a recipe out of the training mix: their examples are English, and are trained on as they are.
+
+The mix itself is built by data_mblip, which allots its examples to languages and translates them; a recipe trains on
+the rows that come out. These are for a run on one of its sources alone.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from data_mblip import Example
+from data_mblip.left_out import LeftOut
+from data_mblip.sources.aokvqa import read_aokvqa
+from data_mblip.sources.capfilt import read_capfilt
+from data_mblip.sources.coco_captions import read_coco_captions, read_karpathy_captions
+from data_mblip.sources.coco_files import Missing
+from data_mblip.sources.llava import read_llava_conversations, read_llava_details
+from data_mblip.sources.vqav2 import read_vqav2
+
+from .source_arguments import Images, reports_left_out
+
+
+@reports_left_out
+def capfilt(seed: int, left_out: LeftOut, *, path: Path) -> Iterator[Example]:
+    """Web captions of BLIP CapFilt, a JSON array of URLs and captions."""
+    return read_capfilt(path, left_out=left_out)
+
+
+@reports_left_out
+def coco_captions(
+    seed: int, left_out: LeftOut, *, path: Path, images: Images, missing: Missing = "error"
+) -> Iterator[Example]:
+    """Captions of COCO, an official file."""
+    return read_coco_captions(path, images=images, missing=missing, left_out=left_out)
+
+
+@reports_left_out
+def karpathy_captions(
+    seed: int,
+    left_out: LeftOut,
+    *,
+    path: Path,
+    images: Images,
+    splits: tuple[Literal["train", "restval", "val", "test"], ...] = ("train",),
+    missing: Missing = "error",
+) -> Iterator[Example]:
+    """Captions of COCO, some splits of Karpathy's file."""
+    return read_karpathy_captions(path, images=images, splits=splits, missing=missing, left_out=left_out)
+
+
+@reports_left_out
+def vqav2(
+    seed: int,
+    left_out: LeftOut,
+    *,
+    questions: Path,
+    annotations: Path,
+    images: Images,
+    tasks: tuple[Literal["vqa", "question_generation"], ...] = ("vqa", "question_generation"),
+    as_released: bool = False,
+    missing: Missing = "error",
+) -> Iterator[Example]:
+    """Questions of VQAv2 to answer, and answers to find the question to."""
+    return read_vqav2(
+        questions,
+        annotations,
+        images=images,
+        tasks=tasks,
+        as_released=as_released,
+        seed=seed,
+        missing=missing,
+        left_out=left_out,
+    )
+
+
+@reports_left_out
+def aokvqa(
+    seed: int,
+    left_out: LeftOut,
+    *,
+    path: Path,
+    images: Images,
+    tasks: tuple[Literal["reasoning", "explaining"], ...] = ("reasoning", "explaining"),
+    missing: Missing = "error",
+) -> Iterator[Example]:
+    """Questions of A-OKVQA with reasons, to reason and to explain."""
+    return read_aokvqa(path, images=images, tasks=tasks, missing=missing, left_out=left_out)
+
+
+@reports_left_out
+def llava_conversations(
+    seed: int,
+    left_out: LeftOut,
+    *,
+    path: Path,
+    images: Images,
+    max_sentences: int | None = 3,
+    missing: Missing = "error",
+) -> Iterator[Example]:
+    """Single turns of LLaVA's dialogues whose answers have no more than `max_sentences`."""
+    return read_llava_conversations(
+        path, images=images, max_sentences=max_sentences, missing=missing, left_out=left_out
+    )
+
+
+@reports_left_out
+def llava_details(
+    seed: int, left_out: LeftOut, *, path: Path, images: Images, missing: Missing = "error"
+) -> Iterator[Example]:
+    """LLaVA's detailed descriptions."""
+    return read_llava_details(path, images=images, missing=missing, left_out=left_out)
