@@ -7,7 +7,7 @@ Serbian ones are in Latin script.
 
 Deciding asks about the right name or the name of another class, half and half; answers are English. The wrong class is
 drawn from classes that have photos in the same split, so that no name gives its answer away, and never shares its
-label with the right class in that language.
+label with the right class in that language. In the original it may; `as_released` repeats that.
 """
 
 import logging
@@ -95,7 +95,14 @@ class BabelImageNet:
         return cls(photos, labels, left_out)
 
     def examples(
-        self, split: Split, *, hold_out: HoldOut = HoldOut(), tasks: Sequence[str] = TASKS, seed: int = 0
+        self,
+        split: Split,
+        *,
+        hold_out: HoldOut = HoldOut(),
+        tasks: Sequence[str] = TASKS,
+        rounds: int | None = None,
+        as_released: bool = False,
+        seed: int = 0,
     ) -> Iterator[Example]:
         """The examples of a split, photo by photo: for each language that has a label, one of each task.
 
@@ -103,21 +110,28 @@ class BabelImageNet:
         is logged.
 
         Args:
-            seed: of what is asked in deciding; `hold_out.seed` decides the split.
+            rounds: so many photos for each language and class, drawn without repetition by (seed, language, class), or
+                all of a class that has fewer; the original's mix has 8. None asks about each photo in each language.
+            as_released: the wrong name may be the right one, as in the original.
+            seed: of what is drawn; `hold_out.seed` decides the split.
+
+        Raises:
+            ValueError: a task is unknown, or `rounds` is below 1.
         """
         unknown = sorted(set(tasks) - set(TASKS))
         if unknown:
             raise ValueError(f"Found the tasks {unknown}, but {SOURCE} gives {', '.join(TASKS)}.")
+        if rounds is not None and rounds < 1:
+            raise ValueError(f"Found {rounds} rounds, expected 1 or more, or None for all photos.")
         pools = self._classes_by_language(split, hold_out)
+        is_decidable = {language: _has_two_labels(classes) for language, classes in pools.items()}
         undecidable: Counter[str] = Counter()
-        for photo in self.photos:
-            for language, classes in pools.items():
-                if photo.class_index not in classes:
-                    continue
+        for photo, languages in self._languages_by_photo(pools, rounds, seed):
+            for language in languages:
                 if "image_naming" in tasks:
                     yield self._naming(photo, language)
-                if "image_deciding" in tasks and _has_two_labels(classes):
-                    yield self._deciding(photo, language, classes, seed)
+                if "image_deciding" in tasks and is_decidable[language]:
+                    yield self._deciding(photo, language, pools[language], as_released, seed)
                 elif "image_deciding" in tasks:
                     undecidable[language] += 1
         if undecidable:
@@ -135,14 +149,38 @@ class BabelImageNet:
             for language, labels in self.labels.items()
         }
 
+    def _languages_by_photo(
+        self, pools: Mapping[str, Mapping[int, str]], rounds: int | None, seed: int
+    ) -> Iterator[tuple[Photo, Sequence[str]]]:
+        """Each photo with the languages it is asked about in."""
+        if rounds is None:
+            for photo in self.photos:
+                yield photo, [language for language, classes in pools.items() if photo.class_index in classes]
+            return
+        photos_of: dict[int, list[Photo]] = {}
+        for photo in self.photos:
+            photos_of.setdefault(photo.class_index, []).append(photo)
+        languages_of: dict[Path, list[str]] = {}
+        for language, classes in pools.items():
+            for class_index in classes:
+                photos = photos_of[class_index]
+                draw = stable_random(seed, "rounds", language, class_index)
+                for photo in draw.sample(photos, min(rounds, len(photos))):
+                    languages_of.setdefault(photo.path, []).append(language)
+        for photo in self.photos:
+            yield photo, languages_of.get(photo.path, [])
+
     def _naming(self, photo: Photo, language: str) -> Example:
         return _example(photo, language, "image_naming", target=self.labels[language][photo.class_index], inputs={})
 
-    def _deciding(self, photo: Photo, language: str, classes: Mapping[int, str], seed: int) -> Example:
+    def _deciding(
+        self, photo: Photo, language: str, classes: Mapping[int, str], as_released: bool, seed: int
+    ) -> Example:
         draw = stable_random(seed, "image_deciding", photo.path.name, language)
         is_right = draw.random() < 0.5
         right = classes[photo.class_index]
-        label = right if is_right else _wrong_label(right, list(classes.values()), draw)
+        wrong_label = _any_label if as_released else _wrong_label
+        label = right if is_right else wrong_label(right, list(classes.values()), draw)
         return _example(photo, language, "image_deciding", target="yes" if is_right else "no", inputs={"label": label})
 
 
@@ -166,6 +204,11 @@ def _wrong_label(right: str, labels: Sequence[str], draw: Random) -> str:
         label = draw.choice(labels)
         if _normal(label) != _normal(right):
             return label
+
+
+def _any_label(right: str, labels: Sequence[str], draw: Random) -> str:
+    """A label that may be the right one, as in the original."""
+    return draw.choice(labels)
 
 
 def _has_two_labels(classes: Mapping[int, str]) -> bool:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from data_mblip.languages import LANGUAGES
 from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut
-from data_mblip.sources.babel_imagenet_files import OUR_CODES, PUBLISHED_CODES
+from data_mblip.sources.babel_imagenet_files import OUR_CODES, PUBLISHED_CODES, Photo, read_labels
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 needs_real_data = pytest.mark.skipif(
@@ -86,6 +86,65 @@ def test_deciding_asks_about_the_right_name_or_a_wrong_one(photos, label_file):
                 assert example.inputs["label"].casefold() != right.casefold()
             answers[example.target] += 1
     assert answers["yes"] == pytest.approx(answers["no"], rel=0.25)
+
+
+def test_a_wrong_name_is_never_the_right_one_as_it_may_be_in_the_original(photos, label_file):
+    source = BabelImageNet.read(photos, label_file, languages=["de"])
+    rights = {photo.path.stem: source.labels["de"][photo.class_index].casefold() for photo in source.photos}
+
+    def denied_right_names(as_released):
+        """How often the answer about the right name is no."""
+        return sum(
+            example.target == "no" and example.inputs["label"].casefold() == rights[example.image_id.split("/")[1]]
+            for seed in range(50)
+            for example in source.examples("train", hold_out=ALL, seed=seed, as_released=as_released)
+            if example.task == "image_deciding"
+        )
+
+    assert denied_right_names(as_released=False) == 0
+    assert denied_right_names(as_released=True) > 10
+
+
+def more_photos(folder, number):
+    """So many photos of class 0 besides the one there is."""
+    for index in range(number):
+        Image.new("RGB", (8, 8)).save(folder / f"n01440764_more_{index}.JPEG")
+
+
+def test_so_many_photos_are_asked_about_for_each_language_and_class_as_there_are_rounds(photos, label_file):
+    more_photos(photos, 9)
+    source = BabelImageNet.read(photos, label_file)
+    examples = list(source.examples("train", hold_out=ALL, rounds=4))
+    counts = Counter((example.image_id[:24], example.language, example.task) for example in examples)
+    tench, goldfish, shark = (f"babel_imagenet/{synset}" for synset in SYNSETS)
+    languages = {tench: ("en", "iw", "de"), goldfish: ("en", "iw", "de"), shark: ("en", "de")}
+    assert counts == {
+        (synset, language, task): 4 if synset == tench else 1
+        for synset in languages
+        for language in languages[synset]
+        for task in ("image_naming", "image_deciding")
+    }
+    assert len({example.id for example in examples}) == len(examples)
+    every = list(source.examples("train", hold_out=ALL))
+    assert [example for example in every if example in examples] == examples
+
+
+def test_photos_of_another_class_do_not_move_what_the_rounds_draw(photos, label_file):
+    more_photos(photos, 9)
+    draws = []
+    for _ in range(2):
+        examples = BabelImageNet.read(photos, label_file).examples(
+            "train", hold_out=ALL, rounds=2, tasks=["image_naming"]
+        )
+        draws.append([example.id for example in examples if "n01440764" in example.id])
+        Image.new("RGB", (8, 8)).save(photos / "n01443537_0_more.JPEG")
+    assert draws[0] == draws[1]
+    assert len(draws[0]) == 6
+
+
+def test_rounds_below_1_are_an_error(photos, label_file):
+    with pytest.raises(ValueError, match="Found 0 rounds, expected 1 or more, or None for all photos"):
+        list(BabelImageNet.read(photos, label_file).examples("train", rounds=0))
 
 
 def test_a_language_with_one_name_has_nothing_to_decide_which_is_logged(photos, tmp_path, caplog):
@@ -248,3 +307,16 @@ def test_the_published_files_give_a_name_for_every_photo_language_and_label():
 def test_the_larger_published_file_covers_all_96_languages():
     source = BabelImageNet.read(REAL / "imagenet" / "images", REAL / "babel_imagenet" / "babel_imagenet-298.json")
     assert set(source.labels) == set(LANGUAGES)
+
+
+@needs_real_data
+@pytest.mark.parametrize(
+    ("name", "num_labels"), [("babel_imagenet.json", 35_848), ("babel_imagenet-298.json", 36_982)]
+)
+def test_eight_rounds_over_the_published_labels_are_the_300_thousand_of_the_mix(name, num_labels):
+    """One round is made here, an eighth of it, on made-up photos."""
+    photos = [Photo(Path(f"{index:03d}_{number}.jpg"), index) for index in range(1000) for number in range(2)]
+    labels, left_out = read_labels(REAL / "babel_imagenet" / name)
+    source = BabelImageNet(photos, labels, left_out)
+    assert sum(1 for _ in source.examples("train", hold_out=ALL, rounds=1, tasks=["image_naming"])) == num_labels
+    assert round(8 * num_labels, -5) == 300_000

@@ -1,0 +1,84 @@
+"""The training mix as the authors of mBLIP released it: prompts with their wordings, and targets, in 96 languages.
+
+task_mix_v2_mt.json (Gregor/mblip-train on the Hub, 963 MB) is one JSON array of {"context": "Caption in German: ",
+"label": "Ein Hund am Strand", "image_id": ...}, read as a stream. `context` is the prompt, worded already, so
+`apply_prompt` has nothing to do. Nothing tells an example's task, and nothing but the prompt its language; the images
+are to be had elsewhere. The defects of the original are in it: most questions were made from the answer of another
+example. Licence: of each source that went into it.
+
+The id of an example is its position in the file, which is published once and holds records more than once.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..example import Example
+from ..images import Image
+from ..json_stream import iter_json_array
+from ..languages import LANGUAGES
+from ..left_out import LeftOut, has_usable_texts
+from .image_places import image_place
+from .records import check_record
+
+SOURCE = "mblip_train"
+TASK = "as_released"
+FIELDS = {"context": str, "label": str, "image_id": str | int}
+
+OTHER_NAMES = {"Bengali": "bn", "Farsi": "fa", "Portugese": "pt", "Ukranian": "uk"}  # spelt so in the original
+CODES = {language.name: code for code, language in LANGUAGES.items()} | OTHER_NAMES
+NAMED_LANGUAGE = re.compile(rf"\b[Ii]n (?:former )?({'|'.join(CODES)})\b")
+
+
+def named_language(context: str, label: str) -> str | None:
+    """The language that a prompt asks for by its English name, "in German"; None where it names none.
+
+    Of several the last, for a question in the prompt may name one too. What asks for a yes or no in English is taken
+    as English, whatever language its caption is in.
+    """
+    names = NAMED_LANGUAGE.findall(context)
+    return CODES[names[-1]] if names else None
+
+
+def read_released_json(
+    path: str | Path,
+    *,
+    images: str | Path | Callable[[str], Image],
+    language_of: Callable[[str, str], str | None] = named_language,
+    left_out: LeftOut | None = None,
+) -> Iterator[Example]:
+    """The examples of the file, one after another in constant memory; prompt and target are as they stand there.
+
+    Args:
+        images: the folder, URL or archive in which the `image_id` is the name of a file (image_places.py), or a
+            function that gives the image of an `image_id`.
+        language_of: gives the language of a prompt and its target. An example without one is left out and counted;
+            `lambda context, label: named_language(context, label) or "en"` keeps them all, a language identifier in
+            place of "en" tells them apart.
+
+    Raises:
+        ValueError: the file is not as published; the message names the record and the field.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    for index, record in enumerate(iter_json_array(path)):
+        place = f"{path}, record {index}"
+        fields = check_record(record, FIELDS, place=place)
+        context, label, image_id = fields["context"], fields["label"], str(fields["image_id"])
+        name = f"{SOURCE}/{index}"
+        if not has_usable_texts([context, label], name=name, left_out=left_out):
+            continue
+        language = language_of(context, label)
+        if language is None:
+            left_out.add("prompt that names no language", name)
+            continue
+        image = images(image_id) if callable(images) else image_place(images, image_id, place=place)
+        yield Example(
+            images=(image,),
+            prompt=context,
+            target=label,
+            language=language,
+            task=TASK,
+            source=SOURCE,
+            id=str(index),
+            image_id=f"{SOURCE}/{image_id}",
+        )
