@@ -9,6 +9,7 @@ they are errors.
 """
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from .example import IMAGE_TOKEN
 logger = logging.getLogger(__name__)
 
 NUM_NAMES = 5
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -70,7 +72,7 @@ def _why_unusable(text: str) -> str | None:
         return "empty text"
     if IMAGE_TOKEN in text:
         return f"`{IMAGE_TOKEN}` in the text"
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if SURROGATE.search(text):
         return "half a character in the text"
     return None
 
