@@ -58,6 +58,7 @@ class BabelImageNetRecipe:
     held_out_by_language: bool = True
     held_out_seed: int = 0
     wording: WordingChoice = "first"
+    wording_seed: int | None = None
 
     def __post_init__(self) -> None:
         _check_languages(self.languages or ())
@@ -66,7 +67,13 @@ class BabelImageNetRecipe:
         """The task, with photos and labels read."""
         hold_out = HoldOut(self.held_out_share, self.held_out_by_language, self.held_out_seed)
         photos = BabelImageNet.read(self.photos, self.labels, languages=self.languages)
-        return babel_imagenet_task(photos, hold_out=hold_out, splits=self.splits, wording=self.wording)
+        return babel_imagenet_task(
+            photos,
+            hold_out=hold_out,
+            splits=self.splits,
+            wording=self.wording,
+            wording_seed=self.wording_seed,
+        )
 
 
 @dataclass(frozen=True)

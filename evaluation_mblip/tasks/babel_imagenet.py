@@ -7,6 +7,7 @@ was given.
 
 from collections.abc import Sequence
 
+from data_mblip import Example, apply_prompt
 from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut, Split
 
 from ..metrics.exact_match import is_exact_match
@@ -23,8 +24,13 @@ def babel_imagenet_task(
     hold_out: HoldOut,
     splits: Sequence[Split] = ("train", "held_out"),
     wording: WordingChoice = "first",
+    wording_seed: int | None = None,
 ) -> EvaluationTask:
     """Every photo in every language that has a name for it; the conditions are the splits.
+
+    Args:
+        wording_seed: that of a training; every example is then asked in the wording that this training drew for it,
+            in place of `wording`.
 
     Raises:
         ValueError: no photo has a name in any of the splits.
@@ -33,7 +39,7 @@ def babel_imagenet_task(
         EvaluationExample(
             images=example.images,
             image_id=example.image_id,
-            prompt=fixed_prompt("image_naming", example.language, wording),
+            prompt=_prompt(example, wording, wording_seed),
             references=(example.target,),
             language=example.language,
             condition=split,
@@ -48,3 +54,9 @@ def babel_imagenet_task(
             "Raise the held-out share, or evaluate the train split."
         )
     return EvaluationTask(NAME, examples, is_exact_match, "exact match of the label", MAX_NEW_TOKENS)
+
+
+def _prompt(example: Example, wording: WordingChoice, wording_seed: int | None) -> str:
+    if wording_seed is None:
+        return fixed_prompt(example.task, example.language, wording)
+    return apply_prompt(example, seed=wording_seed).prompt

@@ -4,10 +4,12 @@ import pytest
 from PIL import Image
 from table_model import knows_all
 
+from data_mblip import apply_prompt
 from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut
 from evaluation_mblip import babel_imagenet_task, conditions_table, evaluate_task
 
 LABELS = {"EN": [[0, 1], ["tench", "goldfish"]], "DE": [[0, 1], ["Schleie", "Goldfisch"]], "SW": [[1], ["samaki"]]}
+NONE = HoldOut(share=0.0)
 SYNSETS = {"n01440764": 0, "n01443537": 1}
 
 
@@ -24,7 +26,7 @@ def photos(tmp_path):
 
 
 def test_every_photo_is_named_in_every_language_that_has_a_name_for_it(photos):
-    task = babel_imagenet_task(photos, hold_out=HoldOut(share=0.0))
+    task = babel_imagenet_task(photos, hold_out=NONE)
     assert [(example.image_id, example.prompt, example.references) for example in task.examples] == [
         ("babel_imagenet/n01440764_0", "What is in the image? Short answer in English:", ("tench",)),
         ("babel_imagenet/n01440764_0", "What is in the image? Short answer in German:", ("Schleie",)),
@@ -42,7 +44,7 @@ def test_the_conditions_are_the_splits_and_no_name_is_in_both(photos):
 
 
 def test_a_model_that_knows_the_names_is_right_in_every_language_and_group(photos):
-    task = babel_imagenet_task(photos, hold_out=HoldOut(share=0.0))
+    task = babel_imagenet_task(photos, hold_out=NONE)
     results = evaluate_task(*_opening(task), task)
     assert {code: score.num_right for code, score in results.by_language("train").items()} == {
         "en": 2,
@@ -50,6 +52,18 @@ def test_a_model_that_knows_the_names_is_right_in_every_language_and_group(photo
         "sw": 1,
     }
     assert "| high | 100.0 (languages: 2, answers: 4) |" in conditions_table(results)
+
+
+def test_names_are_asked_in_the_wordings_that_a_training_drew_for_them(photos):
+    drawn = {
+        seed: [example.prompt for example in babel_imagenet_task(photos, hold_out=NONE, wording_seed=seed).examples]
+        for seed in (1, 2)
+    }
+    trained = [
+        apply_prompt(example, seed=2).prompt
+        for example in photos.examples("train", hold_out=NONE, tasks=("image_naming",))
+    ]
+    assert drawn[2] == trained != drawn[1]
 
 
 def _opening(task):
@@ -65,4 +79,4 @@ def _opening(task):
 
 def test_no_name_in_a_split_is_an_error(photos):
     with pytest.raises(ValueError, match=r"no names of 2 photos in the splits \['held_out'\]"):
-        babel_imagenet_task(photos, hold_out=HoldOut(share=0.0), splits=["held_out"])
+        babel_imagenet_task(photos, hold_out=NONE, splits=["held_out"])
