@@ -1,0 +1,178 @@
+"""What a translation must leave as it is: quotations, numbers, `<image>`, and placeholders such as `{language}`.
+
+A quotation is what a picture shows or somebody says ('a sign that reads "STOP"'); a model would translate it, or
+write a name in another alphabet. What is protected is taken out before translation and put back afterwards:
+
+- numbers stay: a number is copied as a rule. That it was is verified by its digits, whatever the script they come back
+  in (they are written in ASCII digits again) and whatever separates thousands and decimals in the language;
+- quotations, `<image>` and `{...}` give way to a number of three digits that the text does not hold, a quotation
+  within its marks: `"971"`. Digits need no alphabet, have no case, take no endings; three are never grouped;
+- `<image>` at either end is cut off: no grammar reaches it.
+
+A number that does not come back is lost, and so is a stand-in that comes back twice. Then the pieces around what is
+protected are translated one by one and put together in the source's order: poor grammar, but everything is there.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+MARKS = "\"'“”„‟‘’‚‛«»‹›「」『』"  # that a translation may have around a quotation
+MAX_SINGLE_QUOTED = 40  # characters between '...': more of them is likelier to lie between two apostrophes
+APOSTROPHES = "['’]"
+FIRST_STAND_IN, LAST_STAND_IN = 971, 131
+_INSIDE_SINGLE = rf"(?=\S)(?:[^'’\n]|(?<=\w)['’](?=\w)){{2,{MAX_SINGLE_QUOTED}}}(?<=\S)"
+_PROTECTED = re.compile(
+    r"(?P<image>\\?<image>)"
+    r"|(?P<brace>\{\w+\})"
+    r"|(?<!\w)(?P<quoted>"
+    r"\"(?=\S)[^\"\n]+(?<=\S)\"|“[^”\n]+”|„[^“”\n]+[“”]|«[^»\n]+»|‹[^›\n]+›|「[^」\n]+」|『[^』\n]+』"
+    rf"|'{_INSIDE_SINGLE}'|‘{_INSIDE_SINGLE}’"
+    r")(?!\w)"
+    r"|(?P<number>\w*\d\w*(?:[.,:/]\d\w*)*%?)"
+)
+_NUMBER = re.compile(r"\d+(?:[.,:/'’٫٬]\d+)*")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A protected part of a text: its place and its kind, "image", "brace", "quoted" or "number"."""
+
+    start: int
+    end: int
+    kind: str
+    text: str
+
+
+def find_protected(text: str) -> list[Span]:
+    """The protected parts of a text, in its order; a quotation hides what stands in it."""
+    return [
+        Span(match.start(), match.end(), str(match.lastgroup), match[0])
+        for match in _PROTECTED.finditer(text)
+        if match.lastgroup != "quoted" or any(character.isalnum() for character in match[0])
+    ]
+
+
+@dataclass(frozen=True)
+class ProtectedText:
+    """A text, and what of it must be kept. `head` and `tail` are cut off: `<image>` at its ends, and white space.
+
+    `masked` is what to translate. `stand_ins` are the numbers that stand for spans.
+    """
+
+    head: str
+    body: str
+    tail: str
+    spans: tuple[Span, ...] = field(repr=False)
+    stand_ins: dict[int, Span] = field(repr=False)
+
+    @property
+    def masked(self) -> str:
+        """The text with stand-ins for what must not be translated."""
+        parts, place = [], 0
+        for number, span in self.stand_ins.items():
+            inside = f"{span.text[0]}{number}{span.text[-1]}" if span.kind == "quoted" else str(number)
+            parts += [self.body[place : span.start], inside]
+            place = span.end
+        return "".join([*parts, self.body[place:]])
+
+    @property
+    def is_translatable(self) -> bool:
+        """Whether there is anything but protected parts and punctuation."""
+        return bool(self.pieces)
+
+    def lost(self, translation: str) -> tuple[str, ...]:
+        """What of the source is not in the translation of `masked`, or not once where it should be."""
+        found = Counter(_digits(translation))
+        missing = [span.text for number, span in self.stand_ins.items() if found[str(number)] != 1]
+        wanted = Counter(digits for span in self.spans if span.kind == "number" for digits in _digits(span.text))
+        return (*missing, *(digits for digits, count in wanted.items() if found[digits] < count))
+
+    def restore(self, translation: str) -> str:
+        """The translation of `masked` with the source's own parts in it; only for one that has `lost` nothing."""
+        restored = ascii_digits(translation)
+        for number, span in self.stand_ins.items():
+            match = _stand_in(number).search(restored)
+            assert match is not None, f"{number} is lost"
+            restored = restored[: match.start()] + _put_back(match, span) + restored[match.end() :]
+        return self.head + restored + self.tail
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The texts to translate where `masked` does not work: what lies between the protected parts."""
+        return tuple(text.strip() for text, is_kept in self._parts() if not is_kept)
+
+    def join_pieces(self, translations: Sequence[str]) -> str:
+        """The whole, of one translation per piece."""
+        remaining = iter(translations)
+        parts = [text if is_kept else _like(text, next(remaining)) for text, is_kept in self._parts()]
+        return self.head + "".join(parts) + self.tail
+
+    def _parts(self) -> Iterator[tuple[str, bool]]:
+        """The body in order: each part, and whether it stays as it is. What has no letters does too."""
+        place = 0
+        for span in (*self.spans, None):
+            between = self.body[place : span.start if span else len(self.body)]
+            yield between, not any(character.isalpha() for character in between)
+            if span:
+                yield span.text, True
+                place = span.end
+
+
+def protect(text: str) -> ProtectedText:
+    """A text made ready for translation: translate its `masked`, then ask `lost`, then `restore` or `join_pieces`."""
+    head, body, tail = _cut(text)
+    spans = tuple(find_protected(body))
+    numbers = _unused_numbers(body)
+    stand_ins = {next(numbers): span for span in spans if span.kind != "number"}
+    return ProtectedText(head, body, tail, spans, stand_ins)
+
+
+def ascii_digits(text: str) -> str:
+    """The text with every decimal digit in ASCII: "३" is "3"."""
+    return "".join(str(unicodedata.decimal(character)) if character.isdecimal() else character for character in text)
+
+
+def _cut(text: str) -> tuple[str, str, str]:
+    """The text in three: white space and `<image>` at its beginning, the body, the same at its end."""
+    beginning = re.match(r"(?:\s|\\?<image>)*", text)
+    assert beginning is not None
+    rest = text[beginning.end() :]
+    end = re.search(r"(?:\s|\\?<image>)*\Z", rest)
+    assert end is not None
+    return beginning[0], rest[: end.start()], end[0]
+
+
+def _unused_numbers(text: str) -> Iterator[int]:
+    """Numbers of three digits that no number of the text holds."""
+    digits = " ".join(_digits(text))
+    return (number for number in range(FIRST_STAND_IN, LAST_STAND_IN, -1) if str(number) not in digits)
+
+
+def _digits(text: str) -> list[str]:
+    """The numbers of a text, each as its digits alone: "10,000" and "१०.०००" are "10000"."""
+    return [re.sub(r"\D", "", number) for number in _NUMBER.findall(ascii_digits(text))]
+
+
+def _stand_in(number: int) -> re.Pattern[str]:
+    """A stand-in in a translation, with the marks around it; one on one side alone, if it is no apostrophe."""
+    marks, no_apostrophe = f"[{MARKS}]", f"[{re.sub(APOSTROPHES, '', MARKS)}]"
+    return re.compile(
+        rf"(?P<before>{marks})\s*{number}\s*(?P<after>{marks})"
+        rf"|(?:{no_apostrophe}\s*)?(?<!\d){number}(?!\d)(?:\s*{no_apostrophe})?"
+    )
+
+
+def _put_back(match: re.Match[str], span: Span) -> str:
+    """A span in the place of its stand-in; a quotation within the translation's marks if it has two, else its own."""
+    if span.kind != "quoted":
+        return span.text.join([match["before"] or "", match["after"] or ""])
+    return f"{match['before']}{span.text[1:-1]}{match['after']}" if match["before"] else span.text
+
+
+def _like(source: str, translation: str) -> str:
+    """The translation with the white space that the source has around it."""
+    before, after = source[: len(source) - len(source.lstrip())], source[len(source.rstrip()) :]
+    return before + translation + after
