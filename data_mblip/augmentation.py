@@ -1,16 +1,24 @@
 """Random resized crops and flips of training images, with Pillow alone.
 
 A crop is only cut out here: the processor resizes whatever it gets to the model's square, so cutting and resizing
-together are torchvision's `RandomResizedCrop` with one interpolation. Every draw is keyed, by (seed, epoch, image_id)
-in training, so that a resumed run sees the same pictures.
+together are torchvision's `RandomResizedCrop` with one interpolation. In a mirrored picture "a cat to the left of a
+dog" is wrong, so a picture is flipped only where no text about it names a side (side_words.py). Every draw is keyed,
+by (seed, epoch, image_id) in training, so that a resumed run sees the same pictures.
 """
 
+import json
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image as PILImage
 from PIL import ImageOps
+
+from .example import PROVENANCE
+from .languages import ENGLISH
+from .side_words import names_a_side
 
 NUM_CROP_ATTEMPTS = 10  # as torchvision has it
 
@@ -21,14 +29,15 @@ class Augmentation:
 
     The defaults are mBLIP's: a crop of 50 to 100 % of the area (code of gregor-ge/mBLIP, commit 0380e68) with
     torchvision's default ratios of width to height, and a flip of every other image. `flip_tasks` are the tasks whose
-    texts cannot say left or right: an image is flipped only where all prompts of its row belong to them, for in a
-    mirrored picture "a cat to the left of a dog" is wrong. The original flipped under captions and questions too.
+    texts cannot say left or right; under other tasks an image is flipped only where their texts are known to name no
+    side. `as_released` flips whatever the texts say, as the original did.
     """
 
     crop_scale: tuple[float, float] = (0.5, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip_probability: float = 0.5
     flip_tasks: frozenset[str] = frozenset({"image_naming", "image_deciding"})
+    as_released: bool = False
 
     def __post_init__(self) -> None:
         low, high = self.crop_scale
@@ -44,18 +53,39 @@ class Augmentation:
             raise ValueError(f"Found flip_probability {self.flip_probability}, expected a number from 0 to 1.")
 
 
-def augment(
-    image: PILImage.Image, augmentation: Augmentation, draw: random.Random, *, tasks: set[str]
-) -> PILImage.Image:
-    """A randomly cut and perhaps mirrored copy of `image`, upright as its EXIF orientation says.
+def is_flip_safe(row: Mapping[str, Any], augmentation: Augmentation) -> bool:
+    """Whether the images of a row may be mirrored under all its prompts: those of `flip_tasks`, and those that name no
+    side, neither in the language of the example nor in English, the language of most wordings.
 
-    Args:
-        tasks: the tasks of all prompts about the image; it is mirrored only if they all are `flip_tasks`.
+    Of a translation the English text it was made from, if the row tells it, must name none either: where a machine
+    took "the right image" for the correct one, the translation names no side any more, but is still about one.
     """
+    if augmentation.as_released:
+        return True
+    provenances = row.get(PROVENANCE) or ["{}"] * len(row["tasks"])
+    columns = (row[column] for column in ("tasks", "prompts", "targets", "languages"))
+    return all(
+        task in augmentation.flip_tasks or _is_sideless(prompt, target, language, json.loads(provenance))
+        for task, prompt, target, language, provenance in zip(*columns, provenances, strict=True)
+    )
+
+
+def _is_sideless(prompt: str, target: str, language: str, provenance: Mapping[str, str]) -> bool:
+    """False also where there is no list of words for the language."""
+    sources = [text for key, text in provenance.items() if key.endswith(".source_text")]
+    if any(names_a_side(text, ENGLISH) for text in (prompt, target, *sources)):
+        return False
+    return language == ENGLISH or all(names_a_side(text, language) is False for text in (prompt, target))
+
+
+def augment(
+    image: PILImage.Image, augmentation: Augmentation, draw: random.Random, *, may_flip: bool
+) -> PILImage.Image:
+    """A randomly cut and, where it may be, perhaps mirrored copy of `image`, upright as its EXIF orientation says."""
     upright = ImageOps.exif_transpose(image)
     cut = upright.crop(crop_box(upright.width, upright.height, augmentation, draw))
-    is_flipped = draw.random() < augmentation.flip_probability  # drawn always, so that tasks do not move later draws
-    return ImageOps.mirror(cut) if is_flipped and tasks <= augmentation.flip_tasks else cut
+    is_flipped = draw.random() < augmentation.flip_probability  # drawn always, so that texts do not move later draws
+    return ImageOps.mirror(cut) if is_flipped and may_flip else cut
 
 
 def crop_box(width: int, height: int, augmentation: Augmentation, draw: random.Random) -> tuple[int, int, int, int]:

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from .augmentation import Augmentation, augment
+from .augmentation import Augmentation, augment, is_flip_safe
 from .chat_prompts import chat_answer_ids, check_answers, uses_chat_template
 from .encoded_prompts import Processor, Prompt, encode_prompts, pad_prompts
 from .example import check_row, row_name
@@ -124,8 +124,8 @@ class MBlipCollator:
         images = [open_image(image, name=row_name(row)) for image in row["images"]]
         if self.augmentation is not None and "epoch" in row:
             draws = [stable_random(self.seed, epoch, image_id, number) for number in range(len(images))]
-            tasks = set(row["tasks"])
-            images = [augment(images[i], self.augmentation, draw, tasks=tasks) for i, draw in enumerate(draws)]
+            may_flip = is_flip_safe(row, self.augmentation)
+            images = [augment(images[i], self.augmentation, draw, may_flip=may_flip) for i, draw in enumerate(draws)]
         num_prompts = len(row["prompts"])
         turn = choose_prompts(num_prompts, self.prompts_per_image, seed=self.seed, epoch=epoch, image_id=image_id)
         return [Prompt(row, position, images) for position in turn]

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
 
+ENGLISH = "en"
+
 # Codes that other corpora write for languages of the table. They are named in the error, never taken in silence.
 OTHER_CODES = {
     "he": "iw",

@@ -20,9 +20,8 @@ from typing import Any
 
 import yaml
 
-from .languages import LANGUAGES, get_language
+from .languages import ENGLISH, LANGUAGES, get_language
 
-ENGLISH = "en"
 NUM_ENGLISH_WORDINGS = 6  # at least so many a task
 
 Inputs = Mapping[str, tuple[str, ...]]  # task -> the names of its inputs

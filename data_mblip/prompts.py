@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from .example import Example
-from .languages import prompt_name
-from .prompt_files import ENGLISH, TaskWordings, Wording, read_wordings
+from .languages import ENGLISH, prompt_name
+from .prompt_files import TaskWordings, Wording, read_wordings
 from .stable_random import stable_random
 
 Wordings = Literal["ours", "as_released"]

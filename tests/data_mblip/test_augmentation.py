@@ -1,11 +1,12 @@
 """Crops and flips: where they fall, and that they never make a text wrong."""
 
+import json
 import random
 
 import pytest
 from PIL import Image
 
-from data_mblip.augmentation import Augmentation, augment, crop_box
+from data_mblip.augmentation import Augmentation, augment, crop_box, is_flip_safe
 from data_mblip.stable_random import stable_random
 
 HALVES = Image.new("RGB", (64, 64), "white")
@@ -37,23 +38,70 @@ def test_a_picture_no_crop_fits_into_is_cut_in_its_middle():
 
 
 def test_a_crop_of_everything_is_the_picture_itself():
-    same = augment(HALVES, Augmentation(**NO_CROP, flip_probability=0.0), random.Random(0), tasks={"image_naming"})
+    same = augment(HALVES, Augmentation(**NO_CROP, flip_probability=0.0), random.Random(0), may_flip=True)
     assert same.tobytes() == HALVES.tobytes()
 
 
-def test_only_tasks_that_cannot_say_left_or_right_are_mirrored():
+def test_a_picture_is_mirrored_only_where_it_may_be_and_later_draws_do_not_depend_on_it():
     always = Augmentation(**NO_CROP, flip_probability=1.0)
-    for tasks in ({"image_naming"}, {"image_deciding"}, {"image_naming", "image_deciding"}):
-        assert not is_black_left(augment(HALVES, always, random.Random(0), tasks=tasks))
-    for tasks in ({"captioning"}, {"vqa"}, {"matching"}, {"question_generation"}, {"image_naming", "captioning"}):
-        assert is_black_left(augment(HALVES, always, random.Random(0), tasks=tasks))
+    draws = random.Random(0), random.Random(0)
+    assert not is_black_left(augment(HALVES, always, draws[0], may_flip=True))
+    assert is_black_left(augment(HALVES, always, draws[1], may_flip=False))
+    assert draws[0].random() == draws[1].random()
+
+
+def row(*asked, **columns):
+    """A row of (task, prompt, target, language), one or more."""
+    tasks, prompts, targets, languages = map(list, zip(*asked, strict=True))
+    return {"tasks": tasks, "prompts": prompts, "targets": targets, "languages": languages} | columns
+
+
+CAT = ("captioning", "Caption in German: ", "Eine Katze.", "de")
+SIDED_CAT = ("captioning", "Caption in German: ", "Eine Katze links von einem Hund.", "de")
+NAMED = ("image_naming", "Is the left one named?", "rechts", "de")
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_safe"),
+    [
+        ([CAT], True),
+        ([SIDED_CAT], False),
+        ([CAT, SIDED_CAT], False),
+        ([NAMED], True),
+        ([NAMED, CAT], True),
+        ([NAMED, SIDED_CAT], False),
+        ([("vqa", "What is on the left? Short answer in German:", "Katze", "de")], False),
+        ([("vqa", "What is it? Short answer in German:", "rechts", "de")], False),
+        ([("vqa", "Was ist links? Kurze Antwort auf Deutsch:", "Katze", "de")], False),
+        ([("vqa", "What does the sign say? Answer briefly in German.", "Halt", "de")], False),
+        ([("vqa", "What time is it? Answer briefly in English.", "noon", "en")], False),
+        ([("captioning", "Describe this picture. Use Southern Sotho.", "katse", "st")], False),
+        ([("captioning", "Describe this picture.", "?", "a language of another table")], False),
+    ],
+)
+def test_a_flip_is_safe_only_where_no_text_names_a_side_or_the_task_cannot(asked, is_safe):
+    assert is_flip_safe(row(*asked), Augmentation()) == is_safe
+    assert is_flip_safe(row(*asked), Augmentation(as_released=True))  # the original flipped whatever the texts say
+
+
+def test_a_side_that_the_translation_lost_is_found_in_its_source():
+    lost = ("matching", 'Does the text "Enam botol di gambar yang tepat." fit?', "yes", "id")
+    told = {"caption.source_text": "Six bottles in the right image.", "caption.engine": "nllb"}
+    assert is_flip_safe(row(lost), Augmentation())
+    assert is_flip_safe(row(lost, provenance=None), Augmentation())
+    assert not is_flip_safe(row(lost, provenance=[json.dumps(told)]), Augmentation())
+    assert not is_flip_safe(row(CAT, lost, provenance=["{}", json.dumps(told)]), Augmentation())
+
+
+def test_tasks_that_cannot_say_left_or_right_are_a_setting():
+    assert is_flip_safe(row(SIDED_CAT), Augmentation(flip_tasks=frozenset({"captioning"})))
+    assert not is_flip_safe(row(NAMED), Augmentation(flip_tasks=frozenset()))
 
 
 def test_half_of_the_pictures_are_mirrored():
     half = Augmentation(**NO_CROP)
     flipped = [
-        not is_black_left(augment(HALVES, half, stable_random(0, 0, str(i)), tasks={"image_naming"}))
-        for i in range(400)
+        not is_black_left(augment(HALVES, half, stable_random(0, 0, str(i)), may_flip=True)) for i in range(400)
     ]
     assert 160 < sum(flipped) < 240
 
@@ -64,7 +112,7 @@ def test_a_picture_lying_on_its_side_is_put_upright_before_it_is_mirrored():
     lying = HALVES.copy()
     lying.info["exif"] = exif.tobytes()
     always = Augmentation(**NO_CROP, flip_probability=1.0)
-    turned = augment(lying, always, random.Random(0), tasks={"image_naming"})
+    turned = augment(lying, always, random.Random(0), may_flip=True)
     assert turned.getpixel((0, 0)) == turned.getpixel((63, 0)) == (0, 0, 0)  # black on top, mirrored or not
     assert turned.getpixel((0, 63)) == (255, 255, 255)
     assert turned.getexif().get(0x0112) is None
