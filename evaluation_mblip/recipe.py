@@ -59,6 +59,7 @@ class BabelImageNetRecipe:
     held_out_seed: int = 0
     wording: WordingChoice = "first"
     wording_seed: int | None = None
+    shuffled: bool = False
 
     def __post_init__(self) -> None:
         _check_languages(self.languages or ())
@@ -73,6 +74,7 @@ class BabelImageNetRecipe:
             splits=self.splits,
             wording=self.wording,
             wording_seed=self.wording_seed,
+            shuffled=self.shuffled,
         )
 
 

@@ -8,6 +8,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,7 @@ def test_no_class_is_defined_in_an_init_file(package):
 def test_model_and_processor_need_only_their_five_dependencies_and_register_the_auto_classes():
     code = f"""
 import sys
+import tomllib
 from importlib.machinery import PathFinder
 
 class WithoutOthers(PathFinder):
@@ -153,3 +155,14 @@ print(sorted(name for name in sys.modules if name.split(".")[0] in {NEEDED_ONLY_
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_the_wheel_holds_every_package_and_every_data_file():
+    """An installation that is not editable has what pyproject names, and nothing else."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    found = {path.parent for package in PACKAGES for path in files(package)}
+    assert {folder.relative_to(ROOT).as_posix().replace("/", ".") for folder in found} == set(settings["packages"])
+    for package in PACKAGES:
+        held = {path for pattern in settings["package-data"].get(package, ()) for path in (ROOT / package).glob(pattern)}
+        data = {path for path in (ROOT / package).rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+        assert data == held

@@ -11,6 +11,7 @@ from data_mblip import Example, apply_prompt
 from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut, Split
 
 from ..metrics.exact_match import is_exact_match
+from ..shuffled_images import with_shuffled_images
 from ..task import EvaluationExample, EvaluationTask
 from ..wordings import WordingChoice, fixed_prompt
 
@@ -25,12 +26,14 @@ def babel_imagenet_task(
     splits: Sequence[Split] = ("train", "held_out"),
     wording: WordingChoice = "first",
     wording_seed: int | None = None,
+    shuffled: bool = False,
 ) -> EvaluationTask:
     """Every photo in every language that has a name for it; the conditions are the splits.
 
     Args:
         wording_seed: that of a training; every example is then asked in the wording that this training drew for it,
             in place of `wording`.
+        shuffled: ask the names of the first split once more, with each other's photos.
 
     Raises:
         ValueError: no photo has a name in any of the splits.
@@ -53,6 +56,8 @@ def babel_imagenet_task(
             f"Found no names of {len(photos.photos)} photos in the splits {list(splits)}, expected some. "
             "Raise the held-out share, or evaluate the train split."
         )
+    if shuffled:
+        examples += with_shuffled_images([e for e in examples if e.condition == splits[0]], seed=hold_out.seed)
     return EvaluationTask(NAME, examples, is_exact_match, "exact match of the label", MAX_NEW_TOKENS)
 
 

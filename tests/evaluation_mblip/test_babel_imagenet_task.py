@@ -66,6 +66,15 @@ def test_names_are_asked_in_the_wordings_that_a_training_drew_for_them(photos):
     assert drawn[2] == trained != drawn[1]
 
 
+def test_the_first_split_is_asked_again_with_each_others_photos(photos):
+    plain = babel_imagenet_task(photos, hold_out=NONE).examples
+    shuffled = babel_imagenet_task(photos, hold_out=NONE, shuffled=True).examples[len(plain) :]
+    assert {example.condition for example in shuffled} == {"shuffled"}
+    for example, straight in zip(shuffled, plain, strict=True):
+        assert (example.prompt, example.references) == (straight.prompt, straight.references)
+        assert example.images != straight.images
+
+
 def _opening(task):
     """A model that knows all, with the photos of the task opened."""
     import dataclasses
