@@ -195,6 +195,11 @@ class Cells:
         """An image by its name: a URL, a member of an archive, or a file; one below `images` is called without it."""
         if name.startswith(("http://", "https://")):
             return name, url_image_id(name)
+        if "hf://" in name:
+            raise ValueError(
+                f"{self.place}: {name} stays on the Hub while streaming. Set `streaming` to false, so that it is "
+                "downloaded."
+            )
         if "://" in name:
             return name, f"{rows.source}/{name}"
         path = Path(name)

@@ -10,6 +10,7 @@ from PIL import Image
 from data_mblip.example import Example, rows_to_dataset, to_rows
 from data_mblip.left_out import LeftOut
 from data_mblip.prompts import TASKS, apply_prompt
+from data_mblip.sources.image_places import url_image_id
 from data_mblip.sources.own import read_dataset, read_image_folder
 from data_mblip.sources.own_rows import ALL_INPUTS, Columns, OwnRows
 from tests.data_mblip.sample_data import write_lines
@@ -248,7 +249,7 @@ def test_names_of_images_are_joined_to_the_folder_of_the_file_or_to_the_one_give
     arguments = {"task": "captioning", "columns": Columns(target="text"), "language": "en", "streaming": streaming}
     beside = list(read_dataset(path, **arguments))
     assert [example.images for example in beside] == [(folder / "in/b.png",), ("https://example.org/c.png",)]
-    assert beside[0].image_id == "own/rows.jsonl/in/b.png"
+    assert [e.image_id for e in beside] == ["own/rows.jsonl/in/b.png", url_image_id("https://example.org/c.png")]
     elsewhere, at_url = read_dataset(path, **arguments, images="zip://::photos.zip")
     assert elsewhere.images == ("zip://in/b.png::photos.zip",)
     assert (elsewhere.image_id, at_url.image_id) == (beside[0].image_id, beside[1].image_id)
@@ -286,6 +287,15 @@ def test_decoded_images_are_called_by_their_pixels(tmp_path):
     examples = list(rows.examples(table, id_prefix="", left_out=LeftOut()))
     assert [example.images for example in examples] == [(image,) for image in images]
     assert examples[0].image_id == examples[1].image_id != examples[2].image_id
+
+
+def test_a_file_that_stays_on_the_hub_is_an_error_that_says_what_to_do(tmp_path):
+    rows = OwnRows("own/mine", "captioning", Columns(target="text", image="image"), "en", tmp_path)
+    table = [("row 0", {"image": {"bytes": None, "path": "hf://datasets/me/mine@main/a.png"}, "text": "?"})]
+    with pytest.raises(
+        ValueError, match=r"row 0: .*/a\.png stays on the Hub while streaming\. Set `streaming` to false"
+    ):
+        list(rows.examples(table, id_prefix="", left_out=LeftOut()))
 
 
 def test_examples_become_rows_with_the_images_inside(folder):
