@@ -79,3 +79,14 @@ def test_the_cost_of_fewer_bits_is_the_record_s():
         sizes = [f"{result[key] / 1e6:.2f}" for key in ("memory_bytes", "language_model_bytes")]
         row = rf"^\| {re.escape(result['precision'])} \| {mean:.1f} \| [\d, ]*\| {sizes[0]} \| {sizes[1]} \|$"
         assert re.search(row, README, flags=re.MULTILINE), row
+
+
+def test_the_table_of_photos_is_the_results_file_s():
+    results = (ROOT / "quickstart" / "results" / "photos.md").read_text("utf-8")
+    section = README.split("\n## On real photos\n")[1].split("\n## ")[0]
+    for group in ("high", "middle", "low"):
+        cells = re.search(rf"^\| {group} \| (.*) \|$", results, flags=re.MULTILINE).group(1).split(" | ")
+        train, held_out, shuffled = [cell.split()[0] for cell in cells]
+        assert re.search(rf"^\| {group} \(\d+\) \| {train} \| {shuffled} \| {held_out} \|$", section, re.MULTILINE)
+    train, held_out, shuffled = re.search(r"^\| mean of 83 \|  \| (.*) \|$", results, re.MULTILINE).group(1).split(" | ")
+    assert f"| all 83 | {train} | {shuffled} | {held_out} |" in section
