@@ -1,7 +1,7 @@
-"""Sources of a recipe out of the training mix: their examples are English, and are trained on as they are.
+"""Sources of a recipe out of the training mix: English examples, trained on as they are, and the mix as released.
 
-The mix itself is built by data_mblip, which allots its examples to languages and translates them; a recipe trains on
-the rows that come out. These are for a run on one of its sources alone.
+The mix itself is built by data_mblip, which allots English examples to languages and translates them; a recipe trains
+on the rows that come out. These are for a run on one of its sources alone.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,10 @@ from data_mblip.sources.capfilt import read_capfilt
 from data_mblip.sources.coco_captions import read_coco_captions, read_karpathy_captions
 from data_mblip.sources.coco_files import Missing
 from data_mblip.sources.llava import read_llava_conversations, read_llava_details
+from data_mblip.sources.released_json import named_language, read_released_json
 from data_mblip.sources.vqav2 import read_vqav2
 
-from .source_arguments import Images, reports_left_out
+from .source_arguments import Images, LanguageCode, reports_left_out
 
 
 @reports_left_out
@@ -109,3 +110,16 @@ def llava_details(
 ) -> Iterator[Example]:
     """LLaVA's detailed descriptions."""
     return read_llava_details(path, images=images, missing=missing, left_out=left_out)
+
+
+@reports_left_out
+def released_json(
+    seed: int, left_out: LeftOut, *, path: Path, images: Images, other_language: LanguageCode | None = None
+) -> Iterator[Example]:
+    """The original's training mix with its own prompts; `other_language` is that of prompts that name none, which are
+    left out without it."""
+
+    def language_of(context: str, label: str) -> str | None:
+        return named_language(context, label) or other_language
+
+    return read_released_json(path, images=images, language_of=language_of, left_out=left_out)

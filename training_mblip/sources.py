@@ -47,14 +47,17 @@ def babel_imagenet(
         "image_naming",
         "image_deciding",
     ),
+    rounds: int | None = None,
+    as_released: bool = False,
 ) -> Iterator[Example]:
     """Photos of a folder with the names that a Babel-ImageNet label file gives their classes.
 
-    `held_out_seed` is not the training's seed, so that every run holds out the same names.
+    `held_out_seed` is not the training's seed, so that every run holds out the same names. `rounds` takes so many
+    photos of each class in each language; `as_released` lets a wrong name be the right one.
     """
     hold_out = HoldOut(share=held_out_share, by_language=held_out_by_language, seed=held_out_seed)
     read = BabelImageNet.read(photos, labels, languages=languages)
-    return read.examples(split, hold_out=hold_out, tasks=tasks, seed=seed)
+    return read.examples(split, hold_out=hold_out, tasks=tasks, rounds=rounds, as_released=as_released, seed=seed)
 
 
 Source = Callable[..., Iterator[Example]]
@@ -82,4 +85,5 @@ SOURCES: Mapping[str, Source] = {
     "aokvqa": mix_sources.aokvqa,
     "llava_conversations": mix_sources.llava_conversations,
     "llava_details": mix_sources.llava_details,
+    "released_json": mix_sources.released_json,
 }

@@ -130,6 +130,11 @@ READ: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]]] = {
         {"path": "llava.json", "images": URL},
         ("detailed_captioning", "en", "A bus."),
     ),
+    "released_json": (
+        {"mix.json": [{"context": "Is it a dog?", "label": "yes", "image_id": "a.jpg"}]},
+        {"path": "mix.json", "images": URL, "other_language": "en"},
+        ("as_released", "en", "yes"),
+    ),
 }
 
 
