@@ -35,8 +35,8 @@ FLOOR_SIGMAS = 5  # a language falls below a floor of examples by a chance of le
 class Allocation:
     """The shares of languages, and the draw of an example's language.
 
-    Tasks of which nothing is translated, and examples that are not English, keep the language they come in. Half of
-    the answers of `vqa` stay English whatever the shares, as in the original.
+    Examples that are not English, that have their prompt already, or of whose task nothing is translated, keep the
+    language they come in. Half of the answers of `vqa` stay English whatever the shares, as in the original.
 
     Args:
         kind: the shares to begin with: mC4's, those mT5 was trained by, or equal ones.
@@ -131,7 +131,7 @@ class Allocation:
 
     def allot(self, example: Example) -> str:
         """The language to translate an example into; its own where nothing is to be translated."""
-        if example.language != ENGLISH or not get_task(example.task).translated:
+        if example.language != ENGLISH or example.prompt or not get_task(example.task).translated:
             return example.language
         return self.draw(example.source, example.id, example.task)
 

@@ -158,6 +158,11 @@ def test_a_task_of_which_nothing_is_translated_keeps_its_language(task):
     assert allocation.allot(example(0, task, "sw")) == "sw"
 
 
+def test_an_example_that_has_its_prompt_already_keeps_its_language():
+    released = Example((), "Caption in English: ", "a cat", "en", "a task of its own", "test", "0", "r")
+    assert Allocation("uniform", languages=("de", "fr")).allot(released) == "en"
+
+
 def test_an_example_in_another_language_than_english_keeps_it():
     allocation = Allocation("uniform")
     assert {allocation.allot(example(number, language="sw")) for number in range(50)} == {"sw"}
