@@ -1,23 +1,23 @@
 """Images of training rows: what forms they come in, how they are opened and how they are stored.
 
-An image is a PIL image, the bytes of an encoded file, a path, or the record {"bytes", "path"} that `datasets` stores.
-A file that cannot be read is an error that names it: the original replaced it by a black picture in silence.
+An image is a PIL image, the bytes of an encoded file, a place (a path, a member of an archive, a row of a parquet
+file: image_places.py), or the record {"bytes", "path"} that `datasets` stores. One that cannot be read is an error
+that names it: the original replaced it by a black picture in silence.
 """
 
 import io
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image as PILImage
 
+from .image_decoding import decode
+from .image_places import open_bytes, place_name
+from .image_refusal import RefusedImageError
+
 Image = PILImage.Image | bytes | str | Path
 StoredImage = Mapping[str, Any]  # {"bytes": bytes | None, "path": str | None}, the storage of `datasets.Image`
-
-# What Pillow raises for files that are cut off, damaged or no images at all; a picture of more than 178 million pixels
-# is refused too.
-BROKEN_IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, PILImage.DecompressionBombError)
 
 
 def open_image(image: Image | StoredImage, *, name: str) -> PILImage.Image:
@@ -31,20 +31,8 @@ def open_image(image: Image | StoredImage, *, name: str) -> PILImage.Image:
     """
     if isinstance(image, PILImage.Image):
         return image
-    place, source = _place_and_source(image, name)
-    try:
-        opened = PILImage.open(source)
-        opened.load()
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"{name}: there is no file {place}. Put the image there, or take the row out of the data."
-        ) from error
-    except BROKEN_IMAGE_ERRORS as error:
-        raise ValueError(
-            f"{name}: {place} cannot be read as an image ({error}). "
-            "Fetch the file again, or take the row out of the data."
-        ) from error
-    return opened
+    place, encoded = _place_and_bytes(image, name)
+    return _decoded(encoded, place, name)
 
 
 def store_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
@@ -54,28 +42,46 @@ def store_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
     Raises:
         ValueError: the image cannot be decoded, so that no broken one is ever stored.
     """
-    opened = open_image(image, name=name)
     if isinstance(image, PILImage.Image):
         buffer = io.BytesIO()
-        opened.save(buffer, format="PNG")
+        image.save(buffer, format="PNG")
         return {"bytes": buffer.getvalue(), "path": None}
-    place, source = _place_and_source(image, name)
-    if isinstance(source, Path):
-        return {"bytes": source.read_bytes(), "path": source.name}
-    return {"bytes": source.getvalue(), "path": place if isinstance(image, Mapping) and image.get("path") else None}
-
-
-def _place_and_source(image: Any, name: str) -> tuple[str, Path | io.BytesIO]:
-    """What an error calls the image, and what Pillow can open."""
+    place, encoded = _place_and_bytes(image, name)
+    _decoded(encoded, place, name)
     if isinstance(image, bytes):
-        return f"the image ({len(image)} bytes)", io.BytesIO(image)
-    if isinstance(image, str | Path):
-        return str(image), Path(image)
+        return {"bytes": encoded, "path": None}
     if isinstance(image, Mapping) and image.get("bytes") is not None:
-        return image.get("path") or f"the image ({len(image['bytes'])} bytes)", io.BytesIO(image["bytes"])
-    if isinstance(image, Mapping) and image.get("path") is not None:
-        return image["path"], Path(image["path"])
-    raise ValueError(
-        f"{name}: found an image of type {type(image).__name__}, "
-        "expected a PIL image, bytes, a path or {'bytes', 'path'}."
-    )
+        return {"bytes": encoded, "path": image.get("path")}
+    return {"bytes": encoded, "path": place_name(image["path"] if isinstance(image, Mapping) else image)}
+
+
+def _place_and_bytes(image: Any, name: str) -> tuple[str, bytes]:
+    """What an error calls the image, and the encoded file."""
+    if isinstance(image, bytes):
+        return f"the image ({len(image)} bytes)", image
+    if isinstance(image, Mapping) and image.get("bytes") is not None:
+        encoded = image["bytes"]
+        return image.get("path") or f"the image ({len(encoded)} bytes)", encoded
+    place = image.get("path") if isinstance(image, Mapping) else image
+    if not isinstance(place, str | Path):
+        raise ValueError(
+            f"{name}: found an image of type {type(image).__name__}, "
+            "expected a PIL image, bytes, a path or {'bytes', 'path'}."
+        )
+    try:
+        return str(place), open_bytes(place)
+    except RefusedImageError as error:
+        raise ValueError(
+            f"{name}: {error.refused.detail} ({error.refused.reason}). "
+            "Put the image there, or take the row out of the data."
+        ) from error
+
+
+def _decoded(encoded: bytes, place: str, name: str) -> PILImage.Image:
+    try:
+        return decode(encoded)
+    except RefusedImageError as error:
+        raise ValueError(
+            f"{name}: {place} cannot be read as an image ({error}). "
+            "Fetch the file again, or take the row out of the data."
+        ) from error

@@ -1,0 +1,41 @@
+"""Why an image is refused, in words that can be counted.
+
+A refused image is left out or reported, never replaced: the original put a black picture in the place of every file
+that it could not read, and trained on "a photo of ..." beside it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Reason = Literal[
+    "missing",  # no such file, member of an archive, row or fetched URL
+    "unreadable",  # it is there, but gives no bytes: a folder, a pipe, no permission, a broken archive
+    "too large",  # more bytes or pixels than allowed
+    "not an image",
+    "unsupported",  # an image of a format or of values that are not read
+    "no pixels",
+    "cut off",
+    "damaged",
+]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An image that is not taken: `reason` to count by, `detail` what exactly was found."""
+
+    reason: Reason
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+class RefusedImageError(ValueError):
+    """What the functions that read and decode raise, with the refusal in `refused`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)  # both, so that the error can be pickled on its way out of a worker
+        self.refused = Refused(reason, detail)
+
+    def __str__(self) -> str:
+        return str(self.refused)
