@@ -11,7 +11,6 @@ Other keys, such as "info" and "license", may be there or not. Questions are rea
 answers are held in memory.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,18 +89,3 @@ def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]
             f"{questions} lacks {len(waiting)} question(s) that have annotations, such as {next(iter(waiting))}. "
             "Questions and annotations must be of the same split."
         )
-
-
-def translatable_answers(annotations: str | Path, *, min_count: int = 15) -> dict[str, int]:
-    """The answers that may be translated, with how often each is the multiple-choice answer.
-
-    As in the original, answers seen fewer than `min_count` times and answers with digits stay English: a rare answer
-    is often a misspelling or a name, and digits need no translation. The source yields all answers in English and
-    marks none, for the rule depends on all records; the step that translates takes this as the list of what it may
-    touch, and leaves an example with any other answer in English, its language included.
-
-    Returns:
-        Answer -> count, in the order of first appearance.
-    """
-    counts = Counter(answer.text for answer in read_answers(annotations).values())
-    return {text: count for text, count in counts.items() if count >= min_count and not any(map(str.isdigit, text))}
