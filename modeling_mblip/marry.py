@@ -50,8 +50,12 @@ def marry_into_folder(
     weightless: bool,
     blip2_revision: str | None,
     language_model_revision: str | None,
+    max_shard_size: str = "5GB",
 ) -> str:
     """Write the folder. It appears in one step, when it is whole.
+
+    Args:
+        max_shard_size: of one file, as in `save_pretrained`.
 
     Returns:
         What came from where, and what was initialised.
@@ -74,7 +78,11 @@ def marry_into_folder(
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        config, report = (_write_base if weightless else _write_model)(parents, unfinished, dtype)
+        config, report = (
+            _write_base(parents, unfinished)
+            if weightless
+            else _write_model(parents, unfinished, dtype, max_shard_size)
+        )
         os.replace(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -103,14 +111,16 @@ def save_processor_files(folder: Path, config: MBlipConfig) -> None:
     _write_json(folder / "processor_config.json", {"processor_class": PROCESSOR_CLASS})
 
 
-def _write_model(parents: dict[str, Any], folder: Path, dtype: str | None) -> tuple[MBlipConfig, str]:
+def _write_model(
+    parents: dict[str, Any], folder: Path, dtype: str | None, max_shard_size: str
+) -> tuple[MBlipConfig, str]:
     model = MBlipForConditionalGeneration.from_blip2_pretrained(**parents, dtype=dtype)
     save_processor_files(folder, model.config)  # before the many gigabytes: a parent may lack them
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
     return model.config, _origins(model, parents)
 
 
-def _write_base(parents: dict[str, Any], folder: Path, _: str | None) -> tuple[MBlipConfig, str]:
+def _write_base(parents: dict[str, Any], folder: Path) -> tuple[MBlipConfig, str]:
     name, revision = parents["language_model"], parents["language_model_revision"]
     config = marriage_config(**parents, text_config=AutoConfig.from_pretrained(name, revision=revision))
     with torch.device("meta"):
@@ -174,6 +184,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--projection", choices=("random", "blip2"), default="random", help="blip2: keep BLIP-2's own")
     parser.add_argument("--dtype", choices=DTYPES, help="of ViT and language model; default: the language model's own")
     parser.add_argument("--weightless", action="store_true", help="a base for adapters, which marries when loaded")
+    parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="of one file; default: %(default)s")
     parser.add_argument("--blip2-revision", metavar="REVISION")
     parser.add_argument("--language-model-revision", metavar="REVISION")
     return parser.parse_args(arguments)

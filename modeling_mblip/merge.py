@@ -10,9 +10,11 @@ Not shipped: no method of the model needs it.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import pickle
+import platform
 import shutil
 import sys
 from collections.abc import Sequence
@@ -123,7 +125,19 @@ def _merged_weight(plan: MergePlan, name: str, reader: TensorReader) -> torch.Te
     if name in plan.update.replaced:
         return plan.update.replacement(name).to(dtype).contiguous()
     weight = reader.read(plan.weights.stored[name]).to(dtype)
-    return (plan.update.add_lora(name, weight) if name in plan.update.layers else weight).contiguous()
+    if name not in plan.update.layers:
+        return weight.contiguous()
+    merged = plan.update.add_lora(name, weight).contiguous()
+    _return_freed_memory()
+    return merged
+
+
+def _return_freed_memory() -> None:
+    """Have glibc return to the kernel what computing a weight took: it keeps freed blocks of up to 32 MB, and at the
+    shape of mT0-XL, in shards of 2 GB, these grew to 3 GB.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _is_of(work: Path, plan: MergePlan) -> bool:

@@ -129,3 +129,9 @@ def test_local_parents_are_found_from_anywhere(parents, tmp_path, monkeypatch):
     main(["blip2", "bloom", str(tmp_path / "base"), "--weightless"])
     monkeypatch.chdir(tmp_path)
     assert MBlipForConditionalGeneration.from_pretrained("base").config.image_token_id == 100
+
+
+def test_the_weights_are_written_in_shards_of_the_size_asked_for(parents, tmp_path):
+    main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "married"), "--max-shard-size", "50KB"])
+    assert len(list((tmp_path / "married").glob("model-*-of-*.safetensors"))) > 1
+    MBlipForConditionalGeneration.from_pretrained(tmp_path / "married")
