@@ -40,6 +40,8 @@ from data_mblip.prompts import TASKS
 from data_mblip.scene_drawing import IMAGE_SIZE
 from data_mblip.scene_languages import SCENE_LANGUAGES
 
+# Those whose wordings the committed tokenizer was made of; more would make another one.
+TOKENIZER_TASKS = ("captioning", "vqa", "question_generation", "image_naming", "image_deciding", "matching")
 NUM_TOKENIZER_TEXTS = 30_000
 TEXT_STEPS = {"english": (500, 3000), "multilingual": (1200, 7000), "decoder_only": (1200, 4500)}  # single groups, all
 # Rounds of attributes: share of things in the world, steps, learning rate; things outside the world come first.
@@ -140,7 +142,8 @@ def tokenizer_texts(languages: Sequence[str]) -> Iterator[str]:
     rng = random.Random("tokenizer")
     for _ in range(NUM_TOKENIZER_TEXTS):
         yield from draw_text(rng, languages, single_share=0.2)
-    for task in TASKS.values():
+    for name in TOKENIZER_TASKS:
+        task = TASKS[name]
         yield from [wording.text.replace("{", " ").replace("}", " ") for wording in task.wordings] * 50
 
 
