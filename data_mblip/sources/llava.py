@@ -12,7 +12,6 @@ terms of use apply too.
 """
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 from ..example import IMAGE_TOKEN, Example
 from ..json_stream import iter_json_array
 from ..left_out import LeftOut
+from ..sentences import split_sentences
 from .coco_files import CocoPhotos, Missing, photo_number
 from .records import check_choice, check_record
 
@@ -28,10 +28,6 @@ SOURCE = "llava"
 FIELDS = {"id": str, "image": str, "conversations": list[dict]}
 TURN_FIELDS = {"from": str, "value": str}
 SPEAKERS = {"human": "human", "gpt": "gpt"}
-
-# Full stops that end no sentence: of titles, of e.g. and the like, of initials, and of a number in front of a line.
-ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|e\.g|i\.e|[A-Z])\.|^\s*\d+\.")
-SENTENCE_BREAK = re.compile(r"[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9])")
 
 
 def read_llava_conversations(
@@ -46,7 +42,7 @@ def read_llava_conversations(
 
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
-        max_sentences: a turn whose answer has more sentences is left out and counted; None keeps all.
+        max_sentences: a turn whose answer has more sentences (sentences.py) is left out and counted; None keeps all.
         missing: what to do about a photo that is not in the folder.
 
     Raises:
@@ -56,7 +52,7 @@ def read_llava_conversations(
     photos = CocoPhotos(images, missing=missing, left_out=left_out)
     for place, number, turns in _read_dialogues(path):
         for turn in turns:
-            if max_sentences is not None and count_sentences(turn.answer) > max_sentences:
+            if max_sentences is not None and len(split_sentences(turn.answer)) > max_sentences:
                 photos.left_out.add(f"answer of more than {max_sentences} sentences", f"{SOURCE}/{turn.id}")
                 continue
             yield from photos.example(
@@ -93,17 +89,6 @@ def read_llava_details(
         yield from photos.example(
             number, place=place, source=SOURCE, id=turns[0].id, task="detailed_captioning", target=turns[0].answer
         )
-
-
-def count_sentences(text: str) -> int:
-    """How many sentences an English text has.
-
-    A sentence ends at a full stop, question or exclamation mark, closing quotes and brackets included, that white
-    space and a capital or digit follow, and at the end of a line. Titles ("Dr."), initials ("J. Smith", "U.S."),
-    "e.g.", "i.e.", "vs." and the numbers of a list end none.
-    """
-    lines = [ABBREVIATION.sub("", line) for line in text.splitlines()]
-    return sum(len(SENTENCE_BREAK.findall(line)) + 1 for line in lines if line.strip())
 
 
 @dataclass(frozen=True)

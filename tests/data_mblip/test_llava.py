@@ -1,4 +1,4 @@
-"""LLaVA's dialogues and descriptions: single turns, `<image>` taken out, sentences counted, disorder refused."""
+"""LLaVA's dialogues and descriptions: single turns, `<image>` taken out, long answers counted, disorder refused."""
 
 import json
 import os
@@ -8,7 +8,8 @@ import pytest
 
 from data_mblip.left_out import LeftOut
 from data_mblip.prompts import apply_prompt
-from data_mblip.sources.llava import count_sentences, read_llava_conversations, read_llava_details
+from data_mblip.sentences import split_sentences
+from data_mblip.sources.llava import read_llava_conversations, read_llava_details
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "llava"
 needs_real_data = pytest.mark.skipif(
@@ -69,24 +70,6 @@ def test_long_answers_are_counted_unless_wanted(tmp_path):
     assert len(list(read_llava_conversations(path, images=URL, max_sentences=None))) == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("It is red", 1),
-        ("It is red.", 1),
-        ("Is it red? Yes! It is.", 3),
-        ('He says "Stop!" She (who is tall) stops.', 2),
-        ('It reads "Bus 5." (It is small.) It is 3.5 cm high, e.g. Not a thing of Dr. Smith vs. J. R. Ewing.', 3),
-        ("First.\n\nSecond. Third.\n", 3),
-        ("1. A dog.\n2. A cat.", 2),
-        ("Wait... what is it?", 1),
-        ("", 0),
-    ],
-)
-def test_sentences_are_counted(text, number):
-    assert count_sentences(text) == number
-
-
 def test_an_image_mark_elsewhere_is_counted_and_named(tmp_path):
     left_out = LeftOut()
     path = write(
@@ -122,7 +105,7 @@ def test_a_published_dialogue_is_split(tmp_path):
     """LLaVA's instruction files are not at hand; this is a dialogue that GPT-4 was shown, put into their layout."""
     published = (REAL / "prompts" / "conversation" / "001_conv.txt").read_text(encoding="utf-8")
     values = [turn.removeprefix("Question:\n").removeprefix("Answer:\n") for turn in published.split("\n===\n")]
-    assert [count_sentences(answer) for answer in values[1::2]] == [2, 1, 3, 21]
+    assert [len(split_sentences(answer)) for answer in values[1::2]] == [2, 1, 3, 21]
     left_out = LeftOut()
     path = write(tmp_path, record(*values))
     assert [
