@@ -163,6 +163,7 @@ def test_the_wheel_holds_every_package_and_every_data_file():
     found = {path.parent for package in PACKAGES for path in files(package)}
     assert {folder.relative_to(ROOT).as_posix().replace("/", ".") for folder in found} == set(settings["packages"])
     for package in PACKAGES:
-        held = {path for pattern in settings["package-data"].get(package, ()) for path in (ROOT / package).glob(pattern)}
+        patterns = settings["package-data"].get(package, ())
+        held = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
         data = {path for path in (ROOT / package).rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
         assert data == held

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_mblip.languages import get_language
+from data_mblip.recipes.source_arguments import LanguageCode
+from data_mblip.recipes.source_recipes import convert_language, convert_source
+from data_mblip.recipes.strict_loading import Converter, convert, join
+from data_mblip.recipes.yaml_values import Located, parse_scalar, read_yaml, write_yaml
 from evaluation_mblip import EvaluationRun
 
 from .recipe import Recipe, SourceRecipe
-from .sources import SOURCES, LanguageCode
-from .strict_loading import Converter, arguments_for, convert, join, wrong_type
-from .yaml_values import Located, parse_scalar, read_yaml, write_yaml
 
 DEFAULT_RECIPE = Path("recipes/quickstart.yaml")
 USAGE = f"""usage: python train.py [RECIPE] [--field value ...]
@@ -99,26 +99,11 @@ def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> 
 
 
 def _convert_source(found: Located, path: str) -> SourceRecipe:
-    """`{source: NAME, weight: W, ...arguments of the function NAME}`."""
-    if not isinstance(found.value, dict) or "source" not in found.value:
-        raise wrong_type(found, path, f"a mapping with `source`, one of {', '.join(SOURCES)}")
-    name = found.value["source"]
-    if name.value not in SOURCES:
-        raise wrong_type(name, join(path, "source"), f"one of {', '.join(SOURCES)}")
-    weight = convert(found.value.get("weight", Located(1.0, found.place)), float, join(path, "weight"), CONVERTERS)
-    given = {key: value for key, value in found.value.items() if key not in ("source", "weight")}
-    arguments = arguments_for(SOURCES[name.value], Located(given, found.place), path, CONVERTERS)
-    return SourceRecipe(name.value, weight, arguments)
-
-
-def _convert_language(found: Located, path: str) -> LanguageCode:
-    try:
-        return LanguageCode(get_language(found.value).code)
-    except ValueError as error:
-        raise ValueError(f"{found.place}: `{path}`: {error}") from error
+    name, own, arguments = convert_source(found, path, {"weight": float}, CONVERTERS)
+    return SourceRecipe(name, own.get("weight", 1.0), arguments)
 
 
 CONVERTERS: Mapping[Any, Converter] = {
     SourceRecipe: _convert_source,
-    LanguageCode: _convert_language,
+    LanguageCode: convert_language,
 }

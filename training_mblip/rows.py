@@ -9,9 +9,9 @@ from torch.utils.data import IterableDataset
 from data_mblip import Example, TrainingRows, TrainingStream, apply_prompt, load_rows, to_rows
 from data_mblip.example import rows_to_dataset
 from data_mblip.mixture import WeightedSource, mix
+from data_mblip.recipes.sources import SOURCES
 
 from .recipe import DataRecipe, RowsRecipe
-from .sources import SOURCES
 
 
 class EndlessStream(IterableDataset):

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_mblip.recipes.strict_loading import join
+from data_mblip.recipes.yaml_values import read_yaml, to_plain_values
+
 from .checkpoints import PREFIX, is_last_step, last_checkpoint, remove_unfinished
 from .recipe import DataRecipe, Recipe, StageRecipe
 from .recipe_reading import to_plain, to_yaml
-from .strict_loading import join
-from .yaml_values import read_yaml, to_plain_values
 
 RECIPE_FILE = "recipe.yaml"
 FREE_FIELDS = ("output_dir", "training.report_to", "training.dataloader_num_workers", "training.save_total_limit")

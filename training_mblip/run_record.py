@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Self
 
+from data_mblip.recipes.yaml_values import write_yaml
 from evaluation_mblip import predictions_path, ratio_to_reference, read_predictions
 
 from .parent_licenses import read_license
@@ -18,7 +19,6 @@ from .recipe_reading import to_plain
 from .run_folder import Run, StageRun
 from .stage_facts import StageFacts, read_facts
 from .training_log import read_log
-from .yaml_values import write_yaml
 
 RECORD_FILE = "card.json"
 IMAGE_SIDE, LANGUAGE_MODEL, CHECKPOINT = "image encoder and Q-Former", "language model", "checkpoint"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from data_mblip.recipes.yaml_values import read_yaml, to_plain_values, write_yaml
 from tests.training_mblip.tiny_run import ROOT, tiny_recipe
 from training_mblip.recipe_reading import parse_command_line, read_recipe, to_recipe, to_yaml
-from training_mblip.yaml_values import read_yaml, to_plain_values, write_yaml
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 
 from data_mblip import write_rows
+from data_mblip.recipes.yaml_values import write_yaml
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 from tests.tiny import DECODER_ONLY, IMAGE_SIZE, NUM_QUERY_TOKENS, VOCAB_SIZE, tiny_blip2, tiny_model, tiny_tokenizer
-from training_mblip.yaml_values import write_yaml
 
 ROOT = Path(__file__).parents[2]
 

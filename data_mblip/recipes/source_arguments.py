@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Concatenate, NewType, ParamSpec
 
-from data_mblip import Example
-from data_mblip.left_out import LeftOut
+from ..example import Example
+from ..left_out import LeftOut
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +22,19 @@ P = ParamSpec("P")
 
 def reports_left_out(
     source: Callable[Concatenate[int, LeftOut, P], Iterator[Example]],
-) -> Callable[Concatenate[int, P], Iterator[Example]]:
-    """A source that logs, when it ends or is read no further, a table of what it has left out."""
+) -> Callable[..., Iterator[Example]]:
+    """A source that logs, when it ends or is read no further, a table of what it has left out.
+
+    A caller who passes a `left_out` of its own is not told.
+    """
 
     @functools.wraps(source)
-    def reporting(seed: int, *args: P.args, **kwargs: P.kwargs) -> Iterator[Example]:
-        left_out = LeftOut()
+    def reporting(seed: int, left_out: LeftOut | None = None, *args: P.args, **kwargs: P.kwargs) -> Iterator[Example]:
+        counted = LeftOut() if left_out is None else left_out
         try:
-            yield from source(seed, left_out, *args, **kwargs)
+            yield from source(seed, counted, *args, **kwargs)
         finally:
-            if left_out.counts:
-                logger.info("Left out of the source %s:\n%s", source.__name__, left_out.table())
+            if left_out is None and counted.counts:
+                logger.info("Left out of the source %s:\n%s", source.__name__, counted.table())
 
     return reporting

@@ -8,33 +8,37 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from data_mblip import Example
-from data_mblip.scene_languages import SCENE_LANGUAGES
-from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut
-from data_mblip.sources.scenes import read_scenes
-
+from ..example import Example
+from ..left_out import LeftOut
+from ..scene_languages import SCENE_LANGUAGES
+from ..sources.babel_imagenet import BabelImageNet, HoldOut
+from ..sources.scenes import read_scenes
 from . import fine_tuning_sources, mix_sources
-from .source_arguments import LanguageCode
+from .source_arguments import LanguageCode, reports_left_out
 
 __all__ = ["SOURCES", "LanguageCode", "Source"]
 
 
+@reports_left_out
 def scenes(
     seed: int,
+    left_out: LeftOut,
     *,
     num_images: int,
     languages: tuple[LanguageCode, ...] = tuple(map(LanguageCode, SCENE_LANGUAGES)),
     num_prompts: int = 4,
     question_share: float = 0.2,
 ) -> Iterator[Example]:
-    """Pictures of the drawn world with captions and questions."""
+    """Pictures of the drawn world with captions and questions; none is left out."""
     return read_scenes(
         num_images, seed=seed, languages=languages, num_prompts=num_prompts, question_share=question_share
     )
 
 
+@reports_left_out
 def babel_imagenet(
     seed: int,
+    left_out: LeftOut,
     *,
     photos: Path,
     labels: Path,

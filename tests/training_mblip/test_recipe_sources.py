@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 import train
+from data_mblip.recipes.sources import SOURCES, LanguageCode
+from data_mblip.recipes.strict_loading import convert
+from data_mblip.recipes.yaml_values import Located, read_yaml, write_yaml
 from tests.training_mblip.source_files import PAIR, READ, URL, write_files
 from tests.training_mblip.tiny_run import tiny_recipe, write_parents, write_recipe
 from training_mblip.recipe_reading import CONVERTERS, to_recipe, to_yaml
 from training_mblip.rows import build_rows
-from training_mblip.sources import SOURCES, LanguageCode
-from training_mblip.strict_loading import convert
-from training_mblip.yaml_values import Located, read_yaml, write_yaml
 
 
 def source_recipe(folder: Path, *sources: dict[str, Any]) -> Any:

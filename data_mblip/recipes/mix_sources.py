@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from data_mblip import Example
-from data_mblip.left_out import LeftOut
-from data_mblip.sources.aokvqa import read_aokvqa
-from data_mblip.sources.capfilt import read_capfilt
-from data_mblip.sources.coco_captions import read_coco_captions, read_karpathy_captions
-from data_mblip.sources.coco_files import Missing
-from data_mblip.sources.llava import read_llava_conversations, read_llava_details
-from data_mblip.sources.released_json import named_language, read_released_json
-from data_mblip.sources.vqav2 import read_vqav2
-
+from ..example import Example
+from ..left_out import LeftOut
+from ..sources.aokvqa import read_aokvqa
+from ..sources.capfilt import read_capfilt
+from ..sources.coco_captions import read_coco_captions, read_karpathy_captions
+from ..sources.coco_files import Missing
+from ..sources.llava import read_llava_conversations, read_llava_details
+from ..sources.released_json import named_language, read_released_json
+from ..sources.vqav2 import read_vqav2
 from .source_arguments import Images, LanguageCode, reports_left_out
 
 

@@ -7,16 +7,15 @@ and `split` the name of the file without its ending: train_5, dev, test.
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_mblip import Example
-from data_mblip.left_out import LeftOut
-from data_mblip.sources.coco_files import Missing
-from data_mblip.sources.flickr30k import read_flickr30k, read_xflickrco
-from data_mblip.sources.gqa import read_gqa, read_xgqa
-from data_mblip.sources.nlvr2 import UnicodeForm, read_marvl, read_nlvr2
-from data_mblip.sources.own import read_dataset, read_image_folder
-from data_mblip.sources.own_rows import Columns
-from data_mblip.sources.xvnli import read_snli_ve, read_xvnli
-
+from ..example import Example
+from ..left_out import LeftOut
+from ..sources.coco_files import Missing
+from ..sources.flickr30k import read_flickr30k, read_xflickrco
+from ..sources.gqa import read_gqa, read_xgqa
+from ..sources.nlvr2 import UnicodeForm, read_marvl, read_nlvr2
+from ..sources.own import read_dataset, read_image_folder
+from ..sources.own_rows import Columns
+from ..sources.xvnli import read_snli_ve, read_xvnli
 from .source_arguments import ENGLISH, Images, LanguageCode, reports_left_out
 
 

@@ -42,8 +42,9 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
         return call_with(expected, found, path, converters)
     origin, arguments = get_origin(expected), get_args(expected)
     if origin in (Union, types.UnionType):
-        (wanted,) = [argument for argument in arguments if argument is not type(None)]  # X | None is all there is
-        return None if found.value is None else convert(found, wanted, path, converters)
+        if found.value is None and type(None) in arguments:
+            return None
+        return convert(found, _wanted(found, arguments), path, converters)
     if origin is Literal:
         if found.value not in arguments or isinstance(found.value, bool):
             raise wrong_type(found, path, f"one of {', '.join(map(str, arguments))}")
@@ -51,6 +52,15 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
     if origin in (tuple, frozenset):
         return _convert_list(found, origin, arguments, path, converters)
     raise AssertionError(f"no rule for the type {expected}")
+
+
+def _wanted(found: Located, arguments: tuple[Any, ...]) -> Any:
+    """The type that a value of a union is read as: X of X | None; of int | float, what the value is."""
+    wanted = [argument for argument in arguments if argument is not type(None)]
+    if len(wanted) == 1:
+        return wanted[0]
+    assert set(wanted) == {int, float}, f"no rule for the union {arguments}"
+    return int if isinstance(found.value, int) else float
 
 
 def call_with(function: Callable[..., Any], found: Located, path: str, converters: Mapping[Any, Converter]) -> Any:
