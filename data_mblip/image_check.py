@@ -58,6 +58,9 @@ class ImageSettings:
             raise ValueError(f"Found a limit below 1 in {self}.")
 
 
+AT_SIZE = ImageSettings()
+
+
 @dataclass(frozen=True)
 class CheckedImage:
     """The encoded image to store, with its size, format ("JPEG", "PNG", ...) and the SHA-256 of `bytes`. `width` and
@@ -71,7 +74,7 @@ class CheckedImage:
 
 
 def check_place(
-    place: Place, settings: ImageSettings = ImageSettings(), *, fetched: FetchedBytes | None = None
+    place: Place, settings: ImageSettings = AT_SIZE, *, fetched: FetchedBytes | None = None
 ) -> CheckedImage | Refused:
     """The image at a place (`image_places.open_bytes`), checked."""
     try:
@@ -81,7 +84,7 @@ def check_place(
     return check_image(encoded, settings)
 
 
-def check_image(encoded: bytes, settings: ImageSettings = ImageSettings()) -> CheckedImage | Refused:
+def check_image(encoded: bytes, settings: ImageSettings = AT_SIZE) -> CheckedImage | Refused:
     """What to store of an encoded image, or why it is refused. Takes a process of its own or the main thread
     (`quiet_pillow`)."""
     if len(encoded) > settings.max_bytes:
