@@ -31,7 +31,8 @@ def drop_near_duplicates(
     """The examples whose target is no near-duplicate of an earlier one that stayed, in their order.
 
     Equal in every process and under every Python hash seed. Streams: what is held are `BATCH_SIZE` examples and, for
-    each that stayed, its text and 12 to 16 bytes a band: 300 to 400 bytes with the 18 bands of the default threshold.
+    each that stayed, its text and 12 to 16 bytes a band, 300 to 400 bytes with the 18 bands of the default threshold;
+    two or three times as much for the moments in which the index grows.
 
     Args:
         threshold: of the Jaccard similarity, above 0 and at most 1. At 0.8 a caption of ten words may differ in an

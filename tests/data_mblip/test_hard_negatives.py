@@ -37,10 +37,10 @@ needs_photos = pytest.mark.skipif(
 def photo_and_captions(tmp_path):
     """A photo at 0 degrees with two captions of its own, and those of other images farther and farther away."""
     examples = [
-        caption(0, "a dog on a couch", "photo"),
+        caption(0, "A dog on a couch.", "photo"),
         caption(1, "a dog sits on a couch"),
         caption(2, "a brown dog", "photo"),
-        caption(3, "A dog, on a couch!"),
+        caption(3, "a dog, on a couch!"),
         caption(4, "a dog in a room"),
         caption(5, "a cat"),
     ]
@@ -87,7 +87,7 @@ def test_the_images_own_captions_and_equal_ones_are_passed_over_and_counted(phot
 
 def test_as_released_takes_what_the_rank_gives_be_it_right(photo_and_captions):
     images, captions, _ = photo_and_captions
-    for rank, text in ((1, "a dog on a couch"), (3, "a brown dog"), (4, "A dog, on a couch!")):
+    for rank, text in ((1, "A dog on a couch."), (3, "a brown dog"), (4, "a dog, on a couch!")):
         negatives = retrieve_negatives(images, captions, seed=0, ranks=[rank], as_released=True)
         assert set(texts(negatives).values()) == {text}
     at_random = [
@@ -106,6 +106,16 @@ def test_a_caption_at_random_is_any_of_another_image(photo_and_captions):
         "a cat",
     }
     assert drawn[0](examples[0]).provenance["negative.rank"] == "random"
+
+
+def test_behind_the_last_caption_the_first_one_follows_at_random(tmp_path):
+    images = store_images(tmp_path / "images", ["photo"], on_circle([0]))
+    captions = store_captions(
+        tmp_path / "captions", [caption(0, "a cat"), caption(1, "a dog", "photo")], on_circle([0, 1])
+    )
+    drawn = [retrieve_negatives(images, captions, seed=seed, ranks=["random"]) for seed in range(20)]
+    assert [texts(negatives) for negatives in drawn] == [{"1": "a cat"}] * 20
+    assert {negatives.num_moved["random"] for negatives in drawn} == {0, 1}
 
 
 def test_where_no_later_caption_is_wrong_there_is_none_which_is_counted(tmp_path):
