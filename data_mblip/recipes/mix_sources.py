@@ -5,10 +5,14 @@ on the rows that come out. These are for a run on one of its sources alone.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ..example import Example
+from ..filters.near_duplicates import drop_near_duplicates
+from ..filters.noun_phrases import select_by_noun_phrases
+from ..filters.spacy_parser import spacy_noun_phrases
 from ..left_out import LeftOut
 from ..sources.aokvqa import read_aokvqa
 from ..sources.capfilt import read_capfilt
@@ -17,13 +21,52 @@ from ..sources.coco_files import Missing
 from ..sources.llava import read_llava_conversations, read_llava_details
 from ..sources.released_json import named_language, read_released_json
 from ..sources.vqav2 import read_vqav2
-from .source_arguments import Images, LanguageCode, reports_left_out
+from .source_arguments import Images, LanguageCode, counted_once, reports_left_out
+
+
+@dataclass(frozen=True)
+class NounPhrases:
+    """How captions are chosen by their noun phrases; `model` is spaCy's."""
+
+    model: str = "en_core_web_sm"
+    min_captions: int = 10
+    max_captions: int = 30
+    num_processes: int = 1
 
 
 @reports_left_out
-def capfilt(seed: int, left_out: LeftOut, *, path: Path) -> Iterator[Example]:
-    """Web captions of BLIP CapFilt, a JSON array of URLs and captions."""
-    return read_capfilt(path, left_out=left_out)
+def capfilt(
+    seed: int,
+    left_out: LeftOut,
+    *,
+    path: Path,
+    max_similarity: float | None = None,
+    noun_phrases: NounPhrases | None = None,
+    as_released: bool = False,
+) -> Iterator[Example]:
+    """Web captions of BLIP CapFilt, a JSON array of URLs and captions.
+
+    With `max_similarity`, such as 0.8, captions as similar to an earlier one are left out; with `noun_phrases` those
+    that are left are chosen by them, in the original's way with `as_released`.
+    """
+
+    def read(counted: LeftOut) -> Iterator[Example]:
+        captions = read_capfilt(path, left_out=counted)
+        if max_similarity is None:
+            return captions
+        return drop_near_duplicates(captions, threshold=max_similarity, left_out=counted)
+
+    if noun_phrases is None:
+        return read(left_out)
+    return select_by_noun_phrases(
+        counted_once(read, left_out),
+        parser=spacy_noun_phrases(noun_phrases.model, num_processes=noun_phrases.num_processes),
+        min_captions=noun_phrases.min_captions,
+        max_captions=noun_phrases.max_captions,
+        seed=seed,
+        as_released=as_released,
+        left_out=left_out,
+    )
 
 
 @reports_left_out

@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from typing import Concatenate, NewType, ParamSpec
+from typing import Any, Concatenate, NewType, ParamSpec
 
 from ..example import Example
 from ..left_out import LeftOut
@@ -13,9 +13,12 @@ logger = logging.getLogger(__name__)
 LanguageCode = NewType("LanguageCode", str)  # a code of languages.tsv; reading the recipe checks it
 ENGLISH = LanguageCode("en")
 
-# Where images are: a folder, a URL, or an archive such as zip://::/data/photos.zip (sources/image_places.py in
-# data_mblip). No `Path`, which would make https:/ of https://.
+# Where images are: a folder, a URL, or an archive such as zip://::/data/photos.zip (image_places.py in
+# data_mblip/sources). No `Path`, which would make https:/ of https://.
 Images = str
+
+# A source within a source's arguments, as `{source: NAME, ...arguments}`; reading the recipe checks it like any other.
+NestedSource = NewType("NestedSource", dict[str, Any])
 
 P = ParamSpec("P")
 
@@ -38,3 +41,9 @@ def reports_left_out(
                 logger.info("Left out of the source %s:\n%s", source.__name__, counted.table())
 
     return reporting
+
+
+def counted_once(read: Callable[[LeftOut], Iterator[Example]], left_out: LeftOut) -> Callable[[], Iterator[Example]]:
+    """`read` for several passes: the first one, which must go to the end, counts what is left out."""
+    passes = iter([left_out])
+    return lambda: read(next(passes, LeftOut()))

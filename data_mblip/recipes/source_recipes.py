@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..languages import get_language
-from .source_arguments import LanguageCode
+from .source_arguments import LanguageCode, NestedSource
 from .sources import SOURCES
 from .strict_loading import Converter, arguments_for, convert, join, wrong_type
 from .yaml_values import Located
@@ -32,8 +32,18 @@ def convert_source(
         if key in found.value
     }
     rest = {key: value for key, value in found.value.items() if key != "source" and key not in own_keys}
-    arguments = arguments_for(SOURCES[name.value], Located(rest, found.place), path, converters)
+    arguments = arguments_for(SOURCES[name.value], Located(rest, found.place), path, with_nested_sources(converters))
     return name.value, own, arguments
+
+
+def with_nested_sources(converters: Mapping[Any, Converter]) -> dict[Any, Converter]:
+    """The converters with one for a source within the arguments of another, which has no keys of the recipe's."""
+
+    def convert_nested(found: Located, path: str) -> NestedSource:
+        name, _, arguments = convert_source(found, path, {}, converters)
+        return NestedSource({"source": name, **arguments})
+
+    return {**converters, NestedSource: convert_nested}
 
 
 def convert_language(found: Located, path: str) -> LanguageCode:

@@ -5,16 +5,24 @@ that a recipe may say. `seed` is the recipe's.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import datasets
+
 from ..example import Example
+from ..filters.hard_negatives import retrieve_negatives
+from ..filters.nearest_captions import SearchEngine
+from ..filters.negative import Negatives
+from ..filters.random_negatives import RandomNegatives
 from ..left_out import LeftOut
 from ..scene_languages import SCENE_LANGUAGES
 from ..sources.babel_imagenet import BabelImageNet, HoldOut
+from ..sources.matching import read_matching
 from ..sources.scenes import read_scenes
 from . import fine_tuning_sources, mix_sources
-from .source_arguments import LanguageCode, reports_left_out
+from .source_arguments import LanguageCode, NestedSource, counted_once, reports_left_out
 
 __all__ = ["SOURCES", "LanguageCode", "Source"]
 
@@ -64,6 +72,45 @@ def babel_imagenet(
     return read.examples(split, hold_out=hold_out, tasks=tasks, rounds=rounds, as_released=as_released, seed=seed)
 
 
+@dataclass(frozen=True)
+class Embeddings:
+    """Folders of embeddings (data_mblip/filters/embeddings.py): of the captions, and of the images to be asked about;
+    who searches in them, and where."""
+
+    captions: Path
+    images: Path
+    engine: SearchEngine = "torch"
+    device: str = "cpu"
+
+
+@reports_left_out
+def matching(
+    seed: int,
+    left_out: LeftOut,
+    *,
+    captions: NestedSource,
+    embeddings: Embeddings | None = None,
+    as_released: bool = False,
+) -> Iterator[Example]:
+    """Does a caption describe an image? Asked about the captions of another source and about wrong ones: captions of
+    images that look alike, found by their embeddings, or without these captions of any other image."""
+    name, arguments = captions["source"], {key: value for key, value in captions.items() if key != "source"}
+    read = counted_once(lambda counted: SOURCES[name](seed, counted, **arguments), left_out)
+    negatives: Negatives
+    if embeddings is None:
+        negatives = RandomNegatives(read(), seed=seed)
+    else:
+        negatives = retrieve_negatives(
+            datasets.load_from_disk(embeddings.images),
+            datasets.load_from_disk(embeddings.captions),
+            seed=seed,
+            engine=embeddings.engine,
+            device=embeddings.device,
+            as_released=as_released,
+        )
+    return read_matching(read, negatives, seed=seed, as_released=as_released, left_out=left_out)
+
+
 Source = Callable[..., Iterator[Example]]
 
 SOURCES: Mapping[str, Source] = {
@@ -89,5 +136,6 @@ SOURCES: Mapping[str, Source] = {
     "aokvqa": mix_sources.aokvqa,
     "llava_conversations": mix_sources.llava_conversations,
     "llava_details": mix_sources.llava_details,
+    "matching": matching,
     "released_json": mix_sources.released_json,
 }

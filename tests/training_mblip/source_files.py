@@ -11,6 +11,10 @@ COCO_CAPTIONS = {
     "images": [{"id": 139, "file_name": "000000000139.jpg"}],
     "annotations": [{"image_id": 139, "id": 826151, "caption": "A room."}],
 }
+TWO_CAPTIONS = {
+    "images": [{"id": number, "file_name": f"{number:012d}.jpg"} for number in (1, 2)],
+    "annotations": [{"image_id": number, "id": number, "caption": f"Caption {number}."} for number in (1, 2)],
+}
 KARPATHY_IMAGE = {"filepath": "val2014", "filename": "COCO_val2014_000000000139.jpg", "cocoid": 139}
 NLVR2 = {"identifier": "dev-896-0-1", "sentence": "Kuna chupa.", "label": "True"}
 MARVL = {"id": "id-0", "language": "id", "concept": "39-Panci", "left_img": "39-0.jpg", "right_img": "39-4.jpg"}
@@ -134,6 +138,11 @@ READ: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]]] = {
         {"mix.json": [{"context": "Is it a dog?", "label": "yes", "image_id": "a.jpg"}]},
         {"path": "mix.json", "images": URL, "other_language": "en"},
         ("as_released", "en", "yes"),
+    ),
+    "matching": (
+        {"captions.json": TWO_CAPTIONS},
+        {"captions": {"source": "coco_captions", "path": "captions.json", "images": URL}},
+        ("matching", "en", "no"),
     ),
 }
 

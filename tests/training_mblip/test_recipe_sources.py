@@ -1,16 +1,20 @@
 """What a recipe's `data.sources` may name: every key is readable, and every function reads the files it says."""
 
+import dataclasses
 import inspect
 import json
 import logging
 import typing
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import train
-from data_mblip.recipes.sources import SOURCES, LanguageCode
+from data_mblip.recipes.source_arguments import LanguageCode, NestedSource
+from data_mblip.recipes.source_recipes import with_nested_sources
+from data_mblip.recipes.sources import SOURCES
 from data_mblip.recipes.strict_loading import convert
 from data_mblip.recipes.yaml_values import Located, read_yaml, write_yaml
 from tests.training_mblip.source_files import PAIR, READ, URL, write_files
@@ -52,6 +56,9 @@ def keys(name: str) -> dict[str, Any]:
     }
 
 
+NESTED = {"source": Located("capfilt", "here"), "path": Located("a/path", "here")}
+
+
 def value_of(kind: Any) -> Any:
     """A value that a recipe may say for a type."""
     arguments = [argument for argument in typing.get_args(kind) if argument is not type(None)]
@@ -64,17 +71,24 @@ def value_of(kind: Any) -> Any:
         return value_of(arguments[0])
     if kind is LanguageCode:
         return "no"
-    plain = {int: 3, float: 0.5, bool: True, str: "text", Path: "a/path"}
-    return plain[kind] if kind in plain else {"target": Located("text", "here")}
+    plain = {int: 3, float: 0.5, bool: True, str: "text", Path: "a/path", NestedSource: NESTED}
+    return plain[kind] if kind in plain else {field: Located(value_of(of), "here") for field, of in required(kind)}
+
+
+def required(kind: Any) -> list[tuple[str, Any]]:
+    """The fields that a dataclass cannot do without, with their types."""
+    hints = typing.get_type_hints(kind)
+    return [(field.name, hints[field.name]) for field in dataclasses.fields(kind) if field.default is MISSING]
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_key_of_a_source_can_be_said_in_a_recipe(name):
     assert keys(name)
+    converters = with_nested_sources(CONVERTERS)
     for key, kind in keys(name).items():
-        assert convert(Located(value_of(kind), "here"), kind, key, CONVERTERS) is not None
+        assert convert(Located(value_of(kind), "here"), kind, key, converters) is not None
         with pytest.raises(ValueError, match=f"`{key}"):
-            convert(Located(object(), "here"), kind, key, CONVERTERS)
+            convert(Located(object(), "here"), kind, key, converters)
 
 
 @pytest.mark.parametrize("name", SOURCES)
