@@ -70,8 +70,8 @@ def retrieve_negatives(
 ) -> HardNegatives:
     """Find a wrong caption for each caption whose image is among `images`.
 
-    The rank is drawn by (seed, source, id). FAISS and torch find the same captions. Memory holds the captions with
-    their embeddings (nearest_captions.py) and all negatives.
+    The rank is drawn by (seed, source, id). FAISS and torch find the same captions. Memory holds all
+    captions and negatives, and the embeddings of captions (nearest_captions.py) and images.
 
     Args:
         images: image_id, model, revision, embedding; `Embedder.embed_images` makes them.
