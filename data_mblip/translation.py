@@ -32,7 +32,7 @@ from .translation_report import (
 
 ENGLISH = "en"
 ANSWER_TASKS = frozenset({"vqa"})  # whose target is a word or two
-WINDOW = 4096
+WINDOW = 16_384
 
 OnFailure = Literal["leave_out", "stay_english"]
 

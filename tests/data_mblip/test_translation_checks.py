@@ -92,6 +92,11 @@ def test_short_texts_are_not_given_to_py3langid():
     assert wrong_language("两只狗在雪地里玩", get_language("ja")) is not None  # 8 characters, which say more
 
 
+def test_only_languages_of_the_table_can_be_found():
+    croatian = "dva smeđa psa igraju se u snijegu"
+    assert wrong_language(croatian, get_language("de")).startswith("sr with probability")
+
+
 def test_py3langid_lacks_seven_languages():
     assert [language.code for language in unidentified()] == ["ceb", "mi", "ny", "sd", "sm", "su", "yi"]
 
