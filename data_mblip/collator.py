@@ -30,6 +30,7 @@ from .encoded_prompts import Processor, Prompt, encode_prompts, pad_prompts
 from .example import check_row, row_name
 from .images import open_image
 from .stable_random import stable_random
+from .training_rows import num_turns
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,9 @@ class MBlipCollator:
         max_target_tokens: a target is cut to so many tokens, end of sequence included.
         use_chat_template: whether prompts and targets go through the language model's chat template. None: if its
             tokenizer has one. Evaluation and use go by the tokenizer; to have them without, set its template to None.
-        prompts_per_image: so many prompts of a row at most go into a batch. Each epoch takes the next ones of an order
-            drawn by (seed, image_id), so that after a few epochs all have had their turn.
+        prompts_per_image: so many prompts of a row at most go into a batch, in turns over an order drawn by (seed,
+            image_id). A row that names its `turn`, as rows of `TrainingRows(rows, prompts_per_image=...)` do, takes
+            that one; else it is the turn of the epoch's number, round and round.
         augmentation: what happens to the images of training rows, those that come with `epoch` from `TrainingRows` or
             `TrainingStream`. Other rows, as the Trainer evaluates them, are never augmented and count as epoch 0.
         seed: of augmentation and choice of prompts.
@@ -126,9 +128,9 @@ class MBlipCollator:
             draws = [stable_random(self.seed, epoch, image_id, number) for number in range(len(images))]
             may_flip = is_flip_safe(row, self.augmentation)
             images = [augment(images[i], self.augmentation, draw, may_flip=may_flip) for i, draw in enumerate(draws)]
-        num_prompts = len(row["prompts"])
-        turn = choose_prompts(num_prompts, self.prompts_per_image, seed=self.seed, epoch=epoch, image_id=image_id)
-        return [Prompt(row, position, images) for position in turn]
+        num_prompts, turn = len(row["prompts"]), row.get("turn", epoch)
+        positions = choose_prompts(num_prompts, self.prompts_per_image, seed=self.seed, turn=turn, image_id=image_id)
+        return [Prompt(row, position, images) for position in positions]
 
     def _target_ids(self, prompt: Prompt) -> list[int]:
         """The tokens of a target with end of sequence, or, cut, without."""
@@ -217,14 +219,15 @@ class GenerationCollator:
         return inputs | encoded.images
 
 
-def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, epoch: int, image_id: str) -> list[int]:
-    """The positions of the prompts whose turn it is in an epoch, ascending.
+def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, turn: int, image_id: str) -> list[int]:
+    """The positions of the prompts whose turn it is, ascending.
 
-    The prompts of an image stand in an order drawn by (seed, image_id); epoch e takes numbers e * k to e * k + k - 1
-    of it, round and round.
+    The prompts of an image stand in an order drawn by (seed, image_id); turn t takes numbers t * k to t * k + k - 1 of
+    it, the last turn what is left, and then it begins anew.
     """
     if num_prompts <= prompts_per_image:
         return list(range(num_prompts))
     order = list(range(num_prompts))
     stable_random(seed, image_id).shuffle(order)
-    return sorted(order[(epoch * prompts_per_image + offset) % num_prompts] for offset in range(prompts_per_image))
+    first = turn % num_turns(num_prompts, prompts_per_image) * prompts_per_image
+    return sorted(order[first : first + prompts_per_image])

@@ -10,12 +10,18 @@ on a map-style one in the first epoch after a resume, nor with several processes
 the sampler). `EpochCallback` closes that gap.
 """
 
+import heapq
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import datasets
+import numpy
+import pyarrow.compute
 import torch
 from torch.utils.data import IterableDataset
+
+TURN_SPACING = 512  # rows of a stream between two turns of one row
 
 
 class SharedEpoch:
@@ -35,11 +41,22 @@ class TrainingRows(datasets.Dataset):
     """The rows of a `datasets.Dataset`, each with its epoch in `epoch`.
 
     It stays a `datasets.Dataset`, which the Trainer's `train_sampling_strategy="group_by_length"` asks for.
+
+    Args:
+        prompts_per_image: a row of more prompts comes several times, each time with the number of its `turn`, by which
+            the collator takes so many of them: in an epoch every prompt is seen once. None: every row comes once, and
+            the collator takes other prompts of it in every epoch.
     """
 
-    def __init__(self, rows: datasets.Dataset) -> None:
+    def __init__(self, rows: datasets.Dataset, *, prompts_per_image: int | None = None) -> None:
+        turns: numpy.ndarray | None = None
+        if prompts_per_image is not None:
+            num_turns_of_rows = [num_turns(count, prompts_per_image) for count in _count_prompts(rows)]
+            rows = rows.select(numpy.repeat(numpy.arange(len(rows)), num_turns_of_rows))
+            turns = numpy.concatenate([numpy.arange(count) for count in num_turns_of_rows])
         super().__init__(rows.data, rows.info, rows.split, rows._indices, rows._fingerprint)
         self._epoch = SharedEpoch()
+        self._turns = turns
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the rows read from here on."""
@@ -48,15 +65,19 @@ class TrainingRows(datasets.Dataset):
     def __getitem__(self, key: Any) -> Any:
         """A row for an index; columns come without epoch."""
         item = super().__getitem__(key)
-        return {**item, "epoch": self._epoch.get()} if isinstance(key, int) else item
+        return self._marked(item, key) if isinstance(key, int) else item
 
     def __getitems__(self, keys: list[int]) -> list[dict[str, Any]]:
         """The rows of a batch, as the data loader asks for them."""
-        return [{**row, "epoch": self._epoch.get()} for row in super().__getitems__(keys)]
+        return [self._marked(row, key) for row, key in zip(super().__getitems__(keys), keys, strict=True)]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for row in super().__iter__():
-            yield {**row, "epoch": self._epoch.get()}
+        for position, row in enumerate(super().__iter__()):
+            yield self._marked(row, position)
+
+    def _marked(self, row: dict[str, Any], position: int) -> dict[str, Any]:
+        turn = {} if self._turns is None else {"turn": int(self._turns[position])}
+        return {**row, "epoch": self._epoch.get(), **turn}
 
 
 class TrainingStream(IterableDataset):
@@ -64,10 +85,15 @@ class TrainingStream(IterableDataset):
 
     A stream of `datasets` is shuffled before it is wrapped (`stream.shuffle(seed=..., buffer_size=...)`) and hears of
     the epoch too. With several processes every one reads the whole stream and takes its part of each batch.
+
+    Args:
+        prompts_per_image: as for `TrainingRows`. A row's turns come `TURN_SPACING` rows apart, so that they fall into
+            different batches; so many rows are kept for it.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, rows: Iterable[Mapping[str, Any]], *, prompts_per_image: int | None = None) -> None:
         self._rows = rows
+        self._prompts_per_image = prompts_per_image
         self._epoch = SharedEpoch()
 
     def set_epoch(self, epoch: int) -> None:
@@ -77,8 +103,38 @@ class TrainingStream(IterableDataset):
             self._rows.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for row in self._rows:
-            yield {**row, "epoch": self._epoch.get()}
+        if self._prompts_per_image is None:
+            for row in self._rows:
+                yield {**row, "epoch": self._epoch.get()}
+            return
+        for row, turn in _in_turns(self._rows, self._prompts_per_image):
+            yield {**row, "epoch": self._epoch.get(), "turn": turn}
+
+
+def num_turns(num_prompts: int, prompts_per_image: int) -> int:
+    """How many times a row comes until all its prompts have had their turn."""
+    return max(1, math.ceil(num_prompts / prompts_per_image))
+
+
+def _in_turns(rows: Iterable[Mapping[str, Any]], prompts_per_image: int) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """Each row as often as it has turns, the later ones apart from the first."""
+    waiting: list[tuple[int, int, int, Mapping[str, Any]]] = []  # when due, by number of row and turn
+    for number, row in enumerate(rows):
+        yield row, 0
+        for turn in range(1, num_turns(len(row["prompts"]), prompts_per_image)):
+            heapq.heappush(waiting, (number + turn * TURN_SPACING, number, turn, row))
+        while waiting and waiting[0][0] <= number:
+            _, _, turn, due = heapq.heappop(waiting)
+            yield due, turn
+    while waiting:
+        _, _, turn, due = heapq.heappop(waiting)
+        yield due, turn
+
+
+def _count_prompts(rows: datasets.Dataset) -> list[int]:
+    """The number of prompts of each row, without reading them."""
+    counts = pyarrow.compute.list_value_length(rows.data.column("prompts")).to_numpy()
+    return list(counts if rows._indices is None else counts[rows._indices.column(0).to_numpy()])
 
 
 def add_length(rows: datasets.Dataset) -> datasets.Dataset:

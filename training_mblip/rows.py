@@ -42,12 +42,13 @@ def build_rows(data: DataRecipe, seed: int) -> TrainingRows | EndlessStream:
         FileNotFoundError: there are no rows at the recipe's path.
     """
     if data.rows is not None:
-        return _load_rows(data.rows, seed)
-    prompted = (apply_prompt(example, seed=seed) for example in _examples(data, seed))
+        return _load_rows(data.rows, data.prompts_per_image, seed)
+    examples = _examples(data, seed)
+    prompted = (example if example.prompt else apply_prompt(example, seed=seed) for example in examples)
     rows = rows_to_dataset(to_rows(prompted))
     if not len(rows):
         raise ValueError(f"The sources {', '.join(source.source for source in data.sources)} gave no examples.")
-    return TrainingRows(rows)
+    return TrainingRows(rows, prompts_per_image=data.prompts_per_image)
 
 
 def _examples(data: DataRecipe, seed: int) -> Iterator[Example]:
@@ -61,9 +62,9 @@ def _examples(data: DataRecipe, seed: int) -> Iterator[Example]:
     return mix(weighted, num_examples=data.num_examples, seed=seed)
 
 
-def _load_rows(rows: RowsRecipe, seed: int) -> TrainingRows | EndlessStream:
+def _load_rows(rows: RowsRecipe, prompts_per_image: int, seed: int) -> TrainingRows | EndlessStream:
     if rows.streaming:
         stream = load_rows(rows.path, streaming=True)
         shuffled = stream.shuffle(seed=seed, buffer_size=rows.shuffle_buffer_size)
-        return EndlessStream(TrainingStream(shuffled))
-    return TrainingRows(load_rows(rows.path))
+        return EndlessStream(TrainingStream(shuffled, prompts_per_image=prompts_per_image))
+    return TrainingRows(load_rows(rows.path), prompts_per_image=prompts_per_image)

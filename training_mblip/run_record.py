@@ -7,9 +7,10 @@ place of the machine, so that it can be shared beside the card: a number in the 
 import dataclasses
 import json
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Self
 
+from data_mblip.recipes.places import without_place, without_places
 from data_mblip.recipes.yaml_values import write_yaml
 from evaluation_mblip import predictions_path, ratio_to_reference, read_predictions
 
@@ -123,7 +124,7 @@ def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
     if missing := [name for name in ("results.json", "table.md") if not (folder / name).is_file()]:
         raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of train.py or eval.py.")
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    named = {name: result | {"model": _without_place(result["model"])} for name, result in results.items()}
+    named = {name: result | {"model": without_place(result["model"])} for name, result in results.items()}
     table = (folder / "table.md").read_text(encoding="utf-8").strip()
     return Evaluation(is_of_run, named, _read_ratios(folder), table)
 
@@ -145,7 +146,7 @@ def _read_ratios(folder: Path) -> dict[str, Any]:
 def _parents(model: ModelRecipe) -> list[Parent]:
     named = {IMAGE_SIDE: model.blip2, LANGUAGE_MODEL: model.language_model, CHECKPOINT: model.name_or_path}
     return [
-        Parent(part, _without_place(name), not Path(name).is_dir(), read_license(name))
+        Parent(part, without_place(name), not Path(name).is_dir(), read_license(name))
         for part, name in named.items()
         if name is not None
     ]
@@ -164,7 +165,7 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
         batch_size=stage.recipe.batch_size,
         learning_rates=rates,
         minutes=round(entries[-1]["seconds"] / 60, 1),
-        sources=tuple(_without_place(source) for source in sources),
+        sources=tuple(without_place(source) for source in sources),
         facts=read_facts(stage.folder),
     )
 
@@ -172,19 +173,4 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
 def _recipe_to_show(recipe: Recipe) -> dict[str, Any]:
     """The recipe as the card shows it, where the licence stands elsewhere."""
     plain = {key: value for key, value in to_plain(recipe).items() if key not in ("output_dir", "license")}
-    return _without_places(plain)
-
-
-def _without_places(value: Any) -> Any:
-    """Values without the machine's folders: others cannot use them, and need not know them."""
-    if isinstance(value, dict):
-        return {key: _without_places(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_places(entry) for entry in value]
-    return _without_place(value) if isinstance(value, str) else value
-
-
-def _without_place(name: str) -> str:
-    """A path of this machine by its last part; anything else as it is."""
-    is_elsewhere = PurePath(name).is_absolute() or name.startswith(("..", "~"))
-    return PurePath(name).name if is_elsewhere else name
+    return without_places(plain)

@@ -11,7 +11,6 @@ label with the right class in that language. In the original it may; `as_release
 """
 
 import logging
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from random import Random
 from typing import Literal
 
 from ..example import Example
+from ..filters.normal_text import normal_text
 from ..languages import get_language
 from ..stable_random import stable_random
 from .babel_imagenet_files import Photo, read_labels, read_photos
@@ -202,7 +202,7 @@ def _wrong_label(right: str, labels: Sequence[str], draw: Random) -> str:
     """A label that differs from the right one; there is one, as `_has_two_labels` has seen."""
     while True:
         label = draw.choice(labels)
-        if _normal(label) != _normal(right):
+        if normal_text(label) != normal_text(right):
             return label
 
 
@@ -212,12 +212,7 @@ def _any_label(right: str, labels: Sequence[str], draw: Random) -> str:
 
 
 def _has_two_labels(classes: Mapping[int, str]) -> bool:
-    return len({_normal(label) for label in classes.values()}) > 1
-
-
-def _normal(label: str) -> str:
-    """Labels that differ in case or composition only are one name."""
-    return unicodedata.normalize("NFKC", label).casefold().strip()
+    return len({normal_text(label) for label in classes.values()}) > 1
 
 
 def _check_every_photo_has_a_label(

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..example import Example
 from ..json_stream import iter_json_array
 from ..left_out import LeftOut, has_usable_texts
-from .image_places import url_image_id
+from .image_names import url_image_id
 from .records import check_record
 
 SOURCE = "capfilt"

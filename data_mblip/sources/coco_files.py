@@ -14,7 +14,7 @@ from typing import Literal
 
 from ..example import Example
 from ..left_out import LeftOut, has_usable_texts
-from .image_places import coco_image_id, image_place
+from .image_names import coco_image_id, image_place
 
 Missing = Literal["error", "count"]
 

@@ -18,7 +18,7 @@ from ..example import Example
 from ..languages import get_language
 from ..left_out import LeftOut, has_usable_texts
 from .coco_files import CocoPhotos, Missing
-from .image_places import coco_image_id, flickr30k_image_id, image_place
+from .image_names import coco_image_id, flickr30k_image_id, image_place
 from .records import check_record, read_json_lines
 
 SOURCE = "flickr30k"

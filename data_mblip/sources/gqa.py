@@ -21,7 +21,7 @@ from ..example import Example
 from ..json_stream import iter_json_array
 from ..languages import get_language
 from ..left_out import LeftOut, has_usable_texts
-from .image_places import image_place
+from .image_names import image_place
 from .records import check_record, read_json_object
 
 SOURCE = "gqa"

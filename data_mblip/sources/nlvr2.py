@@ -26,7 +26,7 @@ from typing import Literal
 from ..example import Example
 from ..languages import get_language
 from ..left_out import LeftOut, has_usable_texts
-from .image_places import image_place, join_image_ids
+from .image_names import image_place, join_image_ids
 from .records import check_choice, check_record, read_json_lines
 
 SOURCE = "nlvr2"

@@ -18,7 +18,7 @@ from ..images import Image
 from ..json_stream import iter_json_array
 from ..languages import LANGUAGES
 from ..left_out import LeftOut, has_usable_texts
-from .image_places import image_place
+from .image_names import image_place
 from .records import check_record
 
 SOURCE = "mblip_train"

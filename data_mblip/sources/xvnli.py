@@ -16,7 +16,7 @@ from pathlib import Path
 from ..example import Example
 from ..languages import get_language
 from ..left_out import LeftOut, has_usable_texts
-from .image_places import flickr30k_image_id, image_place
+from .image_names import flickr30k_image_id, image_place
 from .records import check_choice, check_record, read_json_lines
 
 SOURCE = "xvnli"

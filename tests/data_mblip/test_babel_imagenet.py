@@ -320,3 +320,11 @@ def test_eight_rounds_over_the_published_labels_are_the_300_thousand_of_the_mix(
     source = BabelImageNet(photos, labels, left_out)
     assert sum(1 for _ in source.examples("train", hold_out=ALL, rounds=1, tasks=["image_naming"])) == num_labels
     assert round(8 * num_labels, -5) == 300_000
+
+
+def test_names_that_differ_by_an_invisible_mark_are_one(photos, tmp_path):
+    """The published file has four such pairs; between them there is no wrong name to ask about."""
+    marked = write_labels(tmp_path, {"EN": [[0, 1, 2], ["a", "b", "c"]], "FA": [[0, 1], ["گهواره", "گهواره\u200e"]]})
+    source = BabelImageNet.read(photos, marked)
+    asked = [e.language for e in source.examples("train", hold_out=ALL, tasks=["image_deciding"])]
+    assert set(asked) == {"en"}

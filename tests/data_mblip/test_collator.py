@@ -164,15 +164,15 @@ def test_a_tokenizer_without_padding_is_an_error():
         MBlipCollator(processor, is_encoder_decoder=False)
 
 
-def test_all_prompts_of_an_image_have_their_turn_and_none_twice_in_an_epoch():
-    turns = [choose_prompts(10, 4, seed=0, epoch=epoch, image_id="r") for epoch in range(5)]
-    assert [len(set(turn)) for turn in turns] == [4] * 5
-    assert sorted(itertools.chain(*turns)) == sorted(list(range(10)) * 2)
-    assert turns == [choose_prompts(10, 4, seed=0, epoch=epoch, image_id="r") for epoch in range(5)]
+def test_all_prompts_of_an_image_have_their_turn_and_then_begin_anew():
+    turns = [choose_prompts(10, 4, seed=0, turn=turn, image_id="r") for turn in range(6)]
+    assert [len(turn) for turn in turns] == [4, 4, 2] * 2
+    assert sorted(itertools.chain(*turns[:3])) == list(range(10))
+    assert turns[3:] == turns[:3]
 
 
 def test_the_choice_of_prompts_differs_between_images_and_seeds():
-    turns = {tuple(choose_prompts(36, 4, seed=seed, epoch=0, image_id=name)) for seed in (0, 1) for name in "ab"}
+    turns = {tuple(choose_prompts(36, 4, seed=seed, turn=0, image_id=name)) for seed in (0, 1) for name in "ab"}
     assert len(turns) == 4
 
 
@@ -183,6 +183,7 @@ def test_prompts_of_one_batch_are_limited_to_prompts_per_image():
     asked = [collator([many | {"epoch": epoch}])["input_ids"][:, 2].tolist() for epoch in range(3)]
     assert sorted(itertools.chain(*asked)) == sorted([WHAT, IS, THIS, ANSWER, RED, BLUE])
     assert collator([many])["input_ids"][:, 2].tolist() == asked[0]
+    assert collator([many | {"epoch": 0, "turn": 2}])["input_ids"][:, 2].tolist() == asked[2]
 
 
 def test_only_rows_that_know_their_epoch_are_augmented():

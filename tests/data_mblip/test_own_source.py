@@ -10,7 +10,7 @@ from PIL import Image
 from data_mblip.example import Example, rows_to_dataset, to_rows
 from data_mblip.left_out import LeftOut
 from data_mblip.prompts import TASKS, apply_prompt
-from data_mblip.sources.image_places import url_image_id
+from data_mblip.sources.image_names import url_image_id
 from data_mblip.sources.own import read_dataset, read_image_folder
 from data_mblip.sources.own_rows import ALL_INPUTS, Columns, OwnRows
 from tests.data_mblip.sample_data import write_lines

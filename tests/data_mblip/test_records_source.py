@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data_mblip.sources.image_places import coco_image_id, image_place, join_image_ids, url_image_id
+from data_mblip.sources.image_names import coco_image_id, image_place, join_image_ids, url_image_id
 from data_mblip.sources.records import check_choice, check_record, read_json_lines, read_json_object
 
 FIELDS = {"id": str | int, "label": dict[str, float], "sentences": list[str], "directory": int | None}

@@ -9,6 +9,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
+from data_mblip import training_rows
 from data_mblip.epoch_callback import EpochCallback
 from data_mblip.training_rows import TrainingRows, TrainingStream, add_length
 
@@ -135,3 +136,32 @@ def test_the_trainer_groups_rows_by_their_length(tmp_path):
     batches = recorded(tmp_path, rows, train_sampling_strategy="group_by_length", num_train_epochs=1)
     mixed = [batch for batch in batches if len({lengths[number] for number, _ in batch}) > 1]
     assert len(mixed) <= 6
+
+
+def asking(*counts):
+    """Rows with so many prompts each."""
+    return Dataset.from_dict({"number": list(range(len(counts))), "prompts": [["?"] * count for count in counts]})
+
+
+@pytest.mark.parametrize("of", [lambda rows: rows, lambda rows: rows.select([0, 1, 2]).flatten_indices()])
+def test_a_row_of_many_prompts_comes_once_for_each_turn(of):
+    rows = TrainingRows(of(asking(1, 4, 9)), prompts_per_image=4)
+    expected = [(0, 0), (1, 0), (2, 0), (2, 1), (2, 2)]
+    assert len(rows) == 5
+    assert [(row["number"], row["turn"]) for row in rows] == expected
+    assert [(rows[i]["number"], rows[i]["turn"]) for i in range(5)] == expected
+    assert [(row["number"], row["turn"]) for row in rows.__getitems__([4, 0])] == [(2, 2), (0, 0)]
+
+
+def test_rows_chosen_from_others_have_their_own_turns():
+    rows = TrainingRows(asking(1, 9, 4).select([1, 0]), prompts_per_image=4)
+    assert [(row["number"], row["turn"]) for row in rows] == [(1, 0), (1, 1), (1, 2), (0, 0)]
+
+
+def test_the_turns_of_a_stream_come_apart_and_each_once(monkeypatch):
+    monkeypatch.setattr(training_rows, "TURN_SPACING", 3)
+    rows = [(row["number"], row["turn"]) for row in TrainingStream(asking(9, 1, 5, 1, 1, 4), prompts_per_image=4)]
+    assert sorted(rows) == [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1), (3, 0), (4, 0), (5, 0)]
+    places = {row: place for place, row in enumerate(rows)}
+    assert places[0, 1] - places[0, 0] >= 3
+    assert places[0, 2] > places[0, 1]

@@ -7,12 +7,13 @@ import subprocess
 import pytest
 from huggingface_hub import ModelCard
 
+from data_mblip.recipes.places import without_places
 from training_mblip import code_version
 from training_mblip.card_metadata import card_metadata
 from training_mblip.code_version import code_commit
 from training_mblip.model_card import build_card, main
 from training_mblip.parent_licenses import read_license
-from training_mblip.run_record import Evaluation, Parent, RunRecord, StageRecord, _without_places
+from training_mblip.run_record import Evaluation, Parent, RunRecord, StageRecord
 from training_mblip.stage_facts import StageFacts
 
 
@@ -173,7 +174,7 @@ def test_no_place_of_the_machine_is_shown():
         "sources": ["recipes/a.yaml", "org/b", 3],
     }
     shown = {"blip2": "blip2", "rows": {"path": "rows"}, "sources": ["recipes/a.yaml", "org/b", 3]}
-    assert _without_places(recipe) == shown
+    assert without_places(recipe) == shown
 
 
 @pytest.mark.parametrize(
