@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data_mblip.whole_files import write_text
+
 from .language_groups import GroupScore, group_scores, resource_level, script
 from .results import Results, ratio_to_reference
 from .tables import Cell, group_table, markdown_table
@@ -26,9 +28,8 @@ def write_results(folder: Path, results: Mapping[str, Results], table: str) -> N
 
 def write_files(folder: Path, plain: Mapping[str, Any], table: str) -> None:
     """Write results.json of figures that are plain values already, and table.md."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / RESULTS_FILE, json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
-    _write(folder / TABLE_FILE, table)
+    write_text(folder / RESULTS_FILE, json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
+    write_text(folder / TABLE_FILE, table)
 
 
 def conditions_table(results: Results) -> str:
@@ -77,9 +78,3 @@ def _facts(results: Results) -> str:
         f"{results.num_images} pictures, {len(results.predictions)} answers in {results.seconds:.0f} s "
         f"({results.hardware}; {results.precision}); {search}, at most {results.generation.max_new_tokens} new tokens."
     )
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

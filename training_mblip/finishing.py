@@ -8,7 +8,6 @@ import dataclasses
 import logging
 import os
 import shutil
-from pathlib import Path
 
 from peft import PeftConfig, PeftModel
 
@@ -98,10 +97,3 @@ def _rebuild_unquantised(run: Run) -> Model:
         assert stage.result is not None  # every stage was trained to its end
         load_trained(model, stage.result)
     return model
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is whole or not there."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

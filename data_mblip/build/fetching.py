@@ -1,0 +1,46 @@
+"""Step 2 of a build: the images of a shard that are URLs, fetched into a folder of the shard's own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..fetched_images import FetchedImages
+from ..image_fetch import fetch_images
+from ..image_places import FetchedBytes, is_url
+from ..whole_files import write_text
+from .folder import BuildFolder
+from .reading import examples_of
+from .recipe import MixRecipe
+
+
+@dataclass(frozen=True)
+class FetchingStep:
+    """Task n fetches for shard n. Called as datatrove calls the steps of a pipeline."""
+
+    recipe: MixRecipe
+    folder: BuildFolder
+
+    def __call__(self, data: Any, rank: int, world_size: int) -> None:
+        fetch_for_shard(self.recipe, rank, self.folder)
+
+
+def fetch_for_shard(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
+    """Fetch what is not fetched yet, unless the shard is built. What cannot be had is no error here: its examples are
+    left out, counted and named, when the shard is built."""
+    if folder.shard(number, recipe.num_shards).is_file():
+        return
+    urls = list(dict.fromkeys(_urls(recipe, number, folder)))
+    if urls:
+        report = fetch_images(urls, folder.fetched(number), settings=recipe.fetching)
+        write_text(folder.fetched(number) / "report.md", report.table())
+
+
+def fetched_images(number: int, folder: BuildFolder) -> FetchedBytes | None:
+    """Gives the bytes of the URLs of a shard; None where it has none."""
+    return FetchedImages(folder.fetched(number)).read if folder.fetched(number).is_dir() else None
+
+
+def _urls(recipe: MixRecipe, number: int, folder: BuildFolder) -> Iterator[str]:
+    for source in range(len(recipe.sources)):
+        for example in examples_of(source, number, folder):
+            yield from (image for image in example.images if isinstance(image, str) and is_url(image))

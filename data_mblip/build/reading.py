@@ -1,0 +1,97 @@
+"""Step 1 of a build: a source read to its end, its examples allotted to languages and parted among the shards."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..example import Example
+from ..recipes.sources import SOURCES
+from ..translated_answers import choose_translatable_answers
+from ..translation import ANSWER_TASKS
+from ..whole_files import unfinished_folder
+from .example_lines import read_line, write_line
+from .folder import BuildFolder
+from .recipe import MixRecipe
+from .reports import SourceReport
+
+logger = logging.getLogger(__name__)
+
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class ReadingStep:
+    """Task n reads source n of the recipe. Called as datatrove calls the steps of a pipeline."""
+
+    recipe: MixRecipe
+    folder: BuildFolder
+
+    def __call__(self, data: Any, rank: int, world_size: int) -> None:
+        read_source(self.recipe, rank, self.folder)
+
+
+def read_source(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
+    """Read source `number` of a recipe into its folder, unless it is there.
+
+    Raises:
+        ValueError: the source has a broken record, or gives no examples; the message names it.
+    """
+    source, target = recipe.sources[number], folder.examples(number)
+    if target.is_dir():
+        return
+    report, allocation = SourceReport(source.source), recipe.allot(source)
+    answers: Counter[str] = Counter()
+    with unfinished_folder(target) as unfinished, ExitStack() as stack:
+        files: dict[int, TextIO] = {}
+        for example in SOURCES[source.source](recipe.seed, left_out=report.left_out, **source.arguments):
+            if _number(recipe.seed, "share", example.source, example.id) >= source.share:
+                continue
+            shard = shard_of(example, recipe.num_shards)
+            if shard not in files:
+                files[shard] = stack.enter_context(_lines_of(unfinished, shard).open("w", encoding="utf-8"))
+            files[shard].write(write_line(example, unfinished))
+            language = example.language if allocation is None else allocation.allot(example)
+            report.counts[language, example.task] += 1
+            if example.task in ANSWER_TASKS:
+                answers[example.target] += 1
+        if not files:
+            raise ValueError(
+                f"The source {source.source!r} (number {number} of the recipe) gave no examples. Check its files, "
+                f"and `share`.\n{report.left_out.table()}"
+            )
+        report.translatable_answers = tuple(choose_translatable_answers(answers.elements()))
+        report.write(unfinished / REPORT)
+
+
+def read_report(number: int, folder: BuildFolder) -> SourceReport:
+    """What reading source `number` came to."""
+    return SourceReport.read(folder.examples(number) / REPORT)
+
+
+def examples_of(number: int, shard: int, folder: BuildFolder) -> Iterator[Example]:
+    """The examples of a source in a shard, in the source's order."""
+    path = _lines_of(folder.examples(number), shard)
+    if path.is_file():
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                yield read_line(line, path.parent)
+
+
+def shard_of(example: Example, num_shards: int) -> int:
+    """The shard of an example, which is that of all examples about the same images."""
+    return int(_number("shard", example.image_id) * num_shards)
+
+
+def _lines_of(folder: Path, shard: int) -> Path:
+    return folder / f"{shard:05d}.jsonl"
+
+
+def _number(*key: str | int) -> float:
+    """A number from 0 to below 1 that depends on the key alone."""
+    digest = blake2b(repr(key).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53

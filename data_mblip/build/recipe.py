@@ -1,0 +1,113 @@
+"""What a recipe of a mix says: the schema of the YAML files that `python -m data_mblip.build` reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..allocation import Allocation
+from ..fetch_settings import FetchSettings
+from ..image_check import ImageSettings
+from ..prompts import Wordings
+from ..recipes.source_arguments import LanguageCode
+from ..recipes.source_recipes import convert_language, convert_source
+from ..recipes.strict_loading import Converter, convert
+from ..recipes.yaml_values import Located, read_yaml
+from ..translation import OnFailure
+
+
+@dataclass(frozen=True)
+class MixSource:
+    """A source of examples (data_mblip/recipes/sources.py) with its arguments.
+
+    `share` of its examples is taken, drawn by (seed, source, id). `allocation` is for a source that is allotted
+    otherwise than the mix. `license` and `origin` are told by the dataset's card for data that is not published.
+    """
+
+    source: str
+    arguments: Mapping[str, Any]
+    share: float = 1.0
+    allocation: Allocation | None = None
+    license: str | None = None
+    origin: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"`share` is {self.share}, expected above 0 and at most 1. Leave the source out instead.")
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """Which wordings go around the examples; see `apply_prompt`."""
+
+    native_share: float = 0.0
+    wordings: Wordings = "ours"
+
+
+@dataclass(frozen=True)
+class TranslationSettings:
+    """Who translates, and what becomes of what cannot be.
+
+    `model` is an NLLB, a name on the Hub or a folder, run by transformers or, with the same weights and faster, by
+    CTranslate2. With `retry`, what fails its checks is translated a second time with a more careful search.
+    `as_released` translates into the scripts of the original: Traditional Chinese, Central Kurdish.
+    """
+
+    model: str
+    engine: Literal["transformers", "ctranslate2"] = "transformers"
+    revision: str | None = None
+    num_beams: int = 1
+    retry: bool = True
+    on_failure: OnFailure = "leave_out"
+    as_released: bool = False
+
+
+@dataclass(frozen=True)
+class MixRecipe:
+    """A mix: its sources, which languages their English examples are allotted to, and how all is stored.
+
+    `num_shards` parquet files hold it; a file should come to a few hundred megabytes. Without `allocation` every
+    example stays in its source's language.
+    """
+
+    sources: tuple[MixSource, ...]
+    num_shards: int
+    allocation: Allocation | None = None
+    translation: TranslationSettings | None = None
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
+    fetching: FetchSettings = field(default_factory=FetchSettings)
+    seed: int = 42
+    name: str = "mix"
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ValueError("`sources` is empty, expected at least one.")
+        if self.num_shards < 1:
+            raise ValueError(f"`num_shards` is {self.num_shards}, expected at least 1.")
+        is_allotted = self.allocation is not None or any(source.allocation is not None for source in self.sources)
+        if is_allotted and self.translation is None:
+            raise ValueError("`allocation` gives examples to other languages, but there is no `translation`. Add it.")
+
+    def allot(self, source: MixSource) -> Allocation | None:
+        """The allocation of a source's examples; None: they stay in their language."""
+        return source.allocation or self.allocation
+
+
+def read_mix_recipe(path: Path) -> MixRecipe:
+    """The recipe in a YAML file.
+
+    Raises:
+        ValueError: it cannot be read, or a field does not exist or has a wrong type; the message names the place.
+    """
+    recipe: MixRecipe = convert(read_yaml(path), MixRecipe, "", CONVERTERS)
+    return recipe
+
+
+def _convert_source(found: Located, path: str) -> MixSource:
+    own_keys = {"share": float, "allocation": Allocation | None, "license": str, "origin": str}
+    name, own, arguments = convert_source(found, path, own_keys, CONVERTERS)
+    return MixSource(name, arguments, **own)
+
+
+CONVERTERS: Mapping[Any, Converter] = {MixSource: _convert_source, LanguageCode: convert_language}

@@ -1,0 +1,164 @@
+"""Step 3 of a build: the examples of a shard translated, worded and gathered into rows, with their images inside."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+
+from ..example import FEATURES_WITH_PROVENANCE, PROVENANCE, Example, to_rows
+from ..image_check import CheckedImage, check_image, check_place
+from ..image_places import FetchedBytes, place_name
+from ..images import Image
+from ..left_out import LeftOut
+from ..prompts import apply_prompt
+from ..stable_random import stable_random
+from ..translation import translate_examples
+from ..whole_files import unfinished_file
+from .fetching import fetched_images
+from .folder import BuildFolder
+from .reading import examples_of
+from .recipe import MixRecipe, MixSource
+from .reports import ShardReport
+from .translators import Translators, open_translators
+
+MAX_GROUP_BYTES = 32_000_000  # of images in a row group, which a reader holds in memory at once
+MAX_GROUP_ROWS = 1000
+
+# As `load_dataset` shows it: with the images opened.
+PUBLISHED_FEATURES = datasets.Features(FEATURES_WITH_PROVENANCE | {"images": datasets.List(datasets.Image())})
+
+
+@dataclass(frozen=True)
+class ShardStep:
+    """Task n builds shard n. Called as datatrove calls the steps of a pipeline."""
+
+    recipe: MixRecipe
+    folder: BuildFolder
+
+    def __call__(self, data: Any, rank: int, world_size: int) -> None:
+        build_shard(self.recipe, rank, self.folder)
+
+
+def build_shard(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
+    """Write the parquet file of shard `number`, unless it is there."""
+    path, report_path = folder.shard(number, recipe.num_shards), folder.shard_report(number)
+    if path.is_file() and report_path.is_file():
+        return
+    report = ShardReport()
+    rows = _stored_rows(_rows(recipe, number, folder, report), recipe, fetched_images(number, folder), report)
+    with unfinished_file(path) as unfinished:
+        _write_parquet(rows, str(unfinished), report)
+        report.num_bytes = unfinished.stat().st_size
+    report.write(report_path)
+
+
+def _rows(recipe: MixRecipe, number: int, folder: BuildFolder, report: ShardReport) -> list[dict[str, Any]]:
+    """The shard's rows with places for images, in an order drawn by the recipe's seed."""
+    with open_translators(recipe, folder, number) as translators:
+        examples = chain.from_iterable(
+            _worded(recipe, source, examples_of(position, number, folder), translators, report)
+            for position, source in enumerate(recipe.sources)
+        )
+        rows = list(to_rows(_sharing_images(examples)))
+    return sorted(rows, key=lambda row: (stable_random(recipe.seed, "row", row["image_id"]).random(), row["image_id"]))
+
+
+def _worded(
+    recipe: MixRecipe,
+    source: MixSource,
+    examples: Iterator[Example],
+    translators: Translators | None,
+    report: ShardReport,
+) -> Iterator[Example]:
+    allocation = recipe.allot(source)
+    if allocation is not None and translators is not None:
+        examples = translate_examples(
+            examples,
+            translators.engine,
+            allot=allocation.allot,
+            report=report.translation,
+            retry_engine=translators.retry_engine,
+            on_failure=translators.on_failure,
+            translatable_answers=translators.translatable_answers,
+        )
+    for example in examples:
+        if example.prompt:  # released data come with their prompts
+            yield example
+        else:
+            yield apply_prompt(
+                example,
+                seed=recipe.seed,
+                native_share=recipe.prompts.native_share,
+                wordings=recipe.prompts.wordings,
+            )
+
+
+def _sharing_images(examples: Iterator[Example]) -> Iterator[Example]:
+    """The examples, those of one image set with the images that the first of them names: sources may find the same
+    photo at different places."""
+    places: dict[str, tuple[Image, ...]] = {}
+    for example in examples:
+        yield dataclasses.replace(example, images=places.setdefault(example.image_id, example.images))
+
+
+def _stored_rows(
+    rows: list[dict[str, Any]], recipe: MixRecipe, fetched: FetchedBytes | None, report: ShardReport
+) -> Iterator[dict[str, Any]]:
+    """The rows with their images inside; one whose image is refused is counted and named, and left out."""
+    for row in rows:
+        images = []
+        for place in row["images"]:
+            found = (
+                check_image(place, recipe.images)
+                if isinstance(place, bytes)
+                else check_place(place, recipe.images, fetched=fetched)
+            )
+            if not isinstance(found, CheckedImage):
+                _leave_out(row, f"image refused: {found.reason}", report.left_out)
+                break
+            images.append({"bytes": found.bytes, "path": _file_name(place, found)})
+        else:
+            report.num_rows += 1
+            report.num_images += len(images)
+            report.counts.update(zip(row["languages"], row["tasks"], strict=True))
+            provenance = row.get(PROVENANCE) or ["{}"] * len(row["prompts"])
+            yield row | {"images": images, PROVENANCE: provenance}
+
+
+def _leave_out(row: Mapping[str, Any], reason: str, left_out: LeftOut) -> None:
+    for source, example_id in zip(row["sources"], row["ids"], strict=True):
+        left_out.add(reason, f"{source}/{example_id}")
+
+
+def _file_name(place: Any, image: CheckedImage) -> str:
+    """What the stored image is called: the last part of its place with the ending of what it is now."""
+    stem = place_name(place).rpartition(".")[0] if isinstance(place, str) or hasattr(place, "name") else ""
+    ending = {"JPEG": "jpg"}.get(image.format, image.format.lower())
+    return f"{stem or image.sha256[:16]}.{ending}"
+
+
+def _write_parquet(rows: Iterator[dict[str, Any]], path: str, report: ShardReport) -> None:
+    schema = PUBLISHED_FEATURES.arrow_schema
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for group in _groups(rows):
+            columns = {name: [row[name] for row in group] for name in schema.names}
+            writer.write_table(pyarrow.table(columns, schema=schema), row_group_size=len(group))
+
+
+def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows in groups that a reader can hold."""
+    group: list[dict[str, Any]] = []
+    num_bytes = 0
+    for row in rows:
+        group.append(row)
+        num_bytes += sum(len(image["bytes"]) for image in row["images"])
+        if num_bytes >= MAX_GROUP_BYTES or len(group) >= MAX_GROUP_ROWS:
+            yield group
+            group, num_bytes = [], 0
+    if group:
+        yield group

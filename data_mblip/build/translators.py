@@ -1,0 +1,103 @@
+"""The translation engines of a build, opened once for a shard, with their cache."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import torch
+
+from ..languages import Language, translation_code
+from ..translation import OnFailure
+from ..translation_cache import CachedEngine, TranslationCache
+from ..translation_engines.ctranslate2 import CTranslate2Engine
+from ..translation_engines.engine import CAREFUL, Search, TranslationEngine
+from ..translation_engines.nllb import NllbEngine
+from .folder import BuildFolder
+from .reading import read_report
+from .recipe import MixRecipe, TranslationSettings
+
+
+@dataclass(frozen=True)
+class Translators:
+    """Who translates, who tries again, which answers of VQA are translated, and what becomes of failures."""
+
+    engine: TranslationEngine
+    retry_engine: TranslationEngine | None
+    translatable_answers: frozenset[str]
+    on_failure: OnFailure
+
+
+class SearchingEngine(TranslationEngine, Protocol):
+    """An engine that can search otherwise, with the same weights."""
+
+    def with_search(self, search: Search) -> "SearchingEngine": ...
+
+
+@dataclass(frozen=True)
+class EngineAsReleased:
+    """An engine that translates into the codes that the original gave it."""
+
+    engine: SearchingEngine
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine.name}, codes as released"
+
+    @property
+    def model(self) -> str:
+        return self.engine.model
+
+    @property
+    def revision(self) -> str:
+        return self.engine.revision
+
+    def with_search(self, search: Search) -> "EngineAsReleased":
+        """The same with another search."""
+        return EngineAsReleased(self.engine.with_search(search))
+
+    def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
+        """As the engine's own."""
+        as_released = (
+            replace(language, nllb_code=translation_code(language.code, as_released=True))
+            for language in (source, target)
+        )
+        return self.engine.translate(texts, *as_released)
+
+
+@contextmanager
+def open_translators(recipe: MixRecipe, folder: BuildFolder, shard: int) -> Iterator[Translators | None]:
+    """The translators of a recipe, None for one without translation. Each shard has a cache of its own, so that
+    machines need not share a database."""
+    settings = recipe.translation
+    if settings is None:
+        yield None
+        return
+    cache = TranslationCache(folder.translations / f"{shard:05d}.sqlite")
+    try:
+        engine: SearchingEngine = _open_engine(settings, folder)
+        if settings.as_released:
+            engine = EngineAsReleased(engine)
+        answers = (read_report(number, folder).translatable_answers for number in range(len(recipe.sources)))
+        yield Translators(
+            engine=CachedEngine(engine, cache),
+            retry_engine=CachedEngine(engine.with_search(CAREFUL), cache) if settings.retry else None,
+            translatable_answers=frozenset(answer for found in answers for answer in found),
+            on_failure=settings.on_failure,
+        )
+    finally:
+        cache.close()
+
+
+def _open_engine(settings: TranslationSettings, folder: BuildFolder) -> NllbEngine | CTranslate2Engine:
+    search = Search(num_beams=settings.num_beams)
+    device: Literal["cuda", "cpu"] = "cuda" if torch.cuda.is_available() else "cpu"
+    if settings.engine == "transformers":
+        return NllbEngine(settings.model, revision=settings.revision, search=search, device=device)
+    return CTranslate2Engine(
+        settings.model,
+        cache_folder=folder.work / "ctranslate2",
+        revision=settings.revision,
+        search=search,
+        device=device,
+    )

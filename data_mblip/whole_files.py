@@ -1,0 +1,59 @@
+"""Files and folders that are whole or not there: written under another name, and renamed when they are finished."""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+UNFINISHED = ".unfinished"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, in UTF-8, with the folder it lies in."""
+    with unfinished_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def unfinished_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that appears at `path` when the block ends without an error.
+
+    Raises:
+        OSError: the disk is full; the message says that nothing is lost.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
+    with _full_disk_explained(path):
+        yield unfinished
+    unfinished.replace(path)
+
+
+@contextmanager
+def unfinished_folder(path: Path) -> Iterator[Path]:
+    """Where to write the files of a folder that appears at `path` when the block ends without an error; what an
+    earlier attempt has left is removed.
+
+    Raises:
+        OSError: the disk is full; the message says that nothing is lost.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with _full_disk_explained(path):
+        unfinished.mkdir()
+        yield unfinished
+    unfinished.replace(path)
+
+
+@contextmanager
+def _full_disk_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OSError(
+            error.errno,
+            f"There is no room for {path}. What is finished stays: make room, and run the same command again",
+        ) from error
