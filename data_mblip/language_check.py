@@ -86,34 +86,25 @@ def wrong_language(text: str, language: Language) -> str | None:
 @cache
 def unidentified() -> tuple[Language, ...]:
     """The languages of the table that py3langid does not know: only their script is checked."""
-    known = _known_labels()
+    known = {str(label) for label, _ in _identifier().rank("")}
     return tuple(
         language for language in LANGUAGES.values() if PY3LANGID_LABELS.get(language.code, language.code) not in known
     )
 
 
 @cache
-def _known_labels() -> frozenset[str]:
-    return frozenset(str(name) for name, _ in _load_identifier().rank(""))
-
-
-@cache
 def _identifier() -> "LanguageIdentifier":
     """py3langid with the languages of the table alone, so that no other can be found."""
-    identifier = _load_identifier()
-    labels = {PY3LANGID_LABELS.get(code, code) for code in LANGUAGES}
-    identifier.set_languages(sorted(labels & _known_labels()))
-    return identifier
-
-
-def _load_identifier() -> "LanguageIdentifier":
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError as error:
         raise ImportError(
             "Translations are checked by py3langid, which is not installed: `pip install py3langid`."
         ) from error
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    known = {str(label) for label, _ in identifier.rank("")}
+    identifier.set_languages(sorted(known & {PY3LANGID_LABELS.get(code, code) for code in LANGUAGES}))
+    return identifier
 
 
 @cache

@@ -53,8 +53,8 @@ class NllbTokens:
         Raises:
             ValueError: the model has none.
         """
-        number = self.tokenizer.get_vocab().get(language.nllb_code)
-        if number is None:
+        number = self.tokenizer.convert_tokens_to_ids(language.nllb_code)
+        if number == self.tokenizer.unk_token_id:
             known = [token for token in self.tokenizer.all_special_tokens if not token.startswith("<")]
             raise ValueError(
                 f"{self.folder} has no token {language.nllb_code} ({language.name}), only {', '.join(sorted(known))}. "

@@ -1,10 +1,11 @@
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from data_mblip.language_check import unidentified, wrong_language, wrong_script
+from data_mblip.language_check import _identifier, unidentified, wrong_language, wrong_script
 from data_mblip.languages import LANGUAGES, get_language
 from data_mblip.translation_checks import check_translation, repetition
 
@@ -128,3 +129,10 @@ def test_human_captions_in_31_languages_pass():
         if wrong_script(text, get_language(code)) or wrong_language(text, get_language(code)) or repetition("", text)
     ]
     assert len(refused) <= 2, refused
+
+
+def test_without_py3langid_the_error_says_how_to_install_it(monkeypatch):
+    _identifier.cache_clear()
+    monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    with pytest.raises(ImportError, match="pip install py3langid"):
+        wrong_language("zwei braune Hunde spielen", get_language("fr"))
