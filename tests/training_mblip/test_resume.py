@@ -38,5 +38,7 @@ def test_killed_at_nine_points_training_ends_with_bit_equal_weights(tmp_path):
 def test_a_decoder_only_model_on_a_stream_read_more_than_once_resumes_exactly(tmp_path):
     write_parents(tmp_path, family="bloom")
     write_tiny_rows(tmp_path / "rows.parquet", num_rows=14)
-    write_recipe(tmp_path, data={"rows": {"path": str(tmp_path / "rows.parquet"), "streaming": True}})
+    write_recipe(
+        tmp_path, data={"rows": {"path": str(tmp_path / "rows.parquet"), "streaming": True}, "prompts_per_image": 1}
+    )
     kill_and_compare(tmp_path)
