@@ -8,8 +8,8 @@ back until they are asked for. A decoder that is still asking behind the padding
 asked for the last bytes has some left over, so it lost its way ("damaged"). Progressive files must bring every bit of
 every coefficient that their scans promise.
 
-What no decoder can find: wrong bytes that are a valid picture all the same, and the last 8 bytes of pixels missing
-before an end marker.
+What is not found: wrong bytes that are a valid picture all the same, and an end marker put inside the very last block
+of pixels.
 """
 
 import io
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from .image_refusal import RefusedImageError
 
-# A marker ends the coded pixels: 0xFF, fill bytes, and neither 0 (a pixel byte 0xFF) nor a restart marker.
-END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+# A marker ends the coded pixels: 0xFF, and neither 0 (a pixel byte 0xFF), a restart marker nor a fill byte.
+END_OF_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEQUENTIAL_HUFFMAN, PROGRESSIVE = (0xC0, 0xC1), (0xC2, 0xCA)
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
@@ -100,7 +100,8 @@ def read_scans(encoded: bytes) -> JpegScans:
             jpeg.scans.append((segment[1 : 1 + 2 * num : 2], first, last, bits & 15))
             jpeg.begin = marker_at + 1 + _length(encoded, marker_at)
             found = END_OF_SCAN.search(encoded, jpeg.begin)
-            jpeg.end = position = found.start() if found else len(encoded)
+            position = found.start() if found else len(encoded)
+            jpeg.end = jpeg.begin + len(encoded[jpeg.begin : position].rstrip(b"\xff"))
             jpeg.is_closed = found is not None
         else:
             position = marker_at + 1 + (0 if marker in WITHOUT_LENGTH else _length(encoded, marker_at))

@@ -1,6 +1,6 @@
 """Files on disk named by what they hold: the SHA-256 of their bytes.
 
-    FOLDER/content/ab/cd/abcd...   each file whole, never changed, once however often it is added
+    FOLDER/content/abc/abcdef...   each file whole, never changed, once however often it is added
     FOLDER/unfinished/             files being written; they move into place in one step when they are whole
 
 So nothing half written is ever found under a name, in whatever moment a process is killed. Files are not forced to the
@@ -82,7 +82,7 @@ class ContentFolder:
 
     def path(self, key: str) -> Path:
         """Where the file of a key lies, or would."""
-        return self.folder / "content" / key[:2] / key[2:4] / key
+        return self.folder / "content" / key[:3] / key
 
     def size(self, key: str) -> int | None:
         """The bytes of a file, None if there is none."""
@@ -117,12 +117,14 @@ class ContentFolder:
             path.unlink(missing_ok=True)
 
     def finish(self, file: UnfinishedFile) -> str:
-        """Move a written file to its place; returns its key."""
-        path = self.path(file.key)
-        with storage_full_named(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file.path.replace(path)
-        return file.key
+        """Move a written file to its place, unless an equal one is there already; returns its key."""
+        key = file.key
+        path = self.path(key)
+        if self.size(key) != file.num_bytes:
+            with storage_full_named(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file.path.replace(path)
+        return key
 
     def read(self, key: str) -> bytes:
         """The bytes of a key.

@@ -40,6 +40,12 @@ def encode(image: Image.Image, image_format: str, **settings) -> bytes:
     return buffer.getvalue()
 
 
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Coarse noise in colour, which no two places share."""
+    values = np.random.default_rng(seed).integers(0, 256, (-(-height // 4), -(-width // 4), 3), dtype=np.uint8)
+    return Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
+
+
 def grey(pixels) -> np.ndarray:
     return np.repeat(np.asarray(pixels, dtype=np.uint8)[..., None], 3, axis=-1)
 

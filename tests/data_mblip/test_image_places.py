@@ -1,4 +1,4 @@
-"""Images are read where they lie: files, archives, parquet rows; what is no file is refused and never waited for."""
+"""Images are read where they lie, in files and archives; what is no file is refused and never waited for."""
 
 import gzip
 import io
@@ -14,8 +14,6 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from data_mblip import image_archives, image_gzip
@@ -203,52 +201,6 @@ def test_100_000_members_are_listed_once_and_then_read_at_random(tmp_path):
     for name in random.Random(0).sample(names, 10_000):
         assert open_bytes(f"tar://{name}::{archive}") == content(name)
     assert time.perf_counter() - began < 20  # listing anew takes seconds for each
-
-
-def write_parquet(path: Path, columns: dict, row_group_size: int = 2) -> Path:
-    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
-    return path
-
-
-def test_rows_of_parquet_are_read_from_bytes_records_and_lists(tmp_path):
-    pictures = [f"picture {number}".encode() for number in range(5)]
-    records = [{"bytes": picture, "path": None} for picture in pictures]
-    one = write_parquet(tmp_path / "one.parquet", {"image": records, "label": list(range(5))})
-    lists = write_parquet(
-        tmp_path / "lists.parquet", {"images": [[record, record] for record in records], "b": pictures}
-    )
-    for row in (4, 0, 3, 1, 2):
-        assert open_bytes(f"parquet://{row}::{one}") == pictures[row]
-        assert open_bytes(f"parquet://{row}/image::{one}") == pictures[row]
-        assert open_bytes(f"parquet://{row}/images/1::{lists}") == pictures[row]
-        assert open_bytes(f"parquet://{row}/b::{lists}") == pictures[row]
-
-
-@pytest.mark.parametrize(
-    ("cell", "message"),
-    [
-        ("5", "found the row '5', expected a number below 3"),
-        ("x", "found the row 'x', expected a number below 3"),
-        ("0", r"its columns of images are \['a', 'l'\]"),
-        ("0/c", r"there is no column 'c', only \['a', 'l', 'n'\]"),
-        ("0/n", "the cell holds int where bytes are expected"),
-        ("1/a", "the cell holds NoneType where bytes are expected"),
-        ("0/l", "the cell is a list of 1"),
-        ("0/l/1", "the cell is a list of 1"),
-        ("0/a/0", "the cell is no list"),
-    ],
-)
-def test_a_cell_that_holds_no_image_is_named(tmp_path, cell, message):
-    columns = {"a": [b"a", None, b"b"], "l": [[b"a"], [], [b"b"]], "n": [1, 2, 3]}
-    path = write_parquet(tmp_path / "a.parquet", columns)
-    with pytest.raises(RefusedImageError, match=f"missing: parquet://{cell}::.*{message}"):
-        open_bytes(f"parquet://{cell}::{path}")
-
-
-def test_a_parquet_file_that_is_cut_off_is_named(tmp_path):
-    path = write_parquet(tmp_path / "a.parquet", {"a": [b"a"] * 10})
-    path.write_bytes(path.read_bytes()[:-10])
-    assert "is no parquet file, or is cut off" in refusal(f"parquet://0::{path}")
 
 
 def test_what_is_no_file_is_refused_at_once(tmp_path):
