@@ -35,6 +35,7 @@ SCRIPT_NAMES: Mapping[str, tuple[str, ...]] = {
     "Guru": ("GURMUKHI",),
     "Hang": ("HANGUL",),
     "Hans": ("CJK",),
+    "Hant": ("CJK",),
     "Hebr": ("HEBREW",),
     "Jpan": ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "CJK"),
     "Khmr": ("KHMER",),
@@ -74,7 +75,8 @@ def wrong_script(text: str, language: Language) -> str | None:
 def wrong_language(text: str, language: Language) -> str | None:
     """What py3langid takes a text for where that is not its language; None if it is, or cannot be told."""
     label = PY3LANGID_LABELS.get(language.code, language.code)
-    if len(text) < MIN_CHARACTERS_OF_SCRIPT.get(language.script, MIN_CHARACTERS) or language in unidentified():
+    is_short = len(text) < MIN_CHARACTERS_OF_SCRIPT.get(language.script, MIN_CHARACTERS)
+    if is_short or language in unidentified() or language != LANGUAGES[language.code]:  # in another script
         return None
     ranked = [(str(name), float(probability)) for name, probability in _identifier().rank(text)]
     if dict(ranked)[label] >= MIN_PROBABILITY:

@@ -15,7 +15,7 @@ from .sentences import Sentence, split_sentences
 from .translation_checks import Failure, check_translation
 from .translation_engines.engine import TranslationEngine
 
-SCRIPTS_WITHOUT_SPACES = frozenset({"Hans", "Jpan"})  # between sentences
+SCRIPTS_WITHOUT_SPACES = frozenset({"Hans", "Hant", "Jpan"})  # between sentences
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .example import Example
-from .languages import get_language
+from .languages import ENGLISH, Language, get_language, translation_code
 from .prompts import get_task
 from .translated_answers import AnswerTranslator
 from .translated_texts import TranslatedText, translate_texts
@@ -30,7 +30,6 @@ from .translation_report import (
     TranslationReport,
 )
 
-ENGLISH = "en"
 ANSWER_TASKS = frozenset({"vqa"})  # whose target is a word or two
 WINDOW = 16_384
 
@@ -47,6 +46,7 @@ def translate_examples(
     on_failure: OnFailure = "leave_out",
     translatable_answers: Collection[str] = frozenset(),
     window: int = WINDOW,
+    as_released: bool = False,
 ) -> Iterator[Example]:
     """The examples in their order, each in its language, reading `window` of them at a time.
 
@@ -57,13 +57,13 @@ def translate_examples(
         on_failure: what becomes of an example of which a part has no good translation; it is counted in `report`.
         translatable_answers: answers of VQA to translate (`choose_translatable_answers`); examples with others, and
             those whose translation does not lead back to the same word, stay English and are counted.
+        as_released: Chinese is Traditional and Kurdish Central Kurdish, as in the original, and are checked as such.
 
     Raises:
         ValueError: an example has a prompt already, or the engine does not know a language; the message names it.
     """
-    translator = _WindowTranslator(
-        engine, retry_engine, AnswerTranslator(engine, translatable_answers, report), report
-    )
+    answers = AnswerTranslator(engine, translatable_answers, report)
+    translator = _WindowTranslator(engine, retry_engine, answers, report, as_released)
     remaining = iter(examples)
     while examples_of_window := list(itertools.islice(remaining, window)):
         allotted = [_language_of(example, allot) for example in examples_of_window]
@@ -97,6 +97,7 @@ class _WindowTranslator:
     retry_engine: TranslationEngine | None
     answers: AnswerTranslator
     report: TranslationReport
+    as_released: bool
 
     def translate(self, examples: Sequence[Example], languages: Sequence[str]) -> list[Example | None]:
         """Each example in its language; None where a part has no good translation."""
@@ -116,7 +117,7 @@ class _WindowTranslator:
 
     def _with_answers(self, examples: Sequence[Example], language: str) -> list[Example]:
         """Examples of VQA with their answers translated, or in English as they were."""
-        translations = self.answers.translate([example.target for example in examples], get_language(language))
+        translations = self.answers.translate([example.target for example in examples], self._target(language))
         return [self._with_answer(example, translations[example.target], language) for example in examples]
 
     def _with_answer(self, example: Example, translation: str | None, language: str) -> Example:
@@ -131,8 +132,8 @@ class _WindowTranslator:
         """The other examples, all of whose parts are translated or None."""
         parts = [_parts_to_translate(example) for example in examples]
         texts = list(dict.fromkeys(text for part in parts for text in part.values()))
-        target = get_language(language)
-        found = translate_texts(texts, self.engine, get_language(ENGLISH), target, retry_engine=self.retry_engine)
+        english, target = get_language(ENGLISH), self._target(language)
+        found = translate_texts(texts, self.engine, english, target, retry_engine=self.retry_engine)
         by_text = dict(zip(texts, found, strict=True))
         results: list[Example | None] = []
         for example, part in zip(examples, parts, strict=True):
@@ -140,6 +141,11 @@ class _WindowTranslator:
             failed = [name for name, text in translated.items() if not self._is_good(text, language)]
             results.append(None if failed else _with_parts(example, translated, language))
         return results
+
+    def _target(self, code: str) -> Language:
+        """The language as it is translated into and checked: as the table has it, or as the original had it."""
+        nllb_code = translation_code(code, as_released=self.as_released)
+        return replace(get_language(code), nllb_code=nllb_code, script=nllb_code.split("_")[1])
 
     def _is_good(self, text: TranslatedText, language: str) -> bool:
         """Whether a translation may be used; it is counted either way."""

@@ -22,6 +22,7 @@ EXPECTED_RATIOS: Mapping[str, float] = {
     "Arab": 0.76,
     "Hebr": 0.75,
     "Hans": 0.28,
+    "Hant": 0.28,
     "Jpan": 0.45,
     "Hang": 0.49,
     "Ethi": 0.55,
@@ -30,7 +31,7 @@ EXPECTED_RATIOS: Mapping[str, float] = {
     "Taml": 1.1,
 }
 OTHER_RATIO = 0.9
-MEASURED_SCRIPTS = frozenset({"Latn", "Cyrl", "Arab", "Beng", "Hans", "Hang"})
+MEASURED_SCRIPTS = frozenset({"Latn", "Cyrl", "Arab", "Beng", "Hans", "Hant", "Hang"})
 # With `LENGTH_SLACK` characters added on both sides, none of those pairs is off by more than the first factor.
 MEASURED_FACTOR, OTHER_FACTOR = 2.0, 2.5
 LENGTH_SLACK = 10

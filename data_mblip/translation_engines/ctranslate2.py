@@ -1,7 +1,7 @@
 """NLLB through CTranslate2: the same weights and, in float32, the same translations as nllb.py, faster.
 
-The folder is converted once, into a cache folder beside others, and loaded from there in the precision asked for. It
-takes the memory of the model in float32 to convert it. benchmarks/translation.py measures the two side by side.
+The folder is converted once, into a cache folder beside others, and loaded from there in the precision asked for.
+Converting takes the memory of the model. benchmarks/translation.py measures the two side by side.
 
 Beam search ends by other rules than transformers', so with beams a translation may differ now and then.
 """

@@ -3,6 +3,7 @@ import random
 import pytest
 
 from data_mblip.example import Example
+from data_mblip.languages import get_language
 from data_mblip.prompts import apply_prompt
 from data_mblip.translation import translate_examples
 from data_mblip.translation_report import TranslationReport
@@ -174,3 +175,24 @@ def test_a_prompt_that_is_there_already_is_an_error():
 def test_an_allotment_to_an_unknown_language_is_an_error():
     with pytest.raises(ValueError, match="Found the language 'he'"):
         translate([example("captioning", BUS)], language="he")
+
+
+@pytest.mark.parametrize(
+    ("code", "nllb_code", "translation"),
+    [("zh", "zho_Hant", "街上有一輛紅色的公共汽車"), ("ku", "ckb_Arab", "پاسێکی سوور لەسەر شەقامەکە")],
+)
+def test_as_released_other_scripts_are_translated_into_and_pass(code, nllb_code, translation):
+    asked = []
+
+    class Engine(FakeEngine):
+        def translate(self, texts, source, target):
+            asked.append(target.nllb_code)
+            return [translation] * len(texts)
+
+    given, engine = [example("captioning", BUS)], Engine(to_german)
+    (released,), _ = translate(given, engine, language=code, as_released=True)
+    assert (released.target, released.language) == (translation, code)
+    left, report = translate(given, engine, language=code)
+    assert left == []
+    assert report.failures == {(code, "wrong script"): 1}
+    assert asked == [nllb_code, get_language(code).nllb_code]
