@@ -75,10 +75,12 @@ def babel_imagenet(
 @dataclass(frozen=True)
 class Embeddings:
     """Folders of embeddings (data_mblip/filters/embeddings.py): of the captions, and of the images to be asked about;
-    who searches in them, and where."""
+    who searches in them, and where. A wrong caption is that of one of `ranks` or, with `random`, any; each as often."""
 
     captions: Path
     images: Path
+    ranks: tuple[int, ...] = (3, 10, 30, 100, 300)
+    random: bool = True
     engine: SearchEngine = "torch"
     device: str = "cpu"
 
@@ -104,6 +106,7 @@ def matching(
             datasets.load_from_disk(embeddings.images),
             datasets.load_from_disk(embeddings.captions),
             seed=seed,
+            ranks=(*embeddings.ranks, *(["random"] if embeddings.random else [])),
             engine=embeddings.engine,
             device=embeddings.device,
             as_released=as_released,

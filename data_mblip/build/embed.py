@@ -1,0 +1,99 @@
+"""Embed the captions and images that a recipe's caption matching looks for hard negatives in.
+
+    python -m data_mblip.build.embed recipes/mix_corrected.yaml --model openai/clip-vit-large-patch14 [--device cuda]
+
+For every source `matching` with `embeddings` in the recipe, the folders named there are written, unless they are
+there. Images by URL are taken from --fetched, a folder that `python -m data_mblip.image_fetch` filled. Images that
+cannot be read are left out, counted and named: their captions are then asked about by nobody.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image as PILImage
+
+from ..example import Example
+from ..fetched_images import FetchedImages
+from ..filters.embedding_store import store_embeddings
+from ..filters.embeddings import Embedder
+from ..image_decoding import decode
+from ..image_places import FetchedBytes, open_bytes
+from ..image_refusal import RefusedImageError
+from ..images import Image
+from ..left_out import LeftOut
+from ..recipes.sources import SOURCES
+from .recipe import MixRecipe, MixSource, read_mix_recipe
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command; what is wrong with its input ends it with a message."""
+    parser = argparse.ArgumentParser(prog="data_mblip.build.embed", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("recipe", type=Path, help="a recipe of a mix")
+    parser.add_argument("--model", required=True, help="a CLIP or SigLIP: a name on the Hub, or a folder")
+    parser.add_argument("--revision", help="of the model")
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    parser.add_argument("--fetched", type=Path, help="the folder of images by URL")
+    given = parser.parse_args(arguments)
+    try:
+        embedder = Embedder.from_pretrained(given.model, revision=given.revision, device=given.device)
+        left_out = embed_sources(read_mix_recipe(given.recipe), embedder, fetched_folder=given.fetched)
+    except (ValueError, OSError) as error:
+        sys.exit(f"Not embedded. {error}")
+    if left_out.counts:
+        print(left_out.table())
+
+
+def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path | None = None) -> LeftOut:
+    """Write the embeddings that the recipe's caption matching names.
+
+    Returns:
+        The images that could not be read.
+
+    Raises:
+        ValueError: the recipe has no caption matching with embeddings.
+    """
+    sources = [source for source in recipe.sources if source.source == "matching" and "embeddings" in source.arguments]
+    if not sources:
+        raise ValueError("The recipe has no source `matching` with `embeddings`, so there is nothing to embed.")
+    left_out = LeftOut()
+    fetched = None if fetched_folder is None else FetchedImages(fetched_folder).read
+    for source in sources:
+        folders = source.arguments["embeddings"]
+        if not folders.captions.exists():
+            store_embeddings(embedder.embed_captions(_captions(recipe, source)), folders.captions)
+        if not folders.images.exists():
+            pictures = _pictures(_captions(recipe, source), fetched, left_out)
+            store_embeddings(embedder.embed_images(pictures), folders.images)
+    return left_out
+
+
+def _captions(recipe: MixRecipe, source: MixSource) -> Iterator[Example]:
+    arguments = dict(source.arguments["captions"])
+    return SOURCES[arguments.pop("source")](recipe.seed, LeftOut(), **arguments)
+
+
+def _pictures(
+    captions: Iterator[Example], fetched: FetchedBytes | None, left_out: LeftOut
+) -> Iterator[tuple[str, PILImage.Image]]:
+    """The images of the captions, each once."""
+    seen: set[str] = set()
+    for caption in captions:
+        if caption.image_id in seen:
+            continue
+        seen.add(caption.image_id)
+        try:
+            yield caption.image_id, _open(caption.images[0], fetched)
+        except RefusedImageError as error:
+            left_out.add(f"image refused: {error.refused.reason}", caption.image_id)
+
+
+def _open(image: Image, fetched: FetchedBytes | None) -> PILImage.Image:
+    if isinstance(image, PILImage.Image):
+        return image
+    return decode(image if isinstance(image, bytes) else open_bytes(image, fetched=fetched))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
