@@ -8,6 +8,7 @@ from huggingface_hub import DatasetCardData
 
 from ..allocation import allocation_table
 from ..left_out import LeftOut
+from ..recipes.places import without_place
 from .origins import NOT_STATED, ORIGINS
 from .recipe import MixRecipe
 from .reports import ShardReport, SourceReport, add_left_out
@@ -96,7 +97,7 @@ def _translation(recipe: MixRecipe, total: ShardReport) -> str:
         return "Nothing is translated."
     settings = recipe.translation
     revision = "" if settings.revision is None else f", revision `{settings.revision}`"
-    return f"By `{settings.model}`{revision} ({settings.engine}).\n\n{total.translation.table()}"
+    return f"By `{without_place(settings.model)}`{revision} ({settings.engine}).\n\n{total.translation.table()}"
 
 
 def _left_out(sources: Sequence[SourceReport], total: ShardReport) -> str:

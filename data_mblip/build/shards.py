@@ -1,7 +1,7 @@
 """Step 3 of a build: the examples of a shard translated, worded and gathered into rows, with their images inside."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -71,31 +71,31 @@ def _rows(recipe: MixRecipe, number: int, folder: BuildFolder, report: ShardRepo
 def _worded(
     recipe: MixRecipe,
     source: MixSource,
-    examples: Iterator[Example],
+    examples: Iterable[Example],
     translators: Translators | None,
     report: ShardReport,
 ) -> Iterator[Example]:
-    allocation = recipe.allot(source)
+    held, allocation = list(examples), recipe.allot(source)
+    yield from (example for example in held if example.prompt)  # released data come with their prompts
+    plain: Iterable[Example] = (example for example in held if not example.prompt)
     if allocation is not None and translators is not None:
-        examples = translate_examples(
-            examples,
+        plain = translate_examples(
+            plain,
             translators.engine,
             allot=allocation.allot,
             report=report.translation,
             retry_engine=translators.retry_engine,
             on_failure=translators.on_failure,
             translatable_answers=translators.translatable_answers,
+            as_released=translators.as_released,
         )
-    for example in examples:
-        if example.prompt:  # released data come with their prompts
-            yield example
-        else:
-            yield apply_prompt(
-                example,
-                seed=recipe.seed,
-                native_share=recipe.prompts.native_share,
-                wordings=recipe.prompts.wordings,
-            )
+    for example in plain:
+        yield apply_prompt(
+            example,
+            seed=recipe.seed,
+            native_share=recipe.prompts.native_share,
+            wordings=recipe.prompts.wordings,
+        )
 
 
 def _sharing_images(examples: Iterator[Example]) -> Iterator[Example]:

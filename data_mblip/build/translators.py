@@ -1,13 +1,12 @@
 """The translation engines of a build, opened once for a shard, with their cache."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-from ..languages import Language, translation_code
 from ..translation import OnFailure
 from ..translation_cache import CachedEngine, TranslationCache
 from ..translation_engines.ctranslate2 import CTranslate2Engine
@@ -26,43 +25,7 @@ class Translators:
     retry_engine: TranslationEngine | None
     translatable_answers: frozenset[str]
     on_failure: OnFailure
-
-
-class SearchingEngine(TranslationEngine, Protocol):
-    """An engine that can search otherwise, with the same weights."""
-
-    def with_search(self, search: Search) -> "SearchingEngine": ...
-
-
-@dataclass(frozen=True)
-class EngineAsReleased:
-    """An engine that translates into the codes that the original gave it."""
-
-    engine: SearchingEngine
-
-    @property
-    def name(self) -> str:
-        return f"{self.engine.name}, codes as released"
-
-    @property
-    def model(self) -> str:
-        return self.engine.model
-
-    @property
-    def revision(self) -> str:
-        return self.engine.revision
-
-    def with_search(self, search: Search) -> "EngineAsReleased":
-        """The same with another search."""
-        return EngineAsReleased(self.engine.with_search(search))
-
-    def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
-        """As the engine's own."""
-        as_released = (
-            replace(language, nllb_code=translation_code(language.code, as_released=True))
-            for language in (source, target)
-        )
-        return self.engine.translate(texts, *as_released)
+    as_released: bool
 
 
 @contextmanager
@@ -75,15 +38,14 @@ def open_translators(recipe: MixRecipe, folder: BuildFolder, shard: int) -> Iter
         return
     cache = TranslationCache(folder.translations / f"{shard:05d}.sqlite")
     try:
-        engine: SearchingEngine = _open_engine(settings, folder)
-        if settings.as_released:
-            engine = EngineAsReleased(engine)
+        engine = _open_engine(settings, folder)
         answers = (read_report(number, folder).translatable_answers for number in range(len(recipe.sources)))
         yield Translators(
             engine=CachedEngine(engine, cache),
             retry_engine=CachedEngine(engine.with_search(CAREFUL), cache) if settings.retry else None,
             translatable_answers=frozenset(answer for found in answers for answer in found),
             on_failure=settings.on_failure,
+            as_released=settings.as_released,
         )
     finally:
         cache.close()

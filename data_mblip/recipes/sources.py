@@ -75,7 +75,7 @@ def babel_imagenet(
 @dataclass(frozen=True)
 class Embeddings:
     """Folders of embeddings (data_mblip/filters/embeddings.py): of the captions, and of the images to be asked about;
-    who searches in them, and where. A wrong caption is that of one of `ranks` or, with `random`, any; each as often."""
+    who searches in them, and where. A wrong caption is that of one of `ranks` or, with `random`, any one."""
 
     captions: Path
     images: Path
@@ -106,7 +106,7 @@ def matching(
             datasets.load_from_disk(embeddings.images),
             datasets.load_from_disk(embeddings.captions),
             seed=seed,
-            ranks=(*embeddings.ranks, *(["random"] if embeddings.random else [])),
+            ranks=(*embeddings.ranks, "random") if embeddings.random else embeddings.ranks,
             engine=embeddings.engine,
             device=embeddings.device,
             as_released=as_released,

@@ -171,6 +171,36 @@ def test_every_source_has_its_origin_and_licence():
     assert set(ORIGINS) == set(SOURCES)
 
 
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # SWIG types of sentencepiece's, which the tokenizer asks for
+def test_english_examples_are_translated_into_the_languages_allotted_to_them(tmp_path, capsys):
+    """By the quickstart's translator, which knows the drawn world."""
+    allocation = {"kind": "uniform", "languages": ["de", "sw", "zh"]}
+    translation = {"model": str(ROOT / "quickstart" / "translator")}
+    english = SCENES | {"languages": ["en"], "num_images": 12, "question_share": 0.0}
+    recipe = write_mix_recipe(tmp_path, english, allocation=allocation, translation=translation, num_shards=1)
+    build(recipe, tmp_path / "out")
+    planned = capsys.readouterr().out
+    rows = list(load_rows(tmp_path / "out" / "data"))
+    translated = [
+        (language, target, json.loads(provenance))
+        for row in rows
+        for language, target, provenance in zip(row["languages"], row["targets"], row["provenance"], strict=True)
+    ]
+    assert {language for language, _, _ in translated} == {"de", "sw", "zh"}
+    assert len(translated) > 0.9 * 36
+    for language, target, provenance in translated:
+        assert provenance["target.model"] == "translator"
+        assert provenance["target.source_text"].isascii()
+        assert target != provenance["target.source_text"]
+        assert (language == "zh") == any("\u4e00" <= letter <= "\u9fff" for letter in target)
+    assert "| 3 languages | 36 | 36 |" in planned
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "By `translator` (transformers)." in card
+    assert "| Swahili | " in card.split("## Translation")[1]
+
+
 @pytest.fixture
 def photo_server(tmp_path):
     """The address of a server of the photos of `write_captions`."""
