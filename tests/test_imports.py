@@ -40,6 +40,12 @@ NEEDED_ONLY_BY_OTHERS = (
     "matplotlib",
     "sentencepiece",
     "torchvision",
+    "aiohttp",
+    "ctranslate2",
+    "datatrove",
+    "faiss",
+    "py3langid",
+    "spacy",
 )
 
 
