@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+from transformers.quantizers import AutoQuantizationConfig
 
 from .image_side_weights import IMAGE_SIDE
 from .language_model_class import head_name
@@ -32,16 +34,16 @@ def sparing_the_image_side(quantization_config: Any, text_config: PreTrainedConf
     """A copy whose skip list names the image side and the head: a list given replaces transformers' own, which spares
     the head.
 
+    Args:
+        quantization_config: one of transformers', or its dict.
+
     Raises:
         ValueError: this kind of quantisation has no such list.
     """
-    quantization_config = copy.deepcopy(quantization_config)
-    for name in SKIP_LIST_NAMES:
-        if hasattr(quantization_config, name):
-            given = getattr(quantization_config, name) or []
-            spared = dict.fromkeys([*given, *IMAGE_SIDE, head_name(text_config)])
-            setattr(quantization_config, name, list(spared))
-            return quantization_config
+    if isinstance(quantization_config, dict):
+        quantization_config = AutoQuantizationConfig.from_dict(quantization_config)
+    if (name := _skip_list_name(quantization_config)) is not None:
+        return _with_spared(quantization_config, name, [*IMAGE_SIDE, head_name(text_config)])
     raise ValueError(
         f"{type(quantization_config).__name__} has none of {', '.join(SKIP_LIST_NAMES)}, so it cannot say that ViT "
         "and Q-Former stay as they are. Use `BitsAndBytesConfig`, or load a language model that is quantised already."
@@ -50,11 +52,16 @@ def sparing_the_image_side(quantization_config: Any, text_config: PreTrainedConf
 
 def adopt_quantisation(model: PreTrainedModel, text_model: PreTrainedModel) -> None:
     """Let an assembled model know that its language model is quantised, so that it is saved as that."""
-    for name in QUANTISATION_ATTRIBUTES:
-        if hasattr(text_model, name):
-            setattr(model, name, getattr(text_model, name))
+    for attribute in QUANTISATION_ATTRIBUTES:
+        if hasattr(text_model, attribute):
+            setattr(model, attribute, getattr(text_model, attribute))
     if getattr(text_model, "is_quantized", False):
-        model.config.quantization_config = text_model.config.quantization_config
+        config = text_model.config.quantization_config
+        name = _skip_list_name(config)
+        if name is not None and not set(IMAGE_SIDE) <= set(getattr(config, name) or ()):
+            # It was quantised before, and knows of no image side; what it spared itself may be in no list.
+            config = _with_spared(config, name, [*IMAGE_SIDE, *_plain_layers(text_model)])
+        model.config.quantization_config = config
 
 
 def prepare_quantised(model: nn.Module) -> None:
@@ -62,12 +69,50 @@ def prepare_quantised(model: nn.Module) -> None:
 
     On processors with AVX512-BF16, bitsandbytes packs 4-bit weights anew in evaluation and leaves them so. Behind them
     LoRA's gradients would be wrong, or raise.
+
+    Raises:
+        ValueError: bitsandbytes was to quantise it, and transformers found no layer that it can replace.
     """
+    _check_quantised(model)
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]  # a flag, not a parameter
     if getattr(model, "is_loaded_in_8bit", False):
         logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_note_of_casting)
+
+
+def _check_quantised(model: nn.Module) -> None:
+    """Refuse a model that was to be quantised by bitsandbytes and of which nothing is: it would need the memory of the
+    whole one without a word.
+    """
+    wants_bits = getattr(model, "is_loaded_in_8bit", False) or getattr(model, "is_loaded_in_4bit", False)
+    if wants_bits and not any(type(module).__module__.startswith("bitsandbytes.") for module in model.modules()):
+        raise ValueError(
+            f"No layer of {type(model.language_model).__name__} is quantised: transformers quantises torch's own "
+            "`nn.Linear` alone, and leaves those that `llm_int8_skip_modules` names and, with "
+            "`llm_int8_enable_fp32_cpu_offload`, those on the CPU. Leave out `quantization_config`."
+        )
+
+
+def _skip_list_name(quantization_config: Any) -> str | None:
+    """How this kind of quantisation calls its list of what stays as it is; None where it has none."""
+    return next((name for name in SKIP_LIST_NAMES if hasattr(quantization_config, name)), None)
+
+
+def _with_spared(quantization_config: Any, list_name: str, names: list[str]) -> Any:
+    """A copy whose skip list holds these names, too."""
+    changed = copy.deepcopy(quantization_config)
+    setattr(changed, list_name, list(dict.fromkeys([*(getattr(changed, list_name) or []), *names])))
+    return changed
+
+
+def _plain_layers(text_model: PreTrainedModel) -> list[str]:
+    """The linear layers of a quantised language model that stayed as they were, by their names in the whole."""
+    return [
+        f"language_model.{name}"
+        for name, module in text_model.named_modules()
+        if type(module) is nn.Linear or isinstance(module, Conv1D)
+    ]
 
 
 def _is_no_note_of_casting(record: logging.LogRecord) -> bool:

@@ -10,7 +10,14 @@ import pytest
 import torch
 from peft import PeftModel
 from tiny import tiny_batch, tiny_blip2, tiny_model, tiny_text_config
-from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, GPTQConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForSeq2SeqLM,
+    BitsAndBytesConfig,
+    GPTQConfig,
+)
 
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.quantisation import sparing_the_image_side
@@ -140,6 +147,44 @@ def test_saved_and_loaded_again_it_is_quantised_and_gives_equal_results(kind, fa
     names = {name for name, module in model.named_modules() if isinstance(module, LAYERS[bits])}
     assert {name for name, module in again.named_modules() if isinstance(module, LAYERS[bits])} == names
     assert_equal_results(results(model, batch), expected)
+
+
+@both_bits
+@pytest.mark.parametrize("family", ["mt5", "llama"])
+def test_a_language_model_that_is_quantised_already_is_married_as_it_is(family, bits, folders, tmp_path):
+    """Its own configuration spares no image side, which has to be there when the marriage is loaded again."""
+    auto_class = AutoModelForSeq2SeqLM if family == "mt5" else AutoModelForCausalLM
+    in_few_bits = auto_class.from_pretrained(
+        folders / f"{family}_text", quantization_config=in_bits(bits), dtype=torch.bfloat16
+    )
+    in_few_bits.save_pretrained(tmp_path / "text")
+    model = MBlipForConditionalGeneration.from_blip2_pretrained(folders / "blip2", tmp_path / "text")
+    model.save_pretrained(tmp_path / "saved")
+    again = MBlipForConditionalGeneration.from_pretrained(tmp_path / "saved")
+    names = {name for name, module in model.named_modules() if isinstance(module, LAYERS[bits])}
+    assert names
+    assert {name for name, module in again.named_modules() if isinstance(module, LAYERS[bits])} == names
+    batch = tiny_batch(family)
+    assert_equal_results(results(again, batch), results(model, batch))
+
+
+def test_a_configuration_may_come_as_a_dict(folders):
+    model = MBlipForConditionalGeneration.from_pretrained(
+        folders / "llama", quantization_config=in_bits("nf4").to_dict(), dtype=torch.bfloat16
+    )
+    assert isinstance(model.language_model.model.layers[0].mlp.up_proj, LAYERS["nf4"])
+    assert {type(module) for module in model.qformer.modules() if isinstance(module, torch.nn.Linear)} == {
+        torch.nn.Linear
+    }
+
+
+@both_bits
+def test_a_language_model_of_which_nothing_can_be_quantised_is_refused(bits, tmp_path):
+    """Falcon's linear layers are of a class of its own, which transformers passes over."""
+    falcon = AutoConfig.for_model("falcon", vocab_size=128, hidden_size=64, num_hidden_layers=1, num_attention_heads=4)
+    tiny_model("llama", text_config=falcon).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"No layer of FalconForCausalLM is quantised.*Leave out"):
+        MBlipForConditionalGeneration.from_pretrained(tmp_path, quantization_config=in_bits(bits))
 
 
 def train(model, batch, *, num_steps=4, evaluates):
