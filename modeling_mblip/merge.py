@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from .merge_plan import MergePlan, make_plan
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     try:
         print(merge_adapter(**vars(given)))
-    except (ValueError, OSError, pickle.UnpicklingError) as error:
+    except (ValueError, OSError, pickle.UnpicklingError, SafetensorError) as error:
         sys.exit(f"Not merged. {error}")
 
 

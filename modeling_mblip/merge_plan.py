@@ -90,6 +90,7 @@ def make_plan(
     with torch.device("meta"):
         skeleton = MBlipForConditionalGeneration(config)
     parameters = {name for name, _ in skeleton.named_parameters(remove_duplicate=False)}
+    num_made_up = sum(skeleton.get_parameter(name).numel() for name in skeleton._keys_to_ignore_on_save or ())
     weights = find_base_weights(base, skeleton, parents, revision=base_revision)
     update = AdapterUpdate(adapter, skeleton, revision=adapter_revision)
     _check_complete(weights, update, base)
@@ -110,7 +111,7 @@ def make_plan(
         update=update,
         shards={file: {key: keys[key] for key in names} for file, names in split.filename_to_tensors.items()},
         weight_map=split.tensor_to_filename,
-        num_parameters=sum(contents[key].numel() for key, name in keys.items() if name in parameters),
+        num_parameters=num_made_up + sum(contents[key].numel() for key, name in keys.items() if name in parameters),
         num_bytes=split.metadata["total_size"],
     )
 

@@ -6,7 +6,7 @@ side is found in the one and the language model in the other. Not shipped: no me
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,8 @@ class BaseWeights:
         stored: where each lies. A tied weight stands here once, under the name of what the others are tied to.
         tied: the names of weights that are tied to each other, both sides.
         dtypes: of each weight of the model once it is loaded, those that the base lacks included.
-        missing: parameters that the base lacks, and that are not tied to any it has.
+        missing: parameters that the base lacks, and that are not tied to any it has. Those that are never stored
+            (Marian's sinusoidal positions) stand nowhere.
     """
 
     stored: Mapping[str, StoredTensor]
@@ -60,19 +61,22 @@ def find_base_weights(
     """
     if parents is None:
         stored = _named(checkpoint_tensors(base, **location), skeleton)
-        dtype = _as_dtype(skeleton.config.dtype)
+        dtype = _as_dtype(skeleton.config.dtype) or _first_dtype(stored.values())
     else:
         stored = _married(parents, skeleton)
-        dtype = _as_dtype(skeleton.config.text_config.dtype)
+        of_language_model = (tensor for name, tensor in stored.items() if name.startswith("language_model."))
+        dtype = _as_dtype(skeleton.config.text_config.dtype) or _first_dtype(of_language_model)
     _check_shapes(stored, skeleton, base)
+    made_up = skeleton._keys_to_ignore_on_save or set()
+    stored = {name: tensor for name, tensor in stored.items() if name not in made_up}
     stored, tied = _drop_tied(stored, skeleton.all_tied_weights_keys)
     parameters = [name for name, _ in skeleton.named_parameters(remove_duplicate=False)]
     found = {name for name in skeleton.state_dict() if name in stored or name in tied}
     return BaseWeights(
         stored,
         tied,
-        dtypes=_dtypes(skeleton, dtype or _first_dtype(stored)),
-        missing=frozenset(name for name in parameters if name not in found),
+        dtypes=_dtypes(skeleton, dtype),
+        missing=frozenset(name for name in parameters if name not in found and name not in made_up),
     )
 
 
@@ -161,5 +165,5 @@ def _as_dtype(said: str | torch.dtype | None) -> torch.dtype | None:
     return getattr(torch, said) if isinstance(said, str) else said
 
 
-def _first_dtype(stored: Mapping[str, StoredTensor]) -> torch.dtype:
-    return next(tensor.dtype for tensor in stored.values() if tensor.dtype.is_floating_point)
+def _first_dtype(stored: Iterable[StoredTensor]) -> torch.dtype:
+    return next(tensor.dtype for tensor in stored if tensor.dtype.is_floating_point)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from transformers.utils.hub import CHAT_TEMPLATE_DIR, list_repo_templates
+
 from .checkpoint_reading import find_file
 from .configuration_mblip import TOKENIZER_FILES
 from .marry import PROCESSOR_CLASS, save_processor_files
@@ -25,6 +27,10 @@ TEXT_FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
     "tokenizer.model",
+    "source.spm",
+    "target.spm",
+    "target_vocab.json",
+    "tekken.json",
     "vocab.json",
     "merges.txt",
     "vocab.txt",
@@ -51,6 +57,7 @@ def _copy_processor(plan: MergePlan, folder: Path) -> None:
     for name, revision in ((plan.adapter, plan.adapter_revision), (plan.base, plan.base_revision)):
         if any(find_file(name, file, revision=revision) for file in IMAGE_PROCESSOR_FILES):
             _copy(name, IMAGE_PROCESSOR_FILES + TEXT_FILES, folder, revision=revision)
+            _copy(name, _named_templates(name, revision), folder, revision=revision)
             if not (folder / "processor_config.json").exists():  # BLIP-2's layout names another class, or none
                 text = json.dumps({"processor_class": PROCESSOR_CLASS}) + "\n"
                 (folder / "processor_config.json").write_text(text, encoding="utf-8")
@@ -67,7 +74,18 @@ def _have_processor(parents: Mapping[str, Any]) -> bool:
     return blip2 and language_model
 
 
+def _named_templates(name_or_path: str, revision: str | None) -> tuple[str, ...]:
+    """The files of a tokenizer's named chat templates; few have any but the default one."""
+    if os.path.isdir(name_or_path):
+        names = [file.name for file in sorted(Path(name_or_path, CHAT_TEMPLATE_DIR).glob("*.jinja"))]
+    else:
+        names = list_repo_templates(name_or_path, local_files_only=False, revision=revision)
+    # transformers lists them with their ending where it is online, else without.
+    return tuple(f"{CHAT_TEMPLATE_DIR}/{name.removesuffix('.jinja')}.jinja" for name in names)
+
+
 def _copy(name_or_path: str | os.PathLike, files: tuple[str, ...], folder: Path, **location: Any) -> None:
     for file in files:
         if (path := find_file(name_or_path, file, **location)) is not None:
+            (folder / file).parent.mkdir(exist_ok=True)
             shutil.copyfile(path, folder / file)

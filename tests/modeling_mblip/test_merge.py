@@ -31,7 +31,7 @@ def assert_equals_reference(base, adapter, tmp_path):
     assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
 
 
-@pytest.mark.parametrize("family", ["mt5", "mbart", "bloom", "gpt2", "llama"])
+@pytest.mark.parametrize("family", ["mt5", "mbart", "marian", "bloom", "gpt2", "llama"])
 @pytest.mark.parametrize("kind", ["sharded", "weightless"])
 def test_the_files_are_those_of_merge_and_unload(kind, family, tmp_path):
     base = save_base(kind, family, tmp_path)
@@ -42,6 +42,17 @@ def test_the_files_are_those_of_merge_and_unload(kind, family, tmp_path):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_the_base_keeps_its_dtype_and_the_image_side_its_own(kind, dtype, tmp_path):
     base = save_base(kind, "mt5", tmp_path, dtype)
+    assert_equals_reference(base, save_adapter(base, tmp_path / "adapter"), tmp_path)
+
+
+def test_a_language_model_that_does_not_say_its_dtype_keeps_the_one_it_is_stored_in(tmp_path):
+    """Not that of the BLIP-2 beside it."""
+    base = save_base("weightless", "mt5", tmp_path, torch.bfloat16)
+    for path in (tmp_path / "text" / "config.json", base / "config.json"):
+        config = json.loads(path.read_text())
+        for part in (config, config.get("text_config", {})):
+            part.pop("dtype", None)
+        path.write_text(json.dumps(config))
     assert_equals_reference(base, save_adapter(base, tmp_path / "adapter"), tmp_path)
 
 
@@ -148,3 +159,17 @@ def test_processor_and_generation_settings_come_along(kind, tmp_path):
     assert (processor.num_query_tokens, processor.image_token_id) == (NUM_QUERY_TOKENS, 100)
     assert len(processor.tokenizer) == (90 if kind == "adapter" else 100)
     assert processor.tokenizer.padding_side == "left"
+
+
+# transformers 5.23 leaves the files of named templates open.
+@pytest.mark.filterwarnings("ignore:unclosed file .*jinja:ResourceWarning")
+def test_every_file_of_the_tokenizer_comes_along(tmp_path):
+    """Those of Marian's two SentencePiece models, and of chat templates that have names."""
+    base = save_base("single", "llama", tmp_path)
+    processor = tiny_processor("llama")
+    processor.tokenizer.chat_template = {"default": "{{ messages }}", "rag": "{{ documents }}"}
+    processor.save_pretrained(base)
+    (base / "source.spm").write_bytes(b"source")
+    merge([str(save_adapter(base, tmp_path / "adapter")), str(tmp_path / "merged")])
+    assert (tmp_path / "merged" / "source.spm").read_bytes() == b"source"
+    assert AutoProcessor.from_pretrained(tmp_path / "merged").chat_template == processor.tokenizer.chat_template

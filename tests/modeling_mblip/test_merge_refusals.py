@@ -3,6 +3,7 @@
 import pytest
 from merge_inputs import save_adapter, save_base
 from peft import LoraConfig, PeftConfig
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from modeling_mblip.merge import main as merge
@@ -84,3 +85,13 @@ def test_an_adapter_without_a_base_and_a_folder_that_is_no_adapter_are_refused(b
         merge([str(adapter), str(tmp_path / "merged")])
     with pytest.raises(SystemExit, match=r"Not merged\. .*adapter_config\.json"):
         merge([str(base), str(tmp_path / "merged")])
+
+
+def test_a_full_disk_ends_the_command_with_a_message(base, tmp_path, monkeypatch):
+    def fill_disk(*args, **kwargs):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("modeling_mblip.merge.save_file", fill_disk)
+    with pytest.raises(SystemExit, match=r"Not merged\. .*No space left on device"):
+        merge([str(save_adapter(base, tmp_path / "adapter")), str(tmp_path / "merged")])
+    assert not (tmp_path / "merged").exists()
