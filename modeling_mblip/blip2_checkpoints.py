@@ -14,7 +14,7 @@ import torch
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from .checkpoint_reading import has_weights
+from .checkpoint_reading import check_place, has_weights
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
 from .image_side_weights import Projection, load_image_side
 from .language_model_class import text_model_class
@@ -40,7 +40,7 @@ def marry(
 ) -> Married:
     """The body of `MBlipForConditionalGeneration.from_blip2_pretrained`; see there."""
     location = {name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
-    _check_projection(projection)
+    _check_parents(blip2, language_model, projection)
     text_model = _load_language_model(
         language_model, quantization_config, dtype, location | {"revision": language_model_revision} | loading
     )
@@ -78,8 +78,9 @@ def marriage_config(
 
     Raises:
         ValueError: `blip2` is no checkpoint of BLIP-2's layout, or there is no such `projection`.
+        FileNotFoundError: a parent is a folder that is not there.
     """
-    _check_projection(projection)
+    _check_parents(blip2, language_model, projection)
     text_location = location | {"revision": language_model_revision}
     return _read_image_config(
         blip2,
@@ -105,7 +106,9 @@ def parents_to_marry(name_or_path: str | os.PathLike, **location: Any) -> dict[s
     return None if parents is None or has_weights(name_or_path, **location) else parents
 
 
-def _check_projection(projection: str) -> None:
+def _check_parents(blip2: str | os.PathLike, language_model: str | os.PathLike, projection: str) -> None:
+    for parent in (blip2, language_model):
+        check_place(parent)
     if projection not in ("random", "blip2"):
         raise ValueError(f'`projection` is {projection!r}, expected "random" or "blip2".')
 
@@ -181,5 +184,8 @@ def _assemble(model_class: type[Married], config: MBlipConfig, text_model: PreTr
     }
     model.generation_config = copy.deepcopy(text_model.generation_config)
     model.config.dtype = text_model.dtype
+    if (device_map := vars(text_model).get("hf_device_map")) is not None:
+        # Spread over devices or offloaded: saving and training ask for it.
+        model.hf_device_map = {f"language_model.{name}".removesuffix("."): at for name, at in device_map.items()}
     adopt_quantisation(model, text_model)
     return model

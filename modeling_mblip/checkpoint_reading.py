@@ -9,6 +9,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,20 @@ logger = logging.get_logger(__name__)
 
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def check_place(name_or_path: str | os.PathLike) -> None:
+    """Refuse a path that leads nowhere, of which the Hub would say only that no repository is named so.
+
+    Raises:
+        FileNotFoundError: there is no such folder, and it can be no name of a repository.
+    """
+    path = Path(name_or_path)
+    if not path.exists() and (path.is_absolute() or len(path.parts) > 2):
+        raise FileNotFoundError(
+            f"There is no folder {path}, and no name on the Hub is of this form. Paths are relative to the working "
+            f"directory, {Path.cwd()}."
+        )
 
 
 def find_file(name_or_path: str | os.PathLike, filename: str, **location: Any) -> str | None:

@@ -22,6 +22,7 @@ def load_image_side(
 ) -> None:
     """Give the image side its weights: the ViT in the language model's dtype, what trains in fp32."""
     wanted = IMAGE_SIDE if projection == "blip2" else IMAGE_SIDE[:-1]
+    device = _device_beside(model.language_model)
     weights = read_weights(blip2, lambda key: key.split(".")[0] in wanted, **location)
     for name in IMAGE_SIDE:
         part = getattr(model, name)
@@ -32,7 +33,15 @@ def load_image_side(
         else:
             part.to_empty(device="cpu")
             model._init_weights(part)
-        part.to(model.language_model.device)
+        part.to(device)
+    if "hf_device_map" in vars(model):
+        model.hf_device_map |= dict.fromkeys(IMAGE_SIDE, device.type if device.index is None else device.index)
+
+
+def _device_beside(language_model: nn.Module) -> torch.device:
+    """Where the image side lies: with the language model's first weights that are not offloaded."""
+    devices = (parameter.device for parameter in language_model.parameters())
+    return next((device for device in devices if device.type != "meta"), torch.device("cpu"))
 
 
 def key_within(key: str) -> str:

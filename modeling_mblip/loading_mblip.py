@@ -8,6 +8,7 @@ import torch
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from .blip2_checkpoints import marry, parents_to_marry
+from .checkpoint_reading import check_place
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig
 from .image_side_weights import Projection
 from .pretrained_mblip import MBlipPreTrainedModel
@@ -49,11 +50,21 @@ class LoadingMixin(MBlipPreTrainedModel):
             loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
             prepare_quantised(loaded[0] if isinstance(loaded, tuple) else loaded)  # a tuple with `output_loading_info`
             return loaded
+        if kwargs.pop("output_loading_info", False):
+            raise ValueError(
+                f"{found.base} holds no weights, so there is no `output_loading_info` of it. Leave it out."
+            )
         # What AutoModel read of this folder, and what concerns the adapter: none of it is the language model's.
         adapter_kwargs, adapter_name = kwargs.pop("adapter_kwargs", None), kwargs.pop("adapter_name", "default")
         for name in ("config", "revision"):
             kwargs.pop(name, None)
-        model = cls.from_blip2_pretrained(**parents, **kwargs)
+        try:
+            model = cls.from_blip2_pretrained(**parents, **kwargs)
+        except OSError as error:
+            raise OSError(
+                f"{found.base} holds no weights: it marries {parents['blip2']} and {parents['language_model']}. One "
+                f"of the two cannot be loaded: {error}"
+            ) from error
         model.name_or_path = model.config.name_or_path = os.fspath(found.base)
         if found.adapter is not None:
             own = {name: value for name, value in (adapter_kwargs or {}).items() if name != "_adapter_model_path"}
@@ -101,6 +112,29 @@ class LoadingMixin(MBlipPreTrainedModel):
             **loading,
         )
 
+    def load_adapter(self, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers.
+
+        Raises:
+            ValueError: a part of the adapter stays as it was made up, because it is not under the name that
+                transformers looks for. transformers itself only reports it, and the model answers otherwise.
+        """
+        info = super().load_adapter(*args, **kwargs)
+        name = kwargs.get("adapter_name") or (args[1] if len(args) > 1 else None) or "default"
+        if missing := sorted(key for key in info.missing_keys if name in key.split(".")):
+            raise ValueError(
+                f"transformers does not find {len(missing)} weights of the adapter, the first being {missing[0]!r}, "
+                "as happens to DoRA's. Load it with `PeftModel.from_pretrained(base, adapter)`."
+            )
+        return info
+
+    def enable_adapters(self) -> None:
+        """As in transformers, which turns LoRA on again and leaves the base's image side in place of the adapter's."""
+        super().enable_adapters()
+        for module in self.modules():
+            if hasattr(module, "modules_to_save"):
+                module.enable_adapters(True)  # type: ignore[operator]  # a wrapper of PEFT's
+
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """As `PreTrainedModel.save_pretrained`. What has weights of its own names no parents: should its weights ever
         be out of reach, it must not come out as a new marriage.
@@ -143,4 +177,12 @@ def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Lo
         return Location(name_or_path, kwargs.get("revision"), None)
     with open(config_file, encoding="utf-8") as file:
         adapter_config = json.load(file)
-    return Location(adapter_config["base_model_name_or_path"], adapter_config.get("revision"), name_or_path)
+    base = adapter_config["base_model_name_or_path"]
+    remedy = "Write the base's place into its adapter_config.json, or load the base and call `load_adapter`."
+    if base is None:
+        raise ValueError(f"{name_or_path} is an adapter that names no base. {remedy}")
+    try:
+        check_place(base)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{name_or_path} is an adapter, whose base is not there. {error} {remedy}") from error
+    return Location(base, adapter_config.get("revision"), name_or_path)

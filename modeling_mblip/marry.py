@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, ImageProcessingMixin
 
 from .blip2_checkpoints import marriage_config
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     given = _parse(arguments)
     try:
         print(marry_into_folder(**vars(given)))
-    except (ValueError, OSError, pickle.UnpicklingError) as error:
+    except (ValueError, OSError, pickle.UnpicklingError, SafetensorError) as error:
         sys.exit(f"Not married. {error}")
 
 

@@ -29,6 +29,7 @@ class MBlipPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
 
     # The parts, as PEFT or a quantiser may have wrapped them; the language model is whatever transformers builds.
+    hf_device_map: dict[str, Any]  # transformers sets it where parts lie on several devices
     vision_model: Any
     query_tokens: Any
     qformer: Any

@@ -10,6 +10,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.adapters import MBlipAdapterModel
 from modeling_mblip.blip2_checkpoints import parents_to_marry
+from modeling_mblip.checkpoint_reading import check_place
 from modeling_mblip.trainable import continue_adapter
 from processing_mblip import MBlipProcessor
 
@@ -32,7 +33,7 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
     """
     for name in (recipe.name_or_path, recipe.blip2, recipe.language_model):
         if name is not None:
-            _check_name(name)
+            check_place(name)
     set_seed(seed)
     precision = Precision.named(recipe.dtype, recipe.load_in)
     if recipe.name_or_path is not None and is_adapter(recipe.name_or_path):
@@ -56,7 +57,7 @@ def load_checkpoint(
     Raises:
         OSError: there is no such checkpoint, or the adapter's base cannot be loaded.
     """
-    _check_name(name_or_path)
+    check_place(name_or_path)
     precision = precision or Precision.named()
     if not is_adapter(name_or_path):
         return _load_whole(name_or_path, precision)
@@ -109,16 +110,6 @@ def _load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditi
 def is_adapter(name_or_path: str) -> bool:
     """Whether a folder or repository holds an adapter of PEFT's in place of a model."""
     return find_adapter_config_file(name_or_path) is not None
-
-
-def _check_name(name_or_path: str) -> None:
-    """Raise OSError for a path that leads nowhere, of which the Hub would say only that no repository is named so."""
-    path = Path(name_or_path)
-    if not path.exists() and (path.is_absolute() or len(path.parts) > 2):
-        raise OSError(
-            f"There is no folder {name_or_path}, and no name on the Hub is of this form. Paths are relative to the "
-            f"working directory, {Path.cwd()}."
-        )
 
 
 def _load_whole(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:

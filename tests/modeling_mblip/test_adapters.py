@@ -1,17 +1,18 @@
 """Adapters: every way to load one gives the same model, several live on one, and each names a base others can load."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model
 from tiny import tiny_batch, tiny_blip2, tiny_model
 from transformers import AutoModelForImageTextToText
 
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.adapters import check_base
-from modeling_mblip.trainable import IMAGE_SIDE_MODULES, LoraSettings, set_trainable
+from modeling_mblip.trainable import IMAGE_SIDE_MODULES, LoraSettings, lora_config, set_trainable
 
 # PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -111,6 +112,21 @@ def test_adapters_on_one_model_are_switched_with_their_own_image_sides(kind, tra
     else:
         model.disable_adapters()
         assert torch.equal(logits(model), untouched)
+        model.enable_adapters()  # transformers' own leaves the base's image side in place
+    assert torch.equal(logits(model), second_logits)
+
+
+@pytest.mark.parametrize("load", [by_load_adapter, by_auto_model, by_the_class])
+def test_an_adapter_that_transformers_finds_in_part_alone_is_refused(load, trained, tmp_path):
+    """DoRA's magnitudes stay as they were made up, and the model answers otherwise than the trained one."""
+    base, _ = trained
+    model = MBlipForConditionalGeneration.from_pretrained(base)
+    get_peft_model(model, replace(lora_config(model, NO_DROPOUT), use_dora=True)).save_pretrained(tmp_path / "dora")
+    with pytest.raises(
+        ValueError, match=r"does not find \d+ weights .*lora_magnitude_vector.*PeftModel.from_pretrained"
+    ):
+        load(base, tmp_path / "dora")
+    by_peft(base, tmp_path / "dora")
 
 
 def test_merged_equals_unmerged(trained):
@@ -166,6 +182,17 @@ def test_only_the_adapters_that_are_saved_need_a_base(tmp_path):
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
     with pytest.raises(ValueError, match=r"base \S+gone cannot be loaded"):
         model.save_pretrained(tmp_path / "both")
+
+
+@pytest.mark.parametrize(
+    ("base", "message"), [(None, "names no base"), ("/gone/base", "There is no folder /gone/base")]
+)
+def test_an_adapter_whose_base_is_gone_or_unnamed_is_not_loaded_and_says_so(base, message, trained, tmp_path):
+    adapter = shutil.copytree(next(iter(trained[1])), tmp_path / "adapter")
+    config = json.loads((adapter / "adapter_config.json").read_text()) | {"base_model_name_or_path": base}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises((ValueError, FileNotFoundError), match=rf"adapter.*{message}.*Write the base's place into"):
+        MBlipForConditionalGeneration.from_pretrained(adapter)
 
 
 def test_a_base_that_is_gone_or_empty_is_refused(tmp_path):

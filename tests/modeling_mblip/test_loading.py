@@ -226,6 +226,12 @@ def test_a_marriage_saved_with_its_weights_says_nothing_of_its_parents(parents, 
     assert model.config.parents is not None
 
 
+def test_a_base_without_weights_has_no_loading_info(parents, tmp_path):
+    MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2]).save_marriage(tmp_path)
+    with pytest.raises(ValueError, match=r"holds no weights, so there is no `output_loading_info`"):
+        MBlipForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
+
+
 def test_only_a_marriage_can_be_saved_as_one(tmp_path):
     with pytest.raises(ValueError, match="names no parents"):
         tiny_model("mt5").save_marriage(tmp_path)

@@ -1,9 +1,11 @@
 """The command that marries: a folder with all that loading needs, or one without weights, and what it says of it."""
 
 import json
+import shutil
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from tiny import IMAGE_SIZE, NUM_QUERY_TOKENS, tiny_blip2, tiny_model, tiny_text_config, tiny_tokenizer
 from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
@@ -108,7 +110,7 @@ def test_a_projection_that_does_not_fit_is_refused_and_nothing_is_left(weightles
         ({"blip2": "mt5"}, r"is a checkpoint of type 'mt5', expected BLIP-2's layout"),
         ({"folder": "."}, r"is there already\. Delete it, or give another folder"),
         ({"options": ["--weightless", "--dtype", "bfloat16"]}, "A base without weights has no dtype"),
-        ({"blip2": "gone"}, "gone"),
+        ({"blip2": "gone"}, r"There is no folder .*gone, and no name on the Hub is of this form"),
     ],
 )
 def test_what_is_wrong_with_the_input_is_said(changes, message, parents, tmp_path):
@@ -135,3 +137,21 @@ def test_the_weights_are_written_in_shards_of_the_size_asked_for(parents, tmp_pa
     main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "married"), "--max-shard-size", "50KB"])
     assert len(list((tmp_path / "married").glob("model-*-of-*.safetensors"))) > 1
     MBlipForConditionalGeneration.from_pretrained(tmp_path / "married")
+
+
+def test_a_base_whose_parent_is_gone_says_which(parents, tmp_path):
+    shutil.copytree(parents / "bloom", tmp_path / "bloom")
+    main([str(parents / "blip2"), str(tmp_path / "bloom"), str(tmp_path / "base"), "--weightless"])
+    shutil.rmtree(tmp_path / "bloom")
+    with pytest.raises(OSError, match=r"base holds no weights: it marries .*There is no folder .*bloom, and no name"):
+        AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
+
+
+def test_a_full_disk_ends_the_command_with_a_message_and_leaves_nothing(parents, tmp_path, monkeypatch):
+    def fill_disk(*args, **kwargs):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("transformers.modeling_utils.safe_save_file", fill_disk)
+    with pytest.raises(SystemExit, match=r"Not married\. .*No space left on device"):
+        main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "married")])
+    assert list(tmp_path.iterdir()) == []
