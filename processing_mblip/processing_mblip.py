@@ -209,10 +209,16 @@ class MBlipProcessor(ProcessorMixin):
         return [] if token_ids == self.image_token_id else token_ids
 
     def _resolve_chat_template(self, chat_template: str | None) -> str:
-        own = self.tokenizer.chat_template
-        if chat_template is None and isinstance(own, str | None) and self.chat_template in (None, own):
-            return with_images(own)
-        return super()._resolve_chat_template(chat_template)
+        """The template to render: one given, or named among several; None: the default. All see `<image>`."""
+        known = self.tokenizer.chat_template if self.chat_template is None else self.chat_template
+        if not isinstance(known, dict):
+            return with_images(known if chat_template is None else chat_template)
+        if chat_template is None and "default" not in known:
+            raise ValueError(
+                f"There are {len(known)} chat templates, {', '.join(known)}, and none is named default. Give the name "
+                "of one as `chat_template`."
+            )
+        return with_images(known.get(chat_template or "default", chat_template))
 
 
 def default_image_token_id(tokenizer: Any) -> int:

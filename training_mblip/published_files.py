@@ -59,7 +59,7 @@ def model_files(run_folder: Path, repo: str, is_on_hub: Callable[[str], bool], *
     names = [base_models] if isinstance(base_models, str) else base_models
     card.data["base_model"] = [name for name in names if is_on_hub(name)] or None
     card.text = card.text.replace('"FOLDER"', f'"{repo}"')
-    files: Files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    files: Files = {**_files_in(folder)}
     files |= _code_files(folder, folder) if with_code else {}
     config = _without_places(_read(files["config.json"]))
     config.pop("parents", None)
@@ -70,7 +70,7 @@ def adapter_files(run_folder: Path, repo: str, base: str) -> Files:
     """The adapter with processor and card, on a base that is on the Hub."""
     config = _read(run_folder / "adapter" / "adapter_config.json") | {"base_model_name_or_path": base}
     model = run_folder / "model"
-    files: Files = {path.name: path for path in sorted(model.iterdir()) if _is_of_processor(path)}
+    files: Files = {name: path for name, path in _files_in(model).items() if _is_of_processor(path)}
     files["adapter_model.safetensors"] = run_folder / "adapter" / "adapter_model.safetensors"
     files["adapter_config.json"] = _json(config)
     return files | {"README.md": _adapter_card(ModelCard.load(model / "README.md"), repo, base)}
@@ -79,7 +79,7 @@ def adapter_files(run_folder: Path, repo: str, base: str) -> Files:
 def base_files(run_folder: Path, parents: Mapping[str, Any], *, with_code: bool) -> Files:
     """A model without weights that marries its parents when it is loaded."""
     folder = run_folder / "base"
-    files: Files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    files: Files = {**_files_in(folder)}
     files |= _code_files(folder, None) if with_code else {}
     names = [parents["blip2"], parents["language_model"]]
     card = ModelCard("---\nlibrary_name: transformers\ntags: [mblip]\n---\n" + BASE_TEXT.format(*names))
@@ -122,6 +122,11 @@ def _adapter_card(model_card: ModelCard, repo: str, base: str) -> bytes:
     model_card.text = ADAPTER_USE.format(title=repo.split("/")[-1], repo=repo, base=base) + results + rest
     model_card.data["base_model"], model_card.data["library_name"] = base, "peft"
     return str(model_card).encode()
+
+
+def _files_in(folder: Path) -> dict[str, Path]:
+    """All files of a folder by their place in it: a tokenizer's named chat templates lie one deeper."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def _is_of_processor(path: Path) -> bool:

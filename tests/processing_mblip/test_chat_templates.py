@@ -78,6 +78,33 @@ def test_a_language_models_own_template_is_kept_and_sees_image_marks(red, tmp_pa
     )
 
 
+# transformers 5.23 leaves the files of named templates open.
+@pytest.mark.filterwarnings("ignore:unclosed file .*jinja:ResourceWarning")
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_of_several_templates_each_sees_image_marks(red, tmp_path, is_loaded):
+    tokenizer = make_tokenizer("llama")
+    tokenizer.chat_template = {"default": OWN, "tool_use": "tools " + OWN}
+    processor = make_processor(tokenizer=tokenizer)
+    if is_loaded:
+        processor.save_pretrained(tmp_path)
+        processor = type(processor).from_pretrained(tmp_path)
+    assert processor.apply_chat_template(user(red, "w2")) == "<s> user <image>w2 "
+    assert processor.apply_chat_template(user(red, "w2"), chat_template="tool_use") == "tools <s> user <image>w2 "
+
+
+def test_several_templates_without_a_default_want_a_name(red):
+    tokenizer = make_tokenizer("llama")
+    tokenizer.chat_template = {"rag": OWN, "tool_use": OWN}
+    processor = make_processor(tokenizer=tokenizer)
+    with pytest.raises(ValueError, match=r"2 chat templates, rag, tool_use, and none is named default"):
+        processor.apply_chat_template(user(red, "w2"))
+    assert processor.apply_chat_template(user(red, "w2"), chat_template="rag") == "<s> user <image>w2 "
+
+
+def test_a_text_template_given_with_the_call_sees_image_marks(processor, red):
+    assert processor.apply_chat_template(user(red, "w2"), chat_template=OWN) == "<s> user <image>w2 "
+
+
 @pytest.mark.parametrize("owner", ["processor", "tokenizer", "call"])
 def test_a_template_that_writes_image_marks_is_used_as_it_is(red, owner):
     tokenizer = make_tokenizer()

@@ -9,7 +9,7 @@ from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 from tests.tiny import tiny_model, tiny_processor
 from training_mblip.publish import main, publish
-from training_mblip.published_files import check_finished, model_files
+from training_mblip.published_files import adapter_files, check_finished, model_files
 
 CARD = """---
 license: mit
@@ -107,6 +107,16 @@ def test_weights_and_tokenizer_are_published_as_they_are(run_folder):
     assert set(files) == {path.name for path in folder.iterdir()}
     changed = {name for name, content in files.items() if content != folder / name}
     assert changed == {"README.md", "config.json"}
+
+
+def test_chat_templates_that_have_names_are_published_too(run_folder):
+    processor = tiny_processor("mt5")
+    processor.tokenizer.chat_template = {"default": "{{ messages }}", "rag": "{{ documents }}"}
+    processor.save_pretrained(run_folder / "model")
+    template = "additional_chat_templates/rag.jinja"
+    files = model_files(run_folder, "tester/model", lambda name: True, with_code=False)
+    assert files[template] == run_folder / "model" / template
+    assert template in adapter_files(run_folder, "tester/model", "there/base")
 
 
 def test_code_goes_along_only_where_it_is_asked_for_and_later_checkpoints_carry_none(run_folder, tmp_path):
