@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from typing import Literal
 from .example import Example
 from .languages import ENGLISH, LANGUAGES, get_language
 from .prompts import get_task
+from .stable_random import stable_number
 
 Counts = Mapping[tuple[str, str], int]  # (language, task) -> number of examples
 
@@ -138,9 +138,7 @@ class Allocation:
     def draw(self, source: str, example_id: str, task: str) -> str:
         """The language of an English example of a task that is translated, for callers that have no texts yet."""
         codes, bounds = self._bounds[task] if task in self._bounds else self._bounds[""]
-        key = repr((self.seed, "language", source, example_id)).encode()
-        number = int.from_bytes(blake2b(key, digest_size=8).digest(), "big") / 2**64
-        return codes[bisect_right(bounds, number)]
+        return codes[bisect_right(bounds, stable_number(self.seed, "language", source, example_id))]
 
     @cached_property
     def _bounds(self) -> Mapping[str, tuple[Sequence[str], Sequence[float]]]:

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..example import Example
 from ..recipes.sources import SOURCES
+from ..stable_random import stable_number
 from ..translated_answers import choose_translatable_answers
 from ..translation import ANSWER_TASKS
 from ..whole_files import unfinished_folder
@@ -49,7 +49,7 @@ def read_source(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
     with unfinished_folder(target) as unfinished, ExitStack() as stack:
         files: dict[int, TextIO] = {}
         for example in SOURCES[source.source](recipe.seed, left_out=report.left_out, **source.arguments):
-            if _number(recipe.seed, "share", example.source, example.id) >= source.share:
+            if stable_number(recipe.seed, "share", example.source, example.id) >= source.share:
                 continue
             shard = shard_of(example, recipe.num_shards)
             if shard not in files:
@@ -84,14 +84,8 @@ def examples_of(number: int, shard: int, folder: BuildFolder) -> Iterator[Exampl
 
 def shard_of(example: Example, num_shards: int) -> int:
     """The shard of an example, which is that of all examples about the same images."""
-    return int(_number("shard", example.image_id) * num_shards)
+    return int(stable_number("shard", example.image_id) * num_shards)
 
 
 def _lines_of(folder: Path, shard: int) -> Path:
     return folder / f"{shard:05d}.jsonl"
-
-
-def _number(*key: str | int) -> float:
-    """A number from 0 to below 1 that depends on the key alone."""
-    digest = blake2b(repr(key).encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) / 2**53
