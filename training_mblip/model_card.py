@@ -69,6 +69,8 @@ def _write_again(given: argparse.Namespace) -> Path:
     record = _with_changes(record, given)
     if is_record and given.output is None:
         raise ValueError(f"{given.run} is a record without its run. Say with --output where the card goes.")
+    if given.output is None:
+        _check_finished(given.run)
     path = given.output or given.run / "model" / "README.md"
     write_text(path, build_card(record))
     record.write(given.run if is_record else given.run / RECORD_FILE)
@@ -80,9 +82,14 @@ def _find_record(folder: Path) -> RunRecord:
     if (folder / RECORD_FILE).is_file():
         return RunRecord.read(folder / RECORD_FILE)
     run = Run(dataclasses.replace(read_recipe(folder / RECIPE_FILE), output_dir=folder))
-    if not run.is_finished:
-        raise ValueError(f"{folder} has no `model/`, which appears when a run is finished. Start train.py again.")
+    _check_finished(folder)
     return record_run(run, commit=None)
+
+
+def _check_finished(folder: Path) -> None:
+    """Raise unless the model is there: a folder made for its card alone would make train.py take it for finished."""
+    if not (folder / "model").is_dir():
+        raise ValueError(f"{folder} has no `model/`, which appears when a run is finished. Start train.py again.")
 
 
 def _with_changes(record: RunRecord, given: argparse.Namespace) -> RunRecord:

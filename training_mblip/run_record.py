@@ -154,6 +154,8 @@ def _parents(model: ModelRecipe) -> list[Parent]:
 
 def _record_stage(run: Run, stage: StageRun) -> StageRecord:
     entries = [entry for entry in read_log(run) if entry["stage"] == stage.folder.name]
+    if not entries:
+        raise ValueError(f"{stage.folder} holds no trained stage, expected its last checkpoint. Restore the folder.")
     rates = {"": stage.recipe.learning_rate}
     if stage.recipe.lora is not None:
         rates["LoRA"] = stage.recipe.lora.learning_rate

@@ -165,6 +165,9 @@ def test_what_the_command_cannot_write_ends_with_one_message(tmp_path):
         main([str(tmp_path), "--results", str(tmp_path / "nowhere" / "results.json")])
     with pytest.raises(SystemExit, match=r"No card written\. There is no recipe"):
         main([str(tmp_path / "elsewhere")])
+    with pytest.raises(SystemExit, match=r"No card written\. .*has no `model/`, which appears when a run is finished"):
+        main([str(tmp_path)])
+    assert not (tmp_path / "model").exists()
 
 
 def test_no_place_of_the_machine_is_shown():
