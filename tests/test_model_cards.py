@@ -219,7 +219,7 @@ def precisions_of(name: str) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("name", ["mblip-quickstart"])
+@trained
 def test_the_tables_of_precisions_are_the_records(name):
     results = precisions_of(name)
     assert list(results) == [
