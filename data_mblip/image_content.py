@@ -9,7 +9,6 @@ which reading finds by its name.
 """
 
 import contextlib
-import errno
 import hashlib
 import itertools
 import os
@@ -21,8 +20,8 @@ from typing import BinaryIO
 
 from .image_files import open_regular
 from .image_refusal import RefusedImageError
+from .whole_files import FULL
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 SECONDS_OF_LEFT_OVERS = 24 * 3600  # no write takes so long
 
 

@@ -11,8 +11,8 @@ import pyarrow
 import pyarrow.parquet
 
 from ..example import FEATURES_WITH_PROVENANCE, PROVENANCE, Example, to_rows
-from ..image_check import CheckedImage, check_image, check_place
-from ..image_places import FetchedBytes, place_name
+from ..image_check import CheckedImage, check_place
+from ..image_places import FetchedBytes, Place, place_name
 from ..images import Image
 from ..left_out import LeftOut
 from ..prompts import apply_prompt
@@ -113,11 +113,7 @@ def _stored_rows(
     for row in rows:
         images = []
         for place in row["images"]:
-            found = (
-                check_image(place, recipe.images)
-                if isinstance(place, bytes)
-                else check_place(place, recipe.images, fetched=fetched)
-            )
+            found = check_place(place, recipe.images, fetched=fetched)
             if not isinstance(found, CheckedImage):
                 _leave_out(row, f"image refused: {found.reason}", report.left_out)
                 break
@@ -135,9 +131,9 @@ def _leave_out(row: Mapping[str, Any], reason: str, left_out: LeftOut) -> None:
         left_out.add(reason, f"{source}/{example_id}")
 
 
-def _file_name(place: Any, image: CheckedImage) -> str:
+def _file_name(place: Place, image: CheckedImage) -> str:
     """What the stored image is called: the last part of its place with the ending of what it is now."""
-    stem = place_name(place).rpartition(".")[0] if isinstance(place, str) or hasattr(place, "name") else ""
+    stem = place_name(place).rpartition(".")[0]
     ending = {"JPEG": "jpg"}.get(image.format, image.format.lower())
     return f"{stem or image.sha256[:16]}.{ending}"
 
