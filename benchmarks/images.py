@@ -25,11 +25,11 @@ import aiohttp
 from image_path import read_jpegs
 from PIL import Image
 
-from data_mblip.fetch_settings import FetchSettings
-from data_mblip.image_check import ImageSettings, check_image
-from data_mblip.image_fetch import fetch_images
-from data_mblip.image_places import open_bytes
-from data_mblip.image_store import ImageStore
+from data_mblip.fetching.fetch import fetch_images
+from data_mblip.fetching.settings import FetchSettings
+from data_mblip.images.check import ImageSettings, check_image
+from data_mblip.images.places import open_bytes
+from data_mblip.images.store import ImageStore
 
 NUM_DRAWN = 64
 NUM_CONNECTIONS = 64

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_mblip.scene_languages import SCENE_LANGUAGES
+from data_mblip.scenes.languages import SCENE_LANGUAGES
 
 from .environment import describe_hardware, describe_precision, package_versions
 from .model_inputs import Model, Processor

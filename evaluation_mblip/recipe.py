@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_mblip.languages import get_language
-from data_mblip.scene_languages import SCENE_LANGUAGES
+from data_mblip.scenes.languages import SCENE_LANGUAGES
 from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut, Split
 
 from .runner import RunSettings

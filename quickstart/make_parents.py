@@ -37,8 +37,8 @@ from transformers import (
 )
 
 from data_mblip.prompts import TASKS
-from data_mblip.scene_drawing import IMAGE_SIZE
-from data_mblip.scene_languages import SCENE_LANGUAGES
+from data_mblip.scenes.drawing import IMAGE_SIZE
+from data_mblip.scenes.languages import SCENE_LANGUAGES
 
 # Those whose wordings the committed tokenizer was made of; more would make another one.
 TOKENIZER_TASKS = ("captioning", "vqa", "question_generation", "image_naming", "image_deciding", "matching")

@@ -29,8 +29,8 @@ from transformers import (
 )
 
 from data_mblip.languages import get_language
-from data_mblip.scene_languages import caption, questions
-from data_mblip.scene_world import Scene, sample_training_scene, sample_unseen_scene
+from data_mblip.scenes.languages import caption, questions
+from data_mblip.scenes.world import Scene, sample_training_scene, sample_unseen_scene
 
 TRANSLATION_WORDINGS = (
     "{text} Translate into {language}:",

@@ -24,11 +24,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer, PreTrainedTokenizerBase
 
 from data_mblip.languages import get_language
-from data_mblip.scene_languages import SCENE_LANGUAGES, caption, questions
-from data_mblip.scene_world import COLOURS, Scene, sample_training_scene, sample_unseen_scene
-from data_mblip.translated_answers import AnswerTranslator
-from data_mblip.translation_engines.nllb import NllbEngine
-from data_mblip.translation_report import TranslationReport
+from data_mblip.scenes.languages import SCENE_LANGUAGES, caption, questions
+from data_mblip.scenes.world import COLOURS, Scene, sample_training_scene, sample_unseen_scene
+from data_mblip.translation.answers import AnswerTranslator
+from data_mblip.translation.engines.nllb import NllbEngine
+from data_mblip.translation.report import TranslationReport
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as NLLB has them
 PAD, END, IGNORED = 1, 2, -100

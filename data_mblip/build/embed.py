@@ -3,7 +3,7 @@
     python -m data_mblip.build.embed recipes/mix_corrected.yaml --model openai/clip-vit-large-patch14 [--device cuda]
 
 For every source `matching` with `embeddings` in the recipe, the folders named there are written, unless they are
-there. Images by URL are taken from --fetched, a folder that `python -m data_mblip.image_fetch` filled. Images that
+there. Images by URL are taken from --fetched, a folder that `python -m data_mblip.fetching` filled. Images that
 cannot be read are left out, counted and named: their captions are then asked about by nobody.
 """
 
@@ -15,13 +15,13 @@ from pathlib import Path
 from PIL import Image as PILImage
 
 from ..example import Example
-from ..fetched_images import FetchedImages
+from ..fetching.fetched_images import FetchedImages
 from ..filters.embedding_store import store_embeddings
 from ..filters.embeddings import Embedder
-from ..image_decoding import decode
-from ..image_places import FetchedBytes, open_bytes
-from ..image_refusal import RefusedImageError
 from ..images import Image
+from ..images.decoding import decode
+from ..images.places import FetchedBytes, open_bytes
+from ..images.refusal import RefusedImageError
 from ..left_out import LeftOut
 from ..recipes.sources import SOURCES
 from .recipe import MixRecipe, MixSource, read_mix_recipe

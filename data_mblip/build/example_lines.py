@@ -1,6 +1,6 @@
 """Examples as lines of JSON, between the reading of sources and the building of shards.
 
-Images are places (image_places.py) wherever sources name them. Pictures that exist in memory alone, drawn ones and
+Images are places (images/places.py) wherever sources name them. Pictures that exist in memory alone, drawn ones and
 those of datasets, are written beside the lines.
 """
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..fetched_images import FetchedImages
-from ..image_fetch import fetch_images
-from ..image_places import FetchedBytes, is_url
+from ..fetching.fetch import fetch_images
+from ..fetching.fetched_images import FetchedImages
+from ..images.places import FetchedBytes, is_url
 from ..whole_files import write_text
 from .folder import BuildFolder
 from .reading import examples_of

@@ -11,8 +11,8 @@ from typing import Any, TextIO
 from ..example import Example
 from ..recipes.sources import SOURCES
 from ..stable_random import stable_number
-from ..translated_answers import choose_translatable_answers
 from ..translation import ANSWER_TASKS
+from ..translation.answers import choose_translatable_answers
 from ..whole_files import unfinished_folder
 from .example_lines import read_line, write_line
 from .folder import BuildFolder

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..allocation import Allocation
-from ..fetch_settings import FetchSettings
-from ..image_check import ImageSettings
+from ..fetching.settings import FetchSettings
+from ..images.check import ImageSettings
 from ..prompts import Wordings
 from ..recipes.source_arguments import LanguageCode
 from ..recipes.source_recipes import convert_language, convert_source

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..left_out import LeftOut
-from ..translation_report import TranslationReport
+from ..translation.report import TranslationReport
 from ..whole_files import write_text
 
 Counts = Counter[tuple[str, str]]  # (language, task) -> examples

@@ -11,9 +11,9 @@ import pyarrow
 import pyarrow.parquet
 
 from ..example import FEATURES_WITH_PROVENANCE, PROVENANCE, Example, to_rows
-from ..image_check import CheckedImage, check_place
-from ..image_places import FetchedBytes, Place, place_name
 from ..images import Image
+from ..images.check import CheckedImage, check_place
+from ..images.places import FetchedBytes, Place, place_name
 from ..left_out import LeftOut
 from ..prompts import apply_prompt
 from ..stable_random import stable_random

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 
 from ..translation import OnFailure
-from ..translation_cache import CachedEngine, TranslationCache
-from ..translation_engines.ctranslate2 import CTranslate2Engine
-from ..translation_engines.engine import CAREFUL, Search, TranslationEngine
-from ..translation_engines.nllb import NllbEngine
+from ..translation.cache import CachedEngine, TranslationCache
+from ..translation.engines.ctranslate2 import CTranslate2Engine
+from ..translation.engines.engine import CAREFUL, Search, TranslationEngine
+from ..translation.engines.nllb import NllbEngine
 from .folder import BuildFolder
 from .reading import read_report
 from .recipe import MixRecipe, TranslationSettings

@@ -22,7 +22,7 @@ from PIL import ImageOps
 from transformers import AutoModel, AutoProcessor
 
 from ..example import Example
-from ..translation_engines.model_folder import open_model_folder
+from ..model_folder import open_model_folder
 from .embedding_store import EmbeddedBatch
 
 Item = TypeVar("Item")

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 LanguageCode = NewType("LanguageCode", str)  # a code of languages.tsv; reading the recipe checks it
 ENGLISH = LanguageCode("en")
 
-# Where images are: a folder, a URL, or an archive such as zip://::/data/photos.zip (image_places.py in
+# Where images are: a folder, a URL, or an archive such as zip://::/data/photos.zip (images/places.py in
 # data_mblip/sources). No `Path`, which would make https:/ of https://.
 Images = str
 

@@ -17,7 +17,7 @@ from ..filters.nearest_captions import SearchEngine
 from ..filters.negative import Negatives
 from ..filters.random_negatives import RandomNegatives
 from ..left_out import LeftOut
-from ..scene_languages import SCENE_LANGUAGES
+from ..scenes.languages import SCENE_LANGUAGES
 from ..sources.babel_imagenet import BabelImageNet, HoldOut
 from ..sources.matching import read_matching
 from ..sources.scenes import read_scenes

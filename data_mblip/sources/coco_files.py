@@ -27,8 +27,8 @@ class CocoPhotos:
 
     Args:
         images: a folder, which is listed once with all folders in it, so that a photo may lie in any of them and have
-            either name. Or a URL or archive (image_places.py), in which nothing can be looked up: one that ends in the
-            folder of a release, such as https://images.cocodataset.org/train2017 or zip://val2014::/data/val2014.zip,
+            either name. Or a URL or archive (images/places.py), in which nothing can be looked up: one that ends in
+            the folder of a release, such as https://images.cocodataset.org/train2017 or zip://val2014::/data/val2014.zip,
             is taken to hold all photos asked for, by the names of that release; any other is joined with the name that
             the record gives.
         missing: what to do about a number without a file: raise, or count it in `left_out` and go on.

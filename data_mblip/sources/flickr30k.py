@@ -34,7 +34,7 @@ def read_flickr30k(path: str | Path, *, images: str | Path, left_out: LeftOut | 
     """The captions of a file of Flickr30k.
 
     Args:
-        images: the folder, URL or archive of Flickr30k's images (image_places.py).
+        images: the folder, URL or archive of Flickr30k's images (images/places.py).
 
     Raises:
         ValueError: the file is not as published; the message names the line and the field.
@@ -62,7 +62,7 @@ def read_xflickrco(
 
     Args:
         language: of the captions; the file does not say it.
-        images: the folder, URL or archive of Flickr30k's images (image_places.py).
+        images: the folder, URL or archive of Flickr30k's images (images/places.py).
         coco_images: that of COCO's photos (coco_files.py); only the test files need it.
         missing: what to do about a photo that is not in the folder `coco_images`: "count" leaves its record out.
 

@@ -36,7 +36,7 @@ def read_gqa(path: str | Path, *, images: str | Path, left_out: LeftOut | None =
     """The questions of a file of GQA in LXMERT's layout, one after another in constant memory.
 
     Args:
-        images: the folder, URL or archive of the images (image_places.py).
+        images: the folder, URL or archive of the images (images/places.py).
 
     Raises:
         ValueError: the file is not as published; the message names the record and the field.
@@ -68,7 +68,7 @@ def read_xgqa(
 
     Args:
         language: of the questions, one of xGQA's eight; the file does not say it.
-        images: the folder, URL or archive of the images (image_places.py).
+        images: the folder, URL or archive of the images (images/places.py).
 
     Raises:
         ValueError: the file is not as published; the message names the question id and the field.

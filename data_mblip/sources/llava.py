@@ -20,7 +20,7 @@ from typing import Any
 from ..example import IMAGE_TOKEN, Example
 from ..json_stream import iter_json_array
 from ..left_out import LeftOut
-from ..sentences import split_sentences
+from ..translation.sentences import split_sentences
 from .coco_files import CocoPhotos, Missing, photo_number
 from .records import check_choice, check_record
 
@@ -42,7 +42,8 @@ def read_llava_conversations(
 
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
-        max_sentences: a turn whose answer has more sentences (sentences.py) is left out and counted; None keeps all.
+        max_sentences: a turn whose answer has more sentences (translation/sentences.py) is left out and counted; None
+            keeps all.
         missing: what to do about a photo that is not in the folder.
 
     Raises:

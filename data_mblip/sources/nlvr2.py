@@ -56,7 +56,7 @@ def read_nlvr2(
     """The statements of a file of NLVR2.
 
     Args:
-        images: the folder, URL or archive of the split's images (image_places.py).
+        images: the folder, URL or archive of the split's images (images/places.py).
         language: of the statements, where the file is a machine-translated one.
 
     Raises:
@@ -98,7 +98,7 @@ def read_marvl(
     """The statements of a file of MaRVL, zero-shot or few-shot, in the language each record says.
 
     Args:
-        images: the folder, URL or archive of the images (image_places.py), the one with a folder per language.
+        images: the folder, URL or archive of the images (images/places.py), the one with a folder per language.
         file_names: how its file names are written: "NFD", as they are published, or "NFC", where unpacking or copying
             has composed them.
 

@@ -90,7 +90,7 @@ def read_dataset(
         task: one of `TASKS`; its inputs must be mapped.
         columns: the column of images is `image` unless said otherwise.
         language: of all rows, where no column says it.
-        images: the folder, URL or archive (image_places.py) that names of images are joined to; None: the folder that
+        images: the folder, URL or archive (images/places.py) that names of images are joined to; None: the folder that
             `path` is, or that the file is in.
         name: what the source is called, own/<name>, and thereby what draws depend on; None: the last part of `path`.
         streaming: read the rows as they come instead of preparing them on disk first.

@@ -55,7 +55,7 @@ class OwnRows:
     """How rows become examples of a task.
 
     `language` is that of all rows, or None where a column says it. `images` is the folder, URL or archive that names
-    of images are joined to (image_places.py).
+    of images are joined to (images/places.py).
 
     Raises:
         ValueError: the columns are not those that the task takes, the language is unknown or said twice.

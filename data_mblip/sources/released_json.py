@@ -50,7 +50,7 @@ def read_released_json(
     """The examples of the file, one after another in constant memory; prompt and target are as they stand there.
 
     Args:
-        images: the folder, URL or archive in which the `image_id` is the name of a file (image_places.py), or a
+        images: the folder, URL or archive in which the `image_id` is the name of a file (images/places.py), or a
             function that gives the image of an `image_id`.
         language_of: gives the language of a prompt and its target. An example without one is left out and counted;
             `lambda context, label: named_language(context, label) or "en"` keeps them all, a language identifier in

@@ -1,6 +1,6 @@
-"""The drawn world as a source: pictures with captions and questions in the twelve languages of scene_languages.
+"""The drawn world as a source: pictures with captions and questions in the twelve languages of scenes/languages.
 
-Only combinations that are not held out are drawn (scene_world.py), so whatever is trained on this source has never
+Only combinations that are not held out are drawn (scenes/world.py), so whatever is trained on this source has never
 seen an unseen composition. Picture number i of a seed is always the same, however many are asked for.
 """
 
@@ -8,9 +8,9 @@ import random
 from collections.abc import Iterator, Sequence
 
 from data_mblip.example import Example
-from data_mblip.scene_drawing import draw_scene
-from data_mblip.scene_languages import SCENE_LANGUAGES, caption, questions
-from data_mblip.scene_world import Scene, sample_training_scene
+from data_mblip.scenes.drawing import draw_scene
+from data_mblip.scenes.languages import SCENE_LANGUAGES, caption, questions
+from data_mblip.scenes.world import Scene, sample_training_scene
 from data_mblip.stable_random import stable_random
 
 SOURCE = "scenes"

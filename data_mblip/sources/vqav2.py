@@ -5,7 +5,7 @@ answer in both tasks. In the original, question generation was given the answer 
 of its 443,757 pairs are wrong; `as_released` repeats that.
 
 All answers are yielded in English, none marked: which may be translated depends on all of them (seen at least 15
-times, without digits), so the step that translates decides it (`translated_answers.choose_translatable_answers`).
+times, without digits), so the step that translates decides it (`answers.choose_translatable_answers`).
 
 Licence of the annotations: CC BY 4.0 (visualqa.org).
 """

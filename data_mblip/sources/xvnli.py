@@ -33,7 +33,7 @@ def read_xvnli(
 
     Args:
         language: of the hypotheses; the file does not say it.
-        images: the folder, URL or archive of Flickr30k's images (image_places.py).
+        images: the folder, URL or archive of Flickr30k's images (images/places.py).
 
     Raises:
         ValueError: the file is not as published; the message names the line and the field.

@@ -1,4 +1,4 @@
-"""The drawn world as a benchmark: pictures to caption and to be asked about, in the languages of scene_languages.
+"""The drawn world as a benchmark: pictures to caption and to be asked about, in its twelve languages.
 
 Captions count as right only as a whole: count, size, colour and shape of both groups, their relation, and the grammar
 of it all. Pictures are drawn by a stream of their own, so no seed makes them those of training; all languages are
@@ -12,9 +12,9 @@ from typing import Literal, get_args
 
 from PIL import Image
 
-from data_mblip.scene_drawing import draw_scene
-from data_mblip.scene_languages import SCENE_LANGUAGES, caption, questions
-from data_mblip.scene_world import Scene, sample_training_scene, sample_unseen_scene
+from data_mblip.scenes.drawing import draw_scene
+from data_mblip.scenes.languages import SCENE_LANGUAGES, caption, questions
+from data_mblip.scenes.world import Scene, sample_training_scene, sample_unseen_scene
 from data_mblip.stable_random import stable_random
 
 from ..metrics.exact_match import is_exact_match

@@ -10,8 +10,8 @@ import pytest
 from data_mblip.augmentation import Augmentation
 from data_mblip.languages import LANGUAGES
 from data_mblip.prompts import TASKS, native_wordings
-from data_mblip.scene_languages import SCENE_LANGUAGES, caption
-from data_mblip.scene_world import sample_training_scene
+from data_mblip.scenes.languages import SCENE_LANGUAGES, caption
+from data_mblip.scenes.world import sample_training_scene
 from data_mblip.side_words import UNSPACED_SCRIPTS, names_a_side, read_side_words
 from data_mblip.stable_random import stable_random
 

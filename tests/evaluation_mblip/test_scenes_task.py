@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from data_mblip.scene_languages import SCENE_LANGUAGES, caption
-from data_mblip.scene_world import is_unseen, sample_unseen_scene
+from data_mblip.scenes.languages import SCENE_LANGUAGES, caption
+from data_mblip.scenes.world import is_unseen, sample_unseen_scene
 from data_mblip.sources.scenes import read_scenes
 from evaluation_mblip import scenes_task
 from evaluation_mblip.tasks import scenes

@@ -1,0 +1,122 @@
+"""Whether a JPEG is all there, where Pillow would not say.
+
+JPEG carries no checksums. libjpeg fills what is missing
+with grey, writes a warning that Pillow does not pass on, and Pillow raises only where the file ends without a word, so
+a photo cut in half and closed by an end marker becomes a photo half grey. Here such a file is found in the one pass
+that decodes it: the end marker is taken away and a few bytes of padding are put there instead, the last bytes are held
+back until they are asked for. A decoder that is still asking behind the padding lacks data ("cut off"); one that never
+asked for the last bytes has some left over, so it lost its way ("damaged"). Progressive files must bring every bit of
+every coefficient that their scans promise.
+
+What is not found: wrong bytes that are a valid picture all the same, and an end marker put inside the very last block
+of pixels.
+"""
+
+import io
+import re
+from dataclasses import dataclass, field
+
+from .refusal import RefusedImageError
+
+# A marker ends the coded pixels: 0xFF, and neither 0 (a pixel byte 0xFF), a restart marker nor a fill byte.
+END_OF_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+SEQUENTIAL_HUFFMAN, PROGRESSIVE = (0xC0, 0xC1), (0xC2, 0xCA)
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+
+PADDING = b"\xff\x00" * 8  # libjpeg looks 8 bytes ahead; all ones is no code word, so padding decodes to nothing
+HELD_BACK_BYTES = 32
+MAX_SCANS = 100  # usual are 1 to 20; each goes over all pixels, so thousands in a small file would take minutes
+
+
+@dataclass
+class JpegScans:
+    """What a JPEG's headers say: kind of coding, number of colour components, and each scan's (components, first and
+    last coefficient, lowest bit); where the coded pixels of the last scan begin and end, and whether a marker stands
+    there."""
+
+    frame: int = 0
+    num_components: int = 0
+    scans: list[tuple[bytes, int, int, int]] = field(default_factory=list)
+    begin: int = 0
+    end: int = 0
+    is_closed: bool = False
+
+
+class HeldBackFile(io.BytesIO):
+    """Bytes of which the last come only when asked for again."""
+
+    def __init__(self, content: bytes, num_given: int) -> None:
+        super().__init__(content)
+        self.num_given = num_given
+
+    def read(self, size: int | None = -1) -> bytes:
+        until_held = self.num_given - self.tell()
+        if until_held > 0 and (size is None or size < 0 or size > until_held):
+            size = until_held
+        return super().read(size)
+
+    @property
+    def has_bytes_left(self) -> bool:
+        return self.tell() <= self.num_given
+
+
+def jpeg_file(encoded: bytes) -> io.BytesIO:
+    """The file to decode a JPEG from, `HeldBackFile` where its coding lets the end be checked.
+
+    Raises:
+        RefusedImageError: scans are missing, or there are so many that decoding would take minutes.
+    """
+    jpeg = read_scans(encoded)
+    if not jpeg.is_closed:
+        raise RefusedImageError("cut off", f"a JPEG without its end, {len(encoded):,} bytes")
+    if len(jpeg.scans) > MAX_SCANS:
+        raise RefusedImageError("too large", f"{len(jpeg.scans):,} scans over all pixels, more than {MAX_SCANS}")
+    if jpeg.frame in PROGRESSIVE:
+        _check_progression(jpeg)
+    is_one_scan = len(jpeg.scans) == 1 and len(jpeg.scans[0][0]) == jpeg.num_components
+    if jpeg.frame not in SEQUENTIAL_HUFFMAN or not is_one_scan:
+        return io.BytesIO(encoded)
+    without_fill = len(encoded[: jpeg.end].rstrip(b"\0"))  # some cameras fill up with zeros
+    num_given = max(jpeg.begin, without_fill - HELD_BACK_BYTES)
+    return HeldBackFile(encoded[: jpeg.end] + PADDING, num_given if num_given > jpeg.begin else 0)
+
+
+def read_scans(encoded: bytes) -> JpegScans:
+    """What the headers of the first picture in a JPEG say, as far as they can be read."""
+    jpeg, position = JpegScans(), 2
+    while (begin := encoded.find(b"\xff", position)) >= 0:
+        marker_at = begin + len(encoded[begin : begin + 1000]) - len(encoded[begin : begin + 1000].lstrip(b"\xff"))
+        marker = encoded[marker_at] if marker_at < len(encoded) else END_OF_IMAGE
+        segment = encoded[marker_at + 3 : marker_at + 1 + _length(encoded, marker_at)]
+        if marker == END_OF_IMAGE:
+            break
+        if marker in START_OF_FRAME and len(segment) >= 6:
+            jpeg.frame, jpeg.num_components = marker, segment[5]
+        if marker == START_OF_SCAN and len(segment) >= 4:
+            num = segment[0]
+            first, last, bits = segment[1 + 2 * num : 4 + 2 * num] if len(segment) == 4 + 2 * num else (0, 63, 0)
+            jpeg.scans.append((segment[1 : 1 + 2 * num : 2], first, last, bits & 15))
+            jpeg.begin = marker_at + 1 + _length(encoded, marker_at)
+            found = END_OF_SCAN.search(encoded, jpeg.begin)
+            position = found.start() if found else len(encoded)
+            jpeg.end = jpeg.begin + len(encoded[jpeg.begin : position].rstrip(b"\xff"))
+            jpeg.is_closed = found is not None
+        else:
+            position = marker_at + 1 + (0 if marker in WITHOUT_LENGTH else _length(encoded, marker_at))
+    return jpeg
+
+
+def _length(encoded: bytes, marker_at: int) -> int:
+    return int.from_bytes(encoded[marker_at + 1 : marker_at + 3], "big")
+
+
+def _check_progression(jpeg: JpegScans) -> None:
+    missing = {(component, k) for scan in jpeg.scans for component in scan[0] for k in range(64)}
+    for components, first, last, lowest_bit in jpeg.scans:
+        if lowest_bit == 0:
+            missing -= {(component, k) for component in components for k in range(first, last + 1)}
+    num_seen = len({component for scan in jpeg.scans for component in scan[0]})
+    if missing or num_seen != jpeg.num_components:
+        raise RefusedImageError("cut off", f"a progressive JPEG of which only {len(jpeg.scans)} scans are there")

@@ -1,0 +1,71 @@
+"""What became of each place or URL, kept on disk: one table of names and records.
+
+SQLite does the keeping: a record is there whole once `put` returns, whenever the process is killed, and any number of
+processes of one machine may use the file together. Each record is flat JSON.
+"""
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+from .content import StorageFullError
+
+Record = dict[str, str | int]
+SECONDS_TO_WAIT_FOR_OTHERS = 120.0
+FULL_MESSAGES = ("database or disk is full", "disk I/O error")  # the second where a file may not grow
+
+
+class ImageIndex:
+    """Records by name, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+
+    def get(self, name: str) -> Record | None:
+        """The record of a name."""
+        row = self._execute("SELECT record FROM records WHERE name = ?", name).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def put(self, name: str, record: Record) -> None:
+        """Keep a record, in place of the name's last one.
+
+        Raises:
+            StorageFullError: there is no room; what was kept before stays.
+        """
+        self._execute("INSERT OR REPLACE INTO records VALUES (?, ?)", name, json.dumps(record, ensure_ascii=False))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __len__(self) -> int:
+        return self._execute("SELECT count(*) FROM records").fetchone()[0]
+
+    def _execute(self, statement: str, *values: str) -> sqlite3.Cursor:
+        try:
+            return self._open().execute(statement, [_storable(value) for value in values])
+        except sqlite3.OperationalError as error:
+            if str(error) not in FULL_MESSAGES:
+                raise
+            raise StorageFullError(self._path, error) from error
+
+    def _open(self) -> sqlite3.Connection:
+        """This process's connection: a fork must not use its parent's."""
+        if self._connection is None or self._process != os.getpid():
+            self._process = os.getpid()
+            self._connection = sqlite3.connect(
+                self._path, timeout=SECONDS_TO_WAIT_FOR_OTHERS, isolation_level=None, cached_statements=8
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS records (name TEXT PRIMARY KEY, record TEXT) STRICT")
+        return self._connection
+
+
+def _storable(text: str) -> str:
+    """Names of files may hold bytes that are no UTF-8, which Python shows as lone surrogates and SQLite refuses."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")

@@ -1,0 +1,79 @@
+"""A build that is killed, or finds the disk full, goes on where it was and ends with the bytes of one undisturbed."""
+
+import multiprocessing
+import os
+import random
+import re
+import resource
+import signal
+import time
+
+import pytest
+
+from data_mblip.build.__main__ import main
+from tests.data_mblip.build.mix_files import SCENES, captions_source, contents, write_captions, write_mix_recipe
+
+# Children of a server that has imported the build already: they are killed at their work, not at their imports.
+CHILDREN = multiprocessing.get_context("forkserver")
+CHILDREN.set_forkserver_preload(["data_mblip.build.__main__"])
+NUM_KILLS = 10
+
+
+def write_mix(folder):
+    write_captions(folder)
+    scenes = SCENES | {"num_images": 60}
+    return write_mix_recipe(folder, scenes, captions_source(folder), num_shards=5)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The contents of a mix that was built in one go, and the seconds that it took."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    recipe, start = write_mix(folder), time.monotonic()
+    main([str(recipe), "--output", str(folder / "out")])
+    return contents(folder / "out"), time.monotonic() - start
+
+
+def run_child(arguments, seconds=None):
+    """Run the command in a child, which is killed after `seconds`; whether it came to its end."""
+    child = CHILDREN.Process(target=main, args=(arguments,))
+    child.start()
+    child.join(seconds)
+    if child.is_alive():
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+    return child.exitcode == 0
+
+
+def test_killed_ten_times_it_ends_with_the_bytes_of_one_undisturbed(undisturbed, tmp_path):
+    expected, seconds = undisturbed
+    arguments = [str(write_mix(tmp_path)), "--output", str(tmp_path / "out")]
+    draw, num_killed = random.Random(0), 0
+    for _ in range(NUM_KILLS):
+        num_killed += not run_child(arguments, draw.uniform(0.05, 0.6) * seconds)
+    assert num_killed >= 3  # the last ones may find all done
+    assert run_child(arguments)
+    assert contents(tmp_path / "out") == expected
+
+
+def run_with_little_room(num_bytes, arguments, messages):
+    """What a full disk is like for a process: files end at `num_bytes`."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        messages.send(str(ended))
+
+
+@pytest.mark.parametrize("num_bytes", [200, 3_000, 20_000])
+def test_with_the_disk_full_it_says_so_and_goes_on_when_there_is_room(undisturbed, tmp_path, num_bytes):
+    arguments = [str(write_mix(tmp_path)), "--output", str(tmp_path / "out")]
+    received, messages = CHILDREN.Pipe(duplex=False)
+    child = CHILDREN.Process(target=run_with_little_room, args=(num_bytes, arguments, messages))
+    child.start()
+    message = received.recv()
+    child.join()
+    assert re.search("Not built. .*There is no room for .* run the same command again", message)
+    main(arguments)
+    assert contents(tmp_path / "out") == undisturbed[0]

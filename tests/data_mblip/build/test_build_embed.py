@@ -1,0 +1,48 @@
+"""`python -m data_mblip.build.embed`: what caption matching needs to find captions of images that look alike."""
+
+import datasets
+import pytest
+
+from data_mblip import load_rows
+from data_mblip.build.__main__ import main as build
+from data_mblip.build.embed import main
+from tests.data_mblip.build.mix_files import (
+    BROKEN,
+    NUM_PHOTOS,
+    SCENES,
+    captions_source,
+    write_captions,
+    write_mix_recipe,
+)
+from tests.data_mblip.filters.tiny_embeddings import save_tiny_model
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    write_captions(tmp_path)
+    save_tiny_model("clip", tmp_path / "clip")
+    embeddings = {"captions": str(tmp_path / "captions"), "images": str(tmp_path / "embedded"), "ranks": [3, 10]}
+    matching = {"source": "matching", "captions": captions_source(tmp_path), "embeddings": embeddings}
+    return write_mix_recipe(tmp_path, matching)
+
+
+def test_captions_and_images_are_embedded_once_and_negatives_are_found_among_them(recipe, tmp_path, capsys):
+    main([str(recipe), "--model", str(tmp_path / "clip")])
+    assert f"| image refused: not an image | 1 | coco/{BROKEN.removesuffix('.jpg')} |" in capsys.readouterr().out
+    assert len(datasets.load_from_disk(tmp_path / "captions")) == 2 * NUM_PHOTOS
+    assert len(datasets.load_from_disk(tmp_path / "embedded")) == NUM_PHOTOS - 1
+    main([str(recipe), "--model", str(tmp_path / "clip")])  # finds all there
+
+
+def test_without_caption_matching_there_is_nothing_to_embed(tmp_path):
+    save_tiny_model("clip", tmp_path / "clip")
+    with pytest.raises(SystemExit, match="no source `matching` with `embeddings`"):
+        main([str(write_mix_recipe(tmp_path, SCENES)), "--model", str(tmp_path / "clip")])
+
+
+def test_a_mix_asks_about_the_captions_found(recipe, tmp_path):
+    main([str(recipe), "--model", str(tmp_path / "clip")])
+    build([str(recipe), "--output", str(tmp_path / "out")])
+    rows = list(load_rows(tmp_path / "out" / "data"))
+    assert {target for row in rows for target in row["targets"]} == {"yes", "no"}
+    assert any("negative.rank" in provenance for row in rows for provenance in row["provenance"])
