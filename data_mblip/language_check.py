@@ -12,7 +12,7 @@ refused). Near languages (Danish and Norwegian, Malay and Indonesian) pass for e
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ MAX_TRADITIONAL_SHARE = 0.2  # of the Han characters; Simplified texts have next
 MIN_PROBABILITY = 0.05
 MIN_CHARACTERS = 20
 MIN_CHARACTERS_OF_SCRIPT: Mapping[str, int] = {"Hans": 8, "Jpan": 8, "Hang": 8}
-PY3LANGID_LABELS: Mapping[str, str] = {"iw": "he", "fil": "tl"}  # where it does not use our codes
+PY3LANGID_LABELS: Mapping[str, str] = {"iw": "he", "fil": "tl", "quz": "qu"}  # where it does not use our codes
 
 
 def wrong_script(text: str, language: Language) -> str | None:
@@ -78,7 +78,7 @@ def wrong_language(text: str, language: Language) -> str | None:
     is_short = len(text) < MIN_CHARACTERS_OF_SCRIPT.get(language.script, MIN_CHARACTERS)
     if is_short or language in unidentified() or language != LANGUAGES[language.code]:  # in another script
         return None
-    ranked = [(str(name), float(probability)) for name, probability in _identifier().rank(text)]
+    ranked = [(str(name), float(probability)) for name, probability in _of_the_table().rank(text)]
     if dict(ranked)[label] >= MIN_PROBABILITY:
         return None
     found, probability = ranked[0]
@@ -88,25 +88,36 @@ def wrong_language(text: str, language: Language) -> str | None:
 @cache
 def unidentified() -> tuple[Language, ...]:
     """The languages of the table that py3langid does not know: only their script is checked."""
-    known = {str(label) for label, _ in _identifier().rank("")}
+    known = set(_of_the_table().labels)
     return tuple(
         language for language in LANGUAGES.values() if PY3LANGID_LABELS.get(language.code, language.code) not in known
     )
 
 
-@cache
-def _identifier() -> "LanguageIdentifier":
-    """py3langid with the languages of the table alone, so that no other can be found."""
+def load_identifier(codes: Iterable[str] | None = None) -> "LanguageIdentifier":
+    """py3langid, which can find the languages of `codes` that it knows and no other; None: all that it knows.
+
+    Its `labels` are these languages, `rank` and `classify` give them probabilities.
+
+    Raises:
+        ImportError: it is not installed.
+    """
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError as error:
         raise ImportError(
-            "Translations are checked by py3langid, which is not installed: `pip install py3langid`."
+            "Languages are identified by py3langid, which is not installed: `pip install py3langid`."
         ) from error
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    known = {str(label) for label, _ in identifier.rank("")}
-    identifier.set_languages(sorted(known & {PY3LANGID_LABELS.get(code, code) for code in LANGUAGES}))
+    if codes is not None:
+        labels = {PY3LANGID_LABELS.get(code, code) for code in codes}
+        identifier.set_languages(sorted(labels & set(identifier.labels)))
     return identifier
+
+
+@cache
+def _of_the_table() -> "LanguageIdentifier":
+    return load_identifier(LANGUAGES)
 
 
 @cache
