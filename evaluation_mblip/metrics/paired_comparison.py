@@ -1,0 +1,163 @@
+"""Two systems on the same examples: the difference of their means, its interval, and how likely chance alone makes it.
+
+Differences are taken example by example, so that what makes an image hard for both falls out. The interval is that of
+bootstrap.py: images are drawn anew, and one drawn is drawn in every language. The p-value is that of the paired
+permutation test: were the systems alike, then which of the two gave an image's answers would be a coin's toss; p is
+the share of tosses whose difference is as large as the one found, to either side, that one counted (B. Phipson,
+G. K. Smyth, Permutation P-values Should Never Be Zero, 2010). Many languages are many tests: `holm` corrects for it.
+
+Shape suffixes: E = examples, G = groups, C = columns (languages), R = resamples.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .bootstrap import CHUNK, NUM_RESAMPLES, Estimate, FloatArray, draw_groups, group_sums, percentile_interval
+
+ROUNDING = 1e-9  # two differences that are equal may be summed to a little less than each other
+
+
+@dataclass(frozen=True)
+class PairedScores:
+    """The scores of systems A and B on the same examples; `groups`: what each belongs to, as its image set."""
+
+    scores_a: Sequence[float]
+    scores_b: Sequence[float]
+    groups: Sequence[Hashable]
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """System A against system B: `difference` is A's mean less B's; A scores higher in `num_wins` examples, B in
+    `num_losses`."""
+
+    mean_a: float
+    mean_b: float
+    difference: Estimate
+    p_value: float
+    num_wins: int
+    num_losses: int
+    num_examples: int
+
+
+def compare_paired(
+    scores_a: Sequence[float],
+    scores_b: Sequence[float],
+    groups: Sequence[Hashable] | None = None,
+    *,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> PairedComparison:
+    """Compare two systems; entry i of both is about example i.
+
+    Raises:
+        ValueError: the lengths differ, there are no scores, or one is not finite.
+    """
+    pairs = PairedScores(scores_a, scores_b, range(len(scores_a)) if groups is None else groups)
+    return compare_columns({"": pairs}, num_resamples=num_resamples, seed=seed)[0][""]
+
+
+def compare_columns(
+    columns: Mapping[str, PairedScores], *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> tuple[dict[str, PairedComparison], PairedComparison]:
+    """Compare two systems in several languages, and in the mean of the languages, each counted alike.
+
+    Groups of one name are one group in every language. A resample in which a language has no example has no value
+    there, and the mean is that of the others.
+
+    Returns:
+        The comparison in each language, and that of the mean over them; its wins, losses and examples are of all.
+
+    Raises:
+        ValueError: as `compare_paired`, or there are no languages.
+    """
+    if not columns:
+        raise ValueError("Found no languages to compare two systems in, expected at least one.")
+    sums_GC, counts_GC = _tabulate(columns)
+    found_C = sums_GC.sum(0) / counts_GC.sum(0)
+    found_C = np.append(found_C, found_C.mean())
+    drawn_RC = np.concatenate(
+        [_means(drawn_RG, sums_GC, counts_GC) for drawn_RG in draw_groups(len(sums_GC), num_resamples, seed)]
+    )
+    p_values_C = _permutation_p_values(sums_GC / counts_GC.sum(0), found_C, num_resamples, seed)
+    estimates = [Estimate(float(found), percentile_interval(drawn_RC[:, c])) for c, found in enumerate(found_C)]
+    compared = {
+        name: _comparison(pairs, estimates[c], float(p_values_C[c])) for c, (name, pairs) in enumerate(columns.items())
+    }
+    return compared, _mean_comparison(list(compared.values()), estimates[-1], float(p_values_C[-1]))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of several tests, corrected so that a chance of at most p remains that any one is wrongly believed
+    (S. Holm, A simple sequentially rejective multiple test procedure, 1979)."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return corrected
+
+
+def _tabulate(columns: Mapping[str, PairedScores]) -> tuple[FloatArray, FloatArray]:
+    """Sums and numbers of the differences by group and language, both (G, C)."""
+    rows: dict[Hashable, int] = {}
+    for pairs in columns.values():
+        for group in pairs.groups:
+            rows.setdefault(group, len(rows))
+    sums_GC, counts_GC = np.zeros((len(rows), len(columns))), np.zeros((len(rows), len(columns)))
+    for c, pairs in enumerate(columns.values()):
+        if len(pairs.scores_a) != len(pairs.scores_b):
+            raise ValueError(
+                f"Found {len(pairs.scores_a)} scores of one system and {len(pairs.scores_b)} of the other, "
+                "expected both on the same examples."
+            )
+        sums, counts = group_sums(np.subtract(pairs.scores_a, pairs.scores_b), pairs.groups)
+        places = [rows[group] for group in dict.fromkeys(pairs.groups)]
+        sums_GC[places, c], counts_GC[places, c] = sums[:, 0], counts[:, 0]
+    return sums_GC, counts_GC
+
+
+def _means(drawn_RG: FloatArray, sums_GC: FloatArray, counts_GC: FloatArray) -> FloatArray:
+    """The mean difference of each resample in each language, then that of the languages, (R, C + 1)."""
+    counts_RC = drawn_RG @ counts_GC
+    means_RC = np.divide(drawn_RG @ sums_GC, counts_RC, out=np.full_like(counts_RC, np.nan), where=counts_RC > 0)
+    return np.column_stack([means_RC, np.nanmean(means_RC, axis=1)])
+
+
+def _permutation_p_values(parts_GC: FloatArray, found_C: FloatArray, num_resamples: int, seed: int) -> FloatArray:
+    """The p-value of each language, then that of the mean; `parts_GC`: what each group adds to the mean."""
+    generator = np.random.default_rng(seed)
+    parts_GC = np.column_stack([parts_GC, parts_GC.mean(axis=1)])
+    num_as_large_C = np.zeros(len(found_C))
+    for start in range(0, num_resamples, CHUNK):
+        heads_RG = generator.integers(2, size=(min(CHUNK, num_resamples - start), len(parts_GC)), dtype=np.int8)
+        tossed_RC = (2.0 * heads_RG - 1.0) @ parts_GC
+        num_as_large_C += (np.abs(tossed_RC) >= np.abs(found_C) * (1 - ROUNDING)).sum(0)
+    return (1 + num_as_large_C) / (1 + num_resamples)
+
+
+def _comparison(pairs: PairedScores, difference: Estimate, p_value: float) -> PairedComparison:
+    differences_E = np.subtract(pairs.scores_a, pairs.scores_b)
+    return PairedComparison(
+        mean_a=float(np.mean(pairs.scores_a)),
+        mean_b=float(np.mean(pairs.scores_b)),
+        difference=difference,
+        p_value=p_value,
+        num_wins=int((differences_E > 0).sum()),
+        num_losses=int((differences_E < 0).sum()),
+        num_examples=len(differences_E),
+    )
+
+
+def _mean_comparison(compared: Sequence[PairedComparison], difference: Estimate, p_value: float) -> PairedComparison:
+    return PairedComparison(
+        mean_a=float(np.mean([one.mean_a for one in compared])),
+        mean_b=float(np.mean([one.mean_b for one in compared])),
+        difference=difference,
+        p_value=p_value,
+        num_wins=sum(one.num_wins for one in compared),
+        num_losses=sum(one.num_losses for one in compared),
+        num_examples=sum(one.num_examples for one in compared),
+    )
