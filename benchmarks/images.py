@@ -29,7 +29,6 @@ from data_mblip.fetching.fetch import fetch_images
 from data_mblip.fetching.settings import FetchSettings
 from data_mblip.images.check import ImageSettings, check_image
 from data_mblip.images.places import open_bytes
-from data_mblip.images.store import ImageStore
 
 NUM_DRAWN = 64
 NUM_CONNECTIONS = 64
@@ -49,14 +48,6 @@ def decode_alone(jpegs: Sequence[bytes]) -> None:
 def check(jpegs: Sequence[bytes], settings: ImageSettings) -> None:
     for jpeg in jpegs:
         assert not isinstance(check_image(jpeg, settings), str)
-
-
-def put_into_store(paths: Sequence[Path], settings: ImageSettings) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        store = ImageStore(folder, settings)
-        for path in paths:
-            store.put(path)
-        store.close()
 
 
 def write_files(jpegs: Sequence[bytes], folder: Path) -> list[Path]:
@@ -154,7 +145,6 @@ def main(arguments: Sequence[str]) -> None:
             "check, stored as it is": lambda: check(jpegs, as_is),
             "check, stored with shorter side 256": lambda: check(jpegs, at_size),
             "check, stored with shorter side 128": lambda: check(jpegs, smaller),
-            "file to store, shorter side 256": lambda: put_into_store(paths, at_size),
             "read from a tar, not decoded": lambda: list(map(open_bytes, places)),
             "read from a tar.gz, not decoded": lambda: list(map(open_bytes, packed)),
         }

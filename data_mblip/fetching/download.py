@@ -17,10 +17,10 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 from yarl import URL
 
-from ..images.content import ContentFolder, StorageFullError, UnfinishedFile
 from ..images.decoding import decode
 from ..images.refusal import Refused, RefusedImageError
 from .addresses import PrivateAddressError, PublicResolver, check_numeric_host, parse_url
+from .content import ContentFolder, StorageFullError, UnfinishedFile
 from .hosts import PoliteHosts
 from .settings import FetchError, FetchSettings
 

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..images.content import ContentFolder, StorageFullError, storage_full_named
 from ..images.decoding import quiet_pillow
-from ..images.index import Record
 from ..stable_random import stable_random
+from .content import ContentFolder, StorageFullError, storage_full_named
 from .fetched_images import FetchedImages
+from .index import Record
 from .report import FAILURES_FILE, FailureLog, FetchReport
 from .settings import DEFAULT_SETTINGS, FetchError, FetchSettings
 
@@ -48,7 +48,7 @@ def fetch_images(
         folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder), quiet_pillow():
         fetched = FetchedImages(folder)
-        fetched.content.remove_left_overs(older_than_seconds=0)  # nobody else writes here
+        fetched.content.remove_left_overs()
         try:
             return asyncio.run(_Run(fetched, FetchReport(folder / FAILURES_FILE), settings).fetch(urls))
         finally:

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from ..images.content import ContentFolder
-from ..images.index import ImageIndex, Record
 from ..images.refusal import RefusedImageError
+from .content import ContentFolder
+from .index import Record, UrlIndex
 
 INDEX_FILE = "fetched.sqlite"
 
 
 class FetchedImages:
-    """Reads fetched images by URL; `FetchedImages(folder).read` is what `open_bytes` and `ImageStore` take."""
+    """Reads fetched images by URL; `FetchedImages(folder).read` is what `open_bytes` takes for URLs."""
 
     def __init__(self, folder: str | Path) -> None:
         self.content = ContentFolder(Path(folder))
-        self.index = ImageIndex(Path(folder) / INDEX_FILE)
+        self.index = UrlIndex(Path(folder) / INDEX_FILE)
 
     def read(self, url: str) -> bytes:
         """The image of a URL.

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..images.index import Record
+from .index import Record, readable
 
 FAILURES_FILE = "failures.jsonl"
 
@@ -61,7 +61,7 @@ class FailureLog:
         self._file = self._unfinished.open("w", encoding="utf-8")
 
     def add(self, url: str, record: Record) -> None:
-        cause = str(record["cause"])
+        url, cause = readable(url), str(record["cause"])
         self._report.failures[cause] += 1
         self._report.first_urls.setdefault(cause, url)
         line = {"url": url, "cause": cause, "detail": record["detail"], "num_attempts": record["num_attempts"]}

@@ -51,19 +51,6 @@ def open_bytes(place: Place, *, fetched: FetchedBytes | None = None, max_bytes: 
         raise RefusedImageError(error.refused.reason, f"{place}: {error.refused.detail}") from error
 
 
-def place_version(place: Place) -> str:
-    """What tells that a place holds something else than before: size and time of the file or archive. "" for a URL and
-    for what is not there."""
-    if is_url(place):
-        return ""
-    chained = CHAINED.fullmatch(place) if isinstance(place, str) else None
-    try:
-        found = os.stat(local_path(chained[3] if chained else place))
-    except (OSError, ValueError):
-        return ""
-    return f"{found.st_size}-{found.st_mtime_ns}"
-
-
 def place_name(place: Place) -> str:
     """The last part of a place's name, such as "photo.jpg"."""
     chained = CHAINED.fullmatch(place) if isinstance(place, str) else None

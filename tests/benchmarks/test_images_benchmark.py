@@ -22,7 +22,6 @@ def test_reading_checking_storing_and_fetching_are_timed_beside_their_bounds(cap
         "check, stored as it is",
         "check, stored with shorter side 256",
         "check, stored with shorter side 128",
-        "file to store, shorter side 256",
         "read from a tar, not decoded",
         "read from a tar.gz, not decoded",
         "bound: aiohttp alone, 64 connections",

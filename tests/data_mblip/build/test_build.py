@@ -1,5 +1,6 @@
 """`python -m data_mblip.build`: from a recipe and published files to a dataset with its card, each example once."""
 
+import io
 import json
 import threading
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+from PIL import Image
 
 from data_mblip import TrainingRows, load_rows
 from data_mblip.build.__main__ import main
@@ -145,6 +147,21 @@ def test_photos_that_several_sources_show_share_a_row(tmp_path):
     rows = list(load_rows(tmp_path / "out" / "data"))
     assert len({row["image_id"] for row in rows}) == len(rows)
     assert max(len(row["prompts"]) for row in rows) > 2
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "is_as_published"),
+    [({}, (341, 256), False), ({"shorter_side": 128}, (171, 128), False), ({"store": "as_is"}, (640, 480), True)],
+)
+def test_a_recipe_says_how_large_images_are_stored(tmp_path, images, size, is_as_published):
+    write_captions(tmp_path)
+    photo = tmp_path / "photos" / "000000000001.jpg"
+    Image.effect_noise((640, 480), 50).save(photo)
+    build(write_mix_recipe(tmp_path, captions_source(tmp_path), images=images), tmp_path / "out")
+    rows = load_rows(tmp_path / "out" / "data")
+    (stored,) = [row["images"][0] for row in rows if row["image_id"] == "coco/000000000001"]
+    assert Image.open(io.BytesIO(stored["bytes"])).size == size
+    assert (stored["bytes"] == photo.read_bytes()) == is_as_published
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from data_mblip.fetching.addresses import is_public
 from data_mblip.fetching.fetch import fetch_images
 from data_mblip.fetching.fetched_images import FetchedImages
 from data_mblip.fetching.settings import FetchSettings
-from data_mblip.images.check import ImageSettings
+from data_mblip.images.check import ImageSettings, check_place
 from data_mblip.images.refusal import RefusedImageError
-from data_mblip.images.store import ImageStore
-from tests.data_mblip.fetching.fetch_checks import assert_whole, causes, hasty
+from tests.data_mblip.fetching.fetch_checks import assert_whole, causes, files, hasty
 from tests.data_mblip.fetching.loopback_answers import ANSWERS, CAUSES, picture
 from tests.data_mblip.fetching.loopback_images import LoopbackImages
 
@@ -128,16 +127,35 @@ def test_a_slow_host_does_not_hold_up_the_others(tmp_path):
         assert max(place for place, host in enumerate(order) if host == server.hosts[1]) < 10
 
 
-def test_fetched_images_are_read_by_url_and_go_into_a_store(server, tmp_path):
+def test_fetched_images_are_read_by_url(server, tmp_path):
     good, gone, never = server.url("good", 1), server.url("gone", 1), server.url("good", 2)
     fetch_images([good, gone], tmp_path / "fetched", settings=hasty())
     fetched = FetchedImages(tmp_path / "fetched")
     with pytest.raises(RefusedImageError, match=r"missing: fetching failed: HTTP 404 \(Not Found\)"):
         fetched.read(gone)
-    store = ImageStore(tmp_path / "store", ImageSettings(store="as_is"), fetched=fetched.read)
-    assert store.get(store.put(good)) == picture("1")
-    assert str(store.put(gone)) == f"missing: {gone}: fetching failed: HTTP 404 (Not Found)"
-    assert "it is not fetched yet" in str(store.put(never))
+    as_is = ImageSettings(store="as_is")
+    assert check_place(good, as_is, fetched=fetched.read).bytes == picture("1")
+    assert str(check_place(gone, fetched=fetched.read)) == f"missing: {gone}: fetching failed: HTTP 404 (Not Found)"
+    assert "it is not fetched yet" in str(check_place(never, fetched=fetched.read))
+
+
+def test_a_fetched_file_that_was_changed_or_lost_is_noticed(server, tmp_path):
+    url = server.url("good", 1)
+    fetch_images([url], tmp_path, settings=hasty())
+    (stored,) = files(tmp_path)
+    stored.write_bytes(stored.read_bytes()[:-5] + b"other")
+    with pytest.raises(RefusedImageError, match=r"damaged: .* does not hold what its name says"):
+        FetchedImages(tmp_path).read(url)
+    stored.unlink()
+    with pytest.raises(RefusedImageError, match="missing: there is no file"):
+        FetchedImages(tmp_path).read(url)
+
+
+def test_a_line_that_is_no_utf8_is_named_like_any_other(server, tmp_path):
+    (tmp_path / "urls.txt").write_bytes(server.url("good", 1).encode() + b"\n\xff\xfe.jpg\n")
+    main([str(tmp_path / "urls.txt"), str(tmp_path / "images"), "--allow-private-addresses"])
+    assert causes(tmp_path / "images") == {r"\udcff\udcfe.jpg": "not a URL"}
+    assert len(files(tmp_path / "images")) == 1
 
 
 def test_the_command_prints_the_table(server, tmp_path, capsys):

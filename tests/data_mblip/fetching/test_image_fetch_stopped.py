@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from data_mblip.fetching.content import StorageFullError
 from data_mblip.fetching.fetch import fetch_images
 from data_mblip.fetching.fetched_images import FetchedImages
-from data_mblip.images.content import StorageFullError
 from tests.data_mblip.fetching.fetch_checks import assert_whole, causes, files, hasty
 from tests.data_mblip.fetching.loopback_answers import ANSWERS, CAUSES, picture
 from tests.data_mblip.fetching.loopback_images import LoopbackImages

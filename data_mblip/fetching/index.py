@@ -1,7 +1,7 @@
-"""What became of each place or URL, kept on disk: one table of names and records.
+"""What became of each URL, kept on disk: one table of URLs and records.
 
-SQLite does the keeping: a record is there whole once `put` returns, whenever the process is killed, and any number of
-processes of one machine may use the file together. Each record is flat JSON.
+SQLite does the keeping: a record is there whole once `put` returns, whenever the process is killed, and other
+processes of the machine may read meanwhile. Each record is flat JSON.
 """
 
 import json
@@ -16,26 +16,26 @@ SECONDS_TO_WAIT_FOR_OTHERS = 120.0
 FULL_MESSAGES = ("database or disk is full", "disk I/O error")  # the second where a file may not grow
 
 
-class ImageIndex:
-    """Records by name, in a file."""
+class UrlIndex:
+    """Records by URL, in a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._process = 0
 
-    def get(self, name: str) -> Record | None:
-        """The record of a name."""
-        row = self._execute("SELECT record FROM records WHERE name = ?", name).fetchone()
+    def get(self, url: str) -> Record | None:
+        """The record of a URL."""
+        row = self._execute("SELECT record FROM records WHERE url = ?", url).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def put(self, name: str, record: Record) -> None:
-        """Keep a record, in place of the name's last one.
+    def put(self, url: str, record: Record) -> None:
+        """Keep a record, in place of the URL's last one.
 
         Raises:
             StorageFullError: there is no room; what was kept before stays.
         """
-        self._execute("INSERT OR REPLACE INTO records VALUES (?, ?)", name, json.dumps(record, ensure_ascii=False))
+        self._execute("INSERT OR REPLACE INTO records VALUES (?, ?)", url, json.dumps(record, ensure_ascii=False))
 
     def close(self) -> None:
         if self._connection is not None:
@@ -47,7 +47,7 @@ class ImageIndex:
 
     def _execute(self, statement: str, *values: str) -> sqlite3.Cursor:
         try:
-            return self._open().execute(statement, [_storable(value) for value in values])
+            return self._open().execute(statement, [readable(value) for value in values])
         except sqlite3.OperationalError as error:
             if str(error) not in FULL_MESSAGES:
                 raise
@@ -62,10 +62,11 @@ class ImageIndex:
             )
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute("CREATE TABLE IF NOT EXISTS records (name TEXT PRIMARY KEY, record TEXT) STRICT")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS records (url TEXT PRIMARY KEY, record TEXT) STRICT")
         return self._connection
 
 
-def _storable(text: str) -> str:
-    """Names of files may hold bytes that are no UTF-8, which Python shows as lone surrogates and SQLite refuses."""
+def readable(text: str) -> str:
+    """The text as files and SQLite take it: what is no UTF-8 in a list of URLs, which Python reads as lone surrogates,
+    is written out."""
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")

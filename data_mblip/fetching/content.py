@@ -1,6 +1,6 @@
 """Files on disk named by what they hold: the SHA-256 of their bytes.
 
-    FOLDER/content/abc/abcdef...   each file whole, never changed, once however often it is added
+    FOLDER/content/abc/abcdef...   each file whole, never changed, once however often it is fetched
     FOLDER/unfinished/             files being written; they move into place in one step when they are whole
 
 So nothing half written is ever found under a name, in whatever moment a process is killed. Files are not forced to the
@@ -8,21 +8,16 @@ disk one by one, which would take milliseconds for each; a machine that loses po
 which reading finds by its name.
 """
 
-import contextlib
 import hashlib
 import itertools
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from ..images.files import open_regular
+from ..images.refusal import RefusedImageError
 from ..whole_files import FULL
-from .files import open_regular
-from .refusal import RefusedImageError
-
-SECONDS_OF_LEFT_OVERS = 24 * 3600  # no write takes so long
 
 
 class StorageFullError(OSError):
@@ -69,12 +64,11 @@ class UnfinishedFile:
 
 
 class ContentFolder:
-    """Any number of processes may add to one folder at the same time."""
-
-    _numbers = itertools.count()
+    """Files by key; one process writes, any number may read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._numbers = itertools.count()
         self._unfinished = folder / "unfinished"
         with storage_full_named(folder):
             self._unfinished.mkdir(parents=True, exist_ok=True)
@@ -90,23 +84,10 @@ class ContentFolder:
         except FileNotFoundError:
             return None
 
-    def add(self, content: bytes) -> str:
-        """Store bytes; returns their key.
-
-        Raises:
-            StorageFullError: there is no room; nothing was stored.
-        """
-        key = hashlib.sha256(content).hexdigest()
-        if self.size(key) != len(content):
-            with self.writing() as file:
-                file.write(content)
-                self.finish(file)
-        return key
-
     @contextmanager
     def writing(self) -> Iterator[UnfinishedFile]:
         """A file to write to, part by part. It is gone afterwards unless it was given to `finish`."""
-        path = self._unfinished / f"{os.uname().nodename}-{os.getpid()}-{next(self._numbers)}"
+        path = self._unfinished / str(next(self._numbers))
         with storage_full_named(path):
             file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed below
         try:
@@ -139,9 +120,7 @@ class ContentFolder:
             )
         return content
 
-    def remove_left_overs(self, older_than_seconds: float = SECONDS_OF_LEFT_OVERS) -> None:
-        """Remove what killed processes left unfinished."""
+    def remove_left_overs(self) -> None:
+        """Remove what killed processes left unfinished; nobody else may be writing."""
         for path in self._unfinished.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another process was faster
-                if time.time() - path.stat().st_mtime >= older_than_seconds:
-                    path.unlink()
+            path.unlink()
