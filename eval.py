@@ -4,34 +4,44 @@
     python eval.py RECIPE.yaml [--model MODEL --output_dir DIR]     all tasks of a recipe
     python eval.py MODEL --load_in 4bit                             its language model quantised (8bit, 4bit)
     python eval.py --help                                           every option
+    torchrun --nproc_per_node 4 eval.py RECIPE.yaml                 four processes, the same answers
 
 MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base.
 """
 
-import torch
-
 from evaluation_mblip import conditions_table, evaluate_task, predictions_path, write_results
 from evaluation_mblip.command_line import parse_command_line
+from evaluation_mblip.processes import is_main_process, process_group
 from training_mblip.command import run_command
 from training_mblip.precision import Precision
 from training_mblip.recipe_reading import read_evaluation_run
-from training_mblip.starting_model import load_checkpoint
+from training_mblip.starting_model import base_of_adapter, load_checkpoint
 
 
 def main(arguments: list[str]) -> None:
-    # 1. What to evaluate on what
+    # 1. What to evaluate on what: questions first, so that files that lack are named before a model is loaded
     run = parse_command_line(arguments, read_evaluation_run)
-    settings = run.evaluation.settings
+    tasks = run.evaluation.build_tasks()
 
-    # 2. Model and processor, on the GPU if there is one
-    model, processor = load_checkpoint(run.model, Precision.named(run.dtype, run.load_in))
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    with process_group() as device:
+        # 2. Model and processor, on the GPU if there is one
+        model, processor = load_checkpoint(run.model, Precision.named(run.dtype, run.load_in))
+        model = model.to(device)
 
-    # 3. For each task: its prompts, the model's answers (written as they come), the scores
-    results = {}
-    for task in run.evaluation.build_tasks():
-        path = predictions_path(run.output_dir, task.name)
-        results[task.name] = evaluate_task(model, processor, task, settings=settings, predictions_path=path)
+        # 3. For each task: the model's answers (kept as they come), the scores
+        results = {
+            task.name: evaluate_task(
+                model,
+                processor,
+                task,
+                settings=run.evaluation.settings,
+                predictions_path=predictions_path(run.output_dir, task.name),
+                base=base_of_adapter(run.model),
+            )
+            for task in tasks
+        }
+        if not is_main_process():
+            return
 
     # 4. Results as figures and as a table
     table = "\n".join(conditions_table(result) for result in results.values())

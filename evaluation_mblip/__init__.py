@@ -1,12 +1,14 @@
 """The benchmarks: tasks to questions, questions to answers, answers to scores with intervals."""
 
 from .evaluate import evaluate_scenes, evaluate_task
-from .generation import GenerationSettings
+from .generation_settings import GenerationChanges, GenerationSettings
 from .predictions import Prediction, read_predictions
+from .protocol import Setup
 from .recipe import EvaluationRecipe, EvaluationRun
 from .report import alignment_table, conditions_table, predictions_path, write_results
 from .results import Ratio, Results, Score, ratio_to_reference, score_predictions
 from .runner import RunSettings, run_task
+from .scoring import ExactMatch
 from .tables import markdown_table
 from .task import EvaluationExample, EvaluationTask
 from .tasks.babel_imagenet import babel_imagenet_task
@@ -17,12 +19,15 @@ __all__ = [
     "EvaluationRecipe",
     "EvaluationRun",
     "EvaluationTask",
+    "ExactMatch",
+    "GenerationChanges",
     "GenerationSettings",
     "Prediction",
     "Ratio",
     "Results",
     "RunSettings",
     "Score",
+    "Setup",
     "alignment_table",
     "babel_imagenet_task",
     "conditions_table",

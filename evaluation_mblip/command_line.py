@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from .recipe import BabelImageNetRecipe, DtypeName, EvaluationRecipe, EvaluationRun, LoadIn, ScenesRecipe
+from .recipe import DtypeName, EvaluationRecipe, EvaluationRun, LoadIn
+from .tasks.babel_imagenet import BabelImageNetRecipe
+from .tasks.scenes import ScenesRecipe
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
 PRECISION_OPTIONS = ("dtype", "load_in")

@@ -1,13 +1,44 @@
-"""What a result was computed with: versions, precision and hardware, without names of machines or people."""
+"""What a result was computed with: model, versions, precision and hardware, without names of machines or people."""
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
-PACKAGES = ("mblip", "torch", "transformers", "tokenizers", "peft", "bitsandbytes")
+PACKAGES = (
+    "mblip",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "bitsandbytes",
+    "sacrebleu",
+    "py3langid",
+    "SudachiPy",
+    "pythainlp",
+)
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Which model answered. `name` is the folder or repository it was loaded from, `revision` its commit on the Hub;
+    of an adapter `base` is the model below it. `precision` is what it was held in."""
+
+    name: str
+    revision: str | None
+    base: str | None
+    precision: str
+
+
+def describe_model(model: Any, base: str | None = None) -> ModelFacts:
+    """The facts of a model; `base` is what an adapter that was merged into it names."""
+    config = model.config
+    for adapter in getattr(model, "peft_config", {}).values():  # PEFT's, not merged
+        base = base or adapter.base_model_name_or_path
+    return ModelFacts(config.name_or_path, getattr(config, "_commit_hash", None), base, describe_precision(model))
 
 
 def package_versions() -> Mapping[str, str]:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from data_mblip.scenes.languages import SCENE_LANGUAGES
 
-from .environment import describe_hardware, describe_precision, package_versions
+from .code_version import code_commit
+from .environment import describe_hardware, describe_model, package_versions
 from .model_inputs import Model, Processor
+from .predictions import write_predictions
+from .processes import is_main_process, num_processes
 from .results import Results, score_predictions
-from .runner import DEFAULT_SETTINGS, RunSettings, run_task
+from .runner import DEFAULT_SETTINGS, RunSettings, forget_unfinished, run_task
 from .task import EvaluationTask
 from .tasks.scenes import SceneCondition, scenes_task
 from .wordings import WordingChoice
@@ -26,26 +29,48 @@ def evaluate_task(
     *,
     settings: RunSettings = DEFAULT_SETTINGS,
     predictions_path: Path | None = None,
+    base: str | None = None,
 ) -> Results:
-    """Ask a model the questions of a task and score its answers; arguments as those of `run_task`."""
+    """Ask a model the questions of a task and score its answers.
+
+    In a process group all processes take part, and the main one writes.
+
+    Args:
+        predictions_path: where the answers go, one JSON line each, with their scores; while the model answers they
+            are kept beside it, and a run that was killed goes on from there. None writes nothing.
+        base: the model below an adapter that was merged into `model`.
+
+    Raises:
+        ValueError: an image cannot be read, or answers of another run lie beside `predictions_path`.
+    """
     start = time.monotonic()
     predictions = run_task(model, processor, task, settings=settings, predictions_path=predictions_path)
+    scores, scored = score_predictions(task, predictions)
+    if predictions_path is not None and is_main_process():
+        write_predictions(predictions_path, scored)
+        forget_unfinished(predictions_path)
     prompts: dict[str, dict[str, str]] = {}
     for example in task.examples:
         prompts.setdefault(example.condition, {}).setdefault(example.language, example.prompt)
     return Results(
         task=task.name,
-        metric=task.metric,
-        model=model.config.name_or_path,
+        protocol=task.protocol,
+        metric=task.metric.main,
+        description=task.metric.description,
+        model=describe_model(model, base),
         num_images=len({example.image_id for example in task.examples}),
-        scores=score_predictions(predictions),
+        scores=scores,
         prompts=prompts,
-        generation=settings.generation.with_default_length(task.max_new_tokens),
+        answering=task.answering if task.answering == "generate" else f"{task.answering}, {task.rank_by}",
+        generation=settings.generation.applied_to(task.generation),
+        origin=task.origin,
+        left_out=dict(task.left_out.counts),
         seconds=time.monotonic() - start,
+        commit=code_commit(),
         versions=package_versions(),
         hardware=describe_hardware(model.device),
-        precision=describe_precision(model),
-        predictions=tuple(predictions),
+        num_processes=num_processes(),
+        predictions=scored,
     )
 
 

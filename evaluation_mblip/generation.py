@@ -1,45 +1,13 @@
-"""How a model is made to answer: greedy or beam search, never sampling, so that a score can be had again."""
+"""How a model is made to answer, and what its answers are as text."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from data_mblip.chat_prompts import answer_lead, uses_chat_template
 
 from .model_inputs import Model, Processor
-
-
-@dataclass(frozen=True)
-class GenerationSettings:
-    """Arguments of transformers' `generate`; the defaults are greedy search.
-
-    `max_new_tokens` None: what the task says. `length_penalty` acts with several beams only.
-    """
-
-    max_new_tokens: int | None = None
-    num_beams: int = 1
-    length_penalty: float = 1.0
-    repetition_penalty: float = 1.0
-
-    def with_default_length(self, max_new_tokens: int) -> "GenerationSettings":
-        """The settings, with the task's `max_new_tokens` where they name none."""
-        return self if self.max_new_tokens is not None else replace(self, max_new_tokens=max_new_tokens)
-
-    def arguments(self) -> dict[str, Any]:
-        """The keyword arguments of `generate`."""
-        arguments: dict[str, Any] = {
-            "max_new_tokens": self.max_new_tokens,
-            "num_beams": self.num_beams,
-            "do_sample": False,
-        }
-        if self.num_beams > 1:
-            arguments["length_penalty"] = self.length_penalty
-        if self.repetition_penalty != 1.0:
-            arguments["repetition_penalty"] = self.repetition_penalty
-        return arguments
 
 
 @contextmanager

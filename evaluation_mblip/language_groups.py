@@ -1,15 +1,14 @@
 """Languages in groups: by script, and by how much text there is of them.
 
 Resource levels go by the share of mC4, the corpus of mT5 (`languages.tsv`): high from 1 %, middle from 0.1 %, low
-below.
+below. Languages that no training has shown are a level of their own.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from data_mblip.languages import Language, get_language
-
+from .languages import EvaluationLanguage, evaluation_language
 from .results import Score
 
 HIGH_FROM_PERCENT = 1.0
@@ -18,26 +17,28 @@ MIDDLE_FROM_PERCENT = 0.1
 
 @dataclass(frozen=True)
 class GroupScore:
-    """The mean of the shares of a group's languages, each counted alike."""
+    """The mean of the main figure over a group's languages, each counted alike."""
 
     num_languages: int
     num_prompts: int
-    mean_share: float
+    mean: float
 
 
-def resource_level(language: Language) -> str:
-    """`high`, `middle` or `low`."""
+def resource_level(language: EvaluationLanguage) -> str:
+    """`high`, `middle`, `low` or `unseen`."""
+    if not language.is_seen:
+        return "unseen"
     if language.mc4_share_percent >= HIGH_FROM_PERCENT:
         return "high"
     return "middle" if language.mc4_share_percent >= MIDDLE_FROM_PERCENT else "low"
 
 
-def script(language: Language) -> str:
+def script(language: EvaluationLanguage) -> str:
     """The language's script, ISO 15924."""
     return language.script
 
 
-def group_scores(scores: Mapping[str, Score], group_of: Callable[[Language], str]) -> dict[str, GroupScore]:
+def group_scores(scores: Mapping[str, Score], group_of: Callable[[EvaluationLanguage], str]) -> dict[str, GroupScore]:
     """The scores of one condition by group; the largest group first.
 
     Args:
@@ -46,12 +47,12 @@ def group_scores(scores: Mapping[str, Score], group_of: Callable[[Language], str
     """
     groups: dict[str, list[Score]] = defaultdict(list)
     for code, score in scores.items():
-        groups[group_of(get_language(code))].append(score)
+        groups[group_of(evaluation_language(code))].append(score)
     return {
         name: GroupScore(
             num_languages=len(group),
             num_prompts=sum(score.num_prompts for score in group),
-            mean_share=sum(score.share for score in group) / len(group),
+            mean=sum(score.value for score in group) / len(group),
         )
         for name, group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     }

@@ -4,8 +4,9 @@ Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, Q = query t
 language model, S = image slots.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,7 @@ from data_mblip.encoded_prompts import encode_texts, pad_prompts
 from data_mblip.images import Image as AnyImage
 from data_mblip.images import open_image
 
+from .fitting import Fitting
 from .task import EvaluationExample
 
 STAND_IN = Image.new("RGB", (1, 1))  # a prompt's ids depend on how many pictures it has, not on what they show
@@ -54,7 +56,7 @@ class EncodedImages:
     """`features` (I, Q, D) of every distinct image, or None without any; `rows`: image_id -> its images' rows."""
 
     features: torch.Tensor | None
-    rows: Mapping[str, range]
+    rows: Mapping[str, Sequence[int]]
 
     def shown_to(self, examples: Sequence[EvaluationExample]) -> dict[str, torch.Tensor]:
         """`image_features` with the images of these examples alone, and `image_indices` (S,); empty without images."""
@@ -70,50 +72,38 @@ class EncodedImages:
         }
 
 
-def chunk_by_images(
-    examples: Iterable[EvaluationExample], *, num_images: int, num_prompts: int
-) -> Iterator[list[EvaluationExample]]:
-    """Chunks that end with `num_images` image sets or about `num_prompts` examples, whichever comes first; all
-    examples of an `image_id` are in one of them."""
-    groups: dict[str, list[EvaluationExample]] = {}
-    for example in examples:
-        groups.setdefault(example.image_id, []).append(example)
-    chunk: list[list[EvaluationExample]] = []
-    for group in groups.values():
-        chunk.append(group)
-        if len(chunk) >= num_images or sum(map(len, chunk)) >= num_prompts:
-            yield [example for group in chunk for example in group]
-            chunk = []
-    if chunk:
-        yield [example for group in chunk for example in group]
-
-
 def encode_images(
-    model: Model, processor: Processor, examples: Sequence[EvaluationExample], batch_size: int
+    model: Model, processor: Processor, examples: Sequence[EvaluationExample], *, batch_size: int, fitting: Fitting
 ) -> EncodedImages:
-    """Open and encode the images of `examples`, `batch_size` at a time.
+    """Open and encode the images of `examples`, `batch_size` at a time. A file that several image sets show is encoded
+    once.
 
     Raises:
         ValueError: an image cannot be read; the message names it.
     """
-    images: list[tuple[AnyImage, str]] = []
-    rows: dict[str, range] = {}
+    distinct: dict[Any, tuple[int, AnyImage, str]] = {}  # by place, or by object: row, image, name
+    rows: dict[str, tuple[int, ...]] = {}
     for example in examples:
         if example.image_id not in rows:
-            rows[example.image_id] = range(len(images), len(images) + len(example.images))
-            images += [(image, f"Image set {example.image_id!r}") for image in example.images]
+            name = f"Image set {example.image_id!r}"
+            keys = [image if isinstance(image, str | Path) else id(image) for image in example.images]
+            for key, image in zip(keys, example.images, strict=True):
+                distinct.setdefault(key, (len(distinct), image, name))
+            rows[example.image_id] = tuple(distinct[key][0] for key in keys)
+    images = [(image, name) for _, image, name in distinct.values()]
     features = [
-        _encode(model, processor, images[start : start + batch_size]) for start in range(0, len(images), batch_size)
+        feature_QD
+        for start in range(0, len(images), batch_size)
+        for feature_QD in fitting.run(lambda part: _encode(model, processor, part), images[start : start + batch_size])
     ]
-    return EncodedImages(torch.cat(features) if features else None, rows)
+    return EncodedImages(torch.stack(features) if features else None, rows)
 
 
-def _encode(model: Model, processor: Processor, images: Sequence[tuple[AnyImage, str]]) -> torch.Tensor:
-    """Features of named images, one row each, also where one comes twice."""
+def _encode(model: Model, processor: Processor, images: Sequence[tuple[AnyImage, str]]) -> list[torch.Tensor]:
+    """Features (Q, D) of named images."""
     opened = [open_image(image, name=name) for image, name in images]
     inputs = processor(images=opened, return_tensors="pt")
-    features_IQD = model.get_image_features(inputs["pixel_values"].to(model.device)).pooler_output
-    return features_IQD[inputs["image_indices"].to(model.device)] if "image_indices" in inputs else features_IQD
+    return list(model.get_image_features(inputs["pixel_values"].to(model.device)).pooler_output)
 
 
 def encode_prompts(processor: Processor, examples: Sequence[EvaluationExample]) -> list[torch.Tensor]:
@@ -127,14 +117,6 @@ def encode_prompts(processor: Processor, examples: Sequence[EvaluationExample]) 
     )
     ids_of = dict(zip(kinds, encoded.ids, strict=True))
     return [ids_of[example.prompt, len(example.images)] for example in examples]
-
-
-def batch_like_prompts(ids: Sequence[torch.Tensor], batch_size: int) -> Iterator[list[int]]:
-    """Positions of prompts in batches of like length, so that little is padding, and of equal prompts as far as may
-    be: answers in one language end at about the same length."""
-    order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i].tolist()))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
 
 
 def prompt_tensors(model: Model, processor: Processor, ids: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:

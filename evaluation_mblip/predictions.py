@@ -1,23 +1,27 @@
-"""Answers of a model, one JSON line each, written as they come.
-
-The file bears its name when all answers are in it; before, it ends in `.unfinished`.
-"""
+"""Answers of a model: JSON lines with prompt, output, references and score, in the order of the examples."""
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+
+from data_mblip.whole_files import write_text
 
 from .task import EvaluationExample
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answered to an example. `is_cut`: the answer reached its longest length before it ended."""
+    """What a model answered to an example.
 
+    `is_cut`: the answer reached its longest length before it ended. `log_likelihoods`: of the candidates that came
+    first, where they were ranked. `score` is the main figure of the task's metric for this answer; None as long as
+    the others are not there, for some figures depend on all answers.
+    """
+
+    task: str
+    protocol: str
     id: str
     condition: str
     language: str
@@ -25,58 +29,69 @@ class Prediction:
     prompt: str
     output: str
     references: tuple[str, ...]
-    is_right: bool
     is_cut: bool
-
-    @classmethod
-    def of(cls, example: EvaluationExample, output: str, *, is_right: bool, is_cut: bool) -> "Prediction":
-        """The answer `output` to `example`."""
-        return cls(
-            id=example.id,
-            condition=example.condition,
-            language=example.language,
-            image_id=example.image_id,
-            prompt=example.prompt,
-            output=output,
-            references=example.references,
-            is_right=is_right,
-            is_cut=is_cut,
-        )
+    log_likelihoods: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether the model said nothing; such an answer is never right."""
+        """Whether the model said nothing."""
         return not self.output.strip()
 
+    def to_line(self) -> str:
+        """The prediction as a line of a file."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False) + "\n"
 
-class PredictionWriter:
-    """Writes predictions to an open file, or nowhere."""
-
-    def __init__(self, file: TextIO | None) -> None:
-        self.file = file
-
-    def write(self, prediction: Prediction) -> None:
-        """Append a line, at once on disk."""
-        if self.file is not None:
-            self.file.write(json.dumps(dataclasses.asdict(prediction), ensure_ascii=False) + "\n")
-            self.file.flush()
+    @classmethod
+    def from_line(cls, line: str) -> "Prediction":
+        """The prediction of a line."""
+        row = json.loads(line)
+        return cls(**row | {"references": tuple(row["references"])})
 
 
-@contextmanager
-def open_predictions(path: Path | None) -> Iterator[PredictionWriter]:
-    """A writer to `path`, which replaces an older file once all is written; None writes nowhere."""
-    if path is None:
-        yield PredictionWriter(None)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
-        yield PredictionWriter(file)
-    unfinished.replace(path)
+def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
+    """Write a file of predictions; it is whole or not there."""
+    write_text(path, "".join(prediction.to_line() for prediction in predictions))
 
 
 def read_predictions(path: Path) -> list[Prediction]:
-    """The predictions of a file, in its order."""
+    """The predictions of a file, in its order.
+
+    Raises:
+        ValueError: a line is no prediction; the message names it.
+    """
+    predictions = []
     with path.open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return [Prediction(**row | {"references": tuple(row["references"])}) for row in rows]
+        for number, line in enumerate(file, start=1):
+            try:
+                predictions.append(Prediction.from_line(line))
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(
+                    f"{path}, line {number}: found no prediction ({error}), expected a file of eval.py."
+                ) from error
+    return predictions
+
+
+def predict(
+    task: str,
+    protocol: str,
+    example: EvaluationExample,
+    output: str,
+    *,
+    is_cut: bool = False,
+    log_likelihoods: dict[str, float] | None = None,
+) -> Prediction:
+    """The answer `output` to an example, not scored yet."""
+    return Prediction(
+        task=task,
+        protocol=protocol,
+        id=example.id,
+        condition=example.condition,
+        language=example.language,
+        image_id=example.image_id,
+        prompt=example.prompt,
+        output=output,
+        references=example.references,
+        is_cut=is_cut,
+        log_likelihoods=log_likelihoods or {},
+    )

@@ -3,92 +3,38 @@
 A training recipe holds an `EvaluationRecipe` under `evaluation`; a recipe of eval.py is an `EvaluationRun`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
-from data_mblip.languages import get_language
-from data_mblip.scenes.languages import SCENE_LANGUAGES
-from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut, Split
-
+from .protocol import Setup
 from .runner import RunSettings
 from .task import EvaluationTask
-from .tasks.babel_imagenet import babel_imagenet_task
-from .tasks.scenes import SceneCondition, scenes_task
-from .wordings import WordingChoice
+from .tasks.babel_imagenet import BabelImageNetRecipe
+from .tasks.scenes import ScenesRecipe
 
 DtypeName = Literal["auto", "float32", "bfloat16"]
 LoadIn = Literal["8bit", "4bit"]
 
 
-@dataclass(frozen=True)
-class ScenesRecipe:
-    """The drawn world; see `tasks/scenes.py`."""
+class Benchmark(Protocol):
+    """What a recipe says of a benchmark."""
 
-    languages: tuple[str, ...] = SCENE_LANGUAGES
-    num_images: int = 200
-    seed: int = 0
-    conditions: tuple[SceneCondition, ...] = ("as_is", "shuffled")
-    wording: WordingChoice = "first"
-
-    def __post_init__(self) -> None:
-        _check_languages(self.languages)
-
-    def build(self) -> EvaluationTask:
-        """The task, with its pictures drawn."""
-        return scenes_task(
-            languages=self.languages,
-            num_images=self.num_images,
-            seed=self.seed,
-            conditions=self.conditions,
-            wording=self.wording,
-        )
-
-
-@dataclass(frozen=True)
-class BabelImageNetRecipe:
-    """Naming photos; see `tasks/babel_imagenet.py`. `languages` None takes every one that has labels; the fields of
-    the hold-out are those of training."""
-
-    photos: Path
-    labels: Path
-    languages: tuple[str, ...] | None = None
-    splits: tuple[Split, ...] = ("train", "held_out")
-    held_out_share: float = 0.1
-    held_out_by_language: bool = True
-    held_out_seed: int = 0
-    wording: WordingChoice = "first"
-    wording_seed: int | None = None
-    shuffled: bool = False
-
-    def __post_init__(self) -> None:
-        _check_languages(self.languages or ())
-
-    def build(self) -> EvaluationTask:
-        """The task, with photos and labels read."""
-        hold_out = HoldOut(self.held_out_share, self.held_out_by_language, self.held_out_seed)
-        photos = BabelImageNet.read(self.photos, self.labels, languages=self.languages)
-        return babel_imagenet_task(
-            photos,
-            hold_out=hold_out,
-            splits=self.splits,
-            wording=self.wording,
-            wording_seed=self.wording_seed,
-            shuffled=self.shuffled,
-        )
+    def build(self, setup: Setup) -> EvaluationTask: ...
 
 
 @dataclass(frozen=True)
 class EvaluationRecipe:
-    """The tasks to run, and how."""
+    """The benchmarks to run, and how. Each field but the last two is a benchmark, described in its file of tasks/."""
 
     scenes: ScenesRecipe | None = None
     babel_imagenet: BabelImageNetRecipe | None = None
+    setup: Setup = field(default_factory=Setup)
     settings: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
-        if self.scenes is None and self.babel_imagenet is None:
-            raise ValueError("expected at least one task: `scenes` or `babel_imagenet`.")
+        if not self._benchmarks():
+            raise ValueError(f"expected at least one task: {', '.join(BENCHMARKS)}.")
 
     def build_tasks(self) -> list[EvaluationTask]:
         """The tasks with their examples.
@@ -96,7 +42,14 @@ class EvaluationRecipe:
         Raises:
             ValueError: a task's data cannot be read.
         """
-        return [recipe.build() for recipe in (self.scenes, self.babel_imagenet) if recipe is not None]
+        return [benchmark.build(self.setup) for benchmark in self._benchmarks()]
+
+    def _benchmarks(self) -> list[Benchmark]:
+        named = [getattr(self, name) for name in BENCHMARKS]
+        return [benchmark for benchmark in named if benchmark is not None]
+
+
+BENCHMARKS = tuple(entry.name for entry in fields(EvaluationRecipe) if entry.name not in ("setup", "settings"))
 
 
 @dataclass(frozen=True)
@@ -112,12 +65,3 @@ class EvaluationRun:
     evaluation: EvaluationRecipe
     dtype: DtypeName = "auto"
     load_in: LoadIn | None = None
-
-
-def _check_languages(codes: tuple[str, ...]) -> None:
-    """Raises ValueError for an unknown code, a repeated one, or none where some are needed."""
-    for code in codes:
-        get_language(code)
-    repeated = sorted({code for code in codes if codes.count(code) > 1})
-    if repeated:
-        raise ValueError(f"`languages` names {', '.join(repeated)} more than once. Keep one of each.")

@@ -35,7 +35,7 @@ def write_files(folder: Path, plain: Mapping[str, Any], table: str) -> None:
 def conditions_table(results: Results) -> str:
     """One model on one task: a column for each condition; then the means of groups of languages."""
     columns = {condition: results.by_language(condition) for condition in results.conditions}
-    parts = [f"## {results.task}: {results.metric}", _facts(results), markdown_table(columns)]
+    parts = [f"## {results.task}: {results.description}", _facts(results), markdown_table(columns)]
     for heading, group_of in (("By resource level (share of mC4)", resource_level), ("By script", script)):
         groups: dict[str, dict[str, GroupScore]] = {
             condition: group_scores(scores, group_of) for condition, scores in columns.items()
@@ -73,8 +73,7 @@ def _ratios(after: Results, english_parent: Results) -> dict[str, Cell]:
 
 def _facts(results: Results) -> str:
     """What was asked of what, with what, in a sentence or two."""
-    search = "greedy search" if results.generation.num_beams == 1 else f"{results.generation.num_beams} beams"
     return (
         f"{results.num_images} pictures, {len(results.predictions)} answers in {results.seconds:.0f} s "
-        f"({results.hardware}; {results.precision}); {search}, at most {results.generation.max_new_tokens} new tokens."
+        f"({results.hardware}; {results.model.precision}); {results.generation}."
     )

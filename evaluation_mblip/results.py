@@ -1,7 +1,7 @@
 """From predictions to scores, and the record of an evaluation that goes into results.json.
 
-A score is a share of right answers under one condition in one language, with its count and 95 % interval. The interval
-speaks for the pictures: it says where the share would lie on other pictures drawn alike, for this one model.
+A score is the main figure of a metric under one condition in one language, with its count and 95 % interval. The
+interval speaks for the pictures: it says where the figure would lie on other pictures drawn alike, for this one model.
 """
 
 import dataclasses
@@ -10,46 +10,58 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .generation import GenerationSettings
+from .environment import ModelFacts
+from .generation_settings import GenerationSettings
+from .metrics.bootstrap import mean_estimate
 from .metrics.intervals import Interval, paired_ratio_interval, wilson_interval
 from .predictions import Prediction
+from .task import EvaluationTask, Origin, Scored
 
 
 @dataclass(frozen=True)
 class Score:
-    """Right answers under one condition in one language.
+    """The answers under one condition in one language.
 
-    `num_empty` of the answers are empty and `num_cut` reached their longest length; both stay in the count.
+    `value` is the metric's main figure, in `interval` with 95 % confidence, and `figures` are all of them, in the
+    metric's own units. `num_empty` of the answers are empty and `num_cut` reached their longest length; both stay in
+    the count.
     """
 
     condition: str
     language: str
-    num_right: int
     num_prompts: int
     num_empty: int
     num_cut: int
-    share: float
+    value: float
     interval: Interval
+    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Results:
     """An evaluation of one model on one task.
 
-    `prompts`: condition -> language -> the prompt of its first example. `predictions` stand in a file of their own.
+    `metric` is the main figure, `description` what it is in words; `prompts`: condition -> language -> the prompt of
+    its first example; `left_out`: reason -> how many. `predictions`, scored, stand in a file of their own.
     """
 
     task: str
+    protocol: str
     metric: str
-    model: str
+    description: str
+    model: ModelFacts
     num_images: int
     scores: tuple[Score, ...]
     prompts: Mapping[str, Mapping[str, str]]
+    answering: str
     generation: GenerationSettings
+    origin: Origin | None
+    left_out: Mapping[str, int]
     seconds: float
+    commit: str | None
     versions: Mapping[str, str]
     hardware: str
-    precision: str
+    num_processes: int
     predictions: tuple[Prediction, ...] = field(repr=False)
 
     @property
@@ -87,30 +99,52 @@ class Results:
 class Ratio:
     """A model's share of right answers as a part of another model's, on the same pictures."""
 
-    share: float
+    value: float
     interval: Interval
 
 
-def score_predictions(predictions: Sequence[Prediction]) -> tuple[Score, ...]:
-    """A score for each condition and language, in order of first appearance."""
-    groups: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
-    for prediction in predictions:
-        groups[prediction.condition, prediction.language].append(prediction)
-    return tuple(_score(condition, language, group) for (condition, language), group in groups.items())
+def score_predictions(
+    task: EvaluationTask, predictions: Sequence[Prediction]
+) -> tuple[tuple[Score, ...], tuple[Prediction, ...]]:
+    """The scores of the answers to a task, for each condition and language in order of first appearance, and the
+    answers with their own scores.
+
+    Args:
+        predictions: one for each example, in their order.
+    """
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, example in enumerate(task.examples):
+        groups[example.condition, example.language].append(i)
+    scores: list[Score] = []
+    scored = list(predictions)
+    for (condition, language), members in groups.items():
+        members.sort(key=lambda i: task.examples[i].id)  # so that no sum depends on the order of the examples
+        answers = [predictions[i] for i in members]
+        found = task.metric.score([task.examples[i] for i in members], [answer.output for answer in answers])
+        scores.append(_score(condition, language, answers, found, task.metric.main))
+        for i, value in zip(members, found.per_example, strict=True):
+            scored[i] = dataclasses.replace(scored[i], score=value)
+    return tuple(scores), tuple(scored)
 
 
-def _score(condition: str, language: str, predictions: Sequence[Prediction]) -> Score:
-    num_right = sum(prediction.is_right for prediction in predictions)
+def _score(condition: str, language: str, answers: Sequence[Prediction], found: Scored, main: str) -> Score:
     return Score(
         condition=condition,
         language=language,
-        num_right=num_right,
-        num_prompts=len(predictions),
-        num_empty=sum(prediction.is_empty for prediction in predictions),
-        num_cut=sum(prediction.is_cut for prediction in predictions),
-        share=num_right / len(predictions),
-        interval=wilson_interval(num_right, len(predictions)),
+        num_prompts=len(answers),
+        num_empty=sum(answer.is_empty for answer in answers),
+        num_cut=sum(answer.is_cut for answer in answers),
+        value=found.figures[main],
+        interval=_interval(found.per_example, [answer.image_id for answer in answers]),
+        figures=found.figures,
     )
+
+
+def _interval(values: Sequence[float], image_ids: Sequence[str]) -> Interval:
+    """Of a share of right answers about different pictures Wilson's; else by the bootstrap over pictures."""
+    if set(values) <= {0.0, 1.0} and len(set(image_ids)) == len(image_ids):
+        return wilson_interval(int(sum(values)), len(values))
+    return mean_estimate(values, image_ids).interval
 
 
 def ratio_to_reference(predictions: Sequence[Prediction], reference: Sequence[Prediction]) -> Ratio | None:
@@ -139,7 +173,7 @@ def ratio_to_reference(predictions: Sequence[Prediction], reference: Sequence[Pr
 
 
 def _by_image(predictions: Sequence[Prediction]) -> dict[str, bool]:
-    by_image = {prediction.image_id: prediction.is_right for prediction in predictions}
+    by_image = {prediction.image_id: prediction.score == 1 for prediction in predictions}
     if len(by_image) != len(predictions):
         raise ValueError(
             f"Found {len(predictions)} answers about {len(by_image)} pictures, expected one about each. "

@@ -1,41 +1,37 @@
 """Puts the questions of a task to a model.
 
 Every image goes through the ViT once, however many prompts, languages and conditions ask about it: half of the cost of
-asking in many languages is otherwise a ViT run again on an image already seen. Prompts that are alike share a batch.
+asking in many languages is otherwise a ViT run again on an image already seen. Several processes (torchrun) share the
+chunks of the plan, and a killed run goes on where it was; neither changes an answer.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .generation import GenerationSettings, answer_texts, are_cut, evaluating
-from .model_inputs import (
-    Model,
-    Processor,
-    batch_like_prompts,
-    chunk_by_images,
-    encode_images,
-    encode_prompts,
-    prompt_tensors,
-)
-from .predictions import Prediction, open_predictions
+from .answering import Asked, answer
+from .fitting import Fitting
+from .generation import evaluating
+from .generation_settings import GenerationChanges, GenerationSettings
+from .model_inputs import Model, Processor, encode_images, encode_prompts
+from .plan import plan_batches, plan_chunks
+from .predictions import Prediction
+from .processes import gather, is_main_process, num_processes, rank, wait_for_all
 from .task import EvaluationExample, EvaluationTask
-
-# Features are held of so many images at once. The more, the more batches are of one prompt, so that answers end
-# together.
-IMAGES_PER_CHUNK = 512
-BATCHES_PER_CHUNK = 32
+from .unfinished import Key, UnfinishedAnswers, run_identity
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a task is run. `batch_size` counts prompts, `image_batch_size` pictures in the ViT."""
+    """How a task is run. `batch_size` counts prompts, `image_batch_size` pictures in the ViT; both are halved where
+    the memory of the device is too small. `generation` changes the search that the task's protocol says."""
 
     batch_size: int = 256
     image_batch_size: int = 64
-    generation: GenerationSettings = field(default_factory=GenerationSettings)
+    generation: GenerationChanges = field(default_factory=GenerationChanges)
 
 
 DEFAULT_SETTINGS = RunSettings()
@@ -49,45 +45,84 @@ def run_task(
     settings: RunSettings = DEFAULT_SETTINGS,
     predictions_path: Path | None = None,
 ) -> list[Prediction]:
-    """The model's answer to every example of a task, in the order of the examples.
+    """The model's answer to every example of a task, in the order of the examples, not scored yet.
+
+    In a process group (torch.distributed) each process answers its chunks, and all get all answers.
 
     Args:
         model: with an encoder-decoder or a decoder-only language model; its mode is restored.
-        predictions_path: where answers are written as they come, as JSON lines; None: nowhere.
+        predictions_path: the final file, beside which answers are kept as they come; None keeps none. It is the
+            caller's to write the file, and then to call `forget_unfinished`.
 
     Raises:
-        ValueError: an image cannot be read; the message names it.
+        ValueError: an image cannot be read, or answers of another run lie beside `predictions_path`.
     """
-    answers: dict[tuple[str, str], Prediction] = {}
-    progress = tqdm(total=len(task.examples), desc=task.name, unit="prompt", disable=None)
-    with evaluating(model), open_predictions(predictions_path) as writer, progress:
-        chunks = chunk_by_images(
-            task.examples, num_images=IMAGES_PER_CHUNK, num_prompts=settings.batch_size * BATCHES_PER_CHUNK
-        )
-        for chunk in chunks:
-            for prediction in _answer(model, processor, chunk, task, settings):
-                writer.write(prediction)
+    run = _Run(model, processor, task, settings, predictions_path)
+    run.begin()
+    chunks = list(enumerate(plan_chunks(task.examples)))[rank() :: num_processes()]
+    answers: dict[Key, Prediction] = {}
+    total = sum(len(chunk) for _, chunk in chunks)
+    progress = tqdm(total=total, desc=task.name, unit="prompt", disable=None if is_main_process() else True)
+    with evaluating(model), progress:
+        for number, chunk in chunks:
+            for prediction in run.answer_chunk(number, chunk):
                 answers[prediction.condition, prediction.id] = prediction
                 progress.update()
-    return [answers[example.condition, example.id] for example in task.examples]
+    everyone = {key: prediction for part in gather(answers) for key, prediction in part.items()}
+    return [everyone[example.condition, example.id] for example in task.examples]
 
 
-def _answer(
-    model: Model,
-    processor: Processor,
-    examples: Sequence[EvaluationExample],
-    task: EvaluationTask,
-    settings: RunSettings,
-) -> Iterator[Prediction]:
-    """The answers to the examples of some image sets, batch by batch."""
-    images = encode_images(model, processor, examples, settings.image_batch_size)
-    ids = encode_prompts(processor, examples)
-    arguments = settings.generation.with_default_length(task.max_new_tokens).arguments()
-    for positions in batch_like_prompts(ids, settings.batch_size):
-        batch = [examples[i] for i in positions]
-        inputs = prompt_tensors(model, processor, [ids[i] for i in positions])
-        ids_BL = model.generate(**inputs, **images.shown_to(batch), **arguments)
-        outputs = answer_texts(processor, ids_BL)
-        for example, output, is_cut in zip(batch, outputs, are_cut(model, ids_BL), strict=True):
-            is_right = task.is_right(output, example.references)
-            yield Prediction.of(example, output, is_right=is_right, is_cut=is_cut)
+def forget_unfinished(predictions_path: Path) -> None:
+    """Remove the answers kept as they came, when the final file is there."""
+    UnfinishedAnswers(predictions_path).remove()
+
+
+class _Run:
+    """A task under way, on one process."""
+
+    def __init__(
+        self, model: Model, processor: Processor, task: EvaluationTask, settings: RunSettings, path: Path | None
+    ) -> None:
+        self.model, self.processor, self.task, self.settings = model, processor, task, settings
+        self.generation: GenerationSettings = settings.generation.applied_to(task.generation)
+        self.fitting_prompts, self.fitting_images = Fitting("prompts"), Fitting("images")
+        self.unfinished = None if path is None else UnfinishedAnswers(path)
+
+    def begin(self) -> None:
+        """Take up what an earlier run has left; the main process first, for it makes the folder."""
+        if self.unfinished is None:
+            return
+        settings = f"{self.generation}, batches of {self.settings.batch_size}"
+        identity = run_identity(self.model, self.task, settings)
+        if is_main_process():
+            self.unfinished.begin(identity)
+        wait_for_all()
+        if not is_main_process():
+            self.unfinished.begin(identity)
+
+    def answer_chunk(self, number: int, examples: Sequence[EvaluationExample]) -> Iterator[Prediction]:
+        """The answers to the examples of a chunk, those of batches that are on disk already first."""
+        ids = encode_prompts(self.processor, examples)
+        found = {} if self.unfinished is None else self.unfinished.read(number)
+        batches = list(plan_batches(examples, ids, self.settings.batch_size))
+        left = [batch for batch in batches if not all(_key(examples[i]) in found for i in batch)]
+        yield from [found[_key(examples[i])] for batch in batches if batch not in left for i in batch]
+        images = encode_images(
+            self.model,
+            self.processor,
+            [examples[i] for batch in left for i in batch],
+            batch_size=self.settings.image_batch_size,
+            fitting=self.fitting_images,
+        )
+        for batch in left:
+            predictions = self.fitting_prompts.run(
+                partial(answer, self.model, self.processor, self.task, self.generation, images),
+                [Asked(examples[i], ids[i]) for i in batch],
+            )
+            if self.unfinished is not None:
+                self.unfinished.append(number, predictions)
+            yield from predictions
+
+
+def _key(example: EvaluationExample) -> Key:
+    return example.condition, example.id

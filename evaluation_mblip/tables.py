@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from data_mblip.languages import get_language
-
 from .language_groups import GroupScore
+from .languages import EvaluationLanguage, evaluation_language
 from .metrics.intervals import Interval
 from .results import Ratio, Score
 
 Cell = Score | Ratio
 MISSING = "–"
+UNSEEN_MARK = " †"
 
 
 def markdown_table(columns: Mapping[str, Mapping[str, Cell]], languages: Sequence[str] | None = None) -> str:
@@ -27,9 +27,9 @@ def markdown_table(columns: Mapping[str, Mapping[str, Cell]], languages: Sequenc
         raise ValueError(f"Found {len(columns)} columns and {len(rows)} languages, expected at least one of each.")
     lines = [_line("Language", "Script", *columns), _line("---", "---", *["---:"] * len(columns))]
     for code in rows:
-        language = get_language(code)
+        language = evaluation_language(code)
         cells = [_cell(column.get(code)) for column in columns.values()]
-        lines.append(_line(f"{language.name} (`{code}`)", language.script, *cells))
+        lines.append(_line(_name(language), language.script, *cells))
     means = [_mean([column[code] for code in rows if code in column]) for column in columns.values()]
     lines.append(_line(f"mean of {len(rows)}", "", *means))
     return "\n".join([*lines, "", *_notes(columns), ""])
@@ -44,13 +44,18 @@ def group_table(heading: str, columns: Mapping[str, Mapping[str, GroupScore]]) -
     names = dict.fromkeys(name for groups in columns.values() for name in groups)
     lines = [_line(heading, *columns), _line("---", *["---:"] * len(columns))]
     lines += [_line(name, *[_group_cell(groups.get(name)) for groups in columns.values()]) for name in names]
-    return "\n".join([*lines, "", "Mean share of right answers, each language counted alike."])
+    return "\n".join([*lines, "", "Mean, each language counted alike."])
+
+
+def _name(language: EvaluationLanguage) -> str:
+    """With a mark where no training has shown the language."""
+    return f"{language.name} (`{language.code}`){'' if language.is_seen else UNSEEN_MARK}"
 
 
 def _group_cell(score: GroupScore | None) -> str:
     if score is None:
         return MISSING
-    return f"{_percent(score.mean_share)} (languages: {score.num_languages}, answers: {score.num_prompts})"
+    return f"{_percent(score.mean)} (languages: {score.num_languages}, answers: {score.num_prompts})"
 
 
 def _line(*cells: str) -> str:
@@ -58,11 +63,11 @@ def _line(*cells: str) -> str:
 
 
 def _cell(value: Cell | None) -> str:
-    return MISSING if value is None else f"{_percent(value.share)} {_interval(value.interval)}"
+    return MISSING if value is None else f"{_percent(value.value)} {_interval(value.interval)}"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
 def _interval(interval: Interval) -> str:
@@ -70,12 +75,17 @@ def _interval(interval: Interval) -> str:
 
 
 def _mean(cells: Sequence[Cell]) -> str:
-    return _percent(sum(cell.share for cell in cells) / len(cells)) if len(cells) > 1 else MISSING
+    return _percent(sum(cell.value for cell in cells) / len(cells)) if len(cells) > 1 else MISSING
 
 
 def _notes(columns: Mapping[str, Mapping[str, Cell]]) -> list[str]:
     """What the figures are, and which answers were empty or cut."""
-    notes = ["Per cent, with 95 % intervals (Wilson; of ratios Bonett and Price, paired by picture)."]
+    notes = [
+        "Times 100, with 95 % intervals (Wilson's of shares of right answers, Bonett and Price's of ratios, paired by "
+        "picture; else by the bootstrap over pictures)."
+    ]
+    if not all(evaluation_language(code).is_seen for column in columns.values() for code in column):
+        notes.append(f"{UNSEEN_MARK.strip()} not among the 96 languages of the training mix.")
     for heading, column in columns.items():
         scores = {language: cell for language, cell in column.items() if isinstance(cell, Score)}
         for what, counts in (

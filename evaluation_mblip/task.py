@@ -1,15 +1,26 @@
-"""What is asked in an evaluation: examples, each one prompt about one image set, and when an answer is right.
+"""What is asked in an evaluation: examples, each one prompt about one image set, and the metric of the answers.
 
-A task is built by a function of tasks/, one file per benchmark; `runner.py` puts its questions to a model.
+A task is built by a file of tasks/, one per benchmark; `runner.py` puts its questions to a model, `results.py` scores
+what came back.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from data_mblip.images import Image
+from data_mblip.left_out import LeftOut
+
+from .generation_settings import GenerationSettings
 
 AS_IS = "as_is"
 SHUFFLED = "shuffled"  # each prompt sees the pictures of another one
+
+# generate: the model writes. constrained: it writes, and can only write a candidate. rank: the candidate of the
+# highest likelihood; `sum` and `mean` are over its tokens, `calibrated` against a prompt without content.
+Answering = Literal["generate", "constrained", "rank"]
+RankBy = Literal["sum", "mean", "calibrated"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +28,9 @@ class EvaluationExample:
     """A prompt about an image set, with the answers that are right.
 
     Examples of equal `image_id` show the same images, which are encoded once. `condition` says under what name the
-    answer is counted. `id` is unique within the task and condition.
+    answer is counted. `id` is unique within the task and condition. `candidates` are what is chosen from, where
+    answers are ranked or constrained; `content_free` is the prompt that calibration asks. `facts` is what the metric
+    needs beside the references, such as the type of a question.
     """
 
     images: tuple[Image, ...] = field(repr=False)
@@ -27,22 +40,80 @@ class EvaluationExample:
     language: str
     condition: str
     id: str
+    candidates: tuple[str, ...] = ()
+    content_free: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The figures of answers: `figures` by name of them all, `per_example` the main figure of each."""
+
+    figures: Mapping[str, float]
+    per_example: tuple[float, ...]
+
+
+class Metric(Protocol):
+    """Scores the answers of one condition in one language. `main` names the figure that tables show, which is the mean
+    of `per_example`; figures are in the unit of their reference, shares from 0 to 1."""
+
+    @property
+    def main(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored: ...
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the files of a benchmark come from, and under which licence."""
+
+    url: str
+    license: str
 
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """The examples of a benchmark and its metric.
+    """The examples of a benchmark, how they are answered, and its metric.
 
     Args:
         name: of the benchmark; its predictions are written under it.
         examples: every prompt of every condition and language.
-        is_right: whether an answer is right, given the references.
-        metric: what `is_right` checks, in words.
-        max_new_tokens: what an answer may take, unless the recipe says otherwise.
+        metric: of the answers.
+        generation: the search, unless the recipe changes it.
+        protocol: under which it is asked.
+        left_out: what was left out on purpose, by reason.
+
+    Raises:
+        ValueError: there are no examples, two have one id, or candidates are missing where they are chosen from.
     """
 
     name: str
     examples: Sequence[EvaluationExample]
-    is_right: Callable[[str, Sequence[str]], bool]
-    metric: str
-    max_new_tokens: int
+    metric: Metric
+    generation: GenerationSettings
+    protocol: str
+    answering: Answering = "generate"
+    rank_by: RankBy = "sum"
+    origin: Origin | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    def __post_init__(self) -> None:
+        if not self.examples:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.left_out.counts.items())
+            raise ValueError(
+                f"The task {self.name} has no examples (left out: {reasons or 'none'}). Check its files and languages."
+            )
+        counts = Counter((example.condition, example.id) for example in self.examples)
+        if repeated := [id for id, count in counts.items() if count > 1]:
+            raise ValueError(
+                f"The task {self.name} asks {repeated[0][1]!r} more than once under the condition {repeated[0][0]!r} "
+                f"({len(repeated)} such ids). Name each file of it once."
+            )
+        if self.answering != "generate" and not all(example.candidates for example in self.examples):
+            raise ValueError(
+                f"The task {self.name} has no candidates to choose from, but its answers are to be "
+                f"{'ranked' if self.answering == 'rank' else 'constrained'}. Let it generate."
+            )

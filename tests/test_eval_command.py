@@ -62,7 +62,7 @@ def test_an_unknown_key_of_a_recipe_is_an_error_that_names_its_line(tmp_path):
 def test_a_language_model_is_quantised_and_the_results_say_so(model_folder, bits, words, tmp_path):
     run_eval(model_folder, "--num_images", 2, "--languages", "sw", "--load_in", bits, "--output_dir", tmp_path)
     (result,) = json.loads((tmp_path / "results.json").read_text(encoding="utf-8")).values()
-    assert result["precision"] == f"float32, language model in {words}"
+    assert result["model"]["precision"] == f"float32, language model in {words}"
     assert f"; float32, language model in {words}); greedy search" in (tmp_path / "table.md").read_text()
 
 

@@ -117,7 +117,7 @@ def test_the_scores_in_the_metadata_are_the_records(name):
     assert results == card.data.eval_results
     assert eval_results_to_model_index(model_name, results) == plain
     expected = {
-        (score["condition"], score["language"], f"{100 * score['num_right'] / score['num_prompts']:.1f}")
+        (score["condition"], score["language"], f"{100 * score['value']:.1f}")
         for evaluation in evaluations_of(name)
         for score in evaluation.results["scenes"]["scores"]
         if score["condition"] != "shuffled"
@@ -146,11 +146,11 @@ COLUMNS = {
 def column_of(evaluation, heading: str) -> dict[str, tuple[float, dict[str, float]]]:
     """What the record holds for a column of a table: language -> share and interval."""
     if heading == "after / English parent":
-        return {code: (ratio["share"], ratio["interval"]) for code, ratio in evaluation.ratios.items()}
+        return {code: (ratio["value"], ratio["interval"]) for code, ratio in evaluation.ratios.items()}
     name, condition = COLUMNS.get(heading, ("scenes", heading))
     scores = [score for score in evaluation.results[name]["scores"] if score["condition"] == condition]
     assert scores, heading
-    return {score["language"]: (score["num_right"] / score["num_prompts"], score["interval"]) for score in scores}
+    return {score["language"]: (score["value"], score["interval"]) for score in scores}
 
 
 @trained
@@ -209,10 +209,14 @@ def test_the_table_of_stages_is_the_records(name):
         assert row[5] == f"{stage.minutes:.1f}"
 
 
+def num_right_of(scores: list[dict[str, Any]]) -> int:
+    return sum(round(score["value"] * score["num_prompts"]) for score in scores)
+
+
 def precisions_of(name: str) -> dict[str, dict[str, Any]]:
     """The results in each precision, by its words."""
     return {
-        result["precision"]: result
+        result["model"]["precision"]: result
         for evaluation in RunRecord.read(RECORDS[name]).evaluations
         for key, result in evaluation.results.items()
         if key.startswith("scenes_") and "disk_bytes" in result
@@ -232,15 +236,14 @@ def test_the_tables_of_precisions_are_the_records(name):
     (quality,) = [table for table in card if table[0][0] == "scenes, as_is"]
     (sizes,) = [table for table in card if table[0][0] == "held in"]
     for row, size, (words, result) in zip(quality[1:], sizes[1:], results.items(), strict=True):
-        shares = {score["language"]: score["num_right"] / score["num_prompts"] for score in result["scores"]}
+        shares = {score["language"]: score["value"] for score in result["scores"]}
         lowest = min(shares, key=shares.__getitem__)
         assert row[:3] == [
             words,
             f"{100 * statistics.mean(shares.values()):.1f}",
             f"{100 * shares[lowest]:.1f} ({get_language(lowest).name})",
         ]
-        num_right = sum(score["num_right"] for score in result["scores"])
-        first = sum(score["num_right"] for score in results["float32"]["scores"])
+        num_right, first = (num_right_of(scored["scores"]) for scored in (result, results["float32"]))
         assert int(row[4]) - int(row[3]) == num_right - first
         names = ("disk_bytes", "memory_bytes", "language_model_bytes")
         assert size == [words, *[f"{result[key] / 1e6:.2f}" for key in names]]

@@ -75,9 +75,9 @@ def test_the_cost_of_fewer_bits_is_the_record_s():
     evaluations = json.loads((ROOT / "quickstart" / "results" / "quickstart.json").read_text("utf-8"))["evaluations"]
     (results,) = [e["results"] for e in evaluations if "scenes_4bit" in e["results"]]
     for result in results.values():
-        mean = 100 * statistics.mean(score["share"] for score in result["scores"])
+        mean = 100 * statistics.mean(score["value"] for score in result["scores"])
         sizes = [f"{result[key] / 1e6:.2f}" for key in ("memory_bytes", "language_model_bytes")]
-        row = rf"^\| {re.escape(result['precision'])} \| {mean:.1f} \| [\d, ]*\| {sizes[0]} \| {sizes[1]} \|$"
+        row = rf"^\| {re.escape(result['model']['precision'])} \| {mean:.1f} \| [\d, ]*\| {sizes[0]} \| {sizes[1]} \|$"
         assert re.search(row, README, flags=re.MULTILINE), row
 
 

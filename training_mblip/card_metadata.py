@@ -5,7 +5,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from data_mblip.languages import get_language
+from evaluation_mblip.languages import evaluation_language
 
 from .run_record import Evaluation, RunRecord
 
@@ -57,11 +57,11 @@ def _eval_result(result: Mapping[str, Any], score: Mapping[str, Any]) -> EvalRes
     return EvalResult(
         task_type=PIPELINE_TAG,
         dataset_type=result["task"],
-        dataset_name=f"{result['task']}, {condition} ({get_language(code).name})",
+        dataset_name=f"{result['task']}, {condition} ({evaluation_language(code).name})",
         dataset_config=hub_language(code),
         dataset_split=condition,
-        metric_type="exact_match" if result["metric"].startswith("exact match") else result["metric"],
-        metric_name=result["metric"],
-        metric_value=round(100 * score["share"], 1),
-        metric_args={"prompt": result["prompts"][condition][code]},
+        metric_type=result["metric"],
+        metric_name=result["description"],
+        metric_value=round(100 * score["value"], 1),
+        metric_args={"prompt": result["prompts"][condition][code], "protocol": result["protocol"]},
     )

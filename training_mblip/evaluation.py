@@ -56,13 +56,14 @@ def _evaluate_parents(run: Run) -> dict[str, Results]:
     assert run.recipe.evaluation is not None
     assert run.recipe.evaluation.scenes is not None
     scenes = dataclasses.replace(run.recipe.evaluation.scenes, conditions=("as_is",))
+    setup = run.recipe.evaluation.setup
     before = build_model(run.recipe.model, run.recipe.seed)
     english_parent = build_model(
         ModelRecipe(name_or_path=run.recipe.model.blip2, dtype=run.recipe.model.dtype), seed=0
     )
-    in_english = dataclasses.replace(scenes, languages=("en",)).build()
+    in_english = dataclasses.replace(scenes, languages=("en",)).build(setup)
     return {
-        BEFORE: _evaluate(*before, scenes.build(), f"scenes_{BEFORE}", run),
+        BEFORE: _evaluate(*before, scenes.build(setup), f"scenes_{BEFORE}", run),
         ENGLISH_PARENT: _evaluate(*english_parent, in_english, f"scenes_{ENGLISH_PARENT}", run),
     }
 

@@ -19,10 +19,10 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from data_mblip.whole_files import write_text
+from evaluation_mblip.code_version import code_commit
 
 from .card_metadata import card_metadata
 from .card_text import USE, card_text
-from .code_version import code_commit
 from .recipe_reading import read_recipe
 from .run_folder import RECIPE_FILE, Run
 from .run_record import RECORD_FILE, RunRecord, read_evaluation, record_run

@@ -49,7 +49,7 @@ class Measured:
     @property
     def precision(self) -> str:
         """The precision in words."""
-        return next(iter(self.results.values())).precision
+        return next(iter(self.results.values())).model.precision
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """What results.json holds of each task."""
@@ -109,7 +109,7 @@ def _condition_table(task: str, condition: str, measured: Sequence[Measured]) ->
     ]
     for found in measured:
         result = found.results[task]
-        shares = {code: score.share for code, score in result.by_language(condition).items()}
+        shares = {code: score.value for code, score in result.by_language(condition).items()}
         lowest = min(shares, key=shares.__getitem__)
         mean = sum(shares.values()) / len(shares)
         lost, won = _lost_and_won(first, result, condition)
@@ -124,7 +124,7 @@ def _condition_table(task: str, condition: str, measured: Sequence[Measured]) ->
 
 def _lost_and_won(first: Results, other: Results, condition: str) -> tuple[int, int]:
     pairs = [
-        (before.is_right, after.is_right)
+        (before.score == 1, after.score == 1)
         for before, after in zip(first.predictions, other.predictions, strict=True)
         if before.condition == condition
     ]

@@ -124,7 +124,7 @@ def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
     if missing := [name for name in ("results.json", "table.md") if not (folder / name).is_file()]:
         raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of train.py or eval.py.")
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    named = {name: result | {"model": without_place(result["model"])} for name, result in results.items()}
+    named = {name: result | {"model": without_places(result["model"])} for name, result in results.items()}
     table = (folder / "table.md").read_text(encoding="utf-8").strip()
     return Evaluation(is_of_run, named, _read_ratios(folder), table)
 

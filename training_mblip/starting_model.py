@@ -97,7 +97,8 @@ def _load_merged(name_or_path: str, precision: Precision) -> tuple[MBlipForCondi
 
 def _load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
     """The base that an adapter names."""
-    base = PeftConfig.from_pretrained(name_or_path).base_model_name_or_path
+    base = base_of_adapter(name_or_path)
+    assert base is not None  # PEFT writes it
     try:
         return _load_whole(base, precision)
     except OSError as error:
@@ -105,6 +106,11 @@ def _load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditi
             f"{name_or_path} is an adapter on {base}, which cannot be loaded: {error}\nStart where it was trained, or "
             "write the base's place into its adapter_config.json."
         ) from error
+
+
+def base_of_adapter(name_or_path: str) -> str | None:
+    """The model that an adapter names as the one below it; None where the folder or repository holds no adapter."""
+    return PeftConfig.from_pretrained(name_or_path).base_model_name_or_path if is_adapter(name_or_path) else None
 
 
 def is_adapter(name_or_path: str) -> bool:

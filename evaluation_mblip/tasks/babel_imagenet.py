@@ -6,17 +6,58 @@ was given.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from data_mblip import Example, apply_prompt
 from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut, Split
 
-from ..metrics.exact_match import is_exact_match
+from ..generation_settings import GenerationSettings
+from ..languages import check_languages
+from ..protocol import OWN, Setup
+from ..scoring import ExactMatch
 from ..shuffled_images import with_shuffled_images
-from ..task import EvaluationExample, EvaluationTask
+from ..task import EvaluationExample, EvaluationTask, Origin
 from ..wordings import WordingChoice, fixed_prompt
 
 NAME = "babel_imagenet"
-MAX_NEW_TOKENS = 32
+GENERATION = GenerationSettings(max_new_tokens=32)
+ORIGIN = Origin(
+    "https://github.com/gregor-ge/Babel-ImageNet", "labels: BabelNet, non-commercial; photos: ImageNet's terms"
+)
+
+
+@dataclass(frozen=True)
+class BabelImageNetRecipe:
+    """What a recipe says of it. `languages` None takes every one that has labels; the fields of the hold-out are those
+    of training, the others the arguments of `babel_imagenet_task`."""
+
+    photos: Path
+    labels: Path
+    languages: tuple[str, ...] | None = None
+    splits: tuple[Split, ...] = ("train", "held_out")
+    held_out_share: float = 0.1
+    held_out_by_language: bool = True
+    held_out_seed: int = 0
+    wording: WordingChoice = "first"
+    wording_seed: int | None = None
+    shuffled: bool = False
+
+    def __post_init__(self) -> None:
+        check_languages(self.languages or ())
+
+    def build(self, setup: Setup) -> EvaluationTask:
+        """The task, with photos and labels read. It has a protocol of its own."""
+        hold_out = HoldOut(self.held_out_share, self.held_out_by_language, self.held_out_seed)
+        photos = BabelImageNet.read(self.photos, self.labels, languages=self.languages)
+        return babel_imagenet_task(
+            photos,
+            hold_out=hold_out,
+            splits=self.splits,
+            wording=self.wording,
+            wording_seed=self.wording_seed,
+            shuffled=self.shuffled,
+        )
 
 
 def babel_imagenet_task(
@@ -58,7 +99,7 @@ def babel_imagenet_task(
         )
     if shuffled:
         examples += with_shuffled_images([e for e in examples if e.condition == splits[0]], seed=hold_out.seed)
-    return EvaluationTask(NAME, examples, is_exact_match, "exact match of the label", MAX_NEW_TOKENS)
+    return EvaluationTask(NAME, examples, ExactMatch("exact match of the label"), GENERATION, OWN, origin=ORIGIN)
 
 
 def _prompt(example: Example, wording: WordingChoice, wording_seed: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The drawn world as a benchmark: pictures to caption and to be asked about, in its twelve languages.
+"""The drawn world as a benchmark: pictures to caption and to be asked about, in the languages of scene_languages.
 
 Captions count as right only as a whole: count, size, colour and shape of both groups, their relation, and the grammar
 of it all. Pictures are drawn by a stream of their own, so no seed makes them those of training; all languages are
@@ -17,13 +17,16 @@ from data_mblip.scenes.languages import SCENE_LANGUAGES, caption, questions
 from data_mblip.scenes.world import Scene, sample_training_scene, sample_unseen_scene
 from data_mblip.stable_random import stable_random
 
-from ..metrics.exact_match import is_exact_match
+from ..generation_settings import GenerationSettings
+from ..languages import check_languages
+from ..protocol import OWN, Setup
+from ..scoring import ExactMatch
 from ..shuffled_images import with_shuffled_images
 from ..task import AS_IS, SHUFFLED, EvaluationExample, EvaluationTask
 from ..wordings import WordingChoice, fixed_prompt
 
 NAME = "scenes"
-MAX_NEW_TOKENS = 40
+GENERATION = GenerationSettings(max_new_tokens=40)
 
 # as_is: captions of compositions that training never shows. shuffled: the same with each other's pictures. seen:
 # captions of compositions that training shows, in other pictures. questions: about the pictures of as_is, counted by
@@ -31,6 +34,30 @@ MAX_NEW_TOKENS = 40
 SceneCondition = Literal["as_is", "shuffled", "seen", "questions"]
 SEEN = "seen"
 QUESTIONS = "questions"
+
+
+@dataclass(frozen=True)
+class ScenesRecipe:
+    """What a recipe says of the drawn world; the fields are the arguments of `scenes_task`."""
+
+    languages: tuple[str, ...] = SCENE_LANGUAGES
+    num_images: int = 200
+    seed: int = 0
+    conditions: tuple[SceneCondition, ...] = ("as_is", "shuffled")
+    wording: WordingChoice = "first"
+
+    def __post_init__(self) -> None:
+        check_languages(self.languages)
+
+    def build(self, setup: Setup) -> EvaluationTask:
+        """The task, with its pictures drawn. It has a protocol of its own."""
+        return scenes_task(
+            languages=self.languages,
+            num_images=self.num_images,
+            seed=self.seed,
+            conditions=self.conditions,
+            wording=self.wording,
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +100,7 @@ def scenes_task(
     if SEEN in conditions:
         seen = draw_pictures(num_images, _sample_seen_scene, stream="seen", seed=seed)
         examples += _captions(seen, languages, SEEN, wording)
-    return EvaluationTask(NAME, examples, is_exact_match, "exact match of the whole answer", MAX_NEW_TOKENS)
+    return EvaluationTask(NAME, examples, ExactMatch(), GENERATION, OWN)
 
 
 def draw_pictures(

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation_mblip import EvaluationRecipe, EvaluationRun, GenerationSettings, RunSettings
+from evaluation_mblip import EvaluationRecipe, EvaluationRun, GenerationChanges, RunSettings
 from evaluation_mblip.command_line import parse_command_line
-from evaluation_mblip.recipe import BabelImageNetRecipe, ScenesRecipe
+from evaluation_mblip.tasks.babel_imagenet import BabelImageNetRecipe
+from evaluation_mblip.tasks.scenes import ScenesRecipe
 
 RECIPE = EvaluationRun("model", Path("out"), EvaluationRecipe(scenes=ScenesRecipe()))
 
@@ -63,8 +64,8 @@ def test_a_repeated_language_is_an_error():
 
 
 def test_a_recipe_without_a_task_is_an_error():
-    with pytest.raises(ValueError, match="expected at least one task: `scenes` or `babel_imagenet`"):
-        EvaluationRecipe(settings=RunSettings(generation=GenerationSettings(num_beams=5)))
+    with pytest.raises(ValueError, match="expected at least one task: scenes, babel_imagenet"):
+        EvaluationRecipe(settings=RunSettings(generation=GenerationChanges(num_beams=5)))
 
 
 def test_the_tasks_of_a_recipe_are_built():

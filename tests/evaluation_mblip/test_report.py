@@ -5,6 +5,8 @@ from table_model import TableModel, TableProcessor, example, knows_all
 
 from evaluation_mblip import (
     EvaluationTask,
+    ExactMatch,
+    GenerationSettings,
     alignment_table,
     conditions_table,
     evaluate_scenes,
@@ -14,13 +16,16 @@ from evaluation_mblip import (
     write_results,
 )
 from evaluation_mblip.language_groups import group_scores, resource_level, script
-from evaluation_mblip.metrics.exact_match import is_exact_match
 from evaluation_mblip.tables import group_table
+
+
+def task_of(examples):
+    return EvaluationTask("numbers", examples, ExactMatch(), GenerationSettings(max_new_tokens=4), "own")
 
 
 def evaluate(examples, known):
     model, processor = knows_all(known)
-    return evaluate_task(model, processor, EvaluationTask("numbers", examples, is_exact_match, "exact match", 4))
+    return evaluate_task(model, processor, task_of(examples))
 
 
 def in_languages(*codes, num=2):
@@ -97,8 +102,8 @@ def test_groups_count_each_language_alike_whatever_its_number_of_prompts():
     scores = evaluate(examples, examples[:3]).by_language("as_is")
     groups = group_scores(scores, resource_level)
     assert list(groups) == ["low", "high"]
-    assert (groups["low"].num_languages, groups["low"].num_prompts, groups["low"].mean_share) == (2, 4, 0.5)
-    assert [group.mean_share for group in group_scores(scores, script).values()] == [1 / 3]
+    assert (groups["low"].num_languages, groups["low"].num_prompts, groups["low"].mean) == (2, 4, 0.5)
+    assert [group.mean for group in group_scores(scores, script).values()] == [1 / 3]
 
 
 @pytest.mark.parametrize(
@@ -124,11 +129,11 @@ def test_results_and_table_are_written_whole(tmp_path):
     results = evaluate([example(0)], [example(0)])
     write_results(tmp_path / "out", {"numbers": results}, conditions_table(results))
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["results.json", "table.md"]
-    assert json.loads((tmp_path / "out" / "results.json").read_text())["numbers"]["scores"][0]["share"] == 1.0
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["numbers"]["scores"][0]["value"] == 1.0
     assert "| English (`en`) | Latn | 100.0 [20.7, 100.0] |" in (tmp_path / "out" / "table.md").read_text()
 
 
 def test_a_model_without_answers_is_evaluated_like_any_other():
     processor = TableProcessor()
-    task = EvaluationTask("numbers", [example(0)], is_exact_match, "exact match", 4)
+    task = task_of([example(0)])
     assert evaluate_task(TableModel(processor, {}), processor, task).by_language("as_is")["en"].num_empty == 1

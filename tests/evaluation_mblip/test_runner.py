@@ -1,28 +1,35 @@
-import json
-
 import pytest
 import torch
-from table_model import TableModel, example, knows_all
+from table_model import example, knows_all
 from tiny import tiny_model, tiny_processor
 
-from evaluation_mblip import EvaluationTask, GenerationSettings, RunSettings, read_predictions, run_task, scenes_task
+from evaluation_mblip import (
+    EvaluationTask,
+    ExactMatch,
+    GenerationChanges,
+    GenerationSettings,
+    RunSettings,
+    evaluate_task,
+    run_task,
+    scenes_task,
+)
 from evaluation_mblip.generation import are_cut, evaluating
-from evaluation_mblip.metrics.exact_match import is_exact_match
-from evaluation_mblip.model_inputs import batch_like_prompts, chunk_by_images
+from evaluation_mblip.plan import plan_batches, plan_chunks
 
-SMALL = RunSettings(batch_size=3, image_batch_size=2, generation=GenerationSettings(max_new_tokens=6))
+SMALL = RunSettings(batch_size=3, image_batch_size=2, generation=GenerationChanges(max_new_tokens=6))
 
 
 def task_of(examples):
-    return EvaluationTask("numbers", examples, is_exact_match, "exact match", max_new_tokens=4)
+    return EvaluationTask("numbers", examples, ExactMatch(), GenerationSettings(max_new_tokens=4), "own")
 
 
 def test_a_model_that_knows_all_is_always_right_and_never_with_shuffled_pictures():
     as_is = scenes_task(languages=["en", "sw"], num_images=6, conditions=["as_is"])
     model, processor = knows_all(as_is.examples)
-    predictions = run_task(model, processor, scenes_task(languages=["en", "sw"], num_images=6), settings=SMALL)
-    assert [p.is_right for p in predictions if p.condition == "as_is"] == [True] * 12
-    assert [p.is_right for p in predictions if p.condition == "shuffled"] == [False] * 12
+    task = scenes_task(languages=["en", "sw"], num_images=6)
+    predictions = evaluate_task(model, processor, task, settings=SMALL).predictions
+    assert [p.score for p in predictions if p.condition == "as_is"] == [1.0] * 12
+    assert [p.score for p in predictions if p.condition == "shuffled"] == [0.0] * 12
 
 
 def test_predictions_come_in_the_order_of_the_examples():
@@ -34,40 +41,6 @@ def test_predictions_come_in_the_order_of_the_examples():
         ("2/sw", "answer 2"),
         ("1/en", "answer 1"),
     ]
-
-
-def test_the_predictions_file_holds_a_line_for_each_answer(tmp_path):
-    examples = [example(7, references=("answer 7", "seven"))]
-    path = tmp_path / "new" / "predictions.jsonl"
-    predictions = run_task(*knows_all(examples), task_of(examples), predictions_path=path)
-    assert json.loads(path.read_text(encoding="utf-8")) == {
-        "id": "7/en",
-        "condition": "as_is",
-        "language": "en",
-        "image_id": "picture-7",
-        "prompt": "prompt in en",
-        "output": "answer 7",
-        "references": ["answer 7", "seven"],
-        "is_right": True,
-        "is_cut": False,
-    }
-    assert read_predictions(path) == predictions
-
-
-def test_answers_are_on_disk_as_they_come_and_no_part_of_them_bears_the_final_name(tmp_path):
-    class BreaksDown(TableModel):
-        def generate(self, **kwargs):
-            if self.batch_sizes:
-                raise RuntimeError("out of memory")
-            return super().generate(**kwargs)
-
-    examples = [example(number) for number in range(5)]
-    model, processor = knows_all(examples)
-    model = BreaksDown(processor, model.answers)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        run_task(model, processor, task_of(examples), settings=SMALL, predictions_path=tmp_path / "p.jsonl")
-    assert [file.name for file in tmp_path.iterdir()] == ["p.jsonl.unfinished"]
-    assert [p.id for p in read_predictions(tmp_path / "p.jsonl.unfinished")] == ["0/en", "1/en", "2/en"]
 
 
 def test_every_picture_is_encoded_once_for_all_prompts_languages_and_conditions():
@@ -105,7 +78,7 @@ def test_prompts_with_no_image_one_and_two_are_asked_in_one_batch(family):
         example(2, images=(pictures[1], pictures[0]), image_id="two"),
         example(3, images=(pictures[1], pictures[1]), image_id="twice"),
     ]
-    settings = RunSettings(generation=GenerationSettings(max_new_tokens=6))
+    settings = RunSettings(generation=GenerationChanges(max_new_tokens=6))
     outputs = [p.output for p in run_task(model, processor, task_of(examples), settings=settings)]
     for entry, output in zip(examples, outputs, strict=True):
         inputs = processor(images=[list(entry.images)], text=[entry.prompt], return_tensors="pt")
@@ -114,12 +87,12 @@ def test_prompts_with_no_image_one_and_two_are_asked_in_one_batch(family):
         assert output == processor.batch_decode(ids, skip_special_tokens=True)[0].strip()
 
 
-def test_empty_and_cut_answers_are_wrong_and_told_apart():
+def test_empty_and_cut_answers_are_told_apart_and_never_right():
     examples = [example(0), example(1)]
     model, processor = knows_all(examples[:1])
-    right, empty = run_task(model, processor, task_of(examples))
-    assert (right.is_right, right.is_empty, right.is_cut) == (True, False, False)
-    assert (empty.is_right, empty.is_empty, empty.is_cut) == (False, True, False)
+    right, empty = evaluate_task(model, processor, task_of(examples)).predictions
+    assert (right.score, right.is_empty, right.is_cut) == (1.0, False, False)
+    assert (empty.score, empty.is_empty, empty.is_cut) == (0.0, True, False)
 
 
 def test_an_answer_without_an_end_is_cut_and_a_start_token_is_no_end():
@@ -147,39 +120,37 @@ def test_a_broken_image_is_an_error_that_names_it(tmp_path):
         run_task(*knows_all([example(1)]), task_of([broken]))
 
 
-def test_chunks_hold_all_examples_of_an_image_set():
+def test_chunks_hold_all_examples_of_an_image_set_in_an_order_of_their_own():
     examples = [example(n, language=language) for language in ("en", "sw") for n in range(3)]
-    chunks = [[entry.id for entry in chunk] for chunk in chunk_by_images(examples, num_images=9, num_prompts=3)]
-    assert chunks == [["0/en", "0/sw", "1/en", "1/sw"], ["2/en", "2/sw"]]
-    chunks = [[entry.id for entry in chunk] for chunk in chunk_by_images(examples, num_images=1, num_prompts=9)]
-    assert chunks == [["0/en", "0/sw"], ["1/en", "1/sw"], ["2/en", "2/sw"]]
+    expected = [["0/en", "0/sw", "1/en", "1/sw"], ["2/en", "2/sw"]]
+    assert [[entry.id for entry in chunk] for chunk in plan_chunks(examples, max_prompts=3)] == expected
+    assert [[entry.id for entry in chunk] for chunk in plan_chunks(examples[::-1], max_prompts=3)] == expected
+
+
+@pytest.mark.parametrize(("num_images", "sizes"), [(64, [64]), (130, [64, 64, 2]), (3600, [225] * 16)])
+def test_there_are_sixteen_chunks_where_there_are_images_enough(num_images, sizes):
+    picture = example(0).images
+    examples = [example(n, images=picture) for n in range(num_images)]
+    assert [len(chunk) for chunk in plan_chunks(examples)] == sizes
 
 
 def test_batches_hold_prompts_of_like_length():
     ids = [torch.zeros(length) for length in (5, 2, 4, 2, 9)]
-    assert list(batch_like_prompts(ids, 2)) == [[1, 3], [2, 0], [4]]
+    assert list(plan_batches([example(n) for n in range(5)], ids, 2)) == [[1, 3], [2, 0], [4]]
 
 
 def test_batches_hold_equal_prompts_as_far_as_may_be():
     ids = [torch.tensor(prompt) for prompt in ([7, 3], [7, 2], [7, 3], [7, 2])]
-    assert list(batch_like_prompts(ids, 2)) == [[1, 3], [0, 2]]
+    assert list(plan_batches([example(n) for n in range(4)], ids, 2)) == [[1, 3], [0, 2]]
 
 
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        (GenerationSettings(), {"max_new_tokens": 4, "num_beams": 1, "do_sample": False}),
-        (
-            GenerationSettings(max_new_tokens=10, num_beams=5, length_penalty=-1.0, repetition_penalty=1.5),
-            {
-                "max_new_tokens": 10,
-                "num_beams": 5,
-                "do_sample": False,
-                "length_penalty": -1.0,
-                "repetition_penalty": 1.5,
-            },
-        ),
-    ],
-)
-def test_generation_is_greedy_with_the_length_of_the_task_unless_told_otherwise(settings, expected):
-    assert settings.with_default_length(4).arguments() == expected
+def test_generation_is_greedy_unless_told_otherwise_and_penalties_are_passed_where_they_act():
+    assert GenerationSettings(4).arguments() == {"max_new_tokens": 4, "num_beams": 1, "do_sample": False}
+    changed = GenerationChanges(num_beams=5, length_penalty=-1.0, repetition_penalty=1.5)
+    assert changed.applied_to(GenerationSettings(10)).arguments() == {
+        "max_new_tokens": 10,
+        "num_beams": 5,
+        "do_sample": False,
+        "length_penalty": -1.0,
+        "repetition_penalty": 1.5,
+    }

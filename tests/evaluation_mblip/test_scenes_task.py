@@ -37,8 +37,9 @@ def test_seen_compositions_come_with_two_groups_and_nothing_held_out(monkeypatch
     drawn = []
 
     def draw(num_images, sample, *, stream, seed):
-        drawn.append([picture.scene for picture in draw_pictures(num_images, sample, stream=stream, seed=seed)])
-        return []
+        pictures = draw_pictures(num_images, sample, stream=stream, seed=seed)
+        drawn.append([picture.scene for picture in pictures])
+        return pictures
 
     monkeypatch.setattr(scenes, "draw_pictures", draw)
     scenes_task(languages=["en"], num_images=20, conditions=["seen"])

@@ -8,9 +8,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from data_mblip.recipes.places import without_places
-from training_mblip import code_version
+from evaluation_mblip import code_version
 from training_mblip.card_metadata import card_metadata
-from training_mblip.code_version import code_commit
+from evaluation_mblip.code_version import code_commit
 from training_mblip.model_card import build_card, main
 from training_mblip.parent_licenses import read_license
 from training_mblip.run_record import Evaluation, Parent, RunRecord, StageRecord
@@ -19,16 +19,17 @@ from training_mblip.stage_facts import StageFacts
 
 def score(condition="as_is", language="iw", num_right=3):
     share = num_right / 4
-    counts = {"num_right": num_right, "num_prompts": 4, "num_empty": 0, "num_cut": 0}
+    counts = {"num_prompts": 4, "num_empty": 0, "num_cut": 0, "figures": {"exact_match": share}}
     return {"condition": condition, "language": language, **counts} | {
-        "share": share,
+        "value": share,
         "interval": {"low": share - 0.2511, "high": share + 0.1},
     }
 
 
 def result(*scores, task="scenes"):
     prompts = {s["condition"]: {s["language"]: f"What in {s['language']}? "} for s in scores}
-    return {"task": task, "metric": "exact match of the whole answer", "scores": scores, "prompts": prompts}
+    metric = {"metric": "exact_match", "description": "exact match of the whole answer"}
+    return {"task": task, "protocol": "own", **metric, "scores": scores, "prompts": prompts}
 
 
 STAGE = StageRecord(
@@ -93,7 +94,7 @@ def test_the_metadata_are_the_hubs(tmp_path):
                             "type": "exact_match",
                             "value": 75.0,
                             "name": "exact match of the whole answer",
-                            "args": {"prompt": "What in iw? "},
+                            "args": {"prompt": "What in iw? ", "protocol": "own"},
                         }
                     ],
                 }
@@ -132,7 +133,7 @@ def test_what_nobody_evaluated_has_no_scores_and_says_so():
 def write_evaluation(folder, table):
     folder.mkdir()
     (folder / "table.md").write_text(f"{table}\n")
-    found = {"scenes": result(score("seen", num_right=4)) | {"model": "/home/me/out/model"}}
+    found = {"scenes": result(score("seen", num_right=4)) | {"model": {"name": "/home/me/out/model"}}}
     (folder / "results.json").write_text(json.dumps(found))
     return str(folder / "results.json")
 
@@ -202,7 +203,7 @@ def git(folder, *arguments):
 
 
 def test_the_commit_is_that_of_a_checkout_and_says_what_is_not_committed(tmp_path, monkeypatch):
-    file = tmp_path / "training_mblip" / "code_version.py"
+    file = tmp_path / "evaluation_mblip" / "code_version.py"
     file.parent.mkdir()
     file.write_text("one")
     monkeypatch.setattr(code_version, "ROOT", tmp_path)

@@ -1,0 +1,179 @@
+"""How often language fidelity errs, measured on human captions whose language is known.
+
+    python -m evaluation_mblip.fidelity_error xm3600/captions.jsonl
+    python -m evaluation_mblip.fidelity_error xflickrco/annotations/*/test.jsonl --candidates all
+
+Prints a Markdown table: in each language how many captions are recognised, what the others are taken for, and how many
+captions in other languages are taken for this one. A model's fidelity is to be read beside it: one that answers as
+humans do reaches what is recognised, not 100 %.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from data_mblip.sources.records import check_record, read_json_lines
+
+from .languages import evaluation_language, mix_code
+from .metrics.intervals import Interval, wilson_interval
+from .metrics.language_fidelity import Candidates, find_language, language_fidelity
+from .metrics.unlisted_languages import UNLISTED
+
+MAX_NAMED = 4  # languages that a row names
+
+
+@dataclass(frozen=True)
+class FidelityError:
+    """The error in one language.
+
+    `taken_for`: language -> how many of its captions. `mistaken`: language -> which share of the captions in it is
+    taken for this one.
+    """
+
+    language: str
+    num_captions: int
+    recognised: float
+    interval: Interval
+    taken_for: Mapping[str, int]
+    mistaken: Mapping[str, float]
+
+    @property
+    def mean_mistaken(self) -> float:
+        """The share of other languages' captions that is taken for this one, each language counted alike."""
+        return sum(self.mistaken.values()) / len(self.mistaken) if self.mistaken else 0.0
+
+
+def read_captions(paths: Iterable[Path]) -> dict[str, list[str]]:
+    """Captions by language, empty ones left out.
+
+    Reads XM3600's captions.jsonl (a line holds an image's captions in all languages), and files of xFlickrCO's layout,
+    whose language is the name of their folder.
+
+    Raises:
+        ValueError: a file has another layout, or an unknown language; the message names the line.
+    """
+    captions: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        for place, record in read_json_lines(path):
+            for code, texts in _texts(record, path, place):
+                captions[code] += [text for text in texts if text.strip()]
+    return {code: captions[code] for code in sorted(captions) if captions[code]}
+
+
+def fidelity_errors(
+    captions: Mapping[str, Sequence[str]], *, candidates: Candidates = "mix"
+) -> tuple[FidelityError, ...]:
+    """The error in each language.
+
+    Args:
+        captions: language -> captions in it.
+
+    Raises:
+        ValueError: there are no captions, or a language is unknown or not among the candidates.
+    """
+    if not captions:
+        raise ValueError("Found no captions to measure the error on, expected some in at least one language.")
+    unasked = {code: [_find(text, "", candidates) for text in texts] for code, texts in captions.items()}
+    return tuple(_error(code, captions, unasked, candidates) for code in captions)
+
+
+def error_table(errors: Sequence[FidelityError]) -> str:
+    """The errors as a Markdown table, the mean of the languages last."""
+    lines = [
+        "| Language | Captions | Recognised | Taken for | Others taken for it |",
+        "| --- | ---: | ---: | --- | --- |",
+        *[_row(error) for error in errors],
+    ]
+    num_captions = sum(error.num_captions for error in errors)
+    recognised = sum(error.recognised for error in errors) / len(errors)
+    mistaken = sum(error.mean_mistaken for error in errors) / len(errors)
+    lines.append(f"| mean of {len(errors)} | {num_captions} | {100 * recognised:.1f} | | {100 * mistaken:.2f} |")
+    notes = (
+        "Recognised: per cent of the captions, with 95 % intervals (Wilson). Taken for: number of captions. Others taken "
+        "for it: per cent of the captions in the other languages, each language counted alike; in brackets those of "
+        "which at least 1 % are."
+    )
+    return "\n".join([*lines, "", notes, ""])
+
+
+def _texts(record: object, path: Path, place: str) -> list[tuple[str, list[str]]]:
+    """The captions of a record, by language."""
+    if isinstance(record, Mapping) and "sentences" in record:
+        fields = check_record(record, {"sentences": list[str]}, place=place)
+        return [(_code(path.parent.name, f"{place}: the folder"), fields["sentences"])]
+    check_record(record, {"image/key": str}, place=place)
+    assert isinstance(record, Mapping)
+    languages = [name for name in record if not name.startswith("image/")]
+    fields = check_record(record, {name: dict for name in languages}, place=place)
+    return [
+        (_code(name, place), check_record(captions, {"caption": list[str]}, place=f"{place}, {name}")["caption"])
+        for name, captions in fields.items()
+    ]
+
+
+def _code(name: str, place: str) -> str:
+    try:
+        return mix_code(name)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def _error(
+    code: str, captions: Mapping[str, Sequence[str]], unasked: Mapping[str, Sequence[str]], candidates: Candidates
+) -> FidelityError:
+    scores = language_fidelity(captions[code], code, candidates=candidates)
+    mistaken = {}
+    for other, texts in captions.items():
+        if other != code:
+            found = [_find(text, code, candidates) for text in texts] if code in UNLISTED else unasked[other]
+            mistaken[other] = found.count(code) / len(texts)
+    return FidelityError(
+        language=code,
+        num_captions=len(captions[code]),
+        recognised=scores.share,
+        interval=wilson_interval(sum(scores.is_right), len(scores.is_right)),
+        taken_for=scores.wrong_languages,
+        mistaken=mistaken,
+    )
+
+
+def _find(text: str, asked: str, candidates: Candidates) -> str:
+    return find_language(text, asked=asked, candidates=candidates)
+
+
+def _row(error: FidelityError) -> str:
+    named = [f"{code} {count}" for code, count in list(error.taken_for.items())[:MAX_NAMED]]
+    num_others = len(error.taken_for) - len(named)
+    taken_for = ", ".join([*named, *([f"{num_others} others"] if num_others else [])])
+    most = sorted(error.mistaken.items(), key=lambda item: -item[1])
+    mistaken = ", ".join(f"{code} {100 * share:.1f}" for code, share in most[:MAX_NAMED] if share >= 0.01)
+    low, high = 100 * error.interval.low, 100 * error.interval.high
+    return (
+        f"| {evaluation_language(error.language).name} (`{error.language}`) | {error.num_captions} "
+        f"| {100 * error.recognised:.1f} [{low:.1f}, {high:.1f}] | {taken_for} "
+        f"| {100 * error.mean_mistaken:.2f}{f' ({mistaken})' if mistaken else ''} |"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command: measure the error on files of captions and print the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation_mblip.fidelity_error",
+        description="Measure how often human captions of known language are recognised.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "files", nargs="+", type=Path, help="XM3600's captions.jsonl, or xFlickrCO's <language>/*.jsonl"
+    )
+    parser.add_argument(
+        "--candidates", choices=get_args(Candidates), default="mix", help="the languages that may be found (mix)"
+    )
+    given = parser.parse_args(arguments)
+    print(error_table(fidelity_errors(read_captions(given.files), candidates=given.candidates)), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""How answers are searched for: greedy or beam search, never sampling, so that a score can be had again."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """Arguments of transformers' `generate`. `length_penalty` acts with several beams only."""
+
+    max_new_tokens: int
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `generate`."""
+        arguments: dict[str, Any] = {
+            "max_new_tokens": self.max_new_tokens,
+            "num_beams": self.num_beams,
+            "do_sample": False,
+        }
+        if self.num_beams > 1:
+            arguments["length_penalty"] = self.length_penalty
+        if self.repetition_penalty != 1.0:
+            arguments["repetition_penalty"] = self.repetition_penalty
+        return arguments
+
+    def __str__(self) -> str:
+        search = "greedy search" if self.num_beams == 1 else f"{self.num_beams} beams"
+        penalties = [f"length penalty {self.length_penalty:g}"] if self.num_beams > 1 else []
+        penalties += [f"repetition penalty {self.repetition_penalty:g}"] if self.repetition_penalty != 1.0 else []
+        return ", ".join([search, f"at most {self.max_new_tokens} new tokens", *penalties])
+
+
+@dataclass(frozen=True)
+class GenerationChanges:
+    """What a recipe changes in the settings of a task; None leaves as it is."""
+
+    max_new_tokens: int | None = None
+    num_beams: int | None = None
+    length_penalty: float | None = None
+    repetition_penalty: float | None = None
+
+    def applied_to(self, settings: GenerationSettings) -> GenerationSettings:
+        """The task's settings with these changes."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(settings, **{name: value for name, value in given.items() if value is not None})

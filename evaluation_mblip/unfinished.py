@@ -1,0 +1,102 @@
+"""The answers of a run that is under way: a folder beside the final file, with a file for each chunk.
+
+A batch is on disk as soon as it is answered. Killed anywhere and started again, a run reads what is there and asks the
+rest, batch by batch as planned, so that the final file is the one of an undisturbed run. Answers of another model, of
+other settings or of other examples are never taken over.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_mblip.whole_files import UNFINISHED, write_text
+
+from .predictions import Prediction
+from .task import EvaluationExample, EvaluationTask
+
+RUN_FILE = "run.json"
+Key = tuple[str, str]  # condition and id
+
+
+class UnfinishedAnswers:
+    """Reads and writes the answers of a run by chunk; `path` is the final file."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder = path.with_name(f"{path.name}{UNFINISHED}")
+
+    def begin(self, identity: Mapping[str, str]) -> None:
+        """Make the folder, or take up what is in it.
+
+        Args:
+            identity: whose answers they are.
+
+        Raises:
+            ValueError: the folder holds answers of another run; the message says in what they differ.
+        """
+        if not (self.folder / RUN_FILE).is_file():
+            write_text(self.folder / RUN_FILE, json.dumps(dict(identity), ensure_ascii=False, indent=1) + "\n")
+            return
+        found = json.loads((self.folder / RUN_FILE).read_text(encoding="utf-8"))
+        different = [name for name, value in identity.items() if found.get(name) != value]
+        if different:
+            raise ValueError(
+                f"{self.folder} holds answers of another run: other {', '.join(different)}. Choose another "
+                "`output_dir`, or delete the folder."
+            )
+
+    def read(self, chunk: int) -> dict[Key, Prediction]:
+        """What is answered of a chunk. A line that was being written when the run was killed is taken off the file."""
+        path = self._path(chunk)
+        if not path.is_file():
+            return {}
+        written = path.read_bytes()
+        whole = written[: written.rfind(b"\n") + 1]
+        if len(whole) < len(written):
+            path.write_bytes(whole)
+        predictions = [Prediction.from_line(line) for line in whole.decode("utf-8").splitlines()]
+        return {(prediction.condition, prediction.id): prediction for prediction in predictions}
+
+    def append(self, chunk: int, predictions: Sequence[Prediction]) -> None:
+        """Put the answers of a batch on disk."""
+        with self._path(chunk).open("a", encoding="utf-8") as file:
+            file.write("".join(prediction.to_line() for prediction in predictions))
+
+    def remove(self) -> None:
+        """Delete the folder, when the final file is there."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, chunk: int) -> Path:
+        return self.folder / f"chunk-{chunk:05}.jsonl"
+
+
+def run_identity(model: Any, task: EvaluationTask, settings: object) -> dict[str, str]:
+    """What makes answers those of one run: the model's name and weights, the settings, the examples."""
+    return {
+        "task": task.name,
+        "protocol": task.protocol,
+        "model": str(model.config.name_or_path),
+        "weights": _digest_weights(model),
+        "settings": f"{settings}, {task.answering} by {task.rank_by}",
+        "examples": _digest(sorted(_line(example) for example in task.examples)),
+    }
+
+
+def _digest_weights(model: Any) -> str:
+    """Of the first eight numbers of every tensor: it tells a model from another, and from itself trained on."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        numbers = tensor.flatten()[:8].cpu().tolist() if hasattr(tensor, "flatten") else tensor
+        digest.update(f"{name} {numbers}".encode())
+    return digest.hexdigest()
+
+
+def _line(example: EvaluationExample) -> str:
+    fields = (example.condition, example.id, example.image_id, example.prompt, *example.candidates)
+    return json.dumps([*fields, example.content_free, *map(str, example.references)])
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,153 @@
+"""Answers are kept as they come; runs that are killed go on, and never with another run's answers."""
+
+import json
+
+import pytest
+import torch
+from table_model import TableModel, example, knows_all
+
+from evaluation_mblip import (
+    EvaluationTask,
+    ExactMatch,
+    GenerationChanges,
+    GenerationSettings,
+    RunSettings,
+    evaluate_task,
+    read_predictions,
+)
+from evaluation_mblip.unfinished import UnfinishedAnswers
+
+SMALL = RunSettings(batch_size=3, image_batch_size=2)
+
+
+def task_of(examples):
+    return EvaluationTask("numbers", examples, ExactMatch(), GenerationSettings(max_new_tokens=4), "own")
+
+
+class Killed(BaseException):
+    """Ends a run as SIGKILL does: nothing that catches errors catches it."""
+
+
+class KilledModel(TableModel):
+    """Answers so many batches, and is killed."""
+
+    num_left = 0
+
+    def generate(self, **kwargs):
+        if self.num_left == 0:
+            raise Killed
+        self.num_left -= 1
+        return super().generate(**kwargs)
+
+
+def killed_after(num_batches, examples):
+    model, processor = knows_all(examples)
+    killed = KilledModel(processor, model.answers)
+    killed.num_left = num_batches
+    return killed, processor
+
+
+EXAMPLES = [example(number, language=language) for number in range(100) for language in ("en", "sw")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("undisturbed") / "p.jsonl"
+    evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    return path.read_bytes()
+
+
+def test_the_file_of_predictions_holds_a_scored_line_for_each_answer(tmp_path):
+    examples = [example(7, references=("answer 7", "seven"))]
+    path = tmp_path / "new" / "predictions.jsonl"
+    results = evaluate_task(*knows_all(examples), task_of(examples), predictions_path=path)
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "task": "numbers",
+        "protocol": "own",
+        "id": "7/en",
+        "condition": "as_is",
+        "language": "en",
+        "image_id": "picture-7",
+        "prompt": "prompt in en",
+        "output": "answer 7",
+        "references": ["answer 7", "seven"],
+        "is_cut": False,
+        "log_likelihoods": {},
+        "score": 1.0,
+    }
+    assert tuple(read_predictions(path)) == results.predictions
+    assert [file.name for file in path.parent.iterdir()] == ["predictions.jsonl"]
+
+
+def test_a_run_that_is_killed_ten_times_gives_the_file_of_an_undisturbed_one_and_asks_nothing_twice(
+    tmp_path, undisturbed
+):
+    path, num_asked = tmp_path / "p.jsonl", []
+    for _ in range(10):
+        model, processor = killed_after(5, EXAMPLES)
+        with pytest.raises(Killed):
+            evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+        num_asked.append(sum(model.batch_sizes))
+        assert not path.exists()
+    model, processor = knows_all(EXAMPLES)
+    evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    assert path.read_bytes() == undisturbed
+    assert sum(num_asked) + sum(model.batch_sizes) == len(EXAMPLES)
+    assert [file.name for file in tmp_path.iterdir()] == ["p.jsonl"]
+
+
+@pytest.mark.parametrize("num_bytes", [1, 40, 600])
+def test_a_line_torn_by_the_kill_is_answered_again(tmp_path, undisturbed, num_bytes):
+    path = tmp_path / "p.jsonl"
+    model, processor = killed_after(4, EXAMPLES)
+    with pytest.raises(Killed):
+        evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    chunk = path.with_name("p.jsonl.unfinished") / "chunk-00000.jsonl"
+    chunk.write_bytes(chunk.read_bytes()[:-num_bytes])
+    evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    assert path.read_bytes() == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"examples": EXAMPLES[:-1]}, "other examples"),
+        ({"settings": RunSettings(batch_size=3, generation=GenerationChanges(num_beams=2))}, "other settings"),
+        ({"weight": 1.0}, "other weights"),
+    ],
+)
+def test_answers_of_another_run_are_never_taken_over(tmp_path, changes, named):
+    path = tmp_path / "p.jsonl"
+    model, processor = killed_after(4, EXAMPLES)
+    with pytest.raises(Killed):
+        evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    model, processor = knows_all(EXAMPLES)
+    if "weight" in changes:
+        model.weight = torch.nn.Parameter(torch.tensor(changes["weight"]))
+    with pytest.raises(ValueError, match=rf"p.jsonl.unfinished holds answers of another run: {named}\."):
+        evaluate_task(
+            model,
+            processor,
+            task_of(changes.get("examples", EXAMPLES)),
+            settings=changes.get("settings", SMALL),
+            predictions_path=path,
+        )
+
+
+def test_an_older_file_is_replaced_only_when_all_answers_are_in(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text("older\n")
+    model, processor = killed_after(1, EXAMPLES)
+    with pytest.raises(Killed):
+        evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    assert path.read_text() == "older\n"
+
+
+def test_a_file_that_is_none_of_predictions_is_an_error_that_names_the_line(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"id": "1"}\n')
+    with pytest.raises(ValueError, match=r"p.jsonl, line 1: found no prediction"):
+        read_predictions(tmp_path / "p.jsonl")
+
+
+def test_unfinished_answers_lie_beside_the_file_they_become(tmp_path):
+    assert UnfinishedAnswers(tmp_path / "p.jsonl").folder == tmp_path / "p.jsonl.unfinished"
