@@ -3,6 +3,7 @@
 Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, D = width of the language model, V = vocabulary.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -89,25 +90,48 @@ class LanguageModelRunMixin(MBlipPreTrainedModel):
         Raises:
             ValueError: the language model ends in a step that the chunked loss does not know.
         """
-        power = self.scaling_power
-        head = output_head(self.language_model)
-        with stop_at_head(head, with_probe=power is None) as visit:
-            outputs = self.language_model(**arguments)
-        hidden_BTD = check_visit(self.language_model, visit)
-        if power is None:
-            power = self.scaling_power = find_scaling_power(self.language_model, visit, outputs.logits)
-        outputs.logits = None
+        outputs, hidden_BTD = self._run_up_to_head(lambda: self.language_model(**arguments))
         states_BLD, labels_BL = self._align(hidden_BTD, labels)
         is_label_BL = labels_BL != IGNORE_INDEX
         num_words = self.config.text_config.get_text_config().vocab_size
         total = label_loss_sum(
             states_BLD[is_label_BL],
             labels_BL[is_label_BL],
-            logits_of(self.language_model, power),
-            list(head.parameters()),
+            self.logits_from_states,
+            list(output_head(self.language_model).parameters()),
             num_words,
         )
         return outputs, total
+
+    def forward_to_head(self, **inputs: Any) -> tuple[ModelOutput, torch.Tensor]:
+        """`forward` without logits, for those who need them at few places: `logits_from_states` makes them there.
+
+        Args:
+            inputs: those of `forward`, without labels.
+
+        Returns:
+            Its output, in which `logits` is None; the hidden states that the head would take, (B, T, D).
+
+        Raises:
+            ValueError: the language model ends in a step that is not known (output_head.py).
+        """
+        return self._run_up_to_head(lambda: self(**inputs))
+
+    def logits_from_states(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states that were left at the head, (..., D) -> (..., V): head and tail."""
+        assert self.scaling_power is not None, "found when the states were made"
+        return logits_of(self.language_model, self.scaling_power)(states)
+
+    def _run_up_to_head(self, run: Callable[[], Any]) -> tuple[Any, torch.Tensor]:
+        """The output without logits and the hidden states of a run of the language model, whose tail is probed with
+        the first one."""
+        with stop_at_head(output_head(self.language_model), with_probe=self.scaling_power is None) as visit:
+            outputs = run()
+        hidden_BTD = check_visit(self.language_model, visit)
+        if self.scaling_power is None:
+            self.scaling_power = find_scaling_power(self.language_model, visit, outputs.logits)
+        outputs.logits = None
+        return outputs, hidden_BTD
 
     def _align(self, states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """States (hidden or logits) and the labels they predict: a decoder-only model's stand one position later.
