@@ -1,0 +1,102 @@
+"""Words of Chinese, Japanese and Thai, which write no space between them.
+
+The original (gregor-ge/mBLIP, data/xm3600/convert_xm3600_to_coco.py and src/tasks/vllm/evaluation.py) put spaces into
+hypotheses and references of these three languages alone, with spaCy's `Chinese()`, `Japanese()` and `Thai()`. The
+first splits into characters, which takes no library; the others ask SudachiPy in its finest mode and PyThaiNLP's
+default engine, which are asked here directly: the words are the same. All other languages stay as they are, so that
+Khmer, Lao or Burmese captions are few and long words, there as here.
+
+Another version of a dictionary may cut otherwise: `Segmenter.name` has the versions, for the record.
+"""
+
+import functools
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """`words` gives the words of a text, white space left out; `name` says by what."""
+
+    name: str
+    words: Callable[[str], list[str]]
+
+
+def load_segmenter(language: str, *, by_character: bool = False) -> Segmenter | None:
+    """What segments a language; None for one that is left as it is.
+
+    Args:
+        by_character: into characters, with no library, in all three languages. Marks stay with the character before
+            them, as Thai vowels and tones do.
+
+    Raises:
+        ImportError: the library is not installed; the message has the command.
+    """
+    if language not in _LOADERS:
+        return None
+    return Segmenter("characters", _characters) if by_character else _LOADERS[language]()
+
+
+def _characters(text: str) -> list[str]:
+    characters: list[str] = []
+    for sign in text:
+        if characters and unicodedata.category(sign).startswith("M"):
+            characters[-1] += sign
+        elif not sign.isspace():
+            characters.append(sign)
+    return characters
+
+
+def _load_chinese() -> Segmenter:
+    return Segmenter("code points", _code_points)
+
+
+def _code_points(text: str) -> list[str]:
+    return [sign for sign in text if not sign.isspace()]
+
+
+@functools.cache
+def _load_japanese() -> Segmenter:
+    try:
+        from sudachipy import Dictionary, SplitMode
+
+        tokenizer = Dictionary().tokenizer(mode=SplitMode.A)
+    except ImportError as error:
+        raise ImportError(_how_to_install("Japanese", "SudachiPy with sudachidict_core", "ja")) from error
+
+    def words(text: str) -> list[str]:
+        # Signs that stand for several, such as the ellipsis, leave empty words behind.
+        surfaces = (morpheme.surface() for morpheme in tokenizer.tokenize(text))
+        return [surface for surface in surfaces if surface.strip()]
+
+    return Segmenter(
+        f"SudachiPy {version('SudachiPy')}, mode A, sudachidict_core {version('sudachidict_core')}", words
+    )
+
+
+@functools.cache
+def _load_thai() -> Segmenter:
+    try:
+        from pythainlp.tokenize import word_tokenize
+    except ImportError as error:
+        raise ImportError(_how_to_install("Thai", "PyThaiNLP", "th")) from error
+
+    def words(text: str) -> list[str]:
+        return [word for word in word_tokenize(text, engine="newmm") if word.strip()]
+
+    return Segmenter(f"PyThaiNLP {version('pythainlp')}, newmm", words)
+
+
+def _how_to_install(language: str, library: str, extra: str) -> str:
+    return (
+        f"{language} captions are segmented by {library}, which is not installed: `pip install mblip[{extra}]`, "
+        'or score them with tokenization="characters".'
+    )
+
+
+_LOADERS: Mapping[str, Callable[[], Segmenter]] = MappingProxyType(
+    {"zh": _load_chinese, "ja": _load_japanese, "th": _load_thai}
+)
