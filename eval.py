@@ -9,12 +9,12 @@
 MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base.
 """
 
+from data_mblip.command import run_command
 from evaluation_mblip import conditions_table, evaluate_task, predictions_path, write_results
 from evaluation_mblip.command_line import parse_command_line
 from evaluation_mblip.processes import is_main_process, process_group
-from training_mblip.command import run_command
+from evaluation_mblip.recipe import read_evaluation_run
 from training_mblip.precision import Precision
-from training_mblip.recipe_reading import read_evaluation_run
 from training_mblip.starting_model import base_of_adapter, load_checkpoint
 
 

@@ -7,8 +7,8 @@
 Killed and started again with the same line, it goes on from its last checkpoint and ends with the same weights.
 """
 
+from data_mblip.command import run_command
 from training_mblip.checkpoints import load_trained
-from training_mblip.command import run_command
 from training_mblip.evaluation import evaluate
 from training_mblip.finishing import finish_model, save_adapter, save_model
 from training_mblip.model_card import write_card

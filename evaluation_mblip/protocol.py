@@ -17,7 +17,7 @@ from .task import AS_IS
 
 ProtocolName = Literal["paper", "centurio"]
 AnswerKind = Literal["caption", "short_answer", "description"]
-MissingImages = Literal["error", "leave_out"]
+MissingImages = Literal["error", "leave_out", "unchecked"]
 
 OWN = "own"  # of benchmarks that no paper has: the drawn world, naming photos
 HELD_OUT_WORDING = "held-out wording"
@@ -52,7 +52,8 @@ class Setup:
         wordings: ask in every English wording of data_mblip/prompts instead of the protocol's prompt, the one held out
             of training included; each is a condition of its own.
         language_names: what prompts call languages: as training did, or as the original's evaluation.
-        missing_images: an image that is not there is an error, or its examples are left out, counted and named.
+        missing_images: an image that is not there is an error before anything is asked, or its examples are left out,
+            counted and named. `unchecked` looks for none, and fails at the first one that cannot be opened.
     """
 
     protocol: ProtocolName = "paper"

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, Protocol
 
+from data_mblip.recipes.strict_loading import convert
+from data_mblip.recipes.yaml_values import read_yaml
+
 from .protocol import Setup
 from .runner import RunSettings
 from .task import EvaluationTask
@@ -65,3 +68,8 @@ class EvaluationRun:
     evaluation: EvaluationRecipe
     dtype: DtypeName = "auto"
     load_in: LoadIn | None = None
+
+
+def read_evaluation_run(path: Path) -> EvaluationRun:
+    """The recipe of eval.py in a YAML file; what is wrong in it is named with its line."""
+    return convert(read_yaml(path), EvaluationRun, "", {})

@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from data_mblip.command import run_command
 from data_mblip.languages import get_language
 from evaluation_mblip import EvaluationRun, Results, evaluate_task, predictions_path
 from evaluation_mblip.command_line import parse_command_line
+from evaluation_mblip.recipe import read_evaluation_run
 from evaluation_mblip.report import write_files
 from modeling_mblip import MBlipForConditionalGeneration
 
-from .command import run_command
 from .precision import Precision
-from .recipe_reading import read_evaluation_run
 from .starting_model import load_checkpoint
 
 BF16 = torch.bfloat16

@@ -9,7 +9,6 @@ from data_mblip.recipes.source_arguments import LanguageCode
 from data_mblip.recipes.source_recipes import convert_language, convert_source
 from data_mblip.recipes.strict_loading import Converter, convert, join
 from data_mblip.recipes.yaml_values import Located, parse_scalar, read_yaml, write_yaml
-from evaluation_mblip import EvaluationRun
 
 from .recipe import Recipe, SourceRecipe
 
@@ -47,11 +46,6 @@ def parse_command_line(arguments: Sequence[str]) -> Recipe:
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a YAML file; errors as in `parse_command_line`."""
     return to_recipe(read_yaml(path))
-
-
-def read_evaluation_run(path: Path) -> EvaluationRun:
-    """The recipe of eval.py in a YAML file; what is wrong in it is named with its line."""
-    return convert(read_yaml(path), EvaluationRun, "", {})
 
 
 def to_recipe(found: Located) -> Recipe:

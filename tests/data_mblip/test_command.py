@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from data_mblip import command
+from data_mblip.command import WRONG_INPUT, run_command
 from data_mblip.languages import get_language
-from tests.training_mblip.tiny_run import ROOT
-from training_mblip import command
-from training_mblip.command import WRONG_INPUT, run_command
+
+ROOT = Path(__file__).parents[2]
 
 
 def raise_in_package() -> None:

@@ -1,4 +1,4 @@
-"""How train.py and eval.py end: a wrong input with one message, a bug with its traceback."""
+"""How commands end: a wrong input with one message, a bug with its traceback."""
 
 import sys
 import traceback

@@ -1,0 +1,90 @@
+"""Pictures in place of those that are not at hand, so that an evaluation can be tried from its published files.
+
+    python -m evaluation_mblip.stand_ins recipes/eval_sample_paper.yaml
+
+draws a picture of the drawn world for every image of a recipe's benchmarks that is not there, at its place. What a
+model answers about them says nothing about the benchmark; STAND_INS.txt in each folder says so. A folder that holds
+pictures without this file is left alone.
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_mblip.command import run_command
+from data_mblip.scenes.drawing import draw_scene
+from data_mblip.scenes.world import sample_training_scene
+from data_mblip.stable_random import stable_random
+from data_mblip.whole_files import unfinished_file, write_text
+
+from .recipe import EvaluationRecipe, read_evaluation_run
+from .task import EvaluationTask
+
+NOTE_FILE = "STAND_INS.txt"
+NOTE = (
+    "Drawn stand-ins for photos that were not at hand. Scores on them mean nothing.\n"
+)
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="evaluation_mblip.stand_ins", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("recipes", nargs="+", type=Path, help="recipes of eval.py")
+    for path in parser.parse_args(arguments).recipes:
+        print(f"{path}: {draw_stand_ins(unchecked_tasks(read_evaluation_run(path).evaluation))} pictures drawn.")
+
+
+def unchecked_tasks(recipe: EvaluationRecipe) -> list[EvaluationTask]:
+    """The tasks of a recipe, whether their images are there or not."""
+    return replace(recipe, setup=replace(recipe.setup, missing_images="unchecked")).build_tasks()
+
+
+def draw_stand_ins(tasks: Iterable[EvaluationTask]) -> int:
+    """Draw what is missing of the tasks' images; the same picture for the same file name.
+
+    Returns:
+        How many were drawn.
+
+    Raises:
+        ValueError: a folder holds pictures of its own, or a place is no file of a format that is drawn.
+    """
+    places = {
+        image
+        for task in tasks
+        for example in task.examples
+        for image in example.images
+        if isinstance(image, Path) and not image.is_file()
+    }
+    for folder in {place.parent for place in places}:
+        _claim(folder)
+    for place in sorted(places):
+        _draw(place)
+    return len(places)
+
+
+def _claim(folder: Path) -> None:
+    """Take a folder for stand-ins: one without pictures, or one that stand-ins were drawn into."""
+    if (folder / NOTE_FILE).is_file():
+        return
+    held = [path.name for path in sorted(folder.glob("*")) if path.suffix.lower() in FORMATS]
+    if held:
+        raise ValueError(
+            f"{folder} holds {len(held)} pictures, such as {held[0]}, which are no stand-ins. Set "
+            "`missing_images: leave_out` to go without the others, or name another folder in the recipe."
+        )
+    write_text(folder / NOTE_FILE, NOTE)
+
+
+def _draw(place: Path) -> None:
+    if place.suffix.lower() not in FORMATS:
+        raise ValueError(f"{place}: found the suffix {place.suffix!r}, expected one of {', '.join(FORMATS)}.")
+    rng = stable_random(0, "stand-in", place.name)
+    picture = draw_scene(sample_training_scene(rng), rng)
+    with unfinished_file(place) as unfinished:
+        picture.save(unfinished, format=FORMATS[place.suffix.lower()])
+
+
+if __name__ == "__main__":
+    run_command(main)
