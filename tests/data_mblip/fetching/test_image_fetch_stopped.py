@@ -97,7 +97,7 @@ def test_killed_and_started_again_nothing_is_lost_nothing_fetched_twice_and_noth
     assert (report.num_known, report.num_fetched) == (len(recorded), 200 - len(recorded))
     again = [path for path, count in (server.seen.requests - asked).items() if asked[path]]
     assert not {f"/slow/{url.rpartition('/')[2]}" for url in recorded} & set(again)
-    assert len(again) <= 16  # what was on its way
+    assert len(again) <= 32  # what was on its way over 16 connections, or there and not yet looked at
     assert_whole(tmp_path, 200)
 
 
