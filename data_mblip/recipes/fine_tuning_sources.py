@@ -4,8 +4,9 @@ Where a benchmark has a file for each language, in folders named by their codes,
 and `split` the name of the file without its ending: train_5, dev, test.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..example import Example
 from ..left_out import LeftOut
@@ -36,9 +37,7 @@ def xgqa(
     images: Images,
 ) -> Iterator[Example]:
     """Questions of xGQA in some languages, with English answers."""
-    for language in languages:
-        path = annotations / language / f"{split}.json"
-        yield from read_xgqa(path, language=language, images=images, left_out=left_out)
+    return _each_language(read_xgqa, annotations, languages, f"{split}.json", images=images, left_out=left_out)
 
 
 @reports_left_out
@@ -58,9 +57,7 @@ def xvnli(
     images: Images,
 ) -> Iterator[Example]:
     """Sentences of XVNLI in some languages about photos of Flickr30k."""
-    for language in languages:
-        path = annotations / language / f"{split}.jsonl"
-        yield from read_xvnli(path, language=language, images=images, left_out=left_out)
+    return _each_language(read_xvnli, annotations, languages, f"{split}.jsonl", images=images, left_out=left_out)
 
 
 @reports_left_out
@@ -98,15 +95,16 @@ def xflickrco(
     missing: Missing = "error",
 ) -> Iterator[Example]:
     """Captions of xFlickrCO in some languages; `coco_images` is asked for where a file has photos of COCO."""
-    for language in languages:
-        yield from read_xflickrco(
-            annotations / language / f"{split}.jsonl",
-            language=language,
-            images=images,
-            coco_images=coco_images,
-            missing=missing,
-            left_out=left_out,
-        )
+    return _each_language(
+        read_xflickrco,
+        annotations,
+        languages,
+        f"{split}.jsonl",
+        images=images,
+        coco_images=coco_images,
+        missing=missing,
+        left_out=left_out,
+    )
 
 
 @reports_left_out
@@ -154,3 +152,15 @@ def own_dataset(
         streaming=streaming,
         left_out=left_out,
     )
+
+
+def _each_language(
+    read: Callable[..., Iterator[Example]],
+    annotations: Path,
+    languages: Iterable[LanguageCode],
+    file_name: str,
+    **arguments: Any,
+) -> Iterator[Example]:
+    """The examples of a benchmark's files of some languages, one after another."""
+    for language in languages:
+        yield from read(annotations / language / file_name, language=language, **arguments)

@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 LanguageCode = NewType("LanguageCode", str)  # a code of languages.tsv; reading the recipe checks it
 ENGLISH = LanguageCode("en")
 
-# Where images are: a folder, a URL, or an archive such as zip://::/data/photos.zip (images/places.py in
-# data_mblip/sources). No `Path`, which would make https:/ of https://.
+# Where images are: a folder, a URL, or an archive such as zip://::/data/photos.zip (data_mblip/images/places.py).
+# No `Path`, which would make https:/ of https://.
 Images = str
 
 # A source within a source's arguments, as `{source: NAME, ...arguments}`; reading the recipe checks it like any other.
