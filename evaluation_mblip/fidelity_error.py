@@ -13,13 +13,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from data_mblip.sources.records import check_record, read_json_lines
 
 from .languages import evaluation_language, mix_code
 from .metrics.intervals import Interval, wilson_interval
-from .metrics.language_fidelity import Candidates, find_language, language_fidelity
+from .metrics.language_fidelity import MIX, find_language, language_fidelity
 from .metrics.unlisted_languages import UNLISTED
 
 MAX_NAMED = 4  # languages that a row names
@@ -64,19 +63,22 @@ def read_captions(paths: Iterable[Path]) -> dict[str, list[str]]:
 
 
 def fidelity_errors(
-    captions: Mapping[str, Sequence[str]], *, candidates: Candidates = "mix"
+    captions: Mapping[str, Sequence[str]], *, candidates: frozenset[str] | None = MIX
 ) -> tuple[FidelityError, ...]:
     """The error in each language.
 
     Args:
         captions: language -> captions in it.
+        candidates: the languages that can be found; None: all that py3langid knows.
 
     Raises:
         ValueError: there are no captions, or a language is unknown or not among the candidates.
     """
     if not captions:
         raise ValueError("Found no captions to measure the error on, expected some in at least one language.")
-    unasked = {code: [_find(text, "", candidates) for text in texts] for code, texts in captions.items()}
+    unasked = {
+        code: [find_language(text, candidates=candidates) for text in texts] for code, texts in captions.items()
+    }
     return tuple(_error(code, captions, unasked, candidates) for code in captions)
 
 
@@ -92,9 +94,9 @@ def error_table(errors: Sequence[FidelityError]) -> str:
     mistaken = sum(error.mean_mistaken for error in errors) / len(errors)
     lines.append(f"| mean of {len(errors)} | {num_captions} | {100 * recognised:.1f} | | {100 * mistaken:.2f} |")
     notes = (
-        "Recognised: per cent of the captions, with 95 % intervals (Wilson). Taken for: number of captions. Others taken "
-        "for it: per cent of the captions in the other languages, each language counted alike; in brackets those of "
-        "which at least 1 % are."
+        "Recognised: per cent of the captions, with 95 % intervals (Wilson). Taken for: number of captions. Others "
+        "taken for it: per cent of the captions in the other languages, each language counted alike; in brackets "
+        "those of which at least 1 % are."
     )
     return "\n".join([*lines, "", notes, ""])
 
@@ -107,7 +109,7 @@ def _texts(record: object, path: Path, place: str) -> list[tuple[str, list[str]]
     check_record(record, {"image/key": str}, place=place)
     assert isinstance(record, Mapping)
     languages = [name for name in record if not name.startswith("image/")]
-    fields = check_record(record, {name: dict for name in languages}, place=place)
+    fields = check_record(record, dict.fromkeys(languages, dict), place=place)
     return [
         (_code(name, place), check_record(captions, {"caption": list[str]}, place=f"{place}, {name}")["caption"])
         for name, captions in fields.items()
@@ -122,13 +124,18 @@ def _code(name: str, place: str) -> str:
 
 
 def _error(
-    code: str, captions: Mapping[str, Sequence[str]], unasked: Mapping[str, Sequence[str]], candidates: Candidates
+    code: str,
+    captions: Mapping[str, Sequence[str]],
+    unasked: Mapping[str, Sequence[str]],
+    candidates: frozenset[str] | None,
 ) -> FidelityError:
     scores = language_fidelity(captions[code], code, candidates=candidates)
     mistaken = {}
     for other, texts in captions.items():
         if other != code:
-            found = [_find(text, code, candidates) for text in texts] if code in UNLISTED else unasked[other]
+            found = unasked[other]
+            if code in UNLISTED:
+                found = [find_language(text, asked=code, candidates=candidates) for text in texts]
             mistaken[other] = found.count(code) / len(texts)
     return FidelityError(
         language=code,
@@ -138,10 +145,6 @@ def _error(
         taken_for=scores.wrong_languages,
         mistaken=mistaken,
     )
-
-
-def _find(text: str, asked: str, candidates: Candidates) -> str:
-    return find_language(text, asked=asked, candidates=candidates)
 
 
 def _row(error: FidelityError) -> str:
@@ -165,14 +168,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Measure how often human captions of known language are recognised.",
         allow_abbrev=False,
     )
+    parser.add_argument("files", nargs="+", type=Path, help="XM3600's captions.jsonl, or xFlickrCO's language/*.jsonl")
     parser.add_argument(
-        "files", nargs="+", type=Path, help="XM3600's captions.jsonl, or xFlickrCO's <language>/*.jsonl"
-    )
-    parser.add_argument(
-        "--candidates", choices=get_args(Candidates), default="mix", help="the languages that may be found (mix)"
+        "--candidates",
+        choices=("mix", "given", "all"),
+        default="mix",
+        help="the languages that can be found: of the training mix and the benchmarks (the default), of the files, "
+        "or all that py3langid knows",
     )
     given = parser.parse_args(arguments)
-    print(error_table(fidelity_errors(read_captions(given.files), candidates=given.candidates)), end="")
+    captions = read_captions(given.files)
+    candidates = {"mix": MIX, "given": frozenset(captions), "all": None}[given.candidates]
+    print(error_table(fidelity_errors(captions, candidates=candidates)), end="")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ variance common to the group): with 20 groups 90.8 %, with 50 93.1 %, with 200 9
 are drawn one by one, 77.4 %. tests/evaluation_mblip/metrics/test_bootstrap.py simulates it. Where all scores are equal
 the interval has no width: for shares of right answers take `wilson_interval`.
 
-Shape suffixes: E = examples, G = groups, C = columns (means looked at together), R = resamples.
+Shape suffixes: E = examples, G = groups, R = resamples.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
