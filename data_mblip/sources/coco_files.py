@@ -40,10 +40,10 @@ class CocoPhotos:
     def __init__(self, images: str | Path, *, missing: Missing, left_out: LeftOut | None) -> None:
         if missing not in ("error", "count"):
             raise ValueError(f"Found missing={missing!r}, expected 'error' or 'count'.")
-        self.images = images
         self.missing = missing
         self.left_out = LeftOut() if left_out is None else left_out
-        self._paths = None if _is_remote(images) else _list_photos(Path(images))
+        self._places = CocoPlaces(images)
+        self._places.check_not_empty()
 
     def example(
         self,
@@ -95,17 +95,51 @@ class CocoPhotos:
             ValueError: the photo is missing and `missing` is "error", or the record does not say what it is called
                 where nothing can be looked up.
         """
-        if self._paths is None:
-            return self._remote_photo(number, place, file_name)
-        if number in self._paths:
-            return self._paths[number]
+        if self._places.holds(number):
+            return self._places.find(number, place=place, file_name=file_name)
         if self.missing == "error":
             raise ValueError(
-                f"{place}: there is no photo of the image id {number} in {self.images}, such as {number:012d}.jpg or "
-                f'COCO_train2014_{number:012d}.jpg. Put it there, or leave such records out with missing="count".'
+                f"{place}: there is no photo of the image id {number} in {self._places.images}, such as "
+                f"{number:012d}.jpg or COCO_train2014_{number:012d}.jpg. Put it there, or leave such records out with "
+                'missing="count".'
             )
         self.left_out.add("no photo of the image id", example)
         return None
+
+
+class CocoPlaces:
+    """Where the photos of COCO lie, or would lie; whether they are there is left to the caller.
+
+    Args:
+        images: as in `CocoPhotos`; a folder may be empty, or not be there.
+    """
+
+    def __init__(self, images: str | Path) -> None:
+        self.images = images
+        self._paths = None if _is_remote(images) else _list_photos(Path(images))
+
+    def holds(self, number: int) -> bool:
+        """Whether the folder has the photo of a number; a URL or archive is taken to have them all."""
+        return self._paths is None or number in self._paths
+
+    def check_not_empty(self) -> None:
+        """Raises ValueError for a folder that is not there or holds no photos of COCO."""
+        if self._paths is not None and not self._paths:
+            raise ValueError(
+                f"{self.images} is no folder with photos of COCO, expected files such as 000000000139.jpg or "
+                "COCO_val2014_000000000139.jpg in it or in folders in it."
+            )
+
+    def find(self, number: int, *, place: str, file_name: str | None = None) -> Path | str:
+        """The photo of a number; one that a folder lacks would lie in it, under the name that the record gives.
+
+        Raises:
+            ValueError: the record does not say what the photo is called where nothing can be looked up.
+        """
+        if self._paths is None:
+            return self._remote_photo(number, place, file_name)
+        name = f"{number:012d}.jpg" if file_name is None else file_name
+        return self._paths.get(number) or image_place(self.images, name, place=place)
 
     def _remote_photo(self, number: int, place: str, file_name: str | None) -> Path | str:
         folder = str(self.images).partition("::")[0].rstrip("/").rpartition("/")[2]
@@ -149,9 +183,4 @@ def _list_photos(folder: Path) -> dict[int, Path]:
             match = FILE_NAME.fullmatch(name)
             if match is not None:
                 paths.setdefault(int(match[1]), Path(parent, name))
-    if not paths:
-        raise ValueError(
-            f"{folder} is no folder with photos of COCO, expected files such as 000000000139.jpg or "
-            "COCO_val2014_000000000139.jpg in it or in folders in it."
-        )
     return paths

@@ -9,7 +9,7 @@ import pytest
 from data_mblip.left_out import LeftOut
 from data_mblip.prompts import apply_prompt
 from data_mblip.sources.coco_captions import read_coco_captions, read_karpathy_captions
-from data_mblip.sources.coco_files import CocoPhotos, photo_number
+from data_mblip.sources.coco_files import CocoPhotos, CocoPlaces, photo_number
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data")) / "coco"
 needs_real_data = pytest.mark.skipif(
@@ -120,6 +120,18 @@ def test_at_a_url_or_in_an_archive_the_name_is_that_of_the_release_or_of_the_rec
 def test_a_number_alone_does_not_tell_the_name_at_a_url_that_is_no_release():
     with pytest.raises(ValueError, match=r"here names a photo by the image id 139 alone, and https://example\.org"):
         find("https://example.org", 139)
+
+
+def test_a_missing_photo_would_lie_in_the_folder_under_the_name_of_its_record(tmp_path, photos):
+    places = CocoPlaces(photos)
+    assert (places.holds(139), places.holds(140)) == (True, False)
+    assert places.find(139, place="here", file_name="x.jpg") == photos / "val2017/000000000139.jpg"
+    assert places.find(140, place="here", file_name="val2014/x.jpg") == photos / "val2014/x.jpg"
+    assert places.find(140, place="here") == photos / "000000000140.jpg"
+    assert CocoPlaces(tmp_path / "none").find(7, place="here") == tmp_path / "none/000000000007.jpg"
+    assert (
+        CocoPlaces("https://example.org/val2017").find(7, place="") == "https://example.org/val2017/000000000007.jpg"
+    )
 
 
 def test_a_missing_photo_is_an_error_that_names_id_and_folder_or_is_counted(tmp_path, photos):
