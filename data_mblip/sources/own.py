@@ -18,21 +18,19 @@ the data have.
 
 import csv
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import datasets
 import pyarrow.parquet
 
 from ..example import Example
 from ..left_out import LeftOut
-from .own_rows import Columns, OwnRows, Row
+from .dataset_rows import Row, read_rows
+from .own_rows import Columns, OwnRows
 from .records import read_json_lines
 
 SOURCE = "own"
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as `datasets`' ImageFolder has them
-BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".arrow": "arrow"}
 
 
 def read_image_folder(
@@ -103,55 +101,14 @@ def read_dataset(
     columns = columns if columns.image is not None else dataclasses.replace(columns, image="image")
     source = f"{SOURCE}/{name or Path(path).name}"
     rows = OwnRows(source, task, columns, language, _images_of(path) if images is None else images)
-    loaded = _load(path, split=split, config=config, revision=revision, streaming=streaming)
-    numbered = ((f"{path} ({split}), row {number}", row) for number, row in enumerate(_plain_rows(loaded)))
-    return rows.examples(numbered, id_prefix=f"{split}/", left_out=LeftOut() if left_out is None else left_out)
+    placed = read_rows(path, split=split, config=config, revision=revision, streaming=streaming)
+    return rows.examples(placed, id_prefix=f"{split}/", left_out=LeftOut() if left_out is None else left_out)
 
 
 def _images_of(path: str | Path) -> Path:
     """The folder that a dataset is, or the one that its file is in."""
     local = Path(path).absolute()
     return local if local.is_dir() else local.parent
-
-
-def _load(
-    path: str | Path, *, split: str, config: str | None, revision: str | None, streaming: bool
-) -> datasets.Dataset | datasets.IterableDataset:
-    local = Path(path)
-    try:
-        if (local / "state.json").is_file():
-            return datasets.load_from_disk(local)
-        if (local / "dataset_dict.json").is_file():
-            splits = datasets.load_from_disk(local)
-            if split not in splits:
-                raise ValueError(f"it has no split {split!r}, but {', '.join(splits)}")
-            return splits[split]
-        if local.is_file():
-            builder = BUILDERS.get(local.suffix)
-            if builder is None:
-                raise ValueError(f"expected a file of one of the kinds {', '.join(BUILDERS)}")
-            return datasets.load_dataset(builder, data_files=str(local), split=split, streaming=streaming)
-        return datasets.load_dataset(str(path), config, split=split, revision=revision, streaming=streaming)
-    except (ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(f"The dataset {path} cannot be loaded: {error}") from error
-
-
-def _plain_rows(loaded: datasets.Dataset | datasets.IterableDataset) -> Iterator[Row]:
-    """The rows with images encoded as they are stored, and classes by their names."""
-    features: Mapping[str, Any] = loaded.features or {}
-    for column, feature in features.items():
-        if isinstance(feature, datasets.Image):
-            loaded = loaded.cast_column(column, datasets.Image(decode=False))
-        elif isinstance(feature, datasets.List) and isinstance(feature.feature, datasets.Image):
-            loaded = loaded.cast_column(column, datasets.List(datasets.Image(decode=False)))
-    classes = {column: feature for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)}
-    for row in loaded:
-        yield row | {column: _class_name(row[column], feature) for column, feature in classes.items()}
-
-
-def _class_name(value: int | None, feature: datasets.ClassLabel) -> str | None:
-    """The name of a class; None where a row has none, which `datasets` writes as -1, too."""
-    return None if value is None or value < 0 else feature.names[value]
 
 
 def _metadata_file(folder: Path) -> Path:

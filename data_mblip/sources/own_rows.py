@@ -18,10 +18,9 @@ from ..images import Image
 from ..languages import get_language
 from ..left_out import LeftOut, has_usable_texts
 from ..prompts import get_task
+from .dataset_rows import Row
 from .image_names import image_place, join_image_ids, url_image_id
 from .records import describe
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
