@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_mblip.command import run_command
 from data_mblip.sources.records import check_record, read_json_lines
 
 from .languages import evaluation_language, mix_code
@@ -161,7 +162,7 @@ def _row(error: FidelityError) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: list[str]) -> None:
     """The command: measure the error on files of captions and print the table."""
     parser = argparse.ArgumentParser(
         prog="python -m evaluation_mblip.fidelity_error",
@@ -183,4 +184,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -75,15 +75,19 @@ def group_estimate(
     Raises:
         ValueError: there are no groups or no resamples.
     """
-    if num_groups < 1 or num_resamples < 1:
-        raise ValueError(f"Found {num_groups} groups and {num_resamples} resamples, expected at least one of each.")
-    value = float(statistic(np.ones((1, num_groups)))[0])
     values_R = np.concatenate([statistic(drawn_RG) for drawn_RG in draw_groups(num_groups, num_resamples, seed)])
+    value = float(statistic(np.ones((1, num_groups)))[0])
     return Estimate(value, percentile_interval(values_R))
 
 
 def draw_groups(num_groups: int, num_resamples: int, seed: int) -> Iterator[FloatArray]:
-    """How often each group is in each resample, (R, G), a few resamples at a time; the same for the same seed."""
+    """How often each group is in each resample, (R, G), a few resamples at a time; the same for the same seed.
+
+    Raises:
+        ValueError: there are no groups or no resamples.
+    """
+    if num_groups < 1 or num_resamples < 1:
+        raise ValueError(f"Found {num_groups} groups and {num_resamples} resamples, expected at least one of each.")
     generator = np.random.default_rng(seed)
     for start in range(0, num_resamples, CHUNK):
         num = min(CHUNK, num_resamples - start)
