@@ -4,22 +4,25 @@ Questions (v2_OpenEnded_mscoco_train2014_questions.json): a JSON object with "qu
 458752000, "image_id": 458752, "question": "What is this photo taken looking through?"}.
 
 Annotations (v2_mscoco_train2014_annotations.json): a JSON object with "annotations", a list of {"question_id":
-458752000, "image_id": 458752, "multiple_choice_answer": "net", "answers": [ten of {"answer": ...}], ...}. The
-multiple-choice answer is the most frequent of the ten.
+458752000, "image_id": 458752, "multiple_choice_answer": "net", "question_type": "what is this", "answer_type":
+"other", "answers": [ten of {"answer": ...}], ...}. The multiple-choice answer is the most frequent of the ten.
+Training learns that one; evaluation compares with all ten and counts by type.
 
 Other keys, such as "info" and "license", may be there or not. Questions are read as a stream; of the annotations the
 answers are held in memory.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..json_stream import iter_json_array
 from .records import check_record
 
 QUESTION_FIELDS = {"question_id": int, "image_id": int, "question": str}
 ANNOTATION_FIELDS = {"question_id": int, "image_id": int, "multiple_choice_answer": str}
+ALL_ANSWERS_FIELDS = ANNOTATION_FIELDS | {"question_type": str, "answer_type": str, "answers": list[dict]}
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,16 @@ class Answer:
 
     image_id: int
     text: str
+
+
+@dataclass(frozen=True)
+class AnnotatedAnswer(Answer):
+    """An answer with those of all annotators, equal ones as often as they were given, and what kind of question it is
+    an answer to."""
+
+    answers: tuple[str, ...]
+    question_type: str
+    answer_type: str
 
 
 @dataclass(frozen=True)
@@ -47,17 +60,39 @@ def read_answers(annotations: str | Path) -> dict[int, Answer]:
     Raises:
         ValueError: the file is not as published, or a question has two annotations.
     """
-    answers: dict[int, Answer] = {}
-    for index, record in enumerate(iter_json_array(annotations, key="annotations")):
-        place = f"{annotations}, annotations[{index}]"
-        fields = check_record(record, ANNOTATION_FIELDS, place=place)
-        if fields["question_id"] in answers:
-            raise ValueError(
-                f"{place}: the question id {fields['question_id']} stands there a second time, expected one "
-                "annotation a question. Fetch the file again."
-            )
-        answers[fields["question_id"]] = Answer(fields["image_id"], fields["multiple_choice_answer"].strip())
-    return answers
+    return {
+        fields["question_id"]: Answer(fields["image_id"], fields["multiple_choice_answer"].strip())
+        for _, fields in _read_annotations(annotations, ANNOTATION_FIELDS)
+    }
+
+
+def read_annotated_questions(
+    questions: str | Path, annotations: str | Path
+) -> Iterator[tuple[AnsweredQuestion, AnnotatedAnswer]]:
+    """The questions of a split with the answers of all annotators, in the order of their file.
+
+    Raises:
+        ValueError: as `read_answers` and `read_answered_questions`, or a question has fewer than two answers.
+    """
+    found = {
+        fields["question_id"]: _annotated_answer(fields, place)
+        for place, fields in _read_annotations(annotations, ALL_ANSWERS_FIELDS)
+    }
+    for asked in read_answered_questions(questions, found):
+        yield asked, found[asked.question_id]
+
+
+def annotated_questions(rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[AnsweredQuestion, AnnotatedAnswer]]:
+    """The same of rows that have the fields of both files, with their places.
+
+    Raises:
+        ValueError: a row lacks a field, or has fewer than two answers.
+    """
+    for place, row in rows:
+        fields = check_record(row, QUESTION_FIELDS | ALL_ANSWERS_FIELDS, place=place)
+        annotation = _annotated_answer(fields, place)
+        question_id, question = fields["question_id"], fields["question"].strip()
+        yield AnsweredQuestion(question_id, annotation.image_id, question, annotation.text, place), annotation
 
 
 def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]) -> Iterator[AnsweredQuestion]:
@@ -89,3 +124,34 @@ def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]
             f"{questions} lacks {len(waiting)} question(s) that have annotations, such as {next(iter(waiting))}. "
             "Questions and annotations must be of the same split."
         )
+
+
+def _read_annotations(annotations: str | Path, fields: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The records of a file of annotations with their places, one of each question."""
+    seen: set[int] = set()
+    for index, record in enumerate(iter_json_array(annotations, key="annotations")):
+        place = f"{annotations}, annotations[{index}]"
+        values = check_record(record, fields, place=place)
+        if values["question_id"] in seen:
+            raise ValueError(
+                f"{place}: the question id {values['question_id']} stands there a second time, expected one "
+                "annotation a question. Fetch the file again."
+            )
+        seen.add(values["question_id"])
+        yield place, values
+
+
+def _annotated_answer(fields: Mapping[str, Any], place: str) -> AnnotatedAnswer:
+    answers = tuple(
+        check_record(record, {"answer": str}, place=f"{place}, answers[{position}]")["answer"]
+        for position, record in enumerate(fields["answers"])
+    )
+    if len(answers) < 2:
+        raise ValueError(f"{place}: found {len(answers)} answer(s), expected those of ten annotators, at least two.")
+    return AnnotatedAnswer(
+        image_id=fields["image_id"],
+        text=fields["multiple_choice_answer"].strip(),
+        answers=answers,
+        question_type=fields["question_type"],
+        answer_type=fields["answer_type"],
+    )
