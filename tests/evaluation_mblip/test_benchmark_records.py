@@ -51,15 +51,13 @@ def test_a_recipe_names_a_file_or_a_dataset_and_not_both(tmp_path, stored):
         check_one_place(tmp_path / "x.jsonl", DatasetPlace("me/captions"))
 
 
-@pytest.mark.parametrize("is_inside", [True, False])
-def test_pictures_of_a_dataset_come_encoded_or_by_their_path(tmp_path, is_inside):
-    file = tmp_path / "red.png"
+def test_pictures_of_a_dataset_come_encoded_or_by_their_path(tmp_path):
+    file, table = tmp_path / "red.png", tmp_path / "rows.parquet"
     Image.new("RGB", (2, 2), "red").save(file)
-    cell = file.read_bytes() if is_inside else str(file)
-    rows = datasets.Dataset.from_dict({"key": ["a"], "image": [cell]}, features=FEATURES)
-    rows.save_to_disk(tmp_path / "stored")
-    ((place, record),) = DatasetPlace(str(tmp_path / "stored")).records()
-    assert pictures_in(record, place=place) == (file.read_bytes() if is_inside else file,)
+    for cell in (file.read_bytes(), str(file)):
+        datasets.Dataset.from_dict({"key": ["a"], "image": [cell]}, features=FEATURES).to_parquet(table)
+        ((place, record),) = DatasetPlace(str(table), split="train").records()
+        assert pictures_in(record, place=place) == ((cell,) if isinstance(cell, bytes) else (file,))
 
 
 def test_several_pictures_come_in_their_order(tmp_path):
