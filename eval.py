@@ -10,7 +10,7 @@ MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an ada
 """
 
 from data_mblip.command import run_command
-from evaluation_mblip import conditions_table, evaluate_task, predictions_path, write_results
+from evaluation_mblip import conditions_table, evaluate_task, predictions_path, write_report, write_results
 from evaluation_mblip.command_line import parse_command_line
 from evaluation_mblip.processes import is_main_process, process_group
 from evaluation_mblip.recipe import read_evaluation_run
@@ -43,11 +43,12 @@ def main(arguments: list[str]) -> None:
         if not is_main_process():
             return
 
-    # 4. Results as figures and as a table
+    # 4. Results as figures, as a table, and as a report with charts
     table = "\n".join(conditions_table(result) for result in results.values())
     write_results(run.output_dir, results, table)
+    write_report(run.output_dir, results)
     print(table)
-    print(f"Answers, results and table are in {run.output_dir}.")
+    print(f"Answers, results and report are in {run.output_dir}.")
 
 
 if __name__ == "__main__":

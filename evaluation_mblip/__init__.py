@@ -1,6 +1,7 @@
 """The benchmarks: tasks to questions, questions to answers, answers to scores with intervals."""
 
 from .evaluate import evaluate_scenes, evaluate_task
+from .full_report import write_report
 from .generation_settings import GenerationChanges, GenerationSettings
 from .predictions import Prediction, read_predictions
 from .protocol import Setup
@@ -40,5 +41,6 @@ __all__ = [
     "run_task",
     "scenes_task",
     "score_predictions",
+    "write_report",
     "write_results",
 ]

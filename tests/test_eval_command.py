@@ -36,7 +36,8 @@ def test_a_recipe_writes_answers_results_and_table(model_folder, tmp_path, capsy
     )
     run_eval(recipe)
     printed, out = capsys.readouterr().out, tmp_path / "out"
-    assert sorted(file.name for file in out.iterdir()) == ["predictions_scenes.jsonl", "results.json", "table.md"]
+    written = ["charts", "predictions_scenes.jsonl", "report.md", "results.json", "table.md"]
+    assert sorted(file.name for file in out.iterdir()) == written
     assert len(read_predictions(out / "predictions_scenes.jsonl")) == 2 * 3 * 2
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))["scenes"]
     assert results["generation"]["num_beams"] == 2

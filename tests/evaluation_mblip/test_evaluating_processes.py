@@ -43,7 +43,7 @@ def evaluate(launcher, recipe, output_dir):
     process = evaluation(launcher, recipe, output_dir)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors.decode()[-3000:]
-    return {file.name: file.read_bytes() for file in output_dir.iterdir()}
+    return {file.name: file.read_bytes() for file in output_dir.iterdir() if file.is_file()}
 
 
 def scores(files):
@@ -58,7 +58,7 @@ def alone(recipe, tmp_path_factory):
 @pytest.mark.slow
 def test_two_processes_write_the_files_of_one(recipe, alone, tmp_path):
     two = evaluate(TWO, recipe, tmp_path / "out")
-    assert sorted(two) == ["predictions_scenes.jsonl", "results.json", "table.md"]
+    assert sorted(two) == ["predictions_scenes.jsonl", "report.md", "results.json", "table.md"]
     assert two["predictions_scenes.jsonl"] == alone["predictions_scenes.jsonl"]
     assert scores(two) == scores(alone)
     assert json.loads(two["results.json"])["scenes"]["num_processes"] == 2
