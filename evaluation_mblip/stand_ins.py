@@ -22,9 +22,7 @@ from .recipe import EvaluationRecipe, read_evaluation_run
 from .task import EvaluationTask
 
 NOTE_FILE = "STAND_INS.txt"
-NOTE = (
-    "Drawn stand-ins for photos that were not at hand. Scores on them mean nothing.\n"
-)
+NOTE = "Drawn stand-ins for photos that were not at hand. Scores on them mean nothing.\n"
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 

@@ -1,6 +1,5 @@
 """Step 3 of a build: the examples of a shard translated, worded and gathered into rows, with their images inside."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -11,9 +10,8 @@ import pyarrow
 import pyarrow.parquet
 
 from ..example import FEATURES_WITH_PROVENANCE, PROVENANCE, Example, to_rows
-from ..images import Image
-from ..images.check import CheckedImage, check_place
-from ..images.places import FetchedBytes, Place, place_name
+from ..images.places import FetchedBytes
+from ..images.refusal import Refused
 from ..left_out import LeftOut
 from ..prompts import apply_prompt
 from ..stable_random import stable_random
@@ -21,6 +19,7 @@ from ..translation import translate_examples
 from ..whole_files import unfinished_file
 from .fetching import fetched_images
 from .folder import BuildFolder
+from .image_sets import ImageSets
 from .reading import examples_of
 from .recipe import MixRecipe, MixSource
 from .reports import ShardReport
@@ -49,22 +48,25 @@ def build_shard(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
     path, report_path = folder.shard(number, recipe.num_shards), folder.shard_report(number)
     if path.is_file() and report_path.is_file():
         return
-    report = ShardReport()
-    rows = _stored_rows(_rows(recipe, number, folder, report), recipe, fetched_images(number, folder), report)
+    report, image_sets = ShardReport(), ImageSets()
+    rows = _rows(recipe, number, folder, image_sets, report)
+    stored = _stored_rows(rows, image_sets, recipe, fetched_images(number, folder), report)
     with unfinished_file(path) as unfinished:
-        _write_parquet(rows, str(unfinished), report)
+        _write_parquet(stored, str(unfinished))
         report.num_bytes = unfinished.stat().st_size
     report.write(report_path)
 
 
-def _rows(recipe: MixRecipe, number: int, folder: BuildFolder, report: ShardReport) -> list[dict[str, Any]]:
+def _rows(
+    recipe: MixRecipe, number: int, folder: BuildFolder, image_sets: ImageSets, report: ShardReport
+) -> list[dict[str, Any]]:
     """The shard's rows with places for images, in an order drawn by the recipe's seed."""
     with open_translators(recipe, folder, number) as translators:
         examples = chain.from_iterable(
             _worded(recipe, source, examples_of(position, number, folder), translators, report)
             for position, source in enumerate(recipe.sources)
         )
-        rows = list(to_rows(_sharing_images(examples)))
+        rows = list(to_rows(image_sets.sharing(examples)))
     return sorted(rows, key=lambda row: (stable_random(recipe.seed, "row", row["image_id"]).random(), row["image_id"]))
 
 
@@ -98,32 +100,24 @@ def _worded(
         )
 
 
-def _sharing_images(examples: Iterator[Example]) -> Iterator[Example]:
-    """The examples, those of one image set with the images that the first of them names: sources may find the same
-    photo at different places."""
-    places: dict[str, tuple[Image, ...]] = {}
-    for example in examples:
-        yield dataclasses.replace(example, images=places.setdefault(example.image_id, example.images))
-
-
 def _stored_rows(
-    rows: list[dict[str, Any]], recipe: MixRecipe, fetched: FetchedBytes | None, report: ShardReport
+    rows: list[dict[str, Any]],
+    image_sets: ImageSets,
+    recipe: MixRecipe,
+    fetched: FetchedBytes | None,
+    report: ShardReport,
 ) -> Iterator[dict[str, Any]]:
-    """The rows with their images inside; one whose image is refused is counted and named, and left out."""
+    """The rows with their images inside; one whose images are refused is counted and named, and left out."""
     for row in rows:
-        images = []
-        for place in row["images"]:
-            found = check_place(place, recipe.images, fetched=fetched)
-            if not isinstance(found, CheckedImage):
-                _leave_out(row, f"image refused: {found.reason}", report.left_out)
-                break
-            images.append({"bytes": found.bytes, "path": _file_name(place, found)})
-        else:
-            report.num_rows += 1
-            report.num_images += len(images)
-            report.counts.update(zip(row["languages"], row["tasks"], strict=True))
-            provenance = row.get(PROVENANCE) or ["{}"] * len(row["prompts"])
-            yield row | {"images": images, PROVENANCE: provenance}
+        images = image_sets.stored(row["image_id"], recipe.images, fetched)
+        if isinstance(images, Refused):
+            _leave_out(row, f"image refused: {images.reason}", report.left_out)
+            continue
+        report.num_rows += 1
+        report.num_images += len(images)
+        report.counts.update(zip(row["languages"], row["tasks"], strict=True))
+        provenance = row.get(PROVENANCE) or ["{}"] * len(row["prompts"])
+        yield row | {"images": images, PROVENANCE: provenance}
 
 
 def _leave_out(row: Mapping[str, Any], reason: str, left_out: LeftOut) -> None:
@@ -131,14 +125,7 @@ def _leave_out(row: Mapping[str, Any], reason: str, left_out: LeftOut) -> None:
         left_out.add(reason, f"{source}/{example_id}")
 
 
-def _file_name(place: Place, image: CheckedImage) -> str:
-    """What the stored image is called: the last part of its place with the ending of what it is now."""
-    stem = place_name(place).rpartition(".")[0]
-    ending = {"JPEG": "jpg"}.get(image.format, image.format.lower())
-    return f"{stem or image.sha256[:16]}.{ending}"
-
-
-def _write_parquet(rows: Iterator[dict[str, Any]], path: str, report: ShardReport) -> None:
+def _write_parquet(rows: Iterator[dict[str, Any]], path: str) -> None:
     schema = PUBLISHED_FEATURES.arrow_schema
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         for group in _groups(rows):

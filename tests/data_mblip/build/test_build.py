@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+import zipfile
 from collections import Counter
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -147,6 +148,26 @@ def test_photos_that_several_sources_show_share_a_row(tmp_path):
     rows = list(load_rows(tmp_path / "out" / "data"))
     assert len({row["image_id"] for row in rows}) == len(rows)
     assert max(len(row["prompts"]) for row in rows) > 2
+
+
+def test_a_photo_is_taken_from_the_first_place_that_has_it(tmp_path):
+    """Of the archive, which is the first place, photo 2 is missing, 4 broken, and 5 broken in both."""
+    write_captions(tmp_path)
+    (tmp_path / "photos" / "000000000005.jpg").write_bytes(b"no image either")
+    Image.new("RGB", (60, 60)).save(tmp_path / "square.jpg")
+    square = (tmp_path / "square.jpg").read_bytes()
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for number in {*range(1, NUM_PHOTOS + 1)} - {2}:
+            archive.writestr(f"{number:012d}.jpg", square[:-200] if number in (4, 5) else square)
+    first = captions_source(tmp_path, images=f"zip://::{tmp_path}/photos.zip")
+    build(write_mix_recipe(tmp_path, first, captions_source(tmp_path)), tmp_path / "out")
+    sizes = {
+        int(row["image_id"].removeprefix("coco/")): Image.open(io.BytesIO(row["images"][0]["bytes"])).size
+        for row in load_rows(tmp_path / "out" / "data")
+    }
+    squares = dict.fromkeys((1, 3, *range(6, NUM_PHOTOS + 1)), (60, 60))
+    assert sizes == squares | {2: (42, 30), 4: (44, 30)}
+    assert "| image refused: cut off | 4 | coco_captions/" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""The images of a shard, read from where its sources say they are.
+
+Sources may find the same photo at different places (two releases of COCO, a folder and a URL), and not every place has
+it. The places are tried in the order of the recipe's sources, so the same files give the same bytes in every build.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
+
+from ..example import Example
+from ..images.check import CheckedImage, ImageSettings, check_place
+from ..images.places import FetchedBytes, Place, place_name
+from ..images.refusal import Refused
+
+logger = logging.getLogger(__name__)
+
+
+class ImageSets:
+    """Where the images of each `image_id` are, by the examples that came through `sharing`."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[tuple[Place, ...]]] = {}
+
+    def sharing(self, examples: Iterable[Example]) -> Iterator[Example]:
+        """The examples, those of one image set with the images that the first of them names."""
+        for example in examples:
+            images = cast(tuple[Place, ...], example.images)  # in a build they are nothing else (example_lines.py)
+            places = self._places.setdefault(example.image_id, [])
+            if images not in places:
+                places.append(images)
+            yield dataclasses.replace(example, images=places[0])
+
+    def stored(
+        self, image_id: str, settings: ImageSettings, fetched: FetchedBytes | None
+    ) -> list[dict[str, Any]] | Refused:
+        """The images of a set as a row holds them, from the first places where all can be read; where there are none,
+        why those at the first places are refused."""
+        first: Refused | None = None
+        for places in self._places[image_id]:
+            found = _stored(places, settings, fetched)
+            if not isinstance(found, Refused):
+                if first is not None:
+                    logger.info("%s: taken from another place, the first is refused (%s).", image_id, first)
+                return found
+            first = first or found
+        assert first is not None  # every set has places
+        return first
+
+
+def _stored(
+    places: Sequence[Place], settings: ImageSettings, fetched: FetchedBytes | None
+) -> list[dict[str, Any]] | Refused:
+    images = []
+    for place in places:
+        found = check_place(place, settings, fetched=fetched)
+        if isinstance(found, Refused):
+            return found
+        images.append({"bytes": found.bytes, "path": _file_name(place, found)})
+    return images
+
+
+def _file_name(place: Place, image: CheckedImage) -> str:
+    """What the stored image is called: the last part of its place with the ending of what it is now."""
+    stem = place_name(place).rpartition(".")[0]
+    ending = {"JPEG": "jpg"}.get(image.format, image.format.lower())
+    return f"{stem or image.sha256[:16]}.{ending}"
