@@ -9,7 +9,7 @@ Killed and started again with the same line, it goes on from its last checkpoint
 
 from data_mblip.command import run_command
 from training_mblip.checkpoints import load_trained
-from training_mblip.evaluation import evaluate
+from training_mblip.evaluation import evaluate, generation_evaluation
 from training_mblip.finishing import finish_model, save_adapter, save_model
 from training_mblip.model_card import write_card
 from training_mblip.processes import is_main_process, leave_group
@@ -32,11 +32,13 @@ def main(arguments: list[str]) -> None:
     # 2. Model and processor: the parents married, or a checkpoint
     model, processor = build_model(recipe.model, recipe.seed)
 
+    generation = generation_evaluation(recipe, processor)
+
     for stage in run.stages:
         # 3. What trains: the projection (warm-up), or Q-Former, query tokens, projection and LoRA (re-alignment)
         model = choose_trainable(model, stage)
-        if stage.result is not None:
-            load_trained(model, stage.result)
+        if stage.weights is not None:
+            load_trained(model, stage.weights)
             continue
 
         # 4. Data: source -> examples -> prompts -> rows; the collator makes rows into batches
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> None:
         collator = build_collator(processor, model, stage)
 
         # 5. Training: the model gives the loss, the Trainer does the rest
-        train_stage(model, rows, collator, stage, recipe.training)
+        train_stage(model, rows, collator, stage, recipe.training, generation)
 
     # 6. From here on one process: log and loss curve, the finished model, and its results
     if not leave_group():

@@ -85,10 +85,17 @@ def num_steps(checkpoint: Path) -> int:
     return int(steps) if steps.isdigit() else -1
 
 
-def remove_old(folder: Path, limit: int) -> None:
-    """Delete all but the newest `limit` checkpoints."""
+def best_checkpoint(last: Path) -> Path:
+    """The checkpoint of the best evaluation before that of the last step, or at it."""
+    state = json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
+    return last.with_name(f"{PREFIX}{state['best_global_step']}")
+
+
+def remove_old(folder: Path, limit: int, *, best: int | None = None) -> None:
+    """Delete all but the newest `limit` checkpoints, and that of the step `best`."""
     for checkpoint in sorted(folder.glob(f"{PREFIX}*"), key=num_steps)[:-limit]:
-        remove(checkpoint)
+        if num_steps(checkpoint) != best:
+            remove(checkpoint)
 
 
 def remove(folder: Path) -> None:

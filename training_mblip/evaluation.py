@@ -18,14 +18,27 @@ from evaluation_mblip import (
     predictions_path,
     write_results,
 )
+from evaluation_mblip.in_training import GenerationEvaluation
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
-from .recipe import ModelRecipe
+from .recipe import ModelRecipe, Recipe
 from .run_folder import Run
 from .starting_model import Model, build_model
 
 BEFORE, ENGLISH_PARENT = "before", "english_parent"
+
+
+def generation_evaluation(recipe: Recipe, processor: MBlipProcessor) -> GenerationEvaluation | None:
+    """What is asked while a recipe trains; None where it asks nothing."""
+    if recipe.training.eval_steps is None or recipe.evaluation is None:
+        return None
+    return GenerationEvaluation(
+        processor,
+        recipe.evaluation.build_tasks(),
+        num_images=recipe.training.eval_images,
+        settings=recipe.evaluation.settings,
+    )
 
 
 def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, run: Run) -> str:

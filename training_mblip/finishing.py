@@ -94,6 +94,6 @@ def _rebuild_unquantised(run: Run) -> Model:
     model, _ = build_model(recipe, run.recipe.seed)
     for stage in run.stages:
         model = choose_trainable(model, stage)
-        assert stage.result is not None  # every stage was trained to its end
-        load_trained(model, stage.result)
+        assert stage.weights is not None  # every stage was trained to its end
+        load_trained(model, stage.weights)
     return model

@@ -136,7 +136,12 @@ class StageRecipe:
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """What all stages share. `report_to` names transformers' reporting integrations, such as tensorboard."""
+    """What all stages share. `report_to` names transformers' reporting integrations, such as tensorboard.
+
+    Every `eval_steps` steps, and at the last one, the tasks of `evaluation` are asked about `eval_images` image sets
+    in each language, the same each time. With `keep_best` a stage ends with the weights of the best of these
+    evaluations instead of the last ones.
+    """
 
     gradient_accumulation_steps: int = 1
     weight_decay: float = 0.1
@@ -146,8 +151,20 @@ class TrainingRecipe:
     logging_steps: int = 10
     save_steps: int = 500
     save_total_limit: int = 2
+    eval_steps: int | None = None
+    eval_images: int = 32
+    keep_best: bool = False
     dataloader_num_workers: int = 0
     report_to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.keep_best and self.eval_steps is None:
+            raise ValueError("`keep_best` asks for the best evaluation, but there is none: give `eval_steps`.")
+        if self.keep_best and self.eval_steps is not None and self.eval_steps % self.save_steps:
+            raise ValueError(
+                f"`keep_best` keeps checkpoints, which are saved every {self.save_steps} steps: `eval_steps` is "
+                f"{self.eval_steps}, expected a multiple of `save_steps`."
+            )
 
 
 @dataclass(frozen=True)
@@ -179,6 +196,8 @@ class Recipe:
             raise ValueError(
                 "stages train one LoRA further, so `rank`, `alpha` and `dropout` must agree in all of them."
             )
+        if self.training.eval_steps is not None and self.evaluation is None:
+            raise ValueError("`training.eval_steps` asks for evaluations, but `evaluation` names no task: add one.")
         for stage in self.stages:
             rows = self.data_of(stage).rows
             if rows is not None and rows.streaming and stage.max_steps is None:

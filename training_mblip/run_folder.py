@@ -1,7 +1,8 @@
 """The output folder of a run: which recipe wrote it, which stages it has, and what is done.
 
 recipe.yaml                    the recipe with all its defaults
-0_warm_up/checkpoint-100/      what trained, optimizer, schedule, random states; the last is the stage's result
+0_warm_up/checkpoint-100/      what trained, optimizer, schedule, random states; the last is the stage's result, or,
+                               with `keep_best`, the best
 1_re_alignment/...
 training_log.jsonl  loss_curve.png  results.json  table.md
 model/                         model and processor for `from_pretrained`; written last, so there when all is done
@@ -15,7 +16,7 @@ from typing import Any
 from data_mblip.recipes.strict_loading import join
 from data_mblip.recipes.yaml_values import read_yaml, to_plain_values
 
-from .checkpoints import PREFIX, is_last_step, last_checkpoint, remove_unfinished
+from .checkpoints import PREFIX, best_checkpoint, is_last_step, last_checkpoint, remove_unfinished
 from .recipe import DataRecipe, Recipe, StageRecipe
 from .recipe_reading import to_plain, to_yaml
 
@@ -31,6 +32,12 @@ class StageRun:
     data: DataRecipe
     seed: int
     folder: Path
+    keeps_best: bool = False
+
+    @property
+    def weights(self) -> Path | None:
+        """The checkpoint whose weights the stage ends with: the result, or the best evaluation's."""
+        return best_checkpoint(self.result) if self.result is not None and self.keeps_best else self.result
 
     @property
     def result(self) -> Path | None:
@@ -63,7 +70,13 @@ class Run:
         """The stages in order; each has a seed of its own, so that no two draw the same."""
         recipe = self.recipe
         return [
-            StageRun(stage, recipe.data_of(stage), recipe.seed + number, self.folder / f"{number}_{stage.stage}")
+            StageRun(
+                stage,
+                recipe.data_of(stage),
+                recipe.seed + number,
+                self.folder / f"{number}_{stage.stage}",
+                recipe.training.keep_best,
+            )
             for number, stage in enumerate(recipe.stages)
         ]
 

@@ -7,10 +7,11 @@ from transformers import set_seed
 
 from data_mblip import MBlipCollator, TrainingRows
 from data_mblip.encoded_prompts import Processor
+from evaluation_mblip.in_training import GenerationEvaluation
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.trainable import LearningRates, LoraSettings, set_trainable
 
-from .checkpoints import last_checkpoint
+from .checkpoints import last_checkpoint, load_trained
 from .peft_warnings import quiet_peft
 from .recipe import LoraRecipe, StageRecipe, TrainingRecipe
 from .rows import EndlessStream
@@ -60,9 +61,10 @@ def train_stage(
     collator: MBlipCollator,
     stage: StageRun,
     training: TrainingRecipe,
+    generation: GenerationEvaluation | None = None,
 ) -> None:
-    """Train a stage to its end, from its last whole checkpoint if there is one. The checkpoint of the last step is its
-    result."""
+    """Train a stage to its end, from its last whole checkpoint if there is one. It ends with the weights of the last
+    step, or with `keep_best` of the best evaluation."""
     recipe = stage.recipe
     trainer = MBlipTrainer(
         model,
@@ -76,11 +78,16 @@ def train_stage(
             rest=recipe.learning_rate if recipe.stage == "full" else None,
         ),
         save_total_limit=training.save_total_limit,
+        generation=generation,
+        keeps_best=stage.keeps_best,
     )
     if trainer.is_world_process_zero():
         write_facts(stage.folder, model, rows, trainer.args)
     checkpoint = last_checkpoint(stage.folder)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if stage.keeps_best:
+        assert stage.weights is not None  # the stage is trained to its end
+        load_trained(model, stage.weights)
     trainer.accelerator.free_memory()
     del trainer
     gc.collect()  # DistributedDataParallel's hooks on the parameters go with it; the next stage sets its own

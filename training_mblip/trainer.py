@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
@@ -22,6 +22,8 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerContr
 from data_mblip import MBlipCollator, TrainingRows
 from data_mblip.epoch_callback import EpochCallback
 from data_mblip.stable_random import stable_random
+from evaluation_mblip.in_training import GenerationEvaluation
+from evaluation_mblip.model_inputs import Model
 from modeling_mblip.trainable import LearningRates, parameter_groups
 
 from .checkpoints import PREFIX, UNFINISHED, load_trained, publish, remove_old, remove_unfinished, save_trained
@@ -70,6 +72,17 @@ class RowOrderCallback(TrainerCallback):
         self.order.set_epoch(int(state.epoch or 0))
 
 
+class LastStepCallback(TrainerCallback):
+    """Evaluates at the last step too, whatever `eval_steps` is, where there are evaluations."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask for the evaluation."""
+        if state.global_step >= state.max_steps and args.eval_strategy != "no":
+            control.should_evaluate = True
+
+
 class MBlipTrainer(Trainer):
     """Trains what `set_trainable` chose.
 
@@ -79,6 +92,8 @@ class MBlipTrainer(Trainer):
         collator: of the rows.
         rows: to train on.
         rates: peak learning rates.
+        generation: what is asked in evaluations; None: nothing is evaluated.
+        keeps_best: the checkpoint of the best evaluation stays, beside the last `save_total_limit`.
     """
 
     def __init__(
@@ -90,20 +105,30 @@ class MBlipTrainer(Trainer):
         rows: TrainingRows | EndlessStream,
         rates: LearningRates,
         save_total_limit: int,
+        generation: GenerationEvaluation | None = None,
+        keeps_best: bool = False,
     ) -> None:
-        callbacks: list[TrainerCallback] = [EpochCallback()]
+        callbacks: list[TrainerCallback] = [EpochCallback(), LastStepCallback()]
         self.order: RowOrder | None = None
         if isinstance(rows, TrainingRows):
             rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             self.order = RowOrder(len(rows), rows_per_step, args.seed)
             callbacks.append(RowOrderCallback(self.order))
         with _passing_for_adapted(model):
-            super().__init__(model=model, args=args, data_collator=collator, train_dataset=rows, callbacks=callbacks)
+            super().__init__(
+                model=model,
+                args=args,
+                data_collator=collator,
+                train_dataset=rows,
+                eval_dataset=None if generation is None else generation.tasks,  # see `evaluate`
+                callbacks=callbacks,
+            )
         assert args.output_dir is not None  # `training_arguments` gives one
         self.folder = Path(args.output_dir)
         self.trained_model = model
         self.rates = rates
         self.num_checkpoints_kept = save_total_limit
+        self.generation, self.keeps_best = generation, keeps_best
         self.is_saving = False
         self.started_at = time.monotonic()
         self.seconds_before: float | None = None
@@ -115,6 +140,14 @@ class MBlipTrainer(Trainer):
             groups = parameter_groups(self.trained_model, self.rates, self.args.weight_decay)
             self.optimizer = optimizer_class(groups, **options)
         return self.optimizer
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The figures of `generation`; no loss is computed."""
+        assert self.generation is not None  # the arguments evaluate nothing otherwise
+        figures = self.generation.figures(cast(Model, self.trained_model))
+        self.log(dict(figures))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+        return figures
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add LoRA's learning rate, and the seconds this stage has been trained, interruptions left out."""
@@ -142,7 +175,8 @@ class MBlipTrainer(Trainer):
         if self.args.should_save:
             name = f"{PREFIX}{self.state.global_step}"
             publish(self.folder / UNFINISHED / name, self.folder / name)
-            remove_old(self.folder, self.num_checkpoints_kept)
+            best = self.state.best_global_step if self.keeps_best else None
+            remove_old(self.folder, self.num_checkpoints_kept, best=best)
             remove_unfinished(self.folder)
         self.accelerator.wait_for_everyone()
 

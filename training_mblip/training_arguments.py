@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
+from evaluation_mblip.in_training import GenerationEvaluation
+
 from .precision import has_bf16
 from .recipe import StageRecipe, TrainingRecipe
 
@@ -44,6 +46,10 @@ def training_arguments(stage: StageRecipe, training: TrainingRecipe, *, folder: 
         logging_first_step=True,
         save_strategy="steps",
         save_steps=training.save_steps,
+        eval_strategy="no" if training.eval_steps is None else "steps",
+        eval_steps=training.eval_steps,
+        metric_for_best_model=None if training.eval_steps is None else GenerationEvaluation.main,
+        greater_is_better=None if training.eval_steps is None else True,
         dataloader_pin_memory=torch.cuda.is_available(),
         dataloader_num_workers=training.dataloader_num_workers,
         report_to=list(training.report_to) or "none",

@@ -28,7 +28,7 @@ def stage_run(folder: Path, stage: str, **changes: Any) -> StageRun:
     """Three steps of four rows."""
     lora = LoraRecipe(rank=2, learning_rate=1e-2) if stage == "re_alignment" else None
     recipe = StageRecipe(stage=stage, learning_rate=1e-2, batch_size=4, max_steps=3, warmup_steps=0, lora=lora)
-    return StageRun(recipe, data=None, seed=3, folder=folder / "stage")
+    return StageRun(recipe, data=None, seed=3, folder=folder / "stage", **changes)
 
 
 def train_tiny(folder: Path, stage: str, family: str, **training: Any) -> tuple[Any, dict[str, torch.Tensor]]:
