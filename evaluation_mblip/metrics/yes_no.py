@@ -1,0 +1,90 @@
+"""POPE: questions whether an object is in a picture, answered by yes or no; "yes" is the positive class.
+
+Answers are read as POPE's evaluate.py does (Li et al., Evaluating Object Hallucination in Large Vision-Language
+Models, EMNLP 2023): of the text in front of the first full stop, without commas, an answer is "no" if one of the
+words between spaces is "No", "no" or "not", and anything else is "yes". So "NO", "No!" and "I cannot tell" are read as
+"yes". How many answers became a yes without the word is counted, since a model that talks around the matter looks like
+one that sees everything.
+
+evaluate.py reads an empty answer as "yes", too. Here it is neither, and never right; empty="yes" is POPE's way.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from .answers import check_pairs, count_empty, is_empty
+
+YesNo = Literal["yes", "no"]
+EmptyAnswers = Literal["wrong", "yes"]
+_SAYS_NO = frozenset(("No", "no", "not"))
+_WORD_YES = re.compile(r"\byes\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class YesNoScores:
+    """POPE's five figures, from 0 to 1, and which answers are right.
+
+    `precision` is None where no answer says yes, `recall` where no label does, and `f1` where neither does.
+    `num_empty` answers are empty; `num_assumed_yes` were read as yes without holding that word.
+    """
+
+    accuracy: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    yes_share: float
+    is_right: tuple[bool, ...]
+    num_empty: int
+    num_assumed_yes: int
+
+
+def read_yes_no(answer: str) -> YesNo:
+    """What POPE's evaluate.py takes an answer for; also an empty one, for "yes"."""
+    words = answer.partition(".")[0].replace(",", "").split(" ")
+    return "yes" if _SAYS_NO.isdisjoint(words) else "no"
+
+
+def score_yes_no(answers: Sequence[str], labels: Sequence[str], *, empty: EmptyAnswers = "wrong") -> YesNoScores:
+    """POPE's figures for answers.
+
+    Args:
+        labels: "yes" or "no" for each answer.
+        empty: what an empty answer is: "wrong", whatever the label, and no yes; or "yes", as in POPE's evaluate.py.
+
+    Raises:
+        ValueError: the two are of unequal length or empty, or a label is neither "yes" nor "no".
+    """
+    check_pairs(answers, labels)
+    if empty not in get_args(EmptyAnswers):
+        raise ValueError(f"Found empty={empty!r}, expected one of {', '.join(get_args(EmptyAnswers))}.")
+    for position, label in enumerate(labels):
+        if label not in get_args(YesNo):
+            raise ValueError(f"Label {position} is {label!r}, expected 'yes' or 'no'.")
+    read = [None if empty == "wrong" and is_empty(answer) else read_yes_no(answer) for answer in answers]
+    is_right = tuple(found == label for found, label in zip(read, labels, strict=True))
+    num_yes, num_yes_labels = read.count("yes"), labels.count("yes")
+    num_true_yes = sum(label == "yes" and right for label, right in zip(labels, is_right, strict=True))
+    precision = num_true_yes / num_yes if num_yes else None
+    recall = num_true_yes / num_yes_labels if num_yes_labels else None
+    return YesNoScores(
+        accuracy=sum(is_right) / len(is_right),
+        precision=precision,
+        recall=recall,
+        f1=_f1(precision, recall),
+        yes_share=num_yes / len(read),
+        is_right=is_right,
+        num_empty=count_empty(answers),
+        num_assumed_yes=sum(
+            found == "yes" and _WORD_YES.search(answer) is None for found, answer in zip(read, answers, strict=True)
+        ),
+    )
+
+
+def _f1(precision: float | None, recall: float | None) -> float | None:
+    if precision is None and recall is None:
+        return None
+    if not precision or not recall:  # one of them is 0, or is undefined for want of any yes to find or to give
+        return 0.0
+    return 2 * precision * recall / (precision + recall)
