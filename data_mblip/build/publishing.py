@@ -11,9 +11,14 @@ def push(folder: BuildFolder, repository: str, *, is_private: bool) -> str:
 
     Returns:
         Where it is.
+
+    Raises:
+        ValueError: the mix is to be private, and the repository is there and public.
     """
     api = HfApi()
-    api.create_repo(repository, repo_type="dataset", private=is_private, exist_ok=True)
+    api.create_repo(repository, repo_type="dataset", private=is_private or None, exist_ok=True)
+    if is_private and not api.dataset_info(repository).private:
+        raise ValueError(f"{repository} is public already. Make it private on the Hub, or leave out --private.")
     done = api.upload_folder(
         repo_id=repository,
         repo_type="dataset",

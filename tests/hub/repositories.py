@@ -8,7 +8,8 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-LARGE_SUFFIXES = (".safetensors", ".bin", ".model", ".pt", ".png")
+LARGE_SUFFIXES = (".safetensors", ".bin", ".model", ".pt", ".png", ".parquet")
+DATASETS = "datasets/"  # before the name of a repository of a dataset
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class StoredFile:
 
 @dataclass
 class Repository:
-    """A repository of models.
+    """A repository of a model, or of a dataset, whose `name` begins with `DATASETS`.
 
     Attributes:
         is_private: for its owner and `readers` alone.

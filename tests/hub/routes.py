@@ -9,13 +9,13 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import yaml
 
 from tests.hub.access import find_commit, signed_in, visible, writable
 from tests.hub.messages import HubError, Request, Response, json_response
-from tests.hub.repositories import HubState, Repository, StoredFile, is_large
+from tests.hub.repositories import DATASETS, HubState, Repository, StoredFile, is_large
 from tests.hub.transfers import complete, download, from_storage, plan_uploads, store, store_part, verify
 
 
@@ -43,6 +43,7 @@ def create_repository(state: HubState, request: Request) -> Response:
     name = f"{wanted.get('organization') or user}/{wanted['name']}"
     if not name.startswith(f"{user}/"):
         raise HubError(403, f"You don't have the rights to create a model under the namespace of {name}")
+    name = f"{DATASETS}{name}" if wanted.get("type") == "dataset" else name
     content = {"url": f"{state.url}/{name}", "name": name, "id": "0"}
     if name in state.repositories:
         return json_response(content | {"error": "You already created this model repo"}, 409)
@@ -70,7 +71,7 @@ def describe(state: HubState, request: Request, name: str, revision: str = "main
     files = [{"rfilename": path} for path in sorted(repository.commits[sha])]
     return json_response(
         {
-            "id": repository.name,
+            "id": repository.name.removeprefix(DATASETS),
             "modelId": repository.name,
             "sha": sha,
             "private": repository.is_private,
@@ -98,6 +99,19 @@ def list_tree(state: HubState, request: Request, name: str, revision: str, folde
     if folder and not entries:
         raise HubError(404, f"{folder} does not exist on {revision!r}", "EntryNotFound")
     return json_response(list(entries.values()))
+
+
+def describe_paths(state: HubState, request: Request, name: str, revision: str) -> Response:
+    """What stands at some paths; nothing is said of those where nothing is."""
+    repository = visible(state, request, name)
+    files = repository.commits[find_commit(repository, revision)]
+    entries = []
+    for path in parse_qs(request.body.decode())["paths"]:
+        if path in files:
+            entries.append(describe_file(path, files[path]))
+        elif any(other.startswith(f"{path}/") for other in files):
+            entries.append({"type": "directory", "oid": "0" * 40, "path": path})
+    return json_response(entries)
 
 
 def describe_file(path: str, file: StoredFile) -> dict[str, Any]:
@@ -177,21 +191,23 @@ def _apply(state: HubState, files: dict[str, StoredFile], key: str, value: dict[
 
 
 Route = Callable[..., Response]
-NAME = r"(?P<name>[^/]+/[^/]+)"
+NAME = r"(?P<name>(?:datasets/)?[^/]+/[^/]+)"
+API = rf"/api/(?:models/|(?=datasets/)){NAME}"
 REVISION = r"(?P<revision>[^/]+)"
 OID = r"(?P<oid>[0-9a-f]{64})"
 ROUTES: tuple[tuple[tuple[str, ...], str, Route], ...] = (
     (("GET",), r"/api/whoami-v2", who_am_i),
     (("POST",), r"/api/repos/create", create_repository),
     (("POST",), r"/api/validate-yaml", validate_card),
-    (("GET",), rf"/api/models/{NAME}", describe),
-    (("GET",), rf"/api/models/{NAME}/revision/{REVISION}", describe),
-    (("GET",), rf"/api/models/{NAME}/tree/{REVISION}(?:/(?P<folder>.+))?", list_tree),
-    (("GET",), rf"/api/models/{NAME}/refs", list_references),
-    (("POST",), rf"/api/models/{NAME}/branch/{REVISION}", create_branch),
-    (("POST",), rf"/api/models/{NAME}/tag/{REVISION}", create_tag),
-    (("POST",), rf"/api/models/{NAME}/preupload/{REVISION}", announce_files),
-    (("POST",), rf"/api/models/{NAME}/commit/{REVISION}", commit),
+    (("GET",), rf"{API}", describe),
+    (("GET",), rf"{API}/revision/{REVISION}", describe),
+    (("GET",), rf"{API}/tree/{REVISION}(?:/(?P<folder>.+))?", list_tree),
+    (("GET",), rf"{API}/refs", list_references),
+    (("POST",), rf"{API}/paths-info/{REVISION}", describe_paths),
+    (("POST",), rf"{API}/branch/{REVISION}", create_branch),
+    (("POST",), rf"{API}/tag/{REVISION}", create_tag),
+    (("POST",), rf"{API}/preupload/{REVISION}", announce_files),
+    (("POST",), rf"{API}/commit/{REVISION}", commit),
     (("GET", "HEAD"), rf"/{NAME}/resolve/{REVISION}/(?P<path>.+)", download),
     (("POST",), rf"/{NAME}\.git/info/lfs/objects/batch", plan_uploads),
     (("POST",), rf"/{NAME}\.git/info/lfs/verify", verify),
