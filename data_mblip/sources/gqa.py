@@ -29,7 +29,7 @@ XGQA_SOURCE = "xgqa"
 XGQA_LANGUAGES = ("bn", "de", "en", "id", "ko", "pt", "ru", "zh")
 
 GQA_FIELDS = {"img_id": str, "label": dict[str, float], "question_id": str | int, "sent": str}
-XGQA_FIELDS = {"imageId": str, "question": str, "answer": str}
+XGQA_FIELDS = {"question_id": str | int, "imageId": str, "question": str, "answer": str}
 
 
 def read_gqa(path: str | Path, *, images: str | Path, left_out: LeftOut | None = None) -> Iterator[Example]:
@@ -74,23 +74,43 @@ def read_xgqa(
         ValueError: the file is not as published; the message names the question id and the field.
     """
     left_out = LeftOut() if left_out is None else left_out
-    language = get_language(language).code
+    for place, record in read_xgqa_records(path):
+        yield from xgqa_example(record, place=place, language=language, images=images, left_out=left_out)
+
+
+def read_xgqa_records(path: str | Path) -> Iterator[tuple[str, Any]]:
+    """The places and records of a file of xGQA, with the question's id in the record.
+
+    Raises:
+        ValueError: the file is no JSON object.
+    """
     for question_id, record in read_json_object(path).items():
-        place = f"{path}, question {question_id!r}"
-        fields = check_record(record, XGQA_FIELDS, place=place)
-        id = f"{language}/{question_id}"
-        texts = [fields["question"], fields["answer"]]
-        if has_usable_texts(texts, name=f"{XGQA_SOURCE}/{id}", left_out=left_out):
-            yield _example(
-                images,
-                place,
-                source=XGQA_SOURCE,
-                id=id,
-                image=fields["imageId"],
-                question=fields["question"],
-                answer=fields["answer"],
-                language=language,
-            )
+        is_object = isinstance(record, dict)
+        yield f"{path}, question {question_id!r}", record | {"question_id": question_id} if is_object else record
+
+
+def xgqa_example(
+    record: Any, *, place: str, language: str, images: str | Path, left_out: LeftOut
+) -> Iterator[Example]:
+    """The example of a record; none where a text cannot be used, and that is counted.
+
+    Raises:
+        ValueError: the record is not as published; the message names the place and the field.
+    """
+    language = get_language(language).code
+    fields = check_record(record, XGQA_FIELDS, place=place)
+    id = f"{language}/{fields['question_id']}"
+    if has_usable_texts([fields["question"], fields["answer"]], name=f"{XGQA_SOURCE}/{id}", left_out=left_out):
+        yield _example(
+            images,
+            place,
+            source=XGQA_SOURCE,
+            id=id,
+            image=fields["imageId"],
+            question=fields["question"],
+            answer=fields["answer"],
+            language=language,
+        )
 
 
 def _example(images: str | Path, place: str, *, image: str, question: str, answer: str, **fields: Any) -> Example:

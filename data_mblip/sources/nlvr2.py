@@ -21,7 +21,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..example import Example
 from ..languages import get_language
@@ -63,29 +63,38 @@ def read_nlvr2(
         ValueError: the file is not as published; the message names the line and the field.
     """
     left_out = LeftOut() if left_out is None else left_out
-    language = get_language(language).code
     for place, record in read_json_lines(path):
-        fields = check_record(record, NLVR2_FIELDS, place=place)
-        identifier, directory = fields["identifier"], fields["directory"]
-        pair = IDENTIFIER.fullmatch(identifier)
-        if pair is None:
-            raise ValueError(f"{place}: `identifier` is {identifier!r}, expected one such as dev-896-0-1.")
-        answer = check_choice(fields["label"], NLVR2_ANSWERS, place=place, field="label")
-        names = [f"{pair[1]}-img{number}" for number in (0, 1)]
-        folder = "" if directory is None else f"{directory}/"
-        id = f"{language}/{identifier}"
-        if has_usable_texts([fields["sentence"]], name=f"{SOURCE}/{id}", left_out=left_out):
-            yield Example(
-                images=tuple(image_place(images, f"{folder}{name}.png", place=place) for name in names),
-                prompt="",
-                target=answer,
-                language=language,
-                task="two_image_statement",
-                source=SOURCE,
-                id=id,
-                image_id=join_image_ids(*(f"{SOURCE}/{name}" for name in names)),
-                inputs={"statement": fields["sentence"].strip()},
-            )
+        yield from nlvr2_example(record, place=place, language=language, images=images, left_out=left_out)
+
+
+def nlvr2_example(
+    record: Any, *, place: str, language: str, images: str | Path, left_out: LeftOut
+) -> Iterator[Example]:
+    """The example of a record of NLVR2; none where the text cannot be used, and that is counted.
+
+    Raises:
+        ValueError: the record is not as published; the message names the place and the field.
+    """
+    language = get_language(language).code
+    fields = check_record(record, NLVR2_FIELDS, place=place)
+    identifier, directory = fields["identifier"], fields["directory"]
+    pair = IDENTIFIER.fullmatch(identifier)
+    if pair is None:
+        raise ValueError(f"{place}: `identifier` is {identifier!r}, expected one such as dev-896-0-1.")
+    answer = check_choice(fields["label"], NLVR2_ANSWERS, place=place, field="label")
+    names = [f"{pair[1]}-img{number}" for number in (0, 1)]
+    folder = "" if directory is None else f"{directory}/"
+    id = f"{language}/{identifier}"
+    if has_usable_texts([fields["sentence"]], name=f"{SOURCE}/{id}", left_out=left_out):
+        yield _example(
+            images=tuple(image_place(images, f"{folder}{name}.png", place=place) for name in names),
+            image_id=join_image_ids(*(f"{SOURCE}/{name}" for name in names)),
+            source=SOURCE,
+            id=id,
+            language=language,
+            statement=fields["sentence"],
+            answer=answer,
+        )
 
 
 def read_marvl(
@@ -106,26 +115,42 @@ def read_marvl(
         ValueError: the file is not as published; the message names the line and the field.
     """
     left_out = LeftOut() if left_out is None else left_out
-    languages = {code: code for code in MARVL_LANGUAGES}
     for place, record in read_json_lines(path):
-        fields = check_record(record, MARVL_FIELDS, place=place)
-        language = check_choice(fields["language"], languages, place=place, field="language")
-        is_few_shot = "/" in fields["left_img"]
-        sides = [fields["left_img"], fields["right_img"]]
-        names = [side if is_few_shot else f"{fields['concept']}/{side}" for side in sides]
-        id = f"{'few_shot' if is_few_shot else 'zero_shot'}/{fields['id']}"
-        if has_usable_texts([fields["caption"]], name=f"{MARVL_SOURCE}/{id}", left_out=left_out):
-            yield Example(
-                images=tuple(_marvl_place(images, language, name, file_names, place) for name in names),
-                prompt="",
-                target="yes" if fields["label"] else "no",
-                language=language,
-                task="two_image_statement",
-                source=MARVL_SOURCE,
-                id=id,
-                image_id=join_image_ids(*(_marvl_image_id(language, name) for name in names)),
-                inputs={"statement": fields["caption"].strip()},
-            )
+        yield from marvl_example(record, place=place, images=images, file_names=file_names, left_out=left_out)
+
+
+def marvl_example(
+    record: Any, *, place: str, images: str | Path, file_names: UnicodeForm = "NFD", left_out: LeftOut
+) -> Iterator[Example]:
+    """The example of a record of MaRVL; none where the text cannot be used, and that is counted.
+
+    Raises:
+        ValueError: the record is not as published; the message names the place and the field.
+    """
+    fields = check_record(record, MARVL_FIELDS, place=place)
+    languages = {code: code for code in MARVL_LANGUAGES}
+    language = check_choice(fields["language"], languages, place=place, field="language")
+    is_few_shot = "/" in fields["left_img"]
+    sides = [fields["left_img"], fields["right_img"]]
+    names = [side if is_few_shot else f"{fields['concept']}/{side}" for side in sides]
+    id = f"{'few_shot' if is_few_shot else 'zero_shot'}/{fields['id']}"
+    if has_usable_texts([fields["caption"]], name=f"{MARVL_SOURCE}/{id}", left_out=left_out):
+        yield _example(
+            images=tuple(_marvl_place(images, language, name, file_names, place) for name in names),
+            image_id=join_image_ids(*(_marvl_image_id(language, name) for name in names)),
+            source=MARVL_SOURCE,
+            id=id,
+            language=language,
+            statement=fields["caption"],
+            answer="yes" if fields["label"] else "no",
+        )
+
+
+def _example(*, statement: str, answer: str, **fields: Any) -> Example:
+    """A statement about two images."""
+    return Example(
+        prompt="", target=answer, task="two_image_statement", inputs={"statement": statement.strip()}, **fields
+    )
 
 
 def _marvl_place(images: str | Path, language: str, name: str, form: UnicodeForm, place: str) -> Path | str:

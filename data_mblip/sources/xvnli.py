@@ -12,9 +12,10 @@ The answers are those of the mBLIP evaluation prompt "Is it guaranteed true that
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..example import Example
-from ..languages import get_language
+from ..languages import ENGLISH, get_language
 from ..left_out import LeftOut, has_usable_texts
 from .image_names import flickr30k_image_id, image_place
 from .records import check_choice, check_record, read_json_lines
@@ -38,35 +39,48 @@ def read_xvnli(
     Raises:
         ValueError: the file is not as published; the message names the line and the field.
     """
-    language = get_language(language).code
-    return _read(path, "Flikr30kID", source=SOURCE, language=language, images=images, left_out=left_out)
+    left_out = LeftOut() if left_out is None else left_out
+    for place, record in read_json_lines(path):
+        yield from xvnli_example(record, place=place, language=language, images=images, left_out=left_out)
 
 
 def read_snli_ve(path: str | Path, *, images: str | Path, left_out: LeftOut | None = None) -> Iterator[Example]:
     """The pairs of a file of SNLI-VE, in English; arguments and errors as in `read_xvnli`."""
-    return _read(path, "Flickr30K_ID", source=SNLI_VE_SOURCE, language="en", images=images, left_out=left_out)
-
-
-def _read(
-    path: str | Path, photo_field: str, *, source: str, language: str, images: str | Path, left_out: LeftOut | None
-) -> Iterator[Example]:
     left_out = LeftOut() if left_out is None else left_out
-    expected = {"gold_label": str, "sentence2": str, "pairID": str, photo_field: str}
     for place, record in read_json_lines(path):
-        fields = check_record(record, expected, place=place)
-        answer = check_choice(fields["gold_label"], ANSWERS, place=place, field="gold_label")
-        id, photo = f"{language}/{fields['pairID']}", fields[photo_field]
-        if answer is None:
-            left_out.add("annotators disagree (label `-`)", f"{source}/{id}")
-        elif has_usable_texts([fields["sentence2"]], name=f"{source}/{id}", left_out=left_out):
-            yield Example(
-                images=(image_place(images, f"{photo}.jpg", place=place),),
-                prompt="",
-                target=answer,
-                language=language,
-                task="entailment",
-                source=source,
-                id=id,
-                image_id=flickr30k_image_id(photo),
-                inputs={"hypothesis": fields["sentence2"].strip()},
-            )
+        yield from _example(record, "Flickr30K_ID", SNLI_VE_SOURCE, place, ENGLISH, images, left_out)
+
+
+def xvnli_example(
+    record: Any, *, place: str, language: str, images: str | Path, left_out: LeftOut
+) -> Iterator[Example]:
+    """The example of a record of XVNLI; none where the annotators disagree or the text cannot be used, and that is
+    counted.
+
+    Raises:
+        ValueError: the record is not as published; the message names the place and the field.
+    """
+    return _example(record, "Flikr30kID", SOURCE, place, get_language(language).code, images, left_out)
+
+
+def _example(
+    record: Any, photo_field: str, source: str, place: str, language: str, images: str | Path, left_out: LeftOut
+) -> Iterator[Example]:
+    expected = {"gold_label": str, "sentence2": str, "pairID": str, photo_field: str}
+    fields = check_record(record, expected, place=place)
+    answer = check_choice(fields["gold_label"], ANSWERS, place=place, field="gold_label")
+    id, photo = f"{language}/{fields['pairID']}", fields[photo_field]
+    if answer is None:
+        left_out.add("annotators disagree (label `-`)", f"{source}/{id}")
+    elif has_usable_texts([fields["sentence2"]], name=f"{source}/{id}", left_out=left_out):
+        yield Example(
+            images=(image_place(images, f"{photo}.jpg", place=place),),
+            prompt="",
+            target=answer,
+            language=language,
+            task="entailment",
+            source=source,
+            id=id,
+            image_id=flickr30k_image_id(photo),
+            inputs={"hypothesis": fields["sentence2"].strip()},
+        )
