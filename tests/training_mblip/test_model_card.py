@@ -9,8 +9,8 @@ from huggingface_hub import ModelCard
 
 from data_mblip.recipes.places import without_places
 from evaluation_mblip import code_version
-from training_mblip.card_metadata import card_metadata
 from evaluation_mblip.code_version import code_commit
+from training_mblip.card_metadata import card_metadata
 from training_mblip.model_card import build_card, main
 from training_mblip.parent_licenses import read_license
 from training_mblip.run_record import Evaluation, Parent, RunRecord, StageRecord
