@@ -106,6 +106,29 @@ def pictures_in(record: Mapping[str, Any], *, place: str) -> tuple[Image, ...]:
     return tuple(_picture(value, place, "images") for value in images)
 
 
+def image_of(
+    record: Mapping[str, Any], file: Path | str | None, *, place: str, name: str, field: str = "images"
+) -> Image:
+    """The picture that a row of a dataset holds, or else the file.
+
+    Args:
+        file: where the picture lies; None where the recipe does not say it.
+        name: of the file, for the error.
+        field: of the recipe, that says where the pictures lie.
+
+    Raises:
+        ValueError: the row holds several, or none and there is no file.
+    """
+    pictures = pictures_in(record, place=place)
+    if len(pictures) > 1:
+        raise ValueError(f"{place}: found {len(pictures)} pictures, expected one.")
+    if pictures:
+        return pictures[0]
+    if file is None:
+        raise ValueError(f"{place}: there is no picture in the record. Say with `{field}` where {name} lies.")
+    return file
+
+
 def _picture(value: Any, place: str, column: str) -> Image:
     if isinstance(value, bytes | PILImage.Image):
         return value

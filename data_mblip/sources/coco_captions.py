@@ -13,6 +13,7 @@ Licence of the captions: CC BY 4.0 (COCO's terms of use). Both files are read as
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,31 +85,63 @@ def read_karpathy_captions(
         ValueError: a split is unknown, the file is not as published, or a photo's file is missing; the message names
             the record.
     """
+    check_karpathy_splits(splits)
+    photos = CocoPhotos(images, missing=missing, left_out=left_out)
+    for place, record in read_karpathy_records(path):
+        photo = karpathy_photo(record, place=place)
+        if photo.split in splits:
+            for sentid, text in photo.sentences:
+                yield from photos.example(
+                    photo.number,
+                    place=place,
+                    source=SOURCE,
+                    id=f"{photo.number:012d}/karpathy-{sentid}",
+                    task="captioning",
+                    target=text,
+                    file_name=photo.file_name,
+                )
+
+
+@dataclass(frozen=True)
+class KarpathyPhoto:
+    """A record of Karpathy's file. `sentences` are ids with texts, in which runs of white space are one space."""
+
+    number: int
+    file_name: str
+    split: str
+    sentences: tuple[tuple[int, str], ...]
+
+
+def read_karpathy_records(path: str | Path) -> Iterator[tuple[str, Any]]:
+    """The places and records of the photos of Karpathy's file, one by one."""
+    for index, record in enumerate(iter_json_array(path, key="images")):
+        yield f"{path}, images[{index}]", record
+
+
+def karpathy_photo(record: Any, *, place: str) -> KarpathyPhoto:
+    """What a record says.
+
+    Raises:
+        ValueError: it is not as published; the message names the place and the field.
+    """
+    fields = check_record(record, KARPATHY_FIELDS, place=place)
+    sentences = []
+    for position, sentence in enumerate(fields["sentences"]):
+        found = check_record(sentence, SENTENCE_FIELDS, place=f"{place}, sentences[{position}]")
+        sentences.append((found["sentid"], " ".join(found["raw"].split())))
+    return KarpathyPhoto(
+        number=fields["cocoid"],
+        file_name=f"{fields['filepath']}/{fields['filename']}",
+        split=check_choice(fields["split"], {split: split for split in KARPATHY_SPLITS}, place=place, field="split"),
+        sentences=tuple(sentences),
+    )
+
+
+def check_karpathy_splits(splits: Collection[str]) -> None:
+    """Raises ValueError for a split that Karpathy's file does not have."""
     unknown = [split for split in splits if split not in KARPATHY_SPLITS]
     if unknown:
         raise ValueError(f"Found the splits {unknown}, expected some of {', '.join(KARPATHY_SPLITS)}.")
-    photos = CocoPhotos(images, missing=missing, left_out=left_out)
-    is_wanted = {split: split in splits for split in KARPATHY_SPLITS}
-    for index, record in enumerate(iter_json_array(path, key="images")):
-        place = f"{path}, images[{index}]"
-        fields = check_record(record, KARPATHY_FIELDS, place=place)
-        if check_choice(fields["split"], is_wanted, place=place, field="split"):
-            yield from _karpathy_examples(fields, photos, place)
-
-
-def _karpathy_examples(record: dict[str, Any], photos: CocoPhotos, place: str) -> Iterator[Example]:
-    """The captions of a photo of Karpathy's file."""
-    for position, sentence in enumerate(record["sentences"]):
-        fields = check_record(sentence, SENTENCE_FIELDS, place=f"{place}, sentences[{position}]")
-        yield from photos.example(
-            record["cocoid"],
-            place=place,
-            source=SOURCE,
-            id=f"{record['cocoid']:012d}/karpathy-{fields['sentid']}",
-            task="captioning",
-            target=" ".join(fields["raw"].split()),
-            file_name=f"{record['filepath']}/{record['filename']}",
-        )
 
 
 def _file_names(path: str | Path) -> dict[int, str]:

@@ -11,8 +11,9 @@ captions under Flickr30k's terms (research only), COCO's captions CC BY 4.0; xFl
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..example import Example
 from ..languages import get_language
@@ -30,6 +31,38 @@ FLICKR30K_NAME = re.compile(r"(\d+)\.jpg")
 COCO_NAME = re.compile(r"COCO_(?:train|val)2014_(\d{12})\.jpg")
 
 
+@dataclass(frozen=True)
+class CaptionedPhoto:
+    """A record of either corpus. `name` is the file of the photo; `coco_number` is None for one of Flickr30k."""
+
+    name: str
+    image_id: str
+    coco_number: int | None
+    sentences: tuple[str, ...]
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return self.name.removesuffix(".jpg")
+
+
+def captioned_photo(record: Any, *, place: str) -> CaptionedPhoto:
+    """What a record says.
+
+    Raises:
+        ValueError: it is not as published; the message names the place and the field.
+    """
+    fields = check_record(record, FIELDS, place=place)
+    name, sentences = fields["img_path"], tuple(fields["sentences"])
+    if photo := COCO_NAME.fullmatch(name):
+        return CaptionedPhoto(name, coco_image_id(int(photo[1])), int(photo[1]), sentences)
+    if photo := FLICKR30K_NAME.fullmatch(name):
+        return CaptionedPhoto(name, flickr30k_image_id(photo[1]), None, sentences)
+    raise ValueError(
+        f"{place}: `img_path` is {name!r}, expected a name such as 101362133.jpg or COCO_val2014_000000391895.jpg."
+    )
+
+
 def read_flickr30k(path: str | Path, *, images: str | Path, left_out: LeftOut | None = None) -> Iterator[Example]:
     """The captions of a file of Flickr30k.
 
@@ -40,13 +73,12 @@ def read_flickr30k(path: str | Path, *, images: str | Path, left_out: LeftOut | 
         ValueError: the file is not as published; the message names the line and the field.
     """
     left_out = LeftOut() if left_out is None else left_out
-    for place, fields in _read(path):
-        name = fields["img_path"]
-        photo = FLICKR30K_NAME.fullmatch(name)
-        if photo is None:
-            raise ValueError(f"{place}: `img_path` is {name!r}, expected a name such as 101362133.jpg.")
-        shown = Photo(image_place(images, name, place=place), flickr30k_image_id(photo[1]))
-        yield from _captions(fields, shown, source=SOURCE, id=photo[1], language="en", left_out=left_out)
+    for place, record in read_json_lines(path):
+        photo = captioned_photo(record, place=place)
+        if photo.coco_number is not None:
+            raise ValueError(f"{place}: `img_path` is {photo.name!r}, expected a name such as 101362133.jpg.")
+        shown = image_place(images, photo.name, place=place)
+        yield from _captions(photo, shown, source=SOURCE, id=photo.stem, language="en", left_out=left_out)
 
 
 def read_xflickrco(
@@ -72,50 +104,32 @@ def read_xflickrco(
     left_out = LeftOut() if left_out is None else left_out
     language = get_language(language).code
     photos = None if coco_images is None else CocoPhotos(coco_images, missing=missing, left_out=left_out)
-    for place, fields in _read(path):
-        name = fields["img_path"]
-        id = f"{language}/{name.removesuffix('.jpg')}"
-        if photo := COCO_NAME.fullmatch(name):
-            shown = _coco_photo(int(photo[1]), photos, place=place, id=id, name=name)
-        elif photo := FLICKR30K_NAME.fullmatch(name):
-            shown = Photo(image_place(images, name, place=place), flickr30k_image_id(photo[1]))
+    for place, record in read_json_lines(path):
+        photo = captioned_photo(record, place=place)
+        id = f"{language}/{photo.stem}"
+        if photo.coco_number is None:
+            shown: Path | str | None = image_place(images, photo.name, place=place)
         else:
-            raise ValueError(
-                f"{place}: `img_path` is {name!r}, expected a name such as 101362133.jpg or "
-                "COCO_val2014_000000391895.jpg."
-            )
+            shown = _coco_place(photo.coco_number, photos, place=place, id=id, name=photo.name)
         if shown is not None:
-            yield from _captions(fields, shown, source=XFLICKRCO_SOURCE, id=id, language=language, left_out=left_out)
+            yield from _captions(photo, shown, source=XFLICKRCO_SOURCE, id=id, language=language, left_out=left_out)
 
 
-class Photo(NamedTuple):
-    """Where a photo lies, and what it is called across sources."""
-
-    place: Path | str
-    image_id: str
-
-
-def _coco_photo(number: int, photos: CocoPhotos | None, *, place: str, id: str, name: str) -> Photo | None:
-    """The photo of a COCO number, or None where it is missing and that is counted."""
+def _coco_place(number: int, photos: CocoPhotos | None, *, place: str, id: str, name: str) -> Path | str | None:
+    """Where the photo of a COCO number lies, or None where it is missing and that is counted."""
     if photos is None:
         raise ValueError(f"{place}: {name} is a photo of COCO. Say with `coco_images` where those are.")
-    found = photos.find(number, place=place, example=f"{XFLICKRCO_SOURCE}/{id}", file_name=name)
-    return None if found is None else Photo(found, coco_image_id(number))
-
-
-def _read(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for place, record in read_json_lines(path):
-        yield place, check_record(record, FIELDS, place=place)
+    return photos.find(number, place=place, example=f"{XFLICKRCO_SOURCE}/{id}", file_name=name)
 
 
 def _captions(
-    fields: dict[str, Any], photo: Photo, *, source: str, id: str, language: str, left_out: LeftOut
+    photo: CaptionedPhoto, shown: Path | str, *, source: str, id: str, language: str, left_out: LeftOut
 ) -> Iterator[Example]:
     """An example for each sentence about a photo, numbered from 0."""
-    for number, sentence in enumerate(fields["sentences"]):
+    for number, sentence in enumerate(photo.sentences):
         if has_usable_texts([sentence], name=f"{source}/{id}/{number}", left_out=left_out):
             yield Example(
-                images=(photo.place,),
+                images=(shown,),
                 prompt="",
                 target=sentence.strip(),
                 language=language,
