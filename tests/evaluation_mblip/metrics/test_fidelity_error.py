@@ -54,6 +54,12 @@ def test_errors_count_what_is_missed_and_what_is_mistaken():
     assert (maori.recognised, maori.mistaken) == (1.0, {"de": 0.0, "en": 0.0})
 
 
+def test_what_is_mistaken_for_a_language_that_py3langid_lacks_is_asked_for_in_it():
+    indonesian = "Seekor anjing sedang bermain di salju di depan rumah"
+    sundanese, _ = fidelity_errors({"su": ["Hiji anjing keur ulin dina salju"], "id": [indonesian]})
+    assert (sundanese.recognised, sundanese.mistaken) == (1.0, {"id": 1.0})
+
+
 def test_the_table_has_a_row_for_each_language_and_their_mean():
     table = error_table(fidelity_errors({"de": [*GERMAN, *ENGLISH], "en": ENGLISH}))
     lines = table.splitlines()
