@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -76,20 +77,22 @@ def native_languages() -> tuple[str, ...]:
     return tuple(sorted(named - {ENGLISH}))
 
 
-def read_wordings(language: str, inputs: Inputs) -> Mapping[str, TaskWordings]:
+def read_wordings(language: str, inputs: Inputs, folder: Path | None = None) -> Mapping[str, TaskWordings]:
     """The wordings of a language by task; empty where it has no file.
 
     Args:
         inputs: the names of the inputs of all tasks.
+        folder: where the file is; None: among the package's own.
 
     Raises:
         ValueError: the file is not as the head of this module says; the message names file and task.
     """
     name = f"{get_language(language).code}.yaml"
-    file = files("data_mblip").joinpath("prompts", name)
+    file = (folder or files("data_mblip").joinpath("prompts")).joinpath(name)
     if not file.is_file() and language != ENGLISH:
         return {}
-    return parse_wordings(file.read_text(encoding="utf-8"), f"prompts/{name}", inputs, is_english=language == ENGLISH)
+    called = f"prompts/{name}" if folder is None else str(file)
+    return parse_wordings(file.read_text(encoding="utf-8"), called, inputs, is_english=language == ENGLISH)
 
 
 def parse_wordings(text: str, file: str, inputs: Inputs, *, is_english: bool) -> Mapping[str, TaskWordings]:

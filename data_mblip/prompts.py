@@ -12,6 +12,7 @@ ones are in it. Tasks of yes and no answer in English, whatever the language of 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -77,16 +78,20 @@ def get_task(name: str) -> Task:
     return TASKS[name]
 
 
-def native_wordings(language: str, task: str) -> tuple[Wording, ...]:
-    """The wordings of a task in `language` itself; none where there are none, and none in English."""
+def native_wordings(language: str, task: str, folder: Path | None = None) -> tuple[Wording, ...]:
+    """The wordings of a task in `language` itself; none where there are none, and none in English. Those of a file in
+    `folder`, as `python -m data_mblip.translate_prompts` writes it, come behind the package's own."""
     get_task(task)
-    found = {} if language == ENGLISH else _read_native(language)
-    return found[task].wordings if task in found else ()
+    if language == ENGLISH:
+        return ()
+    sources = [_read_native(language), *([] if folder is None else [_read_native(language, folder)])]
+    found = (wording for read in sources if task in read for wording in read[task].wordings)
+    return tuple({wording.text: wording for wording in found}.values())
 
 
 @cache
-def _read_native(language: str) -> Mapping[str, TaskWordings]:
-    return read_wordings(language, INPUTS)
+def _read_native(language: str, folder: Path | None = None) -> Mapping[str, TaskWordings]:
+    return read_wordings(language, INPUTS, folder)
 
 
 def apply_prompt(
@@ -95,6 +100,7 @@ def apply_prompt(
     seed: int,
     held_out: bool = False,
     native_share: float = 0.0,
+    native_folder: Path | None = None,
     wordings: Wordings = "ours",
 ) -> Example:
     """The example with a wording of its task around its inputs.
@@ -104,6 +110,7 @@ def apply_prompt(
 
     Args:
         native_share: so large a share of the examples gets a wording in its own language, where it has one.
+        native_folder: more of these wordings; see `native_wordings`.
         wordings: "as_released" repeats what the original's wordings did wrong: questions are asked for in English
             whatever language they are in, and one wording in six has a reasoning example learn
             "<answer> because <answer>".
@@ -117,7 +124,7 @@ def apply_prompt(
     draw = stable_random(seed, example.source, example.id)
     wording = task.held_out if held_out else draw.choice(task.wordings)
     if native_share and not held_out:
-        wording = _draw_native(example, seed, native_share) or wording
+        wording = _draw_native(example, seed, native_share, native_folder) or wording
     as_released = wordings == "as_released"
     name = "English" if as_released and example.task == "question_generation" else None
     text = wording.text.format(language=name or prompt_name(example.language, as_released), **example.inputs)
@@ -144,8 +151,8 @@ def _task_of(example: Example) -> Task:
     return task
 
 
-def _draw_native(example: Example, seed: int, native_share: float) -> Wording | None:
+def _draw_native(example: Example, seed: int, native_share: float, folder: Path | None) -> Wording | None:
     """A native wording, if the example is among `native_share` and its language has one."""
     draw = stable_random(seed, "native wording", example.source, example.id)
-    found = native_wordings(example.language, example.task)
+    found = native_wordings(example.language, example.task, folder)
     return draw.choice(found) if draw.random() < native_share and found else None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..allocation import Allocation
 from ..fetching.settings import FetchSettings
@@ -13,7 +13,7 @@ from ..recipes.source_arguments import LanguageCode
 from ..recipes.source_recipes import convert_language, convert_source
 from ..recipes.strict_loading import Converter, convert
 from ..recipes.yaml_values import Located, read_yaml
-from ..translation import OnFailure
+from ..translation.settings import TranslationSettings
 
 
 @dataclass(frozen=True)
@@ -41,25 +41,21 @@ class PromptSettings:
     """Which wordings go around the examples; see `apply_prompt`."""
 
     native_share: float = 0.0
+    native_folder: Path | None = None
     wordings: Wordings = "ours"
 
-
-@dataclass(frozen=True)
-class TranslationSettings:
-    """Who translates, and what becomes of what cannot be.
-
-    `model` is an NLLB, a name on the Hub or a folder, run by transformers or, with the same weights and faster, by
-    CTranslate2. With `retry`, what fails its checks is translated a second time with a more careful search.
-    `as_released` translates into the scripts of the original: Traditional Chinese, Central Kurdish.
-    """
-
-    model: str
-    engine: Literal["transformers", "ctranslate2"] = "transformers"
-    revision: str | None = None
-    num_beams: int = 1
-    retry: bool = True
-    on_failure: OnFailure = "leave_out"
-    as_released: bool = False
+    def __post_init__(self) -> None:
+        if self.native_folder is None:
+            return
+        if not self.native_share:
+            raise ValueError(
+                f"`native_folder` is {self.native_folder}, but `native_share` is 0. Set both, or neither."
+            )
+        if not any(self.native_folder.glob("*.yaml")):
+            raise ValueError(
+                f"`native_folder` is {self.native_folder}, where there are no YAML files. Write them with "
+                "`python -m data_mblip.translate_prompts`."
+            )
 
 
 @dataclass(frozen=True)

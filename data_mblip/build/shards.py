@@ -96,6 +96,7 @@ def _worded(
             example,
             seed=recipe.seed,
             native_share=recipe.prompts.native_share,
+            native_folder=recipe.prompts.native_folder,
             wordings=recipe.prompts.wordings,
         )
 

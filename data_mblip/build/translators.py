@@ -3,18 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
 
 from ..translation import OnFailure
 from ..translation.cache import CachedEngine, TranslationCache
-from ..translation.engines.ctranslate2 import CTranslate2Engine
-from ..translation.engines.engine import CAREFUL, Search, TranslationEngine
-from ..translation.engines.nllb import NllbEngine
+from ..translation.engines.engine import CAREFUL, TranslationEngine
+from ..translation.engines.opening import open_engine
 from .folder import BuildFolder
 from .reading import read_report
-from .recipe import MixRecipe, TranslationSettings
+from .recipe import MixRecipe
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ def open_translators(recipe: MixRecipe, folder: BuildFolder, shard: int) -> Iter
         return
     cache = TranslationCache(folder.translations / f"{shard:05d}.sqlite")
     try:
-        engine = _open_engine(settings, folder)
+        engine = open_engine(settings, converted=folder.work / "ctranslate2")
         answers = (read_report(number, folder).translatable_answers for number in range(len(recipe.sources)))
         yield Translators(
             engine=CachedEngine(engine, cache),
@@ -49,17 +45,3 @@ def open_translators(recipe: MixRecipe, folder: BuildFolder, shard: int) -> Iter
         )
     finally:
         cache.close()
-
-
-def _open_engine(settings: TranslationSettings, folder: BuildFolder) -> NllbEngine | CTranslate2Engine:
-    search = Search(num_beams=settings.num_beams)
-    device: Literal["cuda", "cpu"] = "cuda" if torch.cuda.is_available() else "cpu"
-    if settings.engine == "transformers":
-        return NllbEngine(settings.model, revision=settings.revision, search=search, device=device)
-    return CTranslate2Engine(
-        settings.model,
-        cache_folder=folder.work / "ctranslate2",
-        revision=settings.revision,
-        search=search,
-        device=device,
-    )

@@ -2,7 +2,7 @@
 
 Each check knows one way in which translation models fail: nothing comes, a symbol they cannot write, the source again,
 the same words over and over, half the text left out or one invented, the wrong language. What the source says itself
-in quotation marks is in any language, so it is taken out first.
+in quotation marks is in any language, and a placeholder in none, so they are taken out first.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..language_check import wrong_language, wrong_script
 from ..languages import Language
-from .protected_text import find_protected
+from .protected_text import Span, find_protected
 
 UNKNOWN_SYMBOL = "<unk>"
 # Characters of a translation per character of English. Measured over 7,500 pairs of xGQA, XVNLI and NLVR2: Latin 1.1,
@@ -64,8 +64,8 @@ def check_translation(
         return Failure("no translation", "empty, or without an end")
     if UNKNOWN_SYMBOL in translation:
         return Failure("unknown symbol", f"`{UNKNOWN_SYMBOL}`")
-    quotations = [span.text[1:-1] for span in find_protected(source_text) if span.kind == "quoted"]
-    source, text = _without(source_text, quotations), _without(translation, quotations)
+    kept = [_kept(span) for span in find_protected(source_text) if span.kind in ("quoted", "brace")]
+    source, text = _without(source_text, kept), _without(translation, kept)
     if not any(character.isalpha() for character in source):
         return None
     if not is_equality_allowed and (detail := untranslated(source, text)):
@@ -109,9 +109,14 @@ def wrong_length(source: str, text: str, target: Language) -> str | None:
     return f"{len(text)} characters for {len(source)}, expected about {expected:.0f}"
 
 
-def _without(text: str, quotations: Sequence[str]) -> str:
-    for quotation in quotations:
-        text = text.replace(quotation, "", 1)
+def _kept(span: Span) -> str:
+    """What of a protected part stands in the translation, whatever its quotation marks become."""
+    return span.text[1:-1] if span.kind == "quoted" else span.text
+
+
+def _without(text: str, parts: Sequence[str]) -> str:
+    for part in parts:
+        text = text.replace(part, "", 1)
     return text
 
 

@@ -19,6 +19,7 @@ from data_mblip.build.folder import BuildFolder
 from data_mblip.build.origins import ORIGINS
 from data_mblip.build.reading import examples_of
 from data_mblip.build.recipe import read_mix_recipe
+from data_mblip.prompts import native_wordings
 from data_mblip.recipes.sources import SOURCES
 from tests.data_mblip.build.mix_files import (
     BROKEN,
@@ -191,6 +192,11 @@ def test_a_recipe_says_how_large_images_are_stored(tmp_path, images, size, is_as
         ({"num_shards": 0}, "`num_shards` is 0, expected at least 1"),
         ({"sauces": []}, "the key `sauces` is unknown. Did you mean `sources`"),
         ({"allocation": {"kind": "mc4"}}, "there is no `translation`"),
+        ({"prompts": {"native_folder": "wordings"}}, "`native_folder` is wordings, but `native_share` is 0"),
+        (
+            {"prompts": {"native_folder": "nowhere", "native_share": 0.5}},
+            "`native_folder` is nowhere, where there are no YAML files",
+        ),
         ({"allocation": {"kind": "mc5"}}, "`allocation.kind` is 'mc5', text, expected one of mc4, mt5, uniform"),
     ],
 )
@@ -203,6 +209,17 @@ def test_a_source_that_gives_nothing_is_an_error_that_names_it(tmp_path):
     write_captions(tmp_path)
     with pytest.raises(SystemExit, match=r"'coco_captions' \(number 0 of the recipe\) gave no examples"):
         build(write_mix_recipe(tmp_path, captions_source(tmp_path, share=1e-9)), tmp_path / "out")
+
+
+def test_native_wordings_of_a_folder_are_drawn(tmp_path):
+    (tmp_path / "wordings").mkdir()
+    wordings = {"captioning": {"wordings": [{"text": "Picha hii inaonyesha:", "source": "a test"}]}}
+    (tmp_path / "wordings" / "sw.yaml").write_text(json.dumps(wordings))
+    prompts = {"native_share": 1.0, "native_folder": str(tmp_path / "wordings")}
+    swahili = SCENES | {"languages": ["sw"], "num_images": 20, "question_share": 0.0}
+    build(write_mix_recipe(tmp_path, swahili, prompts=prompts), tmp_path / "out")
+    asked = {prompt for row in load_rows(tmp_path / "out" / "data") for prompt in row["prompts"]}
+    assert asked == {wording.text for wording in native_wordings("sw", "captioning")} | {"Picha hii inaonyesha:"}
 
 
 def test_every_source_has_its_origin_and_licence():
