@@ -1,10 +1,10 @@
 """English plurals to singulars, as CHAIR needs them to find the words for COCO's objects.
 
-CHAIR singularises every word with `singularize` of pattern.en (De Smedt and Daelemans, Pattern for Python, JMLR 2012),
-a package that cannot be installed beside today's Python; gregor-ge/mBLIP carries a copy of the function. These are the
-rules of it that lead to, or keep from, one of the words of CHAIR's list and its word pairs; for them the result is the
-same, its oddities included, which decide scores: "bus" becomes "bu" and is no bus, "doggies" stay what they are,
-"glass" becomes "glas". For other words it may differ ("theses").
+CHAIR singularises every word with `singularize` of the package pattern (clips/pattern), of which gregor-ge/mBLIP
+carries a copy. These are the rules of it that lead to one of the words of CHAIR's list and word pairs, or keep from
+it; for them the result is the same (six million words were compared), its oddities included, which decide scores:
+"bus" becomes "bu" and is no bus, "doggies" stay what they are, "glass" becomes "glas". Other words may differ
+("theses"). TextBlob has the function, too, but changed it: there "doggies" are found, and "abuses" are a bus.
 """
 
 import re

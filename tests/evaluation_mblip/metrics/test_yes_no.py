@@ -13,7 +13,7 @@ from evaluation_mblip.metrics.yes_no import read_yes_no, score_yes_no
         ("no", "no"),
         ("No, there is a dog.", "no"),
         ("There is not a dog", "no"),
-        ("Yes. No.", "yes"),  # the first sentence counts
+        ("Yes. There is not much more", "yes"),  # the first sentence counts
         ("yes, no", "no"),
         # What POPE's evaluate.py does not see:
         ("NO", "yes"),
