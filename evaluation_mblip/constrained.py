@@ -1,0 +1,127 @@
+"""Generation that can only say a candidate: `generate` with a rule of what may come next.
+
+    inputs = prompt_tensors(model, processor, ids)
+    allowed = candidates_only(model, processor, prompts, candidates, num_images=[1, 1], input_ids=inputs["input_ids"])
+    ids_BL = model.generate(**inputs, prefix_allowed_tokens_fn=allowed, max_new_tokens=allowed.max_new_tokens)
+    allowed.chosen(ids_BL)
+
+Candidates are the tokens that training learns (candidate_tokens.py), in a tree by their beginnings. Greedy search
+takes the likeliest next token and so can end at another candidate than `rank`; with as many beams as candidates and
+`length_penalty=0` it ends at the one of the highest sum.
+
+Shape suffixes: B = prompts, T = prompt tokens, L = new tokens.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+
+from .candidate_tokens import CandidateTokens, Tokens
+from .likelihood import candidates_of_each
+from .model_inputs import Model, Processor
+
+Tree = dict[int, Any]  # token -> the tree behind it; token that ends -> the candidate's number
+
+
+class CandidatesOnly:
+    """A `prefix_allowed_tokens_fn` of transformers' `generate`: the tokens by which a candidate of the prompt goes on.
+
+    Args:
+        trees: of each prompt.
+        num_given: tokens that stand in front of the answer in what `generate` hands over.
+        end_token_id: what follows an answer that has ended, or that beam search has given up.
+        max_new_tokens: the longest candidate.
+    """
+
+    def __init__(self, trees: Sequence[Tree], *, num_given: int, end_token_id: int, max_new_tokens: int) -> None:
+        self.trees, self.num_given, self.end_token_id = trees, num_given, end_token_id
+        self.max_new_tokens = max_new_tokens
+
+    def __call__(self, batch_id: int, input_ids: torch.Tensor) -> list[int]:
+        """The tokens that may follow the words of prompt `batch_id` so far."""
+        place = self._follow(self.trees[batch_id], input_ids[self.num_given :].tolist())
+        return list(place) if isinstance(place, dict) else [self.end_token_id]
+
+    def chosen(self, ids_BL: torch.Tensor, *, begins_with_start: bool) -> list[int | None]:
+        """The number of the candidate that each answer is, as `generate` returned it; None: it was cut.
+
+        Args:
+            begins_with_start: `model.config.is_encoder_decoder`; such answers begin with their start token.
+        """
+        rows = ids_BL[:, 1:].tolist() if begins_with_start else ids_BL.tolist()
+        places = [self._follow(tree, row) for tree, row in zip(self.trees, rows, strict=True)]
+        return [place if isinstance(place, int) else None for place in places]
+
+    @staticmethod
+    def _follow(tree: Tree, tokens: Sequence[int]) -> Tree | int | None:
+        """The tree behind these tokens, the candidate that they are, or None where no candidate begins so."""
+        place: Tree | int | None = tree
+        for token in tokens:
+            if not isinstance(place, dict):
+                break
+            place = place.get(token)
+        return place
+
+
+def candidates_only(
+    model: Model,
+    processor: Processor,
+    prompts: Sequence[str],
+    candidates: Sequence[str] | Sequence[Sequence[str]],
+    *,
+    num_images: Sequence[int],
+    input_ids: torch.Tensor,
+) -> CandidatesOnly:
+    """The rule that lets `generate` answer each prompt with one of its candidates alone.
+
+    Args:
+        candidates: one list for all prompts, or one for each.
+        num_images: of each prompt.
+        input_ids: (B, T), the prompts as they go to `generate`, padded.
+
+    Raises:
+        ValueError: the model goes on behind the end that training gives an answer, or forces a first token.
+    """
+    ends = _end_token_ids(model, processor)
+    tokens = CandidateTokens(processor, is_encoder_decoder=model.config.is_encoder_decoder)
+    each = candidates_of_each(candidates, len(prompts))
+    make_tree = cache(lambda answers: _tree(answers, ends))
+    answers = [tokens.of(*one) for one in zip(prompts, num_images, each, strict=True)]
+    return CandidatesOnly(
+        [make_tree(mine) for mine in answers],
+        num_given=1 if model.config.is_encoder_decoder else input_ids.shape[1],
+        end_token_id=processor.tokenizer.eos_token_id,
+        max_new_tokens=max(len(answer) for mine in answers for answer in mine),
+    )
+
+
+def _tree(answers: Sequence[Tokens], ends: frozenset[int]) -> Tree:
+    """The tree of candidates, each up to the token at which `generate` ends it; of equal ones the first counts."""
+    tree: Tree = {}
+    for number, answer in enumerate(answers):
+        place = tree
+        for token in answer:
+            if token in ends:
+                place.setdefault(token, number)
+                break
+            place = place.setdefault(token, {})
+    return tree
+
+
+def _end_token_ids(model: Model, processor: Processor) -> frozenset[int]:
+    """The tokens with which `generate` ends an answer."""
+    config, eos_token_id = model.generation_config, processor.tokenizer.eos_token_id
+    ends = torch.tensor([] if config.eos_token_id is None else config.eos_token_id).flatten().tolist()
+    if eos_token_id not in ends:
+        raise ValueError(
+            f"Training ends an answer with the token {eos_token_id}, but generation_config.eos_token_id is "
+            f"{config.eos_token_id}: the model would go on behind a candidate. Add the token there."
+        )
+    if config.forced_bos_token_id is not None:
+        raise ValueError(
+            f"generation_config.forced_bos_token_id is {config.forced_bos_token_id}, expected None: no candidate "
+            "begins with it. Set it to None, or rank the candidates."
+        )
+    return frozenset(int(end) for end in ends)

@@ -1,0 +1,154 @@
+"""Answers by likelihood: of given candidates the one that the model holds the most likely behind image and prompt.
+
+A score is the log-likelihood of the candidate as training would have it learned: all its tokens, its end included. So
+a sum is what `model(..., labels=...)` loses on it; `mean` is per token, so that long answers are not at a loss;
+`calibrated` is the sum less that behind an input without content (calibration.py). All candidates are scored from one
+encoding of image and prompt. Families whose cache cannot be shared out are scored by whole forwards (prompt_cache.py),
+to the same numbers.
+
+    images = model.get_image_features(pixel_values).pooler_output
+    ranked = rank(model, processor, ["Is there a dog? Answer:"], ["yes", "no"], image_features=images)
+    ranked[0].best
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from .calibration import ContentFree
+from .generation import evaluating
+from .model_inputs import Processor
+from .prompt_batch import ScoringModel
+from .question_scores import CandidateScores, Question, score_questions
+
+Scoring = Literal["sum", "mean", "calibrated"]
+
+
+@dataclass(frozen=True, eq=False)
+class RankedAnswers:
+    """The candidates of one prompt.
+
+    Args:
+        candidates: as they came in.
+        log_likelihoods: of each, the sum over its tokens, (candidates,) in fp64 on the CPU.
+        num_tokens: of each, its end included, (candidates,).
+        scores: what was asked for: the sums, the means per token, or the calibrated sums, (candidates,).
+    """
+
+    candidates: tuple[str, ...]
+    log_likelihoods: torch.Tensor
+    num_tokens: torch.Tensor
+    scores: torch.Tensor
+
+    @property
+    def best(self) -> str:
+        """The candidate of the highest score; of equal ones the first."""
+        return self.candidates[int(self.scores.argmax())]
+
+
+def rank(
+    model: ScoringModel,
+    processor: Processor,
+    prompts: Sequence[str],
+    candidates: Sequence[str] | Sequence[Sequence[str]],
+    *,
+    image_features: torch.Tensor | None = None,
+    image_rows: Sequence[Sequence[int]] | None = None,
+    scoring: Scoring = "sum",
+    content_free: ContentFree | None = None,
+    batch_size: int = 64,
+) -> list[RankedAnswers]:
+    """Score the candidates of each prompt.
+
+    Args:
+        model: an `MBlipForConditionalGeneration`, or a PEFT model around it; its mode is restored.
+        candidates: one list for all prompts, or one for each.
+        image_features: (I, Q, D), `get_image_features(pixel_values).pooler_output` of every distinct image.
+        image_rows: for each prompt the rows of `image_features` that it shows, none, one or several; a row may be
+            shown by many prompts or none (`EncodedImages.rows`). None: prompt p shows row p, or without features none.
+        content_free: the inputs of `calibrated` scores, one for each prompt.
+        batch_size: at most so many prompts are read at once, and so many candidates run.
+
+    Raises:
+        ValueError: the numbers of prompts, candidates and images do not agree, a candidate says nothing, the content-
+            free inputs are missing, or the language model's head is not known (`forward_to_head`).
+    """
+    if (content_free is not None) != (scoring == "calibrated"):
+        found = "came" if content_free is not None else "came not"
+        raise ValueError(
+            f'`content_free` {found} with scoring="{scoring}": it is what calibrates. Give both '
+            '`scoring="calibrated"` and `content_free`, or neither.'
+        )
+    questions = make_questions(prompts, candidates, image_rows, image_features)
+    with evaluating(model):
+        scored = score_questions(model, processor, questions, image_features, batch_size=batch_size)
+        priors = (
+            [None] * len(scored)
+            if content_free is None
+            else _priors(model, processor, questions, content_free, batch_size)
+        )
+    return [_ranked(*each, scoring) for each in zip(questions, scored, priors, strict=True)]
+
+
+def make_questions(
+    prompts: Sequence[str],
+    candidates: Sequence[str] | Sequence[Sequence[str]],
+    image_rows: Sequence[Sequence[int]] | None,
+    image_features: torch.Tensor | None,
+) -> list[Question]:
+    """Prompts with the candidates and images of each; arguments and errors as those of `rank`."""
+    if image_rows is None:
+        image_rows = (
+            [() for _ in prompts] if image_features is None else [(row,) for row in range(len(image_features))]
+        )
+    each = candidates_of_each(candidates, len(prompts))
+    if not len(prompts) == len(each) == len(image_rows):
+        raise ValueError(
+            f"Found {len(prompts)} prompts, candidates of {len(each)} and images of {len(image_rows)}, expected as "
+            "many of each. Give one list of candidates for all prompts or one list for each, and `image_rows` where "
+            "prompts do not show one image each."
+        )
+    num_rows = 0 if image_features is None else len(image_features)
+    if foreign := [row for rows in image_rows for row in rows if not 0 <= row < num_rows]:
+        raise ValueError(f"`image_rows` names row {foreign[0]}, but `image_features` has {num_rows}. Count from 0.")
+    return [Question(prompt, mine, tuple(rows)) for prompt, mine, rows in zip(prompts, each, image_rows, strict=True)]
+
+
+def candidates_of_each(candidates: Sequence[str] | Sequence[Sequence[str]], num_prompts: int) -> list[tuple[str, ...]]:
+    """The candidates of each prompt, where one list may stand for all."""
+    texts = tuple(candidate for candidate in candidates if isinstance(candidate, str))
+    return [texts] * num_prompts if texts else [tuple(mine) for mine in candidates]
+
+
+def _priors(
+    model: ScoringModel,
+    processor: Processor,
+    questions: Sequence[Question],
+    content_free: ContentFree,
+    batch_size: int,
+) -> list[torch.Tensor]:
+    """The log-likelihoods of each question's candidates behind its content-free input; equal inputs are asked once."""
+    image_rows = content_free.image_rows
+    if image_rows is None:
+        is_shown = content_free.image_features is not None
+        image_rows = [[0] * len(question.image_rows) * is_shown for question in questions]
+    candidates = [question.candidates for question in questions]
+    asked = make_questions(content_free.prompts, candidates, image_rows, content_free.image_features)
+    distinct = list(dict.fromkeys(asked))
+    scored = score_questions(model, processor, distinct, content_free.image_features, batch_size=batch_size)
+    found = dict(zip(distinct, scored, strict=True))
+    return [found[question].log_likelihoods for question in asked]
+
+
+def _ranked(
+    question: Question, scored: CandidateScores, prior_C: torch.Tensor | None, scoring: Scoring
+) -> RankedAnswers:
+    sums_C = scored.log_likelihoods
+    scores_C = sums_C
+    if prior_C is not None:
+        scores_C = sums_C - prior_C
+    elif scoring == "mean":
+        scores_C = sums_C / scored.num_tokens
+    return RankedAnswers(question.candidates, sums_C, scored.num_tokens, scores_C)

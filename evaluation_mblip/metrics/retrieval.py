@@ -1,0 +1,86 @@
+"""Recall at k of retrieval, from images to their captions and from captions to their images.
+
+An image has one caption or several (five in Flickr30k and COCO): its search succeeds with any of them among the first
+k. A caption has one image.
+
+Ties are never resolved in the model's favour: a right entry stands behind every wrong one of the same score. (A model
+that gives all pairs one score has recall 0 below k = all, not 1.) A pair that was not scored, -inf, is never found.
+
+Shape suffixes: I = images, C = captions, N = searches, K = entries searched.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Searches in one direction: `at` k the share that found a right entry among the first k, from 0 to 1, and for
+    each search the place of its first right entry, counted from 1; one behind the last where none was scored."""
+
+    at: Mapping[int, float]
+    places: tuple[int, ...]
+
+    @property
+    def median_place(self) -> float:
+        """The median of the places."""
+        return float(np.median(self.places))
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """Recall from each image to its captions, and from each caption to its image."""
+
+    image_to_text: Recall
+    text_to_image: Recall
+
+
+def score_retrieval(
+    scores_IC: npt.ArrayLike, image_of_caption: Sequence[int], *, ks: Sequence[int] = (1, 5, 10)
+) -> RetrievalScores:
+    """Recall at each k.
+
+    Args:
+        scores_IC: of each image with each caption, the higher the better; -inf where a pair was not scored.
+        image_of_caption: the image that each caption describes, by its position.
+        ks: how many of the first entries count.
+
+    Raises:
+        ValueError: scores and captions do not agree, a score is NaN, an image has no caption, or a k is below 1.
+    """
+    scores = np.asarray(scores_IC, dtype=np.float64)
+    images_C = np.asarray(image_of_caption, dtype=np.int64)
+    _check(scores, images_C, ks)
+    is_right_IC = images_C[None] == np.arange(len(scores))[:, None]
+    return RetrievalScores(_recall(scores, is_right_IC, ks), _recall(scores.T, is_right_IC.T, ks))
+
+
+def _recall(scores_NK: FloatArray, is_right_NK: npt.NDArray[np.bool_], ks: Sequence[int]) -> Recall:
+    best_N = np.where(is_right_NK, scores_NK, -np.inf).max(axis=1)
+    num_before_N = (~is_right_NK & (scores_NK >= best_N[:, None])).sum(axis=1)
+    places_N = np.where(np.isneginf(best_N), scores_NK.shape[1], num_before_N) + 1
+    return Recall({k: float((places_N <= k).mean()) for k in ks}, tuple(int(place) for place in places_N))
+
+
+def _check(scores: FloatArray, images_C: npt.NDArray[np.int64], ks: Sequence[int]) -> None:
+    if scores.ndim != 2 or 0 in scores.shape or scores.shape[1:] != images_C.shape:
+        raise ValueError(
+            f"Found scores of shape {scores.shape} and the images of {len(images_C)} captions, expected scores of "
+            "shape (images, captions), and at least one of each."
+        )
+    if np.isnan(scores).any():
+        image, caption = np.argwhere(np.isnan(scores))[0]
+        raise ValueError(f"The score of image {image} with caption {caption} is NaN. Score it, or set it to -inf.")
+    without = sorted(set(range(len(scores))) ^ set(images_C.tolist()))
+    if without:
+        raise ValueError(
+            f"Image {without[0]} has no caption, or is none of the {len(scores)} images that have scores: expected at "
+            "least one caption for each. Leave images without captions out."
+        )
+    if not ks or min(ks) < 1:
+        raise ValueError(f"Found the ks {list(ks)}, expected numbers from 1 on.")
