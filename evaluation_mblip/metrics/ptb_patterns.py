@@ -1,0 +1,177 @@
+r"""The small language of regular expressions in which the rules of the PTB tokenizer are written: text to tree.
+
+It is what a lexer generator offers, no more: every construct is a regular language, so that many patterns can run as
+one automaton (ptb_automaton.py) and the longest match is found whatever the order of alternatives. Python's `re` takes
+the first alternative that fits, not the longest.
+
+    abc            these characters, letters in either case (as in Unicode: `k` is also the Kelvin sign)
+    [a-z$] [^a-z]  one character of a set, or one outside it; sets do mind the case
+    {NAME}         the pattern of that name
+    ab|c  (ab)     alternatives, a group
+    a? a* a+       repetition, and a{2} or a{2,4}
+    \. \u2019 \n   a character that is an operator, a code point, a control character (\n \r \t \f)
+
+A character is a UTF-16 unit, as in Java: those above U+FFFF are two of them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+_LAST = 0xFFFF
+_OPERATORS = frozenset("|?*+(){}[]")
+_CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}
+# Beyond upper and lower case: what Unicode's case mappings lead to from the letters that stand in the rules.
+_MORE_CASES = {"k": "\u212a", "s": "\u017f", "i": "\u0130\u0131"}
+_COUNT = re.compile(r"\{(\d+)(?:,(\d+))?\}")
+_NAME = re.compile(r"\{([A-Z][A-Z_0-9]*)\}")
+
+
+@dataclass(frozen=True)
+class CharacterSet:
+    """One character out of `ranges`: pairs of first and last code point, ascending and apart."""
+
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One part behind the other; without parts, nothing."""
+
+    parts: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Any one of the alternatives."""
+
+    alternatives: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A part `minimum` to `maximum` times; None is without end."""
+
+    part: "Node"
+    minimum: int
+    maximum: int | None
+
+
+Node = CharacterSet | Sequence | Choice | Repeat
+
+
+def character_set(*ranges: tuple[int, int]) -> CharacterSet:
+    """The set of all characters in these ranges, which may overlap."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return CharacterSet(tuple(merged))
+
+
+def parse_pattern(pattern: str, names: Mapping[str, Node]) -> Node:
+    """The tree of a pattern whose `{NAME}`s stand for the trees in `names`.
+
+    Raises:
+        ValueError: the pattern does not follow the syntax at the head of this file, or uses an unknown name.
+    """
+    parser = _Parser(pattern, names)
+    tree = parser.alternatives()
+    if parser.position < len(pattern):
+        raise parser.error("the end or an alternative")
+    return tree
+
+
+class _Parser:
+    """Recursive descent; `position` is the next character of the pattern to read."""
+
+    def __init__(self, pattern: str, names: Mapping[str, Node]):
+        self.pattern, self.names, self.position = pattern, names, 0
+
+    def error(self, expected: str) -> ValueError:
+        found = self.pattern[self.position : self.position + 10] or "the end"
+        return ValueError(
+            f"Found {found!r} at character {self.position} of the pattern {self.pattern!r}, expected {expected}. "
+            "See the head of ptb_patterns.py for the syntax."
+        )
+
+    def next_is(self, text: str) -> bool:
+        """Reads `text` if it comes next."""
+        is_next = self.pattern.startswith(text, self.position)
+        self.position += len(text) if is_next else 0
+        return is_next
+
+    def alternatives(self) -> Node:
+        found = [self.sequence()]
+        while self.next_is("|"):
+            found.append(self.sequence())
+        return found[0] if len(found) == 1 else Choice(tuple(found))
+
+    def sequence(self) -> Node:
+        parts = []
+        while self.position < len(self.pattern) and self.pattern[self.position] not in "|)":
+            parts.append(self.repeated(self.one()))
+        return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
+
+    def repeated(self, part: Node) -> Node:
+        if count := _COUNT.match(self.pattern, self.position):
+            self.position = count.end()
+            return Repeat(part, int(count[1]), int(count[2] or count[1]))
+        for operator, minimum, maximum in (("?", 0, 1), ("*", 0, None), ("+", 1, None)):
+            if self.next_is(operator):
+                return Repeat(part, minimum, maximum)
+        return part
+
+    def one(self) -> Node:
+        if name := _NAME.match(self.pattern, self.position):
+            if name[1] not in self.names:
+                raise self.error(f"one of the names {', '.join(sorted(self.names))}")
+            self.position = name.end()
+            return self.names[name[1]]
+        if self.next_is("("):
+            inner = self.alternatives()
+            if not self.next_is(")"):
+                raise self.error("a closing parenthesis")
+            return inner
+        if self.next_is("["):
+            return self.bracketed()
+        if self.pattern[self.position] in _OPERATORS:
+            raise self.error("a character, or an operator behind a backslash")
+        return _in_either_case(self.character())
+
+    def bracketed(self) -> CharacterSet:
+        is_outside = self.next_is("^")
+        ranges = []
+        while not self.next_is("]"):
+            first = ord(self.character())
+            is_range = self.next_is("-")
+            ranges.append((first, ord(self.character()) if is_range else first))
+        found = character_set(*ranges)
+        return _outside(found) if is_outside else found
+
+    def character(self) -> str:
+        if self.position >= len(self.pattern):
+            raise self.error("a character")
+        char = self.pattern[self.position]
+        self.position += 1
+        if char != "\\":
+            return char
+        if self.next_is("u"):
+            self.position += 4
+            return chr(int(self.pattern[self.position - 4 : self.position], 16))
+        self.position += 1
+        return _CONTROLS.get(self.pattern[self.position - 1], self.pattern[self.position - 1])
+
+
+def _in_either_case(char: str) -> CharacterSet:
+    variants = {char.lower(), char.upper(), *_MORE_CASES.get(char.lower(), "")} if char.isascii() else {char}
+    return character_set(*((ord(variant), ord(variant)) for variant in variants))
+
+
+def _outside(found: CharacterSet) -> CharacterSet:
+    bounds = reduce(lambda gaps, part: [*gaps, part[0] - 1, part[1] + 1], found.ranges, [0])
+    gaps = zip(bounds[::2], [*bounds[1::2], _LAST], strict=True)
+    return CharacterSet(tuple((first, last) for first, last in gaps if first <= last))
