@@ -1,0 +1,175 @@
+"""CIDEr-D, BLEU and ROUGE-L with our tokenizer beside pycocoevalcap with its own in Java, on the same captions.
+
+    python benchmarks/caption_metrics.py [RECORDS] [--images 600] [--languages 36] [--reorder]
+
+RECORDS holds COCO annotations and results for each language of XM3600 (xm3600/xm3600_coco_de.json, results_de.json).
+The records of a language are repeated to the number of images, the languages to the number of languages;
+`--images 3600` is the size of XM3600. With `--reorder`, the words of every repetition are put into another order, so
+that no caption comes twice and nothing can be remembered. The two sides take turns, language by language, in one
+process (Java in its own), and every score of every image is compared. METEOR and SPICE are computed by neither.
+
+`pip install pycocoevalcap` and a Java runtime first.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from evaluation_mblip.metrics.bleu import bleu
+from evaluation_mblip.metrics.caption_tokens import tokenize_captions
+from evaluation_mblip.metrics.cider import cider_d
+from evaluation_mblip.metrics.image_scores import ImageScores
+from evaluation_mblip.metrics.ngram_counts import count_ngrams
+from evaluation_mblip.metrics.rouge_l import rouge_l
+
+RECORDS = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")) / "caption_scores"
+TOLERANCE = 1e-6
+STAGES = ("tokenizer", "CIDEr-D", "BLEU-1 to BLEU-4", "ROUGE-L")
+
+Seconds = dict[str, float]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Captions:
+    """One hypothesis and its references for each image, in one language."""
+
+    language: str
+    hypotheses: list[str]
+    references: list[list[str]]
+
+
+def read_records(folder: Path) -> list[Captions]:
+    """The captions of every language that has any."""
+    paths = sorted(folder.glob("xm3600/xm3600_coco_*.json"))
+    if not paths:
+        raise SystemExit(
+            f"{folder} holds no xm3600/xm3600_coco_*.json. Give a folder with such files of COCO annotations, and "
+            "results_*.json of COCO results beside them."
+        )
+    read = [_read_language(path) for path in paths]
+    return [captions for captions in read if captions.hypotheses]
+
+
+def _read_language(path: Path) -> Captions:
+    language = path.stem.removeprefix("xm3600_coco_")
+    references = defaultdict(list)
+    for annotation in json.loads(path.read_text(encoding="utf-8"))["annotations"]:
+        references[annotation["image_id"]].append(annotation["caption"])
+    results = json.loads((path.parent / f"results_{language}.json").read_text(encoding="utf-8"))
+    return Captions(language, [row["caption"] for row in results], [references[row["image_id"]] for row in results])
+
+
+def repeat(captions: Captions, num_images: int, reorder: bool) -> Captions:
+    """The records over and over; `reorder` puts the words of each caption of a repetition into another order."""
+    num_records, draw = len(captions.hypotheses), random.Random(captions.language)
+
+    def text(caption: str, place: int) -> str:
+        if not reorder or place < num_records:
+            return caption
+        words = caption.split()
+        draw.shuffle(words)
+        return " ".join(words)
+
+    places = range(num_images)
+    return Captions(
+        captions.language,
+        [text(captions.hypotheses[i % num_records], i) for i in places],
+        [[text(reference, i) for reference in captions.references[i % num_records]] for i in places],
+    )
+
+
+def score_ours(captions: Captions, seconds: Seconds) -> list[ImageScores]:
+    def tokenize() -> tuple[list[list[str]], list[list[list[str]]]]:
+        tokens = tokenize_captions(
+            captions.hypotheses, captions.references, language=captions.language, tokenization="segmented"
+        )
+        return tokens.hypotheses, tokens.references
+
+    hypotheses, references = _timed("tokenizer", tokenize, seconds)
+    # BLEU and CIDEr-D share the counts; their time stands with CIDEr-D.
+    counts = _timed("CIDEr-D", lambda: count_ngrams(hypotheses, references), seconds)
+    return [
+        _timed("CIDEr-D", lambda: cider_d(counts), seconds),
+        *_timed("BLEU-1 to BLEU-4", lambda: bleu(counts), seconds),
+        _timed("ROUGE-L", lambda: rouge_l(hypotheses, references), seconds),
+    ]
+
+
+def score_theirs(captions: Captions, seconds: Seconds) -> list[ImageScores]:
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    def tokenize() -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+        tokenizer, groups = PTBTokenizer(), enumerate(captions.references)
+        references = {i: [{"caption": text} for text in group] for i, group in groups}
+        hypotheses = {i: [{"caption": text}] for i, text in enumerate(captions.hypotheses)}
+        return tokenizer.tokenize(references), tokenizer.tokenize(hypotheses)
+
+    texts = _timed("tokenizer", tokenize, seconds)
+    cider = _timed("CIDEr-D", lambda: Cider().compute_score(*texts), seconds)
+    overall, per_image = _timed("BLEU-1 to BLEU-4", lambda: Bleu(4).compute_score(*texts, verbose=0), seconds)
+    rouge = _timed("ROUGE-L", lambda: Rouge().compute_score(*texts), seconds)
+    pairs = [cider, *zip(overall, per_image, strict=True), rouge]
+    return [ImageScores(float(value), tuple(map(float, values))) for value, values in pairs]
+
+
+def _timed(stage: str, run: Callable[[], Result], seconds: Seconds) -> Result:
+    start = time.perf_counter()
+    result = run()
+    seconds[stage] += time.perf_counter() - start
+    return result
+
+
+def largest_difference(ours: Sequence[ImageScores], theirs: Sequence[ImageScores]) -> float:
+    """Between any two scores, those of the sets and of the images."""
+    pairs = list(zip(ours, theirs, strict=True))
+    overall = max(abs(a.overall - b.overall) for a, b in pairs)
+    per_image = max(abs(x - y) for a, b in pairs for x, y in zip(a.per_image, b.per_image, strict=True))
+    return max(overall, per_image)
+
+
+def main(command_line: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("records", type=Path, nargs="?", default=RECORDS, help="folder of caption_scores")
+    parser.add_argument("--images", type=int, default=600, help="in each language")
+    parser.add_argument("--languages", type=int, default=36)
+    parser.add_argument("--reorder", action="store_true", help="no caption twice")
+    arguments = parser.parse_args(command_line)
+    records = read_records(arguments.records)
+    ours, theirs = dict.fromkeys(STAGES, 0.0), dict.fromkeys(STAGES, 0.0)
+    difference, num_captions = 0.0, 0
+    for i in range(arguments.languages):
+        captions = repeat(records[i % len(records)], arguments.images, arguments.reorder)
+        num_captions += len(captions.hypotheses) + sum(map(len, captions.references))
+        found = largest_difference(score_ours(captions, ours), score_theirs(captions, theirs))
+        if found > TOLERANCE:
+            raise SystemExit(f"{captions.language}: scores differ by {found:.1e}, expected {TOLERANCE:.0e} at most.")
+        difference = max(difference, found)
+    print(
+        f"{arguments.languages} languages ({len(records)} different) x {arguments.images:,} images, "
+        f"{num_captions:,} captions{', reordered' if arguments.reorder else ''}; largest difference {difference:.1e}\n"
+    )
+    print_table(ours, theirs)
+
+
+def print_table(ours: Seconds, theirs: Seconds) -> None:
+    print("| stage | ours | pycocoevalcap | ratio |")
+    print("|---|---:|---:|---:|")
+    for stage in (*STAGES, "all"):
+        own, other = (sum(each.values()) if stage == "all" else each[stage] for each in (ours, theirs))
+        print(f"| {stage} | {own:.1f} s | {other:.1f} s | {other / own:.1f} |")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
