@@ -12,7 +12,7 @@ Other keys, such as "info" and "license", may be there or not. Questions are rea
 answers are held in memory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,17 +82,18 @@ def read_annotated_questions(
         yield asked, found[asked.question_id]
 
 
-def annotated_questions(rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[AnsweredQuestion, AnnotatedAnswer]]:
-    """The same of rows that have the fields of both files, with their places.
+def annotated_question(record: Any, *, place: str) -> tuple[AnsweredQuestion, AnnotatedAnswer]:
+    """The same of one record that has the fields of both files.
 
     Raises:
-        ValueError: a row lacks a field, or has fewer than two answers.
+        ValueError: the record lacks a field, or has fewer than two answers; the message names the place.
     """
-    for place, row in rows:
-        fields = check_record(row, QUESTION_FIELDS | ALL_ANSWERS_FIELDS, place=place)
-        annotation = _annotated_answer(fields, place)
-        question_id, question = fields["question_id"], fields["question"].strip()
-        yield AnsweredQuestion(question_id, annotation.image_id, question, annotation.text, place), annotation
+    fields = check_record(record, QUESTION_FIELDS | ALL_ANSWERS_FIELDS, place=place)
+    annotation = _annotated_answer(fields, place)
+    asked = AnsweredQuestion(
+        fields["question_id"], annotation.image_id, fields["question"].strip(), annotation.text, place
+    )
+    return asked, annotation
 
 
 def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]) -> Iterator[AnsweredQuestion]:

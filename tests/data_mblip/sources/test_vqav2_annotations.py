@@ -5,7 +5,7 @@ import pytest
 from data_mblip.sources.vqav2_files import (
     AnnotatedAnswer,
     AnsweredQuestion,
-    annotated_questions,
+    annotated_question,
     read_annotated_questions,
 )
 from tests.data_mblip.sources.sample_data import SAMPLES, needs_samples, write_json
@@ -33,10 +33,9 @@ def test_a_question_comes_with_the_answers_of_all_annotators_and_its_types(tmp_p
     assert read(tmp_path, ANNOTATION) == [(asked, ANNOTATED)]
 
 
-def test_rows_with_the_fields_of_both_files_give_the_same():
-    rows = [("rows, row 0", QUESTION | ANNOTATION)]
-    asked = AnsweredQuestion(139000, 139, "What room is it?", "kitchen", "rows, row 0")
-    assert list(annotated_questions(rows)) == [(asked, ANNOTATED)]
+def test_a_record_with_the_fields_of_both_files_gives_the_same():
+    asked = AnsweredQuestion(139000, 139, "What room is it?", "kitchen", "row 0")
+    assert annotated_question(QUESTION | ANNOTATION, place="row 0") == (asked, ANNOTATED)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +53,8 @@ def test_rows_with_the_fields_of_both_files_give_the_same():
 def test_an_annotation_that_lacks_what_is_scored_is_named(tmp_path, changes, message):
     with pytest.raises(ValueError, match=rf"a\.json, annotations\[0\].*{message}"):
         read(tmp_path, ANNOTATION | changes)
-    with pytest.raises(ValueError, match=rf"rows, row 7.*{message}"):
-        list(annotated_questions([("rows, row 7", QUESTION | ANNOTATION | changes)]))
+    with pytest.raises(ValueError, match=rf"row 7.*{message}"):
+        annotated_question(QUESTION | ANNOTATION | changes, place="row 7")
 
 
 @needs_samples("vqav2")
