@@ -61,7 +61,7 @@ def evaluate_task(
         num_images=len({example.image_id for example in task.examples}),
         scores=scores,
         prompts=prompts,
-        answering=task.answering if task.answering == "generate" else f"{task.answering}, {task.rank_by}",
+        answering=f"rank, {task.rank_by}" if task.answering == "rank" else task.answering,
         generation=settings.generation.applied_to(task.generation),
         origin=task.origin,
         left_out=dict(task.left_out.counts),

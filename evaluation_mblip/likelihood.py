@@ -13,7 +13,6 @@ to the same numbers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -22,8 +21,7 @@ from .generation import evaluating
 from .model_inputs import Processor
 from .prompt_batch import ScoringModel
 from .question_scores import CandidateScores, Question, score_questions
-
-Scoring = Literal["sum", "mean", "calibrated"]
+from .task import RankBy
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,7 @@ def rank(
     *,
     image_features: torch.Tensor | None = None,
     image_rows: Sequence[Sequence[int]] | None = None,
-    scoring: Scoring = "sum",
+    scoring: RankBy = "sum",
     content_free: ContentFree | None = None,
     batch_size: int = 64,
 ) -> list[RankedAnswers]:
@@ -143,7 +141,7 @@ def _priors(
 
 
 def _ranked(
-    question: Question, scored: CandidateScores, prior_C: torch.Tensor | None, scoring: Scoring
+    question: Question, scored: CandidateScores, prior_C: torch.Tensor | None, scoring: RankBy
 ) -> RankedAnswers:
     sums_C = scored.log_likelihoods
     scores_C = sums_C

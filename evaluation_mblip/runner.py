@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .answering import Asked, answer
+from .answering import Answerer, Asked
 from .fitting import Fitting
 from .generation import evaluating
-from .generation_settings import GenerationChanges, GenerationSettings
+from .generation_settings import GenerationChanges
 from .model_inputs import Model, Processor, encode_images, encode_prompts
 from .plan import plan_batches, plan_chunks
 from .predictions import Prediction
@@ -84,7 +84,7 @@ class _Run:
         self, model: Model, processor: Processor, task: EvaluationTask, settings: RunSettings, path: Path | None
     ) -> None:
         self.model, self.processor, self.task, self.settings = model, processor, task, settings
-        self.generation: GenerationSettings = settings.generation.applied_to(task.generation)
+        self.answerer = Answerer(model, processor, task, settings.generation.applied_to(task.generation))
         self.fitting_prompts, self.fitting_images = Fitting("prompts"), Fitting("images")
         self.unfinished = None if path is None else UnfinishedAnswers(path)
 
@@ -92,7 +92,7 @@ class _Run:
         """Take up what an earlier run has left; the main process first, for it makes the folder."""
         if self.unfinished is None:
             return
-        settings = f"{self.generation}, batches of {self.settings.batch_size}"
+        settings = f"{self.answerer.generation}, batches of {self.settings.batch_size}"
         identity = run_identity(self.model, self.task, settings)
         if is_main_process():
             self.unfinished.begin(identity)
@@ -116,7 +116,7 @@ class _Run:
         )
         for batch in left:
             predictions = self.fitting_prompts.run(
-                partial(answer, self.model, self.processor, self.task, self.generation, images),
+                partial(self.answerer.answer, images),
                 [Asked(examples[i], ids[i]) for i in batch],
             )
             if self.unfinished is not None:

@@ -112,6 +112,13 @@ class EvaluationTask:
                 f"The task {self.name} asks {repeated[0][1]!r} more than once under the condition {repeated[0][0]!r} "
                 f"({len(repeated)} such ids). Name each file of it once."
             )
+        if self.rank_by != "sum" and self.answering != "rank":
+            raise ValueError(
+                f"The task {self.name} is to be ranked by {self.rank_by}, but its answers are not ranked: say "
+                "`answering: rank`, or leave `rank_by` out."
+            )
+        if self.rank_by == "calibrated" and any(example.content_free is None for example in self.examples):
+            raise ValueError(f"The task {self.name} has no prompts without content. Rank by sum or mean.")
         if self.answering != "generate" and not all(example.candidates for example in self.examples):
             raise ValueError(
                 f"The task {self.name} has no candidates to choose from, but its answers are to be "
