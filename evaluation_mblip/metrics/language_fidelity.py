@@ -118,7 +118,7 @@ def find_language(text: str, *, asked: str | None = None, candidates: frozenset[
     if asked in UNLISTED and is_unlisted(text, asked, {_code(label): share for label, share in identifier.rank(text)}):
         return asked
     found = identifier.classify(text)
-    return UNKNOWN if found == identifier.classify("") else _code(found[0])
+    return UNKNOWN if found == _found_in_nothing(candidates) else _code(found[0])
 
 
 def _code(label: str) -> str:
@@ -129,3 +129,10 @@ def _code(label: str) -> str:
 @cache
 def _identifier(candidates: frozenset[str] | None) -> "LanguageIdentifier":
     return load_identifier(candidates)
+
+
+@cache
+def _found_in_nothing(candidates: frozenset[str] | None) -> tuple[str, float]:
+    """What py3langid says of a text that tells it nothing."""
+    label, probability = _identifier(candidates).classify("")
+    return label, probability
