@@ -1,0 +1,51 @@
+"""MaXM accuracy as a module of the `evaluate` library; see evaluation_mblip/metrics/maxm_accuracy.py."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import evaluate
+
+from evaluation_mblip.evaluate_modules.answer_inputs import reference_list_features
+from evaluation_mblip.metrics.maxm_accuracy import score_maxm
+
+DESCRIPTION = "Exact match of answers to MaXM with any of the processed answers, case and space around them apart."
+INPUTS = """
+Args:
+    predictions (list of str): the answers.
+    references (list of list of str): `processed_answers` of each question.
+Returns:
+    maxm_accuracy: 0 to 1; is_right: of each answer; num_empty: empty answers, never right.
+Example:
+    >>> maxm_accuracy = evaluate.load("evaluation_mblip/evaluate_modules/maxm_accuracy")
+    >>> maxm_accuracy.compute(predictions=["Rouge", "le bleu"], references=[["rouge"], ["bleu"]])["is_right"]
+    [True, False]
+"""
+CITATION = """@misc{changpinyo2022maxm,
+  title = {{MaXM}: Towards Multilingual Visual Question Answering},
+  author = {Changpinyo, Soravit and Xue, Linting and Yarom, Michal and Thapliyal, Ashish V. and Szpektor, Idan and
+            Amelot, Julien and Chen, Xi and Soricut, Radu},
+  year = {2022},
+  eprint = {2209.05401},
+  archivePrefix = {arXiv}
+}"""
+
+
+class MaxmAccuracy(evaluate.Metric):
+    """Thin: everything goes to `score_maxm`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=DESCRIPTION,
+            citation=CITATION,
+            inputs_description=INPUTS,
+            features=reference_list_features(),
+            reference_urls=["https://arxiv.org/abs/2209.05401"],
+        )
+
+    def _compute(self, *, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Any]:
+        scores = score_maxm(predictions, references)
+        return {
+            "maxm_accuracy": scores.accuracy,
+            "is_right": list(scores.is_right),
+            "num_empty": scores.num_empty,
+        }

@@ -1,0 +1,56 @@
+"""POPE's five figures as a module of the `evaluate` library; see evaluation_mblip/metrics/yes_no.py."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import evaluate
+
+from evaluation_mblip.evaluate_modules.answer_inputs import SINGLE_REFERENCE_INPUTS, single_reference_features
+from evaluation_mblip.metrics.yes_no import EmptyAnswers, score_yes_no
+
+DESCRIPTION = "Accuracy, precision, recall, F1 and share of yes of answers to POPE, read as POPE's evaluate.py does."
+MORE_INPUTS = """\
+        References are "yes" or "no".
+    empty (str): what an empty answer is: `wrong` (default), or `yes`, as in POPE's evaluate.py.
+Returns:
+    accuracy, precision, recall, f1, yes_share: 0 to 1, with yes as the positive class, None where not defined;
+    is_right: of each answer; num_empty; num_assumed_yes: answers read as yes without holding that word.
+Example:
+    >>> yes_no = evaluate.load("evaluation_mblip/evaluate_modules/yes_no")
+    >>> yes_no.compute(predictions=["Yes.", "There is not"], references=["yes", "yes"])["is_right"]
+    [True, False]
+"""
+CITATION = """@inproceedings{li2023pope,
+  title = {Evaluating Object Hallucination in Large Vision-Language Models},
+  author = {Li, Yifan and Du, Yifan and Zhou, Kun and Wang, Jinpeng and Zhao, Wayne Xin and Wen, Ji-Rong},
+  booktitle = {EMNLP},
+  year = {2023}
+}"""
+
+
+class YesNo(evaluate.Metric):
+    """Thin: everything goes to `score_yes_no`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=DESCRIPTION,
+            citation=CITATION,
+            inputs_description=SINGLE_REFERENCE_INPUTS + MORE_INPUTS,
+            features=single_reference_features(),
+            reference_urls=["https://github.com/RUCAIBox/POPE"],
+        )
+
+    def _compute(
+        self, *, predictions: Sequence[str], references: Sequence[str], empty: EmptyAnswers = "wrong"
+    ) -> dict[str, Any]:
+        scores = score_yes_no(predictions, references, empty=empty)
+        return {
+            "accuracy": scores.accuracy,
+            "precision": scores.precision,
+            "recall": scores.recall,
+            "f1": scores.f1,
+            "yes_share": scores.yes_share,
+            "is_right": list(scores.is_right),
+            "num_empty": scores.num_empty,
+            "num_assumed_yes": scores.num_assumed_yes,
+        }
