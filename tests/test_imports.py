@@ -47,6 +47,11 @@ NEEDED_ONLY_BY_OTHERS = (
     "faiss",
     "py3langid",
     "spacy",
+    "evaluate",
+    "nltk",
+    "pythainlp",
+    "sacrebleu",
+    "sudachipy",
 )
 
 
