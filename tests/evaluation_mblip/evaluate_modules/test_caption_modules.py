@@ -35,11 +35,17 @@ def test_captions_may_come_in_batches_and_one_by_one(load_module):
     assert module.compute() == whole
 
 
-def test_language_and_tokenization_are_arguments_of_compute(load_module):
-    captions = {"predictions": ["小河流"], "references": [["小河"]]}
-    module = load_module("rouge_l")
-    assert module.compute(**captions, language="zh")["rouge_l"] == pytest.approx(2.44 * 2 / 3 / (1 + 1.44 * 2 / 3))
-    assert module.compute(**captions, language="zh", tokenization="segmented")["rouge_l"] == 0.0
+@pytest.mark.parametrize("name", ["cider_d", "bleu_1", "rouge_l"])
+@pytest.mark.parametrize("tokenization", ["ptb", "segmented"])
+def test_language_and_tokenization_are_arguments_of_compute(name, tokenization, load_module):
+    hypotheses, references = ["小河流", "猫"], [["小河", "河"], ["猫在沙发上"]]
+    arguments = {"language": "zh", "tokenization": tokenization}
+    expected = score_captions(hypotheses, references, **arguments)
+    module = load_module(name.removesuffix("_1"))
+    found = module.compute(predictions=hypotheses, references=references, **arguments)
+    assert found[name] == expected.overall[{"cider_d": "CIDEr-D", "bleu_1": "BLEU-1", "rouge_l": "ROUGE-L"}[name]]
+    # By words, nothing is in common; by character, much is.
+    assert (found[name] > 1e-3) == (tokenization == "ptb")
 
 
 def test_chrf_gives_the_values_of_the_function(load_module):
