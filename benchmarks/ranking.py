@@ -1,0 +1,195 @@
+"""Ranking 1,800 answers to a question about a picture, beside 1,800 forwards of the same model, one for each answer.
+
+    python benchmarks/ranking.py [--language-model bloomz-7b1] [--device cuda] [--forwards 180]
+
+Random weights; both sides give the log-likelihood of every answer, and these are compared. The answers have the
+lengths of a vocabulary like GQA's under a tokenizer of 250,000 pieces: 1.8 pieces and the end, on average. The bound
+counts floating-point operations. `batched` is the plainest remedy: the picture encoded once, and prompts with their
+answers in batches, but every prompt read again for each answer.
+"""
+
+import argparse
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+import transformers
+from flop_counts import count_flops
+from model_pair import add_pair_arguments, build_pair, chosen_dtype, chosen_shape
+from model_shapes import Shape
+from paired_inputs import FIRST_WORD
+from side_by_side import time_in_turns
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from data_mblip.collator import IGNORED
+from evaluation_mblip.likelihood import rank
+from modeling_mblip import MBlipForConditionalGeneration
+from processing_mblip import MBlipImageProcessor, MBlipProcessor
+
+NUM_PROMPT_WORDS = 16  # "Question: ... Short answer in English:"
+ANSWER_LENGTHS, LENGTH_SHARES = (1, 2, 3, 4), (0.45, 0.35, 0.15, 0.05)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A picture, a prompt about it, and answers; `joined` holds the inputs of a forward for each answer."""
+
+    pixel_values: torch.Tensor
+    prompt: str
+    answers: list[str]
+    joined: list[dict[str, torch.Tensor]]
+
+
+def word_processor(shape: Shape) -> MBlipProcessor:
+    """A processor whose words are `w10`, `w11` ..., by their ids, with the language model's own special tokens."""
+    special = {f"{name}_token": f"<{name}>" for name in ("pad", "eos")}
+    ids = {f"<{name}>": shape.text[f"{name}_token_id"] for name in ("pad", "eos")}
+    ids |= {f"w{i}": i for i in range(FIRST_WORD, shape.num_words)}
+    words = Tokenizer(models.WordLevel(ids, unk_token="<pad>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    size = {"height": shape.vision["image_size"], "width": shape.vision["image_size"]}
+    return MBlipProcessor(
+        MBlipImageProcessor(size=size),
+        PreTrainedTokenizerFast(tokenizer_object=words, **special),
+        num_query_tokens=shape.num_query_tokens,
+        image_token_id=shape.image_token_id,
+    )
+
+
+def ask(model: MBlipForConditionalGeneration, shape: Shape, num_answers: int) -> Asked:
+    """A question with different random answers."""
+    rng = random.Random(0)
+
+    def random_words(length: int) -> list[int]:
+        return [rng.randrange(FIRST_WORD, shape.image_token_id) for _ in range(length)]
+
+    prompt = random_words(NUM_PROMPT_WORDS)
+    answers: dict[tuple[int, ...], None] = {}
+    while len(answers) < num_answers:
+        answers[tuple(random_words(*rng.choices(ANSWER_LENGTHS, LENGTH_SHARES)))] = None
+    size = shape.vision["image_size"]
+    pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(model.device, model.dtype)
+    ids = [shape.image_token_id] * shape.num_query_tokens + prompt
+    end = shape.text["eos_token_id"]
+    return Asked(
+        pixel_values=pixels,
+        prompt=_text(prompt),
+        answers=[_text(answer) for answer in answers],
+        joined=[_forward_inputs(model, ids, [*answer, end]) for answer in answers],
+    )
+
+
+def _text(words: Sequence[int]) -> str:
+    return " ".join(f"w{word}" for word in words)
+
+
+def _forward_inputs(
+    model: MBlipForConditionalGeneration, prompt: list[int], answer: list[int]
+) -> dict[str, torch.Tensor]:
+    """`input_ids` and `labels` of one row."""
+    is_joined = not model.config.is_encoder_decoder
+    rows = {
+        "input_ids": prompt + answer if is_joined else prompt,
+        "labels": [IGNORED] * len(prompt) + answer if is_joined else answer,
+    }
+    return {name: torch.tensor([row], device=model.device) for name, row in rows.items()}
+
+
+@torch.no_grad()
+def by_rank(
+    model: MBlipForConditionalGeneration, processor: MBlipProcessor, asked: Asked, batch_size: int
+) -> torch.Tensor:
+    """Ours: the log-likelihood of every answer."""
+    features = model.get_image_features(asked.pixel_values).pooler_output
+    ranked = rank(model, processor, [asked.prompt], asked.answers, image_features=features, batch_size=batch_size)
+    return ranked[0].log_likelihoods
+
+
+@torch.no_grad()
+def by_forwards(model: MBlipForConditionalGeneration, asked: Asked, chosen: Sequence[int]) -> torch.Tensor:
+    """A forward for each of the chosen answers."""
+    found = []
+    for i in chosen:
+        loss = model(pixel_values=asked.pixel_values, **asked.joined[i]).loss
+        found.append(-loss.double().cpu() * (asked.joined[i]["labels"] != IGNORED).sum().cpu())
+    return torch.stack(found)
+
+
+@torch.no_grad()
+def by_batches(
+    model: MBlipForConditionalGeneration, asked: Asked, chosen: Sequence[int], batch_size: int
+) -> torch.Tensor:
+    """Answers of one length in batches behind one encoding of the picture; the sum over all, as `loss` has it."""
+    features = model.get_image_features(asked.pixel_values).pooler_output
+    by_length: dict[int, list[int]] = {}
+    for i in chosen:
+        by_length.setdefault(asked.joined[i]["labels"].shape[1], []).append(i)
+    total = torch.zeros((), dtype=torch.float64)
+    for group in by_length.values():
+        for start in range(0, len(group), batch_size):
+            rows = [asked.joined[i] for i in group[start : start + batch_size]]
+            inputs = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+            shown = {"image_features": features, "image_indices": torch.zeros(len(rows), dtype=torch.long)}
+            loss = model(**inputs, **shown).loss
+            total -= loss.double().cpu() * (inputs["labels"] != IGNORED).sum().cpu()
+    return total
+
+
+def build(arguments: argparse.Namespace) -> tuple[MBlipForConditionalGeneration, Asked, MBlipProcessor]:
+    """The model, what it is asked, and the processor."""
+    shape = chosen_shape(arguments)
+    model = build_pair(shape, arguments.device, chosen_dtype(arguments)).ours
+    return model, ask(model, shape, arguments.answers), word_processor(shape)
+
+
+def measure(arguments: argparse.Namespace) -> str:
+    """The table."""
+    model, asked, processor = build(arguments)
+    chosen = range(0, arguments.answers, arguments.answers // arguments.forwards)
+    scale = arguments.answers / len(chosen)
+    found: dict[str, torch.Tensor] = {}
+
+    def ours() -> None:
+        found["rank"] = by_rank(model, processor, asked, arguments.batch_size)
+
+    def theirs() -> None:
+        found["forwards"] = by_forwards(model, asked, chosen)
+
+    def batched() -> None:
+        found["batched"] = by_batches(model, asked, chosen, arguments.batch_size)
+
+    bound = count_flops(lambda: by_forwards(model, asked, chosen[:1])) * arguments.answers / count_flops(ours)
+    rank_seconds, forward_seconds = time_in_turns(ours, theirs, arguments.rounds, model.device)
+    _, batched_seconds = time_in_turns(ours, batched, arguments.rounds, model.device)
+    mine, theirs_all, batched_all = (
+        median(seconds) * factor
+        for seconds, factor in ((rank_seconds, 1), (forward_seconds, scale), (batched_seconds, scale))
+    )
+    difference = ((found["rank"][list(chosen)] - found["forwards"]) / found["forwards"]).abs().max()
+    dtype = str(model.dtype).removeprefix("torch.")
+    print(f"Ranking: {chosen_shape(arguments).describe()}; {dtype}, {torch.get_num_threads()} CPU threads")
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}, batches of {arguments.batch_size}")
+    return (
+        f"| language model | answers | rank | {arguments.answers:,} forwards ({len(chosen):,} run) | ratio | bound "
+        "| batched, prompts read again | largest relative difference |\n"
+        "|---|---:|---:|---:|---:|---:|---:|---:|\n"
+        f"| {arguments.language_model} | {arguments.answers:,} | {mine:.2f} s | {theirs_all:.1f} s "
+        f"| {theirs_all / mine:.1f} | {bound:.1f} | {batched_all:.1f} s | {difference:.1e} |"
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_pair_arguments(made)
+    made.add_argument("--answers", type=int, default=1800)
+    made.add_argument("--forwards", type=int, default=1800, help="so many forwards are run; their time is scaled")
+    made.add_argument("--batch-size", type=int, default=64)
+    made.set_defaults(rounds=1)
+    return made
+
+
+if __name__ == "__main__":
+    print(measure(parser().parse_args()))
