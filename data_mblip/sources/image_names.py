@@ -48,6 +48,11 @@ def flickr30k_image_id(number: str) -> str:
     return f"flickr30k/{number}"
 
 
+def xm3600_image_id(key: str) -> str:
+    """The `image_id` of a photo of Crossmodal-3600, which MaXM asks about too."""
+    return f"xm3600/{key}"
+
+
 def url_image_id(url: str) -> str:
     """The `image_id` of an image that has nothing but a URL."""
     return f"url/{hashlib.sha1(url.encode()).hexdigest()}"
