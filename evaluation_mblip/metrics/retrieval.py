@@ -60,6 +60,22 @@ def score_retrieval(
     return RetrievalScores(_recall(scores, is_right_IC, ks), _recall(scores.T, is_right_IC.T, ks))
 
 
+def image_of_each_caption(captions_of_images: Sequence[Sequence[int]]) -> list[int]:
+    """From the positions of each image's captions to the position of each caption's image.
+
+    Raises:
+        ValueError: a caption belongs to no image or to several, or its position is below 0.
+    """
+    image_of = {caption: image for image, captions in enumerate(captions_of_images) for caption in captions}
+    named = sorted(caption for captions in captions_of_images for caption in captions)
+    if named != list(range(len(named))):
+        raise ValueError(
+            f"The images name {len(named)} captions by the positions {named}, expected every one from 0 on, once. "
+            "Name for each image the positions of its own captions."
+        )
+    return [image_of[caption] for caption in range(len(named))]
+
+
 def _recall(scores_NK: FloatArray, is_right_NK: npt.NDArray[np.bool_], ks: Sequence[int]) -> Recall:
     best_N = np.where(is_right_NK, scores_NK, -np.inf).max(axis=1)
     num_before_N = (~is_right_NK & (scores_NK >= best_N[:, None])).sum(axis=1)

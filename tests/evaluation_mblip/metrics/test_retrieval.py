@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation_mblip.metrics.retrieval import score_retrieval
+from evaluation_mblip.metrics.retrieval import image_of_each_caption, score_retrieval
 
 INF = float("inf")
 
@@ -57,3 +57,13 @@ def test_wrong_pairs_that_were_not_scored_stand_behind():
 def test_what_does_not_agree_is_an_error(scores, images, ks, why):
     with pytest.raises(ValueError, match=why):
         score_retrieval(scores, images, ks=ks)
+
+
+def test_the_captions_of_images_say_which_image_each_caption_has():
+    assert image_of_each_caption([[0, 3], [2], [1]]) == [0, 2, 1, 0]
+
+
+@pytest.mark.parametrize("captions", [[[0, 1], [1]], [[0], [2]], [[1], [-1]]])
+def test_every_caption_belongs_to_one_image(captions):
+    with pytest.raises(ValueError, match="expected every one from 0 on, once"):
+        image_of_each_caption(captions)
