@@ -2,6 +2,7 @@
 
 from .collator import GenerationCollator, MBlipCollator
 from .example import Example, to_rows
+from .interleaving import InterleavedRows
 from .languages import LANGUAGES, Language, get_language
 from .mixture import load_rows, write_rows
 from .prompts import TASKS, apply_prompt
@@ -12,6 +13,7 @@ __all__ = [
     "TASKS",
     "Example",
     "GenerationCollator",
+    "InterleavedRows",
     "Language",
     "MBlipCollator",
     "TrainingRows",

@@ -12,6 +12,7 @@ the sampler). `EpochCallback` closes that gap.
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ import numpy
 import pyarrow.compute
 import torch
 from torch.utils.data import IterableDataset
+
+from .prompt_choice import ALL_PROMPTS, PromptChoice
 
 TURN_SPACING = 512  # rows of a stream between two turns of one row
 
@@ -46,17 +49,24 @@ class TrainingRows(datasets.Dataset):
         prompts_per_image: a row of more prompts comes several times, each time with the number of its `turn`, by which
             the collator takes so many of them: in an epoch every prompt is seen once. None: every row comes once, and
             the collator takes other prompts of it in every epoch.
+        choice: rows have these prompts alone, and those without any do not come. Columns hold all prompts.
+
+    Raises:
+        ValueError: no row has a prompt of the choice.
     """
 
-    def __init__(self, rows: datasets.Dataset, *, prompts_per_image: int | None = None) -> None:
+    def __init__(
+        self, rows: datasets.Dataset, *, prompts_per_image: int | None = None, choice: PromptChoice = ALL_PROMPTS
+    ) -> None:
         turns: numpy.ndarray | None = None
-        if prompts_per_image is not None:
-            num_turns_of_rows = [num_turns(count, prompts_per_image) for count in _count_prompts(rows)]
+        if prompts_per_image is not None or not choice.is_all:
+            num_turns_of_rows = _count_turns(rows, prompts_per_image, choice)
             rows = rows.select(numpy.repeat(numpy.arange(len(rows)), num_turns_of_rows))
             turns = numpy.concatenate([numpy.arange(count) for count in num_turns_of_rows])
         super().__init__(rows.data, rows.info, rows.split, rows._indices, rows._fingerprint)
         self._epoch = SharedEpoch()
-        self._turns = turns
+        self._turns = None if prompts_per_image is None else turns
+        self._choice = choice
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the rows read from here on."""
@@ -77,7 +87,19 @@ class TrainingRows(datasets.Dataset):
 
     def _marked(self, row: dict[str, Any], position: int) -> dict[str, Any]:
         turn = {} if self._turns is None else {"turn": int(self._turns[position])}
-        return {**row, "epoch": self._epoch.get(), **turn}
+        return self._choice.of_row(row) | {"epoch": self._epoch.get()} | turn
+
+    def count_images(self) -> int:
+        """The image sets: rows, each counted once however often it comes."""
+        return len(self) if self._turns is None else int((self._turns == 0).sum())
+
+    def count_prompts(self) -> Counter[str]:
+        """The prompts of each language."""
+        counts: Counter[str] = Counter()
+        for place, (tasks, languages) in enumerate(zip(self["tasks"], self["languages"], strict=True)):
+            if self._turns is None or self._turns[place] == 0:
+                counts.update(languages[position] for position in self._choice.positions(tasks, languages))
+        return counts
 
 
 class TrainingStream(IterableDataset):
@@ -89,11 +111,19 @@ class TrainingStream(IterableDataset):
     Args:
         prompts_per_image: as for `TrainingRows`. A row's turns come `TURN_SPACING` rows apart, so that they fall into
             different batches; so many rows are kept for it.
+        choice: as for `TrainingRows`.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]], *, prompts_per_image: int | None = None) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        prompts_per_image: int | None = None,
+        choice: PromptChoice = ALL_PROMPTS,
+    ) -> None:
         self._rows = rows
         self._prompts_per_image = prompts_per_image
+        self._choice = choice
         self._epoch = SharedEpoch()
 
     def set_epoch(self, epoch: int) -> None:
@@ -104,16 +134,21 @@ class TrainingStream(IterableDataset):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if self._prompts_per_image is None:
-            for row in self._rows:
+            for row in self._chosen():
                 yield {**row, "epoch": self._epoch.get()}
             return
-        for row, turn in _in_turns(self._rows, self._prompts_per_image):
+        for row, turn in _in_turns(self._chosen(), self._prompts_per_image):
             yield {**row, "epoch": self._epoch.get(), "turn": turn}
 
+    def _chosen(self) -> Iterator[Mapping[str, Any]]:
+        if self._choice.is_all:
+            return iter(self._rows)
+        return (row for row in map(self._choice.of_row, self._rows) if row["prompts"])
 
-def num_turns(num_prompts: int, prompts_per_image: int) -> int:
-    """How many times a row comes until all its prompts have had their turn."""
-    return max(1, math.ceil(num_prompts / prompts_per_image))
+
+def num_turns(num_prompts: int, prompts_per_image: int | None) -> int:
+    """How many times a row comes until all its prompts have had their turn; once where there are no turns."""
+    return 1 if prompts_per_image is None else max(1, math.ceil(num_prompts / prompts_per_image))
 
 
 def _in_turns(rows: Iterable[Mapping[str, Any]], prompts_per_image: int) -> Iterator[tuple[Mapping[str, Any], int]]:
@@ -129,6 +164,16 @@ def _in_turns(rows: Iterable[Mapping[str, Any]], prompts_per_image: int) -> Iter
     while waiting:
         _, _, turn, due = heapq.heappop(waiting)
         yield due, turn
+
+
+def _count_turns(rows: datasets.Dataset, prompts_per_image: int | None, choice: PromptChoice) -> list[int]:
+    """How many times each row comes: not at all where none of its prompts is chosen."""
+    if choice.is_all:
+        return [num_turns(count, prompts_per_image) for count in _count_prompts(rows)]
+    counts = [len(choice.positions(*pair)) for pair in zip(rows["tasks"], rows["languages"], strict=True)]
+    if not any(counts):
+        raise ValueError(f"None of the {len(rows):,} rows has a prompt of {choice}. Look at what they hold.")
+    return [num_turns(count, prompts_per_image) if count else 0 for count in counts]
 
 
 def _count_prompts(rows: datasets.Dataset) -> list[int]:

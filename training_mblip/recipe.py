@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_mblip.augmentation import Augmentation
+from data_mblip.interleaving import check_weights
+from data_mblip.prompt_choice import PromptChoice
+from data_mblip.recipes.source_arguments import LanguageCode
 from evaluation_mblip import EvaluationRecipe
 from evaluation_mblip.recipe import DtypeName, LoadIn
 from modeling_mblip.trainable import Stage
@@ -62,34 +65,54 @@ class SourceRecipe:
 
 @dataclass(frozen=True)
 class RowsRecipe:
-    """Rows that `write_rows` wrote: a parquet file, or a folder of them; streamed, they are shuffled in a buffer."""
+    """Rows that `write_rows` or a build wrote: a parquet file, or a folder of them; streamed, they are shuffled in a
+    buffer. Of the rows, the prompts of `tasks` in `languages`, if these are given.
+
+    `weight`: how often a row comes from here, beside the other rows of the recipe (data_mblip/interleaving.py).
+    """
 
     path: Path
+    weight: float = 1.0
+    tasks: frozenset[str] | None = None
+    languages: frozenset[LanguageCode] | None = None
     streaming: bool = False
     shuffle_buffer_size: int = 1000
+
+    def __post_init__(self) -> None:
+        check_weights([self.weight])
+        PromptChoice(self.tasks, self.languages)  # raises for unknown ones
 
 
 @dataclass(frozen=True)
 class DataRecipe:
     """What is trained on: `sources`, mixed by weight into `num_examples` or, without it, one behind the other; or
-    `rows` on disk.
+    `rows` on disk, of one place or of several, drawn by weight.
 
     `prompts_per_image`: so many prompts of an image at most stand in one batch and share its pass through the ViT.
     """
 
     sources: tuple[SourceRecipe, ...] = ()
     num_examples: int | None = None
-    rows: RowsRecipe | None = None
+    rows: tuple[RowsRecipe, ...] = ()
     prompts_per_image: int = 4
     max_text_tokens: int = 128
     max_target_tokens: int = 128
     augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
-        if bool(self.sources) == (self.rows is not None):
+        if bool(self.sources) == bool(self.rows):
             raise ValueError("expected either `sources` or `rows`, and one of them.")
+        if len({rows.streaming for rows in self.rows}) > 1:
+            raise ValueError("some `rows` are streamed and others are not, expected all or none: set `streaming`.")
+        if len(self.rows) == 1 and self.rows[0].weight != 1:
+            raise ValueError("the `rows` have a weight, but there are no others beside them. Take it out.")
         if self.num_examples is None and any(source.weight != 1 for source in self.sources):
             raise ValueError("a source has a weight, but `num_examples`, the size of the mix, is missing.")
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the rows have no length."""
+        return any(rows.streaming for rows in self.rows)
 
 
 @dataclass(frozen=True)
@@ -199,8 +222,7 @@ class Recipe:
         if self.training.eval_steps is not None and self.evaluation is None:
             raise ValueError("`training.eval_steps` asks for evaluations, but `evaluation` names no task: add one.")
         for stage in self.stages:
-            rows = self.data_of(stage).rows
-            if rows is not None and rows.streaming and stage.max_steps is None:
+            if self.data_of(stage).is_streamed and stage.max_steps is None:
                 raise ValueError(f"the stage {stage.stage} streams its rows, which have no length: give `max_steps`.")
 
     def data_of(self, stage: StageRecipe) -> DataRecipe:

@@ -10,7 +10,7 @@ from data_mblip.recipes.source_recipes import convert_language, convert_source
 from data_mblip.recipes.strict_loading import Converter, convert, join
 from data_mblip.recipes.yaml_values import Located, parse_scalar, read_yaml, write_yaml
 
-from .recipe import Recipe, SourceRecipe
+from .recipe import Recipe, RowsRecipe, SourceRecipe
 
 DEFAULT_RECIPE = Path("recipes/quickstart.yaml")
 USAGE = f"""usage: python train.py [RECIPE] [--field value ...]
@@ -97,7 +97,15 @@ def _convert_source(found: Located, path: str) -> SourceRecipe:
     return SourceRecipe(name, own.get("weight", 1.0), arguments)
 
 
+def _convert_rows(found: Located, path: str) -> tuple[RowsRecipe, ...]:
+    """One place or a list of them."""
+    if not isinstance(found.value, list):
+        return (convert(found, RowsRecipe, path, CONVERTERS),)
+    return tuple(convert(entry, RowsRecipe, join(path, str(i)), CONVERTERS) for i, entry in enumerate(found.value))
+
+
 CONVERTERS: Mapping[Any, Converter] = {
     SourceRecipe: _convert_source,
+    tuple[RowsRecipe, ...]: _convert_rows,
     LanguageCode: convert_language,
 }

@@ -159,8 +159,8 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
     rates = {"": stage.recipe.learning_rate}
     if stage.recipe.lora is not None:
         rates["LoRA"] = stage.recipe.lora.learning_rate
-    rows = stage.data.rows
-    sources = [source.source for source in stage.data.sources] if rows is None else [rows.path.as_posix()]
+    paths = dict.fromkeys(rows.path.as_posix() for rows in stage.data.rows)
+    sources = [source.source for source in stage.data.sources] or list(paths)
     return StageRecord(
         stage=stage.recipe.stage,
         num_steps=entries[-1]["step"],

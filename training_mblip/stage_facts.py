@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +13,10 @@ import torch
 from torch import nn
 from transformers import TrainingArguments
 
-from data_mblip import TrainingRows
+from data_mblip import InterleavedRows, TrainingRows
 from modeling_mblip.trainable import LearningRates, parameter_groups
 
-from .rows import EndlessStream
+from .rows import Rows
 
 FACTS_FILE = "facts.json"
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets")
@@ -34,14 +35,13 @@ class StageFacts:
     versions: dict[str, str]
 
 
-def write_facts(
-    folder: Path, model: nn.Module, rows: TrainingRows | EndlessStream, arguments: TrainingArguments
-) -> None:
+def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingArguments) -> None:
     """Note the facts of a stage in its folder."""
+    sources = _sources(rows)
     facts = StageFacts(
         num_trained=_count_by_kind(model),
-        num_images=len(rows) if isinstance(rows, TrainingRows) else None,
-        num_prompts=_prompts_by_language(rows) if isinstance(rows, TrainingRows) else None,
+        num_images=sum(source.count_images() for source in sources) if sources else None,
+        num_prompts=_prompts_by_language(sources) if sources else None,
         hardware=_hardware(),
         num_processes=arguments.world_size,
         is_bf16=arguments.bf16,
@@ -66,10 +66,15 @@ def _count_by_kind(model: nn.Module) -> dict[str, int]:
     return dict(counts)
 
 
-def _prompts_by_language(rows: TrainingRows) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for languages in rows["languages"]:
-        counts.update(languages)
+def _sources(rows: Rows) -> Sequence[TrainingRows]:
+    """The rows that can be counted."""
+    if isinstance(rows, InterleavedRows):
+        return rows.sources
+    return [rows] if isinstance(rows, TrainingRows) else []
+
+
+def _prompts_by_language(sources: Sequence[TrainingRows]) -> dict[str, int]:
+    counts = sum((source.count_prompts() for source in sources), Counter[str]())
     return dict(counts.most_common())
 
 

@@ -5,7 +5,7 @@ import gc
 from peft import LoraConfig, PeftModel
 from transformers import set_seed
 
-from data_mblip import MBlipCollator, TrainingRows
+from data_mblip import MBlipCollator
 from data_mblip.encoded_prompts import Processor
 from evaluation_mblip.in_training import GenerationEvaluation
 from modeling_mblip import MBlipForConditionalGeneration
@@ -14,7 +14,7 @@ from modeling_mblip.trainable import LearningRates, LoraSettings, set_trainable
 from .checkpoints import last_checkpoint, load_trained
 from .peft_warnings import quiet_peft
 from .recipe import LoraRecipe, StageRecipe, TrainingRecipe
-from .rows import EndlessStream
+from .rows import Rows
 from .run_folder import StageRun
 from .stage_facts import write_facts
 from .trainer import MBlipTrainer
@@ -57,7 +57,7 @@ def build_collator(processor: Processor, model: Model, stage: StageRun) -> MBlip
 
 def train_stage(
     model: Model,
-    rows: TrainingRows | EndlessStream,
+    rows: Rows,
     collator: MBlipCollator,
     stage: StageRun,
     training: TrainingRecipe,

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from data_mblip import MBlipCollator, TrainingRows
+from data_mblip import InterleavedRows, MBlipCollator, TrainingRows
 from data_mblip.epoch_callback import EpochCallback
 from data_mblip.stable_random import stable_random
 from evaluation_mblip.in_training import GenerationEvaluation
@@ -27,7 +27,7 @@ from evaluation_mblip.model_inputs import Model
 from modeling_mblip.trainable import LearningRates, parameter_groups
 
 from .checkpoints import PREFIX, UNFINISHED, load_trained, publish, remove_old, remove_unfinished, save_trained
-from .rows import EndlessStream
+from .rows import Rows
 
 
 class RowOrder(Sampler[int]):
@@ -102,7 +102,7 @@ class MBlipTrainer(Trainer):
         args: TrainingArguments,
         *,
         collator: MBlipCollator,
-        rows: TrainingRows | EndlessStream,
+        rows: Rows,
         rates: LearningRates,
         save_total_limit: int,
         generation: GenerationEvaluation | None = None,
@@ -110,7 +110,7 @@ class MBlipTrainer(Trainer):
     ) -> None:
         callbacks: list[TrainerCallback] = [EpochCallback(), LastStepCallback()]
         self.order: RowOrder | None = None
-        if isinstance(rows, TrainingRows):
+        if isinstance(rows, TrainingRows | InterleavedRows):
             rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             self.order = RowOrder(len(rows), rows_per_step, args.seed)
             callbacks.append(RowOrderCallback(self.order))

@@ -3,55 +3,19 @@
 import itertools
 
 import pytest
-import torch
 from accelerate.data_loader import prepare_data_loader
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from data_mblip import training_rows
 from data_mblip.epoch_callback import EpochCallback
 from data_mblip.training_rows import TrainingRows, TrainingStream, add_length
-
-
-class Recorder(torch.nn.Module):
-    """Learns nothing and keeps the batches it is shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen = []
-
-    def forward(self, batch):
-        self.seen.append(batch.tolist())
-        return {"loss": self.weight * 1.0}
-
-
-def collate(rows):
-    """(number, epoch) of every row."""
-    return {"batch": torch.tensor([(row["number"], row["epoch"]) for row in rows])}
+from tests.data_mblip.recorded_training import collate, recorded
 
 
 def numbers(count=6):
     return Dataset.from_dict({"number": list(range(count))})
-
-
-def recorded(tmp_path, rows, *, resume=False, **arguments):
-    """The batches a Trainer of `rows` showed its model."""
-    model = Recorder()
-    settings = {"num_train_epochs": 3, "per_device_train_batch_size": 2, "save_strategy": "no"} | arguments
-    args = TrainingArguments(
-        tmp_path,
-        remove_unused_columns=False,
-        accelerator_config={"dispatch_batches": False},
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=True,
-        **settings,
-    )
-    trainer = Trainer(model, args, train_dataset=rows, data_collator=collate, callbacks=[EpochCallback()])
-    trainer.train(resume_from_checkpoint=resume)
-    return model.seen
 
 
 def epochs(batches):

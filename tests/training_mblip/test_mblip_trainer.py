@@ -12,7 +12,6 @@ from modeling_mblip.trainable import LoraSettings, set_trainable
 from tests.tiny import tiny_model, tiny_processor
 from tests.training_mblip.tiny_run import write_tiny_rows
 from training_mblip.recipe import LoraRecipe, StageRecipe, TrainingRecipe
-from training_mblip.rows import EndlessStream
 from training_mblip.run_folder import StageRun
 from training_mblip.stages import train_stage
 from training_mblip.trainer import RowOrder
@@ -98,20 +97,6 @@ def test_the_order_of_rows_depends_on_seed_and_epoch_alone_and_is_cut_to_whole_s
 def test_fewer_rows_than_a_step_takes_are_an_error():
     with pytest.raises(ValueError, match=r"There are 3 rows, but a step takes 4 \(`batch_size`\)"):
         RowOrder(3, rows_per_step=4, seed=1)
-
-
-def test_a_stream_is_read_again_as_the_next_epoch():
-    class Counting:
-        epoch = -1
-
-        def set_epoch(self, epoch: int) -> None:
-            self.epoch = epoch
-
-        def __iter__(self) -> Any:
-            return iter([(self.epoch, 0), (self.epoch, 1)])
-
-    stream = iter(EndlessStream(Counting()))
-    assert [next(stream) for _ in range(5)] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]
 
 
 def test_a_batch_that_does_not_divide_by_processes_is_an_error(tmp_path, monkeypatch):

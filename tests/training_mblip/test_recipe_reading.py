@@ -6,6 +6,7 @@ import pytest
 
 from data_mblip.recipes.yaml_values import read_yaml, to_plain_values, write_yaml
 from tests.training_mblip.tiny_run import ROOT, tiny_recipe
+from training_mblip.recipe import RowsRecipe
 from training_mblip.recipe_reading import parse_command_line, read_recipe, to_recipe, to_yaml
 
 
@@ -74,6 +75,44 @@ def test_norwegian_may_stand_bare_in_a_list_of_languages(recipe_file):
 def test_a_recipe_written_with_its_defaults_reads_as_the_same(recipe_file, tmp_path):
     recipe = read_recipe(recipe_file)
     assert to_recipe(read_yaml(yaml_file(tmp_path, to_yaml(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_are_of_one_place_or_of_several_with_their_weights(tmp_path, streaming):
+    one = {"path": "mix/data", "streaming": streaming}
+    several = [one | {"weight": 2, "tasks": ["vqa"]}, one | {"languages": ["no", "sw"]}]
+    read = [read_data(tmp_path, {"rows": rows}) for rows in (one, several)]
+    assert read[0].rows == (RowsRecipe(Path("mix/data"), streaming=streaming),)
+    assert read[1].rows == (
+        RowsRecipe(Path("mix/data"), weight=2.0, tasks=frozenset({"vqa"}), streaming=streaming),
+        RowsRecipe(Path("mix/data"), languages=frozenset({"no", "sw"}), streaming=streaming),
+    )
+    assert [data.is_streamed for data in read] == [streaming] * 2
+
+
+def read_data(folder, data):
+    """A recipe's data, which written and read again is the same."""
+    path = yaml_file(folder, write_yaml(tiny_recipe(folder, data=data)))
+    recipe = to_recipe(read_yaml(path))
+    assert to_recipe(read_yaml(yaml_file(folder, to_yaml(recipe)))) == recipe
+    return recipe.data
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"path": "a", "weight": 2}, "the `rows` have a weight, but there are no others beside them"),
+        ([{"path": "a", "streaming": True}, {"path": "b"}], "some `rows` are streamed and others are not"),
+        ([{"path": "a"}, {"path": "b", "weight": 0}], r"`data\.rows\.1`: Found the weight 0\.0, expected .* above 0"),
+        ([{"path": "a"}, {"path": "b", "wait": 1}], r"line \d+: the key `data\.rows\.1\.wait` is unknown"),
+        ({"path": "a", "tasks": ["vaq"]}, r"`data\.rows`: Found the task 'vaq', expected one of"),
+        ({"path": "a", "languages": ["xx"]}, r"line \d+: `data\.rows\.languages\.0`: Found the language 'xx'"),
+        ([], "expected either `sources` or `rows`"),
+    ],
+)
+def test_what_is_wrong_in_rows_is_named(tmp_path, rows, message):
+    with pytest.raises(ValueError, match=message):
+        read_data(tmp_path, {"rows": rows})
 
 
 @pytest.mark.parametrize("arguments", [["--stages.1.max_steps", "3"], ["--stages.1.max_steps=3"]])

@@ -42,3 +42,17 @@ def test_a_decoder_only_model_on_a_stream_read_more_than_once_resumes_exactly(tm
         tmp_path, data={"rows": {"path": str(tmp_path / "rows.parquet"), "streaming": True}, "prompts_per_image": 1}
     )
     kill_and_compare(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_of_several_places_by_weight_resume_exactly_with_workers_too(tmp_path, streaming):
+    write_parents(tmp_path)
+    for number in range(2):
+        write_tiny_rows(tmp_path / "rows" / f"{number}.parquet", num_rows=10)
+        write_tiny_rows(tmp_path / "others" / f"{number}.parquet", num_rows=4)
+    rows = {"path": str(tmp_path / "rows"), "streaming": streaming, "tasks": ["vqa"], "weight": 3}
+    others = {"path": str(tmp_path / "others"), "streaming": streaming, "weight": 1}
+    training = {"save_steps": 2, "logging_steps": 2, "dataloader_num_workers": 2}
+    write_recipe(tmp_path, data={"rows": [rows, others], "prompts_per_image": 1}, training=training)
+    kill_and_compare(tmp_path)
