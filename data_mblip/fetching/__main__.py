@@ -9,10 +9,10 @@ failure with its cause.
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..command import run_command
 from .fetch import fetch_images
 from .settings import FetchSettings
 
@@ -35,4 +35,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_command(main)

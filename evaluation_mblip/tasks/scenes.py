@@ -1,4 +1,4 @@
-"""The drawn world as a benchmark: pictures to caption and to be asked about, in the languages of scene_languages.
+"""The drawn world as a benchmark: pictures to caption and to be asked about, in its twelve languages.
 
 Captions count as right only as a whole: count, size, colour and shape of both groups, their relation, and the grammar
 of it all. Pictures are drawn by a stream of their own, so no seed makes them those of training; all languages are
