@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from .calibration import PictureProcessor, grey_features
+from .candidate_scores import CandidatePrompt, score_candidates
 from .generation import evaluating
 from .languages import prompt_language
 from .prompt_batch import ScoringModel
-from .question_scores import Question, score_questions
 
 CAPTION_PROMPT = "Caption in {language}: "  # mBLIP's own, of training and XM3600
 
@@ -57,8 +57,8 @@ def image_text_scores(
     scores_IC = torch.full((len(image_features), len(captions)), float("-inf"), dtype=torch.float64)
     with evaluating(model):
         asked = [(image, *part) for image, mine in enumerate(each) for part in _by_language(mine, codes)]
-        questions = [_question(captions, language, mine, image) for image, language, mine in asked]
-        scored = score_questions(model, processor, questions, image_features, batch_size=batch_size)
+        prompts = [_candidate_prompt(captions, language, mine, image) for image, language, mine in asked]
+        scored = score_candidates(model, processor, prompts, image_features, batch_size=batch_size)
         for (image, _, mine), found in zip(asked, scored, strict=True):
             scores_IC[image, mine] = found.log_likelihoods / found.num_tokens
         if less_content_free:
@@ -76,8 +76,8 @@ def _grey_scores(
     """The score of each caption with a grey picture, (C,)."""
     scores_C = torch.zeros(len(captions), dtype=torch.float64)
     parts = list(_by_language(range(len(captions)), codes))
-    questions = [_question(captions, language, mine, 0) for language, mine in parts]
-    scored = score_questions(model, processor, questions, grey_features(model, processor), batch_size=batch_size)
+    prompts = [_candidate_prompt(captions, language, mine, 0) for language, mine in parts]
+    scored = score_candidates(model, processor, prompts, grey_features(model, processor), batch_size=batch_size)
     for (_, mine), found in zip(parts, scored, strict=True):
         scores_C[mine] = found.log_likelihoods / found.num_tokens
     return scores_C
@@ -89,6 +89,6 @@ def _by_language(positions: Sequence[int], codes: Sequence[str]) -> Iterator[tup
         yield language, [i for i in positions if codes[i] == language]
 
 
-def _question(captions: Sequence[str], language: str, positions: Sequence[int], image: int) -> Question:
+def _candidate_prompt(captions: Sequence[str], language: str, positions: Sequence[int], image: int) -> CandidatePrompt:
     prompt = CAPTION_PROMPT.format(language=prompt_language(language))
-    return Question(prompt, tuple(captions[i] for i in positions), (image,))
+    return CandidatePrompt(prompt, tuple(captions[i] for i in positions), (image,))

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import torch
 
 from .calibration import ContentFree
+from .candidate_scores import CandidatePrompt, CandidateScores, score_candidates
 from .generation import evaluating
 from .model_inputs import Processor
 from .prompt_batch import ScoringModel
-from .question_scores import CandidateScores, Question, score_questions
 from .task import RankBy
 
 
@@ -79,23 +79,23 @@ def rank(
             f'`content_free` {found} with scoring="{scoring}": it is what calibrates. Give both '
             '`scoring="calibrated"` and `content_free`, or neither.'
         )
-    questions = make_questions(prompts, candidates, image_rows, image_features)
+    asked = candidate_prompts(prompts, candidates, image_rows, image_features)
     with evaluating(model):
-        scored = score_questions(model, processor, questions, image_features, batch_size=batch_size)
+        scored = score_candidates(model, processor, asked, image_features, batch_size=batch_size)
         priors = (
             [None] * len(scored)
             if content_free is None
-            else _priors(model, processor, questions, content_free, batch_size)
+            else _priors(model, processor, asked, content_free, batch_size)
         )
-    return [_ranked(*each, scoring) for each in zip(questions, scored, priors, strict=True)]
+    return [_ranked(*each, scoring) for each in zip(asked, scored, priors, strict=True)]
 
 
-def make_questions(
+def candidate_prompts(
     prompts: Sequence[str],
     candidates: Sequence[str] | Sequence[Sequence[str]],
     image_rows: Sequence[Sequence[int]] | None,
     image_features: torch.Tensor | None,
-) -> list[Question]:
+) -> list[CandidatePrompt]:
     """Prompts with the candidates and images of each; arguments and errors as those of `rank`."""
     if image_rows is None:
         image_rows = (
@@ -111,7 +111,10 @@ def make_questions(
     num_rows = 0 if image_features is None else len(image_features)
     if foreign := [row for rows in image_rows for row in rows if not 0 <= row < num_rows]:
         raise ValueError(f"`image_rows` names row {foreign[0]}, but `image_features` has {num_rows}. Count from 0.")
-    return [Question(prompt, mine, tuple(rows)) for prompt, mine, rows in zip(prompts, each, image_rows, strict=True)]
+    return [
+        CandidatePrompt(prompt, mine, tuple(rows))
+        for prompt, mine, rows in zip(prompts, each, image_rows, strict=True)
+    ]
 
 
 def candidates_of_each(candidates: Sequence[str] | Sequence[Sequence[str]], num_prompts: int) -> list[tuple[str, ...]]:
@@ -123,25 +126,25 @@ def candidates_of_each(candidates: Sequence[str] | Sequence[Sequence[str]], num_
 def _priors(
     model: ScoringModel,
     processor: Processor,
-    questions: Sequence[Question],
+    asked: Sequence[CandidatePrompt],
     content_free: ContentFree,
     batch_size: int,
 ) -> list[torch.Tensor]:
-    """The log-likelihoods of each question's candidates behind its content-free input; equal inputs are asked once."""
+    """The log-likelihoods of each prompt's candidates behind its content-free input; equal inputs are asked once."""
     image_rows = content_free.image_rows
     if image_rows is None:
         is_shown = content_free.image_features is not None
-        image_rows = [[0] * len(question.image_rows) * is_shown for question in questions]
-    candidates = [question.candidates for question in questions]
-    asked = make_questions(content_free.prompts, candidates, image_rows, content_free.image_features)
-    distinct = list(dict.fromkeys(asked))
-    scored = score_questions(model, processor, distinct, content_free.image_features, batch_size=batch_size)
+        image_rows = [[0] * len(each.image_rows) * is_shown for each in asked]
+    candidates = [each.candidates for each in asked]
+    plain = candidate_prompts(content_free.prompts, candidates, image_rows, content_free.image_features)
+    distinct = list(dict.fromkeys(plain))
+    scored = score_candidates(model, processor, distinct, content_free.image_features, batch_size=batch_size)
     found = dict(zip(distinct, scored, strict=True))
-    return [found[question].log_likelihoods for question in asked]
+    return [found[each].log_likelihoods for each in plain]
 
 
 def _ranked(
-    question: Question, scored: CandidateScores, prior_C: torch.Tensor | None, scoring: RankBy
+    asked: CandidatePrompt, scored: CandidateScores, prior_C: torch.Tensor | None, scoring: RankBy
 ) -> RankedAnswers:
     sums_C = scored.log_likelihoods
     scores_C = sums_C
@@ -149,4 +152,4 @@ def _ranked(
         scores_C = sums_C - prior_C
     elif scoring == "mean":
         scores_C = sums_C / scored.num_tokens
-    return RankedAnswers(question.candidates, sums_C, scored.num_tokens, scores_C)
+    return RankedAnswers(asked.candidates, sums_C, scored.num_tokens, scores_C)

@@ -22,7 +22,7 @@ SHARED_OUT = (DynamicLayer, DynamicSlidingWindowLayer)
 
 class ReadPrompts(Protocol):
     """Prompts of one length that a model has read, each with a lead of its candidates behind it (B prompts, K words
-    of the lead)."""
+    of the lead). Rows name their prompts on the CPU, from where a cache on any device can be indexed."""
 
     cache: Any
 
@@ -58,9 +58,21 @@ def leaves_window(cache: Any, num_words: int) -> bool:
 
 def select_prompts(cache: Any, prompts_R: torch.Tensor) -> Any:
     """A cache of its own that holds prompt `prompts_R[r]` in row r."""
-    selected = copy.deepcopy(cache)
+    selected = _with_own_layers(cache)
     selected.batch_select_indices(prompts_R)
     return selected
+
+
+def _with_own_layers(cache: Any) -> Any:
+    """A cache that holds the same tensors, until it selects or adds: both make new ones."""
+    own = copy.copy(cache)
+    if isinstance(cache, EncoderDecoderCache):
+        own.self_attention_cache = _with_own_layers(cache.self_attention_cache)
+        own.cross_attention_cache = _with_own_layers(cache.cross_attention_cache)
+        own.is_updated = dict(cache.is_updated)
+    else:
+        own.layers = [copy.copy(layer) for layer in cache.layers]
+    return own
 
 
 def continues_exactly(read: ReadPrompts, words_1L: torch.Tensor) -> bool:
@@ -69,7 +81,7 @@ def continues_exactly(read: ReadPrompts, words_1L: torch.Tensor) -> bool:
     if not can_be_shared_out(read.cache):
         logger.info("The cache of this language model cannot be shared out: candidates are scored by whole forwards.")
         return False
-    first = torch.zeros(1, dtype=torch.long, device=words_1L.device)
+    first = torch.zeros(1, dtype=torch.long)
     expected, found = read.read_again(first, words_1L), read.continued(first, words_1L)
     difference = (found.float() - expected.float()).abs().max()
     tolerance = torch.finfo(expected.dtype).eps ** 0.5 * expected.float().abs().max()

@@ -70,8 +70,8 @@ def image_of_each_caption(captions_of_images: Sequence[Sequence[int]]) -> list[i
     named = sorted(caption for captions in captions_of_images for caption in captions)
     if named != list(range(len(named))):
         raise ValueError(
-            f"The images name {len(named)} captions by the positions {named}, expected every one from 0 on, once. "
-            "Name for each image the positions of its own captions."
+            f"The images name {len(named)} captions by the positions {named[:10]} ..., expected every one from 0 on, "
+            "once. Name for each image the positions of its own captions."
         )
     return [image_of[caption] for caption in range(len(named))]
 

@@ -9,7 +9,7 @@ from tiny import FAMILIES, enliven, tiny_batch, tiny_config, tiny_model, tiny_pr
 from transformers import AutoConfig
 from transformers.cache_utils import DynamicCache, StaticCache
 
-from evaluation_mblip import question_scores
+from evaluation_mblip import candidate_scores
 from evaluation_mblip.likelihood import rank
 from evaluation_mblip.prompt_cache import can_be_shared_out, continues_exactly, leaves_window, select_prompts
 from modeling_mblip import MBlipForConditionalGeneration
@@ -104,7 +104,7 @@ def test_whole_forwards_give_the_same_numbers_as_the_cache(family, monkeypatch):
     model, processor = model_and_processor(family)
     arguments = {"image_features": encode(model, processor), "image_rows": IMAGE_ROWS}
     by_cache = rank(model, processor, PROMPTS, ["red", LONG], **arguments)
-    monkeypatch.setattr(question_scores, "continues_exactly", lambda read, words_1L: False)
+    monkeypatch.setattr(candidate_scores, "continues_exactly", lambda read, words_1L: False)
     by_whole_forwards = rank(model, processor, PROMPTS, ["red", LONG], **arguments)
     for found, expected in zip(by_whole_forwards, by_cache, strict=True):
         torch.testing.assert_close(found.log_likelihoods, expected.log_likelihoods, rtol=2e-6, atol=0)

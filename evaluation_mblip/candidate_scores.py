@@ -1,4 +1,4 @@
-"""The log-likelihood of every candidate of every question, each prompt read once.
+"""The log-likelihood of every candidate of every prompt, each prompt read once.
 
 Prompts of one length are read together. Then the words of their candidates are run, `batch_size` rows at a time, as
 the plan of candidate_plan.py has them.
@@ -16,7 +16,7 @@ from itertools import accumulate
 import torch
 
 from data_mblip.chat_prompts import uses_chat_template
-from data_mblip.encoded_prompts import encode_texts, pad_prompts
+from data_mblip.encoded_prompts import encode_texts
 
 from .candidate_plan import CandidatePlan, PlannedRow, plan_candidates
 from .candidate_tokens import CandidateTokens, Tokens
@@ -31,7 +31,7 @@ Continue = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Question:
+class CandidatePrompt:
     """A prompt, the answers to score, and the rows of the image features that it shows."""
 
     prompt: str
@@ -41,27 +41,27 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class CandidateScores:
-    """Of each candidate of a question the log-likelihood of all its tokens, (C,) in fp64 on the CPU, and their
+    """Of each candidate of a prompt the log-likelihood of all its tokens, (C,) in fp64 on the CPU, and their
     number, end included, (C,)."""
 
     log_likelihoods: torch.Tensor
     num_tokens: torch.Tensor
 
 
-def score_questions(
+def score_candidates(
     model: ScoringModel,
     processor: Processor,
-    questions: Sequence[Question],
+    asked: Sequence[CandidatePrompt],
     image_features: torch.Tensor | None,
     *,
     batch_size: int,
 ) -> list[CandidateScores]:
-    """The scores of all candidates, in the order of the questions. The model must be in evaluation mode."""
+    """The scores of all candidates, in the order of the prompts. The model must be in evaluation mode."""
     scorer = _Scorer(model, processor, image_features, batch_size)
     scored: dict[int, CandidateScores] = {}
-    for positions, plans, prompts in scorer.groups(questions):
+    for positions, plans, prompts in scorer.groups(asked):
         scored |= zip(positions, scorer.score_group(plans, prompts), strict=True)
-    return [scored[i] for i in range(len(questions))]
+    return [scored[i] for i in range(len(asked))]
 
 
 class _Scorer:
@@ -75,12 +75,12 @@ class _Scorer:
         self.is_encoder_decoder: bool = model.config.is_encoder_decoder
         self.uses_cache: bool | None = None  # found with the first group
 
-    def groups(self, questions: Sequence[Question]) -> Iterator[tuple[list[int], list[CandidatePlan], PromptBatch]]:
-        """Positions of questions that are read together, their plans, and their prompts."""
+    def groups(self, asked: Sequence[CandidatePrompt]) -> Iterator[tuple[list[int], list[CandidatePlan], PromptBatch]]:
+        """Positions of prompts that are read together, their plans, and their prompts."""
         tokens = CandidateTokens(self.processor, is_encoder_decoder=self.is_encoder_decoder)
         plan = cache(plan_candidates)
-        plans = [plan(tokens.of(each.prompt, len(each.image_rows), each.candidates)) for each in questions]
-        ids = _prompt_ids(self.processor, questions)
+        plans = [plan(tokens.of(each.prompt, len(each.image_rows), each.candidates)) for each in asked]
+        ids = _prompt_ids(self.processor, asked)
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, (ids_T, mine) in enumerate(zip(ids, plans, strict=True)):
             alike[len(ids_T), len(mine.lead)].append(i)
@@ -88,7 +88,7 @@ class _Scorer:
             for start in range(0, len(group), self.batch_size):
                 positions = group[start : start + self.batch_size]
                 ids_BT = torch.stack([ids[i] for i in positions]).to(self.model.device)
-                rows = [questions[i].image_rows for i in positions]
+                rows = [asked[i].image_rows for i in positions]
                 yield positions, [plans[i] for i in positions], PromptBatch(ids_BT, rows, self.image_features)
 
     def score_group(self, plans: Sequence[CandidatePlan], prompts: PromptBatch) -> list[CandidateScores]:
@@ -96,16 +96,20 @@ class _Scorer:
         leads_BK = torch.tensor([plan.lead for plan in plans], dtype=torch.long, device=self.model.device)
         reader = EncoderDecoderPrompts if self.is_encoder_decoder else DecoderOnlyPrompts
         read: ReadPrompts = reader(self.model, prompts, leads_BK)
-        totals = self._score_next_tokens(read, plans)
+        sizes = [len(plan.next_tokens) for plan in plans]
+        totals = torch.cat(self._score_next_tokens(read, plans))
+        starts = list(accumulate(sizes, initial=0))
         rows = [(prompt, row) for prompt, plan in enumerate(plans) for row in plan.rows]
         rows.sort(key=lambda entry: len(entry[1].words), reverse=True)
         if rows:
             self._check_cache(read, rows[0][1].words)
         for start in range(0, len(rows), self.batch_size):
-            self._add_rows(read, rows[start : start + self.batch_size], totals)
+            part = rows[start : start + self.batch_size]
+            candidates = [starts[prompt] + wanted.candidate for prompt, row in part for wanted in row.wanted]
+            totals.index_add_(0, torch.tensor(candidates), self._score_rows(read, part))
         return [
             CandidateScores(total_C, torch.tensor(plan.num_tokens))
-            for total_C, plan in zip(totals, plans, strict=True)
+            for total_C, plan in zip(totals.split(sizes), plans, strict=True)
         ]
 
     def _check_cache(self, read: ReadPrompts, words: Tokens) -> None:
@@ -126,29 +130,28 @@ class _Scorer:
         parts = found_P.split([len(plan.lead) + len(plan.next_tokens) for plan in plans])
         return [part[len(plan.lead) :] + part[: len(plan.lead)].sum() for part, plan in zip(parts, plans, strict=True)]
 
-    def _add_rows(
-        self, read: ReadPrompts, rows: Sequence[tuple[int, PlannedRow]], totals: Sequence[torch.Tensor]
-    ) -> None:
-        """Add the tokens that rows (prompt, row) predict to the log-likelihoods of their candidates."""
-        device = self.model.device
-        words = pad_prompts([torch.tensor(row.words) for _, row in rows], 0, padding_side="right")
-        words_RL, is_word_RL = words["input_ids"].to(device), words["attention_mask"].bool()
+    def _score_rows(self, read: ReadPrompts, rows: Sequence[tuple[int, PlannedRow]]) -> torch.Tensor:
+        """The log-likelihoods of the tokens that rows (prompt, row) look up, one row after another, (P,)."""
+        longest = len(rows[0][1].words)
+        lengths = [len(row.words) for _, row in rows]
+        words_RL = torch.tensor(
+            [(*row.words, *[0] * (longest - len(row.words))) for _, row in rows], device=self.model.device
+        )
         run: Continue = read.continued if self.uses_cache else read.read_again
-        states_RLD = run(torch.tensor([prompt for prompt, _ in rows], device=device), words_RL)
-        starts = accumulate((len(row.words) for _, row in rows), initial=0)
+        states_RLD = run(torch.tensor([prompt for prompt, _ in rows]), words_RL)
+        is_word_RL = torch.arange(longest) < torch.tensor(lengths)[:, None]
+        places = accumulate(lengths, initial=0)
         states_P = [
-            start + wanted.offset for start, (_, row) in zip(starts, rows, strict=False) for wanted in row.wanted
+            place + wanted.offset for place, (_, row) in zip(places, rows, strict=False) for wanted in row.wanted
         ]
         tokens_P = [wanted.token for _, row in rows for wanted in row.wanted]
         states_ND = states_RLD[is_word_RL.to(states_RLD.device)]
-        found_P = token_log_likelihoods(self.model, states_ND, states_P, tokens_P)
-        for (prompt, row), part in zip(rows, found_P.split([len(row.wanted) for _, row in rows]), strict=True):
-            totals[prompt].index_add_(0, torch.tensor([wanted.candidate for wanted in row.wanted]), part)
+        return token_log_likelihoods(self.model, states_ND, states_P, tokens_P)
 
 
-def _prompt_ids(processor: Processor, questions: Sequence[Question]) -> list[torch.Tensor]:
+def _prompt_ids(processor: Processor, asked: Sequence[CandidatePrompt]) -> list[torch.Tensor]:
     """The tokens of each prompt with its images, (T,), as training and generation have them."""
-    kinds = list(dict.fromkeys((question.prompt, len(question.image_rows)) for question in questions))
+    kinds = list(dict.fromkeys((each.prompt, len(each.image_rows)) for each in asked))
     encoded = encode_texts(
         processor,
         texts=[prompt for prompt, _ in kinds],
@@ -156,4 +159,4 @@ def _prompt_ids(processor: Processor, questions: Sequence[Question]) -> list[tor
         use_chat_template=uses_chat_template(processor),
     )
     ids_of = dict(zip(kinds, encoded.ids, strict=True))
-    return [ids_of[question.prompt, len(question.image_rows)] for question in questions]
+    return [ids_of[each.prompt, len(each.image_rows)] for each in asked]
