@@ -31,6 +31,7 @@ class VqaAccuracy:
 
     description: str = "VQA accuracy of the official evaluator"
     main: str = "vqa_accuracy"
+    is_share: bool = False
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_vqa(outputs, [example.references for example in examples])
@@ -54,6 +55,7 @@ class GqaAccuracy:
 
     description: str = "exact match of the cleaned answer"
     main: str = ACCURACY
+    is_share: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_gqa(outputs, _only_references(examples))
@@ -76,6 +78,7 @@ class MaxmAccuracy:
 
     description: str = "exact match with one of the processed answers"
     main: str = ACCURACY
+    is_share: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_maxm(outputs, [example.references for example in examples])
@@ -92,6 +95,7 @@ class YesNoAccuracy:
 
     description: str = "accuracy of yes and no"
     main: str = ACCURACY
+    is_share: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_yes_no(outputs, _only_references(examples))
@@ -118,6 +122,7 @@ class ChoiceAccuracy:
     candidates: tuple[str, ...]
     description: str = "accuracy of the choice"
     main: str = ACCURACY
+    is_share: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_choices(outputs, _only_references(examples), self.candidates)
@@ -146,6 +151,7 @@ class ChairMetric:
     category_of: Mapping[str, str] = field(repr=False)
     description: str = "CHAIR-s: share of captions that name an object which is not there (lower is better)"
     main: str = "chair_s"
+    is_share: bool = True
 
     def __post_init__(self) -> None:
         find_objects("a", self.category_of)

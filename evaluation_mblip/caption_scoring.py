@@ -35,6 +35,7 @@ class CaptionMetric:
     languages: tuple[str, ...]
     tokenization: Tokenization = "ptb"
     main: str = CIDER
+    is_share: bool = False
 
     def __post_init__(self) -> None:
         self._segmenters()

@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from .languages import LanguageNames
+from .protocol import MissingImages, ProtocolName
 from .recipe import DtypeName, EvaluationRecipe, EvaluationRun, LoadIn
 from .tasks.babel_imagenet import BabelImageNetRecipe
 from .tasks.scenes import ScenesRecipe
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
 PRECISION_OPTIONS = ("dtype", "load_in")
+SETUP_OPTIONS = ("protocol", "language_names", "missing_images")
 TASK_OPTIONS = {
     "scenes": ("languages", "num_images", "seed", "conditions", "wording"),
     "babel_imagenet": ("photos", "labels", "languages", "splits", "wording"),
@@ -32,8 +35,13 @@ def parse_command_line(arguments: Sequence[str], read_recipe: Callable[[Path], E
     source = given.pop("model_or_recipe")
     output_dir = given.pop("output_dir", None)
     precision = {name: given.pop(name) for name in PRECISION_OPTIONS if name in given}
+    setup = {name: given.pop(name) for name in SETUP_OPTIONS if name in given}
     if source.endswith(RECIPE_SUFFIXES):
-        return replace(_from_recipe(read_recipe(Path(source)), output_dir, given), **precision)
+        run = _from_recipe(read_recipe(Path(source)), output_dir, given)
+        evaluation = replace(run.evaluation, setup=replace(run.evaluation.setup, **setup))
+        return replace(run, evaluation=evaluation, **precision)
+    if setup:
+        raise ValueError(f"Found {_options(list(setup))} without a recipe, whose benchmarks they concern. Give one.")
     if output_dir is None:
         output_dir = Path("outputs", "evaluation", source.strip("/").replace("/", "--"))
     return EvaluationRun(source, output_dir, _one_task(given.pop("task", "scenes"), given), **precision)
@@ -44,7 +52,7 @@ def _from_recipe(run: EvaluationRun, output_dir: Path | None, given: dict[str, A
     if given:
         raise ValueError(
             f"Found {_options(given)} beside a recipe, which takes --model, --output_dir, "
-            f"{_options(PRECISION_OPTIONS)} only. Write the rest into the recipe."
+            f"{_options((*PRECISION_OPTIONS, *SETUP_OPTIONS))} only. Write the rest into the recipe."
         )
     return run
 
@@ -69,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, help="where answers, results.json and table.md go")
     parser.add_argument("--dtype", choices=get_args(DtypeName), help="of ViT and language model; auto if left out")
     parser.add_argument("--load_in", choices=get_args(LoadIn), help="quantise the language model (4bit: nf4)")
+    parser.add_argument("--protocol", choices=get_args(ProtocolName), help="with a recipe: how benchmarks are asked")
+    parser.add_argument("--language_names", choices=get_args(LanguageNames), help="with a recipe: in prompts")
+    parser.add_argument(
+        "--missing_images", choices=get_args(MissingImages), help="with a recipe"
+    )
     parser.add_argument("--task", choices=TASK_OPTIONS, help="with a model: the task, scenes if left out")
     parser.add_argument("--languages", type=_list, help="codes with commas between, such as sw,hi")
     parser.add_argument("--wording", choices=("first", "held_out"), help="the wording of the prompts")

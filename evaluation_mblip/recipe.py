@@ -14,7 +14,19 @@ from .protocol import Setup
 from .runner import RunSettings
 from .task import EvaluationTask
 from .tasks.babel_imagenet import BabelImageNetRecipe
+from .tasks.chair import ChairRecipe
+from .tasks.coco_karpathy import CocoKarpathyRecipe
+from .tasks.marvl import MarvlRecipe
+from .tasks.maxm import MaxmRecipe
+from .tasks.nlvr2 import Nlvr2Recipe
+from .tasks.pope import PopeRecipe
+from .tasks.scene_counts import SceneCountsRecipe
 from .tasks.scenes import ScenesRecipe
+from .tasks.vqav2 import Vqav2Recipe
+from .tasks.xflickrco import XflickrcoRecipe
+from .tasks.xgqa import XgqaRecipe
+from .tasks.xm3600 import Xm3600Recipe
+from .tasks.xvnli import XvnliRecipe
 
 DtypeName = Literal["auto", "float32", "bfloat16"]
 LoadIn = Literal["8bit", "4bit"]
@@ -31,7 +43,19 @@ class EvaluationRecipe:
     """The benchmarks to run, and how. Each field but the last two is a benchmark, described in its file of tasks/."""
 
     scenes: ScenesRecipe | None = None
+    scene_counts: SceneCountsRecipe | None = None
     babel_imagenet: BabelImageNetRecipe | None = None
+    xm3600: Xm3600Recipe | None = None
+    xflickrco: XflickrcoRecipe | None = None
+    coco_karpathy: CocoKarpathyRecipe | None = None
+    xgqa: XgqaRecipe | None = None
+    vqav2: Vqav2Recipe | None = None
+    maxm: MaxmRecipe | None = None
+    xvnli: XvnliRecipe | None = None
+    marvl: MarvlRecipe | None = None
+    nlvr2: Nlvr2Recipe | None = None
+    pope: PopeRecipe | None = None
+    chair: ChairRecipe | None = None
     setup: Setup = field(default_factory=Setup)
     settings: RunSettings = field(default_factory=RunSettings)
 

@@ -15,7 +15,7 @@ from .generation_settings import GenerationSettings
 from .metrics.bootstrap import mean_estimate
 from .metrics.intervals import Interval, paired_ratio_interval, wilson_interval
 from .predictions import Prediction
-from .task import EvaluationTask, Origin, Scored
+from .task import EvaluationTask, Metric, Origin, Scored
 
 
 @dataclass(frozen=True)
@@ -121,28 +121,28 @@ def score_predictions(
         members.sort(key=lambda i: task.examples[i].id)  # so that no sum depends on the order of the examples
         answers = [predictions[i] for i in members]
         found = task.metric.score([task.examples[i] for i in members], [answer.output for answer in answers])
-        scores.append(_score(condition, language, answers, found, task.metric.main))
+        scores.append(_score(condition, language, answers, found, task.metric))
         for i, value in zip(members, found.per_example, strict=True):
             scored[i] = dataclasses.replace(scored[i], score=value)
     return tuple(scores), tuple(scored)
 
 
-def _score(condition: str, language: str, answers: Sequence[Prediction], found: Scored, main: str) -> Score:
+def _score(condition: str, language: str, answers: Sequence[Prediction], found: Scored, metric: Metric) -> Score:
     return Score(
         condition=condition,
         language=language,
         num_prompts=len(answers),
         num_empty=sum(answer.is_empty for answer in answers),
         num_cut=sum(answer.is_cut for answer in answers),
-        value=found.figures[main],
-        interval=_interval(found.per_example, [answer.image_id for answer in answers]),
+        value=found.figures[metric.main],
+        interval=_interval(found.per_example, [answer.image_id for answer in answers], metric.is_share),
         figures=found.figures,
     )
 
 
-def _interval(values: Sequence[float], image_ids: Sequence[str]) -> Interval:
-    """Of a share of right answers about different pictures Wilson's; else by the bootstrap over pictures."""
-    if set(values) <= {0.0, 1.0} and len(set(image_ids)) == len(image_ids):
+def _interval(values: Sequence[float], image_ids: Sequence[str], is_share: bool) -> Interval:
+    """Of a share of answers about different pictures Wilson's; else by the bootstrap over pictures."""
+    if is_share and len(set(image_ids)) == len(image_ids):
         return wilson_interval(int(sum(values)), len(values))
     return mean_estimate(values, image_ids).interval
 

@@ -55,13 +55,17 @@ class Scored:
 
 class Metric(Protocol):
     """Scores the answers of one condition in one language. `main` names the figure that tables show, which is the mean
-    of `per_example`; figures are in the unit of their reference, shares from 0 to 1."""
+    of `per_example`; figures are in the unit of their reference, shares from 0 to 1. `is_share`: the main figure is a
+    share of examples, so that each has 0 or 1."""
 
     @property
     def main(self) -> str: ...
 
     @property
     def description(self) -> str: ...
+
+    @property
+    def is_share(self) -> bool: ...
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored: ...
 

@@ -64,7 +64,7 @@ def test_a_repeated_language_is_an_error():
 
 
 def test_a_recipe_without_a_task_is_an_error():
-    with pytest.raises(ValueError, match="expected at least one task: scenes, babel_imagenet"):
+    with pytest.raises(ValueError, match="expected at least one task: scenes, scene_counts, babel_imagenet, xm3600"):
         EvaluationRecipe(settings=RunSettings(generation=GenerationChanges(num_beams=5)))
 
 
