@@ -1,0 +1,231 @@
+"""Image-text retrieval by likelihood: the caption of a photo, and the photo of a caption, among those of a pool.
+
+Photos and captions are those of a captioning task (tasks/xflickrco.py, tasks/xm3600.py), one language at a time. A
+caption fits a photo as well as it is likely behind it (image_text_scores.py); one that is likely behind any photo is
+no find, so photos are given their captions once more with the score behind a grey picture taken away (`calibrated`).
+
+Every photo of a pool is scored with every caption of it: N photos with k captions each cost k N^2 captions read, in
+each language. Recall depends on N, so a task of other N has another name. The N photos are those of the lowest SHA-256
+of their ids, and chance finds one in N, in both directions.
+
+Shape suffixes: I = photos, C = captions, N = searches, K = entries searched.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm.auto import tqdm
+
+from .calibration import PictureProcessor, grey_features
+from .code_version import code_commit
+from .environment import describe_hardware, describe_model, package_versions
+from .fitting import Fitting
+from .generation import evaluating
+from .generation_settings import GenerationSettings
+from .image_text_scores import CAPTION_PROMPT, image_text_scores
+from .languages import prompt_language
+from .metrics.bootstrap import mean_estimate
+from .metrics.intervals import wilson_interval
+from .metrics.retrieval import Recall, score_retrieval
+from .model_inputs import EncodedImages, encode_images
+from .predictions import Prediction
+from .prompt_batch import ScoringModel
+from .protocol import OWN
+from .results import Results, Score
+from .task import EvaluationExample, EvaluationTask
+
+IMAGE_TO_TEXT, CALIBRATED, TEXT_TO_IMAGE = "image to text", "image to text, calibrated", "text to image"
+MAIN = "recall@1"
+NUM_SHOWN = 10  # of a search, the entries that its prediction keeps
+NOTHING_GENERATED = GenerationSettings(max_new_tokens=0)
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """How much is searched: `num_candidates` photos with all their captions, in each language. `batch_size` counts
+    captions, `image_batch_size` pictures in the ViT."""
+
+    num_candidates: int = 100
+    batch_size: int = 64
+    image_batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The photos of one language that are searched, one example each, with all their captions."""
+
+    language: str
+    examples: Sequence[EvaluationExample]
+
+    @property
+    def captions(self) -> list[str]:
+        return [caption for example in self.examples for caption in example.references]
+
+    @property
+    def image_of_caption(self) -> list[int]:
+        return [image for image, example in enumerate(self.examples) for _ in example.references]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The searches of one direction: `scores` (N, K) of what is searched by with what is searched, and what came of
+    it."""
+
+    condition: str
+    scores: torch.Tensor
+    recall: Recall
+
+
+def retrieval_results(
+    model: ScoringModel,
+    processor: PictureProcessor,
+    task: EvaluationTask,
+    *,
+    settings: RetrievalSettings = RetrievalSettings(),
+    base: str | None = None,
+) -> Results:
+    """Search the photos and captions of a captioning task, in one process.
+
+    The conditions are the directions; the main figure is recall@1, beside it are recall@5, recall@10 and the median
+    place of the first right entry. A tie is never resolved in the model's favour.
+
+    Args:
+        base: the model below an adapter that was merged into `model`.
+
+    Raises:
+        ValueError: the task asks under several conditions, a language has fewer photos than `num_candidates`, or an
+            image cannot be read.
+    """
+    start = time.monotonic()
+    pools = choose_pools(task, settings.num_candidates)
+    used = [example for pool in pools for example in pool.examples]
+    with evaluating(model):
+        images = encode_images(model, processor, used, batch_size=settings.image_batch_size, fitting=Fitting("images"))
+    name = f"{task.name}_retrieval_{settings.num_candidates}"
+    scores: list[Score] = []
+    predictions: list[Prediction] = []
+    for pool in tqdm(pools, desc=name, unit="language", disable=None):
+        for search in search_pool(model, processor, pool, images, settings.batch_size):
+            found = list(predictions_of(search, pool, name))
+            scores.append(_score(search, found, len(pool.examples)))
+            predictions += found
+    return Results(
+        task=name,
+        protocol=OWN,
+        metric=MAIN,
+        description=f"{MAIN} among {settings.num_candidates} photos with all their captions (chance finds one in "
+        f"{settings.num_candidates})",
+        model=describe_model(model, base),
+        num_images=len({example.image_id for example in used}),
+        scores=tuple(scores),
+        prompts={IMAGE_TO_TEXT: {pool.language: _prompt(pool.language) for pool in pools}},
+        answering="likelihood per token of every pair",
+        generation=NOTHING_GENERATED,
+        origin=task.origin,
+        left_out=dict(task.left_out.counts),
+        seconds=time.monotonic() - start,
+        commit=code_commit(),
+        versions=package_versions(),
+        hardware=describe_hardware(model.device),
+        num_processes=1,
+        predictions=tuple(predictions),
+    )
+
+
+def choose_pools(task: EvaluationTask, num_candidates: int) -> list[Pool]:
+    """For each language the examples about the photos whose id has the lowest SHA-256.
+
+    Raises:
+        ValueError: the task asks under several conditions, or a language has fewer photos.
+    """
+    conditions = dict.fromkeys(example.condition for example in task.examples)
+    if len(conditions) > 1:
+        raise ValueError(
+            f"{task.name} asks under the conditions {', '.join(conditions)}, but captions are looked for under one. "
+            "Take one of them, and `wordings: false`."
+        )
+    by_language: dict[str, list[EvaluationExample]] = {}
+    for example in task.examples:
+        by_language.setdefault(example.language, []).append(example)
+    for language, examples in by_language.items():
+        if not 1 < num_candidates <= len(examples):
+            raise ValueError(
+                f"{task.name}: found {len(examples)} photos with captions in {language!r}, but `num_candidates` is "
+                f"{num_candidates}. Take at least 2 and at most {len(examples)}, or leave the language out."
+            )
+        examples.sort(key=lambda example: hashlib.sha256(example.image_id.encode()).digest())
+    return [Pool(language, tuple(examples[:num_candidates])) for language, examples in by_language.items()]
+
+
+def search_pool(
+    model: ScoringModel, processor: PictureProcessor, pool: Pool, images: EncodedImages, batch_size: int
+) -> tuple[Search, Search, Search]:
+    """The searches in a pool, in the three directions."""
+    assert images.features is not None  # every example has its photo
+    features_IQD = images.features[[images.rows[example.image_id][0] for example in pool.examples]]
+
+    def scores(features: torch.Tensor) -> torch.Tensor:
+        return image_text_scores(
+            model, processor, features, pool.captions, languages=pool.language, batch_size=batch_size
+        )
+
+    scores_IC = scores(features_IQD)
+    calibrated_IC = scores_IC - scores(grey_features(model, processor))
+    plain = score_retrieval(scores_IC.numpy(), pool.image_of_caption)
+    calibrated = score_retrieval(calibrated_IC.numpy(), pool.image_of_caption)
+    return (
+        Search(IMAGE_TO_TEXT, scores_IC, plain.image_to_text),
+        Search(CALIBRATED, calibrated_IC, calibrated.image_to_text),
+        Search(TEXT_TO_IMAGE, scores_IC.T, plain.text_to_image),
+    )
+
+
+def predictions_of(search: Search, pool: Pool, task: str) -> Iterator[Prediction]:
+    """What each search found first; the score says whether that is right, and no tie helps it."""
+    is_of_texts = search.condition != TEXT_TO_IMAGE
+    owners = range(len(pool.examples)) if is_of_texts else pool.image_of_caption
+    entries = pool.captions if is_of_texts else [example.image_id for example in pool.examples]
+    for number, (owner, scores_K, place) in enumerate(zip(owners, search.scores, search.recall.places, strict=True)):
+        example = pool.examples[owner]
+        best = scores_K.topk(min(NUM_SHOWN, len(entries)))
+        yield Prediction(
+            task=task,
+            protocol=OWN,
+            id=example.id if is_of_texts else f"{example.id}/{number}",
+            condition=search.condition,
+            language=pool.language,
+            image_id=example.image_id,
+            prompt=_prompt(pool.language) + ("" if is_of_texts else pool.captions[number]),
+            output=entries[int(best.indices[0])],
+            references=example.references if is_of_texts else (example.image_id,),
+            is_cut=False,
+            log_likelihoods={
+                entries[i]: value for i, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            },
+            score=float(place == 1),
+        )
+
+
+def _score(search: Search, found: Sequence[Prediction], num_photos: int) -> Score:
+    """Recall in one direction; its interval is that of other photos drawn alike."""
+    figures = {f"recall@{k}": share for k, share in search.recall.at.items()}
+    hits = [place == 1 for place in search.recall.places]
+    photos = [prediction.image_id for prediction in found]
+    is_one_each = len(set(photos)) == len(photos)
+    return Score(
+        condition=search.condition,
+        language=found[0].language,
+        num_prompts=len(found),
+        num_empty=0,
+        num_cut=0,
+        value=figures[MAIN],
+        interval=wilson_interval(sum(hits), len(hits)) if is_one_each else mean_estimate(hits, photos).interval,
+        figures=figures | {"median_place": search.recall.median_place, "chance": 1 / num_photos},
+    )
+
+
+def _prompt(language: str) -> str:
+    return CAPTION_PROMPT.format(language=prompt_language(language))
