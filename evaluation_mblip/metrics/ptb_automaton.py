@@ -65,9 +65,9 @@ class _Graph:
             self.free[early].append(ends[-1])
         return ends[-1]
 
-    def closure(self, nodes: Iterable[int]) -> frozenset[int]:
-        """These nodes and all that can be reached from them without reading."""
-        found, left = set(nodes), list(nodes)
+    def closure(self, start: int) -> frozenset[int]:
+        """The node and all that can be reached from it without reading."""
+        found, left = {start}, [start]
         while left:
             new = [node for node in self.free[left.pop()] if node not in found]
             found.update(new)
@@ -119,15 +119,15 @@ class Automaton:
     """Matches any of the patterns, of which an earlier one wins where two match equally far."""
 
     def __init__(self, patterns: Sequence[Node]):
-        self._graph = _Graph()
-        start = self._graph.add_node()
-        self._pattern_at = {self._graph.add(tree, start): index for index, tree in enumerate(patterns)}
-        self.classes = _CharacterClasses(one for edges in self._graph.reading for one, _ in edges)
+        graph = _Graph()
+        start = graph.add_node()
+        self._pattern_at = {graph.add(tree, start): index for index, tree in enumerate(patterns)}
+        self.classes = _CharacterClasses(one for edges in graph.reading for one, _ in edges)
         classes_in = self.classes.classes_in
-        self._edges = [[(classes_in[one], target) for one, target in edges] for edges in self._graph.reading]
+        self._edges = [[(classes_in[one], graph.closure(target)) for one, target in edges] for edges in graph.reading]
         self._states: dict[frozenset[int], _State] = {}
         self.dead = self._state(frozenset())
-        self.start = self._state(self._graph.closure([start]))
+        self.start = self._state(graph.closure(start))
 
     def match(self, text: str, start: int = 0) -> Match:
         """The longest match that begins at `start`."""
@@ -153,10 +153,8 @@ class Automaton:
         return found
 
     def _next(self, state: _State, character_class: int) -> _State:
-        reached = {
-            target for node in state.nodes for classes, target in self._edges[node] if character_class in classes
-        }
-        return self._state(self._graph.closure(reached))
+        edges = (edge for node in state.nodes for edge in self._edges[node])
+        return self._state(frozenset().union(*(nodes for classes, nodes in edges if character_class in classes)))
 
     def _state(self, nodes: frozenset[int]) -> _State:
         if nodes not in self._states:

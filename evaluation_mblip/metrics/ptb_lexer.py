@@ -76,16 +76,16 @@ class _RunningRule:
     def __init__(self, rule: Rule, names: Mapping[str, Node]):
         self.spell, self.num_read_again = rule.spell, rule.num_read_again
         self.whole = parse_pattern(f"({rule.pattern})({rule.followed_by})", names)
-        self._has_context = bool(rule.followed_by)
-        self._token = Automaton([parse_pattern(rule.pattern, names)])
-        self._context = Automaton([parse_pattern(rule.followed_by, names)])
+        parts = (rule.pattern, rule.followed_by) if rule.followed_by else ()
+        self._parts = [Automaton([parse_pattern(part, names)]) for part in parts]
 
     def token_end(self, text: str, start: int, end: int) -> int:
         """Where the token ends if all that the rule matched goes from `start` to `end`: as late as possible."""
-        if not self._has_context:
+        if not self._parts:
             return end
-        ends = self._token.ends(text, start, end)
-        return next(one for one in reversed(ends) if end in self._context.ends(text, one, end))
+        token, context = self._parts
+        ends = token.ends(text, start, end)
+        return next(one for one in reversed(ends) if end in context.ends(text, one, end))
 
 
 class _Chunks(dict[str, tuple[str, ...]]):

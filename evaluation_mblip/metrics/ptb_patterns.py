@@ -25,6 +25,7 @@ _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}
 # Beyond upper and lower case: what Unicode's case mappings lead to from the letters that stand in the rules.
 _MORE_CASES = {"k": "\u212a", "s": "\u017f", "i": "\u0130\u0131"}
 _COUNT = re.compile(r"\{(\d+)(?:,(\d+))?\}")
+_CODE = re.compile("[0-9a-fA-F]{4}")
 _NAME = re.compile(r"\{([A-Z][A-Z_0-9]*)\}")
 
 
@@ -153,17 +154,23 @@ class _Parser:
         return _outside(found) if is_outside else found
 
     def character(self) -> str:
-        if self.position >= len(self.pattern):
-            raise self.error("a character")
-        char = self.pattern[self.position]
-        self.position += 1
+        char = self.take("a character")
         if char != "\\":
             return char
-        if self.next_is("u"):
-            self.position += 4
-            return chr(int(self.pattern[self.position - 4 : self.position], 16))
+        if not self.next_is("u"):
+            char = self.take("a character")
+            return _CONTROLS.get(char, char)
+        code = _CODE.match(self.pattern, self.position)
+        if not code:
+            raise self.error("four hexadecimal digits")
+        self.position = code.end()
+        return chr(int(code[0], 16))
+
+    def take(self, expected: str) -> str:
+        if self.position == len(self.pattern):
+            raise self.error(expected)
         self.position += 1
-        return _CONTROLS.get(self.pattern[self.position - 1], self.pattern[self.position - 1])
+        return self.pattern[self.position - 1]
 
 
 def _in_either_case(char: str) -> CharacterSet:

@@ -24,6 +24,7 @@ from .ptb_patterns import Node, parse_pattern
 class Rule:
     """`pattern` and `followed_by` are patterns of ptb_patterns.py, with the names of `named_patterns`."""
 
+    name: str
     pattern: str
     spell: Callable[[str], str] = spelling.as_it_is
     followed_by: str = ""
@@ -58,10 +59,10 @@ DEFINITIONS = {
     "PHONE_START": r"(\([0-9]{2,3}\)[ \u00a0]?|(\+\+?)?([0-9]{2,4}[\- \u00a0])?[0-9]{2,4}[\- \u00a0])",
     "PHONE": r"{PHONE_START}[0-9]{3,4}[\- \u00a0]?[0-9]{3,5}",
     "DOTTED_PHONE": r"((\+\+?)?[0-9]{2,4}\.)?[0-9]{2,4}\.[0-9]{3,4}\.[0-9]{3,5}",
-    "SITE": r"www\.([^ \t\n\f\r" + r'"<>|.!?(){},]+\.)+[a-zA-Z]{2,4}',
+    "SITE": r'www\.([^ \t\n\f\r"<>|.!?(){},]+\.)+[a-zA-Z]{2,4}',
     # The hyphen stands between two characters, as in the original, and so spans a range: no digit, no capital.
-    "DOMAIN": r"([^ \t\n\f\r" + r""""`'<>|.!?(){},-_$]+\.)+(com|net|org|edu)""",
-    "PATH": r"/[^ \t\n\f\r" + rf'"<>|()]+{_URL_END}',
+    "DOMAIN": r'([^ \t\n\f\r"`\u0027<>|.!?(){},-_$]+\.)+(com|net|org|edu)',
+    "PATH": rf'/[^ \t\n\f\r"<>|()]+{_URL_END}',
     "MAIL_HOST": r'([^ \t\n\f\r"<>|(){}.\u00a0]+\.)*([^ \t\n\f\r"<>|(){}.\u00a0]+)',
     "EXTENSION": (
         "bat|bmp|c|class|cgi|cpp|dll|doc|docx|exe|gif|gz|h|htm|html|jar|java|jpeg|jpg|mov|mp3|pdf|php|pl|png|ppt|ps|"
@@ -74,93 +75,90 @@ DEFINITIONS = {
     "DOTTED_COMPOUND": r"[A-Za-z0-9][A-Za-z0-9.,\u00ad]*(-([A-Za-z0-9\u00ad]+|({ACRONYM})\.))+",
     "CAPITALS": "[A-Z]+(([+&]|&amp;)[A-Z]+)+",
     "SLASH_PART": "[A-Za-z0-9]+(-[A-Za-z]+){0,2}",
+    "TREEBANK": r"-(R|L)(R|C|S)B-|C\.D\.s|pro-|anti-|S(&|&amp;)(P-500|Ls)|Cap{APOSTROPHE}n|c{APOSTROPHE}est",
+    "CURRENCY": r"[\u00a2-\u00a5\u0080\u20a0\u20a4\u20ac\u060b\u0e3f\uffe0\uffe1\uffe5\uffe6]",
+    "SMILEY": r"[<>]?[:;=][\-o*']?[()DPdpO\\{@|[\]]",
     "EYE": r"[\-^x=~<>']",
     "FACE": r"[\^x=~<>']",
+    # The last one: `~` stood unescaped in the original, where it means all up to what follows.
+    "ASIAN_SMILEY": r"{EYE}_{EYE}|\({EYE}[_.]?{EYE}\)|\({FACE}-[\^x=~<>'`]\)|[\^x=~<>]\.\[^x=[^<\n]*<>\]",
+    "QUOTES": r"{APOSTROPHE}|''|[`\u2018-\u201f\u0091-\u0094\u2039\u203a\u00ab\u00bb]{1,2}",
 }
 
 _DIVIDED = ("can not", "'t was", "gon na", "got ta", "lem me", "gim me", "wan na", "'t is")
 
 RULES = (
-    Rule(r"c\+\+|[cCfF]#"),
-    *(Rule(first, followed_by=second) for first, second in map(str.split, _DIVIDED)),
-    Rule("{TAG}", spelling.with_joined_spaces),
-    Rule(r"&(MD|mdash|ndash);|[\u0096\u0097\u2013-\u2015]", spelling.written_as("--")),
-    Rule("&amp;", spelling.with_plain_ampersand),
-    Rule("&(HT|TL|UR|LR|QC|QL|QR|odq|cdq|#[0-9]+);"),
-    # Words. `don't` is do and n't, `dog's` dog and 's.
-    Rule("{WORD}", spelling.without_soft_hyphens, followed_by="{CLITIC}"),
-    Rule("{NEGATED}", spelling.without_soft_hyphens, followed_by="{NOT}"),
-    Rule("{WORD}", spelling.without_soft_hyphens),
-    # Words with an apostrophe that are not divided: 'n', l', ol', 'em, O'Brien, '90s, 'till, aujourd'hui, c'mon.
-    Rule("{APOSTROPHE}n{APOSTROPHE}?|([lLdDjJ]|Dunkin|somethin|ol){APOSTROPHE}"),
-    Rule("{APOSTROPHE}(em|[2-9]0s|till?|cause)|o{APOSTROPHE_LIKE}o"),
-    Rule("[A-HJ-XZn]{APOSTROPHE_LIKE}{LETTER}{2}{LETTER}*"),
-    Rule("{LETTER}+[aeiouyAEIOUY]{APOSTROPHE_LIKE}[aeiouA-Z]{LETTER}*"),
-    Rule(r"cont'd\.?|nor'easter|c'mon|e'er|s'mores|ev'ry|li'l|nat'l"),
-    Rule("y{APOSTROPHE}", followed_by="{LETTER}"),
-    # Addresses; @names and #tags.
-    Rule(rf'https?://[^ \t\n\f\r"<>|(){{}}]+{_URL_END}'),
-    Rule("({SITE}|{DOMAIN})({PATH})?"),
-    Rule(r'(&lt;|<)?[a-zA-Z0-9][^ \t\n\f\r"<>|()\u00a0{}]*@{MAIL_HOST}(&gt;|>)?'),
-    Rule("@[a-zA-Z_][a-zA-Z_0-9]*|#{IN_WORD}+"),
-    Rule("{CLITIC}|{NOT}", spelling.with_latex_quotes, followed_by="[^A-Za-z]"),
-    # Numbers: dates, times and decimals, indices, 1 1/2, 1-2/3.
-    Rule(r"{DIGIT}{1,2}[\-/]{DIGIT}{1,2}[\-/]{DIGIT}{2,4}"),
-    Rule("{NUMBER}", spelling.without_soft_hyphens),
-    Rule(r"[\u207a\u207b\u208a\u208b]?([\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+|[\u2080-\u2089]+)"),
-    Rule("{FRACTION}", spelling.with_joined_spaces),
-    Rule(r"[\u00bc-\u00be\u2153-\u215e]", spelling.as_fraction),
-    Rule(
-        r"-(R|L)(R|C|S)B-|C\.D\.s|pro-|anti-|S(&|&amp;)(P-500|Ls)|Cap{APOSTROPHE}n|c{APOSTROPHE}est",
-        spelling.with_plain_ampersand,
-    ),
-    Rule(r"{SLASH_PART}(\\?/{SLASH_PART}){1,2}"),
-    Rule(r"[A-Z]*\$|#"),
-    Rule(
-        r"[\u00a2-\u00a5\u0080\u20a0\u20a4\u20ac\u060b\u0e3f\uffe0\uffe1\uffe5\uffe6]",
-        spelling.as_currency,
-    ),
+    Rule("programming language", r"c\+\+|[cCfF]#"),
+    *(Rule(f"{first}{second}", first, followed_by=second) for first, second in map(str.split, _DIVIDED)),
+    Rule("tag", "{TAG}", spelling.with_joined_spaces),
+    Rule("dash", r"&(MD|mdash|ndash);|[\u0096\u0097\u2013-\u2015]", spelling.written_as("--")),
+    Rule("ampersand as an entity", "&amp;", spelling.with_plain_ampersand),
+    Rule("other entity", "&(HT|TL|UR|LR|QC|QL|QR|odq|cdq|#[0-9]+);"),
+    # Words. `dog's` is dog and 's, `don't` do and n't; other words with an apostrophe are one token.
+    Rule("word before 's", "{WORD}", spelling.without_soft_hyphens, followed_by="{CLITIC}"),
+    Rule("word before n't", "{NEGATED}", spelling.without_soft_hyphens, followed_by="{NOT}"),
+    Rule("word", "{WORD}", spelling.without_soft_hyphens),
+    Rule("'n', l', ol'", "{APOSTROPHE}n{APOSTROPHE}?|([lLdDjJ]|Dunkin|somethin|ol){APOSTROPHE}"),
+    Rule("'em, '90s, 'till", "{APOSTROPHE}(em|[2-9]0s|till?|cause)|o{APOSTROPHE_LIKE}o"),
+    Rule("O'Brien", "[A-HJ-XZn]{APOSTROPHE_LIKE}{LETTER}{2}{LETTER}*"),
+    Rule("qu'il", "{LETTER}+[aeiouyAEIOUY]{APOSTROPHE_LIKE}[aeiouA-Z]{LETTER}*"),
+    Rule("c'mon", r"cont'd\.?|nor'easter|c'mon|e'er|s'mores|ev'ry|li'l|nat'l"),
+    Rule("y' of y'all", "y{APOSTROPHE}", followed_by="{LETTER}"),
+    Rule("address", rf'https?://[^ \t\n\f\r"<>|(){{}}]+{_URL_END}'),
+    Rule("likely address", "({SITE}|{DOMAIN})({PATH})?"),
+    Rule("e-mail", r'(&lt;|<)?[a-zA-Z0-9][^ \t\n\f\r"<>|()\u00a0{}]*@{MAIL_HOST}(&gt;|>)?'),
+    Rule("@name, #tag", "@[a-zA-Z_][a-zA-Z_0-9]*|#{IN_WORD}+"),
+    Rule("'s, n't", "{CLITIC}|{NOT}", spelling.with_latex_quotes, followed_by="[^A-Za-z]"),
+    # Numbers.
+    Rule("date", r"{DIGIT}{1,2}[\-/]{DIGIT}{1,2}[\-/]{DIGIT}{2,4}"),
+    Rule("number, time", "{NUMBER}", spelling.without_soft_hyphens),
+    Rule("index", r"[\u207a\u207b\u208a\u208b]?([\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+|[\u2080-\u2089]+)"),
+    Rule("fraction", "{FRACTION}", spelling.with_joined_spaces),
+    Rule("fraction of one character", r"[\u00bc-\u00be\u2153-\u215e]", spelling.as_fraction),
+    Rule("treebank's own", "{TREEBANK}", spelling.with_plain_ampersand),
+    Rule("words with a slash", r"{SLASH_PART}(\\?/{SLASH_PART}){1,2}"),
+    Rule("dollar", r"[A-Z]*\$|#"),
+    Rule("other currency", "{CURRENCY}", spelling.as_currency),
     # Periods that belong to a word (ptb_abbreviations.py).
-    Rule("[A-Za-z]", followed_by=r"\.{BLANK}+{SENTENCE_START}{BLANK}"),
-    Rule("{BEFORE_NUMBERS}", followed_by="{BLANK}?{DIGIT}"),
-    Rule(r"(pt[eyEY]|co)\.", followed_by="{SPACE}(ltd|lim)"),
-    Rule(r"{ABBREVIATION}\.", followed_by="[^][^]"),
-    Rule(r"{ABBREVIATION}\.", num_read_again=1),
-    Rule(r"{ABBREVIATED_TITLE}\."),
-    Rule("{JOINED_ACRONYM}|{APOSTROPHE}[0-9][0-9]", followed_by="{BLANK}"),
-    Rule(r"({IN_WORD}|{DIGIT})+(\.({IN_WORD}|{DIGIT})+)*\.({EXTENSION})", followed_by="{BLANK}|[.?!,]"),
-    Rule(r"{WORD}\.", spelling.without_soft_hyphens, followed_by="{STOP}"),
-    Rule("{PHONE}|{DOTTED_PHONE}", spelling.as_phone_number),
-    # Marks.
-    Rule('"|&quot;', spelling.with_latex_quotes),
-    Rule("<|&lt;", spelling.written_as("<")),
-    Rule(">|&gt;", spelling.written_as(">")),
-    Rule(r"[<>]?[:;=][\-o*']?[()DPdpO\\{@|[\]]", spelling.with_named_brackets, followed_by="[^A-Za-z0-9]"),
-    # `~` stood unescaped in the original, where it means: all up to what follows.
-    Rule(r"[\^x=~<>]\.\[^x=[^<\n]*<>\]", spelling.with_named_brackets),
-    Rule(r"{EYE}_{EYE}|\({EYE}[_.]?{EYE}\)|\({FACE}-[\^x=~<>'`]\)", spelling.with_named_brackets),
-    Rule(r"[()[\]{}]", spelling.as_bracket),
-    Rule("-+", spelling.as_hyphens),
-    Rule(r"\.{3,5}|[\u0085\u2026]|(\.[ \u00a0]){2,4}\.", spelling.written_as("...")),
-    Rule(r"@+|#+|_+|\*+|(\\\*){1,3}|[?!]+|=|/|{STOP}"),
-    Rule(r"[.\u00a1\u00bf\u037e\u0589\u061f\u06d4\u0700-\u0702\u07fa\u3002]"),
-    # Words with hyphens, digits, ampersands; in front of a comma with their period.
-    Rule(r"({DOTTED_COMPOUND})\.", spelling.without_soft_hyphens, followed_by="{STOP}"),
-    Rule("{DOTTED_COMPOUND}", spelling.without_soft_hyphens),
-    Rule(r"({COMPOUND})\.", followed_by="{STOP}"),
-    Rule("{COMPOUND}"),
-    Rule(r"{CAPITALS}\.", spelling.with_plain_ampersand, followed_by="{STOP}"),
-    Rule("{CAPITALS}", spelling.with_plain_ampersand),
-    # Quotes, and what is left of 's and n't.
-    Rule("'", followed_by=r"[A-Za-z][^ \t\n\r\u00a0]"),
-    Rule("{CLITIC}|{NOT}", spelling.with_latex_quotes),
+    Rule("letter that ends a sentence", "[A-Za-z]", followed_by=r"\.{BLANK}+{SENTENCE_START}{BLANK}"),
+    Rule("no. 5", "{BEFORE_NUMBERS}", followed_by="{BLANK}?{DIGIT}"),
+    Rule("co. ltd.", r"(pt[eyEY]|co)\.", followed_by="{SPACE}(ltd|lim)"),
+    Rule("abbreviation", r"{ABBREVIATION}\.", followed_by="[^][^]"),
+    Rule("abbreviation at the end of all", r"{ABBREVIATION}\.", num_read_again=1),
+    Rule("abbreviated title", r"{ABBREVIATED_TITLE}\."),
+    Rule("'90, EU-U.S", "{JOINED_ACRONYM}|{APOSTROPHE}[0-9][0-9]", followed_by="{BLANK}"),
     Rule(
-        r"{APOSTROPHE}|''|[`\u2018-\u201f\u0091-\u0094\u2039\u203a\u00ab\u00bb]{1,2}",
-        spelling.with_latex_quotes,
+        "file",
+        r"({IN_WORD}|{DIGIT})+(\.({IN_WORD}|{DIGIT})+)*\.({EXTENSION})",
+        followed_by="{BLANK}|[.?!,]",
     ),
-    Rule("<<|>>"),
-    Rule("{SYMBOL}"),
-    Rule("{SPACE}+|&nbsp;", spelling.written_as("")),
+    Rule("word. before a comma", r"{WORD}\.", spelling.without_soft_hyphens, followed_by="{STOP}"),
+    Rule("telephone", "{PHONE}|{DOTTED_PHONE}", spelling.as_phone_number),
+    # Marks.
+    Rule("double quote", '"|&quot;', spelling.with_latex_quotes),
+    Rule("less than", "<|&lt;", spelling.written_as("<")),
+    Rule("greater than", ">|&gt;", spelling.written_as(">")),
+    Rule("smiley", "{SMILEY}", spelling.with_named_brackets, followed_by="[^A-Za-z0-9]"),
+    Rule("Asian smiley", "{ASIAN_SMILEY}", spelling.with_named_brackets),
+    Rule("bracket", r"[()[\]{}]", spelling.as_bracket),
+    Rule("hyphens", "-+", spelling.as_hyphens),
+    Rule("ellipsis", r"\.{3,5}|[\u0085\u2026]|(\.[ \u00a0]){2,4}\.", spelling.written_as("...")),
+    Rule("run of marks", r"@+|#+|_+|\*+|(\\\*){1,3}|[?!]+|=|/|{STOP}"),
+    Rule("full stop", r"[.\u00a1\u00bf\u037e\u0589\u061f\u06d4\u0700-\u0702\u07fa\u3002]"),
+    # Words with hyphens, digits, ampersands; in front of a comma with their period.
+    Rule("dotted compound.", r"({DOTTED_COMPOUND})\.", spelling.without_soft_hyphens, followed_by="{STOP}"),
+    Rule("dotted compound", "{DOTTED_COMPOUND}", spelling.without_soft_hyphens),
+    Rule("compound.", r"({COMPOUND})\.", followed_by="{STOP}"),
+    Rule("compound", "{COMPOUND}"),
+    Rule("AT&T.", r"{CAPITALS}\.", spelling.with_plain_ampersand, followed_by="{STOP}"),
+    Rule("AT&T", "{CAPITALS}", spelling.with_plain_ampersand),
+    # Quotes, and what no rule above has taken.
+    Rule("quote before a word", "'", followed_by=r"[A-Za-z][^ \t\n\r\u00a0]"),
+    Rule("'s, n't at the end of all", "{CLITIC}|{NOT}", spelling.with_latex_quotes),
+    Rule("quotes", "{QUOTES}", spelling.with_latex_quotes),
+    Rule("duck feet", "<<|>>"),
+    Rule("symbol", "{SYMBOL}"),
+    Rule("space", "{SPACE}+|&nbsp;", spelling.written_as("")),
 )
 
 
