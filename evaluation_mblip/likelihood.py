@@ -9,6 +9,8 @@ to the same numbers.
     images = model.get_image_features(pixel_values).pooler_output
     ranked = rank(model, processor, ["Is there a dog? Answer:"], ["yes", "no"], image_features=images)
     ranked[0].best
+
+Shape suffix: C = candidates of one prompt.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ instead, and their caches select rows of it wrongly or not at all (Falcon-H1, Ma
 Kinds are therefore named here, and a model of a known kind is still held against itself: once, and again wherever a
 prompt is longer than the window of its attention, which some forget where several words come at once (Moshi).
 
-Shape suffixes: R = rows, L = words of a row, D = width of the language model.
+Shape suffixes: B = prompts, K = words of the lead, R = rows, L = words of a row, D = width of the language model.
 """
 
 import copy
