@@ -5,6 +5,7 @@ import json
 import threading
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -287,3 +288,11 @@ def test_images_of_the_web_are_fetched_and_what_cannot_be_had_is_named(photo_ser
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("mix_*.yaml")), ids=lambda path: path.stem)
 def test_every_mix_of_the_project_is_read(path):
     assert read_mix_recipe(path).name == path.stem
+
+
+def test_the_first_version_of_the_mix_is_the_second_without_matching_and_imagenet():
+    first, second = (read_mix_recipe(ROOT / "recipes" / f"mix_{version}.yaml") for version in ("v1", "v2"))
+    kept = tuple(source for source in second.sources if source.source not in ("matching", "babel_imagenet"))
+    assert len(kept) == len(second.sources) - 2
+    assert replace(first, name="mix_v2", sources=second.sources) == second
+    assert first.sources == kept
