@@ -13,7 +13,7 @@ Shape suffixes: I = photos, C = captions, N = searches, K = entries searched.
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -96,8 +96,8 @@ def retrieval_results(
         base: the model below an adapter that was merged into `model`.
 
     Raises:
-        ValueError: the task asks under several conditions, a language has fewer photos than `num_candidates`, or an
-            image cannot be read.
+        ValueError: the task asks more than once about a photo, a language has fewer photos than `num_candidates`, or
+            an image cannot be read.
     """
     start = time.monotonic()
     pools = choose_pools(task, settings.num_candidates)
@@ -139,25 +139,28 @@ def choose_pools(task: EvaluationTask, num_candidates: int) -> list[Pool]:
     """For each language the examples about the photos whose id has the lowest SHA-256.
 
     Raises:
-        ValueError: the task asks under several conditions, or a language has fewer photos.
+        ValueError: the task asks more than once about a photo, or a language has fewer photos.
     """
-    conditions = dict.fromkeys(example.condition for example in task.examples)
-    if len(conditions) > 1:
-        raise ValueError(
-            f"{task.name} asks under the conditions {', '.join(conditions)}, but captions are looked for under one. "
-            "Take one of them, and `wordings: false`."
-        )
-    by_language: dict[str, list[EvaluationExample]] = {}
+    by_language: dict[str, dict[str, EvaluationExample]] = {}
     for example in task.examples:
-        by_language.setdefault(example.language, []).append(example)
-    for language, examples in by_language.items():
-        if not 1 < num_candidates <= len(examples):
+        photos = by_language.setdefault(example.language, {})
+        if example.image_id in photos or len(example.images) != 1:
             raise ValueError(
-                f"{task.name}: found {len(examples)} photos with captions in {language!r}, but `num_candidates` is "
-                f"{num_candidates}. Take at least 2 and at most {len(examples)}, or leave the language out."
+                f"{task.name} asks more than once in {example.language!r} about {example.image_id}, or about several "
+                "images at once. Retrieval takes benchmarks of captions, under one condition and in one wording."
             )
-        examples.sort(key=lambda example: hashlib.sha256(example.image_id.encode()).digest())
-    return [Pool(language, tuple(examples[:num_candidates])) for language, examples in by_language.items()]
+        photos[example.image_id] = example
+    return [_pool(task.name, language, photos, num_candidates) for language, photos in by_language.items()]
+
+
+def _pool(task: str, language: str, photos: Mapping[str, EvaluationExample], num_candidates: int) -> Pool:
+    if not 1 < num_candidates <= len(photos):
+        raise ValueError(
+            f"{task}: found {len(photos)} photos with captions in {language!r}, but `num_candidates` is "
+            f"{num_candidates}. Take at least 2 and at most {len(photos)}, or leave the language out."
+        )
+    chosen = sorted(photos, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())[:num_candidates]
+    return Pool(language, tuple(photos[image_id] for image_id in chosen))
 
 
 def search_pool(

@@ -1,6 +1,7 @@
 """XM3600: languages and subsets, references, files that are not as published, and the same from a dataset."""
 
 import hashlib
+from pathlib import Path
 
 import datasets
 import pytest
@@ -8,10 +9,12 @@ import pytest
 from data_mblip.left_out import LeftOut
 from evaluation_mblip import Setup
 from evaluation_mblip.languages import evaluation_language
+from evaluation_mblip.recipe import read_evaluation_run
 from evaluation_mblip.records import DatasetPlace
 from evaluation_mblip.tasks.xm3600 import Xm3600Recipe
 from tests.data_mblip.sources.sample_data import SAMPLES, needs_samples, write_lines
 
+RECIPES = Path(__file__).parents[3] / "recipes"
 UNCHECKED = Setup(missing_images="unchecked")
 
 
@@ -155,3 +158,9 @@ def test_the_published_captions_number_as_the_sample_says():
     photos = list(recipe.captioned(left_out))
     counts = {code: sum(len(one.captions) for one in photos if one.language == code) for code in ("en", "mi", "zh")}
     assert counts == {"en": 600, "mi": 375, "zh": 599}
+
+
+def test_only_centurios_recipe_takes_a_subset_and_it_is_our_own():
+    recipes = {name: read_evaluation_run(RECIPES / f"eval_xm3600_{name}.yaml") for name in ("paper", "centurio")}
+    names = {name: run.evaluation.xm3600.name for name, run in recipes.items()}
+    assert names == {"paper": "xm3600", "centurio": "xm3600_500_by_sha256"}
