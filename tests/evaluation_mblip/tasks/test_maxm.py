@@ -31,11 +31,15 @@ def pair(question_id, question, *answers):
 
 ANNOTATIONS = {
     "fr": [
-        {"image_id": "a1", "image_url": "https://x/a1", "qa_pairs": [pair("q1", "Combien de chats ?", "deux", "2")]},
+        {
+            "image_id": "a1",
+            "image_url": "https://x/a1",
+            "qa_pairs": [pair("q1", "Combien de chats ?", "deux", "", "2")],
+        },
         {
             "image_id": "b2",
             "image_url": "https://x/b2",
-            "qa_pairs": [pair("q2", "Quelle couleur ?", "rouge"), pair("q3", "Où ?"), pair("q4", "", "ici")],
+            "qa_pairs": [pair("q2", "Quelle couleur ?", "rouge"), pair("q3", "Où ?", " "), pair("q4", "", "ici")],
         },
     ],
     "iw": [{"image_id": "a1", "image_url": "https://x/a1", "qa_pairs": [pair("q1", "כמה חתולים?", "שניים", "2")]}],

@@ -162,6 +162,14 @@ def test_models_of_both_kinds_are_asked_about_two_images(benchmark, family, requ
     assert results.num_images == {"marvl_recipe": 2, "nlvr2_recipe": 1}[benchmark]
 
 
+@pytest.mark.parametrize("family", ["mt5", "bloom"])
+def test_models_of_both_kinds_choose_by_likelihood_of_two_images(marvl_recipe, family):
+    draw(image for example in marvl_recipe().build(UNCHECKED).examples for image in example.images)
+    results = answered_by_a_tiny_model(marvl_recipe(answering="rank").build(Setup()), family)
+    assert {answer.output for answer in results.predictions} <= {"yes", "no"}
+    assert [set(answer.log_likelihoods) for answer in results.predictions] == [{"yes", "no"}] * 3
+
+
 @needs_samples("marvl")
 def test_the_published_statements_of_marvl_are_read_in_their_five_languages():
     statements = SAMPLES / "marvl/zero_shot/annotations/marvl-{language}.jsonl"

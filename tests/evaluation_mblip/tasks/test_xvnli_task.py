@@ -136,6 +136,17 @@ def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
     assert [score.num_prompts for score in results.scores] == [3, 1]
 
 
+@pytest.mark.parametrize("family", ["mt5", "bloom"])
+@pytest.mark.parametrize("rank_by", ["sum", "calibrated"])
+def test_models_of_both_kinds_choose_by_likelihood(recipe, tmp_path, family, rank_by):
+    draw(tmp_path / f"images/{photo}.jpg" for photo in (77, 88))
+    results = answered_by_a_tiny_model(recipe(answering="rank", rank_by=rank_by).build(Setup()), family)
+    assert results.answering == f"rank, {rank_by}"
+    assert all(set(answer.log_likelihoods) == set(CANDIDATES) for answer in results.predictions)
+    assert {answer.output for answer in results.predictions} <= set(CANDIDATES)
+    assert {score.figures["share_no_candidate"] for score in results.scores} == {0.0}
+
+
 @needs_samples("xvnli")
 def test_the_published_pairs_are_read_in_their_five_languages():
     task = XvnliRecipe(pairs=SAMPLES / "xvnli/annotations/{language}/test.jsonl", images="images").build(UNCHECKED)
