@@ -1,16 +1,19 @@
 """CHAIR: captions and descriptions, what photos show from each of its files, and the published scores."""
 
 import json
+from pathlib import Path
 
 import datasets
 import pytest
 
 from evaluation_mblip import Setup
+from evaluation_mblip.recipe import read_evaluation_run
 from evaluation_mblip.records import DatasetPlace
 from evaluation_mblip.tasks.chair import ChairRecipe
 from tests.data_mblip.sources.sample_data import SAMPLES, needs_samples, write_json, write_lines
 from tests.evaluation_mblip.tasks.small_benchmarks import UNCHECKED, answered_by_a_tiny_model, draw, scores_of
 
+RECIPES = Path(__file__).parents[3] / "recipes"
 SYNONYMS = "dog, puppy\ncat, kitty\nperson, man, woman\n"
 LISTS = [
     {"image": "COCO_val2014_000000000139.jpg", "objects": ["person", "dog"]},
@@ -164,6 +167,12 @@ def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
     results = answered_by_a_tiny_model(recipe().build(Setup()), family)
     assert [(score.condition, score.num_prompts) for score in results.scores] == [("caption", 3), ("description", 3)]
     assert (results.metric, results.num_images) == ("chair_s", 3)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "centurio"])
+def test_the_recipes_take_the_first_1000_photos_of_karpathys_split_as_the_original_did(protocol):
+    recipe = read_evaluation_run(RECIPES / f"eval_chair_{protocol}.yaml").evaluation.chair
+    assert (recipe.num_images, recipe.karpathy) == (1000, Path("data/coco/dataset_coco.json"))
 
 
 @needs_samples("chair")

@@ -9,7 +9,8 @@ from data_mblip.prompts import get_task
 from evaluation_mblip import Setup
 from evaluation_mblip.records import DatasetPlace
 from evaluation_mblip.tasks.maxm import MAXM_LANGUAGES, PROMPT, MaxmRecipe
-from tests.data_mblip.sources.sample_data import write_json
+from evaluation_mblip.tasks.xm3600 import Xm3600Recipe
+from tests.data_mblip.sources.sample_data import write_json, write_lines
 from tests.evaluation_mblip.tasks.small_benchmarks import (
     UNCHECKED,
     answered_by_a_tiny_model,
@@ -84,6 +85,12 @@ def test_hebrew_may_be_called_he_where_the_files_are(recipe, tmp_path):
     (tmp_path / "maxm_v1_iw.json").rename(tmp_path / "maxm_v1_he.json")
     task = recipe(languages=("he",)).build(UNCHECKED)
     assert [(example.id, example.language) for example in task.examples] == [("iw/q1", "iw")]
+
+
+def test_a_photo_is_called_as_in_crossmodal_3600_so_that_both_share_its_encoding(recipe, tmp_path):
+    captions = write_lines(tmp_path / "captions.jsonl", [{"image/key": "a1", "fr": {"caption": ["Deux chats."]}}])
+    (captioned,) = Xm3600Recipe(captions=captions, images="images").build(UNCHECKED).examples
+    assert recipe().build(UNCHECKED).examples[0].image_id == captioned.image_id
 
 
 def test_any_processed_answer_is_right_and_nothing_is_cleaned(recipe):

@@ -8,6 +8,7 @@ import datasets
 import pytest
 
 from evaluation_mblip import Setup
+from evaluation_mblip.recipe import read_evaluation_run
 from evaluation_mblip.records import DatasetPlace
 from evaluation_mblip.tasks.vqav2 import Vqav2Recipe
 from tests.data_mblip.sources.sample_data import SAMPLES, needs_samples, write_json
@@ -19,6 +20,7 @@ from tests.evaluation_mblip.tasks.small_benchmarks import (
     scores_of,
 )
 
+RECIPES = Path(__file__).parents[3] / "recipes"
 TEN = ("kitchen",) * 8 + ("den", "room")
 
 
@@ -141,6 +143,12 @@ def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
     draw(tmp_path / f"images/{number:012d}.jpg" for number in (71, 139))
     results = answered_by_a_tiny_model(recipe().build(Setup()), family)
     assert [score.num_prompts for score in results.scores] == [3]
+
+
+@pytest.mark.parametrize("protocol", ["paper", "centurio"])
+def test_the_recipes_take_the_first_5000_questions_as_the_original_did(protocol):
+    recipe = read_evaluation_run(RECIPES / f"eval_vqav2_{protocol}.yaml").evaluation.vqav2
+    assert (recipe.num_questions, recipe.answering) == (5000, "generate")
 
 
 @needs_samples("vqav2")
