@@ -23,7 +23,7 @@ _QUOTE = re.compile("|".join(map(re.escape, _QUOTES)))
 _IGNORED = r"[\u0300-\u036f\u200c-\u200f]*"
 _LETTERS = rf"(?:[^\W\d_\u3005\u3041-\u30ff\u4e00-\u9fa5\uf900-\ufa2d]{_IGNORED})+"
 _DIGITS = rf"(?:\d{_IGNORED})+"
-_BETWEEN_LETTERS = rf"[-_.'\"\u00ad\u2010-\u2015\u2027]{_IGNORED}"
+_BETWEEN_LETTERS = r"[-_.'\"\u00ad\u2010-\u2015\u2027]"
 _GREEK_STRETCH = re.compile(rf"(?:{_LETTERS}(?:{_BETWEEN_LETTERS}{_LETTERS})*|{_DIGITS}(?:[.,'\"\u066b]{_DIGITS})*)+")
 _AMPERSAND = re.compile("&amp;", re.IGNORECASE)
 

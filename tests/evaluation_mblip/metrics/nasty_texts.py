@@ -22,6 +22,20 @@ http://x.com/a,b. https://a.b www.foo.com foo.com bar.org/x?y=1 photo.jpg a.txt 
 km/h A/C w/o 3,4-5 a-b.c, a-b., 1., dog., AT&T., OK! ~ ^ | + = == \\/ \\*\\*
 """
 PIECES = [piece for piece in re.split("[ \n]+", _PIECES) if piece]
+# Characters of which one kind of token is made, for texts that come close to being one.
+ALPHABETS = (
+    "0123456789 --().+/\u00a0\\",
+    "..  \u00a0a1A,",
+    "''nNsStTdlrevmaA.  ’`‘",
+    "UuSs..  -KkcoltdAa\tTheHe\u2009",
+    "@@..a1{}<>/:",
+    "^x=~<>_-'().:;)Dpo*[",
+    "wW.comCOMnetorg/?&\u3000<-_$,1A",
+    "aA1\u00ad-.,;&+AT  ",
+    "S&P-500Ls&amp;pro-anti LRB-cest'Cap'n",
+    "(\"' “”‘’„«»‹›`",
+    "\u0661\u0662\u066b\u066c12.,:-+ /",
+)
 CHARACTERS = [*map(chr, range(32, 0x600)), *map(chr, range(0x600, 0xD800, 7)), *map(chr, range(0xE000, 0x10000, 7))]
 
 
@@ -33,3 +47,8 @@ def nasty_text(rng: random.Random) -> str:
         piece = rng.choice(PIECES) if kind < 0.9 else rng.choice(CHARACTERS) * rng.randint(1, 3)
         pieces += [piece, " " if rng.random() < 0.45 else ""]
     return "".join(pieces).translate(OTHER_LINE_ENDS)
+
+
+def scrambled_text(rng: random.Random) -> str:
+    """Characters of one alphabet in any order."""
+    return "".join(rng.choices(rng.choice(ALPHABETS), k=rng.randint(1, 14)))

@@ -12,7 +12,7 @@ import pytest
 
 from evaluation_mblip.metrics.ptb_tokenizer import ptb_tokenize
 from tests.evaluation_mblip.metrics import test_ptb_tokenizer as written_out
-from tests.evaluation_mblip.metrics.nasty_texts import OTHER_LINE_ENDS, nasty_text
+from tests.evaluation_mblip.metrics.nasty_texts import OTHER_LINE_ENDS, nasty_text, scrambled_text
 
 tokenizer = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer", reason="pycocoevalcap is not installed")
 pytestmark = [
@@ -67,7 +67,7 @@ def test_every_text_of_the_samples_has_the_tokens_of_java():
 @pytest.mark.parametrize("seed", range(3))
 def test_random_texts_have_the_tokens_of_java_but_for_sigmas_beside_marks(seed):
     rng = random.Random(seed)
-    found = differences([nasty_text(rng) for _ in range(50_000)])
+    found = differences([text for _ in range(50_000) for text in (nasty_text(rng), scrambled_text(rng))])
     assert [one for one in found if "\u03a3" not in one[0]] == []
     assert len(found) < 5
 
