@@ -1,8 +1,8 @@
 """Many patterns as one automaton, which finds the longest match of any of them in one pass over the text.
 
 Thompson's construction makes the patterns (trees of ptb_patterns.py) one nondeterministic automaton; sets of its
-nodes are the states of a deterministic one, and those are made when a text first leads there. Of the several thousand
-that there are, the captions of 36 languages reach a fourth.
+nodes are the states of a deterministic one, and those are made when a text first leads there. Of several thousand that
+there could be, 120,000 texts in 40 languages reach 1,200.
 """
 
 from bisect import bisect_right
@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .ptb_patterns import CharacterSet, Choice, Node, Repeat
-from .ptb_patterns import Sequence as Parts
+from .ptb_patterns import CharacterSet, Choice, Concatenation, Node, Repeat
 
 
 class Match(NamedTuple):
@@ -42,7 +41,7 @@ class _Graph:
         elif isinstance(tree, Choice):
             for alternative in tree.alternatives:
                 self.free[self.add(alternative, start)].append(end)
-        elif isinstance(tree, Parts):
+        elif isinstance(tree, Concatenation):
             for part in tree.parts:
                 start = self.add(part, start)
             self.free[start].append(end)

@@ -17,7 +17,6 @@ A character is a UTF-16 unit, as in Java: those above U+FFFF are two of them.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 
 _LAST = 0xFFFF
 _OPERATORS = frozenset("|?*+(){}[]")
@@ -37,7 +36,7 @@ class CharacterSet:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class Concatenation:
     """One part behind the other; without parts, nothing."""
 
     parts: tuple["Node", ...]
@@ -59,7 +58,7 @@ class Repeat:
     maximum: int | None
 
 
-Node = CharacterSet | Sequence | Choice | Repeat
+Node = CharacterSet | Concatenation | Choice | Repeat
 
 
 def character_set(*ranges: tuple[int, int]) -> CharacterSet:
@@ -115,7 +114,7 @@ class _Parser:
         parts = []
         while self.position < len(self.pattern) and self.pattern[self.position] not in "|)":
             parts.append(self.repeated(self.one()))
-        return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
+        return parts[0] if len(parts) == 1 else Concatenation(tuple(parts))
 
     def repeated(self, part: Node) -> Node:
         if count := _COUNT.match(self.pattern, self.position):
@@ -179,6 +178,6 @@ def _in_either_case(char: str) -> CharacterSet:
 
 
 def _outside(found: CharacterSet) -> CharacterSet:
-    bounds = reduce(lambda gaps, part: [*gaps, part[0] - 1, part[1] + 1], found.ranges, [0])
-    gaps = zip(bounds[::2], [*bounds[1::2], _LAST], strict=True)
-    return CharacterSet(tuple((first, last) for first, last in gaps if first <= last))
+    starts = [0, *(last + 1 for _, last in found.ranges)]
+    ends = [*(first - 1 for first, _ in found.ranges), _LAST]
+    return CharacterSet(tuple((first, last) for first, last in zip(starts, ends, strict=True) if first <= last))

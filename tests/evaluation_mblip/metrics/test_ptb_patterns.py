@@ -1,7 +1,14 @@
 import pytest
 
 from evaluation_mblip.metrics.ptb_automaton import Automaton
-from evaluation_mblip.metrics.ptb_patterns import CharacterSet, Choice, Repeat, Sequence, character_set, parse_pattern
+from evaluation_mblip.metrics.ptb_patterns import (
+    CharacterSet,
+    Choice,
+    Concatenation,
+    Repeat,
+    character_set,
+    parse_pattern,
+)
 
 DIGIT = character_set((ord("0"), ord("9")))
 
@@ -13,7 +20,7 @@ def only(*chars):
 @pytest.mark.parametrize(
     ("pattern", "tree"),
     [
-        ("", Sequence(())),
+        ("", Concatenation(())),
         ("1", only("1")),
         ("a", only("a", "A")),
         ("[a]", only("a")),
@@ -25,16 +32,16 @@ def only(*chars):
         ("[^b-\uffff]", CharacterSet(((0, 97),))),
         (r"[^\u0000-~]", CharacterSet(((127, 0xFFFF),))),
         ("[^]", CharacterSet(((0, 0xFFFF),))),
-        (r"\.\n\u2019", Sequence((only("."), only("\n"), only("\u2019")))),
+        (r"\.\n\u2019", Concatenation((only("."), only("\n"), only("\u2019")))),
         ("{DIGIT}", DIGIT),
-        ("12|3|", Choice((Sequence((only("1"), only("2"))), only("3"), Sequence(())))),
-        ("1(2|3)", Sequence((only("1"), Choice((only("2"), only("3")))))),
+        ("12|3|", Choice((Concatenation((only("1"), only("2"))), only("3"), Concatenation(())))),
+        ("1(2|3)", Concatenation((only("1"), Choice((only("2"), only("3")))))),
         ("1?", Repeat(only("1"), 0, 1)),
         ("1*", Repeat(only("1"), 0, None)),
         ("1+", Repeat(only("1"), 1, None)),
         ("1{2}", Repeat(only("1"), 2, 2)),
-        ("{DIGIT}{1,4}2", Sequence((Repeat(DIGIT, 1, 4), only("2")))),
-        ("1.", Sequence((only("1"), only(".")))),
+        ("{DIGIT}{1,4}2", Concatenation((Repeat(DIGIT, 1, 4), only("2")))),
+        ("1.", Concatenation((only("1"), only(".")))),
     ],
 )
 def test_a_pattern_becomes_its_tree(pattern, tree):
