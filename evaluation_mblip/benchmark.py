@@ -63,8 +63,8 @@ def _with_images(
     if setup.missing_images == "error":
         named = ", ".join(sorted(Path(str(place)).name for place in missing)[:NUM_NAMES])
         raise ValueError(
-            f"{name}: {len(missing)} of {len(places)} images are missing, such as {named}. They are to be had from "
-            f"{origin.url}. Put them into the folder that the recipe names, or set `missing_images: leave_out`, which "
+            f"{name}: {len(missing)} of {len(places)} images are missing, such as {named}. Put them into the "
+            f"folder that the recipe names (the benchmark: {origin.url}), or set `missing_images: leave_out`, which "
             f"leaves out {len(without)} of {len(examples)} examples."
         )
     for example in without:

@@ -12,6 +12,7 @@ class GenerationSettings:
     num_beams: int = 1
     length_penalty: float = 1.0
     repetition_penalty: float = 1.0
+    min_new_tokens: int = 0
 
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of `generate`."""
@@ -24,13 +25,16 @@ class GenerationSettings:
             arguments["length_penalty"] = self.length_penalty
         if self.repetition_penalty != 1.0:
             arguments["repetition_penalty"] = self.repetition_penalty
+        if self.min_new_tokens:
+            arguments["min_new_tokens"] = self.min_new_tokens
         return arguments
 
     def __str__(self) -> str:
         search = "greedy search" if self.num_beams == 1 else f"{self.num_beams} beams"
         penalties = [f"length penalty {self.length_penalty:g}"] if self.num_beams > 1 else []
         penalties += [f"repetition penalty {self.repetition_penalty:g}"] if self.repetition_penalty != 1.0 else []
-        return ", ".join([search, f"at most {self.max_new_tokens} new tokens", *penalties])
+        least = f"{self.min_new_tokens} to " if self.min_new_tokens else "at most "
+        return ", ".join([search, f"{least}{self.max_new_tokens} new tokens", *penalties])
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class GenerationChanges:
     num_beams: int | None = None
     length_penalty: float | None = None
     repetition_penalty: float | None = None
+    min_new_tokens: int | None = None
 
     def applied_to(self, settings: GenerationSettings) -> GenerationSettings:
         """The task's settings with these changes."""

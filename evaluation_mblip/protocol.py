@@ -27,9 +27,9 @@ GENERATION: Mapping[ProtocolName, Mapping[AnswerKind, GenerationSettings]] = Map
     {
         "paper": MappingProxyType(
             {
-                "caption": GenerationSettings(max_new_tokens=50, num_beams=5),
-                "short_answer": GenerationSettings(max_new_tokens=10, num_beams=5, length_penalty=-1.0),
-                "description": GenerationSettings(max_new_tokens=256, num_beams=5, repetition_penalty=1.5),
+                "caption": GenerationSettings(50, num_beams=5, min_new_tokens=1),
+                "short_answer": GenerationSettings(10, num_beams=5, length_penalty=-1.0, min_new_tokens=1),
+                "description": GenerationSettings(256, num_beams=5, repetition_penalty=1.5, min_new_tokens=1),
             }
         ),
         "centurio": MappingProxyType(

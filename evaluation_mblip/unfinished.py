@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def run_identity(model: Any, task: EvaluationTask, settings: object) -> dict[str
         "model": str(model.config.name_or_path),
         "weights": _digest_weights(model),
         "settings": f"{settings}, {task.answering} by {task.rank_by}",
-        "examples": _digest(sorted(_line(example) for example in task.examples)),
+        "examples": _digest_examples(task.examples),
     }
 
 
@@ -93,10 +94,15 @@ def _digest_weights(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _line(example: EvaluationExample) -> str:
-    fields = (example.condition, example.id, example.image_id, example.prompt, *example.candidates)
-    return json.dumps([*fields, example.content_free, *map(str, example.references)])
+def _digest_examples(examples: Sequence[EvaluationExample]) -> str:
+    """Of what is asked, in any order; thousands of candidates that examples share are digested once."""
+    digest_candidates = cache(lambda candidates: _digest(json.dumps(candidates)))
+    lines = []
+    for example in examples:
+        fields = (example.condition, example.id, example.image_id, example.prompt, example.content_free)
+        lines.append(json.dumps([*fields, digest_candidates(example.candidates), *example.references]))
+    return _digest("\n".join(sorted(lines)))
 
 
-def _digest(lines: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -77,7 +77,7 @@ def test_references_are_composed_and_stripped_and_empty_ones_are_counted():
 
 def test_the_search_is_that_of_the_protocol():
     photos = captioned(Image.new("RGB", (2, 2)))
-    assert str(make(photos).generation) == "5 beams, at most 50 new tokens, length penalty 1"
+    assert str(make(photos).generation) == "5 beams, 1 to 50 new tokens, length penalty 1"
     task = make(photos, Setup(protocol="centurio"))
     assert (str(task.generation), task.protocol) == ("greedy search, at most 50 new tokens", "centurio")
 

@@ -35,8 +35,8 @@ def test_all_wordings_are_asked_the_one_held_out_of_training_last():
 def test_the_searches_are_those_of_the_papers():
     searches = {kind: str(Setup().generation(kind)) for kind in ("caption", "short_answer", "description")}
     assert searches == {
-        "caption": "5 beams, at most 50 new tokens, length penalty 1",
-        "short_answer": "5 beams, at most 10 new tokens, length penalty -1",
-        "description": "5 beams, at most 256 new tokens, length penalty 1, repetition penalty 1.5",
+        "caption": "5 beams, 1 to 50 new tokens, length penalty 1",
+        "short_answer": "5 beams, 1 to 10 new tokens, length penalty -1",
+        "description": "5 beams, 1 to 256 new tokens, length penalty 1, repetition penalty 1.5",
     }
     assert str(Setup(protocol="centurio").generation("caption")) == "greedy search, at most 50 new tokens"

@@ -146,11 +146,12 @@ def test_batches_hold_equal_prompts_as_far_as_may_be():
 
 def test_generation_is_greedy_unless_told_otherwise_and_penalties_are_passed_where_they_act():
     assert GenerationSettings(4).arguments() == {"max_new_tokens": 4, "num_beams": 1, "do_sample": False}
-    changed = GenerationChanges(num_beams=5, length_penalty=-1.0, repetition_penalty=1.5)
+    changed = GenerationChanges(num_beams=5, length_penalty=-1.0, repetition_penalty=1.5, min_new_tokens=1)
     assert changed.applied_to(GenerationSettings(10)).arguments() == {
         "max_new_tokens": 10,
         "num_beams": 5,
         "do_sample": False,
         "length_penalty": -1.0,
         "repetition_penalty": 1.5,
+        "min_new_tokens": 1,
     }

@@ -76,7 +76,7 @@ def test_every_photo_is_asked_for_a_caption_and_for_a_description(recipe, tmp_pa
     assert descriptions == [("description", id, prompt, *rest) for _, id, _, *rest in captions]
     task = recipe().build(setup)
     expected = {
-        "paper": "5 beams, at most 256 new tokens, length penalty 1, repetition penalty 1.5",
+        "paper": "5 beams, 1 to 256 new tokens, length penalty 1, repetition penalty 1.5",
         "centurio": "greedy search, at most 256 new tokens",
     }
     assert str(task.generation) == expected[protocol]
