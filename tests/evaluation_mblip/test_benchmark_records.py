@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import datasets
 import pytest
 from PIL import Image
 
-from evaluation_mblip.records import DatasetPlace, check_one_place, pictures_in, records_of
+from evaluation_mblip.records import DatasetPlace, check_one_place, image_of, pictures_in, records_of
 from tests.data_mblip.sources.sample_data import write_lines
 
 RECORDS = [{"image/key": "a", "en": {"caption": ["A dog."]}, "no": None}, {"image/key": "b", "en": None, "no": None}]
@@ -81,3 +83,12 @@ def test_a_record_of_a_file_holds_no_pictures():
 def test_a_cell_without_a_picture_is_named(record, message):
     with pytest.raises(ValueError, match=message):
         pictures_in(record, place="here")
+
+
+def test_the_picture_of_a_record_is_inside_or_else_the_file():
+    assert image_of({"image": b"inside"}, Path("a.jpg"), place="here", name="a.jpg") == b"inside"
+    assert image_of({}, Path("a.jpg"), place="here", name="a.jpg") == Path("a.jpg")
+    with pytest.raises(ValueError, match=r"here: there is no picture in the record\. Say with `coco_images` where a"):
+        image_of({}, None, place="here", name="a.jpg", field="coco_images")
+    with pytest.raises(ValueError, match="here: found 2 pictures, expected one"):
+        image_of({"images": [b"left", b"right"]}, None, place="here", name="a.jpg")

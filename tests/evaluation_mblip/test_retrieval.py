@@ -46,14 +46,19 @@ def retrieve(*languages, num_candidates=4, family="mt5"):
 
 @pytest.fixture
 def scored(monkeypatch):
-    """Makes retrieval find these scores, photos and captions in the order of the pool, and those of a grey picture."""
+    """Makes retrieval find these scores, photos and captions in the order of the pool, and those of a grey picture;
+    returns the languages that it will have asked in."""
+
+    asked = []
 
     def use(scores_IC, grey_C):
-        def table(model, processor, features, captions, **options):
+        def table(model, processor, features, captions, *, languages, batch_size):
             assert len(captions) == len(grey_C)
+            asked.append(languages)
             return torch.tensor([grey_C] if len(features) == 1 else scores_IC, dtype=torch.float64)
 
         monkeypatch.setattr("evaluation_mblip.retrieval.image_text_scores", table)
+        return asked
 
     return use
 
@@ -101,8 +106,9 @@ def test_what_is_likely_behind_any_picture_is_no_find_once_it_is_calibrated(scor
 
 
 def test_a_model_that_tells_nothing_apart_finds_nothing(scored):
-    scored([[0.0] * 5] * 4, [0.0] * 5)
-    results = retrieve()
+    asked = scored([[0.0] * 5] * 4, [0.0] * 5)
+    results = retrieve("en", "sw")
+    assert asked == ["en", "en", "sw", "sw"]  # the photos, and the grey picture
     for condition in results.conditions:
         score = results.by_language(condition)["en"]
         assert (score.value, score.figures["recall@5"]) == (0.0, 1.0)  # behind the three or four wrong ones
@@ -128,5 +134,7 @@ def test_recall_is_that_of_the_scores_of_all_pairs(family):
     assert [one.score for one in found] == of_caption.tolist()
     assert [one.output for one in found] == [pool.examples[i].image_id for i in scores_IC.argmax(dim=0)]
     assert results.by_language("text to image")["sw"].value == of_caption.mean()
+    likely = dict(zip((one.image_id for one in pool.examples), scores_IC[:, 0].tolist(), strict=True))
+    assert found[0].log_likelihoods == pytest.approx(likely, rel=1e-6)
     assert found[0].prompt == f"Caption in Swahili: {pool.captions[0]}"
     assert "chance finds one in 4" in conditions_table(results)
