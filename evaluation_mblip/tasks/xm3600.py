@@ -131,20 +131,26 @@ def read_photos(records: Iterable[PlacedRecord], *, images: str | None) -> dict[
             raise ValueError(f"{place}: the `image/key` {key!r} stands there a second time. Fetch the file again.")
         name = f"{key}.jpg"
         file = None if images is None else image_place(images, name, place=place)
-        photos[key] = Photo(image_of(record, file, place=place, name=name), dict(_captions(record, place)))
+        photos[key] = Photo(image_of(record, file, place=place, name=name), captions_of(record, place=place))
     return photos
 
 
-def _captions(record: Mapping[str, object], place: str) -> Iterator[tuple[str, Sequence[str]]]:
-    """What a record has in each language; `datasets` writes None where there is nothing."""
+def captions_of(record: Mapping[str, object], *, place: str) -> dict[str, Sequence[str]]:
+    """The captions of a record in each language that has some, by our codes.
+
+    Raises:
+        ValueError: a language is unknown, or its captions are not as published.
+    """
     names = [name for name in record if not name.startswith("image")]
-    for name, captions in check_record(record, dict.fromkeys(names, dict | None), place=place).items():
+    captions: dict[str, Sequence[str]] = {}
+    for name, found in check_record(record, dict.fromkeys(names, dict | None), place=place).items():
         try:
             code = mix_code(name)
         except ValueError as error:
             raise ValueError(f"{place}: the field {name!r} is no language. {error}") from error
-        if captions is not None:
-            yield code, check_record(captions, {"caption": list[str]}, place=f"{place}, {name}")["caption"]
+        if found is not None:  # `datasets` writes None where there is nothing
+            captions[code] = check_record(found, {"caption": list[str]}, place=f"{place}, {name}")["caption"]
+    return captions
 
 
 def chosen_languages(photos: Iterable[Photo], asked: Sequence[str] | None) -> tuple[str, ...]:

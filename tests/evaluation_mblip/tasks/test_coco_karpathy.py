@@ -2,11 +2,13 @@
 
 import datasets
 import pytest
+from PIL import Image
 
-from evaluation_mblip import Setup
+from evaluation_mblip import GenerationChanges, RunSettings, Setup, evaluate_task
 from evaluation_mblip.records import DatasetPlace
 from evaluation_mblip.tasks.coco_karpathy import CocoKarpathyRecipe
 from tests.data_mblip.sources.sample_data import write_json
+from tests.tiny import tiny_model, tiny_processor
 
 UNCHECKED = Setup(missing_images="unchecked")
 
@@ -75,3 +77,17 @@ def test_a_record_that_is_not_as_documented_is_named(recipe, tmp_path):
     captions = write_json(tmp_path / "wrong.json", {"images": [wrong]})
     with pytest.raises(ValueError, match=r"wrong\.json, images\[0\], sentences\[0\]: `raw` is 5, a whole number"):
         recipe(captions=captions).build(UNCHECKED)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "centurio"])
+@pytest.mark.parametrize("family", ["mt5", "llama"])
+def test_it_runs_from_its_file_to_scores(recipe, tmp_path, family, protocol):
+    (tmp_path / "coco/val2014").mkdir(parents=True)
+    for number, colour in ((139, "red"), (73, "blue")):
+        Image.new("RGB", (28, 28), colour).save(tmp_path / f"coco/val2014/COCO_val2014_{number:012d}.jpg")
+    task = recipe().build(Setup(protocol=protocol))
+    settings = RunSettings(generation=GenerationChanges(max_new_tokens=3))
+    results = evaluate_task(tiny_model(family), tiny_processor(family), task, settings=settings)
+    (score,) = results.scores
+    assert (score.language, score.num_prompts, results.protocol, results.metric) == ("en", 2, protocol, "CIDEr-D")
+    assert {"BLEU-4", "ROUGE-L", "chrF", "language_fidelity"} < set(score.figures)
