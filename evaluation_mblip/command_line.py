@@ -79,9 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--load_in", choices=get_args(LoadIn), help="quantise the language model (4bit: nf4)")
     parser.add_argument("--protocol", choices=get_args(ProtocolName), help="with a recipe: how benchmarks are asked")
     parser.add_argument("--language_names", choices=get_args(LanguageNames), help="with a recipe: in prompts")
-    parser.add_argument(
-        "--missing_images", choices=get_args(MissingImages), help="with a recipe"
-    )
+    parser.add_argument("--missing_images", choices=get_args(MissingImages), help="with a recipe")
     parser.add_argument("--task", choices=TASK_OPTIONS, help="with a model: the task, scenes if left out")
     parser.add_argument("--languages", type=_list, help="codes with commas between, such as sw,hi")
     parser.add_argument("--wording", choices=("first", "held_out"), help="the wording of the prompts")

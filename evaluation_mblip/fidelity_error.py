@@ -21,6 +21,7 @@ from .languages import evaluation_language, mix_code
 from .metrics.intervals import Interval, wilson_interval
 from .metrics.language_fidelity import MIX, find_language, language_fidelity
 from .metrics.unlisted_languages import UNLISTED
+from .tasks.xm3600 import captions_of
 
 MAX_NAMED = 4  # languages that a row names
 
@@ -109,12 +110,7 @@ def _texts(record: object, path: Path, place: str) -> list[tuple[str, list[str]]
         return [(_code(path.parent.name, f"{place}: the folder"), fields["sentences"])]
     check_record(record, {"image/key": str}, place=place)
     assert isinstance(record, Mapping)
-    languages = [name for name in record if not name.startswith("image/")]
-    fields = check_record(record, dict.fromkeys(languages, dict), place=place)
-    return [
-        (_code(name, place), check_record(captions, {"caption": list[str]}, place=f"{place}, {name}")["caption"])
-        for name, captions in fields.items()
-    ]
+    return [(code, list(captions)) for code, captions in captions_of(record, place=place).items()]
 
 
 def _code(name: str, place: str) -> str:

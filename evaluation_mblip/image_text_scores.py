@@ -14,11 +14,10 @@ import torch
 
 from .calibration import PictureProcessor, grey_features
 from .candidate_scores import CandidatePrompt, score_candidates
+from .captioning import PAPER_PROMPT
 from .generation import evaluating
 from .languages import prompt_language
 from .prompt_batch import ScoringModel
-
-CAPTION_PROMPT = "Caption in {language}: "  # mBLIP's own, of training and XM3600
 
 
 def image_text_scores(
@@ -90,5 +89,5 @@ def _by_language(positions: Sequence[int], codes: Sequence[str]) -> Iterator[tup
 
 
 def _candidate_prompt(captions: Sequence[str], language: str, positions: Sequence[int], image: int) -> CandidatePrompt:
-    prompt = CAPTION_PROMPT.format(language=prompt_language(language))
+    prompt = PAPER_PROMPT.format(language=prompt_language(language))
     return CandidatePrompt(prompt, tuple(captions[i] for i in positions), (image,))

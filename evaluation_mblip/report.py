@@ -73,7 +73,8 @@ def _ratios(after: Results, english_parent: Results) -> dict[str, Cell]:
 
 def _facts(results: Results) -> str:
     """What was asked of what, with what, in a sentence or two."""
+    search = results.generation if results.answering in ("generate", "constrained") else results.answering
     return (
         f"{results.num_images} pictures, {len(results.predictions)} answers in {results.seconds:.0f} s "
-        f"({results.hardware}; {results.model.precision}); {results.generation}."
+        f"({results.hardware}; {results.model.precision}); {search}."
     )

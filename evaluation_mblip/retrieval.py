@@ -21,12 +21,13 @@ import torch
 from tqdm.auto import tqdm
 
 from .calibration import PictureProcessor, grey_features
+from .captioning import PAPER_PROMPT
 from .code_version import code_commit
 from .environment import describe_hardware, describe_model, package_versions
 from .fitting import Fitting
 from .generation import evaluating
 from .generation_settings import GenerationSettings
-from .image_text_scores import CAPTION_PROMPT, image_text_scores
+from .image_text_scores import image_text_scores
 from .languages import prompt_language
 from .metrics.bootstrap import mean_estimate
 from .metrics.intervals import wilson_interval
@@ -232,4 +233,4 @@ def _score(search: Search, found: Sequence[Prediction], num_photos: int) -> Scor
 
 
 def _prompt(language: str) -> str:
-    return CAPTION_PROMPT.format(language=prompt_language(language))
+    return PAPER_PROMPT.format(language=prompt_language(language))
