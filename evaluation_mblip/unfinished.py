@@ -57,7 +57,8 @@ class UnfinishedAnswers:
         whole = written[: written.rfind(b"\n") + 1]
         if len(whole) < len(written):
             path.write_bytes(whole)
-        predictions = [Prediction.from_line(line) for line in whole.decode("utf-8").splitlines()]
+        # Lines end at a line feed alone: an answer may hold other separators of lines, which JSON leaves as they are.
+        predictions = [Prediction.from_line(line) for line in whole.decode("utf-8").split("\n")[:-1]]
         return {(prediction.condition, prediction.id): prediction for prediction in predictions}
 
     def append(self, chunk: int, predictions: Sequence[Prediction]) -> None:

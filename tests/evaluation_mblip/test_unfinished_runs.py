@@ -96,6 +96,17 @@ def test_a_run_that_is_killed_ten_times_gives_the_file_of_an_undisturbed_one_and
     assert [file.name for file in tmp_path.iterdir()] == ["p.jsonl"]
 
 
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\x0c", "\x85", "\u2028"])
+def test_answers_and_references_with_separators_of_lines_are_taken_up_as_they_were(tmp_path, separator):
+    examples = [example(number, references=(f"one{separator}{number}",)) for number in range(9)]
+    path = tmp_path / "p.jsonl"
+    model, processor = killed_after(2, examples)
+    with pytest.raises(Killed):
+        evaluate_task(model, processor, task_of(examples), settings=SMALL, predictions_path=path)
+    evaluate_task(*knows_all(examples), task_of(examples), settings=SMALL, predictions_path=path)
+    assert [p.output for p in read_predictions(path)] == [f"one{separator}{number}" for number in range(9)]
+
+
 @pytest.mark.parametrize("num_bytes", [1, 40, 600])
 def test_a_line_torn_by_the_kill_is_answered_again(tmp_path, undisturbed, num_bytes):
     path = tmp_path / "p.jsonl"
