@@ -14,6 +14,7 @@ from evaluation_mblip import conditions_table, evaluate_task, predictions_path, 
 from evaluation_mblip.command_line import parse_command_line
 from evaluation_mblip.processes import is_main_process, process_group
 from evaluation_mblip.recipe import read_evaluation_run
+from evaluation_mblip.runner import forget_unfinished
 from training_mblip.precision import Precision
 from training_mblip.starting_model import base_of_adapter, load_checkpoint
 
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> None:
                 task,
                 settings=run.evaluation.settings,
                 predictions_path=predictions_path(run.output_dir, task.name),
+                keeps_unfinished=True,
                 base=base_of_adapter(run.model),
             )
             for task in tasks
@@ -47,6 +49,8 @@ def main(arguments: list[str]) -> None:
     table = "\n".join(conditions_table(result) for result in results.values())
     write_results(run.output_dir, results, table)
     write_report(run.output_dir, results)
+    for name in results:
+        forget_unfinished(predictions_path(run.output_dir, name))
     print(table)
     print(f"Answers, results and report are in {run.output_dir}.")
 

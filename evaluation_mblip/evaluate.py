@@ -16,7 +16,7 @@ from .model_inputs import Model, Processor
 from .predictions import write_predictions
 from .processes import is_main_process, num_processes
 from .results import Results, score_predictions
-from .runner import DEFAULT_SETTINGS, RunSettings, forget_unfinished, run_task
+from .runner import DEFAULT_SETTINGS, RunSettings, forget_unfinished, run_task, seconds_before
 from .task import EvaluationTask
 from .tasks.scenes import SceneCondition, scenes_task
 from .wordings import WordingChoice
@@ -29,6 +29,7 @@ def evaluate_task(
     *,
     settings: RunSettings = DEFAULT_SETTINGS,
     predictions_path: Path | None = None,
+    keeps_unfinished: bool = False,
     base: str | None = None,
 ) -> Results:
     """Ask a model the questions of a task and score its answers.
@@ -38,17 +39,21 @@ def evaluate_task(
     Args:
         predictions_path: where the answers go, one JSON line each, with their scores; while the model answers they
             are kept beside it, and a run that was killed goes on from there. None writes nothing.
+        keeps_unfinished: leave what is beside it, until `forget_unfinished`: a run of several tasks that is killed in
+            a later one then asks nothing of this one again.
         base: the model below an adapter that was merged into `model`.
 
     Raises:
         ValueError: an image cannot be read, or answers of another run lie beside `predictions_path`.
     """
     start = time.monotonic()
+    earlier = seconds_before(predictions_path)
     predictions = run_task(model, processor, task, settings=settings, predictions_path=predictions_path)
     scores, scored = score_predictions(task, predictions)
     if predictions_path is not None and is_main_process():
         write_predictions(predictions_path, scored)
-        forget_unfinished(predictions_path)
+        if not keeps_unfinished:
+            forget_unfinished(predictions_path)
     prompts: dict[str, dict[str, str]] = {}
     for example in task.examples:
         prompts.setdefault(example.condition, {}).setdefault(example.language, example.prompt)
@@ -65,7 +70,7 @@ def evaluate_task(
         generation=settings.generation.applied_to(task.generation),
         origin=task.origin,
         left_out=dict(task.left_out.counts),
-        seconds=time.monotonic() - start,
+        seconds=earlier + time.monotonic() - start,
         commit=code_commit(),
         versions=package_versions(),
         hardware=describe_hardware(model.device),

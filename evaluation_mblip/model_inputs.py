@@ -4,7 +4,7 @@ Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, Q = query t
 language model, S = image slots.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,14 +73,43 @@ class EncodedImages:
 
 
 def encode_images(
-    model: Model, processor: Processor, examples: Sequence[EvaluationExample], *, batch_size: int, fitting: Fitting
+    model: Model,
+    processor: Processor,
+    examples: Sequence[EvaluationExample],
+    *,
+    batch_size: int,
+    fitting: Fitting,
+    wanted: Collection[str] | None = None,
 ) -> EncodedImages:
     """Open and encode the images of `examples`, `batch_size` at a time. A file that several image sets show is encoded
     once.
 
+    Args:
+        wanted: the `image_id`s that are asked about; None: all. Batches are those of all examples, for the last bits
+            of an image's features may depend on what it is encoded with; one in which nothing is wanted is left out.
+
     Raises:
         ValueError: an image cannot be read; the message names it.
     """
+    images, rows = _distinct_images(examples)
+    shown = {image_id: mine for image_id, mine in rows.items() if wanted is None or image_id in wanted}
+    features: list[torch.Tensor] = []
+    starts: dict[int, int] = {}  # number of a batch -> where its features begin
+    for number in sorted({row // batch_size for mine in shown.values() for row in mine}):
+        starts[number] = len(features)
+        batch = images[number * batch_size : (number + 1) * batch_size]
+        features += fitting.run(lambda part: _encode(model, processor, part), batch)
+    places = {
+        image_id: tuple(starts[row // batch_size] + row % batch_size for row in mine)
+        for image_id, mine in shown.items()
+    }
+    return EncodedImages(torch.stack(features) if features else None, places)
+
+
+def _distinct_images(
+    examples: Sequence[EvaluationExample],
+) -> tuple[list[tuple[AnyImage, str]], dict[str, tuple[int, ...]]]:
+    """Every image once, with what errors call it, and the rows of those of each `image_id`."""
     distinct: dict[Any, tuple[int, AnyImage, str]] = {}  # by place, or by object: row, image, name
     rows: dict[str, tuple[int, ...]] = {}
     for example in examples:
@@ -90,13 +119,7 @@ def encode_images(
             for key, image in zip(keys, example.images, strict=True):
                 distinct.setdefault(key, (len(distinct), image, name))
             rows[example.image_id] = tuple(distinct[key][0] for key in keys)
-    images = [(image, name) for _, image, name in distinct.values()]
-    features = [
-        feature_QD
-        for start in range(0, len(images), batch_size)
-        for feature_QD in fitting.run(lambda part: _encode(model, processor, part), images[start : start + batch_size])
-    ]
-    return EncodedImages(torch.stack(features) if features else None, rows)
+    return [(image, name) for _, image, name in distinct.values()], rows
 
 
 def _encode(model: Model, processor: Processor, images: Sequence[tuple[AnyImage, str]]) -> list[torch.Tensor]:

@@ -5,6 +5,7 @@ asking in many languages is otherwise a ViT run again on an image already seen. 
 chunks of the plan, and a killed run goes on where it was; neither changes an answer.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -77,6 +78,11 @@ def forget_unfinished(predictions_path: Path) -> None:
     UnfinishedAnswers(predictions_path).remove()
 
 
+def seconds_before(predictions_path: Path | None) -> float:
+    """How long earlier starts of a killed run took for the answers that are taken up."""
+    return 0.0 if predictions_path is None else UnfinishedAnswers(predictions_path).seconds()
+
+
 class _Run:
     """A task under way, on one process."""
 
@@ -87,6 +93,7 @@ class _Run:
         self.answerer = Answerer(model, processor, task, settings.generation.applied_to(task.generation))
         self.fitting_prompts, self.fitting_images = Fitting("prompts"), Fitting("images")
         self.unfinished = None if path is None else UnfinishedAnswers(path)
+        self.last = time.monotonic()
 
     def begin(self) -> None:
         """Take up what an earlier run has left; the main process first, for it makes the folder."""
@@ -110,9 +117,10 @@ class _Run:
         images = encode_images(
             self.model,
             self.processor,
-            [examples[i] for batch in left for i in batch],
+            [examples[i] for batch in batches for i in batch],
             batch_size=self.settings.image_batch_size,
             fitting=self.fitting_images,
+            wanted={examples[i].image_id for batch in left for i in batch},
         )
         for batch in left:
             predictions = self.fitting_prompts.run(
@@ -121,7 +129,14 @@ class _Run:
             )
             if self.unfinished is not None:
                 self.unfinished.append(number, predictions)
+                self._count_time(self.unfinished)
             yield from predictions
+
+    def _count_time(self, unfinished: UnfinishedAnswers) -> None:
+        """Put on disk what a batch took, for the record; processes answer at once, so that of the main one counts."""
+        last, self.last = self.last, time.monotonic()
+        if is_main_process():
+            unfinished.add_seconds(self.last - last)
 
 
 def _key(example: EvaluationExample) -> Key:

@@ -7,6 +7,7 @@ other settings or of other examples are never taken over.
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,7 +19,7 @@ from data_mblip.whole_files import UNFINISHED, write_text
 from .predictions import Prediction
 from .task import EvaluationExample, EvaluationTask
 
-RUN_FILE = "run.json"
+RUN_FILE, TIME_FILE = "run.json", "seconds.txt"
 Key = tuple[str, str]  # condition and id
 
 
@@ -65,6 +66,17 @@ class UnfinishedAnswers:
         """Put the answers of a batch on disk."""
         with self._path(chunk).open("a", encoding="utf-8") as file:
             file.write("".join(prediction.to_line() for prediction in predictions))
+
+    def add_seconds(self, seconds: float) -> None:
+        """Put on disk how long a batch took."""
+        with (self.folder / TIME_FILE).open("a", encoding="utf-8") as file:
+            file.write(f"{seconds:.6f}\n")
+
+    def seconds(self) -> float:
+        """How long the batches on disk took; what a kill has torn off does not count."""
+        path = self.folder / TIME_FILE
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+        return math.fsum(map(float, lines))
 
     def remove(self) -> None:
         """Delete the folder, when the final file is there."""

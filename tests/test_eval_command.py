@@ -8,6 +8,7 @@ import pytest
 from tiny import tiny_model, tiny_processor
 
 from evaluation_mblip import read_predictions
+from evaluation_mblip.answering import Answerer
 from training_mblip.quantised_quality import main as measure_quantised
 
 EVAL = Path(__file__).parents[1] / "eval.py"
@@ -49,6 +50,34 @@ def test_a_recipe_writes_answers_results_and_table(model_folder, tmp_path, capsy
     ]
     assert (out / "table.md").read_text(encoding="utf-8") in printed
     assert "| Hindi (`hi`) | Deva | 0.0 [0.0, 56.1] | 0.0 [0.0, 56.1] |" in printed
+
+
+def test_a_command_killed_in_its_second_task_asks_nothing_of_the_first_again(model_folder, tmp_path, monkeypatch):
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
+    recipe.write_text(
+        f"model: {model_folder}\noutput_dir: {out}\n"
+        "evaluation:\n"
+        "  scenes: {languages: [sw], num_images: 3}\n"
+        "  scene_counts: {languages: [sw], num_images: 3}\n"
+        "  settings: {batch_size: 4, generation: {max_new_tokens: 5}}\n"
+    )
+    asked = []
+    answer = Answerer.answer
+
+    def answer_or_die(answerer, images, batch):
+        asked.append(answerer.task.name)
+        if asked.count("scene_counts") == 1:
+            raise KeyboardInterrupt
+        return answer(answerer, images, batch)
+
+    monkeypatch.setattr(Answerer, "answer", answer_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        run_eval(recipe)
+    num_asked = asked.count("scenes")
+    run_eval(recipe)
+    assert asked.count("scenes") == num_asked > 0
+    assert list(json.loads((out / "results.json").read_text(encoding="utf-8"))) == ["scenes", "scene_counts"]
+    assert not list(out.glob("*.unfinished"))
 
 
 def test_an_unknown_key_of_a_recipe_is_an_error_that_names_its_line(tmp_path):

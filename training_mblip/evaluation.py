@@ -19,6 +19,7 @@ from evaluation_mblip import (
     write_results,
 )
 from evaluation_mblip.in_training import GenerationEvaluation
+from evaluation_mblip.runner import forget_unfinished
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
@@ -61,6 +62,8 @@ def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, ru
         results |= {f"scenes_{name}": result for name, result in compared.items()}
     table = "\n".join(tables.values())
     write_results(run.folder, results, table)
+    for name in results:
+        forget_unfinished(predictions_path(run.folder, name))
     return table
 
 
@@ -91,4 +94,5 @@ def _evaluate(model: Model, processor: MBlipProcessor, task: EvaluationTask, nam
         task,
         settings=run.recipe.evaluation.settings,
         predictions_path=predictions_path(run.folder, name),
+        keeps_unfinished=True,
     )

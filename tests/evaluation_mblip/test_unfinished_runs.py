@@ -1,5 +1,6 @@
 """Answers are kept as they come; runs that are killed go on, and never with another run's answers."""
 
+import contextlib
 import json
 
 import pytest
@@ -14,6 +15,7 @@ from evaluation_mblip import (
     RunSettings,
     evaluate_task,
     read_predictions,
+    run_task,
 )
 from evaluation_mblip.unfinished import UnfinishedAnswers
 
@@ -143,6 +145,57 @@ def test_answers_of_another_run_are_never_taken_over(tmp_path, changes, named):
             settings=changes.get("settings", SMALL),
             predictions_path=path,
         )
+
+
+def test_the_time_of_a_run_that_was_killed_counts_all_its_starts(tmp_path, monkeypatch):
+    path = tmp_path / "p.jsonl"
+    clock = iter(range(0, 10_000, 10))  # every look at it takes ten seconds
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    model, processor = killed_after(4, EXAMPLES)
+    with pytest.raises(Killed):
+        evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    assert UnfinishedAnswers(path).seconds() == 40.0
+    results = evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    num_left = -(-len(EXAMPLES) // 3) - 4
+    assert results.seconds == 40.0 + 10 * (num_left + 2)
+
+
+class PrintedModel(KilledModel):
+    """Records the pictures of each batch that it encodes."""
+
+    encoded: list[list[float]]
+
+    def get_image_features(self, pixel_values):
+        self.encoded.append(pixel_values.flatten().tolist())
+        return super().get_image_features(pixel_values)
+
+
+def encoded_batches(path, examples, *, num_batches):
+    """The pictures that are encoded together until a run is killed, or ends."""
+    killed, processor = killed_after(num_batches, examples)
+    model = PrintedModel(processor, killed.answers)
+    model.num_left, model.encoded = num_batches, []
+    with contextlib.suppress(Killed):
+        settings = RunSettings(batch_size=3, image_batch_size=4)
+        run_task(model, processor, task_of(examples), settings=settings, predictions_path=path)
+    return model.encoded
+
+
+def test_a_run_taken_up_encodes_the_pictures_that_are_left_in_the_batches_of_an_undisturbed_one(tmp_path):
+    examples = [example(number) for number in range(20)]
+    whole = encoded_batches(tmp_path / "p.jsonl", examples, num_batches=3)
+    assert [len(batch) for batch in whole] == [4, 4, 4, 4, 4]
+    assert encoded_batches(tmp_path / "p.jsonl", examples, num_batches=1000) == whole[2:]  # nine prompts are answered
+
+
+def test_what_is_kept_of_a_task_that_is_finished_is_taken_up_whole(tmp_path):
+    path = tmp_path / "p.jsonl"
+    asked = {"settings": SMALL, "predictions_path": path}
+    first = evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), **asked, keeps_unfinished=True)
+    model, processor = knows_all(EXAMPLES)
+    assert evaluate_task(model, processor, task_of(EXAMPLES), **asked).predictions == first.predictions
+    assert model.batch_sizes == model.num_encoded == []
+    assert [file.name for file in tmp_path.iterdir()] == ["p.jsonl"]
 
 
 def test_an_older_file_is_replaced_only_when_all_answers_are_in(tmp_path):
