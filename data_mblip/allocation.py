@@ -93,8 +93,8 @@ class Allocation:
         """The share of every language; they sum to 1."""
         shares = _normalised({code: self._begin_with(code) for code in self.languages})
         if self.english_share is None:
-            return MappingProxyType(_with_floor(shares, self.floor_share))
-        return MappingProxyType(self._with_english(shares, self.english_share))
+            return _with_floor(shares, self.floor_share)
+        return self._with_english(shares, self.english_share)
 
     @property
     def floor_share(self) -> float:

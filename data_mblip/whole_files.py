@@ -8,6 +8,7 @@ from pathlib import Path
 
 UNFINISHED = ".unfinished"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # of the disk, a quota, or the size of a file
+SQLITE_FULL = frozenset({"database or disk is full", "disk I/O error"})  # the second where a file may not grow
 
 
 def write_text(path: Path, text: str) -> None:
@@ -54,7 +55,11 @@ def _full_disk_explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise OSError(
-            error.errno,
-            f"There is no room for {path}. What is finished stays: make room, and run the same command again",
-        ) from error
+        raise no_room(path, error.errno) from error
+
+
+def no_room(path: Path, number: int | None = errno.ENOSPC) -> OSError:
+    """The error for a full disk."""
+    return OSError(
+        number, f"There is no room for {path}. What is finished stays: make room, and run the same command again"
+    )

@@ -6,7 +6,7 @@ from typing import Any
 from ..allocation import allocation_table, write_chart
 from ..recipes.places import without_places
 from ..recipes.yaml_values import read_yaml, to_plain_values, write_yaml
-from ..whole_files import write_text
+from ..whole_files import unfinished_file, write_text
 from .dataset_card import dataset_card
 from .folder import BuildFolder
 from .reading import read_report
@@ -43,8 +43,8 @@ def finish(recipe: MixRecipe, folder: BuildFolder) -> None:
     total = ShardReport()
     for number in range(recipe.num_shards):
         total.add(ShardReport.read(folder.shard_report(number)))
-    write_chart(total.counts, folder.work / CHART)
-    (folder.work / CHART).replace(folder.root / CHART)
+    with unfinished_file(folder.root / CHART) as unfinished:
+        write_chart(total.counts, unfinished)
     recipe_text = write_yaml(without_places(to_plain_values(read_yaml(folder.recipe))))
     write_text(folder.root / CARD, dataset_card(recipe, _source_reports(recipe, folder), total, recipe_text))
 

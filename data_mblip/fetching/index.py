@@ -9,11 +9,11 @@ import os
 import sqlite3
 from pathlib import Path
 
+from ..whole_files import SQLITE_FULL
 from .content import StorageFullError
 
 Record = dict[str, str | int]
 SECONDS_TO_WAIT_FOR_OTHERS = 120.0
-FULL_MESSAGES = ("database or disk is full", "disk I/O error")  # the second where a file may not grow
 
 
 class UrlIndex:
@@ -49,7 +49,7 @@ class UrlIndex:
         try:
             return self._open().execute(statement, [readable(value) for value in values])
         except sqlite3.OperationalError as error:
-            if str(error) not in FULL_MESSAGES:
+            if str(error) not in SQLITE_FULL:
                 raise
             raise StorageFullError(self._path, error) from error
 

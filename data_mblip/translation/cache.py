@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..languages import Language
+from ..whole_files import SQLITE_FULL, no_room
 from .engines.engine import TranslationEngine
 
 TEXTS_PER_COMMIT = 256
@@ -22,7 +23,12 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS translations (key BLOB PRIMARY KEY, transl
 
 
 class TranslationCache:
-    """Translations by engine, model, revision, the two languages, and the text."""
+    """Translations by engine, model, revision, the two languages, and the text.
+
+    Raises:
+        ValueError: the file is no such cache.
+        OSError: the disk is full.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,6 +39,8 @@ class TranslationCache:
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute(_SCHEMA)
         except sqlite3.DatabaseError as error:
+            if str(error) in SQLITE_FULL:
+                raise no_room(path) from error
             raise ValueError(
                 f"{path} cannot be used as a cache of translations: {error}. "
                 "Move it away if it is something else, and choose a folder on a local disk."
@@ -57,6 +65,8 @@ class TranslationCache:
             with self._connection:  # commits, or rolls back
                 self._connection.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?)", translations.items())
         except sqlite3.OperationalError as error:
+            if str(error) in SQLITE_FULL:
+                raise no_room(self.path) from error
             raise OSError(
                 f"{len(translations)} translations could not be written to {self.path}: {error}. What it holds is "
                 "whole: run the command again when that is cured, and it goes on from there."

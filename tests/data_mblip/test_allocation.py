@@ -1,6 +1,7 @@
 """Languages of examples: their shares, and draws that depend on nothing but the example."""
 
 import os
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -126,6 +127,11 @@ print(" ".join(allocation.draw("s", str(i), "vqa") for i in range(300)))
     ).stdout.split()
     allocation = Allocation("mc4", temperature=0.3, floor=0.001, english_share=0.3)
     assert elsewhere == [allocation.draw("s", str(i), "vqa") for i in range(300)]
+
+
+def test_an_allocation_goes_to_another_process():
+    allocation = Allocation("mc4", floor=0.001)
+    assert drawn(pickle.loads(pickle.dumps(allocation)), 1000) == drawn(allocation, 1000)
 
 
 def test_a_key_draws_what_it_always_drew():

@@ -1,4 +1,7 @@
-"""A build that is killed, or finds the disk full, goes on where it was and ends with the bytes of one undisturbed."""
+"""A build that is killed, finds the disk full or is shared by workers ends with the bytes of one undisturbed.
+
+The mix is translated, by the quickstart's translator, which knows the drawn world.
+"""
 
 import multiprocessing
 import os
@@ -7,6 +10,7 @@ import re
 import resource
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,12 +21,18 @@ from tests.data_mblip.build.mix_files import SCENES, captions_source, contents, 
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(["data_mblip.build.__main__"])
 NUM_KILLS = 10
+TRANSLATOR = Path(__file__).parents[3] / "quickstart" / "translator"
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # SWIG types of sentencepiece's, which the tokenizer asks for
 
 
 def write_mix(folder):
     write_captions(folder)
-    scenes = SCENES | {"num_images": 60}
-    return write_mix_recipe(folder, scenes, captions_source(folder), num_shards=5)
+    allocation = {"kind": "uniform", "languages": ["en", "sw", "zh"]}
+    scenes = SCENES | {"num_images": 60, "languages": ["en"], "allocation": allocation}
+    translation = {"model": str(TRANSLATOR)}
+    return write_mix_recipe(folder, scenes, captions_source(folder), num_shards=5, translation=translation)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +64,16 @@ def test_killed_ten_times_it_ends_with_the_bytes_of_one_undisturbed(undisturbed,
     assert num_killed >= 3  # the last ones may find all done
     assert run_child(arguments)
     assert contents(tmp_path / "out") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["processes", "local"])
+def test_two_workers_translate_as_one_does(undisturbed, tmp_path, executor):
+    if executor == "local":
+        pytest.importorskip("datatrove", reason="datatrove runs the tasks of `--executor local`")
+    main([str(write_mix(tmp_path)), "--output", str(tmp_path / "out"), "--workers", "2", "--executor", executor])
+    assert contents(tmp_path / "out") == undisturbed[0]
+    assert "| Swahili | " in (tmp_path / "out" / "README.md").read_text(encoding="utf-8").split("## Translation")[1]
 
 
 def run_with_little_room(num_bytes, arguments, messages):
