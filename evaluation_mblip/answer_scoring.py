@@ -32,6 +32,7 @@ class VqaAccuracy:
     description: str = "VQA accuracy of the official evaluator"
     main: str = "vqa_accuracy"
     is_share: bool = False
+    greater_is_better: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_vqa(outputs, [example.references for example in examples])
@@ -56,6 +57,7 @@ class GqaAccuracy:
     description: str = "exact match of the cleaned answer"
     main: str = ACCURACY
     is_share: bool = True
+    greater_is_better: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_gqa(outputs, _only_references(examples))
@@ -79,6 +81,7 @@ class MaxmAccuracy:
     description: str = "exact match with one of the processed answers"
     main: str = ACCURACY
     is_share: bool = True
+    greater_is_better: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_maxm(outputs, [example.references for example in examples])
@@ -96,6 +99,7 @@ class YesNoAccuracy:
     description: str = "accuracy of yes and no"
     main: str = ACCURACY
     is_share: bool = True
+    greater_is_better: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_yes_no(outputs, _only_references(examples))
@@ -123,6 +127,7 @@ class ChoiceAccuracy:
     description: str = "accuracy of the choice"
     main: str = ACCURACY
     is_share: bool = True
+    greater_is_better: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_choices(outputs, _only_references(examples), self.candidates)
@@ -152,6 +157,7 @@ class ChairMetric:
     description: str = "CHAIR-s: share of captions that name an object which is not there (lower is better)"
     main: str = "chair_s"
     is_share: bool = True
+    greater_is_better: bool = False
 
     def __post_init__(self) -> None:
         find_objects("a", self.category_of)

@@ -36,6 +36,7 @@ class CaptionMetric:
     tokenization: Tokenization = "ptb"
     main: str = CIDER
     is_share: bool = False
+    greater_is_better: bool = True
 
     def __post_init__(self) -> None:
         self._segmenters()

@@ -4,7 +4,7 @@
     python -m evaluation_mblip.compare A.jsonl B.jsonl --metric language_fidelity
 
 Prints a Markdown table for each condition: in each language the mean of A and of B, their difference with its 95 %
-interval, p-values, and how many answers of either are the better ones; last the mean of the languages. How it is
+interval, p-values, and how many answers of either have the higher score; last the mean of the languages. How it is
 reckoned: metrics/paired_comparison.py.
 """
 
@@ -21,7 +21,7 @@ from .paired_predictions import METRICS, ConditionComparison, compare_prediction
 from .predictions import read_predictions
 from .tables import UNSEEN_MARK
 
-HEADINGS = ("Language", "Answers", "A", "B", "A − B", "p", "p (Holm)", "A better", "B better")
+HEADINGS = ("Language", "Answers", "A", "B", "A − B", "p", "p (Holm)", "A higher", "B higher")
 
 
 def comparison_table(comparison: ConditionComparison) -> str:
@@ -46,7 +46,7 @@ def comparison_report(
         f"In brackets 95 % intervals of the difference: bootstrap over {num_images} image sets, drawn alike in all "
         f"languages; p: paired permutation test over them; {num_resamples} resamples, seed {seed}.",
         "p (Holm): corrected for the number of languages. The mean of the languages, each counted alike, is one test. "
-        "A better, B better: answers with a higher score; the others are equal.",
+        "A higher, B higher: answers with the higher score; the others are equal. Of CHAIR the lower one is better.",
     ]
     if any(not evaluation_language(code).is_seen for comparison in comparisons for code in comparison.languages):
         notes.append(f"{UNSEEN_MARK.strip()} not among the 96 languages of the training mix.")

@@ -27,11 +27,15 @@ from .task import SHUFFLED, EvaluationExample, EvaluationTask
 
 class GenerationEvaluation(TrainerCallback):
     """Answers to tasks as figures of an evaluation: `eval_<task>_<language>`, their mean `eval_<task>`, and the mean
-    of the tasks, `main`.
+    of the tasks, `main`, by which the best checkpoint is told: the greater the better. Tasks whose figure is better
+    the lower it is (CHAIR, where saying nothing is best) have no part in `main`.
 
     Args:
         tasks: as benchmarks have them; controls with shuffled pictures are left out.
         num_images: so many image sets are asked about in each language.
+
+    Raises:
+        ValueError: `num_images` is less than one, or no task is left for `main`.
     """
 
     main = "eval_generation"
@@ -44,6 +48,13 @@ class GenerationEvaluation(TrainerCallback):
         num_images: int = 32,
         settings: RunSettings = DEFAULT_SETTINGS,
     ) -> None:
+        self.judged_by = [task.name for task in tasks if task.metric.greater_is_better]
+        if not self.judged_by:
+            found = ", ".join(task.name for task in tasks) or "no task"
+            raise ValueError(
+                f"Found {found}, expected at least one task whose figure is better the higher it is, to tell the best "
+                "checkpoint by. Add another benchmark."
+            )
         self.processor = processor
         self.tasks = [fixed_subset(task, num_images) for task in tasks]
         self.settings = settings
@@ -59,7 +70,7 @@ class GenerationEvaluation(TrainerCallback):
             means = {language: statistics.mean(values) for language, values in by_language.items()}
             figures |= {f"eval_{task.name}_{language}": mean for language, mean in means.items()}
             figures[f"eval_{task.name}"] = statistics.mean(means.values())
-        figures[self.main] = statistics.mean(figures[f"eval_{task.name}"] for task in self.tasks)
+        figures[self.main] = statistics.mean(figures[f"eval_{name}"] for name in self.judged_by)
         return figures
 
     def on_evaluate(

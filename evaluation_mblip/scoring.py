@@ -14,6 +14,7 @@ class ExactMatch:
     description: str = "exact match of the whole answer"
     main: str = "exact_match"
     is_share: bool = True
+    greater_is_better: bool = True
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         is_right = [

@@ -56,7 +56,7 @@ class Scored:
 class Metric(Protocol):
     """Scores the answers of one condition in one language. `main` names the figure that tables show, which is the mean
     of `per_example`; figures are in the unit of their reference, shares from 0 to 1. `is_share`: the main figure is a
-    share of examples, so that each has 0 or 1."""
+    share of examples, so that each has 0 or 1. `greater_is_better` is said in transformers' word: of CHAIR less is."""
 
     @property
     def main(self) -> str: ...
@@ -66,6 +66,9 @@ class Metric(Protocol):
 
     @property
     def is_share(self) -> bool: ...
+
+    @property
+    def greater_is_better(self) -> bool: ...
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored: ...
 

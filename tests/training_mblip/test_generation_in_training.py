@@ -1,7 +1,9 @@
 """Answers in a Trainer's evaluation: they disturb no training, and the best checkpoint is taken by them."""
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from transformers import Trainer, TrainingArguments
 
 import train
 from data_mblip import MBlipCollator, TrainingRows, load_rows
-from evaluation_mblip import GenerationChanges, RunSettings, scenes_task
+from evaluation_mblip import ExactMatch, GenerationChanges, RunSettings, in_training, scenes_task
 from evaluation_mblip.in_training import GenerationEvaluation, fixed_subset
 from modeling_mblip.trainable import set_trainable
 from tests.tiny import tiny_model, tiny_processor
@@ -67,6 +69,36 @@ def test_a_subset_has_the_same_pictures_in_every_language_and_no_controls():
     assert {e.id for e in fixed_subset(TASK, 2).examples} < {e.id for e in chosen.examples}
     with pytest.raises(ValueError, match="Found `num_images` 0"):
         fixed_subset(TASK, 0)
+
+
+@dataclass(frozen=True)
+class NumErrors(ExactMatch):
+    """A figure that is better the lower it is, as CHAIR's."""
+
+    greater_is_better: bool = False
+
+
+def test_a_figure_that_is_better_the_lower_it_is_never_tells_the_best_checkpoint():
+    errors = replace(TASK, name="errors", metric=NumErrors())
+    generation = GenerationEvaluation(tiny_processor("mt5"), [TASK, errors], num_images=1, settings=SHORT)
+    scores = {"scenes": 0.25, "errors": 1.0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(in_training, "run_task", lambda *arguments, **settings: None)
+        patch.setattr(
+            in_training,
+            "score_predictions",
+            lambda task, _: ([SimpleNamespace(language="en", value=scores[task.name])], []),
+        )
+        figures = generation.figures(tiny_model("mt5"))
+    assert figures == {
+        "eval_scenes_en": 0.25,
+        "eval_scenes": 0.25,
+        "eval_errors_en": 1.0,
+        "eval_errors": 1.0,
+        "eval_generation": 0.25,
+    }
+    with pytest.raises(ValueError, match="Found errors, expected at least one task whose figure is better the higher"):
+        GenerationEvaluation(tiny_processor("mt5"), [errors])
 
 
 @pytest.mark.parametrize("family", ["mt5", "llama"])

@@ -105,7 +105,7 @@ def test_the_table_has_a_row_for_each_language_and_their_mean():
     assert comparison_table(compared).splitlines() == [
         "### as_is",
         "",
-        "| Language | Answers | A | B | A − B | p | p (Holm) | A better | B better |",
+        "| Language | Answers | A | B | A − B | p | p (Holm) | A higher | B higher |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| German (`de`) | 2 | 100.0 | 25.0 | +75.0 [+75.0, +75.0] | 0.7500 | 1.0000 | 2 | 0 |",
         "| Croatian (`hr`) † | 2 | 50.0 | 25.0 | +25.0 [+25.0, +25.0] | 0.7500 | 1.0000 | 2 | 0 |",

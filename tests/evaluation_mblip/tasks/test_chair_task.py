@@ -55,6 +55,12 @@ def recipe(tmp_path):
     return lambda **other: ChairRecipe(**fields | other)
 
 
+def test_less_is_better(recipe):
+    metric = recipe().build(UNCHECKED).metric
+    assert not metric.greater_is_better
+    assert "lower is better" in metric.description
+
+
 def asked(recipe, setup=UNCHECKED):
     return [(e.condition, e.id, e.prompt, e.references, e.image_id) for e in recipe.build(setup).examples]
 
