@@ -1,6 +1,7 @@
 """How much the wording of a prompt matters: the mean over languages under each wording, and their spread."""
 
 import statistics
+from collections.abc import Sequence
 
 from .protocol import HELD_OUT_WORDING
 from .results import Results
@@ -8,17 +9,26 @@ from .results import Results
 WORDING = "wording "
 
 
-def wording_conditions(results: Results) -> list[str]:
-    """The conditions that are wordings, the one held out of training last."""
-    return [name for name in results.conditions if name.startswith(WORDING) or name == HELD_OUT_WORDING]
+def wording_conditions(results: Results) -> dict[str, list[str]]:
+    """The conditions that are wordings, the one held out of training last, by the benchmark's own condition that they
+    are wordings of (a split of POPE); "" where it has none."""
+    found: dict[str, list[str]] = {}
+    for condition in results.conditions:
+        own, _, wording = condition.rpartition(", ")
+        if wording.startswith(WORDING) or wording == HELD_OUT_WORDING:
+            found.setdefault(own, []).append(condition)
+    return found
 
 
 def wordings_table(results: Results) -> str:
     """A row for each wording with its prompt (in English, or the first language) and the mean over languages; then
-    mean, standard deviation and range of the rows. Empty where the task was not asked in several wordings."""
-    conditions = wording_conditions(results)
-    if len(conditions) < 2:
-        return ""
+    mean, standard deviation and range of the rows. A table for each of the benchmark's own conditions; empty where the
+    task was not asked in several wordings."""
+    groups = [conditions for conditions in wording_conditions(results).values() if len(conditions) > 1]
+    return "\n\n".join(_table(results, conditions) for conditions in groups)
+
+
+def _table(results: Results, conditions: Sequence[str]) -> str:
     lines = ["| wording | prompt | mean over languages |", "| --- | --- | ---: |"]
     means = []
     for condition in conditions:

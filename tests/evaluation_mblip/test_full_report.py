@@ -90,6 +90,30 @@ def test_wordings_are_shown_with_their_prompts_mean_and_spread():
     assert wordings_table(results_of(examples[:2], known)) == ""
 
 
+def test_wordings_of_each_of_a_benchmarks_own_conditions_have_a_table_of_their_own():
+    splits = [
+        *in_languages("en", condition="random, wording 1", prompt="ask"),
+        *in_languages("en", condition="random, held-out wording", prompt="ask"),
+        *in_languages("en", condition="popular, wording 1", prompt="never asked", references=("unknown",)),
+        *in_languages("en", condition="popular, held-out wording", prompt="ask"),
+    ]
+    tables = wordings_table(results_of(splits, [splits[0], splits[1]])).split("\n\n| wording")
+    assert [table.splitlines()[2:] for table in tables] == [
+        [
+            "| random, wording 1 | ask | 100.0 |",
+            "| random, held-out wording | ask | 100.0 |",
+            "",
+            "Mean of the wordings 100.0, standard deviation 0.0, lowest 100.0, highest 100.0.",
+        ],
+        [
+            "| popular, wording 1 | never asked | 0.0 |",
+            "| popular, held-out wording | ask | 100.0 |",
+            "",
+            "Mean of the wordings 50.0, standard deviation 70.7, lowest 0.0, highest 100.0.",
+        ],
+    ]
+
+
 def test_a_report_is_written_with_a_chart_of_each_condition_but_controls(tmp_path):
     examples = [
         *in_languages("en", "sw", "hr"),
