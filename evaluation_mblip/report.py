@@ -73,8 +73,9 @@ def _ratios(after: Results, english_parent: Results) -> dict[str, Cell]:
 
 def _facts(results: Results) -> str:
     """What was asked of what, with what, in a sentence or two."""
-    search = results.generation if results.answering in ("generate", "constrained") else results.answering
+    how = {"generate": str(results.generation), "constrained": f"constrained to candidates, {results.generation}"}
     return (
-        f"{results.num_images} pictures, {len(results.predictions)} answers in {results.seconds:.0f} s "
-        f"({results.hardware}; {results.model.precision}); {search}."
+        f"Protocol `{results.protocol}`: {results.num_images} pictures, {len(results.predictions)} answers in "
+        f"{results.seconds:.0f} s ({results.hardware}; {results.model.precision}); "
+        f"{how.get(results.answering, results.answering)}."
     )

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -43,6 +44,22 @@ def test_a_table_has_a_row_for_each_language_with_name_script_and_interval():
         "| Hindi (`hi`) | Deva | 50.0 [9.5, 90.5] |",
         "| mean of 2 |  | 75.0 |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("answering", "words"),
+    [
+        ("generate", "greedy search, at most 4 new tokens."),
+        ("constrained", "constrained to candidates, greedy search, at most 4 new tokens."),
+        ("rank, mean", "rank, mean."),
+    ],
+)
+def test_a_table_of_conditions_says_under_which_protocol_and_how_was_answered(answering, words):
+    examples = in_languages("sw", "hi")
+    results = dataclasses.replace(evaluate(examples, examples), protocol="centurio", answering=answering)
+    facts = conditions_table(results).splitlines()[2]
+    assert facts.startswith("Protocol `centurio`: 2 pictures, 4 answers in ")
+    assert facts.endswith(f"float32); {words}")
 
 
 def test_empty_answers_are_named_below_the_table():
