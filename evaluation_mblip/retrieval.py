@@ -20,26 +20,27 @@ from dataclasses import dataclass
 import torch
 from tqdm.auto import tqdm
 
-from .calibration import PictureProcessor, grey_features
 from .captioning import PAPER_PROMPT
 from .code_version import code_commit
 from .environment import describe_hardware, describe_model, package_versions
 from .fitting import Fitting
 from .generation import evaluating
 from .generation_settings import GenerationSettings
-from .image_text_scores import image_text_scores
 from .languages import prompt_language
+from .likelihood.calibration import PictureProcessor, grey_features
+from .likelihood.image_text_scores import image_text_scores
+from .likelihood.prompt_batch import ScoringModel
 from .metrics.bootstrap import mean_estimate
 from .metrics.intervals import wilson_interval
 from .metrics.retrieval import Recall, score_retrieval
 from .model_inputs import EncodedImages, encode_images
 from .predictions import Prediction
-from .prompt_batch import ScoringModel
 from .protocol import OWN
 from .results import Results, Score
 from .task import EvaluationExample, EvaluationTask
 
-IMAGE_TO_TEXT, CALIBRATED, TEXT_TO_IMAGE = "image to text", "image to text, calibrated", "text to image"
+DIRECTIONS = ("image to text", "image to text, calibrated", "text to image")
+IMAGE_TO_TEXT, CALIBRATED, TEXT_TO_IMAGE = DIRECTIONS
 MAIN = "recall@1"
 NUM_SHOWN = 10  # of a search, the entries that its prediction keeps
 NOTHING_GENERATED = GenerationSettings(max_new_tokens=0)
@@ -123,7 +124,7 @@ def retrieval_results(
         model=describe_model(model, base),
         num_images=len({example.image_id for example in used}),
         scores=tuple(scores),
-        prompts={IMAGE_TO_TEXT: {pool.language: _prompt(pool.language) for pool in pools}},
+        prompts=dict.fromkeys(DIRECTIONS, {pool.language: _prompt(pool.language) for pool in pools}),
         answering="likelihood per token of every pair",
         generation=NOTHING_GENERATED,
         origin=task.origin,

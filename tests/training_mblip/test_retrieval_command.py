@@ -6,7 +6,9 @@ import pytest
 
 from evaluation_mblip import read_predictions
 from tests.tiny import tiny_model, tiny_processor
+from training_mblip.card_metadata import eval_results
 from training_mblip.retrieval import main
+from training_mblip.run_record import read_evaluation
 
 RECIPE = """
 model: none
@@ -43,6 +45,15 @@ def test_the_command_writes_results_predictions_and_a_report(run, capsys):
     assert len(read_predictions(folder / "predictions_scenes_retrieval_3.jsonl")) == 3 * 2 * 3
     assert (folder / "table.md").read_text(encoding="utf-8") in capsys.readouterr().out
     assert "recall@1 among 3 photos" in (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_card_takes_the_results_of_every_direction(run):
+    found = eval_results(read_evaluation(run("as_is", "--num_candidates", "3"), is_of_run=False))
+    assert [(one.dataset_split, one.dataset_config, one.metric_type, one.metric_args) for one in found[:3]] == [
+        (condition, "sw", "recall@1", {"prompt": "Caption in Swahili: ", "protocol": "own"})
+        for condition in ("image to text", "image to text, calibrated", "text to image")
+    ]
+    assert len(found) == 6
 
 
 def test_more_photos_than_there_are_cannot_be_searched(run):
