@@ -29,15 +29,15 @@ class LeftOut:
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, reason: str, name: str) -> None:
-        """Count an example.
+    def add(self, reason: str, name: str, count: int = 1) -> None:
+        """Count an example, or several that have one name.
 
         Args:
             reason: equal words for equal reasons: "answer seen fewer than 15 times".
             name: of the example, with its source and id: "vqav2/458752000". No path of a machine, for it is printed
                 in dataset cards.
         """
-        self.counts[reason] += 1
+        self.counts[reason] += count
         names = self.names.setdefault(reason, [])
         if not names:
             logger.info("Left out: %s (%s, and all further ones).", reason, name)

@@ -69,7 +69,15 @@ def babel_imagenet(
     """
     hold_out = HoldOut(share=held_out_share, by_language=held_out_by_language, seed=held_out_seed)
     read = BabelImageNet.read(photos, labels, languages=languages)
-    return read.examples(split, hold_out=hold_out, tasks=tasks, rounds=rounds, as_released=as_released, seed=seed)
+    return read.examples(
+        split,
+        hold_out=hold_out,
+        tasks=tasks,
+        rounds=rounds,
+        as_released=as_released,
+        seed=seed,
+        left_out=left_out,
+    )
 
 
 @dataclass(frozen=True)

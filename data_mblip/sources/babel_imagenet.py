@@ -11,7 +11,6 @@ label with the right class in that language. In the original it may; `as_release
 """
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Literal
 from ..example import Example
 from ..filters.normal_text import normal_text
 from ..languages import get_language
+from ..left_out import LeftOut
 from ..stable_random import stable_random
 from .babel_imagenet_files import Photo, read_labels, read_photos
 
@@ -103,11 +103,12 @@ class BabelImageNet:
         rounds: int | None = None,
         as_released: bool = False,
         seed: int = 0,
+        left_out: LeftOut | None = None,
     ) -> Iterator[Example]:
         """The examples of a split, photo by photo: for each language that has a label, one of each task.
 
-        A language with a single label in the split has no wrong name to ask about; it gets no deciding examples, which
-        is logged.
+        A language with a single label in the split has no wrong name to ask about: its deciding examples are left out
+        and counted, as are the labels in languages that are none of the 96.
 
         Args:
             rounds: so many photos for each language and class, drawn without repetition by (seed, language, class), or
@@ -123,9 +124,11 @@ class BabelImageNet:
             raise ValueError(f"Found the tasks {unknown}, but {SOURCE} gives {', '.join(TASKS)}.")
         if rounds is not None and rounds < 1:
             raise ValueError(f"Found {rounds} rounds, expected 1 or more, or None for all photos.")
+        left_out = LeftOut() if left_out is None else left_out
+        for code, count in self.left_out.items():
+            left_out.add("label in a language that is none of the 96", f"{SOURCE}/{code}", count)
         pools = self._classes_by_language(split, hold_out)
         is_decidable = {language: _has_two_labels(classes) for language, classes in pools.items()}
-        undecidable: Counter[str] = Counter()
         for photo, languages in self._languages_by_photo(pools, rounds, seed):
             for language in languages:
                 if "image_naming" in tasks:
@@ -133,9 +136,7 @@ class BabelImageNet:
                 if "image_deciding" in tasks and is_decidable[language]:
                     yield self._deciding(photo, language, pools[language], as_released, seed)
                 elif "image_deciding" in tasks:
-                    undecidable[language] += 1
-        if undecidable:
-            logger.info("No wrong name to ask about, so no deciding examples, in %s of %s.", dict(undecidable), split)
+                    left_out.add("no wrong name to ask about", f"{SOURCE}/{photo.stem}/{language}/image_deciding")
 
     def _classes_by_language(self, split: Split, hold_out: HoldOut) -> dict[str, dict[int, str]]:
         """For each language the classes of a split that have a photo, with their labels."""
@@ -176,7 +177,7 @@ class BabelImageNet:
     def _deciding(
         self, photo: Photo, language: str, classes: Mapping[int, str], as_released: bool, seed: int
     ) -> Example:
-        draw = stable_random(seed, "image_deciding", photo.path.name, language)
+        draw = stable_random(seed, "image_deciding", photo.name, language)
         is_right = draw.random() < 0.5
         right = classes[photo.class_index]
         wrong_label = _any_label if as_released else _wrong_label
@@ -192,8 +193,8 @@ def _example(photo: Photo, language: str, task: str, *, target: str, inputs: Map
         language=language,
         task=task,
         source=SOURCE,
-        id=f"{photo.path.stem}/{language}/{task}",
-        image_id=f"{SOURCE}/{photo.path.stem}",
+        id=f"{photo.stem}/{language}/{task}",
+        image_id=f"{SOURCE}/{photo.stem}",
         inputs=inputs,
     )
 

@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,26 @@ OUR_CODES = {
 }  # where ours is not theirs in lower case; labels in KU are Northern Kurdish in Latin script, as ours
 
 
+SYNSET = re.compile(r"n\d{8}")
+
+
 @dataclass(frozen=True)
 class Photo:
     """A photo and the ImageNet class it shows, 0 to 999."""
 
     path: Path
     class_index: int
+
+    @property
+    def name(self) -> str:
+        """What the photo is called wherever it lies: ImageNet's own names begin with the synset and stand for one
+        photo each; any other, such as 1.jpg, may stand in the folder of every class."""
+        return self.path.name if SYNSET.match(self.path.name) else f"{self.class_index:03d}/{self.path.name}"
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return self.name.removesuffix(self.path.suffix)
 
 
 def read_photos(folder: Path) -> tuple[Photo, ...]:
@@ -53,14 +67,26 @@ def read_photos(folder: Path) -> tuple[Photo, ...]:
     `imagenet_classes.json` ({synset: class index}) in the folder or above it.
 
     Raises:
-        ValueError: there are no photos, a listed one is missing, or one's synset is unknown; the message names file
-        and place.
+        ValueError: there are no photos, a listed one is missing, one's synset is unknown, or two of a class have one
+        name; the message names file and place.
     """
     listing = _beside(folder, "images.jsonl")
     photos = _listed_photos(folder, listing) if listing else _found_photos(folder)
     if not photos:
         raise ValueError(f"{folder} holds no photos, expected files such as n02101006_Gordon_setter.JPEG.")
-    return tuple(sorted(photos, key=lambda photo: photo.path.name))
+    _check_distinct(photos)
+    return tuple(sorted(photos, key=lambda photo: photo.name))
+
+
+def _check_distinct(photos: Sequence[Photo]) -> None:
+    seen: dict[str, Photo] = {}
+    for photo in photos:
+        other = seen.setdefault(photo.stem, photo)
+        if other is not photo:
+            raise ValueError(
+                f"{other.path} and {photo.path} have one name, expected names that no other photo of the class has. "
+                "Take one out, or rename it."
+            )
 
 
 def read_labels(path: Path) -> tuple[dict[str, dict[int, str]], dict[str, int]]:
@@ -152,7 +178,7 @@ def _found_photos(folder: Path) -> list[Photo]:
     for path in folder.rglob("*"):
         if path.suffix.lower() not in PHOTO_SUFFIXES:
             continue
-        synset = re.match(r"n\d{8}", path.name) or re.fullmatch(r"n\d{8}", path.parent.name)
+        synset = SYNSET.match(path.name) or SYNSET.fullmatch(path.parent.name)
         if synset is None or synset[0] not in classes:
             raise ValueError(
                 f"{path}: expected a synset id of {classes_file}, such as n02101006, at the beginning of the file's "

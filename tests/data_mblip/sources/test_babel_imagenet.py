@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from data_mblip.languages import LANGUAGES
+from data_mblip.left_out import LeftOut
 from data_mblip.sources.babel_imagenet import BabelImageNet, HoldOut
 from data_mblip.sources.babel_imagenet_files import OUR_CODES, PUBLISHED_CODES, Photo, read_labels
 
@@ -105,6 +106,27 @@ def test_a_wrong_name_is_never_the_right_one_as_it_may_be_in_the_original(photos
     assert denied_right_names(as_released=True) > 10
 
 
+def test_photos_of_one_name_in_the_folders_of_their_classes_are_different_photos(tmp_path, label_file):
+    (tmp_path / "imagenet_classes.json").write_text(json.dumps(SYNSETS))
+    for synset in SYNSETS:
+        (tmp_path / "train" / synset).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "train" / synset / "1.png")
+    source = BabelImageNet.read(tmp_path / "train", label_file)
+    examples = list(source.examples("train", hold_out=ALL))
+    shown = {(example.image_id, *example.images) for example in examples}
+    assert shown == {
+        (f"babel_imagenet/00{index}/1", tmp_path / "train" / synset / "1.png") for synset, index in SYNSETS.items()
+    }
+    assert len({example.id for example in examples}) == len(examples)
+
+
+def test_two_photos_of_a_class_with_one_name_are_refused(photos, label_file):
+    (photos / "again").mkdir()
+    Image.new("RGB", (8, 8)).save(photos / "again" / "n01440764_0.png")
+    with pytest.raises(ValueError, match=r"n01440764_0\.(png|JPEG) have one name, expected names that no other photo"):
+        BabelImageNet.read(photos, label_file)
+
+
 def more_photos(folder, number):
     """So many photos of class 0 besides the one there is."""
     for index in range(number):
@@ -147,16 +169,16 @@ def test_rounds_below_1_are_an_error(photos, label_file):
         list(BabelImageNet.read(photos, label_file).examples("train", rounds=0))
 
 
-def test_a_language_with_one_name_has_nothing_to_decide_which_is_logged(photos, tmp_path, caplog):
+def test_a_language_with_one_name_has_nothing_to_decide_which_is_counted(photos, tmp_path):
     label_file = write_labels(tmp_path, {"EN": LABELS["EN"], "SW": [[0], ["kamongo"]]})
-    with caplog.at_level(logging.INFO):
-        examples = list(BabelImageNet.read(photos, label_file).examples("train", hold_out=ALL))
+    left_out = LeftOut()
+    examples = list(BabelImageNet.read(photos, label_file).examples("train", hold_out=ALL, left_out=left_out))
     assert Counter((example.task, example.language) for example in examples) == {
         ("image_naming", "en"): 3,
         ("image_deciding", "en"): 3,
         ("image_naming", "sw"): 1,
     }
-    assert "no deciding examples, in {'sw': 1} of train" in caplog.text
+    assert left_out.names == {"no wrong name to ask about": ["babel_imagenet/n01440764_0/sw/image_deciding"]}
 
 
 def test_a_language_outside_the_96_is_left_out_counted_and_logged(photos, label_file, caplog):
@@ -165,6 +187,9 @@ def test_a_language_outside_the_96_is_left_out_counted_and_logged(photos, label_
     assert source.left_out == {"LA": 1}
     assert list(source.labels) == ["en", "iw", "de"]
     assert "left out {'LA': 1}" in caplog.text
+    left_out = LeftOut()
+    assert list(source.examples("train", left_out=left_out))
+    assert left_out.counts == {"label in a language that is none of the 96": 1}
 
 
 def test_every_published_code_is_ours_or_known_to_be_none_of_ours():
