@@ -124,7 +124,7 @@ def retrieval_results(
         model=describe_model(model, base),
         num_images=len({example.image_id for example in used}),
         scores=tuple(scores),
-        prompts=dict.fromkeys(DIRECTIONS, {pool.language: _prompt(pool.language) for pool in pools}),
+        prompts={name: {pool.language: _prompt(pool.language) for pool in pools} for name in DIRECTIONS},
         answering="likelihood per token of every pair",
         generation=NOTHING_GENERATED,
         origin=task.origin,
