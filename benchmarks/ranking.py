@@ -29,7 +29,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from data_mblip.collator import IGNORED
-from evaluation_mblip.likelihood import rank
+from evaluation_mblip.likelihood.ranking import rank
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 

@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import torch
 
-from .calibration import ContentFree, PictureProcessor, grey_features
-from .constrained import candidates_only
 from .generation import answer_texts, are_cut
 from .generation_settings import GenerationSettings
-from .likelihood import rank
+from .likelihood.calibration import ContentFree, PictureProcessor, grey_features
+from .likelihood.constrained import candidates_only
+from .likelihood.prompt_batch import ScoringModel
+from .likelihood.ranking import rank
 from .model_inputs import EncodedImages, Model, Processor, prompt_tensors
 from .predictions import Prediction, predict
-from .prompt_batch import ScoringModel
 from .task import Answering, EvaluationExample, EvaluationTask
 
 MIN_CANDIDATES = 16  # run at once, however few prompts a batch has

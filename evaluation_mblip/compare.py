@@ -19,7 +19,7 @@ from .metrics.bootstrap import NUM_RESAMPLES
 from .metrics.paired_comparison import PairedComparison
 from .paired_predictions import METRICS, ConditionComparison, compare_predictions
 from .predictions import read_predictions
-from .tables import UNSEEN_MARK
+from .reports.tables import UNSEEN_MARK
 
 HEADINGS = ("Language", "Answers", "A", "B", "A − B", "p", "p (Holm)", "A higher", "B higher")
 

@@ -22,7 +22,7 @@ from data_mblip.languages import get_language
 from evaluation_mblip import EvaluationRun, Results, evaluate_task, predictions_path
 from evaluation_mblip.command_line import parse_command_line
 from evaluation_mblip.recipe import read_evaluation_run
-from evaluation_mblip.report import write_files
+from evaluation_mblip.reports.files import write_files
 from modeling_mblip import MBlipForConditionalGeneration
 
 from .precision import Precision

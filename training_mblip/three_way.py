@@ -15,8 +15,8 @@ from torch import nn
 
 from data_mblip.command import run_command
 from data_mblip.scenes.languages import SCENE_LANGUAGES
+from evaluation_mblip.likelihood.ranking_ways import rank_in_every_way, ways_table
 from evaluation_mblip.protocol import Setup
-from evaluation_mblip.ranking_ways import rank_in_every_way, ways_table
 from evaluation_mblip.tasks.scene_counts import CANDIDATES, SceneCountsRecipe
 
 from .precision import Precision

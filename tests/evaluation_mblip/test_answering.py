@@ -6,7 +6,7 @@ import pytest
 from table_model import example
 
 from evaluation_mblip import EvaluationTask, ExactMatch, GenerationSettings, RunSettings, evaluate_task
-from evaluation_mblip.likelihood import rank
+from evaluation_mblip.likelihood.ranking import rank
 from tests.tiny import tiny_model, tiny_processor
 
 CANDIDATES = ("red star", "blue", "two large circle")

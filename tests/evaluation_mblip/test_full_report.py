@@ -5,9 +5,9 @@ from table_model import example, knows_all
 
 from data_mblip.left_out import LeftOut
 from evaluation_mblip import EvaluationTask, ExactMatch, GenerationSettings, evaluate_task, write_report
-from evaluation_mblip.full_report import report_text
+from evaluation_mblip.reports.full_report import report_text
+from evaluation_mblip.reports.wording_spread import wordings_table
 from evaluation_mblip.task import Origin, Scored
-from evaluation_mblip.wording_spread import wordings_table
 
 
 class TwoFigures(ExactMatch):

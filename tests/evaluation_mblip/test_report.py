@@ -16,8 +16,8 @@ from evaluation_mblip import (
     scenes_task,
     write_results,
 )
-from evaluation_mblip.language_groups import group_scores, resource_level, script
-from evaluation_mblip.tables import group_table
+from evaluation_mblip.reports.language_groups import group_scores, resource_level, script
+from evaluation_mblip.reports.tables import group_table
 
 
 def task_of(examples):

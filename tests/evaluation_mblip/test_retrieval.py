@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from evaluation_mblip import EvaluationTask, GenerationSettings, conditions_table
-from evaluation_mblip.image_text_scores import image_text_scores
+from evaluation_mblip.likelihood.image_text_scores import image_text_scores
 from evaluation_mblip.retrieval import RetrievalSettings, choose_pools, retrieval_results
 from evaluation_mblip.scoring import ExactMatch
 from tests.evaluation_mblip.table_model import example

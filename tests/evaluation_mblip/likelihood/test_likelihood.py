@@ -15,8 +15,8 @@ from likelihood_models import (
 from peft import LoraConfig, get_peft_model
 from tiny import FAMILIES, NUM_QUERY_TOKENS, enliven, tiny_config, tiny_text_config
 
-from evaluation_mblip.calibration import ContentFree, grey_features, grey_image
-from evaluation_mblip.likelihood import rank
+from evaluation_mblip.likelihood.calibration import ContentFree, grey_features, grey_image
+from evaluation_mblip.likelihood.ranking import rank
 from modeling_mblip import MBlipForConditionalGeneration
 
 KINDS = ("mt5", "bart", "bloom", "llama", "gemma2", "mamba")

@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
-from .protocol import HELD_OUT_WORDING
-from .results import Results
+from ..protocol import HELD_OUT_WORDING
+from ..results import Results
 
 WORDING = "wording "
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from .model_inputs import Model
+from ..model_inputs import Model
 
 
 class ScoringModel(Model, Protocol):

@@ -9,9 +9,9 @@ from typing import Any
 
 from data_mblip.whole_files import unfinished_file
 
+from ..languages import evaluation_language
+from ..results import Results, Score
 from .language_groups import group_scores, resource_level
-from .languages import evaluation_language
-from .results import Results, Score
 
 COLOURS = {"high": "#1f5a92", "middle": "#3f9b8e", "low": "#e0a030", "unseen": "#9a9a9a"}
 INCHES_PER_BAR = 0.3

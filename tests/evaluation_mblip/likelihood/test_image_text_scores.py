@@ -4,8 +4,8 @@ import pytest
 import torch
 from likelihood_models import encode, model_and_processor, separate_forward
 
-from evaluation_mblip.calibration import grey_image
-from evaluation_mblip.image_text_scores import image_text_scores
+from evaluation_mblip.likelihood.calibration import grey_image
+from evaluation_mblip.likelihood.image_text_scores import image_text_scores
 
 CAPTIONS = ("a red circle", "ein Kreis", "a star", "a red circle")
 LANGUAGES = ("en", "de", "en", "de")

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 
 import torch
 
+from ..generation import evaluating
+from ..model_inputs import Processor
+from ..task import RankBy
 from .calibration import ContentFree
 from .candidate_scores import CandidatePrompt, CandidateScores, score_candidates
-from .generation import evaluating
-from .model_inputs import Processor
 from .prompt_batch import ScoringModel
-from .task import RankBy
 
 
 @dataclass(frozen=True, eq=False)

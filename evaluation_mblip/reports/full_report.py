@@ -7,11 +7,11 @@ from pathlib import Path
 
 from data_mblip.whole_files import write_text
 
+from ..languages import evaluation_language
+from ..results import Results, Score
+from ..task import SHUFFLED
 from .charts import draw_languages
-from .languages import evaluation_language
-from .report import conditions_table
-from .results import Results, Score
-from .task import SHUFFLED
+from .files import conditions_table
 from .wording_spread import wordings_table
 
 REPORT_FILE, CHART_FOLDER = "report.md", "charts"

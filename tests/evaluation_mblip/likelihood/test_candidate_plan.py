@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from evaluation_mblip.candidate_plan import PlannedRow, WantedToken, plan_candidates
+from evaluation_mblip.likelihood.candidate_plan import PlannedRow, WantedToken, plan_candidates
 
 END = 2
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from evaluation_mblip import token_scores
-from evaluation_mblip.token_scores import token_log_likelihoods
+from evaluation_mblip.likelihood import token_scores
+from evaluation_mblip.likelihood.token_scores import token_log_likelihoods
 
 
 class Head:

@@ -5,10 +5,10 @@ import torch
 from chat_models import CHAT_MODELS, chat_processor
 from likelihood_models import PICTURES, PROMPTS, encode, model_and_processor
 
-from evaluation_mblip.candidate_tokens import CandidateTokens
-from evaluation_mblip.constrained import candidates_only
 from evaluation_mblip.generation import answer_texts
-from evaluation_mblip.likelihood import rank
+from evaluation_mblip.likelihood.candidate_tokens import CandidateTokens
+from evaluation_mblip.likelihood.constrained import candidates_only
+from evaluation_mblip.likelihood.ranking import rank
 from evaluation_mblip.model_inputs import prompt_tensors
 
 FAMILIES = ("mt5", "bart", "t5gemma", "bloom", "llama", "gemma2", "mamba")

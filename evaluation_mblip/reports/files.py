@@ -7,10 +7,10 @@ from typing import Any
 
 from data_mblip.whole_files import write_text
 
+from ..results import Results, ratio_to_reference
+from ..task import AS_IS, SHUFFLED
 from .language_groups import GroupScore, group_scores, resource_level, script
-from .results import Results, ratio_to_reference
 from .tables import Cell, group_table, markdown_table
-from .task import AS_IS, SHUFFLED
 
 RESULTS_FILE = "results.json"
 TABLE_FILE = "table.md"

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 
-from .evaluate import evaluate_task
-from .metrics.paired_comparison import compare_paired
-from .model_inputs import Model, Processor
-from .predictions import Prediction
-from .results import Results
-from .runner import DEFAULT_SETTINGS, RunSettings
-from .task import EvaluationTask, RankBy
+from ..evaluate import evaluate_task
+from ..metrics.paired_comparison import compare_paired
+from ..model_inputs import Model, Processor
+from ..predictions import Prediction
+from ..results import Results
+from ..runner import DEFAULT_SETTINGS, RunSettings
+from ..task import EvaluationTask, RankBy
 
 WAYS: tuple[RankBy, ...] = get_args(RankBy)
 

@@ -18,11 +18,11 @@ import torch
 from data_mblip.chat_prompts import uses_chat_template
 from data_mblip.encoded_prompts import encode_texts
 
+from ..model_inputs import STAND_IN, Processor
 from .candidate_plan import CandidatePlan, PlannedRow, plan_candidates
 from .candidate_tokens import CandidateTokens, Tokens
-from .likelihood_decoder_only import DecoderOnlyPrompts
-from .likelihood_encoder_decoder import EncoderDecoderPrompts
-from .model_inputs import STAND_IN, Processor
+from .decoder_only import DecoderOnlyPrompts
+from .encoder_decoder import EncoderDecoderPrompts
 from .prompt_batch import PromptBatch, ScoringModel
 from .prompt_cache import ReadPrompts, continues_exactly, leaves_window
 from .token_scores import token_log_likelihoods

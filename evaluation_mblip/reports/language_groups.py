@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .languages import EvaluationLanguage, evaluation_language
-from .results import Score
+from ..languages import EvaluationLanguage, evaluation_language
+from ..results import Score
 
 HIGH_FROM_PERCENT = 1.0
 MIDDLE_FROM_PERCENT = 0.1

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from data_mblip.collator import IGNORED, MBlipCollator
-from evaluation_mblip.candidate_tokens import CandidateTokens
+from evaluation_mblip.likelihood.candidate_tokens import CandidateTokens
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
 PROMPTS = (("what is this", 1), ("Question: one two ", 1), ("caption", 0), ("left <image> right <image> which", 2))

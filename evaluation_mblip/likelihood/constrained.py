@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
+from ..model_inputs import Model, Processor
 from .candidate_tokens import CandidateTokens, Tokens
-from .likelihood import candidates_of_each
-from .model_inputs import Model, Processor
+from .ranking import candidates_of_each
 
 Tree = dict[int, Any]  # token -> the tree behind it; token that ends -> the candidate's number
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 from likelihood_models import PICTURES, encode, model_and_processor
 
 from evaluation_mblip.answer_scoring import ChoiceAccuracy
-from evaluation_mblip.calibration import ContentFree, grey_features
 from evaluation_mblip.generation_settings import GenerationSettings
-from evaluation_mblip.likelihood import rank
-from evaluation_mblip.ranking_ways import rank_in_every_way, ways_table
+from evaluation_mblip.likelihood.calibration import ContentFree, grey_features
+from evaluation_mblip.likelihood.ranking import rank
+from evaluation_mblip.likelihood.ranking_ways import rank_in_every_way, ways_table
 from evaluation_mblip.task import EvaluationExample, EvaluationTask
 
 CANDIDATES = ("red", "red circle", "blue w60 w61")

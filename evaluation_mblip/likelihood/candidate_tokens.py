@@ -10,7 +10,7 @@ from typing import Any
 
 from data_mblip.chat_prompts import chat_answer_ids, user_message, uses_chat_template
 
-from .model_inputs import STAND_IN, Processor
+from ..model_inputs import STAND_IN, Processor
 
 Tokens = tuple[int, ...]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from ..languages import EvaluationLanguage, evaluation_language
+from ..metrics.intervals import Interval
+from ..results import Ratio, Score
 from .language_groups import GroupScore
-from .languages import EvaluationLanguage, evaluation_language
-from .metrics.intervals import Interval
-from .results import Ratio, Score
 
 Cell = Score | Ratio
 MISSING = "–"

@@ -9,9 +9,14 @@ from tiny import FAMILIES, enliven, tiny_batch, tiny_config, tiny_model, tiny_pr
 from transformers import AutoConfig
 from transformers.cache_utils import DynamicCache, StaticCache
 
-from evaluation_mblip import candidate_scores
-from evaluation_mblip.likelihood import rank
-from evaluation_mblip.prompt_cache import can_be_shared_out, continues_exactly, leaves_window, select_prompts
+from evaluation_mblip.likelihood import candidate_scores
+from evaluation_mblip.likelihood.prompt_cache import (
+    can_be_shared_out,
+    continues_exactly,
+    leaves_window,
+    select_prompts,
+)
+from evaluation_mblip.likelihood.ranking import rank
 from modeling_mblip import MBlipForConditionalGeneration
 
 RECURRENT = ("falcon_h1", "mamba")

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
-from .model_inputs import Model, Processor
+from ..model_inputs import Model, Processor
 
 
 class PictureProcessor(Processor, Protocol):
