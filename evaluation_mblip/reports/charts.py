@@ -15,7 +15,8 @@ from .language_groups import group_scores, resource_level
 
 COLOURS = {"high": "#1f5a92", "middle": "#3f9b8e", "low": "#e0a030", "unseen": "#9a9a9a"}
 INCHES_PER_BAR = 0.3
-MIN_INCHES, HEIGHT_INCHES = 5.5, 3.4
+MIN_INCHES, HEIGHT_INCHES = 5.5, 3.6
+INCHES_PER_LETTER = 0.09  # of the title
 
 
 def draw_languages(results: Results, condition: str, path: Path) -> None:
@@ -31,9 +32,16 @@ def draw_languages(results: Results, condition: str, path: Path) -> None:
     _draw_levels(levels, scores)
     languages.set_ylabel(f"{results.metric} x 100")
     title = f"{results.task}, {results.protocol}" + ("" if condition == "as_is" else f", {condition}")
-    figure.suptitle(f"{title}: {results.model.name or 'model'}", fontsize=10)
+    lines = (shortened(line, width) for line in (title, results.model.name or "model"))
+    figure.suptitle("\n".join(lines), fontsize=10)
     with unfinished_file(path) as unfinished:
         figure.savefig(unfinished, format="png", dpi=130, metadata={"Software": None})
+
+
+def shortened(line: str, width_inches: float) -> str:
+    """A line of the title that fits; of one that is too long the end, where the names of models differ."""
+    most = int(width_inches / INCHES_PER_LETTER)
+    return line if len(line) <= most else f"…{line[1 - most :]}"
 
 
 def _draw_bars(axes: Any, codes: Sequence[str], scores: Sequence[Score]) -> None:
@@ -45,8 +53,9 @@ def _draw_bars(axes: Any, codes: Sequence[str], scores: Sequence[Score]) -> None
     axes.errorbar(range(len(codes)), values, yerr=[below, above], fmt="none", ecolor="black", elinewidth=0.8)
     axes.tick_params(axis="x", rotation=90 if len(codes) > 12 else 0, labelsize=8)
     axes.set_xlabel("language, by its share of mC4")
-    axes.margins(x=0.01)
+    axes.margins(x=0.01, y=0.08)
     axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
 
 
 def _draw_levels(axes: Any, scores: Mapping[str, Score]) -> None:
@@ -60,3 +69,4 @@ def _draw_levels(axes: Any, scores: Mapping[str, Score]) -> None:
     axes.set_xlabel("resource level")
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)

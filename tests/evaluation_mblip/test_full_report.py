@@ -1,10 +1,12 @@
 import dataclasses
 
+import pytest
 from PIL import Image
 from table_model import example, knows_all
 
 from data_mblip.left_out import LeftOut
 from evaluation_mblip import EvaluationTask, ExactMatch, GenerationSettings, evaluate_task, write_report
+from evaluation_mblip.reports.charts import INCHES_PER_LETTER, shortened
 from evaluation_mblip.reports.full_report import report_text
 from evaluation_mblip.reports.wording_spread import wordings_table
 from evaluation_mblip.task import Origin, Scored
@@ -128,6 +130,14 @@ def test_a_report_is_written_with_a_chart_of_each_condition_but_controls(tmp_pat
         assert f"](charts/{name})" in text
         with Image.open(tmp_path / "charts" / name) as chart:
             assert chart.size[0] > 400
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("runs/a/model", "runs/a/model"), ("runs/an/model", "…ns/an/model"), ("x" * 500, f"…{'x' * 11}")],
+)
+def test_a_name_that_is_too_long_for_a_chart_keeps_its_end(name, expected):
+    assert shortened(name, 12 * INCHES_PER_LETTER) == expected
 
 
 def test_one_language_needs_no_chart(tmp_path):
