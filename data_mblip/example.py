@@ -21,6 +21,8 @@ from .languages import get_language
 IMAGE_TOKEN = "<image>"
 IMAGE_MARK = re.compile(r"(?<!\\)<image>")  # where a prompt places an image; `\<image>` is the word itself
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # which JSON can spell and UTF-8 cannot
+
 PROMPT_COLUMNS = (
     "prompts",
     "targets",
@@ -51,7 +53,8 @@ class Example:
 
     Raises:
         ValueError: the target is empty or holds `<image>`, the prompt holds `<image>` but not once per image, the
-            language is unknown, or the provenance is not text. The message names the example.
+            language is unknown, an id holds half a character, or the provenance is not text. The message names the
+            example.
     """
 
     images: tuple[Image, ...]
@@ -76,6 +79,12 @@ class Example:
             get_language(self.language)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
+        for id in (self.id, self.image_id):
+            if SURROGATE.search(id):
+                raise ValueError(
+                    f"{self.name} has an id with half a character in it (a lone surrogate): {id!r}. Mend the record, "
+                    "or the name of the file it comes from."
+                )
         check_target(self.target, name=self.name)
         num_tokens = len(IMAGE_MARK.findall(self.prompt))
         if num_tokens not in (0, len(self.images)):

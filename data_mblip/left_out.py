@@ -9,17 +9,15 @@ they are errors.
 """
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .example import IMAGE_TOKEN
+from .example import IMAGE_TOKEN, SURROGATE
 
 logger = logging.getLogger(__name__)
 
 NUM_NAMES = 5
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass

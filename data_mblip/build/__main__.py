@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from ..locking import locked
 from ..recipes.yaml_values import read_yaml, to_plain_values
 from ..whole_files import write_text
 from .executors import Kind, Tasks, run_by_datatrove, run_in_processes
@@ -24,6 +25,8 @@ from .publishing import push
 from .reading import ReadingStep
 from .recipe import MixRecipe, read_mix_recipe
 from .shards import ShardStep
+
+LOCK_FILE = "building.lock"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -48,11 +51,12 @@ def build(given: argparse.Namespace) -> None:
     if given.executor in ("slurm", "ray"):
         _run_elsewhere(given, [reading] if given.tables_only else [reading, *rest], folder)
         return
-    _run_here(given, [reading], folder)
-    print(_plan(recipe, folder))
-    if given.tables_only:
-        return
-    _run_here(given, rest, folder)
+    with locked(folder.work, LOCK_FILE, "building"):
+        _run_here(given, [reading], folder)
+        print(_plan(recipe, folder))
+        if given.tables_only:
+            return
+        _run_here(given, rest, folder)
     print(f"The mix is in {folder.root}: `load_dataset({str(given.output)!r})`.")
     if given.push is not None:
         print(push(folder, given.push, is_private=given.private))

@@ -70,8 +70,13 @@ def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path
 
 
 def _captions(recipe: MixRecipe, source: MixSource) -> Iterator[Example]:
+    """The captions of the source; one that a file holds a second time, with its id, comes once."""
     arguments = dict(source.arguments["captions"])
-    return SOURCES[arguments.pop("source")](recipe.seed, LeftOut(), **arguments)
+    seen: set[tuple[str, str]] = set()
+    for caption in SOURCES[arguments.pop("source")](recipe.seed, LeftOut(), **arguments):
+        if (caption.source, caption.id) not in seen:
+            seen.add((caption.source, caption.id))
+            yield caption
 
 
 def _pictures(

@@ -1,6 +1,6 @@
 """What a recipe of a mix says: the schema of the YAML files that `python -m data_mblip.build` reads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from ..recipes.source_recipes import convert_language, convert_source
 from ..recipes.strict_loading import Converter, convert
 from ..recipes.yaml_values import Located, read_yaml
 from ..translation.settings import TranslationSettings
+
+
+OWN_SOURCES = frozenset({"own_folder", "own_dataset"})
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class MixRecipe:
         is_allotted = self.allocation is not None or any(source.allocation is not None for source in self.sources)
         if is_allotted and self.translation is None:
             raise ValueError("`allocation` gives examples to other languages, but there is no `translation`. Add it.")
+        _check_own_names((source.source, source.arguments) for source in self.sources)
 
     def allot(self, source: MixSource) -> Allocation | None:
         """The allocation of a source's examples; None: they stay in their language."""
@@ -98,6 +102,28 @@ def read_mix_recipe(path: Path) -> MixRecipe:
     """
     recipe: MixRecipe = convert(read_yaml(path), MixRecipe, "", CONVERTERS)
     return recipe
+
+
+def _check_own_names(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Own data are called by a folder or file, which may be named as another is: its images would be taken for those."""
+    places: dict[str, tuple[str, str | None]] = {}
+    for source, arguments in _with_nested(sources):
+        if source not in OWN_SOURCES:
+            continue
+        name = arguments.get("name") or Path(arguments["path"]).resolve().name
+        place = (str(Path(arguments["path"])), arguments.get("images"))
+        if places.setdefault(name, place) != place:
+            raise ValueError(
+                f"two sources of own data are both called {name!r}, {places[name][0]} and {place[0]}, and their images "
+                "and draws could not be told apart. Give one of them a `name`."
+            )
+
+
+def _with_nested(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, arguments in sources:
+        yield name, arguments
+        if isinstance(captions := arguments.get("captions"), dict):
+            yield from _with_nested([(captions["source"], captions)])
 
 
 def _convert_source(found: Located, path: str) -> MixSource:

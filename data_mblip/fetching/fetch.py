@@ -5,15 +5,14 @@ ever taken for an image. Memory does not grow with the list. Hosts are asked pol
 """
 
 import asyncio
-import fcntl
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..images.decoding import quiet_pillow
+from ..locking import locked
 from ..stable_random import stable_random
 from .content import ContentFolder, StorageFullError, storage_full_named
 from .fetched_images import FetchedImages
@@ -41,12 +40,12 @@ def fetch_images(
 
     Raises:
         StorageFullError: there is no room on the disk. What was fetched stays; run the same again.
-        RuntimeError: another process is fetching into the folder.
+        OSError: another process is fetching into the folder.
     """
     folder = Path(folder)
     with storage_full_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder), quiet_pillow():
+    with locked(folder, LOCK_FILE, "fetching into"), quiet_pillow():
         fetched = FetchedImages(folder)
         fetched.content.remove_left_overs()
         try:
@@ -155,16 +154,3 @@ def _downloader(content: ContentFolder, settings: FetchSettings) -> "Downloader"
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error}. Fetching images needs aiohttp: pip install aiohttp") from error
     return Downloader(content, settings)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time; the lock goes with the process, however that ends."""
-    with (folder / LOCK_FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RuntimeError(
-                f"Another process is fetching into {folder}. Wait for it, or give this one another folder."
-            ) from error
-        yield

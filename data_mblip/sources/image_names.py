@@ -55,7 +55,7 @@ def xm3600_image_id(key: str) -> str:
 
 def url_image_id(url: str) -> str:
     """The `image_id` of an image that has nothing but a URL."""
-    return f"url/{hashlib.sha1(url.encode()).hexdigest()}"
+    return f"url/{hashlib.sha1(url.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def join_image_ids(*image_ids: str) -> str:

@@ -6,6 +6,7 @@ or a list of these. Errors name the row, the column, and the columns that there 
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from ..prompts import get_task
 from .dataset_rows import Row
 from .image_names import image_place, join_image_ids, url_image_id
 from .records import describe
+
+
+TWO_IMAGES = "two_image_statement"  # the task that takes two
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,10 @@ class OwnRows:
         target = cells.text("target")
         language = self.language if self.language is not None else cells.language()
         shown = [image for field in ("image", "second_image") for image in cells.images(field, self)]
-        if not has_usable_texts([target, *inputs.values()], name=f"{self.source}/{id}", left_out=left_out):
+        if self.task == TWO_IMAGES and len(shown) != 2:
+            raise cells.wrong("image", f"{len(shown)} image(s) of the row", f"two, as {TWO_IMAGES} takes them")
+        urls = [image for image, _ in shown if isinstance(image, str)]
+        if not has_usable_texts([target, *inputs.values(), *urls], name=f"{self.source}/{id}", left_out=left_out):
             return None
         return Example(
             images=tuple(image for image, _ in shown),
@@ -160,6 +167,8 @@ class Cells:
         if field not in self.mapped:
             return []
         value = self._value(field)
+        if value == []:
+            raise self.wrong(field, "an empty list", "an image or a list of them")
         return [self._image(field, one, rows) for one in (value if isinstance(value, list) else [value])]
 
     def wrong(self, field: str, found: str, expected: str) -> ValueError:
@@ -191,7 +200,7 @@ class Cells:
         return self._placed(str(value), rows)
 
     def _placed(self, name: str, rows: OwnRows) -> tuple[Image, str]:
-        """An image by its name: a URL, a member of an archive, or a file; one below `images` is called without it."""
+        """An image by its name: a URL, a member of an archive, or a file."""
         if name.startswith(("http://", "https://")):
             return name, url_image_id(name)
         if "hf://" in name:
@@ -200,12 +209,18 @@ class Cells:
                 "downloaded."
             )
         if "://" in name:
-            return name, f"{rows.source}/{name}"
+            member, separator, archive = name.partition("::")
+            return name, f"{rows.source}/{member}{separator}{_called(Path(archive), rows)}"
         path = Path(name)
-        if not path.is_absolute():
-            return image_place(rows.images, name, place=self.place), f"{rows.source}/{name}"
-        called = path.relative_to(rows.images) if path.is_relative_to(rows.images) else path
-        return path, f"{rows.source}/{called}"
+        if path.is_absolute():
+            return path, f"{rows.source}/{_called(path, rows)}"
+        return image_place(rows.images, name, place=self.place), f"{rows.source}/{name}"
+
+
+def _called(path: Path, rows: OwnRows) -> str:
+    """A file in an id, which tells no folder of this machine: by its name below `images`, elsewhere by a digest."""
+    folder = Path(rows.images).absolute()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else _digest(os.fsencode(path))
 
 
 def _digest(*parts: bytes) -> str:

@@ -20,6 +20,7 @@ from data_mblip.build.folder import BuildFolder
 from data_mblip.build.origins import ORIGINS
 from data_mblip.build.reading import examples_of
 from data_mblip.build.recipe import read_mix_recipe
+from data_mblip.locking import locked
 from data_mblip.prompts import native_wordings
 from data_mblip.recipes.sources import SOURCES
 from tests.data_mblip.build.mix_files import (
@@ -170,6 +171,45 @@ def test_a_photo_is_taken_from_the_first_place_that_has_it(tmp_path):
     squares = dict.fromkeys((1, 3, *range(6, NUM_PHOTOS + 1)), (60, 60))
     assert sizes == squares | {2: (42, 30), 4: (44, 30)}
     assert "| image refused: cut off | 4 | coco_captions/" in (tmp_path / "out" / "README.md").read_text()
+
+
+def write_own_photo(folder, colour):
+    """A folder `photos` of one's own, with a photo called as any other folder's."""
+    photos = folder / "photos"
+    photos.mkdir(parents=True)
+    Image.new("RGB", (40, 40), colour).save(photos / "1.png")
+    (photos / "metadata.jsonl").write_text(json.dumps({"file_name": "1.png", "text": f"all {colour}"}))
+    return {"source": "own_folder", "path": str(photos), "task": "captioning", "columns": {"target": "text"}}
+
+
+def test_own_data_of_one_name_are_told_apart_by_a_name_or_refused(tmp_path):
+    red, blue = (write_own_photo(tmp_path / colour, colour) | {"language": "en"} for colour in ("red", "blue"))
+    with pytest.raises(SystemExit, match=r"are both called 'photos', .*red/photos and .*blue/photos.* a `name`"):
+        build(write_mix_recipe(tmp_path, red, blue), tmp_path / "out")
+    build(write_mix_recipe(tmp_path, red, blue | {"name": "blues"}), tmp_path / "out")
+    shown = {
+        row["targets"][0]: Image.open(io.BytesIO(row["images"][0]["bytes"])).getpixel((20, 20))[0] > 127
+        for row in load_rows(tmp_path / "out" / "data")
+    }
+    assert shown == {"all red": True, "all blue": False}
+
+
+def test_own_data_may_be_asked_about_in_several_ways(tmp_path):
+    captions = write_own_photo(tmp_path, "red") | {"language": "en"}
+    names = captions | {"task": "image_naming"}
+    matching = {"source": "matching", "captions": captions}
+    build(write_mix_recipe(tmp_path, captions, names, matching), tmp_path / "out")
+    (row,) = load_rows(tmp_path / "out" / "data")
+    assert {"captioning", "image_naming"} <= set(row["tasks"])
+
+
+def test_two_builds_in_one_folder_at_once_are_refused(tmp_path):
+    recipe = write_mix_recipe(tmp_path, SCENES)
+    (tmp_path / "out" / ".build").mkdir(parents=True)
+    with locked(tmp_path / "out" / ".build", "building.lock", "building"):
+        with pytest.raises(SystemExit, match=r"Not built. Another process is building .*out"):
+            build(recipe, tmp_path / "out")
+    build(recipe, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

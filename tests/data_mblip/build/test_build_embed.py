@@ -1,5 +1,7 @@
 """`python -m data_mblip.build.embed`: what caption matching needs to find captions of images that look alike."""
 
+import json
+
 import datasets
 import pytest
 
@@ -32,6 +34,24 @@ def test_captions_and_images_are_embedded_once_and_negatives_are_found_among_the
     assert len(datasets.load_from_disk(tmp_path / "captions")) == 2 * NUM_PHOTOS
     assert len(datasets.load_from_disk(tmp_path / "embedded")) == NUM_PHOTOS - 1
     main([str(recipe), "--model", str(tmp_path / "clip")])  # finds all there
+
+
+def test_a_caption_that_stands_in_a_file_twice_is_embedded_and_asked_about_once(tmp_path):
+    write_captions(tmp_path)
+    save_tiny_model("clip", tmp_path / "clip")
+    file = tmp_path / "captions.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"annotations": content["annotations"] * 2}))
+    embeddings = {"captions": str(tmp_path / "captions"), "images": str(tmp_path / "embedded"), "ranks": [3]}
+    matching = {"source": "matching", "captions": captions_source(tmp_path), "embeddings": embeddings}
+    recipe = write_mix_recipe(tmp_path, matching)
+    main([str(recipe), "--model", str(tmp_path / "clip")])
+    assert len(datasets.load_from_disk(tmp_path / "captions")) == 2 * NUM_PHOTOS
+    build([str(recipe), "--output", str(tmp_path / "out")])
+    ids = [id for row in load_rows(tmp_path / "out" / "data") for id in row["ids"]]
+    assert len(ids) == len(set(ids)) == 2 * (NUM_PHOTOS - 1)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "| stands there a second time | 24 | matching/coco_captions/" in card
 
 
 def test_without_caption_matching_there_is_nothing_to_embed(tmp_path):

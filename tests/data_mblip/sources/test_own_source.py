@@ -1,6 +1,7 @@
 """Anybody's own data: folders with a table and datasets, what is taken from a row, and what is refused."""
 
 import io
+import json
 from pathlib import Path
 
 import datasets
@@ -114,6 +115,42 @@ def test_two_images_come_from_two_columns_or_from_a_list(folder):
         (example,) = read_image_folder(folder, task="two_image_statement", columns=columns, language="en")
         assert example.images == (folder / "a.png", folder / "in/b.png")
         assert example.image_id == "own/photos/a.png+own/photos/in/b.png"
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("a.png", r"mapped as `image`, holds 1 image\(s\) of the row, expected two, as two_image_statement takes them"),
+        ([], "mapped as `image`, holds an empty list, expected an image or a list of them"),
+    ],
+)
+def test_a_row_with_too_few_images_is_named(folder, image, message):
+    write_table(folder, "jsonl", [{"file_name": image, "s": "Same?", "text": "no"}])
+    columns = Columns(target="text", statement="s")
+    with pytest.raises(ValueError, match=message):
+        list(read_image_folder(folder, task="two_image_statement", columns=columns, language="en"))
+
+
+def test_a_url_that_holds_half_a_character_is_left_out_by_name(folder):
+    lines = (json.dumps({"file_name": name, "text": "a dog"}) for name in ("https://example.org/\ud800.png", "a.png"))
+    (folder / "metadata.jsonl").write_text("\n".join(lines))
+    left_out = LeftOut()
+    columns = Columns(target="text")
+    (example,) = read_image_folder(folder, task="captioning", columns=columns, language="en", left_out=left_out)
+    assert example.images == (folder / "a.png",)
+    assert left_out.names == {"half a character in the text": ["own/photos/0"]}
+
+
+def test_no_id_tells_where_files_lie(folder, tmp_path):
+    png_inside, png_elsewhere = folder / "in/b.png", tmp_path / "c.png"
+    names = [str(png_inside), str(png_elsewhere), f"zip://a.png::{folder}/x.zip", f"zip://a.png::{tmp_path}/x.zip"]
+    path = write_lines(folder / "rows.jsonl", [{"image": name, "text": "a dog"} for name in names])
+    examples = list(read_dataset(path, task="captioning", columns=Columns(target="text"), language="en"))
+    assert [str(example.images[0]) for example in examples] == names
+    image_ids = [example.image_id for example in examples]
+    assert len(set(image_ids)) == 4
+    assert not any(str(tmp_path) in image_id for image_id in image_ids)
+    assert image_ids[::2] == ["own/rows.jsonl/in/b.png", "own/rows.jsonl/zip://a.png::x.zip"]
 
 
 def test_empty_texts_are_left_out_by_name_and_move_no_id(folder):
