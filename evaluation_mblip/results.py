@@ -141,9 +141,14 @@ def _score(condition: str, language: str, answers: Sequence[Prediction], found: 
 
 
 def _interval(values: Sequence[float], image_ids: Sequence[str], is_share: bool) -> Interval:
-    """Of a share of answers about different pictures Wilson's; else by the bootstrap over pictures."""
-    if is_share and len(set(image_ids)) == len(image_ids):
-        return wilson_interval(int(sum(values)), len(values))
+    """Of a share of answers about different pictures Wilson's; else by the bootstrap over pictures.
+
+    Where all answers are right, or all wrong, the bootstrap has nothing to draw from: then Wilson's again, each
+    picture counted once.
+    """
+    num_images = len(set(image_ids))
+    if is_share and (num_images == len(values) or len(set(values)) == 1):
+        return wilson_interval(int(sum(values)) * num_images // len(values), num_images)
     return mean_estimate(values, image_ids).interval
 
 

@@ -13,6 +13,7 @@ from evaluation_mblip import (
     evaluate_task,
     ratio_to_reference,
 )
+from evaluation_mblip.metrics.bootstrap import mean_estimate
 from evaluation_mblip.metrics.intervals import paired_ratio_interval, wilson_interval
 from evaluation_mblip.predictions import predict
 from evaluation_mblip.results import score_predictions
@@ -57,10 +58,19 @@ def test_a_score_counts_right_empty_and_cut_answers_of_a_condition_and_language(
 
 def test_several_prompts_about_one_picture_give_a_bootstrap_interval_over_pictures():
     examples = [example(n, id=f"{n}/{k}") for n in range(3) for k in range(2)]
-    answers = [predict("numbers", "own", entry, f"answer {n // 2}") for n, entry in enumerate(examples)]
+    outputs = ["answer 0", "answer 0", "answer 1", "wrong", "wrong", "wrong"]
+    answers = [predict("numbers", "own", *pair) for pair in zip(examples, outputs, strict=True)]
     score = score_predictions(task_of(examples), answers)[0][0]
-    assert score.value == 1.0
-    assert (score.interval.low, score.interval.high) == (1.0, 1.0)
+    assert score.value == 0.5
+    assert score.interval == mean_estimate([1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 2, 2]).interval
+
+
+@pytest.mark.parametrize(("output", "num_right"), [("answer 0", 3), ("wrong", 0)])
+def test_answers_that_are_all_right_or_all_wrong_still_have_an_interval_with_a_width(output, num_right):
+    examples = [example(0, id=f"{n}/{k}", image_id=f"picture-{n}") for n in range(3) for k in range(2)]
+    answers = [predict("numbers", "own", entry, output) for entry in examples]
+    score = score_predictions(task_of(examples), answers)[0][0]
+    assert score.interval == wilson_interval(num_right, 3)
 
 
 def test_scores_do_not_depend_on_the_order_of_the_examples():
