@@ -15,7 +15,6 @@ from ..recipes.strict_loading import Converter, convert
 from ..recipes.yaml_values import Located, read_yaml
 from ..translation.settings import TranslationSettings
 
-
 OWN_SOURCES = frozenset({"own_folder", "own_dataset"})
 
 
@@ -105,7 +104,8 @@ def read_mix_recipe(path: Path) -> MixRecipe:
 
 
 def _check_own_names(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Own data are called by a folder or file, which may be named as another is: its images would be taken for those."""
+    """Raises ValueError for two sources of own data that are called alike: images of one would be taken for those of
+    the other."""
     places: dict[str, tuple[str, str | None]] = {}
     for source, arguments in _with_nested(sources):
         if source not in OWN_SOURCES:
@@ -114,8 +114,8 @@ def _check_own_names(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         place = (str(Path(arguments["path"])), arguments.get("images"))
         if places.setdefault(name, place) != place:
             raise ValueError(
-                f"two sources of own data are both called {name!r}, {places[name][0]} and {place[0]}, and their images "
-                "and draws could not be told apart. Give one of them a `name`."
+                f"Two sources of own data are both called {name!r}, {places[name][0]} and {place[0]}, so that their "
+                "images and draws could not be told apart. Give one of them a `name`."
             )
 
 

@@ -61,19 +61,19 @@ def _rows(
     recipe: MixRecipe, number: int, folder: BuildFolder, image_sets: ImageSets, report: ShardReport
 ) -> list[dict[str, Any]]:
     """The shard's rows with places for images, in an order drawn by the recipe's seed."""
-    seen: set[tuple[Any, ...]] = set()
     with open_translators(recipe, folder, number) as translators:
         examples = chain.from_iterable(
-            _worded(recipe, source, _once(examples_of(position, number, folder), seen, report), translators, report)
+            _worded(recipe, source, _once(examples_of(position, number, folder), report), translators, report)
             for position, source in enumerate(recipe.sources)
         )
         rows = list(to_rows(image_sets.sharing(examples)))
     return sorted(rows, key=lambda row: (stable_random(recipe.seed, "row", row["image_id"]).random(), row["image_id"]))
 
 
-def _once(examples: Iterable[Example], seen: set[tuple[Any, ...]], report: ShardReport) -> Iterator[Example]:
-    """The examples without those that a source's files hold a second time, with their ids; all of an image set are in
-    one shard, so none is overlooked."""
+def _once(examples: Iterable[Example], report: ShardReport) -> Iterator[Example]:
+    """The examples of a source without those that its file holds a second time; all of an image set are in one shard,
+    so none is overlooked."""
+    seen: set[tuple[Any, ...]] = set()
     for example in examples:
         texts = (example.prompt, example.target, *sorted(example.inputs.items()))
         key = (example.source, example.id, example.image_id, example.task, example.language, *texts)

@@ -23,7 +23,6 @@ from .dataset_rows import Row
 from .image_names import image_place, join_image_ids, url_image_id
 from .records import describe
 
-
 TWO_IMAGES = "two_image_statement"  # the task that takes two
 
 

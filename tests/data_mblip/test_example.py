@@ -32,7 +32,10 @@ def example(number=0, **changes):
         ({"language": False}, "Example '7' of 'test': Found the language False.*Norwegian"),
         ({"prompt": "<image> or <image>?"}, r"has 1 image\(s\), but its prompt holds 2 `<image>`"),
         ({"images": (3,)}, "holds an image of type int"),
-        ({"id": "7\ud800"}, r"has an id with half a character in it \(a lone surrogate\): '7\\ud800'. Mend the record"),
+        (
+            {"id": "7\ud800"},
+            r"has an id with half a character in it \(a lone surrogate\): '7\\ud800'. Mend the record",
+        ),
         ({"image_id": "\udc80"}, r"has an id with half a character in it .*'\\udc80'"),
         ({"provenance": {"target.revision": 7}}, "Example '7' of 'test' has the provenance 'target.revision': 7"),
     ],

@@ -206,9 +206,9 @@ def test_own_data_may_be_asked_about_in_several_ways(tmp_path):
 def test_two_builds_in_one_folder_at_once_are_refused(tmp_path):
     recipe = write_mix_recipe(tmp_path, SCENES)
     (tmp_path / "out" / ".build").mkdir(parents=True)
-    with locked(tmp_path / "out" / ".build", "building.lock", "building"):
-        with pytest.raises(SystemExit, match=r"Not built. Another process is building .*out"):
-            build(recipe, tmp_path / "out")
+    refused = pytest.raises(SystemExit, match=r"Not built. Another process is building .*out")
+    with locked(tmp_path / "out" / ".build", "building.lock", "building"), refused:
+        build(recipe, tmp_path / "out")
     build(recipe, tmp_path / "out")
 
 

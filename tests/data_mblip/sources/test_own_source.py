@@ -120,7 +120,10 @@ def test_two_images_come_from_two_columns_or_from_a_list(folder):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("a.png", r"mapped as `image`, holds 1 image\(s\) of the row, expected two, as two_image_statement takes them"),
+        (
+            "a.png",
+            r"mapped as `image`, holds 1 image\(s\) of the row, expected two, as two_image_statement takes them",
+        ),
         ([], "mapped as `image`, holds an empty list, expected an image or a list of them"),
     ],
 )
