@@ -14,7 +14,7 @@ from typing import Any, Literal, overload
 import datasets
 import pyarrow.parquet
 
-from .example import Example, features_of, rows_to_dataset
+from .example import COLUMNS, FEATURES, FEATURES_WITH_PROVENANCE, Example, features_of, rows_to_dataset
 from .stable_random import stable_random
 
 logger = logging.getLogger(__name__)
@@ -78,21 +78,52 @@ def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
 
 
 @overload
-def load_rows(path: str | Path, *, streaming: Literal[False] = False) -> datasets.Dataset: ...
+def load_rows(
+    path: str | Path, *, revision: str | None = None, streaming: Literal[False] = False
+) -> datasets.Dataset: ...
 @overload
-def load_rows(path: str | Path, *, streaming: Literal[True]) -> datasets.IterableDataset: ...
-def load_rows(path: str | Path, *, streaming: bool = False) -> datasets.Dataset | datasets.IterableDataset:
-    """Rows of a parquet file, or of all `*.parquet` of a folder, in order of their names; images stay encoded until
-    the collator. There is a column `provenance` if some file has one; it is None in the rows of the others.
+def load_rows(
+    path: str | Path, *, revision: str | None = None, streaming: Literal[True]
+) -> datasets.IterableDataset: ...
+def load_rows(
+    path: str | Path, *, revision: str | None = None, streaming: bool = False
+) -> datasets.Dataset | datasets.IterableDataset:
+    """Rows of a parquet file, or of all `*.parquet` of a folder, in order of their names; or of a dataset on the Hub.
+    Images stay encoded until the collator. There is a column `provenance` if some file has one; it is None in the rows
+    of the others.
+
+    Args:
+        path: the file, the folder, or, with a `revision`, the dataset's name.
+        revision: of a dataset on the Hub: a commit, a branch or a tag. Its split `train` is read.
 
     Raises:
-        FileNotFoundError: there is no such file, or no parquet file in the folder.
+        OSError: there is no such file, no parquet file in the folder, or no such dataset.
+        ValueError: the dataset has no split `train`, or lacks a column of rows.
     """
+    if revision is not None:
+        return _load_from_hub(str(path), revision, streaming)
     path = Path(path)
     found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not found or not all(file.is_file() for file in found):
-        raise FileNotFoundError(f"Found no parquet file at {path}. Write one with `write_rows`.")
+        raise FileNotFoundError(
+            f"Found no parquet file at {path}. Write one with `write_rows`; of a dataset on the Hub give the "
+            "`revision`."
+        )
     features = features_of({column for file in found for column in pyarrow.parquet.read_schema(file).names})
     return datasets.load_dataset(
         "parquet", data_files=[str(file) for file in found], split="train", streaming=streaming, features=features
     )
+
+
+def _load_from_hub(name: str, revision: str, streaming: bool) -> datasets.Dataset | datasets.IterableDataset:
+    found = datasets.load_dataset(name, revision=revision, split="train", streaming=True).features or {}
+    missing = [column for column in COLUMNS if column not in found]
+    if missing:
+        raise ValueError(
+            f"The dataset {name} has the columns {list(found)}, but lacks {missing}, expected the rows of a mix. Make "
+            "some of it with `python -m data_mblip.build` and a source `own_dataset`."
+        )
+    # Said beforehand: to close images that come open, `datasets` would write all rows again.
+    features = datasets.Features(found | {"images": FEATURES["images"]})
+    rows = datasets.load_dataset(name, revision=revision, split="train", streaming=streaming, features=features)
+    return rows.select_columns([column for column in found if column in FEATURES_WITH_PROVENANCE])

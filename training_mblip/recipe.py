@@ -5,6 +5,7 @@ those of the released checkpoints (code of gregor-ge/mBLIP, commit 0380e68). Pat
 directory.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,15 +64,22 @@ class SourceRecipe:
     arguments: Mapping[str, Any]
 
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
 @dataclass(frozen=True)
 class RowsRecipe:
-    """Rows that `write_rows` or a build wrote: a parquet file, or a folder of them; streamed, they are shuffled in a
-    buffer. Of the rows, the prompts of `tasks` in `languages`, if these are given.
+    """Rows that `write_rows` or a build wrote: a parquet file, or a folder of them, or, with its `revision`, a dataset
+    on the Hub; streamed, they are shuffled in a buffer. Of the rows, the prompts of `tasks` in `languages`, if these
+    are given.
+
+    `revision` is a commit, by all its 40 digits, so that a resumed run reads the rows that it began with.
 
     `weight`: how often a row comes from here, beside the other rows of the recipe (data_mblip/interleaving.py).
     """
 
-    path: Path
+    path: str
+    revision: str | None = None
     weight: float = 1.0
     tasks: frozenset[str] | None = None
     languages: frozenset[LanguageCode] | None = None
@@ -79,6 +87,11 @@ class RowsRecipe:
     shuffle_buffer_size: int = 1000
 
     def __post_init__(self) -> None:
+        if self.revision is not None and not COMMIT.fullmatch(self.revision):
+            raise ValueError(
+                f"`revision` is {self.revision!r}, expected a commit of {self.path}, by all its 40 digits: the Hub "
+                'shows them under "Files and versions".'
+            )
         check_weights([self.weight])
         PromptChoice(self.tasks, self.languages)  # raises for unknown ones
 

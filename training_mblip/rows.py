@@ -20,7 +20,7 @@ def build_rows(data: DataRecipe, seed: int) -> Rows:
 
     Raises:
         ValueError: a source gives no examples, or has a broken one; the message names it.
-        FileNotFoundError: there are no rows at the recipe's path.
+        OSError: there are no rows at the recipe's path, or no such dataset on the Hub.
     """
     if data.rows:
         return _load_rows(data.rows, data.prompts_per_image, seed)
@@ -49,7 +49,9 @@ def _load_rows(recipes: Sequence[RowsRecipe], prompts_per_image: int, seed: int)
         streams = [_open_stream(rows, prompts_per_image, seed) for rows in recipes]
         return streams[0] if len(streams) == 1 else InterleavedStreams(streams, weights, seed=seed)
     found = [
-        TrainingRows(load_rows(rows.path), prompts_per_image=prompts_per_image, choice=_choice(rows))
+        TrainingRows(
+            load_rows(rows.path, revision=rows.revision), prompts_per_image=prompts_per_image, choice=_choice(rows)
+        )
         for rows in recipes
     ]
     return found[0] if len(found) == 1 else InterleavedRows(found, weights, seed=seed)
@@ -57,7 +59,7 @@ def _load_rows(recipes: Sequence[RowsRecipe], prompts_per_image: int, seed: int)
 
 def _open_stream(rows: RowsRecipe, prompts_per_image: int, seed: int) -> EndlessStream:
     return EndlessStream(
-        load_rows(rows.path, streaming=True),
+        load_rows(rows.path, revision=rows.revision, streaming=True),
         seed=seed,
         shuffle_buffer_size=rows.shuffle_buffer_size,
         prompts_per_image=prompts_per_image,

@@ -159,7 +159,9 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
     rates = {"": stage.recipe.learning_rate}
     if stage.recipe.lora is not None:
         rates["LoRA"] = stage.recipe.lora.learning_rate
-    paths = dict.fromkeys(rows.path.as_posix() for rows in stage.data.rows)
+    paths = dict.fromkeys(
+        rows.path if rows.revision is None else f"{rows.path}, commit {rows.revision}" for rows in stage.data.rows
+    )
     sources = [source.source for source in stage.data.sources] or list(paths)
     return StageRecord(
         stage=stage.recipe.stage,

@@ -21,7 +21,7 @@ from datasets import load_dataset
 from data_mblip import TrainingRows, load_rows
 
 rows = load_dataset("NAME", split="train", streaming=True)  # to look at it
-rows = TrainingRows(load_rows("FOLDER/data"))  # to train on it
+rows = TrainingRows(load_rows("NAME", revision="COMMIT"))  # to train on it, or, built here, load_rows("FOLDER/data")
 ```"""
 COLUMNS = """One row holds all prompts about one set of images, so that an image is stored and encoded once: `images`,
 `image_id`, and the lists `prompts`, `targets`, `languages`, `tasks`, `sources`, `ids` and `provenance` (JSON: who

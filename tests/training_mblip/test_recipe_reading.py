@@ -82,10 +82,10 @@ def test_rows_are_of_one_place_or_of_several_with_their_weights(tmp_path, stream
     one = {"path": "mix/data", "streaming": streaming}
     several = [one | {"weight": 2, "tasks": ["vqa"]}, one | {"languages": ["no", "sw"]}]
     read = [read_data(tmp_path, {"rows": rows}) for rows in (one, several)]
-    assert read[0].rows == (RowsRecipe(Path("mix/data"), streaming=streaming),)
+    assert read[0].rows == (RowsRecipe("mix/data", streaming=streaming),)
     assert read[1].rows == (
-        RowsRecipe(Path("mix/data"), weight=2.0, tasks=frozenset({"vqa"}), streaming=streaming),
-        RowsRecipe(Path("mix/data"), languages=frozenset({"no", "sw"}), streaming=streaming),
+        RowsRecipe("mix/data", weight=2.0, tasks=frozenset({"vqa"}), streaming=streaming),
+        RowsRecipe("mix/data", languages=frozenset({"no", "sw"}), streaming=streaming),
     )
     assert [data.is_streamed for data in read] == [streaming] * 2
 
@@ -107,6 +107,7 @@ def read_data(folder, data):
         ([{"path": "a"}, {"path": "b", "wait": 1}], r"line \d+: the key `data\.rows\.1\.wait` is unknown"),
         ({"path": "a", "tasks": ["vaq"]}, r"`data\.rows`: Found the task 'vaq', expected one of"),
         ({"path": "a", "languages": ["xx"]}, r"line \d+: `data\.rows\.languages\.0`: Found the language 'xx'"),
+        ({"path": "me/mix", "revision": "main"}, "`revision` is 'main', expected a commit of me/mix, by all its 40"),
         ([], "expected either `sources` or `rows`"),
     ],
 )
