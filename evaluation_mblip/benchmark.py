@@ -13,6 +13,7 @@ from .protocol import AnswerKind, Setup
 from .task import EvaluationExample, EvaluationTask, Metric, Origin
 
 MISSING = "image missing"
+STAND_INS_FILE = "STAND_INS.txt"  # in a folder whose pictures are drawn in place of photos (stand_ins.py)
 NUM_NAMES = 3
 
 
@@ -71,6 +72,12 @@ def _with_images(
         left_out.add(MISSING, f"{name}/{example.id}")
     left = {id(example) for example in without}
     return [example for example in examples if id(example) not in left]
+
+
+def shows_stand_ins(examples: Iterable[EvaluationExample]) -> bool:
+    """Whether any picture lies in a folder of stand-ins."""
+    folders = {image.parent for example in examples for image in example.images if isinstance(image, Path)}
+    return any((folder / STAND_INS_FILE).is_file() for folder in folders)
 
 
 def _is_in(image: Image, places: set[str | Path]) -> bool:

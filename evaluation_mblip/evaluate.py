@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_mblip.scenes.languages import SCENE_LANGUAGES
 
+from .benchmark import shows_stand_ins
 from .code_version import code_commit
 from .environment import describe_hardware, describe_model, package_versions
 from .model_inputs import Model, Processor
@@ -70,6 +71,7 @@ def evaluate_task(
         generation=settings.generation.applied_to(task.generation),
         origin=task.origin,
         left_out=dict(task.left_out.counts),
+        has_stand_ins=shows_stand_ins(task.examples),
         seconds=earlier + time.monotonic() - start,
         commit=code_commit(),
         versions=package_versions(),

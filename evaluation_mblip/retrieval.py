@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from tqdm.auto import tqdm
 
+from .benchmark import shows_stand_ins
 from .captioning import PAPER_PROMPT
 from .code_version import code_commit
 from .environment import describe_hardware, describe_model, package_versions
@@ -129,6 +130,7 @@ def retrieval_results(
         generation=NOTHING_GENERATED,
         origin=task.origin,
         left_out=dict(task.left_out.counts),
+        has_stand_ins=shows_stand_ins(used),
         seconds=time.monotonic() - start,
         commit=code_commit(),
         versions=package_versions(),

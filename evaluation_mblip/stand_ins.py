@@ -3,7 +3,8 @@
     python -m evaluation_mblip.stand_ins recipes/eval_sample_paper.yaml
 
 draws a picture of the drawn world for every image of a recipe's benchmarks that is not there, at its place. What a
-model answers about them says nothing about the benchmark; STAND_INS.txt in each folder says so. A folder that holds
+model answers about them says nothing about the benchmark; STAND_INS.txt in each folder says so, and by it every table,
+and cards leave such scores out of their metadata. Take the file away when the photos are there. A folder that holds
 pictures without this file is left alone.
 """
 
@@ -18,10 +19,10 @@ from data_mblip.scenes.world import sample_training_scene
 from data_mblip.stable_random import stable_random
 from data_mblip.whole_files import unfinished_file, write_text
 
+from .benchmark import STAND_INS_FILE
 from .recipe import EvaluationRecipe, read_evaluation_run
 from .task import EvaluationTask
 
-NOTE_FILE = "STAND_INS.txt"
 NOTE = "Drawn stand-ins for photos that were not at hand. Scores on them mean nothing.\n"
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
@@ -64,7 +65,7 @@ def draw_stand_ins(tasks: Iterable[EvaluationTask]) -> int:
 
 def _claim(folder: Path) -> None:
     """Take a folder for stand-ins: one without pictures, or one that stand-ins were drawn into."""
-    if (folder / NOTE_FILE).is_file():
+    if (folder / STAND_INS_FILE).is_file():
         return
     held = [path.name for path in sorted(folder.glob("*")) if path.suffix.lower() in FORMATS]
     if held:
@@ -72,7 +73,7 @@ def _claim(folder: Path) -> None:
             f"{folder} holds {len(held)} pictures, such as {held[0]}, which are no stand-ins. Set "
             "`missing_images: leave_out` to go without the others, or name another folder in the recipe."
         )
-    write_text(folder / NOTE_FILE, NOTE)
+    write_text(folder / STAND_INS_FILE, NOTE)
 
 
 def _draw(place: Path) -> None:

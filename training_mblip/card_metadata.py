@@ -41,12 +41,12 @@ def hub_language(code: str) -> str:
 def eval_results(evaluation: Evaluation) -> list[EvalResult]:
     """The model's scores, in per cent as the card's tables show them: one for each task, condition and language.
 
-    Controls, and the models it is compared with, are in the tables only.
+    Controls, scores on stand-ins for photos, and the models it is compared with are in the tables only.
     """
     return [
         _eval_result(result, score)
         for name, result in evaluation.results.items()
-        if name == result["task"]
+        if name == result["task"] and not result.get("has_stand_ins", False)
         for score in result["scores"]
         if score["condition"] not in CONTROLS
     ]

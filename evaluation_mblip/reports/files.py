@@ -73,9 +73,10 @@ def _ratios(after: Results, english_parent: Results) -> dict[str, Cell]:
 
 def _facts(results: Results) -> str:
     """What was asked of what, with what, in a sentence or two."""
+    warning = " Pictures are drawn stand-ins for photos: the scores mean nothing." if results.has_stand_ins else ""
     how = {"generate": str(results.generation), "constrained": f"constrained to candidates, {results.generation}"}
     return (
         f"Protocol `{results.protocol}`: {results.num_images} pictures, {len(results.predictions)} answers in "
         f"{results.seconds:.0f} s ({results.hardware}; {results.model.precision}); "
-        f"{how.get(results.answering, results.answering)}."
+        f"{how.get(results.answering, results.answering)}.{warning}"
     )

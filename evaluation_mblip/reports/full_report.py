@@ -45,14 +45,16 @@ def _made(results: Sequence[Results]) -> str:
     model += f", revision {first.model.revision}" if first.model.revision else ""
     model += f", an adapter on {first.model.base}" if first.model.base else ""
     versions = ", ".join(f"{name} {found}" for name, found in first.versions.items() if found != "not installed")
+    stand_ins = [result.task for result in results if result.has_stand_ins]
     minutes = sum(result.seconds for result in results) / 60
-    return "\n".join(
-        [
-            f"- {model}; {first.model.precision}",
-            f"- Code: {f'commit {first.commit}' if first.commit else 'commit not recorded'}; {versions}",
-            f"- Hardware: {first.hardware}, {first.num_processes} process(es); {minutes:.1f} minutes in all",
-        ]
-    )
+    lines = [
+        f"- {model}; {first.model.precision}",
+        f"- Code: {f'commit {first.commit}' if first.commit else 'commit not recorded'}; {versions}",
+        f"- Hardware: {first.hardware}, {first.num_processes} process(es); {minutes:.1f} minutes in all",
+    ]
+    if stand_ins:
+        lines.append(f"- Asked about drawn stand-ins for photos, scores mean nothing: {', '.join(stand_ins)}")
+    return "\n".join(lines)
 
 
 def _overview(results: Mapping[str, Results]) -> str:

@@ -2,8 +2,19 @@ import pytest
 from PIL import Image
 from table_model import example
 
-from evaluation_mblip import EvaluationTask, ExactMatch, GenerationSettings
+from evaluation_mblip import (
+    EvaluationTask,
+    ExactMatch,
+    GenerationSettings,
+    conditions_table,
+    evaluate_task,
+    write_results,
+)
+from evaluation_mblip.reports.full_report import report_text
 from evaluation_mblip.stand_ins import draw_stand_ins
+from tests.tiny import tiny_model, tiny_processor
+from training_mblip.card_metadata import eval_results
+from training_mblip.run_record import read_evaluation
 
 
 def format_of(place):
@@ -23,6 +34,21 @@ def test_a_picture_is_drawn_where_one_is_missing_the_same_for_the_same_name(tmp_
     assert places[0].read_bytes() == places[2].read_bytes()
     assert "Scores on them mean nothing" in (tmp_path / "a" / "STAND_INS.txt").read_text()
     assert draw_stand_ins([task_about(*places)]) == 0
+
+
+@pytest.mark.parametrize("is_taken_away", [False, True])
+def test_scores_on_stand_ins_are_said_to_mean_nothing_and_stay_out_of_a_cards_metadata(tmp_path, is_taken_away):
+    task = task_about(tmp_path / "photos" / "1.jpg", tmp_path / "photos" / "2.jpg")
+    draw_stand_ins([task])
+    if is_taken_away:
+        (tmp_path / "photos" / "STAND_INS.txt").unlink()
+    results = {"photos": evaluate_task(tiny_model("mt5"), tiny_processor("mt5"), task)}
+    table = conditions_table(results["photos"])
+    write_results(tmp_path, results, table)
+    assert ("Pictures are drawn stand-ins for photos: the scores mean nothing." in table) != is_taken_away
+    line = "\n- Asked about drawn stand-ins for photos, scores mean nothing: photos\n"
+    assert (line in report_text(results)) != is_taken_away
+    assert len(eval_results(read_evaluation(tmp_path, is_of_run=False))) == is_taken_away
 
 
 def test_a_folder_of_real_pictures_is_left_alone(tmp_path):
