@@ -14,10 +14,10 @@ CANDIDATES = ("red", "red circle", "blue", "red circle star w77")
 
 
 @pytest.fixture(autouse=True)
-def _exact_products(monkeypatch):
+def _exact_products():
     """TF32 would hide differences, or make some."""
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 @pytest.mark.parametrize("family", ["mt5", "bart", "bloom", "llama", "gemma2", "mamba"])
