@@ -1,4 +1,4 @@
-"""Which prompts of rows are trained on, where it is not all of them: those of some tasks, in some languages."""
+"""Which prompts of rows are trained on, where it is not all of them: those of some tasks, languages and sources."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,12 @@ from .languages import get_language
 from .prompts import get_task
 
 
+CHOSEN_BY = ("tasks", "languages", "sources")  # columns of rows
+
+
 @dataclass(frozen=True)
 class PromptChoice:
-    """Prompts of `tasks` that are in `languages`; None takes any.
+    """Prompts of `tasks` that are in `languages` and come from `sources`; None takes any.
 
     Raises:
         ValueError: a task or a language is unknown, or there is none.
@@ -19,37 +22,46 @@ class PromptChoice:
 
     tasks: frozenset[str] | None = None
     languages: frozenset[str] | None = None
+    sources: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
-        for name, chosen, check in (("tasks", self.tasks, get_task), ("languages", self.languages, get_language)):
+        for name, chosen in self._chosen:
             if chosen is not None and not chosen:
                 raise ValueError(f"`{name}` is empty, expected at least one; leave it out for all.")
-            for entry in chosen or ():
-                check(entry)
+        for task in self.tasks or ():
+            get_task(task)
+        for language in self.languages or ():
+            get_language(language)
 
     def __str__(self) -> str:
-        parts = [("the tasks", self.tasks), ("the languages", self.languages)]
-        return " in ".join(f"{what} {', '.join(sorted(names))}" for what, names in parts if names is not None) or "any"
+        named = [f"the {name} {', '.join(sorted(chosen))}" for name, chosen in self._chosen if chosen is not None]
+        return " in ".join(named) or "any"
 
     @property
     def is_all(self) -> bool:
         """Whether nothing is left out."""
-        return self.tasks is None and self.languages is None
+        return all(chosen is None for _, chosen in self._chosen)
 
-    def positions(self, tasks: Iterable[str], languages: Iterable[str]) -> list[int]:
-        """Where the chosen ones stand among prompts of these tasks and languages."""
+    @property
+    def _chosen(self) -> list[tuple[str, frozenset[str] | None]]:
+        """What is chosen in the columns of `CHOSEN_BY`, in their order."""
+        return list(zip(CHOSEN_BY, (self.tasks, self.languages, self.sources), strict=True))
+
+    def positions(self, *columns: Iterable[str]) -> list[int]:
+        """Where the chosen ones stand among prompts of these tasks, languages and sources."""
+        wanted = [chosen for _, chosen in self._chosen]
         return [
             position
-            for position, (task, language) in enumerate(zip(tasks, languages, strict=True))
-            if (self.tasks is None or task in self.tasks) and (self.languages is None or language in self.languages)
+            for position, entries in enumerate(zip(*columns, strict=True))
+            if all(chosen is None or entry in chosen for entry, chosen in zip(entries, wanted, strict=True))
         ]
 
     def of_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The row with the chosen prompts alone, which may be none. One without tasks and languages, of which some
-        columns alone are read, stays as it is."""
-        if self.is_all or not {"tasks", "languages"} <= row.keys():
+        """The row with the chosen prompts alone, which may be none. One without the columns that choose, of which some
+        others alone are read, stays as it is."""
+        if self.is_all or not row.keys() >= set(CHOSEN_BY):
             return dict(row)
-        positions = self.positions(row["tasks"], row["languages"])
+        positions = self.positions(*(row[column] for column in CHOSEN_BY))
         columns = [column for column in (*PROMPT_COLUMNS, PROVENANCE) if row.get(column) is not None]
         return {**row} | {column: _at(row[column], positions) for column in columns}
 

@@ -22,7 +22,7 @@ import pyarrow.compute
 import torch
 from torch.utils.data import IterableDataset
 
-from .prompt_choice import ALL_PROMPTS, PromptChoice
+from .prompt_choice import ALL_PROMPTS, CHOSEN_BY, PromptChoice
 
 TURN_SPACING = 512  # rows of a stream between two turns of one row
 
@@ -96,9 +96,9 @@ class TrainingRows(datasets.Dataset):
     def count_prompts(self) -> Counter[str]:
         """The prompts of each language."""
         counts: Counter[str] = Counter()
-        for place, (tasks, languages) in enumerate(zip(self["tasks"], self["languages"], strict=True)):
+        for place, (tasks, languages, sources) in enumerate(zip(*(self[name] for name in CHOSEN_BY), strict=True)):
             if self._turns is None or self._turns[place] == 0:
-                counts.update(languages[position] for position in self._choice.positions(tasks, languages))
+                counts.update(languages[position] for position in self._choice.positions(tasks, languages, sources))
         return counts
 
 
@@ -170,7 +170,7 @@ def _count_turns(rows: datasets.Dataset, prompts_per_image: int | None, choice: 
     """How many times each row comes: not at all where none of its prompts is chosen."""
     if choice.is_all:
         return [num_turns(count, prompts_per_image) for count in _count_prompts(rows)]
-    counts = [len(choice.positions(*pair)) for pair in zip(rows["tasks"], rows["languages"], strict=True)]
+    counts = [len(choice.positions(*columns)) for columns in zip(*(rows[name] for name in CHOSEN_BY), strict=True)]
     if not any(counts):
         raise ValueError(f"None of the {len(rows):,} rows has a prompt of {choice}. Look at what they hold.")
     return [num_turns(count, prompts_per_image) if count else 0 for count in counts]

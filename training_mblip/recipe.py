@@ -70,8 +70,8 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 @dataclass(frozen=True)
 class RowsRecipe:
     """Rows that `write_rows` or a build wrote: a parquet file, or a folder of them, or, with its `revision`, a dataset
-    on the Hub; streamed, they are shuffled in a buffer. Of the rows, the prompts of `tasks` in `languages`, if these
-    are given.
+    on the Hub; streamed, they are shuffled in a buffer. Of the rows, the prompts of `tasks` in `languages` from
+    `sources`, if these are given.
 
     `revision` is a commit, by all its 40 digits, so that a resumed run reads the rows that it began with.
 
@@ -83,6 +83,7 @@ class RowsRecipe:
     weight: float = 1.0
     tasks: frozenset[str] | None = None
     languages: frozenset[LanguageCode] | None = None
+    sources: frozenset[str] | None = None
     streaming: bool = False
     shuffle_buffer_size: int = 1000
 
@@ -93,7 +94,7 @@ class RowsRecipe:
                 'shows them under "Files and versions".'
             )
         check_weights([self.weight])
-        PromptChoice(self.tasks, self.languages)  # raises for unknown ones
+        PromptChoice(self.tasks, self.languages, self.sources)  # raises for unknown ones
 
 
 @dataclass(frozen=True)

@@ -68,4 +68,4 @@ def _open_stream(rows: RowsRecipe, prompts_per_image: int, seed: int) -> Endless
 
 
 def _choice(rows: RowsRecipe) -> PromptChoice:
-    return PromptChoice(rows.tasks, rows.languages)
+    return PromptChoice(rows.tasks, rows.languages, rows.sources)

@@ -1,4 +1,4 @@
-"""Training on the prompts of some tasks, in some languages: nothing else of a row comes."""
+"""Training on the prompts of some tasks, languages and sources: nothing else of a row comes."""
 
 import json
 
@@ -21,7 +21,7 @@ def row(number, *prompts):
         "targets": [f"target {place}" for place in range(len(prompts))],
         "languages": [language for _, language in prompts],
         "tasks": [task for task, _ in prompts],
-        "sources": ["s"] * len(prompts),
+        "sources": ["web" if number == 1 else "coco"] * len(prompts),
         "ids": [f"{number}-{place}" for place in range(len(prompts))],
         "provenance": [json.dumps({"place": place}) for place in range(len(prompts))],
     }
@@ -53,6 +53,7 @@ def train_on(request):
         (VQA, [["0-0", "0-2"], ["2-0", "2-1", "2-2", "2-3", "2-4"]]),
         (SWAHILI, [["0-0"], ["2-0", "2-1", "2-2", "2-3", "2-4", "2-5"]]),
         (BOTH, [["0-0"], ["2-0", "2-1", "2-2", "2-3", "2-4"]]),
+        (PromptChoice(frozenset({"captioning"}), sources=frozenset({"web"})), [["1-0"]]),
         (PromptChoice(), [["0-0", "0-1", "0-2"], ["1-0"], [f"2-{place}" for place in range(6)]]),
     ],
 )
@@ -69,7 +70,7 @@ def test_all_that_belongs_to_a_prompt_comes_with_it(train_on):
         "targets": ["target 1"],
         "languages": ["en"],
         "tasks": ["captioning"],
-        "sources": ["s"],
+        "sources": ["coco"],
         "ids": ["0-1"],
         "provenance": ['{"place": 1}'],
         "epoch": 0,
@@ -97,6 +98,7 @@ def test_images_and_prompts_are_counted_once_however_many_turns_they_have():
         ({"tasks": frozenset({"poetry"})}, "Found the task 'poetry', expected one of captioning"),
         ({"languages": frozenset({"xx"})}, "Found the language 'xx', expected one of the 96 codes"),
         ({"tasks": frozenset()}, "`tasks` is empty, expected at least one"),
+        ({"sources": frozenset()}, "`sources` is empty, expected at least one"),
     ],
 )
 def test_what_cannot_be_chosen_is_refused(arguments, match):

@@ -207,3 +207,8 @@ def test_every_recipe_of_the_project_that_trains_is_read():
     assert found
     for path in found:
         assert read_recipe(path).stages
+
+
+def test_the_warm_up_is_on_web_captions_alone():
+    (rows,) = read_recipe(ROOT / "recipes" / "warm_up_mt0_xl.yaml").data.rows
+    assert (rows.sources, rows.tasks, rows.languages) == (frozenset({"capfilt"}), None, None)
