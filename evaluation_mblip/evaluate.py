@@ -71,6 +71,7 @@ def evaluate_task(
         generation=settings.generation.applied_to(task.generation),
         origin=task.origin,
         left_out=dict(task.left_out.counts),
+        left_out_names=dict(task.left_out.names),
         has_stand_ins=shows_stand_ins(task.examples),
         seconds=earlier + time.monotonic() - start,
         commit=code_commit(),

@@ -42,8 +42,8 @@ class Results:
     """An evaluation of one model on one task.
 
     `metric` is the main figure, `description` what it is in words; `prompts`: condition -> language -> the prompt of
-    its first example; `left_out`: reason -> how many; `has_stand_ins`: pictures were drawn in place of photos.
-    `predictions`, scored, stand in a file of their own.
+    its first example; `left_out`: reason -> how many, and `left_out_names` the first of them; `has_stand_ins`:
+    pictures were drawn in place of photos. `predictions`, scored, stand in a file of their own.
     """
 
     task: str
@@ -58,6 +58,7 @@ class Results:
     generation: GenerationSettings
     origin: Origin | None
     left_out: Mapping[str, int]
+    left_out_names: Mapping[str, Sequence[str]]
     has_stand_ins: bool
     seconds: float
     commit: str | None

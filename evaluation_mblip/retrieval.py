@@ -130,6 +130,7 @@ def retrieval_results(
         generation=NOTHING_GENERATED,
         origin=task.origin,
         left_out=dict(task.left_out.counts),
+        left_out_names=dict(task.left_out.names),
         has_stand_ins=shows_stand_ins(used),
         seconds=time.monotonic() - start,
         commit=code_commit(),

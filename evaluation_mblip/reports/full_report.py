@@ -16,6 +16,7 @@ from .wording_spread import wordings_table
 
 REPORT_FILE, CHART_FOLDER = "report.md", "charts"
 DASH = "–"
+NUM_NAMES = 3  # shown of what was left out
 
 
 def write_report(folder: Path, results: Mapping[str, Results], notes: Sequence[str] = ()) -> None:
@@ -140,6 +141,9 @@ def _one_line(prompt: str) -> str:
 def _source(result: Results) -> str:
     """Where the questions come from, and what was left out of them."""
     parts = [f"Files: {result.origin.url} ({result.origin.license})."] if result.origin else []
-    left_out = "; ".join(f"{count:,} {reason}" for reason, count in result.left_out.items())
+    left_out = "; ".join(
+        f"{count:,} {reason} (such as {', '.join(result.left_out_names[reason][:NUM_NAMES])})"
+        for reason, count in result.left_out.items()
+    )
     parts.append(f"Left out: {left_out or 'nothing'}.")
     return " ".join(parts)

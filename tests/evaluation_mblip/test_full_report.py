@@ -22,7 +22,8 @@ class TwoFigures(ExactMatch):
 
 def results_of(examples, known, *, metric=None, **changes):
     left_out = LeftOut()
-    left_out.add("image missing", "photos/9")
+    for number in range(9):
+        left_out.add("image missing", f"photos/{number}")
     task = EvaluationTask(
         "photos",
         examples,
@@ -42,7 +43,8 @@ def in_languages(*codes, num=2, **changes):
 def test_a_report_says_what_was_left_out_where_files_come_from_and_how_prompts_read():
     examples = in_languages("en", "sw", prompt="Caption in X: \nnow")
     text = report_text({"photos": results_of(examples, examples)}, ["All pictures are stand-ins."])
-    assert "Files: https://example.org (CC BY 4.0). Left out: 1 image missing." in text
+    assert "Files: https://example.org (CC BY 4.0). Left out: 9 image missing" in text
+    assert "image missing (such as photos/0, photos/1, photos/2)." in text
     assert "- as_is, English: `Caption in X: \\nnow`" in text
     assert "\n\nAll pictures are stand-ins.\n\n## Overview" in text
     assert "- Model: table; float32\n" in text
