@@ -8,7 +8,6 @@ from .example import PROMPT_COLUMNS, PROVENANCE
 from .languages import get_language
 from .prompts import get_task
 
-
 CHOSEN_BY = ("tasks", "languages", "sources")  # columns of rows
 
 

@@ -181,7 +181,8 @@ def test_a_stream_of_fewer_files_than_workers_is_an_error_that_says_so(monkeypat
 
 
 def test_a_stream_without_a_chosen_prompt_is_an_error_and_no_endless_loop():
-    rows = Dataset.from_dict({"prompts": [["a"]], "tasks": [["vqa"]], "languages": [["sw"]]}).to_iterable_dataset()
+    columns = {"prompts": [["a"]], "tasks": [["vqa"]], "languages": [["sw"]], "sources": [["vqav2"]]}
+    rows = Dataset.from_dict(columns).to_iterable_dataset()
     stream = EndlessStream(rows, seed=0, shuffle_buffer_size=8, choice=PromptChoice(frozenset({"captioning"})))
     with pytest.raises(ValueError, match=r"The stream gave no rows\. Check its files, and the tasks and languages"):
         next(iter(stream))
