@@ -7,7 +7,7 @@ decoded and encoded once however many prompts ask about it.
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 from PIL import Image as PILImage
 
-from .images import Image, StoredImage, store_image
+from .images import Image, StoredImage, place_image, store_image
 from .languages import get_language
 
 IMAGE_TOKEN = "<image>"
@@ -159,15 +159,20 @@ def _json(provenance: Mapping[str, str]) -> str:
     return json.dumps(dict(provenance), ensure_ascii=False, sort_keys=True)
 
 
-def rows_to_dataset(rows: Iterable[Mapping[str, Any]]) -> datasets.Dataset:
+def rows_to_dataset(rows: Iterable[Mapping[str, Any]], *, are_images_inside: bool = True) -> datasets.Dataset:
     """Rows as a `datasets.Dataset` with the images inside: files and bytes as they are, PIL images as PNG.
 
     There is a column `provenance` if some row has one; it is None in the others.
 
+    Args:
+        are_images_inside: if not, images on disk stay there and are read when they are wanted; memory holds their
+            places.
+
     Raises:
-        ValueError: an image cannot be read; the message names its row and file.
+        ValueError: an image cannot be read, or, where it stays on disk, is not there; the message names its row and
+            file.
     """
-    stored = [store_row(row) for row in rows]
+    stored = [store_row(row, store_image if are_images_inside else place_image) for row in rows]
     features = features_of({column for row in stored for column in row})
     columns = {column: [row.get(column) for row in stored] for column in features}
     return datasets.Dataset.from_dict(columns, features=features)
@@ -178,12 +183,13 @@ def features_of(columns: Collection[str]) -> datasets.Features:
     return FEATURES_WITH_PROVENANCE if PROVENANCE in columns else FEATURES
 
 
-def store_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with its images as `datasets` stores them, `<image>` and empty targets refused."""
+def store_row(row: Mapping[str, Any], store: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """The row with its images as `datasets` stores them, by `store_image` or `place_image`; `<image>` and empty
+    targets are refused."""
     check_row(row)
     name = row_name(row)
     images: list[Image | StoredImage] = row["images"]
-    return {**row, "images": [store_image(image, name=name) for image in images]}
+    return {**row, "images": [store(image, name=name) for image in images]}
 
 
 def row_name(row: Mapping[str, Any]) -> str:

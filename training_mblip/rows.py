@@ -26,7 +26,7 @@ def build_rows(data: DataRecipe, seed: int) -> Rows:
         return _load_rows(data.rows, data.prompts_per_image, seed)
     examples = _examples(data, seed)
     prompted = (example if example.prompt else apply_prompt(example, seed=seed) for example in examples)
-    rows = rows_to_dataset(to_rows(prompted))
+    rows = rows_to_dataset(to_rows(prompted), are_images_inside=False)
     if not len(rows):
         raise ValueError(f"The sources {', '.join(source.source for source in data.sources)} gave no examples.")
     return TrainingRows(rows, prompts_per_image=data.prompts_per_image)

@@ -5,6 +5,6 @@ opening.py is what rows need; places.py reads bytes from files, archives (archiv
 (completeness.py, chunks.py); check.py says what is stored of it.
 """
 
-from .opening import Image, StoredImage, open_image, store_image
+from .opening import Image, StoredImage, open_image, place_image, store_image
 
-__all__ = ["Image", "StoredImage", "open_image", "store_image"]
+__all__ = ["Image", "StoredImage", "open_image", "place_image", "store_image"]

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image as PILImage
 
 from .decoding import decode
-from .places import open_bytes, place_name
+from .places import SCHEME, is_url, open_bytes, place_name
 from .refusal import RefusedImageError
 
 Image = PILImage.Image | bytes | str | Path
@@ -53,6 +53,20 @@ def store_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
     if isinstance(image, Mapping) and image.get("bytes") is not None:
         return {"bytes": encoded, "path": image.get("path")}
     return {"bytes": encoded, "path": place_name(image["path"] if isinstance(image, Mapping) else image)}
+
+
+def place_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
+    """The record {"bytes", "path"} of an image that stays where it lies, to be read when it is wanted: without bytes
+    for one on disk; for any other as `store_image` gives it.
+
+    Raises:
+        ValueError: there is no such file, or the image is elsewhere and cannot be stored.
+    """
+    if not isinstance(image, str | Path) or is_url(image):
+        return store_image(image, name=name)
+    if not SCHEME.match(str(image)) and not Path(image).is_file():
+        raise ValueError(f"{name}: there is no file {image}. Put the image there, or take the row out of the data.")
+    return {"bytes": None, "path": str(image)}
 
 
 def _place_and_bytes(image: Any, name: str) -> tuple[str, bytes]:

@@ -130,6 +130,16 @@ def test_a_missing_or_broken_image_never_gets_into_a_dataset(tmp_path, content, 
         rows_to_dataset(to_rows([example(images=(path,))]))
 
 
+def test_images_may_stay_where_they_lie_and_others_are_inside(tmp_path):
+    path, member = tmp_path / "a.png", f"zip://a.png::{tmp_path}/photos.zip"
+    Image.new("RGB", (4, 4)).save(path)
+    rows = list(to_rows([example(images=(path, member, Image.new("RGB", (4, 4))))]))
+    on_disk, in_archive, inside = rows_to_dataset(rows, are_images_inside=False)[0]["images"]
+    assert on_disk == {"bytes": None, "path": str(path)}
+    assert in_archive == {"bytes": None, "path": member}
+    assert inside["bytes"].startswith(b"\x89PNG")
+
+
 def test_a_row_without_prompts_is_an_error():
     (row,) = to_rows([example()])
     empty = row | {name: [] for name in ("prompts", "targets", "languages", "tasks", "sources", "ids")}

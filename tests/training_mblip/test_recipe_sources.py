@@ -120,13 +120,22 @@ def test_what_a_source_leaves_out_is_logged_as_a_table(tmp_path, caplog):
     assert "| annotators disagree (label `-`) | 1 | snli_ve/en/1.jpg#2r1c |" in caplog.text
 
 
-def test_rows_of_own_photos_hold_them_and_wordings_of_the_task(tmp_path):
+def test_rows_of_own_photos_hold_their_places_and_wordings_of_the_task(tmp_path):
     write_files(tmp_path, READ["own_folder"][0])
     source = {"source": "own_folder", "path": str(tmp_path), "task": "captioning", "language": "de"}
     (row,) = build_rows(source_recipe(tmp_path, source | {"columns": {"target": "text"}}).data, seed=7)
     assert (row["targets"], row["languages"], row["tasks"]) == (["ein Hund"], ["de"], ["captioning"])
-    assert row["images"][0]["bytes"] == (tmp_path / "a.png").read_bytes()
+    assert row["images"] == [{"bytes": None, "path": str(tmp_path / "a.png")}]
     assert "German" in row["prompts"][0]
+
+
+def test_a_photo_that_is_not_there_is_named_before_training_begins(tmp_path):
+    files, arguments, _ = READ["gqa"]
+    write_files(tmp_path, files)
+    source = {"source": "gqa"} | arguments | {"path": str(tmp_path / "train.json")}
+    for images, message in (("nowhere", "there is no file nowhere/n1.jpg"), (URL, "it is a URL. Fetch it first")):
+        with pytest.raises(ValueError, match=f"Row 'gqa/n1' .*{message}"):
+            build_rows(source_recipe(tmp_path, source | {"images": images}).data, seed=7)
 
 
 def test_own_photos_train(tmp_path):
