@@ -7,12 +7,16 @@ what came back.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
+
+from PIL import Image as PILImage
 
 from data_mblip.images import Image
 from data_mblip.left_out import LeftOut
 
 from .generation_settings import GenerationSettings
+from .languages import check_languages
 
 AS_IS = "as_is"
 SHUFFLED = "shuffled"  # each prompt sees the pictures of another one
@@ -94,7 +98,8 @@ class EvaluationTask:
         left_out: what was left out on purpose, by reason.
 
     Raises:
-        ValueError: there are no examples, two have one id, or candidates are missing where they are chosen from.
+        ValueError: there are no examples, two have one id, an `image_id` stands for different images, a language is
+            unknown, or candidates are missing where they are chosen from.
     """
 
     name: str
@@ -113,12 +118,31 @@ class EvaluationTask:
             raise ValueError(
                 f"The task {self.name} has no examples (left out: {reasons or 'none'}). Check its files and languages."
             )
+        self._check_ids()
+        check_languages(tuple({example.language for example in self.examples}))
+        self._check_images()
+        self._check_answering()
+
+    def _check_ids(self) -> None:
         counts = Counter((example.condition, example.id) for example in self.examples)
         if repeated := [id for id, count in counts.items() if count > 1]:
             raise ValueError(
                 f"The task {self.name} asks {repeated[0][1]!r} more than once under the condition {repeated[0][0]!r} "
                 f"({len(repeated)} such ids). Name each file of it once."
             )
+
+    def _check_images(self) -> None:
+        """Raises ValueError where examples of one `image_id`, which see what the first of them shows, show others."""
+        shown: dict[str, EvaluationExample] = {}
+        for example in self.examples:
+            first = shown.setdefault(example.image_id, example)
+            if first is not example and not _are_the_same(first.images, example.images):
+                raise ValueError(
+                    f"The task {self.name} shows other images with {example.id!r} than with {first.id!r}, but calls "
+                    f"both {example.image_id!r}. Give every set of images an `image_id` of its own."
+                )
+
+    def _check_answering(self) -> None:
         if self.rank_by != "sum" and self.answering != "rank":
             raise ValueError(
                 f"The task {self.name} is to be ranked by {self.rank_by}, but its answers are not ranked: say "
@@ -131,3 +155,17 @@ class EvaluationTask:
                 f"The task {self.name} has no candidates to choose from, but its answers are to be "
                 f"{'ranked' if self.answering == 'rank' else 'constrained'}. Let it generate."
             )
+
+
+def _are_the_same(first: Sequence[Image], second: Sequence[Image]) -> bool:
+    """Whether two sets of images are alike. Files are told by their places, pictures by their pixels, and bytes, in
+    which one photo may be stored in several ways, not at all."""
+    return len(first) == len(second) and all(map(_may_be_the_same, first, second))
+
+
+def _may_be_the_same(first: Image, second: Image) -> bool:
+    if isinstance(first, str | Path) and isinstance(second, str | Path):
+        return first == second
+    if isinstance(first, PILImage.Image) and isinstance(second, PILImage.Image) and first is not second:
+        return first.size == second.size and first.tobytes() == second.tobytes()
+    return True
