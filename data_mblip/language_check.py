@@ -53,8 +53,11 @@ MIN_SCRIPT_SHARE = 0.4
 MAX_TRADITIONAL_SHARE = 0.2  # of the Han characters; Simplified texts have next to none outside GB 2312
 MIN_PROBABILITY = 0.05
 MIN_CHARACTERS = 20
-MIN_CHARACTERS_OF_SCRIPT: Mapping[str, int] = {"Hans": 8, "Jpan": 8, "Hang": 8}
+MIN_DENSE_CHARACTERS = 8
+MIN_CHARACTERS_OF_SCRIPT: Mapping[str, int] = dict.fromkeys(("Hans", "Jpan", "Hang"), MIN_DENSE_CHARACTERS)
+DENSE_SCRIPTS = frozenset(SCRIPT_NAMES["Jpan"] + SCRIPT_NAMES["Hang"])
 PY3LANGID_LABELS: Mapping[str, str] = {"iw": "he", "fil": "tl", "quz": "qu"}  # where it does not use our codes
+CODES_OF_LABELS: Mapping[str, str] = {label: code for code, label in PY3LANGID_LABELS.items()}
 
 
 def wrong_script(text: str, language: Language) -> str | None:
@@ -83,6 +86,19 @@ def wrong_language(text: str, language: Language) -> str | None:
         return None
     found, probability = ranked[0]
     return f"{found} with probability {probability:.2f}"
+
+
+def identify_language(text: str) -> str | None:
+    """The code of the language that py3langid takes a text for; None for one too short to tell.
+
+    It never is one that py3langid does not know (`unidentified`).
+    """
+    letters = [character for character in text if character.isalpha()]
+    is_dense = 2 * sum(_script_name(letter) in DENSE_SCRIPTS for letter in letters) > len(letters)
+    if len(text) < (MIN_DENSE_CHARACTERS if is_dense else MIN_CHARACTERS):
+        return None
+    label = str(_of_the_table().classify(text)[0])
+    return CODES_OF_LABELS.get(label, label)
 
 
 @cache

@@ -19,7 +19,7 @@ from ..sources.capfilt import read_capfilt
 from ..sources.coco_captions import read_coco_captions, read_karpathy_captions
 from ..sources.coco_files import Missing
 from ..sources.llava import read_llava_conversations, read_llava_details
-from ..sources.released_json import named_language, read_released_json
+from ..sources.released_json import named_language, named_or_identified_language, read_released_json
 from ..sources.vqav2 import read_vqav2
 from .source_arguments import Images, LanguageCode, counted_once, reports_left_out
 
@@ -156,12 +156,19 @@ def llava_details(
 
 @reports_left_out
 def released_json(
-    seed: int, left_out: LeftOut, *, path: Path, images: Images, other_language: LanguageCode | None = None
+    seed: int,
+    left_out: LeftOut,
+    *,
+    path: Path,
+    images: Images,
+    identify: bool = False,
+    other_language: LanguageCode | None = None,
 ) -> Iterator[Example]:
-    """The original's training mix with its own prompts; `other_language` is that of prompts that name none, which are
-    left out without it."""
+    """The original's training mix with its own prompts. Where these name no language, it is the target's with
+    `identify`, or else `other_language`; an example without any is left out."""
 
     def language_of(context: str, label: str) -> str | None:
-        return named_language(context, label) or other_language
+        found = named_or_identified_language if identify else named_language
+        return found(context, label) or other_language
 
     return read_released_json(path, images=images, language_of=language_of, left_out=left_out)

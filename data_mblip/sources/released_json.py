@@ -2,9 +2,9 @@
 
 task_mix_v2_mt.json (Gregor/mblip-train on the Hub, 963 MB) is one JSON array of {"context": "Caption in German: ",
 "label": "Ein Hund am Strand", "image_id": ...}, read as a stream. `context` is the prompt, worded already, so
-`apply_prompt` has nothing to do. Nothing tells an example's task, and nothing but the prompt its language; the images
-are to be had elsewhere. The defects of the original are in it: most questions were made from the answer of another
-example. Licence: of each source that went into it.
+`apply_prompt` has nothing to do. Nothing tells an example's task, and its language only the prompt, where it names
+one; the images are to be had elsewhere. The defects of the original are in it: most questions were made from the
+answer of another example. Licence: of each source that went into it.
 
 The id of an example is its position in the file, which is published once and holds records more than once.
 """
@@ -16,9 +16,11 @@ from pathlib import Path
 from ..example import Example
 from ..images import Image
 from ..json_stream import iter_json_array
+from ..language_check import identify_language
 from ..languages import LANGUAGES
 from ..left_out import LeftOut, has_usable_texts
-from .image_names import image_place
+from .coco_files import FILE_NAME
+from .image_names import coco_image_id, image_place
 from .records import check_record
 
 SOURCE = "mblip_train"
@@ -27,17 +29,31 @@ FIELDS = {"context": str, "label": str, "image_id": str | int}
 
 OTHER_NAMES = {"Bengali": "bn", "Farsi": "fa", "Portugese": "pt", "Ukranian": "uk"}  # spelt so in the original
 CODES = {language.name: code for code, language in LANGUAGES.items()} | OTHER_NAMES
-NAMED_LANGUAGE = re.compile(rf"\b[Ii]n (?:former )?({'|'.join(CODES)})\b")
+WANTED = r"(?:answer|(?:image )?(?:caption|description))"
+NAMED = rf"(?:\b[Ii]n (?:former )?({'|'.join(CODES)})\b|\b({'|'.join(CODES)}) {WANTED}\b)"
+ANYWHERE, AT_THE_END = re.compile(NAMED), re.compile(rf"{NAMED}[\s.:)]*\Z")
+# These name the language of the answer that is given, for a question in a language that is not named.
+ASKS_FOR_A_QUESTION = re.compile(
+    rf"\bquestion \(?in (?:former )?(?:{'|'.join(CODES)})\b|\b(?:{'|'.join(CODES)}) question\b"
+)
 
 
 def named_language(context: str, label: str) -> str | None:
-    """The language that a prompt asks for by its English name, "in German"; None where it names none.
+    """The language that a prompt asks for by its English name: "in German", "Short German answer"; None where it names
+    none, and where it asks for a question.
 
-    Of several the last, for a question in the prompt may name one too. What asks for a yes or no in English is taken
-    as English, whatever language its caption is in.
+    Of several, the one at the end of the prompt, or else the first: a question in the prompt may name others. What
+    asks for a yes or no in English is taken as English, whatever language its caption is in.
     """
-    names = NAMED_LANGUAGE.findall(context)
-    return CODES[names[-1]] if names else None
+    if ASKS_FOR_A_QUESTION.search(context):
+        return None
+    found = AT_THE_END.search(context) or ANYWHERE.search(context)
+    return CODES[found[1] or found[2]] if found else None
+
+
+def named_or_identified_language(context: str, label: str) -> str | None:
+    """The language that a prompt names or, without one, the target's (language_check.py, which needs py3langid)."""
+    return named_language(context, label) or identify_language(label)
 
 
 def read_released_json(
@@ -52,9 +68,9 @@ def read_released_json(
     Args:
         images: the folder, URL or archive in which the `image_id` is the name of a file (images/places.py), or a
             function that gives the image of an `image_id`.
-        language_of: gives the language of a prompt and its target. An example without one is left out and counted;
-            `lambda context, label: named_language(context, label) or "en"` keeps them all, a language identifier in
-            place of "en" tells them apart.
+        language_of: gives the language of a prompt and its target; an example without one is left out and counted.
+            Many prompts name none: those of reasoning, dialogues and matching, and the captions' translated ones.
+            `named_or_identified_language` keeps most of them.
 
     Raises:
         ValueError: the file is not as published; the message names the record and the field.
@@ -69,7 +85,7 @@ def read_released_json(
             continue
         language = language_of(context, label)
         if language is None:
-            left_out.add("prompt that names no language", name)
+            left_out.add("no language named by the prompt", name)
             continue
         image = images(image_id) if callable(images) else image_place(images, image_id, place=place)
         yield Example(
@@ -80,5 +96,11 @@ def read_released_json(
             task=TASK,
             source=SOURCE,
             id=str(index),
-            image_id=f"{SOURCE}/{image_id}",
+            image_id=_shared_image_id(image_id),
         )
+
+
+def _shared_image_id(image_id: str) -> str:
+    """A photo of COCO is called as every source calls it."""
+    found = FILE_NAME.fullmatch(image_id.rpartition("/")[2])
+    return f"{SOURCE}/{image_id}" if found is None else coco_image_id(int(found[1]))

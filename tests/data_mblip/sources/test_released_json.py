@@ -10,7 +10,11 @@ import pytest
 from data_mblip.example import to_rows
 from data_mblip.languages import LANGUAGES
 from data_mblip.left_out import LeftOut
-from data_mblip.sources.released_json import named_language, read_released_json
+from data_mblip.sources.released_json import (
+    named_language,
+    named_or_identified_language,
+    read_released_json,
+)
 
 GERMAN = {"context": "Caption in German: ", "label": "Ein Hund am Strand ", "image_id": "a/1.jpg"}
 ENGLISH = {"context": "Question: Is it in Chinese? Short answer in English:", "label": "no", "image_id": 42}
@@ -31,6 +35,13 @@ def test_prompt_and_target_are_as_they_stand_in_the_file(tmp_path):
     assert [row["prompts"] for row in to_rows([german])] == [["Caption in German: "]]
 
 
+def test_a_photo_of_coco_is_called_as_in_every_source(tmp_path):
+    photo = GERMAN | {"image_id": "COCO_train2014_000000000139.jpg"}
+    (example,) = read_released_json(write(tmp_path, photo), images="photos")
+    assert example.image_id == "coco/000000000139"
+    assert example.images == (Path("photos/COCO_train2014_000000000139.jpg"),)
+
+
 def test_images_may_be_given_by_a_function(tmp_path):
     (example,) = read_released_json(write(tmp_path, GERMAN), images=lambda image_id: f"https://example.org/{image_id}")
     assert example.images == ("https://example.org/a/1.jpg",)
@@ -45,18 +56,46 @@ def test_a_record_that_stands_there_twice_gives_two_examples_of_their_own_ids(tm
     ("context", "language"),
     [
         ("Caption in German: ", "de"),
+        ("Caption the image in German.", "de"),
+        ("Image caption (in German): ", "de"),
+        ("Short German image caption: ", "de"),
+        ("Write a short Scottish Gaelic image description.", "gd"),
         ("In Scottish Gaelic, what is this?", "gd"),
         ("Caption in former Hebrew: ", "iw"),
+        ("Short former Hebrew image caption: ", "iw"),
         ("Caption in Farsi:", "fa"),
         ("Is this written in Chinese? Answer in English:", "en"),
+        ("Is this written in Chinese? Short German answer:", "de"),
+        ("Question: Is it in Chinese? Brief answer (in German):", "de"),
+        ("Give a short answer in German to the following question. Is it in Chinese?", "de"),
+        ("What is the German answer to this question? Is it in Chinese?", "de"),
         ("Caption in Malayalam:", "ml"),
         ("Beschrifte das Bild:", None),
         ("A cabin Germany:", None),
         ("Is it Polish?", None),
+        ("Which Polish dish is this?", None),
+        ("Given the image, generate a question in English whose answer is: yes. Question:", None),
+        ('Based on the image, create a question (in English) for which the answer is "in German".', None),
+        ('What is a English question for the image with the answer "yes"?', None),
     ],
 )
-def test_the_language_is_the_last_one_that_the_prompt_names(context, language):
+def test_the_language_is_the_one_that_the_prompt_asks_for(context, language):
     assert named_language(context, "label") == language
+
+
+@pytest.mark.parametrize(
+    ("context", "label", "language"),
+    [
+        ("Beschrifte das Bild:", "Ein schwarzer Hund läuft am Strand entlang", "de"),
+        ("Caption in English:", "Ein schwarzer Hund läuft am Strand entlang", "en"),
+        ('What is a English question for the image with the answer "2"?', "Mbwa wangapi wako ufukweni leo?", "sw"),
+        ("כתוב כיתוב לתמונה", "כלב שחור רץ לאורך החוף ביום שמש", "iw"),
+        ("简短的图片说明", "一只黑狗在海滩上奔跑", "zh"),
+        ("Beschrifte das Bild:", "ein Hund", None),
+    ],
+)
+def test_where_a_prompt_names_no_language_it_is_the_target_s(context, label, language):
+    assert named_or_identified_language(context, label) == language
 
 
 def test_every_language_is_known_by_its_name():
@@ -67,7 +106,7 @@ def test_a_prompt_that_names_no_language_is_counted_unless_the_caller_knows_it(t
     path = write(tmp_path, GERMAN | {"context": "Beschrifte das Bild:"}, GERMAN)
     left_out = LeftOut()
     assert [example.id for example in read_released_json(path, images="photos", left_out=left_out)] == ["1"]
-    assert left_out.names == {"prompt that names no language": ["mblip_train/0"]}
+    assert left_out.names == {"no language named by the prompt": ["mblip_train/0"]}
     known = read_released_json(path, images="photos", language_of=lambda context, label: "de")
     assert [example.language for example in known] == ["de", "de"]
 
