@@ -1,10 +1,10 @@
 """Embed the captions and images that a recipe's caption matching looks for hard negatives in.
 
-    python -m data_mblip.build.embed recipes/mix_corrected.yaml --model openai/clip-vit-large-patch14 [--device cuda]
+    python -m data_mblip.build.embed recipes/mix_corrected.yaml --model openai/clip-vit-large-patch14 --fetched images
 
 For every source `matching` with `embeddings` in the recipe, the folders named there are written, unless they are
-there. Images by URL are taken from --fetched, a folder that `python -m data_mblip.fetching` filled. Images that
-cannot be read are left out, counted and named: their captions are then asked about by nobody.
+there. Images by URL are fetched into the folder --fetched, as the recipe says (`fetching`), unless they are there.
+Images that cannot be read are left out, counted and named: their captions are then asked about by nobody.
 """
 
 import argparse
@@ -15,12 +15,13 @@ from pathlib import Path
 from PIL import Image as PILImage
 
 from ..example import Example
+from ..fetching.fetch import fetch_images
 from ..fetching.fetched_images import FetchedImages
 from ..filters.embedding_store import store_embeddings
 from ..filters.embeddings import Embedder
 from ..images import Image
 from ..images.decoding import decode
-from ..images.places import FetchedBytes, open_bytes
+from ..images.places import FetchedBytes, is_url, open_bytes
 from ..images.refusal import RefusedImageError
 from ..left_out import LeftOut
 from ..recipes.sources import SOURCES
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--model", required=True, help="a CLIP or SigLIP: a name on the Hub, or a folder")
     parser.add_argument("--revision", help="of the model")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
-    parser.add_argument("--fetched", type=Path, help="the folder of images by URL")
+    parser.add_argument("--fetched", type=Path, help="where images by URL are, or are fetched to")
     given = parser.parse_args(arguments)
     try:
         embedder = Embedder.from_pretrained(given.model, revision=given.revision, device=given.device)
@@ -64,6 +65,8 @@ def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path
         if not folders.captions.exists():
             store_embeddings(embedder.embed_captions(_captions(recipe, source)), folders.captions)
         if not folders.images.exists():
+            if fetched_folder is not None:
+                fetch_images(_urls(_captions(recipe, source)), fetched_folder, settings=recipe.fetching)
             pictures = _pictures(_captions(recipe, source), fetched, left_out)
             store_embeddings(embedder.embed_images(pictures), folders.images)
     return left_out
@@ -77,6 +80,11 @@ def _captions(recipe: MixRecipe, source: MixSource) -> Iterator[Example]:
         if (caption.source, caption.id) not in seen:
             seen.add((caption.source, caption.id))
             yield caption
+
+
+def _urls(captions: Iterator[Example]) -> Iterator[str]:
+    """The URLs among the images of the captions."""
+    return (image for caption in captions for image in caption.images if isinstance(image, str) and is_url(image))
 
 
 def _pictures(

@@ -8,6 +8,7 @@ import pytest
 from data_mblip import load_rows
 from data_mblip.build.__main__ import main as build
 from data_mblip.build.embed import main
+from data_mblip.sources.image_names import url_image_id
 from tests.data_mblip.build.mix_files import (
     BROKEN,
     NUM_PHOTOS,
@@ -16,6 +17,7 @@ from tests.data_mblip.build.mix_files import (
     write_captions,
     write_mix_recipe,
 )
+from tests.data_mblip.fetching.loopback_images import LoopbackImages
 from tests.data_mblip.filters.tiny_embeddings import save_tiny_model
 
 
@@ -52,6 +54,22 @@ def test_a_caption_that_stands_in_a_file_twice_is_embedded_and_asked_about_once(
     assert len(ids) == len(set(ids)) == 2 * (NUM_PHOTOS - 1)
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "| stands there a second time | 23 | matching/coco_captions/" in card
+
+
+def test_images_of_the_web_are_fetched_and_embedded(tmp_path, capsys):
+    save_tiny_model("clip", tmp_path / "clip")
+    embeddings = {"captions": str(tmp_path / "captions"), "images": str(tmp_path / "embedded"), "ranks": [3]}
+    with LoopbackImages() as server:
+        urls = [server.url("good", number) for number in range(5)] + [server.url("gone", 1)]
+        records = [{"url": url, "caption": f"thing {number}"} for number, url in enumerate(urls)]
+        (tmp_path / "web.json").write_text(json.dumps(records))
+        captions = {"source": "capfilt", "path": str(tmp_path / "web.json")}
+        matching = {"source": "matching", "captions": captions, "embeddings": embeddings}
+        fetching = {"allow_private_addresses": True, "requests_per_second_per_host": 1000}
+        recipe = write_mix_recipe(tmp_path, matching, fetching=fetching)
+        main([str(recipe), "--model", str(tmp_path / "clip"), "--fetched", str(tmp_path / "fetched")])
+    assert len(datasets.load_from_disk(tmp_path / "embedded")) == 5
+    assert f"| image refused: missing | 1 | {url_image_id(urls[-1])} |" in capsys.readouterr().out
 
 
 def test_without_caption_matching_there_is_nothing_to_embed(tmp_path):
