@@ -14,13 +14,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _exact_products(monkeypatch):
-    """TF32 would hide differences, or make some."""
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-
-
 def on_gpu(batch: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
     return {
         name: tensor.to("cuda", dtype) if tensor.is_floating_point() else tensor.to("cuda")

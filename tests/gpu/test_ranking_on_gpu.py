@@ -13,13 +13,6 @@ pytestmark = [
 CANDIDATES = ("red", "red circle", "blue", "red circle star w77")
 
 
-@pytest.fixture(autouse=True)
-def _exact_products():
-    """TF32 would hide differences, or make some."""
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield
-
-
 @pytest.mark.parametrize("family", ["mt5", "bart", "bloom", "llama", "gemma2", "mamba"])
 def test_log_likelihoods_are_those_of_the_cpu(family):
     model, processor = tiny_model(family), tiny_processor(family)
