@@ -27,7 +27,7 @@ Wordings = Literal["ours", "as_released"]
 PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = MappingProxyType(
     {
         "captioning": ((), ("target",)),
-        "vqa": (("question",), ("target",)),
+        "vqa": (("question",), ("question", "target")),
         "question_generation": (("answer",), ("target",)),
         "image_naming": ((), ()),
         "image_deciding": (("label",), ()),

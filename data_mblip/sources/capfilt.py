@@ -2,8 +2,8 @@
 
 The files of salesforce/BLIP (ccs_filtered.json, ccs_synthetic_filtered_large.json, from which mBLIP's captions were
 chosen, and others) are one JSON array of {"url": "https://...", "caption": "a dog on a beach"} each, up to gigabytes,
-and are read as a stream. They hold no images: those are fetched by their URLs. Licence: BLIP's repository is BSD 3-Clause;
-images and alternative texts belong to the sites they stand on.
+and are read as a stream. They hold no images: those are fetched by their URLs. Licence: BLIP's repository is BSD
+3-Clause; images and alternative texts belong to the sites they stand on.
 
 An example's id comes from URL and caption, so that it stays when others are taken out of the file. A record that
 stands in the file twice gives two examples of one id, of which a build takes one.

@@ -6,11 +6,15 @@
 
 Only the parts that a task names (`Task.translated`) are translated; the wording comes later (`apply_prompt`). Every
 translated part says in the example's provenance what it was and who translated it.
+
+Of VQA the question is translated as any text, the answer with more caution (answers.py): where it stays English, the
+example becomes one of a question in any language with an answer in English.
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from ..example import Example
@@ -30,7 +34,8 @@ from .report import (
 )
 from .texts import TranslatedText, translate_texts
 
-ANSWER_TASKS = frozenset({"vqa"})  # whose target is a word or two
+# Tasks whose target is a word or two, and what they are when it stays English.
+ANSWER_TASKS: Mapping[str, str] = MappingProxyType({"vqa": "vqa_in_english"})
 WINDOW = 16_384
 
 OnFailure = Literal["leave_out", "stay_english"]
@@ -55,8 +60,8 @@ def translate_examples(
             nothing to translate, or that are allotted English, pass as they are.
         retry_engine: translates again what failed its checks, such as `engine.with_search(CAREFUL)`.
         on_failure: what becomes of an example of which a part has no good translation; it is counted in `report`.
-        translatable_answers: answers of VQA to translate (`choose_translatable_answers`); examples with others, and
-            those whose translation does not lead back to the same word, stay English and are counted.
+        translatable_answers: answers of VQA to translate (`choose_translatable_answers`); others, and those whose
+            translation does not lead back to the same word, stay English and are counted.
         as_released: Chinese is Traditional and Kurdish Central Kurdish, as in the original, and are checked as such.
 
     Raises:
@@ -107,29 +112,32 @@ class _WindowTranslator:
             if language != example.language:
                 by_language.setdefault(language, []).append(place)
         for language, places in sorted(by_language.items()):
-            answers = [place for place in places if examples[place].task in ANSWER_TASKS]
-            others = [place for place in places if examples[place].task not in ANSWER_TASKS]
-            for chosen, translate in ((answers, self._with_answers), (others, self._with_texts)):
-                found = translate([examples[place] for place in chosen], language)
-                for place, result in zip(chosen, found, strict=True):
-                    results[place] = result
+            found = self._with_answers(self._with_texts([examples[place] for place in places], language), language)
+            for place, result in zip(places, found, strict=True):
+                results[place] = result
         return results
 
-    def _with_answers(self, examples: Sequence[Example], language: str) -> list[Example]:
-        """Examples of VQA with their answers translated, or in English as they were."""
-        translations = self.answers.translate([example.target for example in examples], self._target(language))
-        return [self._with_answer(example, translations[example.target], language) for example in examples]
+    def _with_answers(self, examples: Sequence[Example | None], language: str) -> list[Example | None]:
+        """Examples of VQA with their answers translated, or in English as they were; others as they are."""
+        asked = [example for example in examples if example is not None and example.task in ANSWER_TASKS]
+        translations = self.answers.translate([example.target for example in asked], self._target(language))
+        return [
+            self._with_answer(example, translations[example.target], language)
+            if example is not None and example.task in ANSWER_TASKS
+            else example
+            for example in examples
+        ]
 
     def _with_answer(self, example: Example, translation: str | None, language: str) -> Example:
         if translation is None:
             self.report.add(language, ANSWERS_KEPT_ENGLISH)
-            return example
+            return replace(example, task=ANSWER_TASKS[example.task])
         self.report.add(language, ANSWERS_TRANSLATED)
         translated = TranslatedText(example.target, translation, self.engine, None, is_in_pieces=False)
         return _with_parts(example, {"target": translated}, language)
 
     def _with_texts(self, examples: Sequence[Example], language: str) -> list[Example | None]:
-        """The other examples, all of whose parts are translated or None."""
+        """Examples all of whose parts but answers are translated, or None."""
         parts = [_parts_to_translate(example) for example in examples]
         texts = list(dict.fromkeys(text for part in parts for text in part.values()))
         english, target = get_language(ENGLISH), self._target(language)
@@ -161,9 +169,10 @@ class _WindowTranslator:
 
 
 def _parts_to_translate(example: Example) -> dict[str, str]:
-    """The texts that the task names, by "target" or the name of the input."""
+    """The texts that the task names but for answers, by "target" or the name of the input."""
     names = get_task(example.task).translated
-    return {name: example.target if name == "target" else example.inputs[name] for name in names}
+    parts = {name: example.target if name == "target" else example.inputs[name] for name in names}
+    return {name: text for name, text in parts.items() if name != "target" or example.task not in ANSWER_TASKS}
 
 
 def _with_parts(example: Example, parts: dict[str, TranslatedText], language: str) -> Example:

@@ -96,7 +96,7 @@ def test_a_seed_draws_what_it_always_drew(task, texts):
 def test_parts_to_translate_are_parts_that_a_task_has():
     assert all(set(task.translated) <= {"target", *task.inputs} for task in TASKS.values())
     assert TASKS["matching"].translated == ("caption",)
-    assert TASKS["conversation"].translated == ("question", "target")
+    assert TASKS["conversation"].translated == TASKS["vqa"].translated == ("question", "target")
     assert TASKS["reasoning"].translated == TASKS["vqa_in_english"].translated == ()
 
 

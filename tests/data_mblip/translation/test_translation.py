@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -27,7 +28,7 @@ def translate(examples, engine=None, language="de", **options):
 
 
 def answer_rule(text, source, target):
-    return (ANSWERS if target == "de" else BACK).get(text, text)
+    return (GERMAN | ANSWERS if target == "de" else BACK).get(text, text)
 
 
 def test_a_caption_is_translated_and_says_where_it_comes_from():
@@ -146,24 +147,43 @@ def test_pieces_are_counted():
     assert report.outcomes["de", "in pieces"] == 1
 
 
-def test_answers_stay_english_unless_they_are_frequent_and_come_back_the_same():
+def test_questions_are_translated_and_answers_that_are_frequent_and_come_back_the_same():
     answers = ["red", "bank", "blue", "red", "bank", "on"]
     examples = [example("vqa", answer, number, question=QUESTION) for number, answer in enumerate(answers)]
     engine = FakeEngine(answer_rule)
     translated, report = translate(examples, engine, translatable_answers={"red", "bank", "on"}, window=2)
-    assert [(result.target, result.language) for result in translated] == [
-        ("rot", "de"),
-        ("bank", "en"),
-        ("blue", "en"),
-        ("rot", "de"),
-        ("bank", "en"),
-        ("an", "de"),
+    assert [(result.target, result.task) for result in translated] == [
+        ("rot", "vqa"),
+        ("bank", "vqa_in_english"),
+        ("blue", "vqa_in_english"),
+        ("rot", "vqa"),
+        ("bank", "vqa_in_english"),
+        ("an", "vqa"),
     ]
     assert translated[0].provenance["target.source_text"] == "red"
-    assert [result.inputs for result in translated] == [{"question": QUESTION}] * 6
-    assert sorted(engine.asked) == sorted(["red", "bank", "on", "rot", "Ufer", "an"])  # each once
-    assert report.outcomes == {("de", "answers translated"): 3, ("de", "answers kept in English"): 3}
+    assert [(result.language, result.inputs) for result in translated] == [("de", {"question": GERMAN[QUESTION]})] * 6
+    assert {result.provenance["question.source_text"] for result in translated} == {QUESTION}
+    assert sorted(set(engine.asked)) == sorted([QUESTION, "red", "bank", "on", "rot", "Ufer", "an"])
+    assert sorted(asked for asked in engine.asked if asked != QUESTION) == sorted(["red", "bank", "on", *BACK])
+    assert report.outcomes == {
+        ("de", "translated"): 6,
+        ("de", "answers translated"): 3,
+        ("de", "answers kept in English"): 3,
+    }
     assert report.failures == {("de", "answer comes back as another word"): 1}
+
+
+def test_an_answer_that_stays_english_is_asked_for_in_english():
+    (kept,), _ = translate([example("vqa", "blue", question=QUESTION)])
+    wordings = {apply_prompt(replace(kept, id=str(number)), seed=0).prompt for number in range(50)}
+    assert len(wordings) > 3
+    assert all(GERMAN[QUESTION] in wording and "English" in wording for wording in wordings)
+
+
+def test_a_question_without_a_good_translation_is_left_out_with_its_answer():
+    translated, report = translate([example("vqa", "red", question=QUESTION)], FakeEngine(lambda *_: ""))
+    assert translated == []
+    assert report.outcomes == {("de", "examples left out"): 1}
 
 
 def test_a_prompt_that_is_there_already_is_an_error():

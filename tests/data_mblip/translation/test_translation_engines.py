@@ -212,13 +212,13 @@ def test_examples_go_the_whole_way_with_either_engine(engine, make_ctranslate2, 
             retry_engine=kind.with_search(CAREFUL),
             translatable_answers={"red", "green", "blue"},
         )
-        results.append([(one.id, one.language, one.target) for one in translated])
+        results.append([(one.id, one.language, one.target, one.task) for one in translated])
         assert report.outcomes.total() >= 28
     assert results[0] == results[1]
-    assert [language for name, language, _ in results[0] if name == "answer mauve"] == ["en"]
+    assert [kept[2:] for kept in results[0] if kept[0] == "answer mauve"] == [("mauve", "vqa_in_english")]
     right = [
         target == caption(SCENES[int(name.split()[1])], language)
-        for name, language, target in results[0]
+        for name, language, target, _ in results[0]
         if name.startswith("caption")
     ]
     assert sum(right) >= 20
