@@ -57,7 +57,7 @@ class _Text:
     def __init__(self, file: io.BufferedIOBase, path: Path) -> None:
         self.path = path
         self._file = file
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._parse = json.JSONDecoder().raw_decode
         self._text = ""
         self._position = 0

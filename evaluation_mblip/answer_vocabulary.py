@@ -17,7 +17,7 @@ def read_vocabulary(path: Path, left_out: LeftOut) -> tuple[str, ...]:
         ValueError: there is no such file, it is no JSON list of texts, or an answer stands in it twice.
     """
     try:
-        answers = json.loads(path.read_text(encoding="utf-8"))
+        answers = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ValueError(f"There is no file {path}. Expected the vocabulary of answers to choose from.") from error
     except ValueError as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data_mblip.left_out import SURROGATE
 from data_mblip.whole_files import write_text
 
 from .task import EvaluationExample
@@ -39,8 +40,9 @@ class Prediction:
         return not self.output.strip()
 
     def to_line(self) -> str:
-        """The prediction as a line of a file."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False) + "\n"
+        """The prediction as a line of a file; half a character, which UTF-8 cannot hold, as JSON spells it."""
+        line = json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+        return SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", line) + "\n"
 
     @classmethod
     def from_line(cls, line: str) -> "Prediction":

@@ -86,7 +86,7 @@ def read_synonyms(path: str | Path) -> dict[str, str]:
         ValueError: there is no such file, or it is not laid out so; the message tells where it can be had.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
         raise ValueError(f"There is no list of synonyms at {path}: {error}. Get it from {SYNONYMS_URL}.") from error
     category_of: dict[str, str] = {}

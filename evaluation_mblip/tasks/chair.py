@@ -25,7 +25,7 @@ from data_mblip.recipes.source_arguments import Images
 from data_mblip.sources.coco_captions import karpathy_photo, read_karpathy_records
 from data_mblip.sources.coco_files import CocoPlaces, photo_number
 from data_mblip.sources.image_names import coco_image_id
-from data_mblip.sources.records import check_record
+from data_mblip.sources.records import check_choice, check_record
 
 from ..answer_scoring import ChairMetric, split_sentences
 from ..benchmark import benchmark_task
@@ -72,6 +72,8 @@ class ChairRecipe:
     def __post_init__(self) -> None:
         if sum(source is not None for source in (self.objects, self.dataset, self.instances)) != 1:
             raise ValueError("expected just one of `objects`, `dataset` and `instances`, which say what photos show.")
+        if self.num_images is not None and self.num_images < 1:
+            raise ValueError(f"`num_images` is {self.num_images}, expected at least 1.")
 
     def build(self, setup: Setup) -> EvaluationTask:
         """The task, with the objects of its photos read."""
@@ -89,7 +91,7 @@ class ChairRecipe:
 
     def photos(self, category_of: Mapping[str, str], left_out: LeftOut) -> list["Photo"]:
         """The photos asked about, with all that they show."""
-        photos = self._listed() if self.instances is None else self._outlined(self.instances, category_of)
+        photos = self._listed(category_of) if self.instances is None else self._outlined(self.instances, category_of)
         if self.captions is not None:
             named = read_captioned_objects(self.captions, category_of, split_sentences=split_sentences)
             photos = _with_named(photos, named)
@@ -100,11 +102,12 @@ class ChairRecipe:
             left_out.add(f"not among the first {self.num_images:,}", f"{NAME}/{photo.number:012d}")
         return taken
 
-    def _listed(self) -> list["Photo"]:
+    def _listed(self, category_of: Mapping[str, str]) -> list["Photo"]:
         """The photos of lists of objects, in their order."""
         places = None if self.images is None else CocoPlaces(self.images)
+        categories = dict.fromkeys(category_of.values(), None)
         return [
-            listed_photo(record, place=place, places=places)
+            listed_photo(record, place=place, categories=categories, places=places)
             for place, record in records_of(self.objects, self.dataset)
         ]
 
@@ -128,16 +131,19 @@ class Photo:
     shown: frozenset[str]
 
 
-def listed_photo(record: Any, *, place: str, places: CocoPlaces | None) -> Photo:
+def listed_photo(record: Any, *, place: str, categories: Mapping[str, None], places: CocoPlaces | None) -> Photo:
     """The photo of a record of POPE's lists.
 
     Args:
+        categories: those of the synonyms, which are all that a photo can show.
         places: of COCO's photos; None where the record holds its photo.
 
     Raises:
         ValueError: the record is not as published, or its photo is nowhere; the message names the place.
     """
     fields = check_record(record, LIST_FIELDS, place=place)
+    for shown in fields["objects"]:
+        check_choice(shown, categories, place=place, field="objects")
     name = fields["image"]
     number = photo_number(name, place=place)
     file = None if places is None else places.find(number, place=place, file_name=name)

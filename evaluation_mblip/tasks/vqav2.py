@@ -67,6 +67,8 @@ class Vqav2Recipe:
         check_one_place(self.questions, self.dataset)
         if (self.questions is None) != (self.annotations is None):
             raise ValueError("found one of `questions` and `annotations`, expected both files, or neither.")
+        if self.num_questions is not None and self.num_questions < 1:
+            raise ValueError(f"`num_questions` is {self.num_questions}, expected at least 1.")
         check_vocabulary(self.vocabulary, self.answering)
 
     def build(self, setup: Setup) -> EvaluationTask:

@@ -185,9 +185,10 @@ def read_subset(path: Path, keys: Collection[str]) -> set[str]:
     Raises:
         ValueError: there is no such file, it is empty, or names a photo that is not there.
     """
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}. Expected one with the keys of the subset, one a line.")
-    chosen = set(path.read_text(encoding="utf-8").split())
+    try:
+        chosen = set(path.read_text(encoding="utf-8-sig").split())
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}. Expected the keys of the subset, one a line.") from error
     unknown = sorted(chosen.difference(keys))
     if unknown or not chosen:
         found = f"the unknown key {unknown[0]!r}" if unknown else "no key"

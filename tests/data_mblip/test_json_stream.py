@@ -48,6 +48,11 @@ def test_the_array_may_stand_behind_a_key(monkeypatch, tmp_path, num_bytes):
     assert list(iter_json_array(path, key="licenses")) == []
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    (tmp_path / "array.json").write_text("[1, 2]", encoding="utf-8-sig")
+    assert list(iter_json_array(tmp_path / "array.json")) == [1, 2]
+
+
 def test_a_packed_file_is_read_as_a_plain_one(tmp_path):
     path = write(tmp_path, gzip.compress(json.dumps(ELEMENTS).encode()), "some.json.gz")
     assert list(iter_json_array(path)) == ELEMENTS

@@ -28,6 +28,11 @@ def test_what_is_no_vocabulary_is_an_error(tmp_path, answers, message):
         read_vocabulary(write_json(tmp_path / "label2ans.json", answers), LeftOut())
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    (tmp_path / "label2ans.json").write_text('["woods"]', encoding="utf-8-sig")
+    assert read_vocabulary(tmp_path / "label2ans.json", LeftOut()) == ("woods",)
+
+
 def test_a_missing_or_broken_file_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"There is no file .*label2ans\.json"):
         read_vocabulary(tmp_path / "label2ans.json", LeftOut())

@@ -98,8 +98,8 @@ def test_a_run_that_is_killed_ten_times_gives_the_file_of_an_undisturbed_one_and
     assert [file.name for file in tmp_path.iterdir()] == ["p.jsonl"]
 
 
-@pytest.mark.parametrize("separator", ["\n", "\r\n", "\x0c", "\x85", "\u2028"])
-def test_answers_and_references_with_separators_of_lines_are_taken_up_as_they_were(tmp_path, separator):
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\x0c", "\x85", "\u2028", "\ud83d"])
+def test_texts_with_separators_of_lines_or_half_characters_are_taken_up_as_they_were(tmp_path, separator):
     examples = [example(number, references=(f"one{separator}{number}",)) for number in range(9)]
     path = tmp_path / "p.jsonl"
     model, processor = killed_after(2, examples)

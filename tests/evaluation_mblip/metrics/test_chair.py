@@ -113,6 +113,11 @@ def test_a_missing_list_of_synonyms_says_where_to_get_it(tmp_path):
         read_synonyms(tmp_path / "synonyms.txt")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path):
+    (tmp_path / "synonyms.txt").write_text("person, man\n", encoding="utf-8-sig")
+    assert read_synonyms(tmp_path / "synonyms.txt") == {"person": "person", "man": "person"}
+
+
 @pytest.mark.parametrize("text", ["person, man\n\ndog\n", "<!DOCTYPE html>\n", "person, , man\n"])
 def test_a_list_of_synonyms_in_another_layout_is_an_error(text, tmp_path):
     path = tmp_path / "synonyms.txt"

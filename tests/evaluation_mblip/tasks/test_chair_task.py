@@ -124,6 +124,17 @@ def test_missing_photos_are_an_error_or_are_counted(recipe, tmp_path):
     assert task.left_out.counts == {"image missing": 4}
 
 
+def test_an_object_that_the_synonyms_do_not_know_is_an_error_before_anything_is_asked(recipe, tmp_path):
+    lists = write_lines(tmp_path / "other.jsonl", [*LISTS[:2], {"image": LISTS[2]["image"], "objects": ["unicorn"]}])
+    with pytest.raises(ValueError, match=r"other.jsonl, line 3: `objects` is 'unicorn', text, expected one of 'dog'"):
+        recipe(objects=lists).build(UNCHECKED)
+
+
+def test_at_least_one_photo_is_asked_about(recipe):
+    with pytest.raises(ValueError, match="`num_images` is 0, expected at least 1"):
+        recipe(num_images=0)
+
+
 @pytest.mark.parametrize(
     "fields", [{"objects": None}, {"instances": "instances.json"}, {"dataset": DatasetPlace("x")}]
 )

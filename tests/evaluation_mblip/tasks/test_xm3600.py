@@ -96,7 +96,12 @@ def test_a_subset_is_read_from_a_file_of_keys(recipe, tmp_path):
     subset.write_text("\n")
     with pytest.raises(ValueError, match=r"centurio\.txt: found no key"):
         recipe(subset=subset).build(UNCHECKED)
-    with pytest.raises(ValueError, match=r"There is no file .*none"):
+    subset.write_bytes(b"\xef\xbb\xbfc3\r\na1\r\n")  # as Windows writes it
+    assert len(recipe(subset=subset, languages=("en",)).build(UNCHECKED).examples) == 2
+    subset.write_bytes(b"\xff\xfec\x003\x00")
+    with pytest.raises(ValueError, match=r"centurio\.txt cannot be read: 'utf-8' codec can't decode"):
+        recipe(subset=subset).build(UNCHECKED)
+    with pytest.raises(ValueError, match=r"none cannot be read: .*No such file"):
         recipe(subset=subset.with_name("none")).build(UNCHECKED)
     with pytest.raises(ValueError, match="found `num_images` beside the `subset`"):
         recipe(subset=subset, num_images=2)
