@@ -108,7 +108,7 @@ class BabelImageNet:
         """The examples of a split, photo by photo: for each language that has a label, one of each task.
 
         A language with a single label in the split has no wrong name to ask about: its deciding examples are left out
-        and counted, as are the labels in languages that are none of the 96.
+        and counted, as are the names of the other split and labels in languages that are none of the 96.
 
         Args:
             rounds: so many photos for each language and class, drawn without repetition by (seed, language, class), or
@@ -125,9 +125,8 @@ class BabelImageNet:
         if rounds is not None and rounds < 1:
             raise ValueError(f"Found {rounds} rounds, expected 1 or more, or None for all photos.")
         left_out = LeftOut() if left_out is None else left_out
-        for code, count in self.left_out.items():
-            left_out.add("label in a language that is none of the 96", f"{SOURCE}/{code}", count)
         pools = self._classes_by_language(split, hold_out)
+        self._count_labels_left_out(pools, left_out)
         is_decidable = {language: _has_two_labels(classes) for language, classes in pools.items()}
         for photo, languages in self._languages_by_photo(pools, rounds, seed):
             for language in languages:
@@ -137,6 +136,15 @@ class BabelImageNet:
                     yield self._deciding(photo, language, pools[language], as_released, seed)
                 elif "image_deciding" in tasks:
                     left_out.add("no wrong name to ask about", f"{SOURCE}/{photo.stem}/{language}/image_deciding")
+
+    def _count_labels_left_out(self, pools: Mapping[str, Mapping[int, str]], left_out: LeftOut) -> None:
+        """Labels of classes with photos that are not in the split, and all those in other languages than the 96."""
+        for code, count in self.left_out.items():
+            left_out.add("label in a language that is none of the 96", f"{SOURCE}/{code}", count)
+        with_photo = {photo.class_index for photo in self.photos}
+        for language, labels in self.labels.items():
+            for index in sorted((with_photo & labels.keys()) - pools[language].keys()):
+                left_out.add("name of the other split (held_out_share)", f"{SOURCE}/{index:03d}/{language}")
 
     def _classes_by_language(self, split: Split, hold_out: HoldOut) -> dict[str, dict[int, str]]:
         """For each language the classes of a split that have a photo, with their labels."""

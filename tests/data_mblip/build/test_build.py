@@ -338,6 +338,12 @@ def test_matching_asks_about_the_web_captions_of_the_mix(name):
     assert sources["matching"].share * 2_273_005 == pytest.approx(600_000, rel=0.02)
 
 
+@pytest.mark.parametrize("name", ["v2", "corrected", "balanced"])
+def test_the_full_mixes_hold_no_name_back(name):
+    sources = {source.source: source for source in read_mix_recipe(ROOT / "recipes" / f"mix_{name}.yaml").sources}
+    assert sources["babel_imagenet"].arguments["held_out_share"] == 0
+
+
 def test_the_first_version_of_the_mix_is_the_second_without_matching_and_imagenet():
     first, second = (read_mix_recipe(ROOT / "recipes" / f"mix_{version}.yaml") for version in ("v1", "v2"))
     kept = tuple(source for source in second.sources if source.source not in ("matching", "babel_imagenet"))

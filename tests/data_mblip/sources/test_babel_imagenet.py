@@ -188,8 +188,21 @@ def test_a_language_outside_the_96_is_left_out_counted_and_logged(photos, label_
     assert list(source.labels) == ["en", "iw", "de"]
     assert "left out {'LA': 1}" in caplog.text
     left_out = LeftOut()
-    assert list(source.examples("train", left_out=left_out))
+    assert list(source.examples("train", hold_out=ALL, left_out=left_out))
     assert left_out.counts == {"label in a language that is none of the 96": 1}
+
+
+def test_the_names_of_the_other_split_are_counted(photos, label_file):
+    source, hold_out = BabelImageNet.read(photos, label_file), HoldOut(share=0.5, seed=1)
+    num_names, counted = {}, {}
+    for split in ("train", "held_out"):
+        left_out = LeftOut()
+        num_names[split] = len(
+            list(source.examples(split, hold_out=hold_out, tasks=["image_naming"], left_out=left_out))
+        )
+        counted[split] = left_out.counts["name of the other split (held_out_share)"]
+    assert num_names == {"train": counted["held_out"], "held_out": counted["train"]}
+    assert min(num_names.values()) > 0
 
 
 def test_every_published_code_is_ours_or_known_to_be_none_of_ours():
