@@ -1,11 +1,11 @@
 """From the examples of a published benchmark to its task: what is missing is found before a model is asked."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from data_mblip.images import Image
-from data_mblip.images.places import is_url, open_bytes
+from data_mblip.images.places import is_url, open_bytes, place_name
 from data_mblip.images.refusal import RefusedImageError
 from data_mblip.left_out import LeftOut
 
@@ -62,16 +62,24 @@ def _with_images(
     if not without:
         return examples
     if setup.missing_images == "error":
-        named = ", ".join(sorted(Path(str(place)).name for place in missing)[:NUM_NAMES])
         raise ValueError(
-            f"{name}: {len(missing)} of {len(places)} images are missing, such as {named}. Put them into the "
-            f"folder that the recipe names (the benchmark: {origin.url}), or set `missing_images: leave_out`, which "
-            f"leaves out {len(without)} of {len(examples)} examples."
+            f"{name}: {len(missing)} of {len(places)} images are missing, {_named(missing)} (the benchmark: "
+            f"{origin.url}), or set `missing_images: leave_out`, which leaves out {len(without)} of {len(examples)} "
+            "examples."
         )
     for example in without:
         left_out.add(MISSING, f"{name}/{example.id}")
     left = {id(example) for example in without}
     return [example for example in examples if id(example) not in left]
+
+
+def _named(missing: Collection[str | Path]) -> str:
+    """The names of some, where the first was looked for, and what to do."""
+    first = sorted(missing, key=place_name)[:NUM_NAMES]
+    names = ", ".join(map(place_name, first))
+    if any(map(is_url, missing)):
+        return f"such as {names}: URLs are not read here. Fetch them first (python -m data_mblip.fetching --help)"
+    return f"such as {names} (looked for: {first[0]}). Put them into the folder or archive that the recipe names"
 
 
 def shows_stand_ins(examples: Iterable[EvaluationExample]) -> bool:

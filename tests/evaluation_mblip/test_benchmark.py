@@ -32,9 +32,18 @@ def task_of(examples, **setup):
 
 
 def test_missing_images_are_an_error_that_counts_and_names_them(examples):
-    message = r"photos: 2 of 3 images are missing, such as .*gone\.png.*https://example.org/photos.*2 of 3 examples"
+    message = (
+        r"photos: 2 of 3 images are missing, such as gone\.png, gone\.png \(looked for: .*gone.*\)\. Put them into .*"
+        r"https://example.org/photos.*2 of 3 examples"
+    )
     with pytest.raises(ValueError, match=message):
         task_of(examples)
+
+
+def test_photos_at_urls_are_to_be_fetched_first():
+    message = r"1 of 1 images are missing, such as a\.jpg: URLs are not read here\. Fetch them first"
+    with pytest.raises(ValueError, match=message):
+        task_of([example(0, images=("https://example.org/a.jpg",))])
 
 
 def test_examples_without_their_images_are_left_out_counted_and_named(examples):
