@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from ..example import Example
-from ..images.check import CheckedImage, ImageSettings, check_place
+from ..images.check import CheckedImage, ImageSettings, black_picture, check_place
 from ..images.places import FetchedBytes, Place, place_name
 from ..images.refusal import Refused
 
@@ -48,6 +48,17 @@ class ImageSets:
         assert first is not None  # every set has places
         return first
 
+    def as_released(
+        self, image_id: str, settings: ImageSettings, fetched: FetchedBytes | None
+    ) -> list[dict[str, Any]]:
+        """The images of a set at its first places, with black pictures in the places of those that are refused."""
+        places = self._places[image_id][0]
+        found = (check_place(place, settings, fetched=fetched) for place in places)
+        return [
+            _record(place, black_picture() if isinstance(image, Refused) else image)
+            for place, image in zip(places, found, strict=True)
+        ]
+
 
 def _stored(
     places: Sequence[Place], settings: ImageSettings, fetched: FetchedBytes | None
@@ -57,12 +68,12 @@ def _stored(
         found = check_place(place, settings, fetched=fetched)
         if isinstance(found, Refused):
             return found
-        images.append({"bytes": found.bytes, "path": _file_name(place, found)})
+        images.append(_record(place, found))
     return images
 
 
-def _file_name(place: Place, image: CheckedImage) -> str:
-    """What the stored image is called: the last part of its place with the ending of what it is now."""
+def _record(place: Place, image: CheckedImage) -> dict[str, Any]:
+    """An image as a row holds it, called by the last part of its place with the ending of what it is now."""
     stem = place_name(place).rpartition(".")[0]
     ending = {"JPEG": "jpg"}.get(image.format, image.format.lower())
-    return f"{stem or image.sha256[:16]}.{ending}"
+    return {"bytes": image.bytes, "path": f"{stem or image.sha256[:16]}.{ending}"}

@@ -122,10 +122,14 @@ def _stored_rows(
     fetched: FetchedBytes | None,
     report: ShardReport,
 ) -> Iterator[dict[str, Any]]:
-    """The rows with their images inside; one whose images are refused is counted and named, and left out."""
+    """The rows with their images inside; one whose images are refused is counted and named, and left out, or, as
+    released, black."""
     for row in rows:
         images = image_sets.stored(row["image_id"], recipe.images, fetched)
-        if isinstance(images, Refused):
+        if isinstance(images, Refused) and recipe.images.as_released:
+            _leave_out(row, f"image refused and made black, as released: {images.reason}", report.left_out)
+            images = image_sets.as_released(row["image_id"], recipe.images, fetched)
+        elif isinstance(images, Refused):
             _leave_out(row, f"image refused: {images.reason}", report.left_out)
             continue
         report.num_rows += 1

@@ -40,7 +40,8 @@ PROFILE_SIGNATURE, PROFILE_COLOURS = slice(36, 40), slice(16, 20)  # of an ICC p
 class ImageSettings:
     """What is stored of an image, and what is too large to be one.
 
-    `store`: "at_size", as JPEG with a shorter side of `shorter_side` at most; or "as_is", the file itself.
+    `store`: "at_size", as JPEG with a shorter side of `shorter_side` at most; or "as_is", the file itself. With
+    `as_released` a build puts a black picture in the place of one that is refused, as the original did.
     """
 
     store: Literal["at_size", "as_is"] = "at_size"
@@ -48,6 +49,7 @@ class ImageSettings:
     quality: int = 90
     max_bytes: int = MAX_BYTES
     max_pixels: int = MAX_PIXELS
+    as_released: bool = False
 
     def __post_init__(self) -> None:
         if self.store not in ("at_size", "as_is"):
@@ -59,6 +61,7 @@ class ImageSettings:
 
 
 AT_SIZE = ImageSettings()
+BLACK_SIZE = (224, 224)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ class CheckedImage:
     height: int
     format: str
     sha256: str
+
+
+def black_picture() -> CheckedImage:
+    """What the original trained on where it could not read an image."""
+    black = PILImage.new("RGB", BLACK_SIZE)
+    return _checked(_to_jpeg(black, AT_SIZE.quality, None), black.size, "JPEG")
 
 
 def check_place(

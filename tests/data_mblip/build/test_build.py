@@ -173,6 +173,23 @@ def test_a_photo_is_taken_from_the_first_place_that_has_it(tmp_path):
     assert "| image refused: cut off | 4 | coco_captions/" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_as_released_an_image_that_cannot_be_read_is_black_and_counted(tmp_path):
+    """Defect 5."""
+    write_captions(tmp_path)
+    build(write_mix_recipe(tmp_path, captions_source(tmp_path), images={"as_released": True}), tmp_path / "out")
+    rows = {row["image_id"]: row for row in load_rows(tmp_path / "out" / "data")}
+    assert len(rows) == NUM_PHOTOS
+    black = {
+        image_id
+        for image_id, row in rows.items()
+        if Image.open(io.BytesIO(row["images"][0]["bytes"])).getextrema() == ((0, 0), (0, 0), (0, 0))
+    }
+    assert black == {f"coco/{BROKEN.removesuffix('.jpg')}"}
+    assert (
+        "image refused and made black, as released: not an image | 2 |" in (tmp_path / "out" / "README.md").read_text()
+    )
+
+
 def write_own_photo(folder, colour):
     """A folder `photos` of one's own, with a photo called as any other folder's."""
     photos = folder / "photos"
