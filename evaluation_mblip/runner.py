@@ -7,6 +7,7 @@ chunks of the plan, and a killed run goes on where it was; neither changes an an
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,19 +58,12 @@ def run_task(
 
     Raises:
         ValueError: an image cannot be read, or answers of another run lie beside `predictions_path`.
+        OSError: another run is answering there, or nothing can be written there.
     """
     run = _Run(model, processor, task, settings, predictions_path)
-    run.begin()
-    chunks = list(enumerate(plan_chunks(task.examples)))[rank() :: num_processes()]
-    answers: dict[Key, Prediction] = {}
-    total = sum(len(chunk) for _, chunk in chunks)
-    progress = tqdm(total=total, desc=task.name, unit="prompt", disable=None if is_main_process() else True)
-    with evaluating(model), progress:
-        for number, chunk in chunks:
-            for prediction in run.answer_chunk(number, chunk):
-                answers[prediction.condition, prediction.id] = prediction
-                progress.update()
-    everyone = {key: prediction for part in gather(answers) for key, prediction in part.items()}
+    with run.kept(), evaluating(model):
+        parts = gather(run.answer())
+    everyone = {key: prediction for part in parts for key, prediction in part.items()}
     return [everyone[example.condition, example.id] for example in task.examples]
 
 
@@ -95,17 +89,35 @@ class _Run:
         self.unfinished = None if path is None else UnfinishedAnswers(path)
         self.last = time.monotonic()
 
-    def begin(self) -> None:
-        """Take up what an earlier run has left; the main process first, for it makes the folder."""
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Take up what an earlier run has left, and let no other run answer there; the main process first, for it
+        makes the folder."""
         if self.unfinished is None:
+            yield
             return
         settings = f"{self.answerer.generation}, batches of {self.settings.batch_size}"
         identity = run_identity(self.model, self.task, settings)
-        if is_main_process():
-            self.unfinished.begin(identity)
-        wait_for_all()
-        if not is_main_process():
-            self.unfinished.begin(identity)
+        with self.unfinished.alone() if is_main_process() else nullcontext():
+            if is_main_process():
+                self.unfinished.begin(identity)
+            wait_for_all()
+            if not is_main_process():
+                self.unfinished.begin(identity)
+            yield
+
+    def answer(self) -> dict[Key, Prediction]:
+        """The answers of this process."""
+        chunks = list(enumerate(plan_chunks(self.task.examples)))[rank() :: num_processes()]
+        total = sum(len(chunk) for _, chunk in chunks)
+        progress = tqdm(total=total, desc=self.task.name, unit="prompt", disable=None if is_main_process() else True)
+        answers: dict[Key, Prediction] = {}
+        with progress:
+            for number, chunk in chunks:
+                for prediction in self.answer_chunk(number, chunk):
+                    answers[prediction.condition, prediction.id] = prediction
+                    progress.update()
+        return answers
 
     def answer_chunk(self, number: int, examples: Sequence[EvaluationExample]) -> Iterator[Prediction]:
         """The answers to the examples of a chunk, those of batches that are on disk already first."""

@@ -9,17 +9,19 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from data_mblip.locking import locked
 from data_mblip.whole_files import UNFINISHED, write_text
 
 from .predictions import Prediction
 from .task import EvaluationExample, EvaluationTask
 
-RUN_FILE, TIME_FILE = "run.json", "seconds.txt"
+RUN_FILE, TIME_FILE, LOCK_FILE = "run.json", "seconds.txt", "lock"
 Key = tuple[str, str]  # condition and id
 
 
@@ -29,8 +31,19 @@ class UnfinishedAnswers:
     def __init__(self, path: Path) -> None:
         self.folder = path.with_name(f"{path.name}{UNFINISHED}")
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder, which is made if it is not there.
+
+        Raises:
+            OSError: another process holds it, or it cannot be made.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder, LOCK_FILE, "answering into"):
+            yield
+
     def begin(self, identity: Mapping[str, str]) -> None:
-        """Make the folder, or take up what is in it.
+        """Say in the folder whose answers are in it, or take up what is there.
 
         Args:
             identity: whose answers they are.

@@ -198,6 +198,17 @@ def test_what_is_kept_of_a_task_that_is_finished_is_taken_up_whole(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["p.jsonl"]
 
 
+def test_two_runs_never_answer_into_one_folder_at_once(tmp_path):
+    path = tmp_path / "p.jsonl"
+    model, processor = knows_all(EXAMPLES)
+    with UnfinishedAnswers(path).alone():
+        with pytest.raises(OSError, match=r"Another process is answering into .*p\.jsonl\.unfinished\. Wait for it"):
+            evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+        assert model.batch_sizes == []
+    evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    assert [file.name for file in tmp_path.iterdir()] == ["p.jsonl"]
+
+
 def test_an_older_file_is_replaced_only_when_all_answers_are_in(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text("older\n")
