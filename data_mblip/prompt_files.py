@@ -14,14 +14,13 @@ notes which one it was, `wordings_yaml` makes the file.
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .languages import ENGLISH, LANGUAGES, get_language
+from .languages import ENGLISH, get_language
 
 NUM_ENGLISH_WORDINGS = 6  # at least so many a task
 
@@ -64,17 +63,6 @@ class _Loader(yaml.SafeLoader):
         if twice:
             raise yaml.YAMLError(f"{', '.join(twice)} stands twice, line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
-
-
-@cache
-def native_languages() -> tuple[str, ...]:
-    """The languages that have wordings of their own."""
-    folder = files("data_mblip").joinpath("prompts")
-    named = {file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")}
-    unknown = sorted(named - set(LANGUAGES))
-    if unknown:
-        raise ValueError(f"data_mblip/prompts has files for {unknown}, expected codes of data_mblip/languages.tsv.")
-    return tuple(sorted(named - {ENGLISH}))
 
 
 def read_wordings(language: str, inputs: Inputs, folder: Path | None = None) -> Mapping[str, TaskWordings]:

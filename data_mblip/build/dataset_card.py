@@ -14,6 +14,7 @@ from .recipe import MixRecipe
 from .reports import ShardReport, SourceReport, add_left_out
 
 TASK_CATEGORIES = ["image-to-text", "visual-question-answering", "image-text-to-text"]
+NLLB_LICENCE = " (NLLB: CC BY-NC 4.0)"
 HUB_LANGUAGES = {"iw": "he"}  # where the Hub writes another code than languages.tsv
 
 USE = """```python
@@ -97,7 +98,11 @@ def _translation(recipe: MixRecipe, total: ShardReport) -> str:
         return "Nothing is translated."
     settings = recipe.translation
     revision = "" if settings.revision is None else f", revision `{settings.revision}`"
-    return f"By `{without_place(settings.model)}`{revision} ({settings.engine}).\n\n{total.translation.table()}"
+    licence = NLLB_LICENCE if "nllb" in settings.model.lower() else ""
+    return (
+        f"By `{without_place(settings.model)}`{revision} ({settings.engine}), whose licence holds for what it wrote, "
+        f"too{licence}.\n\n{total.translation.table()}"
+    )
 
 
 def _left_out(sources: Sequence[SourceReport], total: ShardReport) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..example import Example
+from ..images.places import is_url
 from ..json_stream import iter_json_array
 from ..left_out import LeftOut, has_usable_texts
 from .image_names import url_image_id
@@ -39,7 +40,7 @@ def read_capfilt(path: str | Path, *, left_out: LeftOut | None = None) -> Iterat
         name = f"{SOURCE}/{id}"
         if not has_usable_texts([url, caption], name=name, left_out=left_out):
             continue
-        if not url.startswith(("http://", "https://")):
+        if not is_url(url):
             left_out.add("no http or https address", name)
             continue
         yield Example(

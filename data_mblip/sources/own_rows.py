@@ -16,6 +16,7 @@ from PIL import Image as PILImage
 
 from ..example import Example
 from ..images import Image
+from ..images.places import is_url
 from ..languages import get_language
 from ..left_out import LeftOut, has_usable_texts
 from ..prompts import get_task
@@ -200,7 +201,7 @@ class Cells:
 
     def _placed(self, name: str, rows: OwnRows) -> tuple[Image, str]:
         """An image by its name: a URL, a member of an archive, or a file."""
-        if name.startswith(("http://", "https://")):
+        if is_url(name):
             return name, url_image_id(name)
         if "hf://" in name:
             raise ValueError(

@@ -310,7 +310,7 @@ def test_english_examples_are_translated_into_the_languages_allotted_to_them(tmp
         assert (language == "zh") == any("\u4e00" <= letter <= "\u9fff" for letter in target)
     assert "| 3 languages | 36 | 36 |" in planned
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "By `translator` (transformers)." in card
+    assert "By `translator` (transformers), whose licence holds for what it wrote, too." in card
     assert "| Swahili | " in card.split("## Translation")[1]
 
 

@@ -9,6 +9,8 @@ import random
 import re
 import resource
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from tests.data_mblip.build.mix_files import SCENES, captions_source, contents, 
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(["data_mblip.build.__main__"])
 NUM_KILLS = 10
-TRANSLATOR = Path(__file__).parents[3] / "quickstart" / "translator"
+ROOT = Path(__file__).parents[3]
+TRANSLATOR = ROOT / "quickstart" / "translator"
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning"
 )  # SWIG types of sentencepiece's, which the tokenizer asks for
@@ -74,6 +77,15 @@ def test_two_workers_translate_as_one_does(undisturbed, tmp_path, executor):
     main([str(write_mix(tmp_path)), "--output", str(tmp_path / "out"), "--workers", "2", "--executor", executor])
     assert contents(tmp_path / "out") == undisturbed[0]
     assert "| Swahili | " in (tmp_path / "out" / "README.md").read_text(encoding="utf-8").split("## Translation")[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hash_seed", ["0", "1"])
+def test_every_process_and_hash_seed_of_python_gives_the_same_bytes(undisturbed, tmp_path, hash_seed):
+    command = [sys.executable, "-m", "data_mblip.build", str(write_mix(tmp_path)), "--output", str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert contents(tmp_path / "out") == undisturbed[0]
 
 
 def run_with_little_room(num_bytes, arguments, messages):

@@ -35,6 +35,11 @@ def test_an_id_depends_on_url_and_caption_and_on_no_other_record(tmp_path):
     assert [example.id for example in read_capfilt(write(tmp_path, [other_caption, DOG]))] == [ids[3], ids[0]]
 
 
+def test_the_scheme_of_a_url_may_be_in_capitals(tmp_path):
+    (example,) = read_capfilt(write(tmp_path, [DOG | {"url": "HTTPS://example.org/1.jpg"}]))
+    assert example.images == ("HTTPS://example.org/1.jpg",)
+
+
 def test_records_that_cannot_be_used_are_counted_and_named(tmp_path):
     left_out = LeftOut()
     records = [
