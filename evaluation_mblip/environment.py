@@ -24,21 +24,30 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Which model answered. `name` is the folder or repository it was loaded from, `revision` its commit on the Hub;
-    of an adapter `base` is the model below it. `precision` is what it was held in."""
+    """Which model answered. `name` is the folder or repository it was loaded from, "" where the model does not say;
+    `revision` its commit on the Hub. Of an adapter `base` is the model below it, and that one's commit is known alone.
+    `precision` is what it was held in."""
 
     name: str
     revision: str | None
     base: str | None
+    base_revision: str | None
     precision: str
 
 
 def describe_model(model: Any, base: str | None = None) -> ModelFacts:
-    """The facts of a model; `base` is what an adapter that was merged into it names."""
-    config = model.config
+    """The facts of a model; `base` is what an adapter that was merged into it names.
+
+    PEFT keeps no name of an adapter: that of its base is none, and where a model on which an adapter lies says no
+    other, it has none. Set `model.config.name_or_path`.
+    """
+    name, revision = model.config.name_or_path, getattr(model.config, "_commit_hash", None)
     for adapter in getattr(model, "peft_config", {}).values():  # PEFT's, not merged
         base = base or adapter.base_model_name_or_path
-    return ModelFacts(config.name_or_path, getattr(config, "_commit_hash", None), base, describe_precision(model))
+        name = "" if name == base else name
+    if base is None:
+        return ModelFacts(name, revision, None, None, describe_precision(model))
+    return ModelFacts(name, None, base, revision, describe_precision(model))
 
 
 def package_versions() -> Mapping[str, str]:

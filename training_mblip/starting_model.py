@@ -65,6 +65,7 @@ def load_checkpoint(
         return _load_merged(name_or_path, precision)
     base, processor = _load_base(name_or_path, precision)
     base.load_adapter(name_or_path)
+    base.name_or_path = base.config.name_or_path = name_or_path
     return base.eval(), processor
 
 

@@ -45,6 +45,7 @@ def _made(results: Sequence[Results]) -> str:
     model = f"Model: {first.model.name or 'not named'}"
     model += f", revision {first.model.revision}" if first.model.revision else ""
     model += f", an adapter on {first.model.base}" if first.model.base else ""
+    model += f", revision {first.model.base_revision}" if first.model.base_revision else ""
     versions = ", ".join(f"{name} {found}" for name, found in first.versions.items() if found != "not installed")
     stand_ins = [result.task for result in results if result.has_stand_ins]
     minutes = sum(result.seconds for result in results) / 60

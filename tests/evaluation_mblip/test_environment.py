@@ -1,12 +1,13 @@
-"""What a result says of the model's precision."""
+"""What a result says of the model: its name, and its precision."""
 
 import pytest
 import torch
 from tiny import tiny_model, tiny_text_config
 from transformers import BitsAndBytesConfig
 
-from evaluation_mblip.environment import describe_precision
+from evaluation_mblip.environment import ModelFacts, describe_model, describe_precision
 from modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.trainable import set_trainable
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -34,3 +35,28 @@ def test_a_quantised_model_is_described_by_its_bits_after_loading_and_after_savi
     model.save_pretrained(tmp_path / "quantised")
     again = MBlipForConditionalGeneration.from_pretrained(tmp_path / "quantised")
     assert describe_precision(again) == expected
+
+
+def with_adapter(base):
+    """A model on which an adapter lies; both say that they are `base`, as PEFT has it."""
+    model = set_trainable(tiny_model("mt5"), "re_alignment")
+    model.config.name_or_path = model.peft_config["default"].base_model_name_or_path = base
+    model.config._commit_hash = "c0ffee"
+    return model
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 with transformers 5.23
+)
+def test_an_adapter_is_never_called_by_the_name_of_its_base():
+    model = with_adapter("me/base")
+    assert describe_model(model) == ModelFacts("", None, "me/base", "c0ffee", "float32")
+    model.config.name_or_path = "me/adapter"
+    assert describe_model(model) == ModelFacts("me/adapter", None, "me/base", "c0ffee", "float32")
+
+
+def test_the_commit_of_a_merged_adapter_is_that_of_its_base():
+    model = tiny_model("mt5")
+    model.config.name_or_path, model.config._commit_hash = "me/adapter", "c0ffee"
+    assert describe_model(model, "me/base") == ModelFacts("me/adapter", None, "me/base", "c0ffee", "float32")
+    assert describe_model(model) == ModelFacts("me/adapter", "c0ffee", None, None, "float32")

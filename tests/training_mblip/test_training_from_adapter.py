@@ -10,6 +10,7 @@ from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from peft import PeftModel
 
 import train
+from evaluation_mblip.environment import describe_model
 from modeling_mblip import MBlipForConditionalGeneration
 from tests.tiny import VOCAB_SIZE, tiny_blip2, tiny_tokenizer
 from tests.training_mblip.tiny_run import write_parents, write_recipe
@@ -104,6 +105,7 @@ def test_a_language_model_quantised_in_training_is_whole_in_what_is_published(fi
 @pytest.mark.parametrize("bits", ["8bit", "4bit"])
 def test_an_adapter_is_used_on_its_base_in_bits(first_run, bits):
     model, _ = load_checkpoint(str(first_run / "adapter"), Precision.named(load_in=bits))
+    assert describe_model(model).name == str(first_run / "adapter")
     layers = [name for name, module in model.named_modules() if isinstance(module, QUANTISED)]
     assert layers
     assert all(name.startswith("language_model.") and name.endswith(".base_layer") for name in layers)
