@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from ..translation import OnFailure
 from ..translation.cache import CachedEngine, TranslationCache
+from ..translation.engines.ctranslate2 import CTranslate2Engine
 from ..translation.engines.engine import CAREFUL, TranslationEngine
+from ..translation.engines.nllb import NllbEngine
 from ..translation.engines.opening import open_engine
+from ..translation.settings import TranslationSettings
 from .folder import BuildFolder
 from .reading import read_report
 from .recipe import MixRecipe
@@ -24,6 +29,12 @@ class Translators:
     as_released: bool
 
 
+@lru_cache(maxsize=1)
+def _engine(settings: TranslationSettings, converted: Path) -> NllbEngine | CTranslate2Engine:
+    """The engine, whose weights a process loads once for all its shards."""
+    return open_engine(settings, converted=converted)
+
+
 @contextmanager
 def open_translators(recipe: MixRecipe, folder: BuildFolder, shard: int) -> Iterator[Translators | None]:
     """The translators of a recipe, None for one without translation. Each shard has a cache of its own, so that
@@ -34,7 +45,7 @@ def open_translators(recipe: MixRecipe, folder: BuildFolder, shard: int) -> Iter
         return
     cache = TranslationCache(folder.translations / f"{shard:05d}.sqlite")
     try:
-        engine = open_engine(settings, converted=folder.work / "ctranslate2")
+        engine = _engine(settings, folder.work / "ctranslate2")
         answers = (read_report(number, folder).translatable_answers for number in range(len(recipe.sources)))
         yield Translators(
             engine=CachedEngine(engine, cache),
