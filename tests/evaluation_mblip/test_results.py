@@ -127,7 +127,8 @@ def test_results_record_how_they_were_made():
     assert plain["scores"][0]["interval"]["high"] == wilson_interval(1, 2).high
     assert plain["prompts"] == {"as_is": {"en": "prompt in en"}}
     assert plain["generation"]["max_new_tokens"] == 4
-    assert plain["model"] == {"name": "table", "revision": None, "base": None, "precision": "float32"}
+    unsaid = {"revision": None, "base": None, "base_revision": None}
+    assert plain["model"] == {"name": "table", **unsaid, "precision": "float32"}
     named = ("task", "protocol", "metric", "num_images", "num_processes")
     assert [plain[name] for name in named] == ["numbers", "own", "exact_match", 2, 1]
     assert {"python", "torch", "transformers"} <= plain["versions"].keys()
