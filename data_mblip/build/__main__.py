@@ -19,7 +19,7 @@ from ..recipes.yaml_values import read_yaml, to_plain_values
 from ..whole_files import write_text
 from .executors import Kind, Tasks, run_by_datatrove, run_in_processes
 from .fetching import FetchingStep
-from .finishing import FinishingStep, planned_counts, planned_table
+from .finishing import FinishingStep, planned_counts, planned_table, write_planned_chart
 from .folder import BuildFolder
 from .publishing import push
 from .reading import ReadingStep
@@ -97,7 +97,10 @@ def _keep_recipe(path: Path, folder: BuildFolder) -> None:
 
 def _plan(recipe: MixRecipe, folder: BuildFolder) -> str:
     num_examples = sum(planned_counts(recipe, folder).values())
-    return f"{num_examples:,} examples by language and task, before translation:\n\n{planned_table(recipe, folder)}"
+    return (
+        f"{num_examples:,} examples by language and task, before translation:\n\n{planned_table(recipe, folder)}\n"
+        f"As a chart: {write_planned_chart(recipe, folder)}"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """The last step of a build: all shards counted together, the dataset's card and its chart."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..allocation import allocation_table, write_chart
@@ -52,6 +53,14 @@ def finish(recipe: MixRecipe, folder: BuildFolder) -> None:
 def planned_table(recipe: MixRecipe, folder: BuildFolder) -> str:
     """What the mix will hold by the languages allotted, once all sources are read, before anything is translated."""
     return allocation_table(planned_counts(recipe, folder))
+
+
+def write_planned_chart(recipe: MixRecipe, folder: BuildFolder) -> Path:
+    """The chart of the same, in the work folder."""
+    path = folder.work / f"planned_{CHART}"
+    with unfinished_file(path) as unfinished:
+        write_chart(planned_counts(recipe, folder), unfinished)
+    return path
 
 
 def planned_counts(recipe: MixRecipe, folder: BuildFolder) -> Counts:

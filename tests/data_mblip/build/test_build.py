@@ -87,10 +87,13 @@ def test_the_card_names_sources_licences_counts_and_what_was_left_out(built):
     assert (built / "languages.png").stat().st_size > 1000
 
 
-def test_the_table_is_printed_before_anything_is_built(tmp_path, capsys):
+def test_table_and_chart_are_there_before_anything_is_built(tmp_path, capsys):
     write_captions(tmp_path)
     build(write_mix_recipe(tmp_path, captions_source(tmp_path)), tmp_path / "out", "--tables_only")
-    assert "| English (en) | 24 | 24 |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| English (en) | 24 | 24 |" in printed
+    with Image.open(printed.split("As a chart: ")[1].strip()) as chart:
+        assert chart.format == "PNG"
     assert not (tmp_path / "out" / "data").exists()
 
 
