@@ -1,6 +1,7 @@
 """Step 1 of a build: a source read to its end, its examples allotted to languages and parted among the shards."""
 
 import logging
+import resource
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from .reports import SourceReport
 logger = logging.getLogger(__name__)
 
 REPORT = "report.json"
+OTHER_FILES = 200  # that libraries and sources have open
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def read_source(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
     source, target = recipe.sources[number], folder.examples(number)
     if target.is_dir():
         return
+    _allow_open_files(recipe.num_shards + OTHER_FILES)
     report, allocation = SourceReport(source.source), recipe.allot(source)
     answers: Counter[str] = Counter()
     with unfinished_folder(target) as unfinished, ExitStack() as stack:
@@ -85,6 +88,18 @@ def examples_of(number: int, shard: int, folder: BuildFolder) -> Iterator[Exampl
 def shard_of(example: Example, num_shards: int) -> int:
     """The shard of an example, which is that of all examples about the same images."""
     return int(stable_number("shard", example.image_id) * num_shards)
+
+
+def _allow_open_files(number: int) -> None:
+    """Raise the limit of this process to so many open files: one for each shard, and those of libraries."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < number:
+        raise ValueError(
+            f"A process may open {hard} files here, but the mix needs {number}, one for each shard and some more. "
+            "Lower `num_shards`, or raise the limit (`ulimit -n`)."
+        )
+    if soft != resource.RLIM_INFINITY and soft < number:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
 def _lines_of(folder: Path, shard: int) -> Path:

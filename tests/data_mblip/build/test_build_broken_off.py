@@ -109,3 +109,30 @@ def test_with_the_disk_full_it_says_so_and_goes_on_when_there_is_room(undisturbe
     assert re.search("Not built. .*There is no room for .* run the same command again", message)
     main(arguments)
     assert contents(tmp_path / "out") == undisturbed[0]
+
+
+def run_with_few_open_files(hard_limit, arguments, messages):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (80, hard_limit))
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        messages.send(str(ended))
+    else:
+        messages.send("built")
+
+
+@pytest.mark.parametrize(
+    ("hard_limit", "message"),
+    [
+        (1000, "built"),
+        (300, r"may open 300 files here, but the mix needs 350, .* Lower `num_shards`, or raise the limit"),
+    ],
+)
+def test_more_shards_than_a_process_may_have_files_open(tmp_path, hard_limit, message):
+    recipe = write_mix_recipe(tmp_path, SCENES | {"num_images": 300, "num_prompts": 1}, num_shards=150)
+    arguments = [str(recipe), "--output", str(tmp_path / "out"), "--tables_only"]
+    received, messages = CHILDREN.Pipe(duplex=False)
+    child = CHILDREN.Process(target=run_with_few_open_files, args=(hard_limit, arguments, messages))
+    child.start()
+    assert re.search(message, received.recv())
+    child.join()
