@@ -40,11 +40,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def build(given: argparse.Namespace) -> None:
     """Build what the command line asks for."""
+    if given.workers < 1:
+        raise ValueError(f"--workers is {given.workers}, expected at least 1.")
     recipe, folder = read_mix_recipe(given.recipe), BuildFolder(given.output.absolute())
     _keep_recipe(given.recipe, folder)
     reading = Tasks("reading", ReadingStep(recipe, folder), len(recipe.sources))
     rest = [
-        Tasks("fetching", FetchingStep(recipe, folder), recipe.num_shards),
+        Tasks("fetching", FetchingStep(recipe, folder, min(given.workers, recipe.num_shards)), recipe.num_shards),
         Tasks("shards", ShardStep(recipe, folder), recipe.num_shards),
         Tasks("finishing", FinishingStep(recipe, folder), 1),
     ]

@@ -1,11 +1,12 @@
 """Step 2 of a build: the images of a shard that are URLs, fetched into a folder of the shard's own."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..fetching.fetch import fetch_images
 from ..fetching.fetched_images import FetchedImages
+from ..fetching.settings import FetchSettings
 from ..images.places import FetchedBytes, is_url
 from ..whole_files import write_text
 from .folder import BuildFolder
@@ -15,23 +16,37 @@ from .recipe import MixRecipe
 
 @dataclass(frozen=True)
 class FetchingStep:
-    """Task n fetches for shard n. Called as datatrove calls the steps of a pipeline."""
+    """Task n fetches for shard n. Called as datatrove calls the steps of a pipeline.
+
+    So many tasks as run at a time share what a host is asked of: together they are as polite as one.
+    """
 
     recipe: MixRecipe
     folder: BuildFolder
+    num_at_once: int = 1
 
     def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        fetch_for_shard(self.recipe, rank, self.folder)
+        fetch_for_shard(self.recipe, rank, self.folder, self.settings)
+
+    @property
+    def settings(self) -> FetchSettings:
+        """How one task fetches."""
+        whole = self.recipe.fetching
+        return replace(
+            whole,
+            requests_per_second_per_host=whole.requests_per_second_per_host / self.num_at_once,
+            connections_per_host=max(1, whole.connections_per_host // self.num_at_once),
+        )
 
 
-def fetch_for_shard(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
+def fetch_for_shard(recipe: MixRecipe, number: int, folder: BuildFolder, settings: FetchSettings) -> None:
     """Fetch what is not fetched yet, unless the shard is built. What cannot be had is no error here: its examples are
     left out, counted and named, when the shard is built."""
     if folder.shard(number, recipe.num_shards).is_file():
         return
     urls = list(dict.fromkeys(_urls(recipe, number, folder)))
     if urls:
-        report = fetch_images(urls, folder.fetched(number), settings=recipe.fetching)
+        report = fetch_images(urls, folder.fetched(number), settings=settings)
         write_text(folder.fetched(number) / "report.md", report.table())
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from data_mblip import TrainingRows, load_rows
 from data_mblip.build.__main__ import main
+from data_mblip.build.fetching import FetchingStep
 from data_mblip.build.folder import BuildFolder
 from data_mblip.build.origins import ORIGINS
 from data_mblip.build.reading import examples_of
@@ -223,6 +224,11 @@ def test_own_data_may_be_asked_about_in_several_ways(tmp_path):
     assert {"captioning", "image_naming"} <= set(row["tasks"])
 
 
+def test_a_build_takes_a_worker_at_least(tmp_path):
+    with pytest.raises(SystemExit, match=r"Not built\. --workers is 0, expected at least 1"):
+        build(write_mix_recipe(tmp_path, SCENES), tmp_path / "out", "--workers", "0")
+
+
 def test_two_builds_in_one_folder_at_once_are_refused(tmp_path):
     recipe = write_mix_recipe(tmp_path, SCENES)
     (tmp_path / "out" / ".build").mkdir(parents=True)
@@ -343,6 +349,15 @@ def test_images_of_the_web_are_fetched_and_what_cannot_be_had_is_named(photo_ser
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert card.count("| image refused: ") >= 1
     assert "127.0.0.1" not in card.split("## Recipe")[0]
+
+
+@pytest.mark.parametrize(("num_at_once", "rate", "connections"), [(1, 10.0, 4), (2, 5.0, 2), (16, 0.625, 1)])
+def test_tasks_that_fetch_at_a_time_are_as_polite_together_as_one(tmp_path, num_at_once, rate, connections):
+    recipe = read_mix_recipe(write_mix_recipe(tmp_path, SCENES, fetching={"num_attempts": 2}))
+    settings = FetchingStep(recipe, BuildFolder(tmp_path), num_at_once).settings
+    assert settings.requests_per_second_per_host == rate
+    assert settings.connections_per_host == connections
+    assert settings.num_attempts == 2
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("mix_*.yaml")), ids=lambda path: path.stem)
