@@ -2,12 +2,8 @@
 
 import io
 import json
-import threading
 import zipfile
 from collections import Counter
-from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import datasets
@@ -16,14 +12,10 @@ from PIL import Image
 
 from data_mblip import TrainingRows, load_rows
 from data_mblip.build.__main__ import main
-from data_mblip.build.fetching import FetchingStep
 from data_mblip.build.folder import BuildFolder
-from data_mblip.build.origins import ORIGINS
 from data_mblip.build.reading import examples_of
-from data_mblip.build.recipe import read_mix_recipe
 from data_mblip.locking import locked
 from data_mblip.prompts import native_wordings
-from data_mblip.recipes.sources import SOURCES
 from tests.data_mblip.build.mix_files import (
     BROKEN,
     NUM_PHOTOS,
@@ -194,36 +186,6 @@ def test_as_released_an_image_that_cannot_be_read_is_black_and_counted(tmp_path)
     )
 
 
-def write_own_photo(folder, colour):
-    """A folder `photos` of one's own, with a photo called as any other folder's."""
-    photos = folder / "photos"
-    photos.mkdir(parents=True)
-    Image.new("RGB", (40, 40), colour).save(photos / "1.png")
-    (photos / "metadata.jsonl").write_text(json.dumps({"file_name": "1.png", "text": f"all {colour}"}))
-    return {"source": "own_folder", "path": str(photos), "task": "captioning", "columns": {"target": "text"}}
-
-
-def test_own_data_of_one_name_are_told_apart_by_a_name_or_refused(tmp_path):
-    red, blue = (write_own_photo(tmp_path / colour, colour) | {"language": "en"} for colour in ("red", "blue"))
-    with pytest.raises(SystemExit, match=r"are both called 'photos', .*red/photos and .*blue/photos.* a `name`"):
-        build(write_mix_recipe(tmp_path, red, blue), tmp_path / "out")
-    build(write_mix_recipe(tmp_path, red, blue | {"name": "blues"}), tmp_path / "out")
-    shown = {
-        row["targets"][0]: Image.open(io.BytesIO(row["images"][0]["bytes"])).getpixel((20, 20))[0] > 127
-        for row in load_rows(tmp_path / "out" / "data")
-    }
-    assert shown == {"all red": True, "all blue": False}
-
-
-def test_own_data_may_be_asked_about_in_several_ways(tmp_path):
-    captions = write_own_photo(tmp_path, "red") | {"language": "en"}
-    names = captions | {"task": "image_naming"}
-    matching = {"source": "matching", "captions": captions}
-    build(write_mix_recipe(tmp_path, captions, names, matching), tmp_path / "out")
-    (row,) = load_rows(tmp_path / "out" / "data")
-    assert {"captioning", "image_naming"} <= set(row["tasks"])
-
-
 def test_a_build_takes_a_worker_at_least(tmp_path):
     with pytest.raises(SystemExit, match=r"Not built\. --workers is 0, expected at least 1"):
         build(write_mix_recipe(tmp_path, SCENES), tmp_path / "out", "--workers", "0")
@@ -253,25 +215,6 @@ def test_a_recipe_says_how_large_images_are_stored(tmp_path, images, size, is_as
     assert (stored["bytes"] == photo.read_bytes()) == is_as_published
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"num_shards": 0}, "`num_shards` is 0, expected at least 1"),
-        ({"sauces": []}, "the key `sauces` is unknown. Did you mean `sources`"),
-        ({"allocation": {"kind": "mc4"}}, "there is no `translation`"),
-        ({"prompts": {"native_folder": "wordings"}}, "`native_folder` is wordings, but `native_share` is 0"),
-        (
-            {"prompts": {"native_folder": "nowhere", "native_share": 0.5}},
-            "`native_folder` is nowhere, where there are no YAML files",
-        ),
-        ({"allocation": {"kind": "mc5"}}, "`allocation.kind` is 'mc5', text, expected one of mc4, mt5, uniform"),
-    ],
-)
-def test_what_is_wrong_in_a_recipe_is_named(tmp_path, change, message):
-    with pytest.raises(SystemExit, match=message):
-        build(write_mix_recipe(tmp_path, SCENES, **change), tmp_path / "out")
-
-
 def test_a_source_that_gives_nothing_is_an_error_that_names_it(tmp_path):
     write_captions(tmp_path)
     with pytest.raises(SystemExit, match=r"'coco_captions' \(number 0 of the recipe\) gave no examples"):
@@ -287,10 +230,6 @@ def test_native_wordings_of_a_folder_are_drawn(tmp_path):
     build(write_mix_recipe(tmp_path, swahili, prompts=prompts), tmp_path / "out")
     asked = {prompt for row in load_rows(tmp_path / "out" / "data") for prompt in row["prompts"]}
     assert asked == {wording.text for wording in native_wordings("sw", "captioning")} | {"Picha hii inaonyesha:"}
-
-
-def test_every_source_has_its_origin_and_licence():
-    assert set(ORIGINS) == set(SOURCES)
 
 
 @pytest.mark.filterwarnings(
@@ -321,67 +260,3 @@ def test_english_examples_are_translated_into_the_languages_allotted_to_them(tmp
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "By `translator` (transformers), whose licence holds for what it wrote, too." in card
     assert "| Swahili | " in card.split("## Translation")[1]
-
-
-@pytest.fixture
-def photo_server(tmp_path):
-    """The address of a server of the photos of `write_captions`."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "photos"))
-    handler.log_message = lambda *_: None
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_images_of_the_web_are_fetched_and_what_cannot_be_had_is_named(photo_server, tmp_path):
-    write_captions(tmp_path)
-    records = [
-        {"url": f"{photo_server}/{number:012d}.jpg", "caption": f"thing {number}"} for number in (1, 2, 3, 4, 99)
-    ]
-    (tmp_path / "web.json").write_text(json.dumps(records))
-    fetching = {"allow_private_addresses": True, "num_attempts": 1}
-    source = {"source": "capfilt", "path": str(tmp_path / "web.json")}
-    build(write_mix_recipe(tmp_path, source, fetching=fetching), tmp_path / "out")
-    targets = [target for row in load_rows(tmp_path / "out" / "data") for target in row["targets"]]
-    assert sorted(targets) == ["thing 1", "thing 2", "thing 4"]
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert card.count("| image refused: ") >= 1
-    assert "127.0.0.1" not in card.split("## Recipe")[0]
-
-
-@pytest.mark.parametrize(("num_at_once", "rate", "connections"), [(1, 10.0, 4), (2, 5.0, 2), (16, 0.625, 1)])
-def test_tasks_that_fetch_at_a_time_are_as_polite_together_as_one(tmp_path, num_at_once, rate, connections):
-    recipe = read_mix_recipe(write_mix_recipe(tmp_path, SCENES, fetching={"num_attempts": 2}))
-    settings = FetchingStep(recipe, BuildFolder(tmp_path), num_at_once).settings
-    assert settings.requests_per_second_per_host == rate
-    assert settings.connections_per_host == connections
-    assert settings.num_attempts == 2
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("mix_*.yaml")), ids=lambda path: path.stem)
-def test_every_mix_of_the_project_is_read(path):
-    assert read_mix_recipe(path).name == path.stem
-
-
-@pytest.mark.parametrize("name", ["v2", "corrected", "balanced"])
-def test_matching_asks_about_the_web_captions_of_the_mix(name):
-    """26 % of the 2,273,005 are the original's 600,000; of the file that they were chosen from it would be more."""
-    sources = {source.source: source for source in read_mix_recipe(ROOT / "recipes" / f"mix_{name}.yaml").sources}
-    assert sources["matching"].arguments["captions"] == {"source": "capfilt"} | sources["capfilt"].arguments
-    assert sources["matching"].share * 2_273_005 == pytest.approx(600_000, rel=0.02)
-
-
-@pytest.mark.parametrize("name", ["v2", "corrected", "balanced"])
-def test_the_full_mixes_hold_no_name_back(name):
-    sources = {source.source: source for source in read_mix_recipe(ROOT / "recipes" / f"mix_{name}.yaml").sources}
-    assert sources["babel_imagenet"].arguments["held_out_share"] == 0
-
-
-def test_the_first_version_of_the_mix_is_the_second_without_matching_and_imagenet():
-    first, second = (read_mix_recipe(ROOT / "recipes" / f"mix_{version}.yaml") for version in ("v1", "v2"))
-    kept = tuple(source for source in second.sources if source.source not in ("matching", "babel_imagenet"))
-    assert len(kept) == len(second.sources) - 2
-    assert replace(first, name="mix_v2", sources=second.sources) == second
-    assert first.sources == kept
