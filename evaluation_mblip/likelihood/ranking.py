@@ -15,6 +15,7 @@ Shape suffix: C = candidates of one prompt.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
@@ -72,9 +73,12 @@ def rank(
         batch_size: at most so many prompts are read at once, and so many candidates run.
 
     Raises:
-        ValueError: the numbers of prompts, candidates and images do not agree, a candidate says nothing, the content-
-            free inputs are missing, or the language model's head is not known (`forward_to_head`).
+        ValueError: the numbers of prompts, candidates and images do not agree, one text came in place of a list, a
+            candidate says nothing, nobody knows the scoring, the content-free inputs are missing, or the language
+            model's head is not known (`forward_to_head`).
     """
+    if scoring not in get_args(RankBy):
+        raise ValueError(f'Found scoring="{scoring}", expected one of {", ".join(get_args(RankBy))}.')
     if (content_free is not None) != (scoring == "calibrated"):
         found = "came" if content_free is not None else "came not"
         raise ValueError(
@@ -99,6 +103,9 @@ def candidate_prompts(
     image_features: torch.Tensor | None,
 ) -> list[CandidatePrompt]:
     """Prompts with the candidates and images of each; arguments and errors as those of `rank`."""
+    for name, texts in (("prompts", prompts), ("candidates", candidates)):
+        if isinstance(texts, str):
+            raise ValueError(f"`{name}` is the text {texts!r}, expected a list of texts. Put it into one.")
     if image_rows is None:
         image_rows = (
             [() for _ in prompts] if image_features is None else [(row,) for row in range(len(image_features))]
@@ -122,6 +129,11 @@ def candidate_prompts(
 def candidates_of_each(candidates: Sequence[str] | Sequence[Sequence[str]], num_prompts: int) -> list[tuple[str, ...]]:
     """The candidates of each prompt, where one list may stand for all."""
     texts = tuple(candidate for candidate in candidates if isinstance(candidate, str))
+    if texts and len(texts) < len(candidates):
+        raise ValueError(
+            f"Found {len(texts)} texts and {len(candidates) - len(texts)} lists as candidates. Give texts, the "
+            "candidates of all prompts, or a list of texts for each prompt."
+        )
     return [texts] * num_prompts if texts else [tuple(mine) for mine in candidates]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 def check_pairs(answers: Sequence[str], references: Sequence[Any]) -> None:
     """Raises ValueError unless there is one reference, or list of references, for each answer, and at least one."""
-    if len(answers) != len(references) or not answers:
+    if len(answers) != len(references) or len(answers) == 0:
         raise ValueError(
             f"Found {len(answers)} answers and {len(references)} references, expected one reference for each answer, "
             "at least one. Give both in the same order."

@@ -20,12 +20,12 @@ class ImageScores:
 
 def check_images(hypotheses: Sequence[object], references: Sequence[Sequence[object]]) -> None:
     """Raise ValueError unless there is one hypothesis and at least one reference for each image, and an image."""
-    if len(hypotheses) != len(references) or not hypotheses:
+    if len(hypotheses) != len(references) or len(hypotheses) == 0:
         raise ValueError(
             f"Found {len(hypotheses)} hypotheses and references of {len(references)} images, "
             "expected one hypothesis for each image, at least one."
         )
     for i, group in enumerate(references):
-        if isinstance(group, str) or not group:
+        if isinstance(group, str) or len(group) == 0:
             found = f"the text {group!r}" if isinstance(group, str) else "no reference"
             raise ValueError(f"Image {i}: found {found}, expected a list of at least one reference.")

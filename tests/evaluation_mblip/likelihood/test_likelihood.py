@@ -224,6 +224,9 @@ def test_its_mode_is_restored_and_dropout_does_not_act():
         ({"image_rows": [(0,), (3,), ()]}, "`image_rows` names row 3, but `image_features` has 3"),
         ({"candidates": []}, "Found 3 prompts, candidates of 0"),
         ({"candidates": ["red", ""]}, "expected at least one and none that says nothing"),
+        ({"candidates": "yes"}, "`candidates` is the text 'yes', expected a list of texts"),
+        ({"candidates": ["yes", ["no"]]}, "Found 1 texts and 1 lists as candidates"),
+        ({"scoring": "median"}, 'Found scoring="median", expected one of sum, mean, calibrated'),
         ({"scoring": "calibrated"}, '`content_free` came not with scoring="calibrated"'),
         ({"content_free": ContentFree(["x"] * 3)}, '`content_free` came with scoring="sum"'),
         (
@@ -237,6 +240,12 @@ def test_what_does_not_agree_is_an_error(changes, why):
     arguments = {"candidates": ["red", "blue"], "image_features": encode(model, processor)} | changes
     with pytest.raises(ValueError, match=why):
         rank(model, processor, PROMPTS[:3], **arguments)
+
+
+def test_one_prompt_is_a_list_of_one():
+    model, processor = model_and_processor("t5")
+    with pytest.raises(ValueError, match="`prompts` is the text 'caption', expected a list of texts"):
+        rank(model, processor, "caption", CANDIDATES)
 
 
 def test_an_encoder_decoder_without_a_start_token_is_an_error():

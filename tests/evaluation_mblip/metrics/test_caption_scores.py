@@ -5,6 +5,7 @@ import os
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evaluation_mblip.metrics.caption_scores import score_captions
@@ -131,3 +132,8 @@ def test_other_images_move_cider_and_nothing_else():
     few, all_of_them = score_captions(HYPOTHESES[:4], REFERENCES[:4]), score_captions(HYPOTHESES, REFERENCES)
     moved = {name for name, values in few.per_image.items() if values != all_of_them.per_image[name][:4]}
     assert moved == {"CIDEr-D"}
+
+
+def test_columns_of_arrays_are_scored_as_lists():
+    columns = np.array(HYPOTHESES), [np.array(group) for group in REFERENCES]
+    assert score_captions(*columns) == score_captions(HYPOTHESES, REFERENCES)
