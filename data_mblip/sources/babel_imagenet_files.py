@@ -64,7 +64,8 @@ def read_photos(folder: Path) -> tuple[Photo, ...]:
     With `images.jsonl` in the folder or above it, the photos and classes are those it lists; the files lie in the
     folder, or in `images` in it. Otherwise they are all image files in the folder and below, with the class of their
     synset (the beginning of the file's name, or the name of its folder, as ImageNet has them) by
-    `imagenet_classes.json` ({synset: class index}) in the folder or above it.
+    `imagenet_classes.json` ({synset: class index}) in the folder or above it, or, where the folder is ImageNet's own
+    with a folder for each of its 1,000 synsets, by their order, which is that of the class indices.
 
     Raises:
         ValueError: there are no photos, a listed one is missing, one's synset is unknown, or two of a class have one
@@ -168,12 +169,7 @@ def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
 def _found_photos(folder: Path) -> list[Photo]:
     """All photos in a folder and below, with the class of the synset in their names."""
     classes_file = _beside(folder, "imagenet_classes.json")
-    if classes_file is None:
-        raise ValueError(
-            f"Found neither images.jsonl nor imagenet_classes.json in {folder} or above it. "
-            "One of them must say which class each photo shows."
-        )
-    classes = _read_json(classes_file)
+    classes = _classes_in_order(folder) if classes_file is None else _read_json(classes_file)
     photos = []
     for path in folder.rglob("*"):
         if path.suffix.lower() not in PHOTO_SUFFIXES:
@@ -181,11 +177,23 @@ def _found_photos(folder: Path) -> list[Photo]:
         synset = SYNSET.match(path.name) or SYNSET.fullmatch(path.parent.name)
         if synset is None or synset[0] not in classes:
             raise ValueError(
-                f"{path}: expected a synset id of {classes_file}, such as n02101006, at the beginning of the file's "
-                "name or as the name of its folder."
+                f"{path}: expected a synset id of {classes_file or folder}, such as n02101006, at the beginning of "
+                "the file's name or as the name of its folder."
             )
         photos.append(Photo(path, classes[synset[0]]))
     return photos
+
+
+def _classes_in_order(folder: Path) -> dict[str, int]:
+    """The classes of ImageNet's folders, all of which are there."""
+    synsets = sorted(path.name for path in folder.glob("n*") if path.is_dir() and SYNSET.fullmatch(path.name))
+    if len(synsets) != NUM_CLASSES:
+        raise ValueError(
+            f"Found neither images.jsonl nor imagenet_classes.json in {folder} or above it, and folders of "
+            f"{len(synsets)} synsets in it. One of the files must say which class each photo shows, or the folders of "
+            f"all {NUM_CLASSES} classes must be there."
+        )
+    return {synset: index for index, synset in enumerate(synsets)}
 
 
 def _beside(folder: Path, name: str) -> Path | None:

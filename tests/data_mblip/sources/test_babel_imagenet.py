@@ -120,6 +120,17 @@ def test_photos_of_one_name_in_the_folders_of_their_classes_are_different_photos
     assert len({example.id for example in examples}) == len(examples)
 
 
+def test_imagenets_own_folders_are_classes_in_their_order(tmp_path, label_file):
+    for number in range(1000):
+        (tmp_path / "train" / f"n{90_000_000 + 7 * number}").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "train" / "n90000014" / "n90000014_5.JPEG")
+    (photo,) = BabelImageNet.read(tmp_path / "train", label_file).photos
+    assert photo.class_index == 2
+    (tmp_path / "train" / "n90000007").rmdir()
+    with pytest.raises(ValueError, match=r"and folders of 999 synsets in it\. One of the files must say which class"):
+        BabelImageNet.read(tmp_path / "train", label_file)
+
+
 def test_two_photos_of_a_class_with_one_name_are_refused(photos, label_file):
     (photos / "again").mkdir()
     Image.new("RGB", (8, 8)).save(photos / "again" / "n01440764_0.png")
