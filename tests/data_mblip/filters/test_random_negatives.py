@@ -6,8 +6,8 @@ from data_mblip.example import Example
 from data_mblip.filters.random_negatives import RandomNegatives
 
 
-def caption(number, text, image_id):
-    return Example((f"{image_id}.jpg",), "", text, "en", "captioning", "made_up", str(number), image_id)
+def caption(number, text, image_id, language="en"):
+    return Example((f"{image_id}.jpg",), "", text, language, "captioning", "made_up", str(number), image_id)
 
 
 CAPTIONS = [
@@ -23,6 +23,12 @@ def test_a_wrong_caption_is_of_another_image_and_in_other_words():
     drawn = Counter(RandomNegatives(CAPTIONS, seed=seed)(CAPTIONS[0]).text for seed in range(200))
     assert set(drawn) == {"a cat", "a bus"}
     assert min(drawn.values()) > 60
+
+
+def test_a_wrong_caption_is_in_the_language_of_the_right_one():
+    german = [caption(5, "ein Bus", "x", "de"), caption(6, "ein Hund", "y", "de"), caption(7, "eine Katze", "z", "de")]
+    drawn = {RandomNegatives([*CAPTIONS, *german], seed=seed)(german[0]).text for seed in range(50)}
+    assert drawn == {"ein Hund", "eine Katze"}
 
 
 def test_a_wrong_caption_says_where_it_is_from_and_is_the_same_again():
