@@ -107,6 +107,11 @@ class _Scorer:
             part = rows[start : start + self.batch_size]
             candidates = [starts[prompt] + wanted.candidate for prompt, row in part for wanted in row.wanted]
             totals.index_add_(0, torch.tensor(candidates), self._score_rows(read, part))
+        if totals.isnan().any():
+            raise ValueError(
+                f"Log-likelihoods of candidates are no numbers (NaN): {self.model.dtype} is too narrow for this "
+                "model, or its weights are broken. Load it in bfloat16 or float32."
+            )
         return [
             CandidateScores(total_C, torch.tensor(plan.num_tokens))
             for total_C, plan in zip(totals.split(sizes), plans, strict=True)

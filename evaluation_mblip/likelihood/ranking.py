@@ -74,8 +74,8 @@ def rank(
 
     Raises:
         ValueError: the numbers of prompts, candidates and images do not agree, one text came in place of a list, a
-            candidate says nothing, nobody knows the scoring, the content-free inputs are missing, or the language
-            model's head is not known (`forward_to_head`).
+            candidate says nothing, nobody knows the scoring, the content-free inputs are missing, the model gives
+            NaN, or the language model's head is not known (`forward_to_head`).
     """
     if scoring not in get_args(RankBy):
         raise ValueError(f'Found scoring="{scoring}", expected one of {", ".join(get_args(RankBy))}.')

@@ -242,6 +242,14 @@ def test_what_does_not_agree_is_an_error(changes, why):
         rank(model, processor, PROMPTS[:3], **arguments)
 
 
+def test_a_model_that_gives_no_numbers_chooses_nothing():
+    model, processor = model_and_processor("t5")
+    with torch.no_grad():
+        model.language_model.shared.weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"are no numbers \(NaN\): torch.float32 is too narrow"):
+        rank(model, processor, ["caption"], CANDIDATES)
+
+
 def test_one_prompt_is_a_list_of_one():
     model, processor = model_and_processor("t5")
     with pytest.raises(ValueError, match="`prompts` is the text 'caption', expected a list of texts"):
