@@ -31,12 +31,20 @@ BEFORE, ENGLISH_PARENT = "before", "english_parent"
 
 
 def generation_evaluation(recipe: Recipe, processor: MBlipProcessor) -> GenerationEvaluation | None:
-    """What is asked while a recipe trains; None where it asks nothing."""
-    if recipe.training.eval_steps is None or recipe.evaluation is None:
+    """What is asked while a recipe trains; None where it asks nothing.
+
+    Raises:
+        ValueError: files of a benchmark lack, also of one that is asked at the end alone: found then, the recipe could
+            not be mended, for what is trained is bound to it.
+    """
+    if recipe.evaluation is None:
+        return None
+    tasks = recipe.evaluation.build_tasks()
+    if recipe.training.eval_steps is None:
         return None
     return GenerationEvaluation(
         processor,
-        recipe.evaluation.build_tasks(),
+        tasks,
         num_images=recipe.training.eval_images,
         settings=recipe.evaluation.settings,
     )

@@ -189,3 +189,12 @@ def test_evaluations_disturb_no_training_and_are_in_the_log(tmp_path, family):
 def test_what_cannot_be_evaluated_is_an_error_before_training(tmp_path, training, message):
     with pytest.raises(ValueError, match=message):
         train.main([str(write_recipe(tmp_path, training=training))])
+
+
+def test_files_of_a_benchmark_that_lack_are_named_before_anything_is_trained(tmp_path):
+    write_parents(tmp_path, "mt5")
+    evaluation = {"xvnli": {"pairs": str(tmp_path / "{language}.jsonl"), "images": "photos", "languages": ["ar"]}}
+    recipe = write_recipe(tmp_path, output_dir=str(tmp_path / "out"), evaluation=evaluation)
+    with pytest.raises(ValueError, match=r"There is no file .*ar\.jsonl"):
+        train.main([str(recipe)])
+    assert not list((tmp_path / "out").glob("*/checkpoint-*"))
