@@ -10,12 +10,13 @@ from data_mblip.left_out import LeftOut
 from data_mblip.sources.records import describe
 
 
-def read_vocabulary(path: Path, left_out: LeftOut) -> tuple[str, ...]:
+def read_vocabulary(path: str | Path, left_out: LeftOut) -> tuple[str, ...]:
     """The answers of a file, in its order.
 
     Raises:
         ValueError: there is no such file, it is no JSON list of texts, or an answer stands in it twice.
     """
+    path = Path(path)
     try:
         answers = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:

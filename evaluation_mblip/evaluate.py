@@ -29,7 +29,7 @@ def evaluate_task(
     task: EvaluationTask,
     *,
     settings: RunSettings = DEFAULT_SETTINGS,
-    predictions_path: Path | None = None,
+    predictions_path: str | Path | None = None,
     keeps_unfinished: bool = False,
     base: str | None = None,
 ) -> Results:
@@ -92,7 +92,7 @@ def evaluate_scenes(
     conditions: Sequence[SceneCondition] = ("as_is", "shuffled"),
     wording: WordingChoice = "first",
     settings: RunSettings = DEFAULT_SETTINGS,
-    predictions_path: Path | None = None,
+    predictions_path: str | Path | None = None,
 ) -> Results:
     """Caption (and ask about) pictures of the drawn world; see `scenes_task`."""
     task = scenes_task(languages=languages, num_images=num_images, seed=seed, conditions=conditions, wording=wording)

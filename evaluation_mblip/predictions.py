@@ -51,19 +51,19 @@ class Prediction:
         return cls(**row | {"references": tuple(row["references"])})
 
 
-def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
+def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
     """Write a file of predictions; it is whole or not there."""
-    write_text(path, "".join(prediction.to_line() for prediction in predictions))
+    write_text(Path(path), "".join(prediction.to_line() for prediction in predictions))
 
 
-def read_predictions(path: Path) -> list[Prediction]:
+def read_predictions(path: str | Path) -> list[Prediction]:
     """The predictions of a file, in its order.
 
     Raises:
         ValueError: a line is no prediction; the message names it.
     """
     predictions = []
-    with path.open(encoding="utf-8") as file:
+    with Path(path).open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
                 predictions.append(Prediction.from_line(line))

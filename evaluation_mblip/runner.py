@@ -45,7 +45,7 @@ def run_task(
     task: EvaluationTask,
     *,
     settings: RunSettings = DEFAULT_SETTINGS,
-    predictions_path: Path | None = None,
+    predictions_path: str | Path | None = None,
 ) -> list[Prediction]:
     """The model's answer to every example of a task, in the order of the examples, not scored yet.
 
@@ -67,12 +67,12 @@ def run_task(
     return [everyone[example.condition, example.id] for example in task.examples]
 
 
-def forget_unfinished(predictions_path: Path) -> None:
+def forget_unfinished(predictions_path: str | Path) -> None:
     """Remove the answers kept as they came, when the final file is there."""
     UnfinishedAnswers(predictions_path).remove()
 
 
-def seconds_before(predictions_path: Path | None) -> float:
+def seconds_before(predictions_path: str | Path | None) -> float:
     """How long earlier starts of a killed run took for the answers that are taken up."""
     return 0.0 if predictions_path is None else UnfinishedAnswers(predictions_path).seconds()
 
@@ -81,7 +81,7 @@ class _Run:
     """A task under way, on one process."""
 
     def __init__(
-        self, model: Model, processor: Processor, task: EvaluationTask, settings: RunSettings, path: Path | None
+        self, model: Model, processor: Processor, task: EvaluationTask, settings: RunSettings, path: str | Path | None
     ) -> None:
         self.model, self.processor, self.task, self.settings = model, processor, task, settings
         self.answerer = Answerer(model, processor, task, settings.generation.applied_to(task.generation))

@@ -28,7 +28,8 @@ Key = tuple[str, str]  # condition and id
 class UnfinishedAnswers:
     """Reads and writes the answers of a run by chunk; `path` is the final file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
         self.folder = path.with_name(f"{path.name}{UNFINISHED}")
 
     @contextmanager

@@ -16,20 +16,20 @@ RESULTS_FILE = "results.json"
 TABLE_FILE = "table.md"
 
 
-def predictions_path(folder: Path, name: str) -> Path:
+def predictions_path(folder: str | Path, name: str) -> Path:
     """Where the answers of an evaluation called `name` are written."""
-    return folder / f"predictions_{name}.jsonl"
+    return Path(folder, f"predictions_{name}.jsonl")
 
 
-def write_results(folder: Path, results: Mapping[str, Results], table: str) -> None:
+def write_results(folder: str | Path, results: Mapping[str, Results], table: str) -> None:
     """Write results.json, with each evaluation under its name, and table.md; each is whole or not there."""
     write_files(folder, {name: result.to_json() for name, result in results.items()}, table)
 
 
-def write_files(folder: Path, plain: Mapping[str, Any], table: str) -> None:
+def write_files(folder: str | Path, plain: Mapping[str, Any], table: str) -> None:
     """Write results.json of figures that are plain values already, and table.md."""
-    write_text(folder / RESULTS_FILE, json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
-    write_text(folder / TABLE_FILE, table)
+    write_text(Path(folder, RESULTS_FILE), json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
+    write_text(Path(folder, TABLE_FILE), table)
 
 
 def conditions_table(results: Results) -> str:

@@ -19,7 +19,7 @@ DASH = "–"
 NUM_NAMES = 3  # shown of what was left out
 
 
-def write_report(folder: Path, results: Mapping[str, Results], notes: Sequence[str] = ()) -> None:
+def write_report(folder: str | Path, results: Mapping[str, Results], notes: Sequence[str] = ()) -> None:
     """Write report.md into a folder, and the charts it shows.
 
     Args:
@@ -27,8 +27,8 @@ def write_report(folder: Path, results: Mapping[str, Results], notes: Sequence[s
     """
     for name, result in results.items():
         for condition in _charted(result):
-            draw_languages(result, condition, folder / _chart(name, condition))
-    write_text(folder / REPORT_FILE, report_text(results, notes))
+            draw_languages(result, condition, Path(folder, _chart(name, condition)))
+    write_text(Path(folder, REPORT_FILE), report_text(results, notes))
 
 
 def report_text(results: Mapping[str, Results], notes: Sequence[str] = ()) -> str:

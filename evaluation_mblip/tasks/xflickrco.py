@@ -64,7 +64,7 @@ class XflickrcoRecipe:
         """The task, with its captions read."""
         left_out = LeftOut()
         return captioning_task(
-            NAME if self.english is None else f"{NAME}_english_of_{self.english.stem}",
+            NAME if self.english is None else f"{NAME}_english_of_{Path(self.english).stem}",
             list(self.captioned(left_out)),
             setup=setup,
             tokenization=self.tokenization,

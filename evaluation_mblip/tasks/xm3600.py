@@ -64,7 +64,7 @@ class Xm3600Recipe:
     def name(self) -> str:
         """Of the task."""
         if self.subset is not None:
-            return f"{NAME}_{self.subset.stem}"
+            return f"{NAME}_{Path(self.subset).stem}"
         return NAME if self.num_images is None else f"{NAME}_{self.num_images}_by_sha256"
 
     def build(self, setup: Setup) -> EvaluationTask:
@@ -98,7 +98,7 @@ class Xm3600Recipe:
     def _chosen_keys(self, photos: Mapping[str, "Photo"], left_out: LeftOut) -> list[str]:
         """The keys of the subset, in the order of the file."""
         if self.subset is not None:
-            chosen, reason = read_subset(self.subset, photos), GIVEN_SUBSET.format(name=self.subset.stem)
+            chosen, reason = read_subset(self.subset, photos), GIVEN_SUBSET.format(name=Path(self.subset).stem)
         elif self.num_images is not None:
             chosen, reason = lowest_by_sha256(photos, self.num_images), OWN_SUBSET
         else:
@@ -179,14 +179,14 @@ def lowest_by_sha256(keys: Collection[str], num_images: int) -> set[str]:
     return set(sorted(keys, key=lambda key: hashlib.sha256(key.encode()).digest())[:num_images])
 
 
-def read_subset(path: Path, keys: Collection[str]) -> set[str]:
+def read_subset(path: str | Path, keys: Collection[str]) -> set[str]:
     """The keys of a file, one a line.
 
     Raises:
         ValueError: there is no such file, it is empty, or names a photo that is not there.
     """
     try:
-        chosen = set(path.read_text(encoding="utf-8-sig").split())
+        chosen = set(Path(path).read_text(encoding="utf-8-sig").split())
     except (FileNotFoundError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}. Expected the keys of the subset, one a line.") from error
     unknown = sorted(chosen.difference(keys))
