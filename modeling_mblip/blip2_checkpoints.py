@@ -17,7 +17,7 @@ from transformers.utils import logging
 from .checkpoint_reading import check_place, has_weights
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
 from .image_side_weights import Projection, load_image_side
-from .language_model_class import text_model_class
+from .language_models import text_model_class
 from .pretrained_mblip import MBlipPreTrainedModel
 from .quantisation import adopt_quantisation, prepare_quantised, sparing_the_image_side
 

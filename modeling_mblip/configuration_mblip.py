@@ -15,6 +15,7 @@ from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import logging
 
 from .checkpoint_reading import find_file
+from .language_models import CACHE_NAME
 
 logger = logging.get_logger(__name__)
 
@@ -55,7 +56,7 @@ class MBlipConfig(PreTrainedConfig):
         "qformer_config": SubConfigSpec(config_class=Blip2QFormerConfig),
     }
     keys_to_ignore_at_inference = [  # noqa: RUF012 (Trainer adds a list to it)
-        "past_key_values",
+        CACHE_NAME,
         "hidden_states",
         "attentions",
         "decoder_hidden_states",

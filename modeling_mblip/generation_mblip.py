@@ -17,8 +17,14 @@ from transformers.generation.utils import GenerateOutput
 from transformers.masking_utils import create_masks_for_generate
 from transformers.utils import ModelOutput
 
-from .language_model_inputs import check_cache, counts_tokens, move_padding
-from .language_model_requirements import check_padding_in_front
+from .language_models import (
+    CACHE_NAME,
+    check_cache,
+    check_padding_in_front,
+    counts_tokens,
+    move_padding,
+    pop_cache,
+)
 from .pretrained_mblip import MBlipPreTrainedModel
 
 # Searches of transformers that work on a prompt's words, where an image has none.
@@ -71,6 +77,8 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
         """
         self._check_search(kwargs)
         kwargs.pop("labels", None)  # Seq2SeqTrainer hands over the whole batch
+        if "cache" in kwargs:  # as `forward` takes it under any release
+            kwargs[CACHE_NAME] = kwargs.pop("cache")
         if kwargs.get("encoder_outputs") is not None:
             return self._search(attention_mask=attention_mask, **kwargs)
         embeds_BTD, _ = self.place_images(
@@ -198,9 +206,9 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
         makes the same one when it reads the prompt.
         """
         self.language_model._prepare_cache_for_generation(generation_config, model_kwargs, *args)
-        cache = model_kwargs.pop("cache_params", None) or model_kwargs.pop("past_key_values", None)
+        cache = pop_cache(model_kwargs)
         if cache is not None and counts_tokens(cache):
-            model_kwargs["past_key_values"] = cache
+            model_kwargs[CACHE_NAME] = cache
 
     def create_masks_for_generate(self, config: Any = None, **kwargs: Any) -> Any:
         """Masks for a compilable cache, as the language model wants them (BLOOM keeps two dimensions for ALiBi)."""

@@ -10,8 +10,13 @@ import torch
 from transformers.utils import ModelOutput
 
 from .label_loss import IGNORE_INDEX, label_loss_sum, logits_loss_sum
-from .language_model_inputs import argument_names, known_arguments, move_padding, position_ids_from_mask
-from .language_model_requirements import check_padding_in_front
+from .language_models import (
+    argument_names,
+    check_padding_in_front,
+    known_arguments,
+    move_padding,
+    position_ids_from_mask,
+)
 from .output_head import check_visit, find_scaling_power, logits_of, output_head, stop_at_head
 from .pretrained_mblip import MBlipPreTrainedModel
 

@@ -113,7 +113,7 @@ def _write_model(plan: MergePlan, work: Path) -> int:
 def _write_shard(plan: MergePlan, file: str, model: Path) -> None:
     """Make one shard and write it; under its name it is whole. What was read of the base's files is let go with it."""
     reader = TensorReader()
-    weights = {key: _merged_weight(plan, name, reader) for key, name in plan.shards[file].items()}
+    weights = {name: _merged_weight(plan, name, reader) for name in plan.shards[file]}
     unfinished = model.parent / f"{file}.unfinished"
     save_file(weights, unfinished, metadata={"format": "pt"})
     reader.close()

@@ -3,7 +3,7 @@ shapes and dtypes. Not shipped: no method of the model needs it.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,6 @@ from .configuration_mblip import MBlipConfig
 from .merge_sources import BaseWeights, find_base_weights
 from .modeling_mblip import MBlipForConditionalGeneration
 
-QUERY_TOKENS = ("query_tokens.weight", "query_tokens")  # the name in the model, and BLIP-2's key
-
 
 @dataclass(frozen=True)
 class MergePlan:
@@ -30,8 +28,8 @@ class MergePlan:
         adapter, base: where they lie, with their revisions.
         config: of the merged model.
         parents: of a base without weights; None for any other.
-        shards: for each file, the keys of its weights and their names in the model.
-        weight_map: the file of each key, as an index has it.
+        shards: for each file, the names of its weights.
+        weight_map: the file of each weight, as an index has it.
         num_parameters, num_bytes: of all weights.
     """
 
@@ -43,7 +41,7 @@ class MergePlan:
     parents: Mapping[str, Any] | None
     weights: BaseWeights
     update: AdapterUpdate
-    shards: Mapping[str, Mapping[str, str]]
+    shards: Mapping[str, Sequence[str]]
     weight_map: Mapping[str, str]
     num_parameters: int
     num_bytes: int
@@ -60,7 +58,7 @@ class MergePlan:
         states = {os.path.realpath(path): os.stat(path) for path in sorted(paths)}
         return {
             "files": {path: [state.st_size, state.st_mtime_ns] for path, state in states.items()},
-            "shards": {file: list(names) for file, names in self.shards.items()},
+            "shards": dict(self.shards),
         }
 
 
@@ -95,9 +93,9 @@ def make_plan(
     update = AdapterUpdate(adapter, skeleton, revision=adapter_revision)
     _check_complete(weights, update, base)
     shapes = {name: tensor.shape for name, tensor in {**weights.stored, **update.replaced}.items()}
-    keys = {dict([QUERY_TOKENS]).get(name, name): name for name in sorted(shapes, key=dot_natural_key)}
     contents = {
-        key: torch.empty(shapes[name], dtype=weights.dtypes[name], device="meta") for key, name in keys.items()
+        name: torch.empty(shapes[name], dtype=weights.dtypes[name], device="meta")
+        for name in sorted(shapes, key=dot_natural_key)
     }
     split = split_torch_state_dict_into_shards(contents, max_shard_size=max_shard_size)
     return MergePlan(
@@ -109,9 +107,9 @@ def make_plan(
         parents=parents,
         weights=weights,
         update=update,
-        shards={file: {key: keys[key] for key in names} for file, names in split.filename_to_tensors.items()},
+        shards=split.filename_to_tensors,
         weight_map=split.tensor_to_filename,
-        num_parameters=num_made_up + sum(contents[key].numel() for key, name in keys.items() if name in parameters),
+        num_parameters=num_made_up + sum(weight.numel() for name, weight in contents.items() if name in parameters),
         num_bytes=split.metadata["total_size"],
     )
 

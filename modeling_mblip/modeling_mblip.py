@@ -9,11 +9,10 @@ Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct 
 = image slots in reading order, Q = query tokens per image, D = width of the language model, V = vocabulary.
 """
 
-from typing import Any
-
 import torch
 from torch import nn
 from transformers import Blip2QFormerModel, Blip2VisionModel
+from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
@@ -22,10 +21,16 @@ from .configuration_mblip import MBlipConfig
 from .embedding_ties import LanguageModelEmbeddingsMixin
 from .generation_mblip import MBlipGenerationMixin
 from .image_input import ImageInputMixin
-from .language_model_class import text_model_class
-from .language_model_inputs import embedding_scale, first_position, holds_prompt
-from .language_model_requirements import check_language_model, check_training_precision
 from .language_model_run import LanguageModelRunMixin
+from .language_models import (
+    check_language_model,
+    check_training_precision,
+    embedding_scale,
+    first_position,
+    holds_prompt,
+    takes_cache,
+    text_model_class,
+)
 from .loading_mblip import LoadingMixin
 from .output_mblip import MBlipOutput, flatten_output
 from .pretrained_mblip import MBlipPreTrainedModel as MBlipPreTrainedModel
@@ -69,6 +74,7 @@ class MBlipForConditionalGeneration(
         return super()._get_name() if self.config.is_encoder_decoder else type(self.language_model).__name__
 
     @can_return_tuple
+    @takes_cache
     def forward(  # type: ignore[misc]  # two of these are names of TransformersKwargs as well
         self,
         input_ids: torch.Tensor | None = None,
@@ -81,7 +87,7 @@ class MBlipForConditionalGeneration(
         decoder_input_ids: torch.Tensor | None = None,
         decoder_attention_mask: torch.Tensor | None = None,
         encoder_outputs: BaseModelOutput | None = None,
-        past_key_values: Any = None,
+        cache: Cache | None = None,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         skip_logits: bool | None = None,
@@ -106,6 +112,8 @@ class MBlipForConditionalGeneration(
                 where they stand.
             decoder_input_ids: (B, L), encoder-decoder only; None: the labels shifted right.
             encoder_outputs: the encoder's output over placed prompts, instead of prompts and images.
+            cache: the language model's, which holds the prompt already. Before transformers 5.24 its name in
+                signature and output is `past_key_values`, as for all its models; `cache` is taken and given, too.
             labels: (B, L) for an encoder-decoder, (B, T) aligned with `input_ids` for a decoder-only model; -100 where
                 none stands.
             num_items_in_batch: what the summed loss is divided by (Trainer gives the labels of all accumulated
@@ -119,7 +127,7 @@ class MBlipForConditionalGeneration(
         if self.training and torch.is_grad_enabled():
             check_training_precision(self.language_model)
         features = None
-        if encoder_outputs is None and not holds_prompt(past_key_values):
+        if encoder_outputs is None and not holds_prompt(cache):
             inputs_embeds, features = self.place_images(
                 input_ids,
                 inputs_embeds,
@@ -137,7 +145,7 @@ class MBlipForConditionalGeneration(
             decoder_input_ids=decoder_input_ids,
             decoder_attention_mask=decoder_attention_mask,
             encoder_outputs=encoder_outputs,
-            past_key_values=past_key_values,
+            cache=cache,
             use_cache=use_cache,
             logits_to_keep=logits_to_keep if torch.is_tensor(logits_to_keep) or logits_to_keep else None,
             labels=labels,

@@ -8,6 +8,8 @@ import torch
 from transformers.cache_utils import Cache
 from transformers.utils import ModelOutput
 
+from .language_models import CACHE_NAME, cache_of
+
 
 @dataclass
 class MBlipOutput(ModelOutput):
@@ -17,7 +19,8 @@ class MBlipOutput(ModelOutput):
         loss: scalar in fp32, the sum over label tokens divided by `num_items_in_batch` or by their number. Given with
             `labels`.
         logits: (B, T or L, V), or None where they were skipped, as in training with labels.
-        past_key_values: the language model's cache.
+        cache: the language model's. Before transformers 5.24 the field is `past_key_values`, as in all its outputs,
+            and `cache` a property.
         hidden_states, attentions: of a decoder-only language model, where asked for.
         decoder_hidden_states, decoder_attentions, cross_attentions: of an encoder-decoder's decoder, where asked for.
         encoder_last_hidden_state, encoder_hidden_states, encoder_attentions: of its encoder.
@@ -27,7 +30,15 @@ class MBlipOutput(ModelOutput):
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
-    past_key_values: Cache | None = None
+    if CACHE_NAME == "cache":
+        cache: Cache | None = None
+    else:
+        past_key_values: Cache | None = None
+
+        @property
+        def cache(self) -> Cache | None:  # type: ignore[misc]  # never both
+            return self.past_key_values
+
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     decoder_hidden_states: tuple[torch.Tensor, ...] | None = None
@@ -40,7 +51,7 @@ class MBlipOutput(ModelOutput):
 
 
 LANGUAGE_MODEL_FIELDS = tuple(
-    name for name in MBlipOutput.__dataclass_fields__ if name not in ("loss", "image_hidden_states")
+    name for name in MBlipOutput.__dataclass_fields__ if name not in ("loss", CACHE_NAME, "image_hidden_states")
 )
 
 
@@ -50,6 +61,5 @@ def flatten_output(
     """Put the language model's output, the loss and the image features into one flat output."""
     # Language models differ in what they give. By attribute: a `ModelOutput` keeps its item where one is set to None.
     passed_on = {name: getattr(language_model_output, name, None) for name in LANGUAGE_MODEL_FIELDS}
-    if passed_on["past_key_values"] is None:
-        passed_on["past_key_values"] = getattr(language_model_output, "cache_params", None)  # Mamba's name for it
+    passed_on[CACHE_NAME] = cache_of(language_model_output)
     return MBlipOutput(loss=loss, image_hidden_states=image_hidden_states, **passed_on)

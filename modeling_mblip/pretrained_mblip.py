@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_mblip import MBlipConfig
+from .language_models import CACHE_NAME
 from .query_tokens import QueryTokens
 
 
@@ -22,7 +23,7 @@ class MBlipPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = True
     supports_gradient_checkpointing = True
     _no_split_modules = ["Blip2EncoderLayer", "Blip2QFormerLayer", "Blip2VisionEmbeddings"]  # noqa: RUF012
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _skip_keys_device_placement = [CACHE_NAME]  # noqa: RUF012
     _keep_in_fp32_modules_strict = ["query_tokens", "qformer", "language_projection"]  # noqa: RUF012
     _supports_sdpa = True
     _supports_flex_attn = True

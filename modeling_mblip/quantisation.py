@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.quantizers import AutoQuantizationConfig
 
 from .image_side_weights import IMAGE_SIDE
-from .language_model_class import head_name
+from .language_models import head_name
 
 # How the quantisation methods of transformers call the list of modules that stay as they are.
 SKIP_LIST_NAMES = ("llm_int8_skip_modules", "modules_to_not_convert", "skip_modules")

@@ -1,8 +1,8 @@
 """The learned query tokens of the Q-Former, as a module of their own.
 
 BLIP-2 keeps them as a bare parameter, which PEFT's `modules_to_save` passes over without a word: trained, but never
-saved. As a module they are found. On disk the key stays BLIP-2's `query_tokens`: transformers renames it at loading
-and back at saving.
+saved. As a module they are found. Our folders have the module's own key, `query_tokens.weight`, which every reader of
+weights by name finds in the model; BLIP-2's is renamed by `from_pretrained`.
 """
 
 import torch
@@ -10,10 +10,17 @@ from torch import nn
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
 
-# Not `query_tokens.`: a state dict that already carries the module's own key stays as it is.
-register_checkpoint_conversion_mapping(
-    "mblip", [WeightRenaming(r"query_tokens(?!\.)", "query_tokens.weight")], overwrite=True
-)
+
+class _FromBlip2(WeightRenaming):
+    """A renaming that holds for loading alone: what is saved keeps the name that it has in the model."""
+
+    __slots__ = ()
+
+    def reverse_transform(self) -> WeightRenaming:
+        return self
+
+
+register_checkpoint_conversion_mapping("mblip", [_FromBlip2(r"^query_tokens$", "query_tokens.weight")], overwrite=True)
 
 
 class QueryTokens(nn.Module):

@@ -19,12 +19,12 @@ class DecoderOnlyPrompts:
         images = prompts.images_of(range(len(self.read_BT)))
         outputs, states_BTD = model.forward_to_head(input_ids=self.read_BT, use_cache=True, **images)
         self.states = states_BTD[:, prompts.ids.shape[1] - 1 :]
-        self.cache = outputs.past_key_values
+        self.cache = outputs.cache
 
     def continued(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
         """States of words behind prompts, (R, L, D). Padding behind a row's words is seen by none of them."""
         cache = select_prompts(self.cache, prompts_R)
-        return self.model.forward_to_head(input_ids=words_RL, past_key_values=cache, use_cache=True)[1]
+        return self.model.forward_to_head(input_ids=words_RL, cache=cache, use_cache=True)[1]
 
     def read_again(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
         """The same by whole forwards over prompt and words."""

@@ -37,11 +37,11 @@ class EncoderDecoderPrompts:
         outputs, self.states = model.forward_to_head(
             encoder_outputs=self.encoder_outputs, decoder_input_ids=self.started_BK, use_cache=True
         )
-        self.cache = outputs.past_key_values
+        self.cache = outputs.cache
 
     def continued(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
         """States of words behind prompts, (R, L, D). Padding behind a row's words is seen by none of them."""
-        return self._decode(prompts_R, words_RL, past_key_values=select_prompts(self.cache, prompts_R), use_cache=True)
+        return self._decode(prompts_R, words_RL, cache=select_prompts(self.cache, prompts_R), use_cache=True)
 
     def read_again(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
         """The same by the decoder's whole forwards; the encoder's output serves all."""

@@ -26,9 +26,9 @@ def test_states_at_the_head_give_the_models_own_logits(family):
 @torch.no_grad()
 def test_a_run_up_to_the_head_leaves_the_cache_and_the_encoders_output():
     bloom, _ = tiny_model("bloom").forward_to_head(**inputs("bloom"), use_cache=True)
-    assert bloom.past_key_values.get_seq_length() == 10
+    assert bloom.cache.get_seq_length() == 10
     mt5, _ = tiny_model("mt5").forward_to_head(**inputs("mt5"), use_cache=True)
-    assert mt5.past_key_values.get_seq_length() == 5
+    assert mt5.cache.get_seq_length() == 5
     assert mt5.encoder_last_hidden_state.shape == (3, 10, 32)
 
 

@@ -93,5 +93,5 @@ def test_recurrent_layers_without_a_mask_refuse_padding_in_front():
 def test_a_language_model_without_a_cache_writes_nothing(model_type):
     arguments = {"rwkv": {"attention_hidden_size": 32, "hidden_size": 32}, "openai-gpt": {"n_embd": 32, "n_head": 4}}
     model = model_of(model_type, vocab_size=128, num_hidden_layers=2, **arguments[model_type])
-    with pytest.raises(ValueError, match="takes neither `past_key_values` nor `cache_params`"):
+    with pytest.raises(ValueError, match="takes none of cache, past_key_values, cache_params"):
         model.generate(input_ids=torch.tensor([[9, 10]]))

@@ -28,7 +28,7 @@ def cache_of(family, **changes):
     labels = batch.pop("labels").clamp(min=0)
     start = {"decoder_input_ids": labels[:, :1]} if model.config.is_encoder_decoder else {}
     with torch.no_grad():
-        return model(**batch, **start, use_cache=True).past_key_values
+        return model(**batch, **start, use_cache=True).cache
 
 
 @pytest.mark.parametrize("family", FAMILIES)

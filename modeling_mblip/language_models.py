@@ -1,0 +1,293 @@
+"""The seam to transformers' language models: which class builds one, what its `forward` calls its arguments, and what
+it must be able to do.
+
+What differs between language models or between releases of transformers stands here, and is asked of them. The cache
+is `cache` from transformers 5.24 on, `past_key_values` before (Mamba's is `cache_params`). With images in place a
+prompt comes in as embeddings: a language model that wants the ids as well, that looks ahead, or that reads padding as
+text would not fail, but give other numbers. It is refused by name instead.
+
+Shape suffixes: B = prompts, T = tokens; `...` = any further dimensions.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig, PreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.utils import ModelOutput
+from transformers.utils.deprecation import deprecate_kwarg
+
+CACHE_NAMES = ("cache", "past_key_values", "cache_params")
+# The running release's own name for it, in arguments and outputs: its `generate` reads and writes that.
+CACHE_NAME = next(name for name in CACHE_NAMES if name in CausalLMOutputWithPast.__dataclass_fields__)
+# Their encoders multiply by `embed_scale` what they look up themselves, and nothing else.
+MODEL_TYPES_WITH_SCALING_ENCODER = frozenset({"marian", "pegasus", "blenderbot-small", "mvp"})
+# Left out where the language model does not name them; anything else unknown is passed on, for it to refuse.
+OPTIONAL_ARGUMENTS = frozenset({"position_ids", "logits_to_keep", "use_cache"})
+# What transformers does with padding in front of their prompts: it goes into the state of recurrent layers, or
+# (MiniMax) shifts the mask of every step behind the first. Their classes take an `attention_mask` like all others, so
+# this cannot be asked.
+MODEL_TYPES_THAT_READ_PADDING = frozenset({"rwkv", "recurrent_gemma", "xlstm", "minimax"})
+CAUSALITY_FLAGS = ("is_causal", "is_decoder")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def text_model_class(
+    text_config: PreTrainedConfig,
+) -> type[AutoModelForSeq2SeqLM] | type[AutoModelForCausalLM]:
+    """The Auto class that builds a language model of this configuration."""
+    return AutoModelForSeq2SeqLM if text_config.is_encoder_decoder else AutoModelForCausalLM
+
+
+def head_name(text_config: PreTrainedConfig) -> str:
+    """The name of the output head inside a language model of this configuration."""
+    with torch.device("meta"):
+        skeleton = text_model_class(text_config).from_config(text_config)
+    head = skeleton.get_output_embeddings()
+    return next(name for name, module in skeleton.named_modules() if module is head)
+
+
+def takes_cache(forward: Function) -> Function:
+    """A `forward` with a parameter `cache`, under the running release's own name for it, which transformers looks up
+    in the signature; the other name is taken as well, with transformers' deprecation warning where it has one.
+    """
+    if CACHE_NAME == "cache":
+        return deprecate_kwarg("past_key_values", "5.40.0", new_name="cache")(forward)
+
+    @functools.wraps(forward)
+    def renaming(*args: Any, **kwargs: Any) -> Any:
+        if CACHE_NAME in kwargs:
+            kwargs["cache"] = kwargs.pop(CACHE_NAME)
+        return forward(*args, **kwargs)
+
+    signature = inspect.signature(forward)
+    parameters = [p.replace(name=CACHE_NAME) if p.name == "cache" else p for p in signature.parameters.values()]
+    renaming.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return renaming  # type: ignore[return-value]
+
+
+def cache_of(output: ModelOutput) -> Cache | None:
+    """The cache in a language model's output, whatever it is called there."""
+    return next((output[name] for name in CACHE_NAMES if name in output.keys()), None)  # noqa: SIM118 (`in output` warns)
+
+
+def pop_cache(arguments: dict[str, Any]) -> Cache | None:
+    """Take the cache out of a call's arguments, whatever it is called there."""
+    caches = [arguments.pop(name, None) for name in CACHE_NAMES]
+    return next((cache for cache in caches if cache is not None), None)
+
+
+def check_cache(model_class: type[PreTrainedModel]) -> str:
+    """What a model class's `forward` calls its cache.
+
+    Raises:
+        ValueError: it takes no cache of transformers (RWKV): it would forget its prompt without a word.
+    """
+    names = argument_names(model_class)
+    if (found := next((name for name in CACHE_NAMES if name in names), None)) is None:
+        raise ValueError(
+            f"{model_class.__name__} takes none of {', '.join(CACHE_NAMES)}, so it cannot continue a prompt that it "
+            "has read. Use a language model with a cache of transformers."
+        )
+    return found
+
+
+def argument_names(model_class: type[PreTrainedModel]) -> frozenset[str]:
+    """Names that a model class's `forward` takes."""
+    return _parameter_names(model_class.forward)
+
+
+@functools.cache
+def _parameter_names(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
+
+
+def known_arguments(model_class: type[PreTrainedModel], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that say something, under the names by which this language model takes them.
+
+    Raises:
+        ValueError: a cache came in for a language model that takes none.
+    """
+    names = argument_names(model_class)
+    known = {
+        name: value
+        for name, value in arguments.items()
+        if value is not None and (name in names or name not in OPTIONAL_ARGUMENTS)
+    }
+    if (cache := pop_cache(known)) is not None:
+        known[check_cache(model_class)] = cache
+        if holds_prompt(cache) and not counts_tokens(cache):
+            known.pop("attention_mask", None)  # tokens behind a recurrent state are never padding
+    return known
+
+
+def counts_tokens(cache: Cache) -> bool:
+    """Whether a cache knows how many tokens it holds: one of recurrent layers alone does not."""
+    try:
+        cache.get_seq_length()
+    except ValueError:
+        return False
+    return True
+
+
+def holds_prompt(cache: Cache | None) -> bool:
+    """Whether the prompt is in the cache already: what comes in then is new text, in which no image stands."""
+    if cache is None:
+        return False
+    return cache.get_seq_length() > 0 if counts_tokens(cache) else cache.has_previous_state()
+
+
+def position_ids_from_mask(
+    attention_mask: torch.Tensor | None, num_tokens: int, first: int = 0
+) -> torch.Tensor | None:
+    """Count positions over the tokens that stand, so that padding moves nothing: (B, past + T) -> (B, T).
+
+    Args:
+        attention_mask: 1 where a token stands; None, or masks already made of it: the language model counts itself.
+        num_tokens: T, the tokens of this call, the last ones of the mask.
+        first: the number of the first position.
+    """
+    if not torch.is_tensor(attention_mask) or attention_mask.ndim != 2:
+        return None
+    return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -num_tokens:] + first
+
+
+def move_padding(
+    states_BT: torch.Tensor, attention_mask_BT: torch.Tensor | None, side: Literal["left", "right"]
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Put all padding on one side of every prompt, keeping the order of what stands: (B, T, ...) and its mask."""
+    if attention_mask_BT is None:
+        return states_BT, None
+    stands_BT = attention_mask_BT != 0
+    if bool(stands_BT[:, -1 if side == "left" else 0].all()):
+        return states_BT, attention_mask_BT
+    order_BT = stands_BT.long().argsort(dim=1, stable=True, descending=side == "right")
+    index = order_BT.to(states_BT.device).reshape(*order_BT.shape, *[1] * (states_BT.ndim - 2))
+    return states_BT.gather(1, index.expand_as(states_BT)), attention_mask_BT.gather(1, order_BT)
+
+
+def embedding_scale(language_model: PreTrainedModel) -> float:
+    """What a language model multiplies embeddings by where it looks them up itself, and only there.
+
+    Most scale inside the embedding module or scale whatever comes in; these do neither.
+    """
+    config = language_model.config.get_text_config()
+    if config.model_type in MODEL_TYPES_WITH_SCALING_ENCODER and language_model.config.is_encoder_decoder:
+        return language_model.get_encoder().embed_scale
+    return config.embedding_multiplier if config.model_type == "falcon_h1" else 1.0
+
+
+def first_position(model: nn.Module) -> int:
+    """The number of the first position: RoBERTa's family counts from behind its padding id, all others from 0."""
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] == "position_embeddings" and isinstance(module, nn.Embedding):
+            return 0 if module.padding_idx is None else module.padding_idx + 1
+    return 0
+
+
+def check_language_model(language_model: PreTrainedModel) -> None:
+    """Refuse a language model whose results would be wrong without a word.
+
+    Raises:
+        ValueError: it takes no embeddings, needs the words beside them, or looks ahead.
+    """
+    reason = _why_words_are_needed(language_model) or _why_it_looks_ahead(language_model)
+    if reason:
+        raise ValueError(
+            f"{type(language_model).__name__} ({language_model.config.model_type}) cannot read images: {reason}. "
+            "Use another language model."
+        )
+
+
+def _why_words_are_needed(language_model: PreTrainedModel) -> str | None:
+    """Why embeddings with images in place are not enough for it; None where they are."""
+    config = language_model.config.get_text_config()
+    if "inputs_embeds" not in argument_names(type(language_model)):
+        return "its `forward` takes no `inputs_embeds`, in which images would stand"
+    if getattr(config, "hidden_size_per_layer_input", 0):
+        return (
+            "it embeds words again in every layer, as `hidden_size_per_layer_input` is "
+            f"{config.hidden_size_per_layer_input} and not 0"
+        )
+    if "hash_moe" in (getattr(config, "mlp_layer_types", None) or ()):
+        return 'it sends every word to experts by its id, as `mlp_layer_types` holds "hash_moe"'
+    return None
+
+
+def _why_it_looks_ahead(language_model: PreTrainedModel) -> str | None:
+    """Why a decoder-only language model would see the words that it is to predict; None where it does not."""
+    config = language_model.config
+    if config.is_encoder_decoder:
+        return None
+    flags = [
+        flag
+        for module in language_model.modules()
+        for name in CAUSALITY_FLAGS
+        if isinstance(flag := getattr(module, name, None), bool)
+    ]
+    if flags and not any(flags):
+        return (
+            "every word sees the words behind it, so it would be trained on what it is to predict. Where it is an "
+            "encoder that can be a decoder, set `is_decoder=True` in its configuration"
+        )
+    if getattr(config, "attn_type", None) == "bi":  # XLNet's, of which transformers has no other kind
+        return 'every word sees the words behind it, as `attn_type` is "bi"'
+    return None
+
+
+def check_training_precision(language_model: PreTrainedModel) -> None:
+    """Refuse to train T5 and its heirs in fp16, by their own dtype or by autocast.
+
+    They were trained in bfloat16, and their feed-forward layers reach values that fp16 cannot hold: the loss becomes
+    nan, or training goes on with what is left after clamping. transformers holds their `wo` in fp32 for that.
+
+    Raises:
+        ValueError: it is one of them, and computes in fp16.
+    """
+    if "wo" not in (type(language_model)._keep_in_fp32_modules or ()):
+        return
+    device = language_model.device.type
+    is_autocast = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if is_autocast else language_model.dtype
+    if dtype == torch.float16:
+        where = "under autocast" if is_autocast else "by its own dtype"
+        raise ValueError(
+            f"{type(language_model).__name__} is to be trained in float16 ({where}), in which its values overflow. "
+            "Use bfloat16 (`dtype=torch.bfloat16`, `bf16=True`), or float32 where the hardware has no bfloat16."
+        )
+
+
+def check_padding_in_front(language_model: PreTrainedModel, attention_mask: torch.Tensor | None) -> None:
+    """Refuse padding in front of prompts for a decoder-only language model that takes it for words.
+
+    Args:
+        attention_mask: (B, T), or masks made of it already, in which padding is not looked for.
+
+    Raises:
+        ValueError: it counts its positions from the first column on, or reads padding in another way.
+    """
+    if not torch.is_tensor(attention_mask) or attention_mask.ndim != 2 or bool(attention_mask[:, 0].all()):
+        return
+    reads_padding = language_model.config.model_type in MODEL_TYPES_THAT_READ_PADDING
+    if reads_padding or _counts_positions_itself(language_model):
+        why = "reads padding" if reads_padding else "takes no `position_ids` and counts padding"
+        raise ValueError(
+            f"Prompts are padded on the left, but {type(language_model).__name__} {why} as words. Pad on the right to "
+            "train, and generate for prompts of one length at a time."
+        )
+
+
+def _counts_positions_itself(language_model: PreTrainedModel) -> bool:
+    """Whether it adds absolute positions to its words, counted from the first column on (BART's family and its heirs).
+
+    Positions that stand elsewhere than beside the words (RoFormer's) turn queries and keys: only distances count.
+    """
+    return "position_ids" not in argument_names(type(language_model)) and any(
+        hasattr(module, "embed_tokens") and hasattr(module, "embed_positions") for module in language_model.modules()
+    )
