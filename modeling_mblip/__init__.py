@@ -3,11 +3,13 @@
 Importing it registers the Auto classes for "mblip".
 """
 
+from .configuration_mblip import MBlipConfig
+
+# isort: split
 import logging
 
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 
-from .configuration_mblip import MBlipConfig
 from .modeling_mblip import MBlipForConditionalGeneration, MBlipPreTrainedModel
 from .output_mblip import MBlipOutput
 

@@ -9,6 +9,21 @@ outside the embedding table is legal and no embedding ever grows.
 import os
 from typing import Any
 
+import transformers
+
+# Before anything that another release may not have. As remote code this file meets any release: pyproject.toml and
+# processing_mblip/supported_releases.py have the same range.
+if (release := tuple(map(int, transformers.__version__.split(".")[:2]))) < (5, 23):
+    raise ImportError(
+        f"mBLIP needs transformers>=5.23,<5.25, but {transformers.__version__} is installed: "
+        "`pip install 'transformers>=5.23,<5.25'`."
+    )
+elif release > (5, 24):
+    transformers.utils.logging.get_logger("transformers").warning_once(
+        f"mBLIP was tested with transformers>=5.23,<5.25, but {transformers.__version__} is installed: results may "
+        "differ."
+    )
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, AutoTokenizer, Blip2QFormerConfig, Blip2VisionConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec

@@ -3,6 +3,9 @@
 `MBlipProcessor` is where to begin; the files beside it are its steps, and go to the Hub with it.
 """
 
+from .supported_releases import release  # noqa: F401
+
+# isort: split
 from transformers import AutoImageProcessor, AutoProcessor
 
 from .image_loading import load_upright_rgb

@@ -1,9 +1,15 @@
 """Chat templates: messages to the prompt that the plain call would be given.
 
-Three cases, told apart by what is there, never by a model's name: a template that writes `<image>` itself is used as
-it is; a language model's own, which knows text alone, is kept and sees `<image>` in the text of the messages; without
-any template, messages are joined by line breaks.
+Three cases, told apart by what is there, never by a model's name: a template that writes `<image>` or reads the parts
+of messages is used as it is; a language model's own, which knows text alone, is kept and sees `<image>` in the text of
+the messages; without any template, messages are joined by line breaks.
 """
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2  # comes with torch
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from .prompt_encoding import IMAGE_MARK
 
@@ -27,12 +33,28 @@ _FLATTEN = (
 PLAIN_TEMPLATE = (
     _FLATTEN + "{%- for message in messages -%}{{ message.content }}{{ '' if loop.last else '\\n' }}{%- endfor -%}"
 )
+PROBE = "mblip-probe"
 
 
-def with_images(language_model_template: str | None) -> str:
-    """The template for messages with images, made from the language model's own, or from none."""
-    if language_model_template is None:
+def with_images(template: str | None, variables: Mapping[str, Any]) -> str:
+    """The template for messages with images, made from one that may not know of images, or from none.
+
+    Args:
+        variables: what the template is rendered with beside the messages: the tokenizer's special tokens.
+    """
+    if template is None:
         return PLAIN_TEMPLATE
-    if IMAGE_MARK in language_model_template:
-        return language_model_template
-    return _FLATTEN + language_model_template
+    reads_parts = _shows(template, [{"type": "text", "text": PROBE}], variables)
+    if IMAGE_MARK in template or (reads_parts and not _shows(template, PROBE, variables)):
+        return template
+    return _FLATTEN + template
+
+
+def _shows(template: str, content: Any, variables: Mapping[str, Any]) -> bool:
+    """Whether a template writes the text of a user's message of this content, and of a list not its brackets."""
+    conversation = [{"role": "user", "content": content}]
+    try:
+        (rendered,), _ = render_jinja_template([conversation], chat_template=template, **variables)
+    except (jinja2.TemplateError, TypeError):
+        return False
+    return PROBE in rendered and "'text'" not in rendered

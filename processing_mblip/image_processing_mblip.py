@@ -9,6 +9,9 @@ are equal, not merely close.
 Shape suffixes: I = pictures, C = the 3 colours, H, W = height and width of the result.
 """
 
+from .supported_releases import release  # noqa: F401
+
+# isort: split
 import functools
 import os
 from collections import deque

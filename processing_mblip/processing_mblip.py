@@ -7,6 +7,9 @@ sibling files: which prompt shows which picture (`image_slots`), prompts to ids 
 tensors (`image_processing_mblip`).
 """
 
+from .supported_releases import release  # noqa: F401
+
+# isort: split
 import os
 from typing import Any, Unpack
 
@@ -211,14 +214,15 @@ class MBlipProcessor(ProcessorMixin):
     def _resolve_chat_template(self, chat_template: str | None) -> str:
         """The template to render: one given, or named among several; None: the default. All see `<image>`."""
         known = self.tokenizer.chat_template if self.chat_template is None else self.chat_template
+        variables = self.tokenizer.special_tokens_map
         if not isinstance(known, dict):
-            return with_images(known if chat_template is None else chat_template)
+            return with_images(known if chat_template is None else chat_template, variables)
         if chat_template is None and "default" not in known:
             raise ValueError(
                 f"There are {len(known)} chat templates, {', '.join(known)}, and none is named default. Give the name "
                 "of one as `chat_template`."
             )
-        return with_images(known.get(chat_template or "default", chat_template))
+        return with_images(known.get(chat_template or "default", chat_template), variables)
 
 
 def default_image_token_id(tokenizer: Any) -> int:

@@ -1,6 +1,8 @@
-"""For every test: no network, quiet libraries, one seed."""
+"""For every test: no network, quiet libraries, one seed, and no use of what transformers says is deprecated."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -14,3 +16,21 @@ import transformers
 def _seeded() -> None:
     transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_deprecated() -> Iterator[None]:
+    """transformers logs some deprecations, where `filterwarnings = error` does not see them; each only once a run."""
+    found: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "deprecated" in record.getMessage():
+                found.append(f"{record.pathname}:{record.lineno}: {record.getMessage()}")
+
+    logging.Logger.warning_once.cache_clear()  # type: ignore[attr-defined]  # transformers' own addition
+    listener, logger = Listener(), logging.getLogger("transformers")
+    logger.addHandler(listener)
+    yield
+    logger.removeHandler(listener)
+    assert found == []

@@ -30,7 +30,7 @@ SHIPPED_FROM = {
 }
 SHIPPED_MAY_IMPORT = {
     "modeling_mblip": {"torch", "transformers", "safetensors", "huggingface_hub"},
-    "processing_mblip": {"torch", "transformers", "PIL", "numpy"},
+    "processing_mblip": {"torch", "transformers", "PIL", "numpy", "jinja2"},  # torch needs jinja2
 }
 # PyYAML and numpy come with huggingface-hub and transformers.
 NEEDED_ONLY_BY_OTHERS = (

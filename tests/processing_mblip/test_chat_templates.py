@@ -114,6 +114,14 @@ def test_a_template_that_writes_image_marks_is_used_as_it_is(red, owner):
     assert processor.apply_chat_template(user(red, "w1"), chat_template=template) == "<image>w1!"
 
 
+def test_a_template_that_reads_parts_gets_them(processor, red):
+    template = "{% for message in messages %}{{ message['content'][0]['text'] + '!' }}{% endfor %}"
+    messages = user("w1", red)
+    assert processor.apply_chat_template(messages, chat_template=template) == "w1!"
+    # It writes no mark, so the image stands in front, as in the plain call.
+    assert chat(processor, messages, chat_template=template)["input_ids"].tolist()[0][:2] == [IMG, IMG]
+
+
 def test_a_mark_typed_into_a_message_is_an_error(processor, red):
     with pytest.raises(ValueError, match=r"says `<image>` 2 time\(s\), but 1 image\(s\)"):
         chat(processor, user(red, "what is <image>?"))
