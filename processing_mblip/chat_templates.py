@@ -54,7 +54,7 @@ def _shows(template: str, content: Any, variables: Mapping[str, Any]) -> bool:
     """Whether a template writes the text of a user's message of this content, and of a list not its brackets."""
     conversation = [{"role": "user", "content": content}]
     try:
-        (rendered,), _ = render_jinja_template([conversation], chat_template=template, **variables)
+        rendered = render_jinja_template([conversation], chat_template=template, **variables)[0][0]
     except (jinja2.TemplateError, TypeError):
         return False
     return PROBE in rendered and "'text'" not in rendered
