@@ -59,8 +59,6 @@ def test_a_draft_states_no_score(name):
     assert tables(section) == []
 
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 @pytest.mark.parametrize(("name", "shape"), DRAFTS.items(), ids=DRAFTS)
 def test_a_drafts_counted_parameters_are_counted_again(name, shape):
     config = MBlipConfig(text_config=AutoConfig.for_model(**shape))

@@ -21,8 +21,6 @@ def run_cells() -> dict:
     return names
 
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 @pytest.mark.parametrize(("family", "start"), [("mt5", ROOT), ("llama", NOTEBOOK.parent)])
 def test_the_notebook_runs_from_the_root_and_from_its_folder(family, start, tmp_path, monkeypatch, capsys):
     tiny_model(family).save_pretrained(tmp_path / "tiny")

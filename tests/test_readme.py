@@ -54,7 +54,6 @@ def test_a_language_model_is_held_in_4_bit(model_folder):
     assert names["model"].is_loaded_in_4bit
 
 
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 asks for it
 def test_own_pictures_train_with_the_plain_trainer(model_folder):
     Image.new("RGB", (40, 30), "green").save("dog.jpg")
     exec(compile(python_block("Fine-tuning with the plain Trainer", 0), "README.md", "exec"), {})

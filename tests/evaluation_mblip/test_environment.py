@@ -45,9 +45,6 @@ def with_adapter(base):
     return model
 
 
-@pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 with transformers 5.23
-)
 def test_an_adapter_is_never_called_by_the_name_of_its_base():
     model = with_adapter("me/base")
     assert describe_model(model) == ModelFacts("", None, "me/base", "c0ffee", "float32")

@@ -11,8 +11,6 @@ from tests.hub.server import LoopbackHub
 UPSTREAM_WARNINGS = (
     # huggingface_hub 2.4 hands files to httpx2 as `data=`, which httpx2 would have be `content=`.
     "ignore:Use 'content=<...>' to upload raw bytes/text content.:DeprecationWarning",
-    # PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning",
 )
 
 

@@ -4,19 +4,26 @@ import json
 import shutil
 from dataclasses import replace
 
+import peft
 import pytest
 import torch
+from packaging.version import Version
 from peft import PeftModel, get_peft_model
 from tiny import tiny_batch, tiny_blip2, tiny_model
 from transformers import AutoModelForImageTextToText
+from transformers.integrations.peft import MIN_PEFT_VERSION
 
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.adapters import check_base
 from modeling_mblip.trainable import IMAGE_SIDE_MODULES, LoraSettings, lora_config, set_trainable
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-
+# transformers 5.24 asks for PEFT 0.22, which is not published: with 0.21 it loads adapters and refuses to handle them.
+needs_the_peft_that_transformers_asks_for = pytest.mark.xfail(
+    Version(peft.__version__) < Version(MIN_PEFT_VERSION),
+    reason=f"transformers handles adapters with peft>={MIN_PEFT_VERSION} alone, found {peft.__version__}",
+    raises=ValueError,
+    strict=True,
+)
 NO_DROPOUT = LoraSettings(dropout=0.0)
 
 
@@ -84,6 +91,17 @@ def test_every_way_to_load_an_adapter_gives_the_model_that_was_trained(load, tra
         assert not torch.equal(logits(MBlipForConditionalGeneration.from_pretrained(base)), its_logits)
 
 
+@needs_the_peft_that_transformers_asks_for
+def test_an_adapter_that_the_class_has_loaded_is_saved_as_one(trained, tmp_path):
+    adapter, its_logits = next(iter(trained[1].items()))
+    by_the_class(None, adapter).save_pretrained(tmp_path / "again")
+    assert sorted(path.suffix for path in (tmp_path / "again").iterdir() if "adapter" in path.name) == [
+        ".json",
+        ".safetensors",
+    ]
+    assert torch.equal(logits(by_the_class(None, tmp_path / "again")), its_logits)
+
+
 def test_a_base_without_weights_is_loaded_by_the_auto_model_too(trained):
     model = AutoModelForImageTextToText.from_pretrained(trained[0])
     assert type(model) is MBlipForConditionalGeneration
@@ -92,7 +110,9 @@ def test_a_base_without_weights_is_loaded_by_the_auto_model_too(trained):
 
 # transformers calls PEFT as if for a first adapter, and PEFT remarks that there is one.
 @pytest.mark.filterwarnings("ignore:Already found a `peft_config` attribute:UserWarning")
-@pytest.mark.parametrize("kind", ["peft", "transformers"])
+@pytest.mark.parametrize(
+    "kind", ["peft", pytest.param("transformers", marks=needs_the_peft_that_transformers_asks_for)]
+)
 def test_adapters_on_one_model_are_switched_with_their_own_image_sides(kind, trained):
     base, expected = trained
     (first, first_logits), (second, second_logits) = expected.items()

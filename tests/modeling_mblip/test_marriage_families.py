@@ -16,9 +16,6 @@ from transformers.pytorch_utils import Conv1D
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-
 # NLLB's type is m2m_100.
 LANGUAGE_MODELS = ("mt5", "umt5", "t5", "mbart", "m2m_100", "bloom", "xglm", "llama", "qwen3", "gemma3_text")
 DONORS = ("opt", "t5")  # the language models of the published BLIP-2s: OPT and Flan-T5

@@ -14,9 +14,6 @@ from modeling_mblip.marry import main as marry
 from modeling_mblip.merge import main as merge
 from processing_mblip import MBlipProcessor
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-
 
 def assert_equals_reference(base, adapter, tmp_path):
     merge([str(adapter), str(tmp_path / "merged"), "--max-shard-size", SHARD])

@@ -18,9 +18,6 @@ from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip import merge as merge_module
 from modeling_mblip.merge import main as merge
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-
 ROOT = Path(__file__).parents[2]
 
 KILLED = """

@@ -8,9 +8,6 @@ from safetensors.torch import load_file, save_file
 
 from modeling_mblip.merge import main as merge
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):

@@ -9,13 +9,6 @@ from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, Trainer, Trai
 
 from modeling_mblip.trainable import LoraSettings, set_trainable
 
-pytestmark = [
-    # PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),
-    # torch's DataLoader pins memory by default in Trainer, and says so where there is no accelerator.
-    pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning"),
-]
-
 QUIET = {"report_to": [], "use_cpu": True, "disable_tqdm": True, "remove_unused_columns": False, "save_strategy": "no"}
 
 

@@ -23,9 +23,6 @@ from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.quantisation import sparing_the_image_side
 from modeling_mblip.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-
 WIDE = {
     "mt5": {"d_model": 64, "d_kv": 16, "d_ff": 128},
     "bloom": {"hidden_size": 64},

@@ -9,9 +9,6 @@ from transformers import Trainer, TrainingArguments
 
 from modeling_mblip import MBlipForConditionalGeneration
 
-# torch's DataLoader pins memory by default in Trainer, and says so where there is no accelerator.
-pytestmark = pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
-
 
 def differing(model, folder):
     """The names of the folder's weights that the model has otherwise, or not at all."""

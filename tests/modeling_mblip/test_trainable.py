@@ -18,9 +18,6 @@ from modeling_mblip.trainable import (
     set_trainable,
 )
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-
 NO_DROPOUT = LoraSettings(dropout=0.0)
 RATES = LearningRates(projection=1e-2, qformer=1e-3, lora=1e-4)
 

@@ -20,10 +20,6 @@ from training_mblip.checkpoints import (
     save_trained,
 )
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 with transformers 5.23
-)
-
 
 def write_checkpoint(folder: Path, steps: int) -> Path:
     """A whole checkpoint with two small files."""

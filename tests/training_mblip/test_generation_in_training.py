@@ -21,9 +21,6 @@ from training_mblip.checkpoints import load_trained
 from training_mblip.recipe import TrainingRecipe
 from training_mblip.stages import train_stage
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 with transformers 5.23
-)
 SHORT = RunSettings(generation=GenerationChanges(max_new_tokens=3))
 TASK = scenes_task(languages=["en", "sw"], num_images=8, conditions=["as_is", "shuffled", "questions"])
 

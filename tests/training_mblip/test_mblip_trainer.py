@@ -17,9 +17,6 @@ from training_mblip.stages import train_stage
 from training_mblip.trainer import RowOrder
 from training_mblip.training_arguments import training_arguments
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 with transformers 5.23
-)
 IMAGE_SIDE = ("qformer", "query_tokens", "language_projection")
 
 

@@ -41,8 +41,6 @@ def test_ranking_equals_separate_forwards(family):
     assert_equals_separate_forwards(model, processor, ranked)
 
 
-# PEFT 0.21 asks `is_gradient_checkpointing`, which transformers 5.23 has renamed.
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 @pytest.mark.parametrize("family", KINDS)
 def test_adapters_take_part(family):
     model, processor = model_and_processor(family)
