@@ -1,0 +1,78 @@
+"""The range of releases is one, wherever it must stand; what lies outside of it is told so."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+RANGE = "transformers>=5.23,<5.25"
+
+
+def requirements():
+    """Everything that pyproject.toml asks for, its own extras apart."""
+    lines = PROJECT["dependencies"] + [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+    found = [Requirement(line) for line in lines]
+    return [requirement for requirement in found if requirement.name != PROJECT["name"]]
+
+
+def pins():
+    """The versions in constraints.txt by package: one, or one for each condition on the Python."""
+    found = {}
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        requirement = Requirement(line)
+        (pin,) = requirement.specifier
+        assert pin.operator == "==", line
+        found.setdefault(canonicalize_name(requirement.name), []).append(pin.version)
+    return found
+
+
+def test_the_pins_are_within_the_bounds_and_are_what_a_stranger_can_install():
+    pinned = pins()
+    assert len(pinned) > 100
+    assert "+" not in "".join(version for versions in pinned.values() for version in versions)
+    for requirement in requirements():
+        for version in pinned[canonicalize_name(requirement.name)]:
+            assert requirement.specifier.contains(version), f"{requirement}, but {version} is pinned"
+
+
+def test_every_dependency_has_a_lower_bound_and_all_but_a_dictionary_an_upper_one():
+    for requirement in requirements():
+        operators = sorted(bound.operator for bound in requirement.specifier)
+        expected = [">="] if requirement.name == "sudachidict_core" else ["<", ">="]  # its versions are dates
+        assert operators == expected, str(requirement)
+
+
+def test_the_shipped_files_name_the_range_of_pyproject():
+    assert RANGE in PROJECT["dependencies"]
+    for name in ("modeling_mblip/configuration_mblip.py", "processing_mblip/supported_releases.py"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"transformers>=[\d.]+,<[\d.]+", text)) == {RANGE}
+        assert re.findall(r"[<>] \((\d+), (\d+)\)", text) == [("5", "23"), ("5", "24")]
+
+
+@pytest.mark.parametrize("package", ["modeling_mblip", "processing_mblip"])
+@pytest.mark.parametrize("release", ["4.57.0", "5.22.2"])
+def test_a_release_below_the_range_is_refused_in_one_sentence_before_anything_is_imported_from_it(package, release):
+    done = import_with(release, package, "type(transformers).__getattr__ = None")
+    expected = f"ImportError: mBLIP needs {RANGE}, but {release} is installed: `pip install '{RANGE}'`."
+    assert done.stderr.splitlines()[-1] == expected
+
+
+def test_a_release_above_the_range_is_met_with_one_warning():
+    done = import_with("5.25.0", "modeling_mblip, processing_mblip", "")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("mBLIP was tested with") == 1
+    assert f"tested with {RANGE}, but 5.25.0 is installed" in done.stderr
+
+
+def import_with(release, packages, preparation):
+    """Import packages in a process where transformers says it is of another release."""
+    code = f"import transformers\ntransformers.__version__ = {release!r}\n{preparation}\nimport {packages}"
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
