@@ -57,6 +57,12 @@ def test_the_shipped_files_name_the_range_of_pyproject():
         assert re.findall(r"[<>] \((\d+), (\d+)\)", text) == [("5", "23"), ("5", "24")]
 
 
+def test_ci_runs_the_oldest_and_the_newest_transformers_of_the_range():
+    (newest,) = re.findall(r"^newest_transformers=(.*)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)
+    assert pins()["transformers"] == ["5.23.0"]
+    assert newest.startswith("5.24.")
+
+
 @pytest.mark.parametrize("package", ["modeling_mblip", "processing_mblip"])
 @pytest.mark.parametrize("release", ["4.57.0", "5.22.2"])
 def test_a_release_below_the_range_is_refused_in_one_sentence_before_anything_is_imported_from_it(package, release):
