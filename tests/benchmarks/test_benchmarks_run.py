@@ -11,6 +11,8 @@ import pytest
 import training_step
 from peak_memory import run_alone
 
+pytestmark = pytest.mark.slow
+
 TOY = ["--shape", "toy", "--rounds", "1"]
 ROW = r"{what} +[\d.]+ +[\d.]+ +[\d.]+ +\([\d.]+-[\d.]+\) +[\d.]+ +\d+% +[\d.,]+ +[\d.,]+  "
 

@@ -112,6 +112,7 @@ def test_the_language_depends_on_seed_source_and_id():
     assert by_seed != other_source
 
 
+@pytest.mark.slow
 def test_another_process_with_another_hash_seed_draws_the_same_languages():
     code = """
 from data_mblip.allocation import Allocation

@@ -114,6 +114,7 @@ def test_the_plain_trainer_sees_every_row_of_an_epoch_once(tmp_path, num_workers
         assert sorted(number for number, _ in shown) == sorted(numbers_in(interleaved(), epoch))
 
 
+@pytest.mark.slow
 @WORKERS
 def test_resumed_in_mid_epoch_rows_come_as_they_would_have_come(tmp_path, num_workers):
     step = 11  # the second of the second epoch
@@ -154,6 +155,7 @@ def test_the_streams_of_workers_share_the_files_out():
     assert len([number for number in counts if number >= 1000]) == 12
 
 
+@pytest.mark.slow
 @WORKERS
 def test_resumed_streams_go_on_where_they_were(tmp_path, num_workers):
     step = 14  # in the second pass of the smaller stream

@@ -182,6 +182,7 @@ def test_the_wording_depends_on_seed_source_and_id():
     assert len(set(by_source)) > 1
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_wordings():
     code = """
 from data_mblip.example import Example

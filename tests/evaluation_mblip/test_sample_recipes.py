@@ -55,6 +55,7 @@ def tasks_of(name, folder, monkeypatch, protocol):
     return tasks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["paper", "centurio"])
 @pytest.mark.parametrize("family", ["mt5", "llama"])
 def test_every_benchmark_with_records_runs_from_its_published_files_to_the_report(

@@ -13,6 +13,8 @@ from tests.hub.client import run_python
 from tests.hub.faults import Fault
 from tests.hub.repositories import StoredFile
 
+pytestmark = pytest.mark.slow
+
 MIX = "tester/mix"
 SHARDS = [f"data/train-0000{number}-of-00002.parquet" for number in (0, 1)]
 READER = """

@@ -12,6 +12,8 @@ from tests.hub.published import upload
 from tests.hub.repositories import StoredFile
 from tests.training_mblip.tiny_run import ROOT, run_training, write_parents, write_recipe
 
+pytestmark = pytest.mark.slow
+
 MIX = "tester/mix"
 STAGE = {"stage": "warm_up", "max_steps": 4, "batch_size": 2, "learning_rate": 5e-3, "warmup_steps": 1}
 LOAD_ROWS = """

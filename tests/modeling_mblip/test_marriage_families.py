@@ -57,6 +57,7 @@ def assert_equal_results(found, expected):
         assert torch.equal(tensor, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("donor", DONORS)
 def test_a_marriage_is_trained_generates_and_comes_back_equal(donor, donors, language_model, tmp_path):
     married = MBlipForConditionalGeneration.from_blip2_pretrained(donors / donor, language_model)

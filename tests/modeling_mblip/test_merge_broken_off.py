@@ -18,6 +18,8 @@ from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip import merge as merge_module
 from modeling_mblip.merge import main as merge
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 KILLED = """

@@ -142,6 +142,7 @@ def test_code_goes_to_the_hub_as_flat_files_with_all_their_siblings(exported):
     assert len(shipped) == 9
 
 
+@pytest.mark.slow
 def test_a_fresh_process_without_this_package_loads_the_exported_processor(exported, processor, red):
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     env |= {"HF_MODULES_CACHE": str(exported / "modules"), "HF_HUB_OFFLINE": "1"}

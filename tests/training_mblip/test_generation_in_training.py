@@ -21,6 +21,8 @@ from training_mblip.checkpoints import load_trained
 from training_mblip.recipe import TrainingRecipe
 from training_mblip.stages import train_stage
 
+pytestmark = pytest.mark.slow
+
 SHORT = RunSettings(generation=GenerationChanges(max_new_tokens=3))
 TASK = scenes_task(languages=["en", "sw"], num_images=8, conditions=["as_is", "shuffled", "questions"])
 

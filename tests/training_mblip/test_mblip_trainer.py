@@ -51,6 +51,7 @@ def test_in_the_warm_up_the_projection_moves_and_nothing_else(tmp_path, family):
     assert not isinstance(model, PeftModel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "training"),
     [("mt5", {}), ("bloom", {}), ("mt5", {"gradient_checkpointing": True, "gradient_accumulation_steps": 2})],

@@ -138,6 +138,7 @@ def test_a_photo_that_is_not_there_is_named_before_training_begins(tmp_path):
             build_rows(source_recipe(tmp_path, source | {"images": images}).data, seed=7)
 
 
+@pytest.mark.slow
 def test_own_photos_train(tmp_path):
     write_parents(tmp_path)
     photos = tmp_path / "photos"

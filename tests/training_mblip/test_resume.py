@@ -28,6 +28,7 @@ def kill_and_compare(folder: Path) -> None:
         assert (folder / "undisturbed" / result).read_bytes() == (folder / "killed" / result).read_bytes(), result
 
 
+@pytest.mark.slow
 def test_killed_at_nine_points_training_ends_with_bit_equal_weights(tmp_path):
     write_parents(tmp_path, dropout=0.1)
     write_recipe(tmp_path)

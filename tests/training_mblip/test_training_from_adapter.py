@@ -21,6 +21,8 @@ from training_mblip.run_folder import Run
 from training_mblip.stages import choose_trainable
 from training_mblip.starting_model import build_model, load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 QUANTISED = (Linear8bitLt, Linear4bit)
 LORA = {"rank": 2, "dropout": 0.0}
 STAGE = {"stage": "re_alignment", "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 0, "lora": LORA}

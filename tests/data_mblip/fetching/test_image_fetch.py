@@ -26,6 +26,7 @@ def server():
         yield running
 
 
+@pytest.mark.slow
 def test_every_kind_of_answer_is_fetched_or_fails_with_its_cause(server, tmp_path):
     urls = [server.url(kind, number) for kind in ANSWERS for number in range(4)]
     assert len(urls) > 150

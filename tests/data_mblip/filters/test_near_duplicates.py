@@ -207,6 +207,7 @@ def left_after_both_filters():
     return [example.id for example in drop_near_duplicates(by_words, threshold=0.7)]
 
 
+@pytest.mark.slow
 def test_another_process_with_another_hash_seed_leaves_out_the_same():
     code = "from tests.data_mblip.filters.test_near_duplicates import *; print(left_after_both_filters())"
     here = left_after_both_filters()

@@ -65,6 +65,7 @@ def test_unseen_scenes_show_two_groups_and_something_held_out_in_every_relation(
     assert {scene.relation for scene in scenes} == set(RELATIONS)
 
 
+@pytest.mark.slow
 def test_the_world_has_more_than_fifty_thousand_training_captions_and_shows_every_allowed_combination():
     rng = random.Random(0)
     scenes = {sample_training_scene(rng) for _ in range(200_000)}

@@ -117,6 +117,7 @@ def errors():
     return {error.language: error for error in fidelity_errors(read_captions([XM3600]))}
 
 
+@pytest.mark.slow
 def test_human_captions_are_recognised_as_often_as_stated(errors):
     assert len(errors) == 33
     assert sum(error.num_captions for error in errors.values()) == 19851
