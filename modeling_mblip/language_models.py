@@ -62,6 +62,8 @@ def takes_cache(forward: Function) -> Function:
 
     @functools.wraps(forward)
     def renaming(*args: Any, **kwargs: Any) -> Any:
+        if {CACHE_NAME, "cache"} <= kwargs.keys():
+            raise ValueError(f"Both `{CACHE_NAME}` and `cache` came in, expected one of them.")
         if CACHE_NAME in kwargs:
             kwargs["cache"] = kwargs.pop(CACHE_NAME)
         return forward(*args, **kwargs)

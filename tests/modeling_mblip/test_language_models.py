@@ -1,9 +1,11 @@
-"""Language models whose numbers would be wrong without a word are refused by name, and only they."""
+"""The cache goes by its names; language models whose numbers would be wrong are refused by name, and only they."""
+
+import inspect
 
 import pytest
 import torch
-from tiny import FAMILIES, tiny_config, tiny_model
-from transformers import AutoConfig
+from tiny import FAMILIES, tiny_batch, tiny_config, tiny_model
+from transformers import AutoConfig, LlamaForCausalLM
 
 from modeling_mblip import MBlipForConditionalGeneration
 
@@ -95,3 +97,37 @@ def test_a_language_model_without_a_cache_writes_nothing(model_type):
     model = model_of(model_type, vocab_size=128, num_hidden_layers=2, **arguments[model_type])
     with pytest.raises(ValueError, match="takes none of cache, past_key_values, cache_params"):
         model.generate(input_ids=torch.tensor([[9, 10]]))
+
+
+@pytest.mark.parametrize("family", ["mt5", "llama", "mamba"])
+def test_a_cache_is_taken_and_given_by_its_own_name_and_as_cache(family):
+    model, batch = tiny_model(family), tiny_batch(family, 1)
+    del batch["labels"]
+    name = "decoder_input_ids" if model.config.is_encoder_decoder else "input_ids"
+    if model.config.is_encoder_decoder:
+        batch["decoder_input_ids"] = torch.tensor([[0, 9, 10]])
+    last = {name: torch.tensor([[11]])}
+    with torch.no_grad():
+        whole = model(**(batch | {name: torch.cat([batch[name], last[name]], dim=1)} | {"attention_mask": None}))
+        for given in ("cache", own_name_of_the_cache()):
+            read = model(**batch, use_cache=True)
+            assert read.cache is read[own_name_of_the_cache()]
+            rest = {} if name == "input_ids" else {"encoder_outputs": (read.encoder_last_hidden_state,)}
+            found = model(**last, **rest, **{given: read.cache}, use_cache=True).logits[:, -1]
+            torch.testing.assert_close(found, whole.logits[:, -1], rtol=1e-4, atol=1e-5)
+    assert own_name_of_the_cache() in inspect.signature(model.forward).parameters
+
+
+def own_name_of_the_cache():
+    """What the running release calls it."""
+    names = inspect.signature(LlamaForCausalLM.forward).parameters.keys() & {"cache", "past_key_values"}
+    (name,) = names
+    return name
+
+
+@pytest.mark.skipif(own_name_of_the_cache() != "cache", reason="transformers below 5.24 knows no older name")
+def test_the_older_name_of_the_cache_warns_as_in_transformers():
+    model = tiny_model("llama")
+    cache = model(input_ids=torch.tensor([[9, 10]]), use_cache=True).cache
+    with pytest.warns(FutureWarning, match="past_key_values"):
+        model(input_ids=torch.tensor([[11]]), past_key_values=cache)
