@@ -1,7 +1,7 @@
 """Images of training rows: what forms they come in, where they lie, how they are read, checked and stored.
 
-opening.py is what rows need; places.py reads bytes from files, archives (archives.py, gzip_reading.py) and parquet
-(parquet.py); decoding.py turns bytes into a picture or a reason why not (refusal.py), and knows a file that is cut off
+opening.py is what rows need; places.py reads bytes from files, archives (archives.py) and parquet (parquet.py);
+decoding.py turns bytes into a picture or a reason why not (refusal.py), and knows a file that is cut off
 (completeness.py, chunks.py); check.py says what is stored of it.
 """
 

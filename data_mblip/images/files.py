@@ -36,13 +36,3 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(descriptor)
         raise RefusedImageError("unreadable", f"{path} is {KINDS.get(kind, 'no file')}, expected a file")
     return os.fdopen(descriptor, "rb", buffering=0)
-
-
-def read_exactly(descriptor: int, position: int, size: int) -> bytes:
-    """So many bytes from a position, or fewer at the end of the file. The file's own position stays, so that processes
-    and threads may share the descriptor."""
-    parts = []
-    while size > 0 and (part := os.pread(descriptor, size, position)):
-        parts.append(part)
-        position, size = position + len(part), size - len(part)
-    return b"".join(parts)

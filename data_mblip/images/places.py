@@ -3,7 +3,7 @@
 A place is written as fsspec chains them, and read without unpacking anything to disk:
 
     /path/to/photo.jpg                          a file (a `Path`, or text, with or without file://)
-    zip://folder/photo.jpg::/path/photos.zip    a member of an archive; `tar://` for .tar and .tar.gz
+    zip://folder/photo.jpg::/path/photos.zip    a member of an archive; `tar://` for a plain .tar, no .tar.gz
     parquet://17::/path/rows.parquet            row 17 of a parquet file, in its only column of images;
     parquet://17/images/0::/path/rows.parquet   in the column `images`, the first image of a list
     https://host/photo.jpg                      a URL, of which `fetched` gives the bytes (`FetchedImages`)

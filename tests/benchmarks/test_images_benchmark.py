@@ -23,7 +23,6 @@ def test_reading_checking_storing_and_fetching_are_timed_beside_their_bounds(cap
         "check, stored with shorter side 256",
         "check, stored with shorter side 128",
         "read from a tar, not decoded",
-        "read from a tar.gz, not decoded",
         "bound: aiohttp alone, 64 connections",
         "fetch, decode and keep, 64 connections",
     ]
