@@ -22,7 +22,7 @@ class Chrf(MetricModule):
     columns = REFERENCE_LISTS
     bibtex = """@inproceedings{popovic2015chrf,
       title = {chrF: character n-gram F-score for automatic MT evaluation},
-      author = {Popovi{\'c}, Maja},
+      author = {Popovi{\\'c}, Maja},
       booktitle = {Proceedings of the Tenth Workshop on Statistical Machine Translation},
       year = {2015}
     }"""
