@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("modeling_mblip", "processing_mblip", "data_mblip", "evaluation_mblip", "training_mblip")
+FOLDERS = ("modeling_mblip", "processing_mblip", "data_mblip", "evaluation_mblip", "training_mblip", "benchmarks")
 WRONG_INPUT = 2  # the exit status, as argparse has it
 
 
@@ -31,5 +31,5 @@ def is_about_input(error: ValueError | OSError) -> bool:
     if isinstance(error, OSError):
         return True
     place = traceback.extract_tb(error.__traceback__)[-1]
-    is_ours = any(Path(place.filename).is_relative_to(ROOT / package) for package in PACKAGES)
+    is_ours = any(Path(place.filename).is_relative_to(ROOT / folder) for folder in FOLDERS)
     return is_ours and (place.line or "").startswith("raise ")

@@ -13,7 +13,7 @@ from .protocol import AnswerKind, Setup
 from .task import EvaluationExample, EvaluationTask, Metric, Origin
 
 MISSING = "image missing"
-STAND_INS_FILE = "STAND_INS.txt"  # in a folder whose pictures are drawn in place of photos (stand_ins.py)
+STAND_INS_FILE = "STAND_INS.txt"  # in a folder whose pictures are drawn in place of photos (benchmarks/stand_ins.py)
 NUM_NAMES = 3
 
 

@@ -9,7 +9,6 @@ from tiny import tiny_model, tiny_processor
 
 from evaluation_mblip import read_predictions
 from evaluation_mblip.answering import Answerer
-from training_mblip.quantised_quality import main as measure_quantised
 
 EVAL = Path(__file__).parents[1] / "eval.py"
 
@@ -94,22 +93,3 @@ def test_a_language_model_is_quantised_and_the_results_say_so(model_folder, bits
     (result,) = json.loads((tmp_path / "results.json").read_text(encoding="utf-8")).values()
     assert result["model"]["precision"] == f"float32, language model in {words}"
     assert f"; float32, language model in {words}); greedy search" in (tmp_path / "table.md").read_text()
-
-
-def test_a_model_is_measured_in_every_precision(model_folder, tmp_path, capsys):
-    measure_quantised([str(model_folder), "--num_images", "2", "--languages", "sw,hi", "--output_dir", str(tmp_path)])
-    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    assert list(results) == ["scenes_float32", "scenes_bfloat16", "scenes_8bit", "scenes_4bit"]
-    assert {len(read_predictions(tmp_path / f"predictions_{name}.jsonl")) for name in results} == {2 * 2 * 2}
-    weights = sum(file.stat().st_size for file in model_folder.glob("*.safetensors"))
-    assert results["scenes_float32"]["disk_bytes"] == weights
-    sizes = [result["language_model_bytes"] for result in results.values()]
-    assert sizes == sorted(sizes, reverse=True)
-    table = (tmp_path / "table.md").read_text(encoding="utf-8")
-    assert table in capsys.readouterr().out
-    assert table.count("| bfloat16, language model in 4 bit (nf4) |") == 3  # as_is, shuffled, sizes
-
-
-def test_a_precision_is_not_given_where_every_one_is_measured(model_folder):
-    with pytest.raises(ValueError, match=r"Found `dtype` or `load_in`, but the model is measured in every precision"):
-        measure_quantised([str(model_folder), "--load_in", "8bit"])

@@ -41,7 +41,7 @@ def score_captions(
     ROUGE-L (1 where one of the references has no words either, as in the reference implementation). CIDEr-D depends on
     the set: it takes the frequency of n-grams from all references given, and is 0 for a single image. The order of
     images and of references changes no bit of a score, unless a caption ends in an abbreviation whose period the
-    tokenizer takes or leaves by how the next caption begins (ptb_tokenizer.py).
+    tokenizer takes or leaves by how the next caption begins (ptb/tokenizer.py).
 
     Args:
         language: a code of evaluation_mblip/languages.py; zh, ja and th are segmented.

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ..languages import evaluation_language
 from .image_scores import check_images
-from .ptb_tokenizer import ptb_tokenize
+from .ptb import ptb_tokenize
 from .segmentation import Segmenter, load_segmenter
 
 Tokenization = Literal["ptb", "characters", "segmented"]
@@ -54,7 +54,7 @@ def tokenize_captions(
         raise ValueError(f"Found the tokenization {tokenization!r}, expected one of {', '.join(TOKENIZATIONS)}.")
     by_character = tokenization == "characters"
     segmenter = None if tokenization == "segmented" else load_segmenter(code, by_character=by_character)
-    # Two documents, as in pycocoevalcap: the tokens of a text may depend on the one behind it (ptb_tokenizer.py).
+    # Two documents, as in pycocoevalcap: the tokens of a text may depend on the one behind it (ptb/tokenizer.py).
     tokens = iter(ptb_tokenize(_prepare(chain.from_iterable(references), segmenter)))
     return CaptionTokens(
         hypotheses=ptb_tokenize(_prepare(hypotheses, segmenter)),

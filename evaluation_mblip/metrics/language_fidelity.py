@@ -5,7 +5,7 @@ the seven languages it lacks what unlisted_languages.py tells. An empty output i
 without letters.
 
 Which languages can be found moves the figure. Of 19,851 human captions of XM3600 in 33 languages, these are recognised
-in per cent, mean of languages (`python -m evaluation_mblip.fidelity_error captions.jsonl --candidates ...`):
+in per cent, mean of languages (`python benchmarks/fidelity_error.py captions.jsonl --candidates ...`):
 
 | candidates | recognised | lowest | captions in other languages taken for it |
 |---|---:|---:|---:|

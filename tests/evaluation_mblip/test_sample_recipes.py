@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.stand_ins import draw_stand_ins, unchecked_tasks
 from evaluation_mblip import GenerationChanges, RunSettings, evaluate_task
 from evaluation_mblip.in_training import fixed_subset
 from evaluation_mblip.protocol import Setup
 from evaluation_mblip.recipe import BENCHMARKS, read_evaluation_run
 from evaluation_mblip.reports.full_report import report_text
-from evaluation_mblip.stand_ins import draw_stand_ins, unchecked_tasks
 from tests.tiny import tiny_model, tiny_processor
 
 ROOT = Path(__file__).parents[2]

@@ -1,15 +1,5 @@
-"""CHAIR as a module of the `evaluate` library; see evaluation_mblip/metrics/chair.py."""
+"""CHAIR-s and CHAIR-i: the objects of COCO that captions name and the pictures do not show.
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import evaluate
-
-from evaluation_mblip.evaluate_modules.answer_inputs import reference_list_features
-from evaluation_mblip.metrics.chair import read_synonyms, score_chair
-
-DESCRIPTION = "CHAIR-s and CHAIR-i: the objects of COCO that captions name and the pictures do not show."
-INPUTS = """
 Args:
     predictions (list of str): one caption for each picture.
     references (list of list of str): the categories of COCO that each picture shows; may be empty.
@@ -26,25 +16,26 @@ Example:
     >>> chair.compute(**captions, synonyms="synonyms.txt")["chair_i"]
     0.5
 """
-CITATION = """@inproceedings{rohrbach2018object,
-  title = {Object Hallucination in Image Captioning},
-  author = {Rohrbach, Anna and Hendricks, Lisa Anne and Burns, Kaylee and Darrell, Trevor and Saenko, Kate},
-  booktitle = {EMNLP},
-  year = {2018}
-}"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from evaluation_mblip.evaluate_modules.metric_module import REFERENCE_LISTS, MetricModule
+from evaluation_mblip.metrics.chair import read_synonyms, score_chair
 
 
-class Chair(evaluate.Metric):
-    """Thin: everything goes to `score_chair`."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=INPUTS,
-            features=reference_list_features(),
-            reference_urls=["https://arxiv.org/abs/1809.02156", "https://github.com/LisaAnne/Hallucination"],
-        )
+class Chair(MetricModule):
+    columns = REFERENCE_LISTS
+    bibtex = """@inproceedings{rohrbach2018object,
+      title = {Object Hallucination in Image Captioning},
+      author = {Rohrbach, Anna and Hendricks, Lisa Anne and Burns, Kaylee and Darrell, Trevor and Saenko, Kate},
+      booktitle = {EMNLP},
+      year = {2018}
+    }"""
+    urls = (
+        "https://arxiv.org/abs/1809.02156",
+        "https://github.com/LisaAnne/Hallucination",
+    )
 
     def _compute(
         self,

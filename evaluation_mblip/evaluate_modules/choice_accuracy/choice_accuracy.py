@@ -1,15 +1,8 @@
-"""Accuracy of choices as a module of the `evaluate` library; see evaluation_mblip/metrics/choice_accuracy.py."""
+"""Accuracy of answers out of a few candidates (XVNLI, MaRVL, NLVR2), with counts for each candidate.
 
-from collections.abc import Sequence
-from typing import Any
-
-import evaluate
-
-from evaluation_mblip.evaluate_modules.answer_inputs import SINGLE_REFERENCE_INPUTS, single_reference_features
-from evaluation_mblip.metrics.choice_accuracy import score_choices
-
-DESCRIPTION = "Accuracy of answers out of a few candidates (XVNLI, MaRVL, NLVR2), with counts for each candidate."
-MORE_INPUTS = """\
+Args:
+    predictions (list of str): the answers.
+    references (list of str): the right answer to each question.
     candidates (list of str): what answers choose from, such as yes, no, maybe; each reference is one of them.
 Returns:
     choice_accuracy: 0 to 1; is_right: of each answer; chosen: the candidate that each answer is, or None;
@@ -21,25 +14,23 @@ Example:
     >>> choice_accuracy.compute(**answers, candidates=["yes", "no", "maybe"])["chosen"]
     ['yes', None]
 """
-CITATION = """@inproceedings{geigle2024mblip,
-  title = {{mBLIP}: Efficient Bootstrapping of Multilingual Vision-LLMs},
-  author = {Geigle, Gregor and Jain, Abhay and Timofte, Radu and Glava{\\v{s}}, Goran},
-  booktitle = {Proceedings of the 3rd Workshop on Advances in Language and Vision Research},
-  year = {2024}
-}"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from evaluation_mblip.evaluate_modules.metric_module import ONE_REFERENCE, MetricModule
+from evaluation_mblip.metrics.choice_accuracy import score_choices
 
 
-class ChoiceAccuracy(evaluate.Metric):
-    """Thin: everything goes to `score_choices`."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=SINGLE_REFERENCE_INPUTS + MORE_INPUTS,
-            features=single_reference_features(),
-            reference_urls=["https://github.com/gregor-ge/mBLIP"],
-        )
+class ChoiceAccuracy(MetricModule):
+    columns = ONE_REFERENCE
+    bibtex = """@inproceedings{geigle2024mblip,
+      title = {{mBLIP}: Efficient Bootstrapping of Multilingual Vision-LLMs},
+      author = {Geigle, Gregor and Jain, Abhay and Timofte, Radu and Glava{\\v{s}}, Goran},
+      booktitle = {Proceedings of the 3rd Workshop on Advances in Language and Vision Research},
+      year = {2024}
+    }"""
+    urls = ("https://github.com/gregor-ge/mBLIP",)
 
     def _compute(
         self, *, predictions: Sequence[str], references: Sequence[str], candidates: Sequence[str]

@@ -1,15 +1,8 @@
-"""GQA accuracy as a module of the `evaluate` library; see evaluation_mblip/metrics/gqa_accuracy.py."""
+"""Exact match of answers to GQA and xGQA after the VQA evaluator's cleaning, and mBLIP's relaxed match.
 
-from collections.abc import Sequence
-from typing import Any
-
-import evaluate
-
-from evaluation_mblip.evaluate_modules.answer_inputs import SINGLE_REFERENCE_INPUTS, single_reference_features
-from evaluation_mblip.metrics.gqa_accuracy import score_gqa
-
-DESCRIPTION = "Exact match of answers to GQA and xGQA after the VQA evaluator's cleaning, and mBLIP's relaxed match."
-RETURNS = """
+Args:
+    predictions (list of str): the answers.
+    references (list of str): the right answer to each question.
 Returns:
     gqa_accuracy: 0 to 1, and relaxed_accuracy, for which an answer need only begin or end with the reference;
     is_right and is_relaxed_right: of each answer; num_empty; num_unreachable: references that no answer equals.
@@ -18,25 +11,23 @@ Example:
     >>> gqa_accuracy.compute(predictions=["The left.", "on the left"], references=["left", "left"])["is_right"]
     [True, False]
 """
-CITATION = """@inproceedings{hudson2019gqa,
-  title = {{GQA}: A New Dataset for Real-World Visual Reasoning and Compositional Question Answering},
-  author = {Hudson, Drew A. and Manning, Christopher D.},
-  booktitle = {CVPR},
-  year = {2019}
-}"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from evaluation_mblip.evaluate_modules.metric_module import ONE_REFERENCE, MetricModule
+from evaluation_mblip.metrics.gqa_accuracy import score_gqa
 
 
-class GqaAccuracy(evaluate.Metric):
-    """Thin: everything goes to `score_gqa`."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=SINGLE_REFERENCE_INPUTS + RETURNS,
-            features=single_reference_features(),
-            reference_urls=["https://github.com/gregor-ge/mBLIP"],
-        )
+class GqaAccuracy(MetricModule):
+    columns = ONE_REFERENCE
+    bibtex = """@inproceedings{hudson2019gqa,
+      title = {{GQA}: A New Dataset for Real-World Visual Reasoning and Compositional Question Answering},
+      author = {Hudson, Drew A. and Manning, Christopher D.},
+      booktitle = {CVPR},
+      year = {2019}
+    }"""
+    urls = ("https://github.com/gregor-ge/mBLIP",)
 
     def _compute(self, *, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
         scores = score_gqa(predictions, references)

@@ -1,15 +1,5 @@
-"""Language fidelity as a module of the `evaluate` library; see evaluation_mblip/metrics/language_fidelity.py."""
+"""The share of outputs that are in the language asked for, in any of 98 languages.
 
-from collections.abc import Sequence
-from typing import Any
-
-import datasets
-import evaluate
-
-from evaluation_mblip.metrics.language_fidelity import language_fidelity
-
-DESCRIPTION = "The share of outputs that are in the language asked for, in any of 98 languages."
-INPUTS = """
 Args:
     predictions (list of str): the outputs.
     language (str): code of the language asked for, as the training mix writes it (`iw` for Hebrew), `hr` or `quz`.
@@ -23,27 +13,27 @@ Example:
     {'language_fidelity': 0.3333333333333333, 'found': ['de', 'en', ''], 'wrong_languages': {'en': 1}, 'num_empty': 1,
      'num_near': 0}
 """
-CITATION = """@misc{geigle2025centurio,
-  title = {Centurio: On Drivers of Multilingual Ability of Large Vision-Language Model},
-  author = {Geigle, Gregor and Schneider, Florian and Holtermann, Carolin and Biemann, Chris and Timofte, Radu and
-            Lauscher, Anne and Glava{\\v{s}}, Goran},
-  year = {2025},
-  eprint = {2501.05122},
-  archivePrefix = {arXiv}
-}"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+
+from evaluation_mblip.evaluate_modules.metric_module import MetricModule
+from evaluation_mblip.metrics.language_fidelity import language_fidelity
 
 
-class LanguageFidelity(evaluate.Metric):
-    """Thin: the arguments go to `language_fidelity`."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-            reference_urls=["https://arxiv.org/abs/2501.05122"],
-        )
+class LanguageFidelity(MetricModule):
+    columns = datasets.Features({"predictions": datasets.Value("string")})
+    bibtex = """@misc{geigle2025centurio,
+      title = {Centurio: On Drivers of Multilingual Ability of Large Vision-Language Model},
+      author = {Geigle, Gregor and Schneider, Florian and Holtermann, Carolin and Biemann, Chris and Timofte, Radu and
+                Lauscher, Anne and Glava{\\v{s}}, Goran},
+      year = {2025},
+      eprint = {2501.05122},
+      archivePrefix = {arXiv}
+    }"""
+    urls = ("https://arxiv.org/abs/2501.05122",)
 
     def _compute(self, *, predictions: Sequence[str], language: str) -> dict[str, Any]:
         scores = language_fidelity(predictions, language)

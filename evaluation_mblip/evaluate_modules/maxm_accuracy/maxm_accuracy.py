@@ -1,15 +1,5 @@
-"""MaXM accuracy as a module of the `evaluate` library; see evaluation_mblip/metrics/maxm_accuracy.py."""
+"""Exact match of answers to MaXM with any of the processed answers, case and space around them apart.
 
-from collections.abc import Sequence
-from typing import Any
-
-import evaluate
-
-from evaluation_mblip.evaluate_modules.answer_inputs import reference_list_features
-from evaluation_mblip.metrics.maxm_accuracy import score_maxm
-
-DESCRIPTION = "Exact match of answers to MaXM with any of the processed answers, case and space around them apart."
-INPUTS = """
 Args:
     predictions (list of str): the answers.
     references (list of list of str): `processed_answers` of each question.
@@ -20,27 +10,25 @@ Example:
     >>> maxm_accuracy.compute(predictions=["Rouge", "le bleu"], references=[["rouge"], ["bleu"]])["is_right"]
     [True, False]
 """
-CITATION = """@misc{changpinyo2022maxm,
-  title = {{MaXM}: Towards Multilingual Visual Question Answering},
-  author = {Changpinyo, Soravit and Xue, Linting and Yarom, Michal and Thapliyal, Ashish V. and Szpektor, Idan and
-            Amelot, Julien and Chen, Xi and Soricut, Radu},
-  year = {2022},
-  eprint = {2209.05401},
-  archivePrefix = {arXiv}
-}"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from evaluation_mblip.evaluate_modules.metric_module import REFERENCE_LISTS, MetricModule
+from evaluation_mblip.metrics.maxm_accuracy import score_maxm
 
 
-class MaxmAccuracy(evaluate.Metric):
-    """Thin: everything goes to `score_maxm`."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=INPUTS,
-            features=reference_list_features(),
-            reference_urls=["https://arxiv.org/abs/2209.05401"],
-        )
+class MaxmAccuracy(MetricModule):
+    columns = REFERENCE_LISTS
+    bibtex = """@misc{changpinyo2022maxm,
+      title = {{MaXM}: Towards Multilingual Visual Question Answering},
+      author = {Changpinyo, Soravit and Xue, Linting and Yarom, Michal and Thapliyal, Ashish V. and Szpektor, Idan and
+                Amelot, Julien and Chen, Xi and Soricut, Radu},
+      year = {2022},
+      eprint = {2209.05401},
+      archivePrefix = {arXiv}
+    }"""
+    urls = ("https://arxiv.org/abs/2209.05401",)
 
     def _compute(self, *, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Any]:
         scores = score_maxm(predictions, references)

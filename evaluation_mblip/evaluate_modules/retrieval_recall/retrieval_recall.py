@@ -1,15 +1,5 @@
-"""Recall at k of retrieval as a module of the `evaluate` library; see evaluation_mblip/metrics/retrieval.py."""
+"""Recall at k from images to their captions and from captions to their images; ties count as lost.
 
-from collections.abc import Sequence
-from typing import Any
-
-import datasets
-import evaluate
-
-from evaluation_mblip.metrics.retrieval import image_of_each_caption, score_retrieval
-
-DESCRIPTION = "Recall at k from images to their captions and from captions to their images; ties count as lost."
-INPUTS = """
 Args:
     predictions (list of list of float): for each image its scores with all captions, the higher the better; -inf where
         a pair was not scored.
@@ -25,19 +15,22 @@ Example:
     0.5
 """
 
+from collections.abc import Sequence
+from typing import Any
 
-class RetrievalRecall(evaluate.Metric):
-    """Thin: everything goes to `score_retrieval`."""
+import datasets
 
-    def _info(self) -> evaluate.MetricInfo:
-        number = datasets.Sequence(datasets.Value("float64"))
-        position = datasets.Sequence(datasets.Value("int64"))
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation="",
-            inputs_description=INPUTS,
-            features=datasets.Features({"predictions": number, "references": position}),
-        )
+from evaluation_mblip.evaluate_modules.metric_module import MetricModule
+from evaluation_mblip.metrics.retrieval import image_of_each_caption, score_retrieval
+
+
+class RetrievalRecall(MetricModule):
+    columns = datasets.Features(
+        {
+            "predictions": datasets.Sequence(datasets.Value("float64")),
+            "references": datasets.Sequence(datasets.Value("int64")),
+        }
+    )
 
     def _compute(
         self,

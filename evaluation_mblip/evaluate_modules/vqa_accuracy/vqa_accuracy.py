@@ -1,15 +1,5 @@
-"""VQA accuracy as a module of the `evaluate` library; see evaluation_mblip/metrics/vqa_accuracy.py."""
+"""VQA accuracy as the official evaluator of VQAv2 computes it, with all its cleaning of answers.
 
-from collections.abc import Sequence
-from typing import Any
-
-import evaluate
-
-from evaluation_mblip.evaluate_modules.answer_inputs import reference_list_features
-from evaluation_mblip.metrics.vqa_accuracy import official_vqa_summary, score_vqa
-
-DESCRIPTION = "VQA accuracy as the official evaluator of VQAv2 computes it, with all its cleaning of answers."
-INPUTS = """
 Args:
     predictions (list of str): the answers.
     references (list of list of str): the answers of all annotators to each question, ten in VQAv2.
@@ -24,26 +14,24 @@ Example:
     >>> vqa_accuracy.compute(predictions=["Two."], references=[["2", "two", "2", "three"]])["per_question"]
     [0.75]
 """
-CITATION = """@inproceedings{antol2015vqa,
-  title = {{VQA}: Visual Question Answering},
-  author = {Antol, Stanislaw and Agrawal, Aishwarya and Lu, Jiasen and Mitchell, Margaret and Batra, Dhruv and
-            Zitnick, C. Lawrence and Parikh, Devi},
-  booktitle = {ICCV},
-  year = {2015}
-}"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from evaluation_mblip.evaluate_modules.metric_module import REFERENCE_LISTS, MetricModule
+from evaluation_mblip.metrics.vqa_accuracy import official_vqa_summary, score_vqa
 
 
-class VqaAccuracy(evaluate.Metric):
-    """Thin: answers go to `score_vqa`, types to `official_vqa_summary`."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=INPUTS,
-            features=reference_list_features(),
-            reference_urls=["https://visualqa.org/evaluation.html"],
-        )
+class VqaAccuracy(MetricModule):
+    columns = REFERENCE_LISTS
+    bibtex = """@inproceedings{antol2015vqa,
+      title = {{VQA}: Visual Question Answering},
+      author = {Antol, Stanislaw and Agrawal, Aishwarya and Lu, Jiasen and Mitchell, Margaret and Batra, Dhruv and
+                Zitnick, C. Lawrence and Parikh, Devi},
+      booktitle = {ICCV},
+      year = {2015}
+    }"""
+    urls = ("https://visualqa.org/evaluation.html",)
 
     def _compute(
         self,

@@ -1,16 +1,8 @@
-"""POPE's five figures as a module of the `evaluate` library; see evaluation_mblip/metrics/yes_no.py."""
+"""Accuracy, precision, recall, F1 and share of yes of answers to POPE, read as POPE's evaluate.py does.
 
-from collections.abc import Sequence
-from typing import Any
-
-import evaluate
-
-from evaluation_mblip.evaluate_modules.answer_inputs import SINGLE_REFERENCE_INPUTS, single_reference_features
-from evaluation_mblip.metrics.yes_no import EmptyAnswers, score_yes_no
-
-DESCRIPTION = "Accuracy, precision, recall, F1 and share of yes of answers to POPE, read as POPE's evaluate.py does."
-MORE_INPUTS = """\
-        References are "yes" or "no".
+Args:
+    predictions (list of str): the answers.
+    references (list of str): the right answer to each question, "yes" or "no".
     empty (str): what an empty answer is: `wrong` (default), or `yes`, as in POPE's evaluate.py.
 Returns:
     accuracy, precision, recall, f1, yes_share: 0 to 1, with yes as the positive class, None where not defined;
@@ -20,25 +12,23 @@ Example:
     >>> yes_no.compute(predictions=["Yes.", "There is not"], references=["yes", "yes"])["is_right"]
     [True, False]
 """
-CITATION = """@inproceedings{li2023pope,
-  title = {Evaluating Object Hallucination in Large Vision-Language Models},
-  author = {Li, Yifan and Du, Yifan and Zhou, Kun and Wang, Jinpeng and Zhao, Wayne Xin and Wen, Ji-Rong},
-  booktitle = {EMNLP},
-  year = {2023}
-}"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from evaluation_mblip.evaluate_modules.metric_module import ONE_REFERENCE, MetricModule
+from evaluation_mblip.metrics.yes_no import EmptyAnswers, score_yes_no
 
 
-class YesNo(evaluate.Metric):
-    """Thin: everything goes to `score_yes_no`."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=SINGLE_REFERENCE_INPUTS + MORE_INPUTS,
-            features=single_reference_features(),
-            reference_urls=["https://github.com/RUCAIBox/POPE"],
-        )
+class YesNo(MetricModule):
+    columns = ONE_REFERENCE
+    bibtex = """@inproceedings{li2023pope,
+      title = {Evaluating Object Hallucination in Large Vision-Language Models},
+      author = {Li, Yifan and Du, Yifan and Zhou, Kun and Wang, Jinpeng and Zhao, Wayne Xin and Wen, Ji-Rong},
+      booktitle = {EMNLP},
+      year = {2023}
+    }"""
+    urls = ("https://github.com/RUCAIBox/POPE",)
 
     def _compute(
         self, *, predictions: Sequence[str], references: Sequence[str], empty: EmptyAnswers = "wrong"

@@ -21,6 +21,8 @@ def test_the_folder_loads_as_a_metric_of_its_name(name, load_module):
     module = load_module(name)
     assert (module.name, module.module_type) == (name, "metric")
     assert module.description
+    assert module.inputs_description.startswith("\nArgs:\n    predictions (")
+    assert "\nReturns:\n" in module.inputs_description
     assert "Example:" in module.inputs_description
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation_mblip.fidelity_error import fidelity_errors, read_captions
+from benchmarks.fidelity_error import fidelity_errors, read_captions
 from evaluation_mblip.languages import UNSEEN_LANGUAGES
 from evaluation_mblip.metrics import language_fidelity as module
 from evaluation_mblip.metrics.language_fidelity import (

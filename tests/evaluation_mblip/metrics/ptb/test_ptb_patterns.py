@@ -1,7 +1,7 @@
 import pytest
 
-from evaluation_mblip.metrics.ptb_automaton import Automaton
-from evaluation_mblip.metrics.ptb_patterns import (
+from evaluation_mblip.metrics.ptb.automaton import Automaton
+from evaluation_mblip.metrics.ptb.patterns import (
     CharacterSet,
     Choice,
     Concatenation,

@@ -1,15 +1,17 @@
-"""Sum, mean and calibrated side by side: each way's own choices, and what every class won."""
+"""Sum, mean and calibrated side by side: each way's own choices, what every class won, and a row for each language."""
 
+import re
 from types import SimpleNamespace
 
-from likelihood_models import PICTURES, encode, model_and_processor
+from three_way import main, rank_in_every_way, ways_table
 
 from evaluation_mblip.answer_scoring import ChoiceAccuracy
 from evaluation_mblip.generation_settings import GenerationSettings
 from evaluation_mblip.likelihood.calibration import ContentFree, grey_features
 from evaluation_mblip.likelihood.ranking import rank
-from evaluation_mblip.likelihood.ranking_ways import rank_in_every_way, ways_table
 from evaluation_mblip.task import EvaluationExample, EvaluationTask
+from tests.evaluation_mblip.likelihood.likelihood_models import PICTURES, encode, model_and_processor
+from tests.tiny import tiny_model, tiny_processor
 
 CANDIDATES = ("red", "red circle", "blue w60 w61")
 
@@ -75,3 +77,15 @@ def test_the_table_counts_what_each_class_won_and_how_often_rightly():
     assert swahili.startswith("| sw | 50.0 | 50.0 | 50.0 | +0.0 [+0.0, +0.0] | 1 (1) | 0 (0) | 1 (0) |")
     assert everything.startswith("| all | 50.0 | 50.0 | 75.0 | +25.0 [")
     assert everything.endswith("| 3 (2) | 0 (0) | 1 (0) | 2 (2) | 1 (1) | 1 (0) |")
+
+
+def test_the_command_prints_a_row_for_each_language(tmp_path, capsys):
+    tiny_model("t5").save_pretrained(tmp_path)
+    tiny_processor("t5").save_pretrained(tmp_path)
+    main([str(tmp_path), "--languages", "en,zh", "--num_images", "2"])
+    rows = capsys.readouterr().out.splitlines()
+    share, count = r"\d+\.\d", r"\d+ \(\d+\)"
+    row = rf"\| {{}} \| {share} \| {share} \| {share} \| [+-]{share} \[.*\](?: \| {count}){{{{6}}}} \|"
+    assert len(rows) == 5
+    for line, name in zip(rows[2:], ("en", "zh", "all"), strict=True):
+        assert re.fullmatch(row.format(name), line), line

@@ -1,6 +1,6 @@
 """Pictures in place of those that are not at hand, so that an evaluation can be tried from its published files.
 
-    python -m evaluation_mblip.stand_ins recipes/eval_sample_paper.yaml
+    python benchmarks/stand_ins.py recipes/eval_sample_paper.yaml
 
 draws a picture of the drawn world for every image of a recipe's benchmarks that is not there, at its place. What a
 model answers about them says nothing about the benchmark; STAND_INS.txt in each folder says so, and by it every table,
@@ -18,10 +18,9 @@ from data_mblip.scenes.drawing import draw_scene
 from data_mblip.scenes.world import sample_training_scene
 from data_mblip.stable_random import stable_random
 from data_mblip.whole_files import unfinished_file, write_text
-
-from .benchmark import STAND_INS_FILE
-from .recipe import EvaluationRecipe, read_evaluation_run
-from .task import EvaluationTask
+from evaluation_mblip.benchmark import STAND_INS_FILE
+from evaluation_mblip.recipe import EvaluationRecipe, read_evaluation_run
+from evaluation_mblip.task import EvaluationTask
 
 NOTE = "Drawn stand-ins for photos that were not at hand. Scores on them mean nothing.\n"
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
@@ -29,7 +28,7 @@ FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 def main(arguments: Sequence[str]) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="evaluation_mblip.stand_ins", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("recipes", nargs="+", type=Path, help="recipes of eval.py")
     for path in parser.parse_args(arguments).recipes:
         print(f"{path}: {draw_stand_ins(unchecked_tasks(read_evaluation_run(path).evaluation))} pictures drawn.")

@@ -1,13 +1,13 @@
 """Which characters the PTB tokenizer knows: letters, what else may stand in a word, digits, and symbols.
 
 The tokenizer was generated in 2014 with the letters and digits of Unicode 6.1, Basic Multilingual Plane only, plus
-marks that somebody had added by hand. A character outside these tables and outside the rules (ptb_rules.py) ends a
+marks that somebody had added by hand. A character outside these tables and outside the rules (rules.py) ends a
 word and is lost: vowel signs of Burmese, Khmer and Sinhala, the joiners of Persian and Malayalam, emoji, Chinese
 beyond U+FFFF. Python's `unicodedata` follows newer versions of Unicode, another one in each release of Python, so the
 ranges are written out in hexadecimal; a test compares them with those of the original.
 """
 
-from .ptb_patterns import CharacterSet, character_set
+from .patterns import CharacterSet, character_set
 
 _LETTERS = """
     41-5a 61-7a aa b5 ba c0-d6 d8-f6 f8-2c1 2c6-2d1 2e0-2e4 2ec 2ee 370-374 376-377 37a-37d 386 388-38a 38c 38e-3a1

@@ -5,7 +5,7 @@ Each text was a document of its own. `test_ptb_java.py` compares with Java itsel
 
 import pytest
 
-from evaluation_mblip.metrics.ptb_tokenizer import ptb_tokenize
+from evaluation_mblip.metrics.ptb import ptb_tokenize
 
 WORDS_AND_PUNCTUATION = {
     "A man, a plan: a canal!": "a man a plan a canal",

@@ -2,10 +2,10 @@ r"""The rules of the PTB tokenizer, in order: what becomes a token, and how it i
 
 At each place of a text the rule with the longest match wins, of several the first. What a rule looks at behind its
 token (`followed_by`) counts for the length, but is read again for the next token. Where no rule matches, the character
-is lost: white space, control characters, and what Unicode had not assigned (ptb_characters.py).
+is lost: white space, control characters, and what Unicode had not assigned (characters.py).
 
 Source: the tables of the lexer in Stanford CoreNLP 3.4.1 (`edu.stanford.nlp.process.PTBLexer`, options as in
-ptb_spelling.py). tests/evaluation_mblip/metrics/test_ptb_tables.py walks through them and through these rules in step.
+spelling.py). tests/evaluation_mblip/metrics/ptb/test_ptb_tables.py walks through them and through these rules in step.
 Left out are rules of the original that make no difference once pycocoevalcap has removed the punctuation: they tell
 opening from closing quotes, and whether the period of an abbreviation also ends the sentence.
 """
@@ -14,15 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from . import ptb_spelling as spelling
-from .ptb_abbreviations import ABBREVIATIONS
-from .ptb_characters import DIGIT, LETTER, SYMBOL, WORD_CHARACTER
-from .ptb_patterns import Node, parse_pattern
+from . import spelling
+from .characters import DIGIT, LETTER, SYMBOL, WORD_CHARACTER
+from .patterns import Node, parse_pattern
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`pattern` and `followed_by` are patterns of ptb_patterns.py, with the names of `named_patterns`."""
+    """`pattern` and `followed_by` are patterns of patterns.py, with the names of `named_patterns`."""
 
     name: str
     pattern: str
@@ -33,6 +32,43 @@ class Rule:
 
 _SPACE_CODES = r" \t\u00a0\u2000-\u200a\u3000"
 _URL_END = r'[^ \t\n\f\r"<>|.!?(){},\-]'
+
+# Abbreviations: where a period belongs to the word before it. The words are those of the Wall Street Journal of 1987
+# and of what users of the tokenizer asked for later. Outside brackets, a pattern does not mind the case of letters, so
+# `MR.` and `mr.` are abbreviations too; where a common word would be taken for one (`ill`, `miss`, `wash`), a bracket
+# around its first letter keeps the rule to the capital.
+_MONTHS = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+_DAYS = "Mon|Tues?|Wed|Thu|Thurs|Fri"
+_STATES = (
+    "Ala|Ariz|[A]z|[A]rk|Calif|Colo|Conn|Ct|Dak|[D]el|Fla|Ga|[I]ll|Ind|Kans?|Ky|[L]a|[M]ass|Md|Mich|Minn|[M]iss|Mo|"
+    "Mont|Neb|Nev|Okla|[O]re|[P]a|Penn|Tenn|[T]ex|Va|Vt|[W]ash|Wisc?|Wyo"
+)
+_FIRMS = "Inc|Cos?|Corp|Pp?t[ye]s?|Ltd|Plc|Rt|Bancorp|Bhd|Assn|Univ|Intl|Sys|Bros"
+_OTHERS = r"tel|est|ext|sq|Jr|Sr|(Ed|Ph)\.D|Blvd|Bldg|Rd|Esq|etc|al|seq"
+_TITLES = (
+    "Mr|Mrs|Ms|[M]iss|Drs?|Profs?|Sens?|Reps?|Attys?|Lt|Col|Gen|Messrs|Govs?|Adm|Rev|Maj|Sgt|Cpl|Pvt|Capt|Ste?|Ave|"
+    "Pres|Lieut|Hon|Brig|Co?mdr|Pfc|Spc|Supts?|Det|Mt|Ft|Adj|Adv|Asst|Assoc|Ens|Insp|Mlle|Mme|Msgr|Sfc"
+)
+_BEFORE_NAMES = r"vs|Alex|Wm|Jos|Cie|cf|a\.k\.a|TREAS|Ph|Invt|Elec|Natl|M[ft]g|Dept"
+_SENTENCE_STARTS = (
+    "[A]bout|[A]ccording|[A]dditionally|[A]fter|[A]n?|[A]s|[A]t|[B]ut|[E]arlier|[H]e|[H]ere?|[H]owever|[I]f|[I]n|[I]t|"
+    r"[L]ast|[M]any|[M]ore|[M]r\.|[M]s\.|[N]ow|[O]nce|[O]ne|[O]ther|[O]ur|[S]he|[S]ince|[S]o|[S]ome|[S]uch|[T]hat|"
+    "[T]heir|[T]hen?|[T]here|[T]hese|[T]hey|[T]his|[W]e|[W]hen|[W]hile|[W]hat|[Y]et|[Y]ou"
+)
+_ABBREVIATIONS = {
+    # Countries joined by a hyphen, the one kind of acronym that is not a word by the rule for words.
+    "JOINED_ACRONYM": r"(Canada|Sino|Korean|EU|Japan|non)-U\.S|U\.S\.-(U\.K|U\.S\.S\.R)",
+    # `a.m`, `U.S`, without the last period.
+    "ACRONYM": r"[A-Za-z](\.[A-Za-z])+|{JOINED_ACRONYM}",
+    # Those that a lower-case word usually follows.
+    "ABBREVIATION": f"({_MONTHS}|{_DAYS}|{_STATES}|{_FIRMS}|{_OTHERS})",
+    # Those that a name usually follows, and single letters.
+    "ABBREVIATED_TITLE": f"({_TITLES}|{_BEFORE_NAMES}|[A-Za-z]|{{ACRONYM}})",
+    # Abbreviations only in front of a number.
+    "BEFORE_NUMBERS": r"(ca|figs?|prop|nos?|art|bldg|pp|op)\.",
+    # Words that begin a sentence even behind a single letter and a period.
+    "SENTENCE_START": f"({_SENTENCE_STARTS}|{{TAG}})",
+}
 
 DEFINITIONS = {
     "SPACE": f"[{_SPACE_CODES}]",
@@ -53,7 +89,7 @@ DEFINITIONS = {
     "NAME": r"[A-Za-z][A-Za-z0-9_:.\-]*",
     "ATTRIBUTE": r"""{NAME}( *= *('[^'\n]*'|"[^"\n]*"))?""",
     "TAG": r"<([!?][A-Za-z\-][^>\r\n]*|{NAME}( +{ATTRIBUTE})* */?|/{NAME}) *>",
-    **ABBREVIATIONS,
+    **_ABBREVIATIONS,
     "NUMBER": r"[\-+]?({DIGIT}+|{DIGIT}*([.:,\u00ad\u066b\u066c]{DIGIT}+)+)",
     "FRACTION": r"({DIGIT}{1,4}[\- \u00a0])?{DIGIT}{1,4}(\\?/|\u2044){DIGIT}{1,4}",
     "PHONE_START": r"(\([0-9]{2,3}\)[ \u00a0]?|(\+\+?)?([0-9]{2,4}[\- \u00a0])?[0-9]{2,4}[\- \u00a0])",
@@ -119,7 +155,7 @@ RULES = (
     Rule("words with a slash", r"{SLASH_PART}(\\?/{SLASH_PART}){1,2}"),
     Rule("dollar", r"[A-Z]*\$|#"),
     Rule("other currency", "{CURRENCY}", spelling.as_currency),
-    # Periods that belong to a word (ptb_abbreviations.py).
+    # Periods that belong to a word (`_ABBREVIATIONS`).
     Rule("letter that ends a sentence", "[A-Za-z]", followed_by=r"\.{BLANK}+{SENTENCE_START}{BLANK}"),
     Rule("no. 5", "{BEFORE_NUMBERS}", followed_by="{BLANK}?{DIGIT}"),
     Rule("co. ltd.", r"(pt[eyEY]|co)\.", followed_by="{SPACE}(ltd|lim)"),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation_mblip.metrics.ptb_automaton import Automaton
-from evaluation_mblip.metrics.ptb_patterns import CharacterSet, character_set, parse_pattern
-from evaluation_mblip.metrics.ptb_rules import DEFINITIONS, RULES, named_patterns
-from tests.evaluation_mblip.metrics.lexer_tables import START, LexerTables, read_lexer_tables
+from evaluation_mblip.metrics.ptb.automaton import Automaton
+from evaluation_mblip.metrics.ptb.patterns import CharacterSet, character_set, parse_pattern
+from evaluation_mblip.metrics.ptb.rules import DEFINITIONS, RULES, named_patterns
+from tests.evaluation_mblip.metrics.ptb.lexer_tables import START, LexerTables, read_lexer_tables
 
 # Rules of the original that make no difference to what is left when the punctuation is gone, in front of ours.
 LEFT_OUT = {

@@ -1,7 +1,7 @@
 """What it costs to hold a model in fewer bits: the same questions in each precision, and the size of each.
 
-    python -m training_mblip.quantised_quality recipes/eval_quantised.yaml
-    python -m training_mblip.quantised_quality MODEL --task scenes --conditions as_is --output_dir FOLDER
+    python benchmarks/quantised_quality.py recipes/eval_quantised.yaml
+    python benchmarks/quantised_quality.py MODEL --task scenes --conditions as_is --output_dir FOLDER
 
 The command line is that of eval.py, and so are the files: answers, results.json and table.md. `python -m
 training_mblip.model_card RUN --results FOLDER/results.json` puts the table into the model's card.
@@ -24,9 +24,8 @@ from evaluation_mblip.command_line import parse_command_line
 from evaluation_mblip.recipe import read_evaluation_run
 from evaluation_mblip.reports.files import write_files
 from modeling_mblip import MBlipForConditionalGeneration
-
-from .precision import Precision
-from .starting_model import load_checkpoint
+from training_mblip.precision import Precision
+from training_mblip.starting_model import load_checkpoint
 
 BF16 = torch.bfloat16
 PRECISIONS = {
@@ -78,7 +77,7 @@ def measure(run: EvaluationRun, name: str, precision: Precision) -> Measured:
     nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     results = {
         task.name: evaluate_task(
-            model,  # type: ignore[arg-type]  # its `generate` is typed as transformers has it, with all its outputs
+            model,
             processor,
             task,
             settings=run.evaluation.settings,

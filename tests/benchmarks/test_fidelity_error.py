@@ -3,8 +3,7 @@
 import json
 
 import pytest
-
-from evaluation_mblip.fidelity_error import error_table, fidelity_errors, main, read_captions
+from fidelity_error import error_table, fidelity_errors, main, read_captions
 
 GERMAN = ["Zwei braune Hunde spielen im Schnee", "Eine Frau liest ein Buch in der Küche"]
 ENGLISH = ["Two brown dogs are playing in the snow", "A woman is reading a book in the kitchen"]

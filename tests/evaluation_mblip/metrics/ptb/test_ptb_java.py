@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from evaluation_mblip.metrics.ptb_tokenizer import ptb_tokenize
-from tests.evaluation_mblip.metrics import test_ptb_tokenizer as written_out
-from tests.evaluation_mblip.metrics.nasty_texts import OTHER_LINE_ENDS, nasty_text, scrambled_text
+from evaluation_mblip.metrics.ptb import ptb_tokenize
+from tests.evaluation_mblip.metrics.ptb import test_ptb_tokenizer as written_out
+from tests.evaluation_mblip.metrics.ptb.nasty_texts import OTHER_LINE_ENDS, nasty_text, scrambled_text
 
 tokenizer = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer", reason="pycocoevalcap is not installed")
 pytestmark = [
@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java to run pycocoevalcap's tokenizer with"),
 ]
 
-SAMPLES = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
+SAMPLES = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[4] / ".." / "shared" / "data"))
 
 
 def by_java(texts: list[str]) -> list[list[str]]:

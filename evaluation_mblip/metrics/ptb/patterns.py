@@ -1,7 +1,7 @@
 r"""The small language of regular expressions in which the rules of the PTB tokenizer are written: text to tree.
 
 It is what a lexer generator offers, no more: every construct is a regular language, so that many patterns can run as
-one automaton (ptb_automaton.py) and the longest match is found whatever the order of alternatives. Python's `re` takes
+one automaton (automaton.py) and the longest match is found whatever the order of alternatives. Python's `re` takes
 the first alternative that fits, not the longest.
 
     abc            these characters, letters in either case (as in Unicode: `k` is also the Kelvin sign)
@@ -95,7 +95,7 @@ class _Parser:
         found = self.pattern[self.position : self.position + 10] or "the end"
         return ValueError(
             f"Found {found!r} at character {self.position} of the pattern {self.pattern!r}, expected {expected}. "
-            "See the head of ptb_patterns.py for the syntax."
+            "See the head of ptb/patterns.py for the syntax."
         )
 
     def next_is(self, text: str) -> bool:

@@ -1,6 +1,6 @@
 import pytest
 from PIL import Image
-from table_model import example
+from stand_ins import draw_stand_ins
 
 from evaluation_mblip import (
     EvaluationTask,
@@ -11,7 +11,7 @@ from evaluation_mblip import (
     write_results,
 )
 from evaluation_mblip.reports.full_report import report_text
-from evaluation_mblip.stand_ins import draw_stand_ins
+from tests.evaluation_mblip.table_model import example
 from tests.tiny import tiny_model, tiny_processor
 from training_mblip.card_metadata import eval_results
 from training_mblip.run_record import read_evaluation

@@ -1,7 +1,7 @@
 """How often language fidelity errs, measured on human captions whose language is known.
 
-    python -m evaluation_mblip.fidelity_error xm3600/captions.jsonl
-    python -m evaluation_mblip.fidelity_error xflickrco/annotations/*/test.jsonl --candidates all
+    python benchmarks/fidelity_error.py xm3600/captions.jsonl
+    python benchmarks/fidelity_error.py xflickrco/annotations/*/test.jsonl --candidates all
 
 Prints a Markdown table: in each language how many captions are recognised, what the others are taken for, and how many
 captions in other languages are taken for this one. A model's fidelity is to be read beside it: one that answers as
@@ -16,12 +16,11 @@ from pathlib import Path
 
 from data_mblip.command import run_command
 from data_mblip.sources.records import check_record, read_json_lines
-
-from .languages import evaluation_language, mix_code
-from .metrics.intervals import Interval, wilson_interval
-from .metrics.language_fidelity import MIX, find_language, language_fidelity
-from .metrics.unlisted_languages import UNLISTED
-from .tasks.xm3600 import captions_of
+from evaluation_mblip.languages import evaluation_language, mix_code
+from evaluation_mblip.metrics.intervals import Interval, wilson_interval
+from evaluation_mblip.metrics.language_fidelity import MIX, find_language, language_fidelity
+from evaluation_mblip.metrics.unlisted_languages import UNLISTED
+from evaluation_mblip.tasks.xm3600 import captions_of
 
 MAX_NAMED = 4  # languages that a row names
 
@@ -161,7 +160,6 @@ def _row(error: FidelityError) -> str:
 def main(arguments: list[str]) -> None:
     """The command: measure the error on files of captions and print the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m evaluation_mblip.fidelity_error",
         description="Measure how often human captions of known language are recognised.",
         allow_abbrev=False,
     )

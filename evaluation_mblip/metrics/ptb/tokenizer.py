@@ -1,19 +1,70 @@
-"""The rules of the PTB tokenizer at work: a document, of which every line is a text, into the tokens of each line."""
+"""Captions as tokens, as the official caption metrics see them: pycocoevalcap's PTB tokenizer, without Java.
 
-from collections.abc import Mapping
+Equal to `pycocoevalcap.tokenizer.ptbtokenizer.PTBTokenizer`, which runs Stanford CoreNLP 3.4.1 (`PTBTokenizer
+-preserveLines -lowerCase`) and then removes punctuation. What it removes is written below; all else stays: brackets as
+`-lrb-` and `-rrb-`, `!!`, `/`, the full stops of other scripts. The rules are in rules.py, and the automaton that runs
+them in automaton.py.
+
+Two things to know:
+
+- As in the original, all texts are one document with a line for each, and a rule may look past the end of a text to
+  the next: `vitamin C.` ends in `c` if the next text begins with `The `, in `c.` otherwise.
+- A token may hold a no-break space, as `1 1/2` and telephone numbers do. pycocoevalcap's CIDEr and BLEU divide it
+  there (by `str.split()`), its ROUGE-L does not.
+
+What differs:
+
+- A line end of another kind inside a text (U+000B, U+000C, U+000D, U+2028, U+2029) is a space. In the original it cuts
+  the text off, and every later text gets the tokens of the one before it.
+- A quoted attribute of a tag, and the smiley `^.[^x=` up to `<>]`, end with their text. In the original they run on
+  through the texts that follow.
+- A capital sigma may get its other lower-case form than in Java where combining marks other than U+0300 to U+036F
+  stand in the same token.
+"""
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import chain
 
-from .ptb_automaton import Automaton, Match
-from .ptb_patterns import Node, parse_pattern
-from .ptb_rules import RULES, Rule, named_patterns
-from .ptb_spelling import in_lower_case
+from .automaton import Automaton, Match
+from .patterns import Node, parse_pattern
+from .rules import RULES, Rule, named_patterns
+from .spelling import in_lower_case
 
+# pycocoevalcap also names the round and curly brackets, in capitals: in vain, for tokens are in lower case by then.
+PUNCTUATION = frozenset(("''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";", ""))
+
+_BEYOND_TWO_BYTES = re.compile("[\U00010000-\U0010ffff]")
 _OTHER_SPACES = frozenset("\t\u00a0\u3000").union(map(chr, range(0x2000, 0x200B)))
 _MOST_CHUNKS = 200_000
 _DEPENDS = ("depends on what follows\n",)  # no token holds a line feed
 
 
-class Lexer:
+def ptb_tokenize(texts: Sequence[str]) -> list[list[str]]:
+    """The tokens of every text: in lower case, without punctuation. Line feeds are spaces, as in pycocoevalcap.
+
+    The order of the texts matters in rare cases: see the head of the file.
+    """
+    document = _as_utf16("\n".join(text.replace("\n", " ") for text in texts))
+    found: list[list[str]] = []
+    start = 0
+    for _ in texts:
+        end = document.find("\n", start)
+        end = len(document) if end < 0 else end
+        found.append(_without_punctuation(_lexer().line_tokens(document, start, end)))
+        start = end + 1
+    return found
+
+
+def _without_punctuation(tokens: list[str]) -> list[str]:
+    if tokens:  # pycocoevalcap strips the line, and so white space of other kinds inside its last token
+        tokens[-1] = tokens[-1].rstrip()
+    return [token for token in tokens if token not in PUNCTUATION]
+
+
+class _Lexer:
     """Divides documents into tokens: lower case, punctuation included.
 
     It never looks back, so that what stands between two spaces (a chunk) has the same tokens wherever it stands,
@@ -65,9 +116,12 @@ class Lexer:
             return position + 1
         rule = self._rules[match.pattern]
         end = rule.token_end(text, position, match.end)
-        if token := rule.spell(from_utf16(text[position:end])):
+        if token := rule.spell(_from_utf16(text[position:end])):
             tokens += in_lower_case(token).split(" ")
         return end - rule.num_read_again
+
+
+_lexer = cache(_Lexer)  # made for the first text: every rule is parsed for it
 
 
 class _RunningRule:
@@ -91,7 +145,7 @@ class _RunningRule:
 class _Chunks(dict[str, tuple[str, ...]]):
     """The tokens of chunks, filled in as needed. A chunk ends before a space, or with the line feed of its line."""
 
-    def __init__(self, lexer: Lexer):
+    def __init__(self, lexer: _Lexer):
         super().__init__()
         self._lexer = lexer
 
@@ -102,7 +156,12 @@ class _Chunks(dict[str, tuple[str, ...]]):
         return self[chunk]
 
 
-def from_utf16(text: str) -> str:
+def _as_utf16(text: str) -> str:
+    """The text as Java reads it, in UTF-16 units: a character beyond U+FFFF is two surrogates."""
+    return _BEYOND_TWO_BYTES.sub(lambda one: "".join(map(chr, struct.unpack("<2H", one[0].encode("utf-16-le")))), text)
+
+
+def _from_utf16(text: str) -> str:
     """Characters again for pairs of surrogates."""
     if text.isascii() or max(text) < "\ud800":
         return text

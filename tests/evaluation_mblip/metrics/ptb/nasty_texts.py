@@ -3,7 +3,7 @@
 import random
 import re
 
-# Where Java ends a line, so that every later text gets the tokens of another one (ptb_tokenizer.py): spaces here.
+# Where Java ends a line, so that every later text gets the tokens of another one (ptb/tokenizer.py): spaces here.
 OTHER_LINE_ENDS = dict.fromkeys(map(ord, "\r\v\f\u2028\u2029"), " ")
 
 _PIECES = """

@@ -1,6 +1,6 @@
 """Many patterns as one automaton, which finds the longest match of any of them in one pass over the text.
 
-Thompson's construction makes the patterns (trees of ptb_patterns.py) one nondeterministic automaton; sets of its
+Thompson's construction makes the patterns (trees of patterns.py) one nondeterministic automaton; sets of its
 nodes are the states of a deterministic one, and those are made when a text first leads there. Of several thousand that
 there could be, 120,000 texts in 40 languages reach 1,200.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .ptb_patterns import CharacterSet, Choice, Concatenation, Node, Repeat
+from .patterns import CharacterSet, Choice, Concatenation, Node, Repeat
 
 
 class Match(NamedTuple):
