@@ -22,7 +22,7 @@ from parent_folders import Parent, write_adapter, write_blip2, write_language_mo
 from watched_command import Watched, run_watched
 
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.image_side_weights import IMAGE_SIDE
+from modeling_mblip.quantisation import IMAGE_SIDE
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PARTS_IN_DTYPE = ("vision_model", "language_model")

@@ -24,8 +24,8 @@ from transformers import (
 )
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
-from modeling_mblip.blip2_checkpoints import text_model_class
-from modeling_mblip.image_side_weights import IMAGE_SIDE
+from modeling_mblip.language_models import text_model_class
+from modeling_mblip.quantisation import IMAGE_SIDE
 from modeling_mblip.trainable import LoraSettings, lora_config
 
 VOCABULARY = {"<pad>": 0, "</s>": 1, "<unk>": 2}

@@ -10,8 +10,7 @@ import logging
 
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 
-from .modeling_mblip import MBlipForConditionalGeneration, MBlipPreTrainedModel
-from .output_mblip import MBlipOutput
+from .modeling_mblip import MBlipForConditionalGeneration, MBlipOutput, MBlipPreTrainedModel
 
 # bitsandbytes warns at every import that an optional kernel for CPUs is missing; PEFT imports it.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

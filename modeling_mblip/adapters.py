@@ -11,9 +11,9 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedConfig
 
-from .blip2_checkpoints import parents_to_marry
 from .checkpoint_reading import has_weights
 from .configuration_mblip import MBlipConfig
+from .loading_mblip import parents_to_marry
 
 
 class MBlipAdapterModel(PeftModel):

@@ -8,7 +8,8 @@ see a word of the same prompt in its place, as an id without a logit would crash
 Shape suffixes: B = prompts, T = prompt tokens, D = width of the language model.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import GenerationConfig, GenerationMixin
@@ -25,7 +26,11 @@ from .language_models import (
     move_padding,
     pop_cache,
 )
-from .pretrained_mblip import MBlipPreTrainedModel
+
+if TYPE_CHECKING:  # the base of the class that this is a part of, which stands in the file that imports this one
+    from .modeling_mblip import MBlipPreTrainedModel
+else:
+    MBlipPreTrainedModel = object
 
 # Searches of transformers that work on a prompt's words, where an image has none.
 REFUSED_SEARCHES = {
@@ -37,13 +42,10 @@ REFUSED_SEARCHES = {
 ENCODER_FLAGS = ("output_attentions", "output_hidden_states")
 
 
-class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
+class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
     """`generate`, over prompts with their images in place."""
 
-    place_images: Any
-    arrange_encoder_padding: Any
-    embedding_scale: float
-    first_position: int
+    place_images: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]  # MBlipForConditionalGeneration's
 
     @torch.no_grad()
     def generate(  # type: ignore[override]  # the model's own inputs come first, by name
@@ -91,7 +93,7 @@ class MBlipGenerationMixin(MBlipPreTrainedModel, GenerationMixin):
         )
         words_BT = None if input_ids is None else self._words_for_processors(input_ids, attention_mask)
         if self.config.is_encoder_decoder:
-            embeds_BTD, attention_mask = self.arrange_encoder_padding(embeds_BTD, attention_mask)
+            embeds_BTD, attention_mask = move_padding(embeds_BTD, attention_mask, side="right")
             kwargs["encoder_outputs"] = self._encode(embeds_BTD, attention_mask, kwargs)
             return self._search(input_ids=words_BT, attention_mask=attention_mask, **kwargs)
         return self._continue_prompts(words_BT, embeds_BTD, attention_mask, kwargs)

@@ -1,18 +1,35 @@
-"""Where weights come from: one checkpoint, two parents married, or either of them with an adapter on it."""
+"""Where weights come from: one checkpoint, two parents married, or either of them with an adapter on it.
 
+Of a BLIP-2 that is married only its image side is read, never its language model. What came from where is logged.
+"""
+
+import copy
 import json
+import logging as logging_of_python
 import os
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import torch
+from torch import nn
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from .blip2_checkpoints import marry, parents_to_marry
-from .checkpoint_reading import check_place
-from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig
-from .image_side_weights import Projection
-from .pretrained_mblip import MBlipPreTrainedModel
-from .quantisation import prepare_quantised, sparing_the_image_side
+from .checkpoint_reading import check_place, has_weights, read_weights
+from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
+from .language_models import text_model_class
+from .quantisation import IMAGE_SIDE, adopt_quantisation, prepare_quantised, sparing_the_image_side
+
+if TYPE_CHECKING:  # the base of the class that this is a part of, which stands in the file that imports this one
+    from .modeling_mblip import MBlipPreTrainedModel
+else:
+    MBlipPreTrainedModel = object
+
+logger = logging.get_logger(__name__)
+
+Projection = Literal["random", "blip2"]
 
 
 class Location(NamedTuple):
@@ -186,3 +203,220 @@ def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Lo
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{name_or_path} is an adapter, whose base is not there. {error} {remedy}") from error
     return Location(base, adapter_config.get("revision"), name_or_path)
+
+
+def marry(
+    model_class: Any,
+    blip2: str | os.PathLike,
+    language_model: str | os.PathLike,
+    *,
+    projection: Projection,
+    quantization_config: Any,
+    dtype: torch.dtype | str | None,
+    blip2_revision: str | None,
+    language_model_revision: str | None,
+    **loading: Any,
+) -> Any:
+    """The body of `MBlipForConditionalGeneration.from_blip2_pretrained`; see there."""
+    location = {name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
+    _check_parents(blip2, language_model, projection)
+    text_model = _load_language_model(
+        language_model, quantization_config, dtype, location | {"revision": language_model_revision} | loading
+    )
+    config = marriage_config(
+        blip2,
+        language_model,
+        text_config=_unquantised(text_model.config),
+        projection=projection,
+        blip2_revision=blip2_revision,
+        language_model_revision=language_model_revision,
+        **location,
+    )
+    model = _assemble(model_class, config, text_model)
+    load_image_side(model, blip2, projection, location | {"revision": blip2_revision})
+    logger.info(
+        f"ViT, Q-Former and query tokens come from {blip2}, the language model from {language_model}, the projection "
+        f"is {'fresh' if projection == 'random' else 'that of ' + os.fspath(blip2)}; `<image>` is "
+        f"{config.image_token_id}."
+    )
+    prepare_quantised(model)
+    return model.eval()
+
+
+def marriage_config(
+    blip2: str | os.PathLike,
+    language_model: str | os.PathLike,
+    *,
+    text_config: PreTrainedConfig,
+    projection: Projection,
+    blip2_revision: str | None,
+    language_model_revision: str | None,
+    **location: Any,
+) -> MBlipConfig:
+    """The configuration of a marriage, which names both parents; no weights are read.
+
+    Raises:
+        ValueError: `blip2` is no checkpoint of BLIP-2's layout, or there is no such `projection`.
+        FileNotFoundError: a parent is a folder that is not there.
+    """
+    _check_parents(blip2, language_model, projection)
+    text_location = location | {"revision": language_model_revision}
+    return _read_image_config(
+        blip2,
+        location | {"revision": blip2_revision},
+        text_config=text_config,
+        image_token_id=image_token_id_of_tokenizer(language_model, **text_location),
+        parents={
+            "blip2": os.fspath(blip2),
+            "blip2_revision": blip2_revision,
+            "language_model": os.fspath(language_model),
+            "language_model_revision": language_model_revision,
+            "projection": projection,
+        },
+    )
+
+
+def parents_to_marry(name_or_path: str | os.PathLike, **location: Any) -> dict[str, Any] | None:
+    """The arguments of `marry` that a folder without weights names in its configuration; None for any other
+    checkpoint.
+    """
+    config_dict, _ = PreTrainedConfig.get_config_dict(name_or_path, **location)
+    parents = config_dict.get("parents")
+    return None if parents is None or has_weights(name_or_path, **location) else parents
+
+
+def _check_parents(blip2: str | os.PathLike, language_model: str | os.PathLike, projection: str) -> None:
+    for parent in (blip2, language_model):
+        check_place(parent)
+    if projection not in ("random", "blip2"):
+        raise ValueError(f'`projection` is {projection!r}, expected "random" or "blip2".')
+
+
+def _load_language_model(
+    name_or_path: str | os.PathLike, quantization_config: Any, dtype: Any, loading: dict[str, Any]
+) -> PreTrainedModel:
+    text_config = AutoConfig.from_pretrained(
+        name_or_path, **{name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
+    )
+    auto_class = text_model_class(text_config)
+    if type(text_config) not in auto_class._model_mapping and not hasattr(text_config, "auto_map"):
+        raise ValueError(
+            f"{name_or_path} is a checkpoint of type {text_config.model_type!r}, expected a language model that "
+            f"{auto_class.__name__} loads. Is it the BLIP-2, which goes first?"
+        )
+    if quantization_config is not None:
+        quantization_config = sparing_the_image_side(quantization_config, text_config)
+        loading = loading | {"quantization_config": quantization_config}
+    with _quiet_about_ties():
+        return auto_class.from_pretrained(name_or_path, dtype=dtype or "auto", **loading)
+
+
+@contextmanager
+def _quiet_about_ties() -> Iterator[None]:
+    """Hold back transformers' advice to set `tie_word_embeddings=False` for an untied head: mT5 cannot take it."""
+
+    def is_other(record: logging_of_python.LogRecord) -> bool:
+        return not record.getMessage().startswith("The tied weights mapping and config for this model specifies")
+
+    upstream = logging_of_python.getLogger("transformers.modeling_utils")
+    upstream.addFilter(is_other)
+    try:
+        yield
+    finally:
+        upstream.removeFilter(is_other)
+
+
+def _unquantised(config: PreTrainedConfig) -> PreTrainedConfig:
+    """A copy of a language model's configuration as a part: the whole says what is quantised, and where parts came
+    from is not the language model's own.
+    """
+    config = copy.deepcopy(config)
+    config.name_or_path = ""
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    return config
+
+
+def _read_image_config(blip2: str | os.PathLike, location: dict[str, Any], **changes: Any) -> MBlipConfig:
+    config_dict, _ = PreTrainedConfig.get_config_dict(blip2, **location)
+    if config_dict.get("model_type") not in ("blip-2", MBlipConfig.model_type):
+        raise ValueError(
+            f"{blip2} is a checkpoint of type {config_dict.get('model_type')!r}, expected BLIP-2's layout ('blip-2' "
+            "or 'mblip')."
+        )
+    parts = {
+        name: config_dict[name]
+        for name in ("vision_config", "qformer_config", "num_query_tokens")
+        if name in config_dict
+    }
+    return MBlipConfig(**parts, **changes)
+
+
+def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel) -> Any:
+    """A model around a loaded language model, its image side still without weights."""
+    with torch.device("meta"):
+        model = model_class(config)
+    model.language_model = text_model
+    model.all_tied_weights_keys = {
+        f"language_model.{target}": f"language_model.{source}"
+        for target, source in text_model.all_tied_weights_keys.items()
+    }
+    model.generation_config = copy.deepcopy(text_model.generation_config)
+    model.config.dtype = text_model.dtype
+    if (device_map := vars(text_model).get("hf_device_map")) is not None:
+        # Spread over devices or offloaded: saving and training ask for it.
+        model.hf_device_map = {f"language_model.{name}".removesuffix("."): at for name, at in device_map.items()}
+    adopt_quantisation(model, text_model)
+    return model
+
+
+def load_image_side(model: Any, blip2: str | os.PathLike, projection: Projection, location: dict[str, Any]) -> None:
+    """Give the image side its weights: the ViT in the language model's dtype, what trains in fp32."""
+    wanted = IMAGE_SIDE if projection == "blip2" else IMAGE_SIDE[:-1]
+    device = _device_beside(model.language_model)
+    weights = read_weights(blip2, lambda key: key.split(".")[0] in wanted, **location)
+    for name in IMAGE_SIDE:
+        part = getattr(model, name)
+        dtype = model.language_model.dtype if name == "vision_model" else torch.float32
+        if name in wanted:
+            found = {key_within(key): weight for key, weight in weights.items() if key.split(".")[0] == name}
+            _load_part(part, name, {key: weight.to(dtype) for key, weight in found.items()}, blip2)
+        else:
+            part.to_empty(device="cpu")
+            model._init_weights(part)
+        part.to(device)
+    if "hf_device_map" in vars(model):
+        model.hf_device_map |= dict.fromkeys(IMAGE_SIDE, device.type if device.index is None else device.index)
+
+
+def _device_beside(language_model: nn.Module) -> torch.device:
+    """Where the image side lies: with the language model's first weights that are not offloaded."""
+    devices = (parameter.device for parameter in language_model.parameters())
+    return next((device for device in devices if device.type != "meta"), torch.device("cpu"))
+
+
+def key_within(key: str) -> str:
+    """A weight's key inside its part. BLIP-2's query tokens are a bare parameter, ours a module's `weight`."""
+    return key.partition(".")[2] or "weight"
+
+
+def _load_part(part: nn.Module, name: str, weights: dict[str, torch.Tensor], blip2: str | os.PathLike) -> None:
+    expected = part.state_dict()
+    missing = sorted(expected.keys() - weights.keys())
+    if missing:
+        raise ValueError(
+            f"{blip2} lacks {len(missing)} of the {len(expected)} weights of `{name}`, the first being "
+            f"{missing[0]!r}. Expected BLIP-2's keys; an original LAVIS checkpoint is to be converted with "
+            "transformers' script first."
+        )
+    for key, weight in expected.items():
+        if weights[key].shape != weight.shape:
+            raise ValueError(
+                f"`{name}.{key}` of {blip2} has shape {tuple(weights[key].shape)}, expected {tuple(weight.shape)}. "
+                '`projection="blip2"` wants a language model of the same width as the BLIP-2\'s own; use "random" '
+                "for any other."
+            )
+    unused = sorted(weights.keys() - expected.keys())
+    if unused:
+        logger.info(f"{len(unused)} weights of `{name}` in {blip2} have no place here, the first being {unused[0]!r}.")
+    part.load_state_dict({key: weights[key] for key in expected}, assign=True)

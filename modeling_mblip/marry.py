@@ -23,10 +23,10 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, ImageProcessingMixin
 
-from .blip2_checkpoints import marriage_config
 from .configuration_mblip import MBlipConfig
-from .image_side_weights import IMAGE_SIDE
+from .loading_mblip import marriage_config
 from .modeling_mblip import MBlipForConditionalGeneration
+from .quantisation import IMAGE_SIDE
 
 DTYPES = ("float32", "bfloat16", "float16")
 PROCESSOR_CLASS = "MBlipProcessor"  # of processing_mblip, which nothing here may import

@@ -13,9 +13,9 @@ from peft import PeftConfig
 from transformers.core_model_loading import dot_natural_key
 
 from .adapter_merging import AdapterUpdate
-from .blip2_checkpoints import parents_to_marry
 from .checkpoint_reading import find_file
 from .configuration_mblip import MBlipConfig
+from .loading_mblip import parents_to_marry
 from .merge_sources import BaseWeights, find_base_weights
 from .modeling_mblip import MBlipForConditionalGeneration
 

@@ -16,8 +16,8 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 from transformers.utils import logging
 
-from .image_side_weights import IMAGE_SIDE
 from .modeling_mblip import MBlipForConditionalGeneration
+from .quantisation import IMAGE_SIDE
 from .stored_tensors import StoredTensor, TensorReader, checkpoint_tensors
 
 logger = logging.get_logger(__name__)

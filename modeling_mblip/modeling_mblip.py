@@ -5,41 +5,194 @@
 folder loads as it is. Unusual: every distinct image of a batch is encoded once and shown wherever `image_indices`
 says; placing counts its tokens; in training, logits exist only where a label stands.
 
-Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, P = patches and class token, S
-= image slots in reading order, Q = query tokens per image, D = width of the language model, V = vocabulary.
+Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, P = patches and class token, H
+= width of the ViT, S = image slots in reading order, Q = query tokens per image, D = width of the language model, V =
+vocabulary.
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import Blip2QFormerModel, Blip2VisionModel
+from transformers import Blip2QFormerModel, Blip2VisionModel, PreTrainedModel
+from transformers import initialization as init
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.conversion_mapping import register_checkpoint_conversion_mapping
+from transformers.core_model_loading import WeightRenaming
+from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
-from transformers.utils import TransformersKwargs, can_return_tuple
+from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
 
 from .configuration_mblip import MBlipConfig
-from .embedding_ties import LanguageModelEmbeddingsMixin
 from .generation_mblip import MBlipGenerationMixin
-from .image_input import ImageInputMixin
-from .language_model_run import LanguageModelRunMixin
+from .image_placement import PromptRules, find_image_tokens, place_image_features, select_image_features
+from .label_loss import (
+    IGNORE_INDEX,
+    check_visit,
+    find_scaling_power,
+    label_loss_sum,
+    logits_loss_sum,
+    logits_of,
+    output_head,
+    stop_at_head,
+)
 from .language_models import (
+    CACHE_NAME,
+    argument_names,
+    cache_of,
     check_language_model,
+    check_padding_in_front,
     check_training_precision,
     embedding_scale,
     first_position,
     holds_prompt,
+    known_arguments,
+    move_padding,
+    position_ids_from_mask,
     takes_cache,
     text_model_class,
 )
 from .loading_mblip import LoadingMixin
-from .output_mblip import MBlipOutput, flatten_output
-from .pretrained_mblip import MBlipPreTrainedModel as MBlipPreTrainedModel
-from .query_tokens import QueryTokens
+
+logger = logging.get_logger(__name__)
 
 
-class MBlipForConditionalGeneration(
-    LoadingMixin, ImageInputMixin, LanguageModelEmbeddingsMixin, LanguageModelRunMixin, MBlipGenerationMixin
-):
+class QueryTokens(nn.Module):
+    """`num_query_tokens` learned vectors, the same for every image.
+
+    A module, where BLIP-2 has a bare parameter, which PEFT's `modules_to_save` passes over without a word: trained,
+    but never saved. Our folders have the module's own key, `query_tokens.weight`, which every reader of weights by
+    name finds in the model; BLIP-2's is renamed by `from_pretrained`.
+    """
+
+    def __init__(self, num_query_tokens: int, hidden_size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, num_query_tokens, hidden_size))
+
+    def forward(self, num_images: int) -> torch.Tensor:
+        """The query tokens once per image, (num_images, num_query_tokens, hidden_size), without copying them."""
+        return self.weight.expand(num_images, -1, -1)
+
+
+class _FromBlip2(WeightRenaming):
+    """A renaming that holds for loading alone: what is saved keeps the name that it has in the model."""
+
+    __slots__ = ()
+
+    def reverse_transform(self) -> WeightRenaming:
+        return self
+
+
+register_checkpoint_conversion_mapping("mblip", [_FromBlip2(r"^query_tokens$", "query_tokens.weight")], overwrite=True)
+
+
+@dataclass
+class MBlipOutput(ModelOutput):
+    """Flat output of the model; what the language model does not give is None.
+
+    Args:
+        loss: scalar in fp32, the sum over label tokens divided by `num_items_in_batch` or by their number. Given with
+            `labels`.
+        logits: (B, T or L, V), or None where they were skipped, as in training with labels.
+        cache: the language model's. Before transformers 5.24 the field is `past_key_values`, as in all its outputs,
+            and `cache` a property.
+        hidden_states, attentions: of a decoder-only language model, where asked for.
+        decoder_hidden_states, decoder_attentions, cross_attentions: of an encoder-decoder's decoder, where asked for.
+        encoder_last_hidden_state, encoder_hidden_states, encoder_attentions: of its encoder.
+        image_hidden_states: (I, Q, D), the image features of this batch, one row per distinct image; None without
+            images.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    if CACHE_NAME == "cache":
+        cache: Cache | None = None
+    else:
+        past_key_values: Cache | None = None
+
+        @property
+        def cache(self) -> Cache | None:  # type: ignore[misc]  # never both
+            return self.past_key_values
+
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    decoder_hidden_states: tuple[torch.Tensor, ...] | None = None
+    decoder_attentions: tuple[torch.Tensor, ...] | None = None
+    cross_attentions: tuple[torch.Tensor, ...] | None = None
+    encoder_last_hidden_state: torch.Tensor | None = None
+    encoder_hidden_states: tuple[torch.Tensor, ...] | None = None
+    encoder_attentions: tuple[torch.Tensor, ...] | None = None
+    image_hidden_states: torch.Tensor | None = None
+
+
+LANGUAGE_MODEL_FIELDS = tuple(
+    name for name in MBlipOutput.__dataclass_fields__ if name not in ("loss", CACHE_NAME, "image_hidden_states")
+)
+
+
+def flatten_output(
+    language_model_output: ModelOutput, *, loss: torch.Tensor | None, image_hidden_states: torch.Tensor | None
+) -> MBlipOutput:
+    """Put the language model's output, the loss and the image features into one flat output."""
+    # Language models differ in what they give. By attribute: a `ModelOutput` keeps its item where one is set to None.
+    passed_on = {name: getattr(language_model_output, name, None) for name in LANGUAGE_MODEL_FIELDS}
+    passed_on[CACHE_NAME] = cache_of(language_model_output)
+    return MBlipOutput(loss=loss, image_hidden_states=image_hidden_states, **passed_on)
+
+
+class MBlipPreTrainedModel(PreTrainedModel):
+    """Base of the model's classes. Query tokens, Q-Former and projection train, so they stay fp32 in any precision."""
+
+    config: MBlipConfig
+    config_class = MBlipConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    input_modalities = ["image", "text"]  # noqa: RUF012 (transformers' own declarations)
+    accepts_loss_kwargs = True
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["Blip2EncoderLayer", "Blip2QFormerLayer", "Blip2VisionEmbeddings"]  # noqa: RUF012
+    _skip_keys_device_placement = [CACHE_NAME]  # noqa: RUF012
+    _keep_in_fp32_modules_strict = ["query_tokens", "qformer", "language_projection"]  # noqa: RUF012
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    # The parts, as PEFT or a quantiser may have wrapped them; the language model is whatever transformers builds.
+    hf_device_map: dict[str, Any]  # transformers sets it where parts lie on several devices
+    vision_model: Any
+    query_tokens: Any
+    qformer: Any
+    language_projection: Any
+    language_model: Any
+    # What its language model does to embeddings and positions (language_models.py), and to logits (label_loss.py)
+    embedding_scale: float
+    first_position: int
+    scaling_power: int | None
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """No: weights are initialised as transformers' own models initialise theirs, wherever this file lies.
+
+        For custom code transformers skips modules without weights of their own at loading, and with them the buffers
+        that such a module fills in its children (Falcon-H1): these would hold whatever the memory held.
+        """
+        return False
+
+    @property
+    def image_token_id(self) -> int:
+        """The id of the `<image>` token, which the configuration always has."""
+        assert self.config.image_token_id is not None, "set in MBlipConfig.__post_init__"
+        return self.config.image_token_id
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, QueryTokens):
+            init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+
+
+class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPreTrainedModel):
     """Text from images and a prompt, with an encoder-decoder or a decoder-only language model.
 
     Load a checkpoint with `from_pretrained` (mBLIP's or BLIP-2's layout), or make a model of two parents with
@@ -57,9 +210,9 @@ class MBlipForConditionalGeneration(
         width = language_model.get_input_embeddings().weight.shape[1]
         self.language_projection = nn.Linear(config.qformer_config.hidden_size, width)
         self.language_model = language_model
-        self.scaling_power: int | None = None  # found at the first loss without logits
         self.embedding_scale = embedding_scale(language_model)
-        self.first_position = first_position(self.language_model)
+        self.first_position = first_position(language_model)
+        self.scaling_power = None  # of its tail, found at the first run up to its head
         self.post_init()
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
@@ -126,6 +279,10 @@ class MBlipForConditionalGeneration(
         """
         if self.training and torch.is_grad_enabled():
             check_training_precision(self.language_model)
+        if labels is None and skip_logits:
+            raise ValueError("`skip_logits=True` came in without `labels`: neither logits nor a loss would be made.")
+
+        # 1. Images into the prompts, which become embeddings
         features = None
         if encoder_outputs is None and not holds_prompt(cache):
             inputs_embeds, features = self.place_images(
@@ -137,6 +294,8 @@ class MBlipForConditionalGeneration(
                 interpolate_pos_encoding=interpolate_pos_encoding,
             )
             input_ids = None
+
+        # 2. The arguments as this language model takes and names them
         arguments = self.language_model_arguments(
             input_ids=input_ids,
             inputs_embeds=inputs_embeds,
@@ -151,12 +310,378 @@ class MBlipForConditionalGeneration(
             labels=labels,
             **kwargs,
         )
-        if labels is None and skip_logits:
-            raise ValueError("`skip_logits=True` came in without `labels`: neither logits nor a loss would be made.")
-        total: torch.Tensor | None
+
+        # 3. The language model: up to its head, with logits where a label stands alone, or to all its logits
+        total = None
         if labels is not None and (self.training if skip_logits is None else skip_logits):
-            outputs, total = self.run_to_head(arguments | {"use_cache": False}, labels)
+            outputs, states_BLD = self._run_to_head(self.language_model, arguments | {"use_cache": False})
+            total = self._loss_of_states(states_BLD, labels)
         else:
-            outputs, total = self.run_language_model(arguments, labels)
-        loss = None if total is None or labels is None else self.mean_loss(total, labels, num_items_in_batch)
+            outputs = self.language_model(**arguments)
+            if labels is not None:
+                total = logits_loss_sum(*self._align(outputs.logits, labels))
+
+        # 4. One flat output for both kinds of language model
+        loss = None if total is None or labels is None else self._mean_loss(total, labels, num_items_in_batch)
         return flatten_output(outputs, loss=loss, image_hidden_states=features)
+
+    @can_return_tuple
+    def get_image_features(
+        self,
+        pixel_values: torch.Tensor,
+        interpolate_pos_encoding: bool = False,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
+        """Encode images: `pooler_output` holds the features that are placed, (I, Q, D); `last_hidden_state` the ViT's,
+        (I, P, width).
+
+        A ViT of which nothing trains runs without gradients and without dropout, whatever the model's mode.
+
+        Args:
+            pixel_values: (I, 3, H, W).
+            interpolate_pos_encoding: take images of another size than the ViT's own.
+
+        Raises:
+            ValueError: the pixel values have another shape.
+        """
+        self._check_pixel_values(pixel_values, interpolate_pos_encoding)
+        is_frozen = not any(parameter.requires_grad for parameter in self.vision_model.parameters())
+        if is_frozen and self.vision_model.training:
+            self.vision_model.eval()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen):
+            vision = self.vision_model(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=vision.last_hidden_state,
+            pooler_output=self._query_images(vision.last_hidden_state),
+            hidden_states=vision.hidden_states,
+            attentions=vision.attentions,
+        )
+
+    def _query_images(self, vision_IPH: torch.Tensor) -> torch.Tensor:
+        """Q-Former and projection over the ViT's output, (I, Q, D). The Q-Former casts its input to its own dtype."""
+        queries = self.query_tokens(vision_IPH.shape[0])
+        return self.language_projection(self.qformer(queries, encoder_hidden_states=vision_IPH).last_hidden_state)
+
+    def _check_pixel_values(self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool) -> None:
+        size = self.config.vision_config.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        found = tuple(pixel_values.shape)
+        if len(found) != 4 or (found[-2:] != (height, width) and not interpolate_pos_encoding):
+            raise ValueError(
+                f"`pixel_values` has shape {found}, expected (images, 3, {height}, {width}): every distinct image of "
+                "the batch once. Build it with `MBlipProcessor`, or pass `interpolate_pos_encoding=True` for images "
+                "of another size."
+            )
+
+    def place_images(
+        self,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None = None,
+        *,
+        pixel_values: torch.Tensor | None = None,
+        image_indices: torch.Tensor | None = None,
+        image_features: torch.Tensor | None = None,
+        interpolate_pos_encoding: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Embed the prompts with their images in place; arguments as in `forward`.
+
+        Returns:
+            The embeddings, (B, T, D), and the features of the distinct images, (I, Q, D) or None.
+
+        Raises:
+            ValueError: images, `image_indices` and `<image>` tokens do not agree, or an id is no word of the language
+                model: the message says what another checkpoint's processor would have done.
+        """
+        self._check_arguments(input_ids, inputs_embeds, pixel_values, image_indices, image_features)
+        if input_ids is None:
+            assert inputs_embeds is not None, "_check_arguments has seen to it"
+            return self._take_part_without_images(inputs_embeds), None
+        if pixel_values is not None:
+            self._check_pixel_values(pixel_values, interpolate_pos_encoding)
+        images = pixel_values if image_features is None else image_features
+        num_rows = 0 if images is None else images.shape[0]
+        is_image_BT = find_image_tokens(
+            input_ids,
+            num_slots=num_rows if image_indices is None else image_indices.numel(),
+            rules=self._prompt_rules(),
+            are_words_embedded=inputs_embeds is not None,
+        )
+        if inputs_embeds is None:
+            # An image id may lie outside the table, so it is replaced before the lookup.
+            inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image_BT, 0)) * self.embedding_scale
+        if pixel_values is not None:
+            image_features = self.get_image_features(pixel_values, interpolate_pos_encoding).pooler_output
+        if image_features is None:
+            return self._take_part_without_images(inputs_embeds), None
+        features_SQD = select_image_features(image_features, image_indices)
+        return place_image_features(inputs_embeds, features_SQD, is_image_BT), image_features
+
+    def _prompt_rules(self) -> PromptRules:
+        text_config = self.config.text_config.get_text_config()
+        return PromptRules(
+            image_token_id=self.image_token_id,
+            num_query_tokens=self.config.num_query_tokens,
+            num_words=text_config.vocab_size,
+            pad_token_id=self.config.pad_token_id,
+            origin=self.config.name_or_path or "",
+        )
+
+    def _check_arguments(
+        self,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None,
+        pixel_values: torch.Tensor | None,
+        image_indices: torch.Tensor | None,
+        image_features: torch.Tensor | None,
+    ) -> None:
+        has_images = pixel_values is not None or image_features is not None
+        if input_ids is None and (has_images or inputs_embeds is None):
+            raise ValueError(
+                "`input_ids` is None, but the prompts' ids say where images stand. Build the inputs with "
+                "`MBlipProcessor`."
+            )
+        if pixel_values is not None and image_features is not None:
+            raise ValueError("Both `pixel_values` and `image_features` came in, expected one of them.")
+        if image_indices is not None and not has_images:
+            raise ValueError(
+                "`image_indices` came in without `pixel_values` or `image_features`: there is no image to show."
+            )
+        if image_features is not None and image_features.shape[1:2] != (self.config.num_query_tokens,):
+            raise ValueError(
+                f"`image_features` has shape {tuple(image_features.shape)}, expected (images, "
+                f"{self.config.num_query_tokens}, width): the `pooler_output` of `get_image_features`."
+            )
+
+    def _take_part_without_images(self, embeds_BTD: torch.Tensor) -> torch.Tensor:
+        """In training, let the image side take part in a batch without an image, adding exactly zero.
+
+        Its gradients are then zero, not missing: DistributedDataParallel waits for every rank's.
+        """
+        vision = self.vision_model
+        image_side = (vision, self.query_tokens, self.qformer, self.language_projection)
+        trains = [any(parameter.requires_grad for parameter in part.parameters()) for part in image_side]
+        if not (self.training and torch.is_grad_enabled() and any(trains)):
+            return embeds_BTD
+        if trains[0]:
+            size = self.config.vision_config.image_size
+            height, width = (size, size) if isinstance(size, int) else size
+            blank_IPH = vision(embeds_BTD.new_zeros(1, 3, height, width, dtype=vision.dtype)).last_hidden_state
+        else:
+            embeddings = vision.embeddings
+            blank_IPH = embeds_BTD.new_zeros(1, embeddings.num_positions, embeddings.embed_dim)
+        return embeds_BTD + 0 * self._query_images(blank_IPH).sum().to(embeds_BTD.device, embeds_BTD.dtype)
+
+    def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
+        """Labels shifted right behind the start token, (B, L), as the encoder-decoder language model does it.
+
+        Raises:
+            ValueError: the language model is decoder-only, or names no start token.
+        """
+        if not self.config.is_encoder_decoder:
+            raise ValueError(
+                "A decoder-only language model takes no `decoder_input_ids`: its labels are aligned with `input_ids`."
+            )
+        if hasattr(self.language_model, "prepare_decoder_input_ids_from_labels"):
+            return self.language_model.prepare_decoder_input_ids_from_labels(labels=labels)
+        start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
+        if start is None or pad is None:
+            raise ValueError(
+                f"decoder_start_token_id is {start} and pad_token_id {pad}: both are needed to shift labels right. "
+                "Set them in the text_config."
+            )
+        shifted = labels.new_full(labels.shape, start)
+        shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORE_INDEX, pad)
+        return shifted
+
+    def language_model_arguments(self, **arguments: Any) -> dict[str, Any]:
+        """Turn the model's arguments into its language model's."""
+        labels = arguments.pop("labels")
+        if self.config.is_encoder_decoder:
+            for name in ("input_ids", "position_ids"):
+                arguments.pop(name)
+            if arguments["decoder_input_ids"] is None and labels is not None:
+                arguments["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
+            if arguments["inputs_embeds"] is not None:
+                # Padding behind the prompts: some encoders number their columns from the first on, others do not mind.
+                arguments["inputs_embeds"], arguments["attention_mask"] = move_padding(
+                    arguments["inputs_embeds"], arguments["attention_mask"], side="right"
+                )
+        else:
+            for name in ("decoder_input_ids", "decoder_attention_mask", "encoder_outputs"):
+                arguments.pop(name)
+            check_padding_in_front(self.language_model, arguments["attention_mask"])
+            tokens = arguments["input_ids"] if arguments["inputs_embeds"] is None else arguments["inputs_embeds"]
+            takes_positions = "position_ids" in argument_names(type(self.language_model))
+            if arguments["position_ids"] is None and takes_positions:
+                arguments["position_ids"] = position_ids_from_mask(
+                    arguments["attention_mask"], tokens.shape[1], self.first_position
+                )
+        return known_arguments(type(self.language_model), arguments | {"return_dict": True})
+
+    def forward_to_head(self, **inputs: Any) -> tuple[MBlipOutput, torch.Tensor]:
+        """`forward` without logits, for those who need them at few places: `logits_from_states` makes them there.
+
+        Args:
+            inputs: those of `forward`, without labels.
+
+        Returns:
+            Its output, in which `logits` is None; the hidden states that the head would take, (B, T, D).
+
+        Raises:
+            ValueError: the language model ends in a step that is not known (label_loss.py).
+        """
+        return self._run_to_head(self, inputs)
+
+    def logits_from_states(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states that were left at the head, (..., D) -> (..., V): head and tail."""
+        assert self.scaling_power is not None, "found when the states were made"
+        return logits_of(self.language_model, self.scaling_power)(states)
+
+    def _run_to_head(self, module: nn.Module, arguments: dict[str, Any]) -> tuple[Any, torch.Tensor]:
+        """Run the language model, or the whole around it, up to the language model's head: the output without logits,
+        and the hidden states, (B, T, D). The first run shows the language model's tail as well.
+        """
+        with stop_at_head(output_head(self.language_model), with_probe=self.scaling_power is None) as visit:
+            outputs = module(**arguments)
+        states_BTD = check_visit(self.language_model, visit)
+        if self.scaling_power is None:
+            self.scaling_power = find_scaling_power(self.language_model, visit, outputs.logits)
+        outputs.logits = None
+        return outputs, states_BTD
+
+    def _loss_of_states(self, states_BLD: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
+        """The summed loss of hidden states, their logits made where a label stands."""
+        states_BLD, labels_BL = self._align(states_BLD, labels_BL)
+        is_label_BL = labels_BL != IGNORE_INDEX
+        return label_loss_sum(
+            states_BLD[is_label_BL],
+            labels_BL[is_label_BL],
+            self.logits_from_states,
+            list(output_head(self.language_model).parameters()),
+            self.vocab_size,
+        )
+
+    def _align(self, states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """States (hidden or logits) and the labels they predict: a decoder-only model's stand one position later.
+
+        Raises:
+            ValueError: there is not one label per state.
+        """
+        labels = labels.to(states.device)
+        if states.shape[:2] != labels.shape:
+            raise ValueError(
+                f"`labels` has shape {tuple(labels.shape)}, but the language model looked at "
+                f"{tuple(states.shape[:2])} positions. Labels are aligned with `decoder_input_ids` (encoder-decoder) "
+                "or with `input_ids`, image tokens included (decoder-only)."
+            )
+        return (states, labels) if self.config.is_encoder_decoder else (states[:, :-1], labels[:, 1:])
+
+    def _mean_loss(
+        self, total: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """The summed loss by the items given or the labels here; a batch without any label has a loss of zero."""
+        if num_items_in_batch is None:
+            targets = labels if self.config.is_encoder_decoder else labels[:, 1:]
+            num_items_in_batch = (targets != IGNORE_INDEX).sum().clamp(min=1)
+        if torch.is_tensor(num_items_in_batch):
+            num_items_in_batch = num_items_in_batch.to(total.device)
+        return total / num_items_in_batch
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.language_model.set_output_embeddings(new_embeddings)
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """The ties that the configurations name, less those that the checkpoint did not bear out."""
+        keys = super().get_expanded_tied_weights_keys(all_submodels=all_submodels)
+        if not all_submodels:
+            return keys
+        return {target: source for target, source in keys.items() if target in self.all_tied_weights_keys}
+
+    def tie_weights(self, missing_keys: set[str] | None = None, recompute_mapping: bool = True) -> None:
+        """Tie what is tied in the checkpoint.
+
+        At loading (`missing_keys` given), weights that came both and differ are untied for good.
+        """
+        if missing_keys is not None:
+            self._untie_what_differs(missing_keys)
+        super().tie_weights(missing_keys=missing_keys, recompute_mapping=recompute_mapping)
+
+    def _untie_what_differs(self, missing_keys: set[str]) -> None:
+        for target, source in list(self.all_tied_weights_keys.items()):
+            if target in missing_keys or source in missing_keys:
+                continue
+            target_weight, source_weight = self.get_parameter(target), self.get_parameter(source)
+            if "meta" in (target_weight.device.type, source_weight.device.type):
+                continue  # offloaded to disk: transformers leaves such pairs as they are
+            if target_weight.shape != source_weight.shape or not torch.equal(target_weight, source_weight):
+                logger.info(f"{target} and {source} differ in the checkpoint and stay two weights.")
+                self.forget_tie(target)
+
+    def forget_tie(self, target: str) -> None:
+        """Take one pair off the books, here and in the language model."""
+        self.all_tied_weights_keys.pop(target)
+        self.language_model.all_tied_weights_keys.pop(target.removeprefix("language_model."), None)
+
+    @property
+    def vocab_size(self) -> int:
+        """The language model's number of words, under the name that transformers' models have for it."""
+        return self.config.get_text_config().vocab_size
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        """Resize the language model's embeddings and head, as `PreTrainedModel.resize_token_embeddings`; an untied
+        head stays untied.
+
+        Images need no new embedding: the `<image>` token may lie outside the table. `config.image_token_id` stays as
+            it is.
+
+        Raises:
+            ValueError: the new table would reach the `<image>` token's id, so that text could be taken for an image.
+        """
+        is_resized = new_num_tokens is not None or pad_to_multiple_of is not None
+        old_size, image_token_id = self.language_model.get_input_embeddings().weight.shape[0], self.image_token_id
+        if is_resized and old_size <= image_token_id < (new_num_tokens or old_size):
+            raise ValueError(
+                f"A table of {new_num_tokens} words would hold the id {image_token_id} of the `<image>` token, which "
+                f"stands outside the {old_size} words so far: a word added there would be taken for an image. Set "
+                f"`config.image_token_id`, of model and processor, to {new_num_tokens} or above first."
+            )
+        embeddings = self._resize_language_model(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        if is_resized:
+            self.config.text_config.get_text_config().vocab_size = embeddings.weight.shape[0]
+            self.scaling_power = None
+            self.tie_weights()
+        return embeddings
+
+    def _resize_language_model(
+        self, new_num_tokens: int | None, pad_to_multiple_of: int | None, mean_resizing: bool
+    ) -> nn.Embedding:
+        """The language model's own method, which also resizes its tail, kept from tying what its config names."""
+        text_config = self.language_model.config
+        says_tied = text_config.tie_word_embeddings
+        text_config.tie_word_embeddings = False
+        try:
+            return self.language_model.resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        finally:
+            text_config.tie_word_embeddings = says_tied
+
+    def enable_input_require_grads(self) -> None:
+        """Let gradients reach the language model's input (gradient checkpointing over frozen layers wants it), and
+        nothing in front of it.
+
+        transformers' own hooks the embeddings of every part, and autograd would walk back through the frozen ViT.
+        """
+        self.language_model.enable_input_require_grads()
+
+    def disable_input_require_grads(self) -> None:
+        self.language_model.disable_input_require_grads()

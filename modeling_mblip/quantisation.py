@@ -13,9 +13,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 from transformers.quantizers import AutoQuantizationConfig
 
-from .image_side_weights import IMAGE_SIDE
 from .language_models import head_name
 
+IMAGE_SIDE = ("vision_model", "qformer", "query_tokens", "language_projection")
 # How the quantisation methods of transformers call the list of modules that stay as they are.
 SKIP_LIST_NAMES = ("llm_int8_skip_modules", "modules_to_not_convert", "skip_modules")
 # What makes transformers know that a model is quantised; an assembled one would save its 8-bit codes as weights.

@@ -16,8 +16,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from .adapters import MBlipAdapterModel
+from .label_loss import output_head
 from .modeling_mblip import MBlipForConditionalGeneration
-from .output_head import output_head
 
 Stage = Literal["warm_up", "re_alignment", "full"]
 STAGES: tuple[Stage, ...] = ("warm_up", "re_alignment", "full")

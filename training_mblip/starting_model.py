@@ -9,8 +9,8 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.adapters import MBlipAdapterModel
-from modeling_mblip.blip2_checkpoints import parents_to_marry
 from modeling_mblip.checkpoint_reading import check_place
+from modeling_mblip.loading_mblip import parents_to_marry
 from modeling_mblip.trainable import continue_adapter
 from processing_mblip import MBlipProcessor
 

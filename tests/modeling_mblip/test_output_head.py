@@ -5,7 +5,7 @@ import torch
 from tiny import FAMILIES, tiny_batch, tiny_model
 from transformers import AutoConfig
 
-from modeling_mblip.output_head import apply_tail, output_head, stop_at_head
+from modeling_mblip.label_loss import apply_tail, output_head, stop_at_head
 
 
 @pytest.mark.parametrize("family", FAMILIES)
