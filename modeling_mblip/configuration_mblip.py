@@ -57,6 +57,7 @@ class MBlipConfig(PreTrainedConfig):
         num_query_tokens: query tokens of the Q-Former, hence `<image>` tokens per image in a prompt.
         image_token_id: id of the `<image>` token. None or a negative id means `text_config.vocab_size`.
         initializer_range: standard deviation of freshly made query tokens and projection.
+        label_smoothing: the share of every label that the loss spreads over all tokens alike, from 0 to below 1.
         parents: only on a folder without weights: the two checkpoints that `from_pretrained` marries, see
             `save_marriage`.
 
@@ -90,6 +91,7 @@ class MBlipConfig(PreTrainedConfig):
     num_query_tokens: int = 32
     image_token_id: int | None = None
     initializer_range: float = 0.02
+    label_smoothing: float = 0.0
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
@@ -101,6 +103,8 @@ class MBlipConfig(PreTrainedConfig):
         for key in BLIP2_ONLY_KEYS:
             kwargs.pop(key, None)
         super().__post_init__(**kwargs)
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"`label_smoothing` is {self.label_smoothing}, expected a share from 0 to below 1.")
         self.is_encoder_decoder = self.text_config.is_encoder_decoder
         self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
         if self.image_token_id is None:

@@ -43,6 +43,7 @@ def label_loss_sum(
     logits_of: LogitsOf,
     parameters: Sequence[nn.Parameter],
     num_words: int,
+    smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Sum of the cross-entropy over N label tokens, a scalar in fp32, without ever holding (N, V) logits.
 
@@ -52,17 +53,24 @@ def label_loss_sum(
         logits_of: head and tail, (C, D) -> (C, V).
         parameters: what `logits_of` uses and may train; those that require a gradient get it.
         num_words: V, which decides the size of a chunk.
+        smoothing: the share of every label that is spread over all tokens alike (Szegedy et al. 2016, section 7), as
+            torch's `label_smoothing`.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if not torch.is_grad_enabled():
         hidden_ND, trained = hidden_ND.detach(), []
-    return _LabelLossSum.apply(hidden_ND, labels_N, logits_of, chunk_size(num_words, hidden_ND.device), *trained)
+    size = chunk_size(num_words, hidden_ND.device)
+    return _LabelLossSum.apply(hidden_ND, labels_N, logits_of, size, smoothing, *trained)
 
 
-def logits_loss_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def logits_loss_sum(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
     """The same sum from logits that exist already: (..., V) and (...,), where -100 marks what is no label."""
     return nn.functional.cross_entropy(
-        logits.flatten(0, -2).float(), labels.flatten().to(logits.device), ignore_index=IGNORE_INDEX, reduction="sum"
+        logits.flatten(0, -2).float(),
+        labels.flatten().to(logits.device),
+        ignore_index=IGNORE_INDEX,
+        reduction="sum",
+        label_smoothing=smoothing,
     )
 
 
@@ -73,7 +81,7 @@ def chunk_size(num_words: int, device: torch.device) -> int:
 
 
 class _LabelLossSum(torch.autograd.Function):
-    """Inputs after the first four are the parameters whose gradients are wanted."""
+    """Inputs after the first five are the parameters whose gradients are wanted."""
 
     @staticmethod
     def forward(
@@ -82,6 +90,7 @@ class _LabelLossSum(torch.autograd.Function):
         labels_N: torch.Tensor,
         logits_of: LogitsOf,
         size: int,
+        smoothing: float,
         *trained: nn.Parameter,
     ) -> torch.Tensor:
         is_hidden_wanted, is_any_wanted = ctx.needs_input_grad[0], any(ctx.needs_input_grad)
@@ -94,7 +103,9 @@ class _LabelLossSum(torch.autograd.Function):
             with torch.set_grad_enabled(is_any_wanted):
                 # Through a view: module hooks that wait for gradients (torch's FLOP counter) refuse leaves asked for.
                 logits_CV = logits_of(chunk_CD.view_as(chunk_CD))
-            loss, logits_gradient_CV = _cross_entropy_and_gradient(logits_CV.detach(), labels_N[rows], is_any_wanted)
+            loss, logits_gradient_CV = _cross_entropy_and_gradient(
+                logits_CV.detach(), labels_N[rows], smoothing, is_any_wanted
+            )
             total += loss
             if not is_any_wanted:
                 continue
@@ -115,19 +126,23 @@ class _LabelLossSum(torch.autograd.Function):
         if hidden_gradient_ND is not None:
             hidden_gradient_ND = (hidden_gradient_ND * factor).to(hidden_gradient_ND.dtype)
         scaled = [(gradient * factor).to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True)]
-        return hidden_gradient_ND, None, None, None, *scaled
+        return hidden_gradient_ND, None, None, None, None, *scaled
 
 
 def _cross_entropy_and_gradient(
-    logits_CV: torch.Tensor, labels_C: torch.Tensor, is_gradient_wanted: bool
+    logits_CV: torch.Tensor, labels_C: torch.Tensor, smoothing: float, is_gradient_wanted: bool
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The chunk's summed cross-entropy, and softmax minus one-hot in the logits' dtype."""
+    """The chunk's summed cross-entropy, and softmax minus the smoothed one-hot in the logits' dtype."""
     log_probabilities_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
     loss = -log_probabilities_CV.gather(1, labels_C[:, None]).sum()
+    if smoothing:
+        loss = (1 - smoothing) * loss - smoothing * log_probabilities_CV.mean(dim=-1).sum()
     if not is_gradient_wanted:
         return loss, None
     gradient_CV = log_probabilities_CV.exp_()
-    gradient_CV.scatter_add_(1, labels_C[:, None], torch.full_like(gradient_CV[:, :1], -1.0))
+    if smoothing:
+        gradient_CV -= smoothing / gradient_CV.shape[1]
+    gradient_CV.scatter_add_(1, labels_C[:, None], torch.full_like(gradient_CV[:, :1], smoothing - 1.0))
     return loss, gradient_CV.to(logits_CV.dtype)
 
 

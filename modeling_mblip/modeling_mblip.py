@@ -92,8 +92,8 @@ class MBlipOutput(ModelOutput):
     """Flat output of the model; what the language model does not give is None.
 
     Args:
-        loss: scalar in fp32, the sum over label tokens divided by `num_items_in_batch` or by their number. Given with
-            `labels`.
+        loss: scalar in fp32, the sum over label tokens divided by `num_items_in_batch` or by their number, smoothed by
+            `config.label_smoothing`. Given with `labels`.
         logits: (B, T or L, V), or None where they were skipped, as in training with labels.
         cache: the language model's. Before transformers 5.24 the field is `past_key_values`, as in all its outputs,
             and `cache` a property.
@@ -222,9 +222,14 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     def _get_name(self) -> str:
         """The class name; a decoder-only language model lends its own.
 
-        Trainer asks it for label smoothing: it shifts labels for the causal language models that transformers names.
+        A plain Trainer with `label_smoothing_factor` takes the labels and computes the loss itself, and shifts them
+        only for the causal language models that transformers names. `config.label_smoothing` costs no full logits.
         """
         return super()._get_name() if self.config.is_encoder_decoder else type(self.language_model).__name__
+
+    def __repr__(self) -> str:
+        """torch prints what `_get_name` says; this is the class that it is."""
+        return super().__repr__().replace(self._get_name(), type(self).__name__, 1)
 
     @can_return_tuple
     @takes_cache
@@ -319,7 +324,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         else:
             outputs = self.language_model(**arguments)
             if labels is not None:
-                total = logits_loss_sum(*self._align(outputs.logits, labels))
+                total = logits_loss_sum(*self._align(outputs.logits, labels), self.config.label_smoothing)
 
         # 4. One flat output for both kinds of language model
         loss = None if total is None or labels is None else self._mean_loss(total, labels, num_items_in_batch)
@@ -559,6 +564,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             self.logits_from_states,
             list(output_head(self.language_model).parameters()),
             self.vocab_size,
+            self.config.label_smoothing,
         )
 
     def _align(self, states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -167,6 +167,26 @@ def test_the_output_is_flat_and_its_logits_follow_the_mode(family):
 
 
 @pytest.mark.parametrize("family", KINDS)
+def test_a_smoothed_loss_is_the_same_with_and_without_logits(family):
+    model, batch = tiny_model(family, label_smoothing=0.1), tiny_batch(family)
+    smoothed, without_logits = model(**batch), model(**batch, skip_logits=True)
+    assert without_logits.logits is None
+    torch.testing.assert_close(without_logits.loss, smoothed.loss)
+    model.config.label_smoothing = 0.0
+    assert abs(model(**batch).loss - smoothed.loss) > 1e-5
+
+
+def test_a_share_of_smoothing_is_below_1():
+    with pytest.raises(ValueError, match=r"`label_smoothing` is 1\.0, expected a share from 0 to below 1"):
+        tiny_config(label_smoothing=1.0)
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_a_model_prints_its_own_class(family):
+    assert repr(tiny_model(family)).startswith("MBlipForConditionalGeneration(\n  (vision_model): Blip2VisionModel(")
+
+
+@pytest.mark.parametrize("family", KINDS)
 def test_the_loss_is_divided_by_the_items_given(family):
     model, batch = tiny_model(family).train(), tiny_batch(family)
     mean = model(**batch).loss

@@ -23,22 +23,25 @@ def hidden_and_labels(dtype=torch.float32):
     return hidden_ND, torch.randint(0, NUM_WORDS, (NUM_LABELS,), generator=generator)
 
 
-def plain(hidden_ND, labels_N, head):
-    return nn.functional.cross_entropy(torch.tanh(head(hidden_ND)).float(), labels_N, reduction="sum")
+def plain(hidden_ND, labels_N, head, smoothing=0.0):
+    logits_NV = torch.tanh(head(hidden_ND)).float()
+    return nn.functional.cross_entropy(logits_NV, labels_N, reduction="sum", label_smoothing=smoothing)
 
 
-def chunked(hidden_ND, labels_N, head):
-    return label_loss_sum(hidden_ND, labels_N, lambda h: torch.tanh(head(h)), list(head.parameters()), NUM_WORDS)
+def chunked(hidden_ND, labels_N, head, smoothing=0.0):
+    parameters = list(head.parameters())
+    return label_loss_sum(hidden_ND, labels_N, lambda h: torch.tanh(head(h)), parameters, NUM_WORDS, smoothing)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("tokens_per_chunk", [1, 3, 7, 100])
-def test_loss_and_gradients_equal_the_plain_formula(head, monkeypatch, tokens_per_chunk):
+def test_loss_and_gradients_equal_the_plain_formula(head, monkeypatch, tokens_per_chunk, smoothing):
     monkeypatch.setattr(label_loss, "NUM_LOGITS_PER_CHUNK_ON_CPU", tokens_per_chunk * NUM_WORDS)
     hidden_ND, labels_N = hidden_and_labels()
     wanted = [hidden_ND, head.weight, head.bias]
-    expected = plain(hidden_ND, labels_N, head)
+    expected = plain(hidden_ND, labels_N, head, smoothing)
     expected_gradients = torch.autograd.grad(expected / 3, wanted)
-    loss = chunked(hidden_ND, labels_N, head)
+    loss = chunked(hidden_ND, labels_N, head, smoothing)
     gradients = torch.autograd.grad(loss / 3, wanted)
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(gradients, expected_gradients)

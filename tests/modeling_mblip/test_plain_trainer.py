@@ -38,11 +38,13 @@ def textbook_loss(model, batch, smoothing):
 
 
 @pytest.mark.parametrize("family", ["mt5", "bloom"])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(("smoothing", "smoothed_by"), [(0.0, "model"), (0.1, "model"), (0.1, "trainer")])
 @pytest.mark.parametrize("is_adapted", [False, True])
-def test_the_training_loss_is_the_textbook_formula(family, smoothing, is_adapted, tmp_path):
+def test_the_training_loss_is_the_textbook_formula(family, smoothing, smoothed_by, is_adapted, tmp_path):
     model, batch = model_and_rows(family)
     expected = textbook_loss(model, batch, smoothing)
+    if smoothed_by == "model":
+        model.config.label_smoothing = smoothing
     if is_adapted:
         model = set_trainable(model, "re_alignment", LoraSettings(dropout=0.0))
     arguments = TrainingArguments(
@@ -50,7 +52,7 @@ def test_the_training_loss_is_the_textbook_formula(family, smoothing, is_adapted
         per_device_train_batch_size=1,
         gradient_accumulation_steps=4,
         max_steps=1,
-        label_smoothing_factor=smoothing,
+        label_smoothing_factor=smoothing if smoothed_by == "trainer" else 0.0,
         **QUIET,
     )
     trainer = Trainer(model, arguments, train_dataset=rows_of(batch), data_collator=stack)
