@@ -5,8 +5,9 @@
 A BLIP-2 laid out like Salesforce/blip2-flan-t5-xl (parent_folders.py) and a language model are written to disk, then
 each step runs in a process of its own, watched from outside (watched_command.py): `MBlipForConditionalGeneration
 .from_blip2_pretrained`, `python -m modeling_mblip.marry`, and `python -m modeling_mblip.merge` of an adapter with what
-was married. The bound of a marriage is its parts and one shard, that of a merge two shards; the imports, printed
-first, come on top. No transformers side here: it has neither. Everything written is deleted at the end.
+was married. The bound of a marriage is its parts and one shard, that of a merge the model and twice the adapter; the
+imports, printed first, come on top. No transformers side here: it has neither. Everything written is deleted at the
+end.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
             measure_marry(parents, work / "married")
         if "merge" in arguments.steps:
             shutil.rmtree(parents.language_model.folder)  # married by now; the merged model needs the disk
-            measure_merge(work, arguments.shard_size)
+            measure_merge(parents, work, arguments.shard_size)
 
 
 def write_parents(arguments: argparse.Namespace, work: Path) -> Parents:
@@ -99,13 +100,13 @@ def measure_marry(parents: Parents, married: Path) -> None:
     _print_marriage("python -m modeling_mblip.marry", run_watched(command, parents.folders), parents)
 
 
-def measure_merge(work: Path, max_shard_size: str) -> None:
-    """Merge an adapter into `work / "married"`."""
+def measure_merge(parents: Parents, work: Path, max_shard_size: str) -> None:
+    """Merge an adapter into `work / "married"`. Its weights are in the model, and as they were read beside it."""
     adapter_bytes = write_adapter(work / "adapter", work / "married")
     command = ["-m", "modeling_mblip.merge", str(work / "adapter"), str(work / "merged")]
     watched = run_watched([*command, "--max-shard-size", max_shard_size], [])
     shards = [path.stat().st_size for path in sorted((work / "merged").glob("*.safetensors"))]
-    _print_row("python -m modeling_mblip.merge", watched, bound=2 * max(shards))
+    _print_row("python -m modeling_mblip.merge", watched, bound=sum(parents.part_bytes.values()) + 2 * adapter_bytes)
     print(f"  an adapter of {_megabytes(adapter_bytes)} MB; merged: {_listed(shards)} MB")
 
 

@@ -69,7 +69,7 @@ def read_weights(
         FileNotFoundError: the checkpoint holds no weights.
         pickle.UnpicklingError: a .bin file holds more than tensors.
     """
-    shards = wanted_shards(name_or_path, is_wanted, **location)
+    shards = _wanted_shards(name_or_path, is_wanted, **location)
     weights: dict[str, torch.Tensor] = {}
     for shard in shards:
         weights |= _read_file(shard, is_wanted)
@@ -77,7 +77,7 @@ def read_weights(
     return weights
 
 
-def wanted_shards(name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any) -> list[str]:
+def _wanted_shards(name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any) -> list[str]:
     """The local paths of the files that hold the weights whose key `is_wanted`, or may hold them.
 
     Raises:
@@ -109,10 +109,10 @@ def _read_file(path: str, is_wanted: Callable[[str], bool]) -> dict[str, torch.T
     if path.endswith(".safetensors"):
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys() if is_wanted(key)}  # noqa: SIM118 (no mapping)
-    return {key: weight for key, weight in load_bin(path).items() if is_wanted(key)}
+    return {key: weight for key, weight in _load_bin(path).items() if is_wanted(key)}
 
 
-def load_bin(path: str) -> dict[str, torch.Tensor]:
+def _load_bin(path: str) -> dict[str, torch.Tensor]:
     """The tensors of a .bin file, mapped into memory where its format allows it (PyTorch's of before 1.6 does not).
 
     Raises:

@@ -1,34 +1,43 @@
-"""Merge an adapter, LoRA and trained image side, into its base, shard by shard.
+"""Merge an adapter, LoRA and trained image side, into its base by PEFT's `merge_and_unload`.
 
     python -m modeling_mblip.merge ADAPTER FOLDER [--adapter-revision REVISION] [--base BASE] [--max-shard-size 5GB]
 
-No model is loaded: each shard of the result is made from the base's files and written, so two shards of memory
-suffice. Killed and started again with the same line, it goes on with the shard it was at, and the files are the same
-to the bit. Until the last one is written, all are in a hidden folder beside FOLDER, which then appears in one step.
+It holds the whole model in memory once, in its base's own dtype, and needs no GPU. FOLDER appears in one step, when it
+is complete.
 
 Not shipped: no method of the model needs it.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import pickle
-import platform
 import shutil
 import sys
+import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from transformers import PreTrainedConfig
 
-from .merge_plan import MergePlan, make_plan
-from .merged_folder import write_companions
-from .stored_tensors import TensorReader
+from .checkpoint_reading import check_place, find_file
+from .configuration_mblip import TOKENIZER_FILES, MBlipConfig
+from .loading_mblip import parents_to_marry
+from .marry import PROCESSOR_CLASS, save_processor_files
+from .modeling_mblip import MBlipForConditionalGeneration
 
-INDEX_FILE = "model.safetensors.index.json"
+IMAGE_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+TEXT_FILES = (
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "chat_template.*"),
+    *("additional_chat_templates/*.jinja", "*.model", "*.spm", "vocab.*", "target_vocab.json", "merges.txt"),
+    "tekken.json",
+)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     try:
         print(merge_adapter(**vars(given)))
-    except (ValueError, OSError, pickle.UnpicklingError, SafetensorError) as error:
+    except (ValueError, OSError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
         sys.exit(f"Not merged. {error}")
 
 
@@ -56,13 +65,13 @@ def merge_adapter(
     base_revision: str | None = None,
     max_shard_size: str = "5GB",
 ) -> str:
-    """Write the merged model, its processor and configuration.
+    """Write the merged model, its generation settings and its processor.
 
     Args:
-        adapter: a folder or repository with LoRA and, in `modules_to_save`, the trained image side.
-        folder: where to write; its parent must be on the same disk and writable.
+        adapter: a folder or repository of PEFT's.
+        folder: where to write; its parent must be writable.
         base: None: the one that the adapter names. An `mblip` folder, one of BLIP-2's layout, or a base without
-            weights, of which each part is then read from its own parent.
+            weights, which marries its parents again.
         base_revision: None: the one that the adapter names for its own base, the newest of any other.
         max_shard_size: of one file, as in `save_pretrained`.
 
@@ -70,115 +79,138 @@ def merge_adapter(
         What was merged, in words.
 
     Raises:
-        ValueError: adapter and base do not fit, or the adapter cannot be merged weight by weight.
+        ValueError, RuntimeError: adapter and base do not fit, or the adapter cannot be merged.
         OSError: something cannot be read, or the folder is there already.
         pickle.UnpicklingError: a .bin file of the base holds more than tensors.
     """
-    plan = make_plan(
-        adapter,
-        base,
-        max_shard_size=max_shard_size,
-        adapter_revision=adapter_revision,
-        base_revision=base_revision,
-    )
-    work = folder.with_name(f".{folder.name}.merging")
     if folder.exists():
-        if not _is_of(work, plan) or (work / "model").exists():
-            raise FileExistsError(f"{folder} is there already. Delete it, or give another folder.")
-        num_there = len(plan.shards)  # broken off between the last two steps
-    else:
-        num_there = _write_model(plan, work)
-        os.replace(work / "model", folder)
-    shutil.rmtree(work)
-    return _report(plan, folder, num_there)
+        raise FileExistsError(f"{folder} is there already. Delete it, or give another folder.")
+    config = PeftConfig.from_pretrained(adapter, revision=adapter_revision)
+    if base is None:
+        base, base_revision = config.base_model_name_or_path, base_revision or config.revision
+    if not base:
+        raise ValueError(f"{adapter} names no base. Give the one it was trained on with --base.")
+    adapted = _put_on(_load_base(base, base_revision, config), adapter, config, adapter_revision)
+    merged = adapted.merge_and_unload()
+    _check_finite(merged, adapter)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        merged.save_pretrained(partial, max_shard_size=max_shard_size)
+        _copy(base, base_revision, ("generation_config.json",), partial)
+        _write_processor(((adapter, adapter_revision), (base, base_revision)), merged.config, partial)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return f"{adapter} is merged into {base}.\n{folder}: {merged.num_parameters():,} parameters."
 
 
-def _write_model(plan: MergePlan, work: Path) -> int:
-    """Write the files that are not there yet into `work`; the number of shards that were."""
-    model = work / "model"
-    if not _is_of(work, plan):
-        shutil.rmtree(work, ignore_errors=True)
-        model.mkdir(parents=True)
-        _write_text(work / "inputs.json", _inputs(plan))
-    write_companions(plan, model)
-    is_there = [(model / file).exists() for file in plan.shards]
-    for file, is_written in zip(plan.shards, is_there, strict=True):
-        if not is_written:
-            _write_shard(plan, file, model)
-    if len(plan.shards) > 1:
-        _write_text(model / INDEX_FILE, _index(plan))
-    return sum(is_there)
-
-
-def _write_shard(plan: MergePlan, file: str, model: Path) -> None:
-    """Make one shard and write it; under its name it is whole. What was read of the base's files is let go with it."""
-    reader = TensorReader()
-    weights = {name: _merged_weight(plan, name, reader) for name in plan.shards[file]}
-    unfinished = model.parent / f"{file}.unfinished"
-    save_file(weights, unfinished, metadata={"format": "pt"})
-    reader.close()
-    plan.update.close()
-    _put_in_place(unfinished, model / file)
-
-
-def _merged_weight(plan: MergePlan, name: str, reader: TensorReader) -> torch.Tensor:
-    dtype = plan.weights.dtypes[name]
-    if name in plan.update.replaced:
-        return plan.update.replacement(name).to(dtype).contiguous()
-    weight = reader.read(plan.weights.stored[name]).to(dtype)
-    if name not in plan.update.layers:
-        return weight.contiguous()
-    merged = plan.update.add_lora(name, weight).contiguous()
-    _return_freed_memory()
-    return merged
-
-
-def _return_freed_memory() -> None:
-    """Have glibc return to the kernel what computing a weight took: it keeps freed blocks of up to 32 MB, and at the
-    shape of mT0-XL, in shards of 2 GB, these grew to 3 GB.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _is_of(work: Path, plan: MergePlan) -> bool:
-    """Whether a merge that was broken off was this one."""
-    path = work / "inputs.json"
-    return path.is_file() and path.read_text(encoding="utf-8") == _inputs(plan)
-
-
-def _inputs(plan: MergePlan) -> str:
-    return json.dumps(plan.inputs, indent=1, sort_keys=True) + "\n"
-
-
-def _index(plan: MergePlan) -> str:
-    metadata = {"total_parameters": plan.num_parameters, "total_size": plan.num_bytes}
-    return json.dumps({"metadata": metadata, "weight_map": plan.weight_map}, indent=2, sort_keys=True) + "\n"
-
-
-def _write_text(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    _put_in_place(unfinished, path)
-
-
-def _put_in_place(unfinished: Path, path: Path) -> None:
-    """Give a file its name once its bytes are on the disk, so that the name never stands on half of it."""
-    with open(unfinished, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-
-
-def _report(plan: MergePlan, folder: Path, num_there: int) -> str:
-    num_lora, num_replaced = len(plan.update.layers), len(plan.update.replaced)
-    num_kept = sum(map(len, plan.shards.values())) - num_lora - num_replaced
-    there = f"; {num_there} of the files were there from before" if num_there else ""
-    return (
-        f"{plan.adapter} on {plan.base}: {num_lora} linear layers with their LoRA, {num_replaced} weights replaced, "
-        f"{num_kept} as they were.\n"
-        f"{folder}: {plan.num_parameters:,} parameters, {plan.num_bytes / 1e9:.2f} GB in {len(plan.shards)} file(s)"
-        f"{there}."
+def _load_base(base: str, revision: str | None, adapter_config: PeftConfig) -> MBlipForConditionalGeneration:
+    check_place(base)
+    parents = parents_to_marry(base, revision=revision)
+    stored = (base, revision) if parents is None else (parents["language_model"], parents["language_model_revision"])
+    config, _ = PreTrainedConfig.get_config_dict(stored[0], revision=stored[1])
+    if config.get("quantization_config") is not None:
+        raise ValueError(
+            f"{stored[0]} is quantised, and quantised weights cannot take an update in. Give the base in 16 or 32 "
+            "bits with --base."
+        )
+    if parents is not None:
+        return MBlipForConditionalGeneration.from_pretrained(base, revision=revision or "main")
+    loaded: Any = MBlipForConditionalGeneration.from_pretrained(
+        base, revision=revision or "main", output_loading_info=True
     )
+    model, info = loaded
+    in_adapter = tuple(f"{name}." for name in getattr(adapter_config, "modules_to_save", None) or ())
+    if missing := sorted(name for name in info["missing_keys"] if not name.startswith(in_adapter)):
+        raise ValueError(
+            f"{base} lacks {len(missing)} weights, the first being {missing[0]!r}, which would be made up. Give the "
+            "base that the adapter was trained on with --base."
+        )
+    return model
+
+
+def _put_on(model: MBlipForConditionalGeneration, adapter: str, config: PeftConfig, revision: str | None) -> PeftModel:
+    if config.is_prompt_learning:
+        raise ValueError(f"{adapter} is an adapter of kind {config.peft_type}, which changes no weights.")
+    with warnings.catch_warnings():
+        # peft 0.21 asks for an attribute that transformers 5.23 has renamed.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        warnings.filterwarnings("error", "Already found a `peft_config`", UserWarning)  # the base is an adapter
+        try:
+            adapted = PeftModel(model, config)
+            found = adapted.load_adapter(adapter, "default", revision=revision, torch_device="cpu")
+        except (RuntimeError, UserWarning) as error:
+            raise ValueError(_misfit(adapter, f"PEFT says: {textwrap.shorten(str(error), 500)}")) from error
+    # PEFT would go on with weights that it made up, or leave some of the adapter's out.
+    if missing := found.missing_keys:
+        raise ValueError(_misfit(adapter, f"It lacks {len(missing)} weights, the first being {missing[0]!r}."))
+    has_biases = getattr(config, "bias", "none") != "none"  # PEFT stores those of `modules_to_save` twice
+    if unplaced := [name for name in found.unexpected_keys if not (has_biases and name.endswith(".bias"))]:
+        raise ValueError(_misfit(adapter, f"{len(unplaced)} of its weights have no place, such as {unplaced[0]!r}."))
+    parents = model.config.parents
+    if parents and parents["projection"] == "random" and not hasattr(model.language_projection, "modules_to_save"):
+        raise ValueError(
+            f"{adapter} holds no `language_projection`, and that of its base is random. Give an adapter that was "
+            "trained with the projection in `modules_to_save`."
+        )
+    _check_ties(model, adapter)
+    return adapted
+
+
+def _misfit(adapter: str, why: str) -> str:
+    return f"{adapter} does not fit its base. Give the one it was trained on with --base. {why}"
+
+
+def _check_ties(model: MBlipForConditionalGeneration, adapter: str) -> None:
+    """Refuse an update of weights that share a tensor: PEFT would merge it into all, or saving lose it."""
+    ties, weights = model.all_tied_weights_keys, dict(model.named_parameters(remove_duplicate=False))
+    if changed := sorted({*ties, *ties.values()} - weights.keys()):  # PEFT moves what it wraps to another name
+        raise ValueError(
+            f"{adapter} changes {changed[0]!r}, which its base shares with other layers, so they would change with "
+            "it. Train without adapting the head and the embeddings."
+        )
+
+
+def _check_finite(model: torch.nn.Module, adapter: str) -> None:
+    for name, weight in model.named_parameters():
+        if not all(map(torch.isfinite, weight.aminmax())):  # takes no memory, as `isfinite` of the whole would
+            raise ValueError(
+                f"`{name}` with {adapter} holds values that are not finite: the adapter is broken, or the base's 16 "
+                "bits are too narrow. Check the training run."
+            )
+
+
+def _write_processor(sources: Sequence[tuple[str, str | None]], config: MBlipConfig, folder: Path) -> None:
+    """The processor of the first source that has one, else that of the base's parents, if they have one."""
+    for name, revision in sources:
+        if _has_any(name, revision, IMAGE_PROCESSOR_FILES):
+            _copy(name, revision, (*IMAGE_PROCESSOR_FILES, *TEXT_FILES), folder)
+            if not (folder / "processor_config.json").exists():  # BLIP-2's layout names another class, or none
+                text = json.dumps({"processor_class": PROCESSOR_CLASS}) + "\n"
+                (folder / "processor_config.json").write_text(text, encoding="utf-8")
+            return
+    parents = config.parents
+    if (
+        parents is not None
+        and _has_any(parents["blip2"], parents["blip2_revision"], IMAGE_PROCESSOR_FILES)
+        and _has_any(parents["language_model"], parents["language_model_revision"], TOKENIZER_FILES)
+    ):
+        save_processor_files(folder, config)
+
+
+def _has_any(name_or_path: str, revision: str | None, files: Sequence[str]) -> bool:
+    return any(find_file(name_or_path, file, revision=revision) for file in files)
+
+
+def _copy(name_or_path: str, revision: str | None, patterns: Sequence[str], folder: Path) -> None:
+    source = name_or_path
+    if not os.path.isdir(name_or_path):
+        source = snapshot_download(name_or_path, revision=revision, allow_patterns=[*patterns])
+    for path in (path for pattern in patterns for path in Path(source).glob(pattern)):
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 if __name__ == "__main__":

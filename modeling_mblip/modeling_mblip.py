@@ -209,6 +209,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         # Asked of the embeddings themselves: some language models embed in another width than they think in.
         width = language_model.get_input_embeddings().weight.shape[1]
         self.language_projection = nn.Linear(config.qformer_config.hidden_size, width)
+        for name in self._keep_in_fp32_modules_strict:  # by loading too; here for a model that is built in 16 bits
+            getattr(self, name).float()
         self.language_model = language_model
         self.embedding_scale = embedding_scale(language_model)
         self.first_position = first_position(language_model)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers_source
-from not_applicable import BLOOM, MODEL, declare
+from not_applicable import BLOOM, DECODER_ONLY, MODEL, declare
 from tiny import ENCODER_DECODERS, NUM_QUERY_TOKENS, tiny_batch, tiny_config
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
@@ -101,4 +101,6 @@ class Gemma2Test(ModelCase, unittest.TestCase):
 for case in (MT5Test, T5Test, BloomTest, LlamaTest, Qwen3Test, Gemma2Test):
     declare(case, MODEL)
 declare(BloomTest, BLOOM)
+for case in (BloomTest, LlamaTest, Qwen3Test, Gemma2Test):
+    declare(case, {name: reason for name, reason in DECODER_ONLY.items() if hasattr(case, name)})
 del ModelTesterMixin, ModelCase, case  # else pytest would collect them as well

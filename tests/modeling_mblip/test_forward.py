@@ -277,6 +277,13 @@ def test_query_tokens_qformer_and_projection_stay_fp32_in_bf16(family, tmp_path)
     assert model.generate(**without_labels(tiny_batch(family)), max_new_tokens=2, do_sample=False).shape[0] == 3
 
 
+def test_a_model_built_in_bf16_holds_what_trains_in_fp32():
+    model = MBlipForConditionalGeneration._from_config(tiny_config(), dtype=torch.bfloat16)
+    dtypes = {name.split(".")[0]: parameter.dtype for name, parameter in model.named_parameters()}
+    trained = dict.fromkeys(("query_tokens", "qformer", "language_projection"), torch.float32)
+    assert dtypes == trained | {"vision_model": torch.bfloat16, "language_model": torch.bfloat16}
+
+
 @pytest.mark.parametrize("family", KINDS)
 def test_inputs_embeds_stand_in_for_the_embeddings_of_input_ids(family):
     model, batch = tiny_model(family), tiny_batch(family)
