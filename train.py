@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
         print(f"{run.model_folder} is finished. Give another --output_dir to train again.")
         return
 
-    # 2. Model and processor: the parents married, or a checkpoint
+    # 2. Model and processor: the parents composed, or a checkpoint
     model, processor = build_model(recipe.model, recipe.seed)
 
     generation = generation_evaluation(recipe, processor)

@@ -61,7 +61,7 @@ LANGUAGE_MODELS: dict[str, dict[str, Any]] = {
         "pad_token_id": 3,
     },
 }
-# What a BLIP-2 brings along and a marriage leaves behind.
+# What a BLIP-2 brings along and a composition leaves behind.
 FLAN_T5_XL: dict[str, Any] = LANGUAGE_MODELS["mt0-xl"] | {"model_type": "t5", "vocab_size": 32128}
 LAYER_COUNTS = ("num_layers", "num_decoder_layers", "n_layer")
 TOY_WIDTHS: dict[str, Any] = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4, "hidden_size": 32, "n_head": 4}

@@ -1,4 +1,4 @@
-"""The folders that a marriage reads and a merge adds to, with random weights: a BLIP-2, a language model, an adapter.
+"""The folders that composing reads and a merge adds to, with random weights: a BLIP-2, a language model, an adapter.
 
 The BLIP-2 lies as Salesforce/blip2-flan-t5-xl is published: fp32, in shards of at most 10 GB, the image side first and
 its Flan-T5 behind. That Flan-T5 is a hole in the files, and a shard that holds nothing else is no checkpoint at all.
@@ -26,7 +26,7 @@ from transformers import (
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from modeling_mblip.language_models import text_model_class
 from modeling_mblip.quantisation import IMAGE_SIDE
-from modeling_mblip.trainable import LoraSettings, lora_config
+from training_mblip.trainable import LoraSettings, lora_config
 
 VOCABULARY = {"<pad>": 0, "</s>": 1, "<unk>": 2}
 

@@ -1,6 +1,6 @@
-"""Where weights come from: one checkpoint, two parents married, or either of them with an adapter on it.
+"""Where weights come from: one checkpoint, two parents composed, or either of them with an adapter on it.
 
-Of a BLIP-2 that is married only its image side is read, never its language model. What came from where is logged.
+Of a BLIP-2 that is composed only its image side is read, never its language model. What came from where is logged.
 """
 
 import copy
@@ -49,15 +49,15 @@ class LoadingMixin(MBlipPreTrainedModel):
     ) -> Self:
         """Load a checkpoint of mBLIP's or BLIP-2's layout, as `PreTrainedModel.from_pretrained`.
 
-        A folder without weights, whose configuration names two `parents`, is loaded by marrying them again (see
-        `save_marriage`). An adapter of PEFT's is put on the base it names. A `quantization_config` concerns the
+        A folder without weights, whose configuration names two `parents`, is loaded by composing them again (see
+        `save_composition`). An adapter of PEFT's is put on the base it names. A `quantization_config` concerns the
         language model alone, its head spared.
         """
         if pretrained_model_name_or_path is None:  # transformers: a `config` and a `state_dict` come instead
             return super().from_pretrained(None, *model_args, **kwargs)
         found = _find_adapter(pretrained_model_name_or_path, kwargs)
         location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
-        parents = parents_to_marry(found.base, **(location | {"revision": found.revision}))
+        parents = parents_to_compose(found.base, **(location | {"revision": found.revision}))
         if parents is None:
             if kwargs.get("quantization_config") is not None:
                 config = MBlipConfig.from_pretrained(found.base, **(location | {"revision": found.revision or "main"}))
@@ -79,7 +79,7 @@ class LoadingMixin(MBlipPreTrainedModel):
             model = cls.from_blip2_pretrained(**parents, **kwargs)
         except OSError as error:
             raise OSError(
-                f"{found.base} holds no weights: it marries {parents['blip2']} and {parents['language_model']}. One "
+                f"{found.base} holds no weights: it composes {parents['blip2']} and {parents['language_model']}. One "
                 f"of the two cannot be loaded: {error}"
             ) from error
         model.name_or_path = model.config.name_or_path = os.fspath(found.base)
@@ -101,7 +101,7 @@ class LoadingMixin(MBlipPreTrainedModel):
         language_model_revision: str | None = None,
         **loading: Any,
     ) -> Self:
-        """Marry the image side of a BLIP-2 to a language model of its own.
+        """Compose the image side of a BLIP-2 to a language model of its own.
 
         Args:
             blip2: a checkpoint of BLIP-2's layout. Only the shards with its ViT, Q-Former, query tokens and projection
@@ -117,7 +117,7 @@ class LoadingMixin(MBlipPreTrainedModel):
         Raises:
             ValueError: the BLIP-2 lacks weights, or the projection does not fit.
         """
-        return marry(
+        return compose(
             cls,
             blip2,
             language_model,
@@ -154,7 +154,7 @@ class LoadingMixin(MBlipPreTrainedModel):
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """As `PreTrainedModel.save_pretrained`. What has weights of its own names no parents: should its weights ever
-        be out of reach, it must not come out as a new marriage.
+        be out of reach, it must not come out as a new composition.
         """
         parents, self.config.parents = self.config.parents, None
         try:
@@ -162,8 +162,8 @@ class LoadingMixin(MBlipPreTrainedModel):
         finally:
             self.config.parents = parents
 
-    def save_marriage(self, save_directory: str | os.PathLike) -> None:
-        """Write a folder without weights that `from_pretrained` loads by marrying the same parents: a base for
+    def save_composition(self, save_directory: str | os.PathLike) -> None:
+        """Write a folder without weights that `from_pretrained` loads by composing the same parents: a base for
         adapters.
 
         A random projection comes out otherwise each time, so the adapter must hold the projection, as
@@ -205,7 +205,7 @@ def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Lo
     return Location(base, adapter_config.get("revision"), name_or_path)
 
 
-def marry(
+def compose(
     model_class: Any,
     blip2: str | os.PathLike,
     language_model: str | os.PathLike,
@@ -223,7 +223,7 @@ def marry(
     text_model = _load_language_model(
         language_model, quantization_config, dtype, location | {"revision": language_model_revision} | loading
     )
-    config = marriage_config(
+    config = composition_config(
         blip2,
         language_model,
         text_config=_unquantised(text_model.config),
@@ -243,7 +243,7 @@ def marry(
     return model.eval()
 
 
-def marriage_config(
+def composition_config(
     blip2: str | os.PathLike,
     language_model: str | os.PathLike,
     *,
@@ -253,7 +253,7 @@ def marriage_config(
     language_model_revision: str | None,
     **location: Any,
 ) -> MBlipConfig:
-    """The configuration of a marriage, which names both parents; no weights are read.
+    """The configuration of a composition, which names both parents; no weights are read.
 
     Raises:
         ValueError: `blip2` is no checkpoint of BLIP-2's layout, or there is no such `projection`.
@@ -276,8 +276,8 @@ def marriage_config(
     )
 
 
-def parents_to_marry(name_or_path: str | os.PathLike, **location: Any) -> dict[str, Any] | None:
-    """The arguments of `marry` that a folder without weights names in its configuration; None for any other
+def parents_to_compose(name_or_path: str | os.PathLike, **location: Any) -> dict[str, Any] | None:
+    """The arguments of `compose` that a folder without weights names in its configuration; None for any other
     checkpoint.
     """
     config_dict, _ = PreTrainedConfig.get_config_dict(name_or_path, **location)

@@ -11,7 +11,7 @@ The attributes begin with things outside the world: named shapes in colours that
 name in named colours. Whoever sees colours first and shapes later learns that red things are never circles, because in
 training they never are, before it learns what a circle looks like; and does not unlearn it.
 
-It is transformers' `Blip2ForConditionalGeneration`, not ours: the quickstart marries what people have.
+It is transformers' `Blip2ForConditionalGeneration`, not ours: the quickstart composes what people have.
 """
 
 import math

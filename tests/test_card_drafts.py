@@ -8,8 +8,8 @@ import torch
 from transformers import AutoConfig
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
-from modeling_mblip.trainable import LearningRates, parameter_groups, set_trainable
 from tests.card_tables import CARD_FOLDER, read_card, tables
+from training_mblip.trainable import LearningRates, parameter_groups, set_trainable
 
 FACTS = json.loads((CARD_FOLDER / "facts.json").read_text(encoding="utf-8"))
 DRAFTS = {

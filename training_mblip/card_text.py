@@ -44,7 +44,7 @@ def _introduction(record: RunRecord) -> str:
     if record.has_random_weights:
         return f"A baseline without parents: their shapes ({parents}), trained from random weights."
     return (
-        f"An mBLIP model married from two parents ({parents}), with a {PROJECTIONS[record.projection]}. The image "
+        f"An mBLIP model composed from two parents ({parents}), with a {PROJECTIONS[record.projection]}. The image "
         "encoder is as it was; LoRA, where it trained, is merged into the language model, otherwise as it was."
     )
 

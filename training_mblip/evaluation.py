@@ -1,6 +1,6 @@
 """Step 6 of train.py: the finished model on the recipe's evaluation tasks; answers, figures and a table beside it.
 
-In the drawn world a marriage is also compared with the same model before training, and with its English parent, for
+In the drawn world a composition is also compared with the same model before training, and with its English parent, for
 there the parent can do what the model is to do in every language.
 """
 
@@ -76,7 +76,7 @@ def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, ru
 
 
 def _evaluate_parents(run: Run) -> dict[str, Results]:
-    """The marriage before training, and the English parent in English, on the same pictures."""
+    """The composition before training, and the English parent in English, on the same pictures."""
     assert run.recipe.evaluation is not None
     assert run.recipe.evaluation.scenes is not None
     scenes = dataclasses.replace(run.recipe.evaluation.scenes, conditions=("as_is",))

@@ -12,11 +12,11 @@ import shutil
 from peft import PeftConfig, PeftModel
 
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.adapters import is_own_checkpoint
-from modeling_mblip.merge import merge_adapter
 from processing_mblip import MBlipProcessor
 
+from .adapters import is_own_checkpoint
 from .checkpoints import UNFINISHED, load_trained
+from .merge import merge_adapter
 from .run_folder import Run
 from .stages import Model, choose_trainable
 from .starting_model import build_model, is_adapter
@@ -28,8 +28,8 @@ def save_adapter(model: Model, run: Run) -> None:
     """Write `adapter/`, which holds what re-alignment trained; nothing after a warm-up alone, and nothing on a
     language model whose weights are in no checkpoint: it would load on the wrong ones.
 
-    Its base is the checkpoint or the adapter's base that the run began from, or `base/`: for a marriage a folder
-    without weights that marries the parents again when it is loaded; for a checkpoint in BLIP-2's layout, and for an
+    Its base is the checkpoint or the adapter's base that the run began from, or `base/`: for a composition a folder
+    without weights that composes the parents again when it is loaded; for a checkpoint in BLIP-2's layout, and for an
     adapter that a fresh LoRA was trained on, a whole model.
     """
     if not isinstance(model, PeftModel):
@@ -49,9 +49,9 @@ def _base_of(model: PeftModel, run: Run) -> str:
     """The place of the adapter's base, which is written where it is not on disk or on the Hub."""
     begun_from, base = run.recipe.model.name_or_path, run.folder / "base"
     if begun_from is None:
-        married = model.get_base_model()
-        assert isinstance(married, MBlipForConditionalGeneration)
-        married.save_marriage(base)
+        composed = model.get_base_model()
+        assert isinstance(composed, MBlipForConditionalGeneration)
+        composed.save_composition(base)
     elif is_adapter(begun_from):
         if run.recipe.model.adapter is None:
             return str(PeftConfig.from_pretrained(begun_from).base_model_name_or_path)

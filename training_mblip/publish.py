@@ -6,7 +6,7 @@
 A repository changes in one commit, which comes after all files have arrived: whatever breaks, others see the old state
 or the new one. Run again, it sends what had not arrived. The token is the client's own (`hf auth login`, HF_TOKEN).
 
-An adapter names the base it belongs to, and others must be able to load that. Where the run married two parents, its
+An adapter names the base it belongs to, and others must be able to load that. Where the run composed two parents, its
 base is a configuration without weights. It goes to a repository of its own, `NAME/REPOSITORY-base`, because PEFT and
 transformers load a base by its repository's name alone: a folder inside the adapter's repository cannot be named, and
 with both at its top `from_pretrained` would load the adapter as part of the base, and PEFT put it on a second time.
@@ -24,8 +24,7 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-from modeling_mblip.adapters import check_base
-
+from .adapters import check_base
 from .published_files import Files, adapter_files, base_files, check_finished, model_files
 
 CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
@@ -108,7 +107,7 @@ def _pinned_parents(hub: "_Hub", base: Path) -> Mapping[str, Any]:
         revisions[f"{name}_revision"] = hub.commit_of(parents[name], parents[f"{name}_revision"])
         if revisions[f"{name}_revision"] is None:
             raise ValueError(
-                f"The adapter's base marries {parents[name]} (revision {parents[f'{name}_revision']}), which others "
+                f"The adapter's base composes {parents[name]} (revision {parents[f'{name}_revision']}), which others "
                 "cannot load from the Hub. Publish it, and train with its name there; or publish the whole model: "
                 "leave out --adapter."
             )

@@ -77,7 +77,7 @@ def adapter_files(run_folder: Path, repo: str, base: str) -> Files:
 
 
 def base_files(run_folder: Path, parents: Mapping[str, Any], *, with_code: bool) -> Files:
-    """A model without weights that marries its parents when it is loaded."""
+    """A model without weights that composes its parents when it is loaded."""
     folder = run_folder / "base"
     files: Files = {**_files_in(folder)}
     files |= _code_files(folder, None) if with_code else {}
@@ -91,8 +91,8 @@ def base_files(run_folder: Path, parents: Mapping[str, Any], *, with_code: bool)
 BASE_TEXT = """
 # An mBLIP without weights
 
-Image encoder and Q-Former of `{}` and the language model `{}`, married when this is loaded. Made for the adapters that
-name it as their base: the projection between the two is in them.
+Image encoder and Q-Former of `{}` and the language model `{}`, composed when this is loaded. Made for the adapters
+that name it as their base: the projection between the two is in them.
 """
 
 ADAPTER_USE = """# {title}

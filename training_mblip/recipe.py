@@ -17,12 +17,13 @@ from data_mblip.prompt_choice import PromptChoice
 from data_mblip.recipes.source_arguments import LanguageCode
 from evaluation_mblip import EvaluationRecipe
 from evaluation_mblip.recipe import DtypeName, LoadIn
-from modeling_mblip.trainable import Stage
+
+from .trainable import Stage
 
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """Where training begins: a checkpoint (`name_or_path`), or a marriage of `blip2` and `language_model`.
+    """Where training begins: a checkpoint (`name_or_path`), or a composition of `blip2` and `language_model`.
 
     `dtype` is what ViT and language model are held in; "auto" is bfloat16 on a GPU that computes in it, else float32.
     What trains is float32 always. `load_in` quantises the language model (4 bit: nf4) while it trains; the
@@ -42,14 +43,14 @@ class ModelRecipe:
     adapter: Literal["fresh"] | None = None
 
     def __post_init__(self) -> None:
-        is_marriage = self.blip2 is not None and self.language_model is not None
+        is_composition = self.blip2 is not None and self.language_model is not None
         is_single = self.blip2 is None and self.language_model is None and self.name_or_path is not None
-        if not (is_single or (is_marriage and self.name_or_path is None)):
+        if not (is_single or (is_composition and self.name_or_path is None)):
             raise ValueError(
-                "found neither a checkpoint nor a marriage, expected either `name_or_path` alone, or `blip2` and "
+                "found neither a checkpoint nor a composition, expected either `name_or_path` alone, or `blip2` and "
                 "`language_model` together."
             )
-        if self.adapter is not None and is_marriage:
+        if self.adapter is not None and is_composition:
             raise ValueError("`adapter` says what becomes of an adapter given as `name_or_path`: take it out.")
         if self.load_in is not None and self.random_weights:
             raise ValueError("random weights are trained, and quantised ones cannot be: take `load_in` out.")

@@ -14,9 +14,9 @@ from torch import nn
 from transformers import TrainingArguments
 
 from data_mblip import InterleavedRows, TrainingRows
-from modeling_mblip.trainable import LearningRates, parameter_groups
 
 from .rows import Rows
+from .trainable import LearningRates, parameter_groups
 
 FACTS_FILE = "facts.json"
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets")

@@ -9,7 +9,6 @@ from data_mblip import MBlipCollator
 from data_mblip.encoded_prompts import Processor
 from evaluation_mblip.in_training import GenerationEvaluation
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.trainable import LearningRates, LoraSettings, set_trainable
 
 from .checkpoints import last_checkpoint, load_trained
 from .peft_warnings import quiet_peft
@@ -17,6 +16,7 @@ from .recipe import LoraRecipe, StageRecipe, TrainingRecipe
 from .rows import Rows
 from .run_folder import StageRun
 from .stage_facts import write_facts
+from .trainable import LearningRates, LoraSettings, set_trainable
 from .trainer import MBlipTrainer
 from .training_arguments import training_arguments
 

@@ -8,21 +8,21 @@ from transformers import AutoImageProcessor, AutoTokenizer, set_seed
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.adapters import MBlipAdapterModel
 from modeling_mblip.checkpoint_reading import check_place
-from modeling_mblip.loading_mblip import parents_to_marry
-from modeling_mblip.trainable import continue_adapter
+from modeling_mblip.loading_mblip import parents_to_compose
 from processing_mblip import MBlipProcessor
 
+from .adapters import MBlipAdapterModel
 from .peft_warnings import quiet_peft
 from .precision import Precision
 from .recipe import ModelRecipe
+from .trainable import continue_adapter
 
 Model = MBlipForConditionalGeneration | MBlipAdapterModel
 
 
 def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
-    """Load the checkpoint, or marry the two parents; a fresh projection is drawn by `seed`.
+    """Load the checkpoint, or compose the two parents; a fresh projection is drawn by `seed`.
 
     Of an adapter the base is loaded and the adapter put on it, to be trained further; or, if the recipe wants a fresh
     LoRA, merged into it.
@@ -79,7 +79,7 @@ def _load_adapter(name_or_path: str, recipe: ModelRecipe, precision: Precision) 
         if recipe.load_in is not None:
             raise ValueError(
                 f"`adapter: fresh` merges {name_or_path} into its base, and a base in {recipe.load_in} cannot take it "
-                "in. Merge it first, `python -m modeling_mblip.merge ADAPTER FOLDER`, and give that folder as "
+                "in. Merge it first, `python -m training_mblip.merge ADAPTER FOLDER`, and give that folder as "
                 "`model.name_or_path`."
             )
         return _load_merged(name_or_path, precision)
@@ -120,15 +120,15 @@ def is_adapter(name_or_path: str) -> bool:
 
 
 def _load_whole(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
-    """A checkpoint with its processor; one without weights, which marries its parents, has theirs."""
+    """A checkpoint with its processor; one without weights, which composes its parents, has theirs."""
     if Path(name_or_path).is_dir() and not Path(name_or_path, "config.json").is_file():
         raise OSError(
             f"The folder {name_or_path} holds no config.json, so it is no model. Of a training run, give `model/` or "
             "`adapter/` in its output folder."
         )
     model = MBlipForConditionalGeneration.from_pretrained(name_or_path, **precision.arguments())
-    if parents_to_marry(name_or_path) is not None:
-        return model, _marry_processors(model)
+    if parents_to_compose(name_or_path) is not None:
+        return model, _compose_processors(model)
     return model, MBlipProcessor.from_pretrained(name_or_path)
 
 
@@ -148,13 +148,13 @@ def _load(recipe: ModelRecipe, precision: Precision) -> tuple[MBlipForConditiona
         projection=recipe.projection,
         **precision.arguments(),
     )
-    return model, _marry_processors(model)
+    return model, _compose_processors(model)
 
 
-def _marry_processors(model: MBlipForConditionalGeneration) -> MBlipProcessor:
-    """The image processor of a marriage's BLIP-2 with the tokenizer of its language model, in the same revisions."""
+def _compose_processors(model: MBlipForConditionalGeneration) -> MBlipProcessor:
+    """The image processor of the BLIP-2 with the tokenizer of the language model, in the same revisions."""
     parents = model.config.parents
-    assert parents is not None  # `model` is a marriage
+    assert parents is not None  # `model` is a composition
     side = "right" if model.config.is_encoder_decoder else "left"
     return MBlipProcessor(
         AutoImageProcessor.from_pretrained(parents["blip2"], revision=parents["blip2_revision"] or "main"),

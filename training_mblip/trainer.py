@@ -24,10 +24,10 @@ from data_mblip.epoch_callback import EpochCallback
 from data_mblip.stable_random import stable_random
 from evaluation_mblip.in_training import GenerationEvaluation
 from evaluation_mblip.model_inputs import Model
-from modeling_mblip.trainable import LearningRates, parameter_groups
 
 from .checkpoints import PREFIX, UNFINISHED, load_trained, publish, remove_old, remove_unfinished, save_trained
 from .rows import Rows
+from .trainable import LearningRates, parameter_groups
 
 
 class RowOrder(Sampler[int]):

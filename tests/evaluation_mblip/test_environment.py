@@ -7,7 +7,7 @@ from transformers import BitsAndBytesConfig
 
 from evaluation_mblip.environment import ModelFacts, describe_model, describe_precision
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.trainable import set_trainable
+from training_mblip.trainable import set_trainable
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -5,7 +5,7 @@ import torch
 from tiny import tiny_batch, tiny_model
 
 from modeling_mblip import label_loss
-from modeling_mblip.trainable import set_trainable
+from training_mblip.trainable import set_trainable
 
 FAMILIES = ("mt5", "bloom", "llama", "qwen3", "gemma2")
 pytestmark = [

@@ -71,7 +71,7 @@ def test_after_a_shard_that_failed_the_others_are_not_downloaded_again(hub, clie
     assert len([request for request in hub.requests if request.is_to_storage]) == len(shards) - len(there)
 
 
-def test_a_marriage_that_breaks_is_completed_by_the_next(hub, client, tmp_path):
+def test_a_composition_that_breaks_is_completed_by_the_next(hub, client, tmp_path):
     add_parents(hub, tmp_path)
     save_old_blip2(tmp_path / "old")
     old = upload(hub, "old/blip2", tmp_path / "old")
@@ -81,11 +81,11 @@ def test_a_marriage_that_breaks_is_completed_by_the_next(hub, client, tmp_path):
     with pytest.raises(OSError, match="403"):
         MBlipForConditionalGeneration.from_blip2_pretrained("old/blip2", "parents/text")
     assert fault.times == 0
-    married = MBlipForConditionalGeneration.from_blip2_pretrained("old/blip2", "parents/text", projection="blip2")
+    composed = MBlipForConditionalGeneration.from_blip2_pretrained("old/blip2", "parents/text", projection="blip2")
     local = MBlipForConditionalGeneration.from_blip2_pretrained(
         tmp_path / "old", tmp_path / "language_model", projection="blip2"
     )
-    assert torch.equal(logits(married), logits(local))
+    assert torch.equal(logits(composed), logits(local))
 
 
 def test_a_process_killed_in_mid_download_leaves_no_half_file(hub, tmp_path):

@@ -7,23 +7,23 @@ from transformers import AutoConfig
 
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.checkpoint_reading import has_weights
-from modeling_mblip.trainable import set_trainable
 from processing_mblip import MBlipProcessor
 from tests.hub.client import run_python
 from tests.hub.faults import Fault
 from tests.hub.published import SHARD_SIZE, add_parents, load, logits, randomise, upload
 from tests.tiny import tiny_model, tiny_processor
+from training_mblip.trainable import set_trainable
 
 
 @pytest.fixture
 def weightless(hub, client, tmp_path):
-    """`tester/base`, which marries its parents, and a model of its own kind, from an empty cache."""
+    """`tester/base`, which composes its parents, and a model of its own kind, from an empty cache."""
     add_parents(hub, tmp_path)
-    married = MBlipForConditionalGeneration.from_blip2_pretrained("parents/blip2", "parents/text", projection="blip2")
-    married.save_marriage(tmp_path / "base")
+    composed = MBlipForConditionalGeneration.from_blip2_pretrained("parents/blip2", "parents/text", projection="blip2")
+    composed.save_composition(tmp_path / "base")
     upload(hub, "tester/base", tmp_path / "base")
     client.use_home(tmp_path / "others")
-    return married
+    return composed
 
 
 def test_a_model_and_its_processor_are_loaded_from_a_warm_cache(hub, client):
@@ -39,7 +39,7 @@ def test_a_model_and_its_processor_are_loaded_from_a_warm_cache(hub, client):
     assert hub.requests == []
 
 
-def test_a_model_without_weights_is_married_from_a_warm_cache(hub, client, weightless):
+def test_a_model_without_weights_is_composed_from_a_warm_cache(hub, client, weightless):
     load("tester/base")
     client.go_offline()
     hub.requests.clear()
@@ -76,7 +76,7 @@ def test_when_the_hub_is_gone_a_warm_cache_serves(hub, client):
 
 
 @pytest.mark.parametrize("is_offline", [True, False])
-def test_a_trained_marriage_whose_weights_cannot_be_reached_is_an_error(hub, client, weightless, is_offline):
+def test_a_trained_composition_whose_weights_cannot_be_reached_is_an_error(hub, client, weightless, is_offline):
     with torch.no_grad():
         weightless.language_projection.weight.normal_()
     weightless.push_to_hub("tester/trained")

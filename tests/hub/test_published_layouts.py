@@ -12,11 +12,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import is_protobuf_available
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
-from modeling_mblip.marry import main as marry
 from processing_mblip import MBlipProcessor
 from tests.hub.old_layouts import NUM_QUERY_TOKENS, NUM_SHARDS, NUM_SPARE_ROWS, Reference, save_published
 from tests.hub.old_tokenizers import training_lines
 from tests.hub.published import upload
+from training_mblip.compose import main as compose
 
 PROMPTS = ("Caption in German: ", "Question: what is above the star? Short answer in English: ")
 IMAGES = tuple(Image.linear_gradient("L").rotate(90 * i).resize((40 + i, 30)).convert("RGB") for i in range(3))
@@ -211,15 +211,15 @@ def test_its_shards_are_mapped_into_memory_and_no_code_of_theirs_runs(published,
     assert set(loaded) == {(names[0], True, True)}  # the one with the image side
 
 
-def test_it_gives_its_image_side_to_a_marriage(published, tmp_path, capsys):
+def test_it_gives_its_image_side_to_a_composition(published, tmp_path, capsys):
     text = tmp_path / "text"
     published.model.language_model.save_pretrained(text)
     published.processor.tokenizer.save_pretrained(text)
-    marry([str(published.folder), str(text), str(tmp_path / "married"), "--projection", "blip2"])
+    compose([str(published.folder), str(text), str(tmp_path / "composed"), "--projection", "blip2"])
     assert f"`<image>` tokens (id {published.reference.num_tokens})" in capsys.readouterr().out
     inputs = published.inputs(IMAGES[0])
-    model = MBlipForConditionalGeneration.from_pretrained(tmp_path / "married")
-    processor = MBlipProcessor.from_pretrained(tmp_path / "married")
+    model = MBlipForConditionalGeneration.from_pretrained(tmp_path / "composed")
+    processor = MBlipProcessor.from_pretrained(tmp_path / "composed")
     assert torch.equal(logits(model, inputs), logits(published.model, inputs))
     assert torch.equal(
         processor(images=IMAGES[0], text=PROMPTS[0], return_tensors="pt")["input_ids"], inputs["input_ids"]

@@ -139,13 +139,13 @@ def test_a_public_adapter_rests_on_public_parents_and_a_private_one_on_those_tha
     parent = hub.repositories["parents/text"]
     parent.is_private = True
     parent.readers.add("tester")
-    with pytest.raises(ValueError, match=r"marries parents/text \(revision None\), which others cannot load"):
+    with pytest.raises(ValueError, match=r"composes parents/text \(revision None\), which others cannot load"):
         publish(folder, "tester/adapter", is_adapter=True)
     assert "tester/adapter" not in hub.repositories
     assert len(publish(folder, "tester/adapter", is_private=True, is_adapter=True)) == 2
     assert hub.repositories["tester/adapter-base"].is_private
     parent.readers.clear()
-    with pytest.raises(ValueError, match=r"marries parents/text \(revision None\), which others cannot load"):
+    with pytest.raises(ValueError, match=r"composes parents/text \(revision None\), which others cannot load"):
         publish(folder, "tester/adapter", is_private=True, is_adapter=True)
 
 
@@ -153,7 +153,7 @@ def test_a_folder_of_this_machine_is_not_taken_for_the_repository_of_that_name(h
     folder, _ = run
     (folder / "parents" / "text").mkdir(parents=True)
     monkeypatch.chdir(folder)
-    with pytest.raises(ValueError, match="marries parents/text"):
+    with pytest.raises(ValueError, match="composes parents/text"):
         publish(folder, "tester/adapter", is_adapter=True)
     publish(folder, "tester/model")
     assert "base_model:\n- parents/blip2\n---" in hub.repositories["tester/model"].files["README.md"].data.decode()

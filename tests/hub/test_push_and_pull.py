@@ -8,10 +8,10 @@ from peft import AutoPeftModel, PeftModel
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.trainable import set_trainable
 from processing_mblip import MBlipProcessor
 from tests.hub.published import SHARD_SIZE, add_parents, load, logits, randomise, save_old_blip2, upload
 from tests.tiny import tiny_model, tiny_processor
+from training_mblip.trainable import set_trainable
 
 
 @pytest.mark.parametrize("family", ["mt5", "bloom"])
@@ -73,24 +73,24 @@ def test_an_adapter_on_a_whole_model_is_loaded_by_peft_and_by_transformers(hub, 
         assert torch.equal(logits(pulled), logits(adapted))
 
 
-def test_a_marriage_takes_its_parents_at_their_revisions(hub, client, tmp_path):
+def test_a_composition_takes_its_parents_at_their_revisions(hub, client, tmp_path):
     add_parents(hub, tmp_path)
     text = hub.repositories["parents/text"]
     text.tags["v1"] = text.head
-    married = MBlipForConditionalGeneration.from_blip2_pretrained(
+    composed = MBlipForConditionalGeneration.from_blip2_pretrained(
         "parents/blip2",
         "parents/text",
         projection="blip2",
         blip2_revision=hub.repositories["parents/blip2"].head,
         language_model_revision="v1",
     )
-    married.save_marriage(tmp_path / "base")
+    composed.save_composition(tmp_path / "base")
     base = upload(hub, "tester/base", tmp_path / "base")
     assert "model.safetensors" not in base.files
     tiny_model("mt5", seed=9).language_model.push_to_hub("tester/other")
     text.commit("main", text.files | hub.repositories["tester/other"].files, "moved on")
     client.use_home(tmp_path / "others")
-    assert torch.equal(logits(load("tester/base")), logits(married))
+    assert torch.equal(logits(load("tester/base")), logits(composed))
 
 
 def test_of_an_old_blip2_only_the_shards_of_its_image_side_are_downloaded(hub, client, tmp_path):
@@ -98,10 +98,10 @@ def test_of_an_old_blip2_only_the_shards_of_its_image_side_are_downloaded(hub, c
     repository = upload(hub, "old/blip2", tmp_path / "old")
     tiny_model("mt5", seed=2).language_model.push_to_hub("tester/text")
     shards = {path for path in repository.files if path.endswith(".bin")}
-    married = MBlipForConditionalGeneration.from_blip2_pretrained("old/blip2", "tester/text", projection="blip2")
-    assert torch.equal(married.query_tokens.weight, weights["query_tokens"])
-    assert torch.equal(married.language_projection.weight, weights["language_projection.weight"])
-    for name, weight in married.vision_model.state_dict().items():
+    composed = MBlipForConditionalGeneration.from_blip2_pretrained("old/blip2", "tester/text", projection="blip2")
+    assert torch.equal(composed.query_tokens.weight, weights["query_tokens"])
+    assert torch.equal(composed.language_projection.weight, weights["language_projection.weight"])
+    for name, weight in composed.vision_model.state_dict().items():
         assert torch.equal(weight, weights[f"vision_model.{name}"])
     asked = {request.path.split("/")[-1] for request in hub.requests if "old/blip2/resolve" in request.path} & shards
     assert asked == client.cached() & shards

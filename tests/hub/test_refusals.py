@@ -13,7 +13,7 @@ from tests.hub.published import add_parents, load, upload
 from tests.hub.server import TOKEN
 from tests.tiny import tiny_model, tiny_processor
 
-marry = MBlipForConditionalGeneration.from_blip2_pretrained
+compose = MBlipForConditionalGeneration.from_blip2_pretrained
 LOADERS = {"model": load, "processor": MBlipProcessor.from_pretrained}
 
 
@@ -50,14 +50,14 @@ def test_a_missing_revision_is_named(gated, what):
 def test_a_parent_that_is_gated_or_missing_is_named(hub, client, tmp_path):
     add_parents(hub, tmp_path)
     with pytest.raises(OSError, match="parents/nowhere"):
-        marry("parents/nowhere", "parents/text")
+        compose("parents/nowhere", "parents/text")
     with pytest.raises(OSError, match="parents/nowhere"):
-        marry("parents/blip2", "parents/nowhere")
+        compose("parents/blip2", "parents/nowhere")
     with pytest.raises(OSError, match=r"v9 is not a valid git identifier[\s\S]*parents/blip2"):
-        marry("parents/blip2", "parents/text", blip2_revision="v9")
+        compose("parents/blip2", "parents/text", blip2_revision="v9")
     hub.repositories["parents/blip2"].is_gated = True
     with pytest.raises(OSError, match=r"gated repo[\s\S]*parents/blip2"):
-        marry("parents/blip2", "parents/text")
+        compose("parents/blip2", "parents/text")
 
 
 def test_a_parent_without_weights_is_named(hub, client, tmp_path):
@@ -66,7 +66,7 @@ def test_a_parent_without_weights_is_named(hub, client, tmp_path):
     files = {path: file for path, file in blip2.files.items() if "safetensors" not in path}
     blip2.commit("main", files, "no weights")
     with pytest.raises(FileNotFoundError, match=r"parents/blip2 holds none of model\.safetensors"):
-        marry("parents/blip2", "parents/text")
+        compose("parents/blip2", "parents/text")
 
 
 def test_a_missing_adapter_is_named(hub, client):

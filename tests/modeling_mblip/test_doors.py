@@ -221,18 +221,18 @@ def test_a_model_that_lies_in_part_on_the_disk_answers_the_same(family, share, n
 # transformers says of every such model that saving needs memory for its shards.
 @pytest.mark.filterwarnings("ignore:Attempting to save a model with offloaded modules:UserWarning")
 @pytest.mark.parametrize("on_disk", [["model.layers.1"], ["model.embed_tokens", "model.layers.0"]])
-def test_a_marriage_whose_language_model_lies_in_part_on_the_disk_is_whole_when_saved(on_disk, tmp_path):
+def test_a_composition_whose_language_model_lies_in_part_on_the_disk_is_whole_when_saved(on_disk, tmp_path):
     tiny_blip2("t5").save_pretrained(tmp_path / "blip2")
     tiny_model("llama").language_model.save_pretrained(tmp_path / "text")
     names = ["model.embed_tokens", "model.layers.0", "model.layers.1", "model.norm", "model.rotary_emb", "lm_head"]
-    married = MBlipForConditionalGeneration.from_blip2_pretrained(
+    composed = MBlipForConditionalGeneration.from_blip2_pretrained(
         tmp_path / "blip2",
         tmp_path / "text",
         device_map={name: "disk" if name in on_disk else "cpu" for name in names},
         offload_folder=tmp_path / "offloaded",
     )
-    assert any(parameter.is_meta for parameter in married.language_model.parameters())
-    answer = married.generate(**prompts("llama"), **FORCED)
-    married.save_pretrained(tmp_path / "saved")
+    assert any(parameter.is_meta for parameter in composed.language_model.parameters())
+    answer = composed.generate(**prompts("llama"), **FORCED)
+    composed.save_pretrained(tmp_path / "saved")
     again = MBlipForConditionalGeneration.from_pretrained(tmp_path / "saved")
     assert torch.equal(again.generate(**prompts("llama"), **FORCED), answer)

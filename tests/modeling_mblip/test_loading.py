@@ -157,7 +157,7 @@ def parents(tmp_path):
 
 
 @pytest.mark.parametrize("projection", ["random", "blip2"])
-def test_a_marriage_takes_each_part_from_its_parent(parents, projection):
+def test_a_composition_takes_each_part_from_its_parent(parents, projection):
     blip2_folder, text_folder, blip2, text_model = parents
     model = MBlipForConditionalGeneration.from_blip2_pretrained(blip2_folder, text_folder, projection=projection)
     assert_equal_weights(model.vision_model, blip2.vision_model)
@@ -172,7 +172,7 @@ def test_a_marriage_takes_each_part_from_its_parent(parents, projection):
     assert model(**tiny_batch("mt5", image_token_id=100)).loss.isfinite()
 
 
-def test_a_marriage_opens_no_shard_of_the_old_language_model(parents):
+def test_a_composition_opens_no_shard_of_the_old_language_model(parents):
     blip2_folder, text_folder, *_ = parents
     index = json.loads((blip2_folder / "model.safetensors.index.json").read_text())["weight_map"]
     image_side = {shard for key, shard in index.items() if not key.startswith("language_model.")}
@@ -184,7 +184,7 @@ def test_a_marriage_opens_no_shard_of_the_old_language_model(parents):
 
 
 @pytest.mark.parametrize("is_sharded", [False, True])
-def test_a_marriage_reads_bin_files(parents, tmp_path, is_sharded):
+def test_a_composition_reads_bin_files(parents, tmp_path, is_sharded):
     _, text_folder, blip2, _ = parents
     folder = tmp_path / "bin"
     blip2.config.save_pretrained(folder)
@@ -200,7 +200,7 @@ def test_a_marriage_reads_bin_files(parents, tmp_path, is_sharded):
     assert_equal_weights(model.qformer, blip2.qformer)
 
 
-def test_a_marriage_in_bf16_keeps_what_trains_in_fp32(parents):
+def test_a_composition_in_bf16_keeps_what_trains_in_fp32(parents):
     model = MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2], dtype=torch.bfloat16)
     assert {p.dtype for p in model.vision_model.parameters()} == {torch.bfloat16}
     assert {p.dtype for p in model.language_model.parameters()} == {torch.bfloat16}
@@ -208,35 +208,35 @@ def test_a_marriage_in_bf16_keeps_what_trains_in_fp32(parents):
         assert {p.dtype for p in part.parameters()} == {torch.float32}
 
 
-def test_a_marriage_can_be_saved_without_weights_and_made_again(parents, tmp_path):
+def test_a_composition_can_be_saved_without_weights_and_made_again(parents, tmp_path):
     model = MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2], projection="blip2")
-    model.save_marriage(tmp_path / "base")
+    model.save_composition(tmp_path / "base")
     assert not list((tmp_path / "base").glob("*.safetensors"))
     again = load(tmp_path / "base")
     assert_equal_weights(again, model)
     assert again.config.name_or_path == str(tmp_path / "base")
 
 
-def test_a_marriage_saved_with_its_weights_says_nothing_of_its_parents(parents, tmp_path):
+def test_a_composition_saved_with_its_weights_says_nothing_of_its_parents(parents, tmp_path):
     model = MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2], projection="blip2")
     model.save_pretrained(tmp_path)
     assert_equal_weights(load(tmp_path), model)
     assert str(parents[1]) not in (tmp_path / "config.json").read_text()
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(OSError, match=r"no file named model\.safetensors"):  # and no new marriage
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):  # and no new composition
         load(tmp_path)
     assert model.config.parents is not None
 
 
 def test_a_base_without_weights_has_no_loading_info(parents, tmp_path):
-    MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2]).save_marriage(tmp_path)
+    MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2]).save_composition(tmp_path)
     with pytest.raises(ValueError, match=r"holds no weights, so there is no `output_loading_info`"):
         MBlipForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
 
 
-def test_only_a_marriage_can_be_saved_as_one(tmp_path):
+def test_only_a_composition_can_be_saved_as_one(tmp_path):
     with pytest.raises(ValueError, match="names no parents"):
-        tiny_model("mt5").save_marriage(tmp_path)
+        tiny_model("mt5").save_composition(tmp_path)
 
 
 def test_a_projection_of_another_width_is_refused(parents, tmp_path):

@@ -21,7 +21,7 @@ from transformers import (
 
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.quantisation import sparing_the_image_side
-from modeling_mblip.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
+from training_mblip.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
 
 WIDE = {
     "mt5": {"d_model": 64, "d_kv": 16, "d_ff": 128},
@@ -78,14 +78,14 @@ def assert_equal_results(found, expected):
 def in_kind(kind, folders, family, bits, tmp_path):
     """A quantised model, as people come by one."""
     config, parents = in_bits(bits), (folders / "blip2", folders / f"{family}_text")
-    if kind == "marriage":
+    if kind == "composition":
         return MBlipForConditionalGeneration.from_blip2_pretrained(
             *parents, quantization_config=config, dtype=torch.bfloat16
         )
     folder = folders / family
     if kind != "whole":
         folder = tmp_path / "weightless"
-        MBlipForConditionalGeneration.from_blip2_pretrained(*parents).save_marriage(folder)
+        MBlipForConditionalGeneration.from_blip2_pretrained(*parents).save_composition(folder)
     if kind == "adapter":
         base = MBlipForConditionalGeneration.from_pretrained(folder)
         folder = tmp_path / "adapter"
@@ -96,7 +96,7 @@ def in_kind(kind, folders, family, bits, tmp_path):
 
 
 @both_bits
-@pytest.mark.parametrize("kind", ["marriage", "whole", "weightless", "adapter"])
+@pytest.mark.parametrize("kind", ["composition", "whole", "weightless", "adapter"])
 @pytest.mark.parametrize("family", ["mt5", "bloom"])
 def test_defect_6_only_the_language_model_is_quantised_and_not_its_head(family, kind, bits, folders, tmp_path):
     """FACTS.md: loading in 8 bit quantised ViT and Q-Former as well."""
@@ -134,7 +134,7 @@ def test_it_answers_about_as_the_model_that_is_not_quantised(family, bits, folde
 
 @both_bits
 @every_family
-@pytest.mark.parametrize("kind", ["whole", "marriage"])
+@pytest.mark.parametrize("kind", ["whole", "composition"])
 def test_saved_and_loaded_again_it_is_quantised_and_gives_equal_results(kind, family, bits, folders, tmp_path):
     model, batch = in_kind(kind, folders, family, bits, tmp_path), tiny_batch(family)
     expected = results(model, batch)
@@ -148,8 +148,8 @@ def test_saved_and_loaded_again_it_is_quantised_and_gives_equal_results(kind, fa
 
 @both_bits
 @pytest.mark.parametrize("family", ["mt5", "llama"])
-def test_a_language_model_that_is_quantised_already_is_married_as_it_is(family, bits, folders, tmp_path):
-    """Its own configuration spares no image side, which has to be there when the marriage is loaded again."""
+def test_a_language_model_that_is_quantised_already_is_composed_as_it_is(family, bits, folders, tmp_path):
+    """Its own configuration spares no image side, which has to be there when the composition is loaded again."""
     auto_class = AutoModelForSeq2SeqLM if family == "mt5" else AutoModelForCausalLM
     in_few_bits = auto_class.from_pretrained(
         folders / f"{family}_text", quantization_config=in_bits(bits), dtype=torch.bfloat16

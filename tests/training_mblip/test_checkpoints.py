@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from modeling_mblip.trainable import LoraSettings, count_trainable, set_trainable
 from tests.tiny import tiny_model
 from training_mblip.checkpoints import (
     UNFINISHED,
@@ -19,6 +18,7 @@ from training_mblip.checkpoints import (
     remove_unfinished,
     save_trained,
 )
+from training_mblip.trainable import LoraSettings, count_trainable, set_trainable
 
 
 def write_checkpoint(folder: Path, steps: int) -> Path:

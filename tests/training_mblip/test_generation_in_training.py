@@ -13,13 +13,13 @@ import train
 from data_mblip import MBlipCollator, TrainingRows, load_rows
 from evaluation_mblip import ExactMatch, GenerationChanges, RunSettings, in_training, scenes_task
 from evaluation_mblip.in_training import GenerationEvaluation, fixed_subset
-from modeling_mblip.trainable import set_trainable
 from tests.tiny import tiny_model, tiny_processor
 from tests.training_mblip.test_mblip_trainer import stage_run
 from tests.training_mblip.tiny_run import write_parents, write_recipe, write_tiny_rows
 from training_mblip.checkpoints import load_trained
 from training_mblip.recipe import TrainingRecipe
 from training_mblip.stages import train_stage
+from training_mblip.trainable import set_trainable
 
 pytestmark = pytest.mark.slow
 

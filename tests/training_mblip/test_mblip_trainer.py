@@ -8,12 +8,12 @@ import torch
 from peft import PeftModel
 
 from data_mblip import MBlipCollator, TrainingRows, load_rows
-from modeling_mblip.trainable import LoraSettings, set_trainable
 from tests.tiny import tiny_model, tiny_processor
 from tests.training_mblip.tiny_run import write_tiny_rows
 from training_mblip.recipe import LoraRecipe, StageRecipe, TrainingRecipe
 from training_mblip.run_folder import StageRun
 from training_mblip.stages import train_stage
+from training_mblip.trainable import LoraSettings, set_trainable
 from training_mblip.trainer import RowOrder
 from training_mblip.training_arguments import training_arguments
 

@@ -106,7 +106,7 @@ def test_the_metadata_are_the_hubs(tmp_path):
 
 def test_the_text_tells_parts_stages_hardware_commit_and_data():
     card = build_card(RECORD)
-    assert "# mine\n\nAn mBLIP model married from two parents (image encoder and Q-Former: `org/blip2`; " in card
+    assert "# mine\n\nAn mBLIP model composed from two parents (image encoder and Q-Former: `org/blip2`; " in card
     assert "| warm_up | 1,544 (projection 1,544) | 6 | 4 | 0.005 | 1.5 |" in card
     assert "one GPU, 2 process(es), bfloat16 mixed precision. torch 2.13.0. Commit: `c0ffee`." in card
     assert "- warm_up: `photos.parquet`: 20 images, 40 prompts. By language: iw 30, de 10." in card

@@ -155,7 +155,7 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
             r"the key `data.sources.0.num_image` is unknown. Did you mean `num_images`",
         ),
         ("  - de", "  - xx", r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*Nearest: `xh`"),
-        ("  blip2:", "  name_or_path:", "line 3: `model`|`model`: found neither a checkpoint nor a marriage"),
+        ("  blip2:", "  name_or_path:", "line 3: `model`|`model`: found neither a checkpoint nor a composition"),
         ("max_steps: 6", "max_steps: 0", "`stages.0`: `max_steps` is 0, expected more than 0"),
         ("  max_steps: 6\n", "", "`stages.0`: expected either `max_steps` or `num_epochs`"),
         ("  learning_rate: 0.005\n", "", "`stages.0` lacks `learning_rate`"),

@@ -1,5 +1,5 @@
-"""Where training can begin besides a marriage: an adapter, its merged model, a published checkpoint; and on which base
-the next adapter then stands.
+"""Where training can begin besides a composition: an adapter, its merged model, a published checkpoint; and on which
+base the next adapter then stands.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A whole training run at tiny size: two parents on disk, a recipe that marries them, and `train.py` as a command."""
+"""A whole training run at tiny size: two parents on disk, a recipe that composes them, and `train.py` as a command."""
 
 import os
 import subprocess

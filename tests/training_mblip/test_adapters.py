@@ -14,8 +14,8 @@ from transformers import AutoModelForImageTextToText
 from transformers.integrations.peft import MIN_PEFT_VERSION
 
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.adapters import check_base
-from modeling_mblip.trainable import IMAGE_SIDE_MODULES, LoraSettings, lora_config, set_trainable
+from training_mblip.adapters import check_base
+from training_mblip.trainable import IMAGE_SIDE_MODULES, LoraSettings, lora_config, set_trainable
 
 # transformers 5.24 asks for PEFT 0.22, which is not published: with 0.21 it loads adapters and refuses to handle them.
 needs_the_peft_that_transformers_asks_for = pytest.mark.xfail(
@@ -54,8 +54,8 @@ def trained(request, tmp_path_factory):
     else:
         tiny_blip2("t5", seed=1).save_pretrained(folder / "blip2")
         tiny_model("mt5", seed=2).language_model.save_pretrained(folder / "text")
-        married = MBlipForConditionalGeneration.from_blip2_pretrained(folder / "blip2", folder / "text")
-        married.save_marriage(folder / "base")
+        composed = MBlipForConditionalGeneration.from_blip2_pretrained(folder / "blip2", folder / "text")
+        composed.save_composition(folder / "base")
     expected = {}
     for seed, name in enumerate(["first", "second"]):
         model = adapted(folder / "base", seed)

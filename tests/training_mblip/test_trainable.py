@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoConfig
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
-from modeling_mblip.trainable import (
+from training_mblip.trainable import (
     STAGES,
     LearningRates,
     LoraSettings,

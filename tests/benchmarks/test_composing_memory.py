@@ -1,10 +1,10 @@
-"""The marriage's benchmark: its folders hold what it says, its watcher sees memory and openings, and it runs."""
+"""The composition's benchmark: its folders hold what it says, its watcher sees memory and openings, and it runs."""
 
 import re
 import sys
 from pathlib import Path
 
-import marriage_memory
+import composing_memory
 import pytest
 import torch
 from model_shapes import full_shape, toy_shape
@@ -74,9 +74,9 @@ def test_the_language_model_has_a_head_of_its_own(tmp_path):
     assert parent.num_parameters == sum(p.numel() for p in model.parameters())
 
 
-def test_the_parts_are_counted_in_the_dtype_that_each_has_when_married():
+def test_the_parts_are_counted_in_the_dtype_that_each_has_when_composed():
     """BLOOMZ-7B1: a projection to 4096 dimensions, and a ViT of 985,952,256 parameters."""
-    parts = marriage_memory.married_bytes(full_shape("bloomz-7b1"), 7_069_016_064, torch.bfloat16)
+    parts = composing_memory.composed_bytes(full_shape("bloomz-7b1"), 7_069_016_064, torch.bfloat16)
     assert parts == {
         "vision_model": 2 * 985_952_256,
         "qformer": 4 * 105_137_664,
@@ -127,20 +127,20 @@ def test_a_folder_that_is_not_there_cannot_be_watched(tmp_path):
         run_watched(["-c", ""], [tmp_path / "nowhere"])
 
 
-def test_a_merge_needs_a_marriage(capsys):
+def test_a_merge_needs_a_composition(capsys):
     with pytest.raises(SystemExit):
-        marriage_memory.main(["--steps", "merge"])
-    assert "Add marry" in capsys.readouterr().err
+        composing_memory.main(["--steps", "merge"])
+    assert "Add compose" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 @needs_linux
 @pytest.mark.usefixtures("_children_find_the_packages")
-def test_marriage_and_merge_are_measured_and_nothing_is_left(capsys, tmp_path):
+def test_composed_and_merge_are_measured_and_nothing_is_left(capsys, tmp_path):
     toy = ["--shape", "toy", "--blip2-shard-size", "60KB", "--shard-size", "20KB", "--work-folder", str(tmp_path)]
-    marriage_memory.main(toy)
+    composing_memory.main(toy)
     printed = capsys.readouterr().out
-    for what in ("from_blip2_pretrained", "python -m modeling_mblip.marry", "python -m modeling_mblip.merge"):
+    for what in ("from_blip2_pretrained", "python -m training_mblip.compose", "python -m training_mblip.merge"):
         assert re.search(rf"{re.escape(what)} +[\d.]+ +\d+ +\d+ +\d+\n", printed)
     assert printed.count("never: model-00004-of-00005.safetensors, model-00005-of-00005.safetensors") == 2
     assert list(Path(tmp_path).iterdir()) == []

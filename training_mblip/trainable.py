@@ -1,5 +1,4 @@
-"""What trains in each stage, in which precision, and with which learning rate. Not shipped: no method of the model
-needs it.
+"""What trains in each stage, in which precision, and with which learning rate.
 
 Warm-up trains the projection alone. Re-alignment trains Q-Former, query tokens, projection, and LoRA on every linear
 layer of the language model but its output head; the ViT is frozen. Full trains everything: the baseline without
@@ -15,9 +14,10 @@ from peft import LoraConfig
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from modeling_mblip.label_loss import output_head
+from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
+
 from .adapters import MBlipAdapterModel
-from .label_loss import output_head
-from .modeling_mblip import MBlipForConditionalGeneration
 
 Stage = Literal["warm_up", "re_alignment", "full"]
 STAGES: tuple[Stage, ...] = ("warm_up", "re_alignment", "full")

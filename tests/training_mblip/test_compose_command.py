@@ -1,4 +1,4 @@
-"""The command that marries: a folder with all that loading needs, or one without weights, and what it says of it."""
+"""The command that composes: a folder with all that loading needs, or one without weights, and what it says of it."""
 
 import json
 import shutil
@@ -10,8 +10,8 @@ from tiny import IMAGE_SIZE, NUM_QUERY_TOKENS, tiny_blip2, tiny_model, tiny_text
 from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.marry import main
 from processing_mblip import MBlipProcessor
+from training_mblip.compose import main
 
 PREPROCESSOR_OF_2023 = {
     "do_convert_rgb": True,
@@ -47,7 +47,7 @@ def lines(capsys):
 @pytest.mark.parametrize("weightless", [False, True])
 @pytest.mark.parametrize(("family", "side"), [("mt5", "right"), ("bloom", "left")])
 def test_the_folder_holds_model_and_processor(family, side, weightless, parents, tmp_path, capsys):
-    folder = tmp_path / "married"
+    folder = tmp_path / "composed"
     main([str(parents / "blip2"), str(parents / family), str(folder), *(["--weightless"] if weightless else [])])
     assert bool(list(folder.glob("*.safetensors"))) != weightless
     model = AutoModelForImageTextToText.from_pretrained(folder)
@@ -67,8 +67,8 @@ def test_the_folder_holds_model_and_processor(family, side, weightless, parents,
 
 
 def test_it_says_what_came_from_where_and_what_was_initialised(parents, tmp_path, capsys):
-    main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "married"), "--dtype", "bfloat16"])
-    model = MBlipForConditionalGeneration.from_pretrained(tmp_path / "married")
+    main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "composed"), "--dtype", "bfloat16"])
+    model = MBlipForConditionalGeneration.from_pretrained(tmp_path / "composed")
     origins = {
         "vision_model": ("bfloat16", f"from {parents / 'blip2'}"),
         "qformer": ("float32", f"from {parents / 'blip2'}"),
@@ -98,8 +98,8 @@ def test_a_projection_that_does_not_fit_is_refused_and_nothing_is_left(weightles
     wide = tiny_text_config("mt5", d_model=48)
     tiny_model("mt5", text_config=wide).language_model.save_pretrained(tmp_path / "wide")
     tiny_tokenizer(100).save_pretrained(tmp_path / "wide")
-    arguments = [str(parents / "blip2"), str(tmp_path / "wide"), str(tmp_path / "married"), "--projection", "blip2"]
-    with pytest.raises(SystemExit, match=r"Not married\. .*(shape \(32, 16\), expected \(48, 16\)|32 dimensions)"):
+    arguments = [str(parents / "blip2"), str(tmp_path / "wide"), str(tmp_path / "composed"), "--projection", "blip2"]
+    with pytest.raises(SystemExit, match=r"Not composed\. .*(shape \(32, 16\), expected \(48, 16\)|32 dimensions)"):
         main(arguments + weightless)
     assert sorted(tmp_path.iterdir()) == [tmp_path / "wide"]
 
@@ -114,15 +114,15 @@ def test_a_projection_that_does_not_fit_is_refused_and_nothing_is_left(weightles
     ],
 )
 def test_what_is_wrong_with_the_input_is_said(changes, message, parents, tmp_path):
-    blip2, folder = parents / changes.get("blip2", "blip2"), tmp_path / changes.get("folder", "married")
-    with pytest.raises(SystemExit, match=rf"Not married\. .*{message}"):
+    blip2, folder = parents / changes.get("blip2", "blip2"), tmp_path / changes.get("folder", "composed")
+    with pytest.raises(SystemExit, match=rf"Not composed\. .*{message}"):
         main([str(blip2), str(parents / "bloom"), str(folder), *changes.get("options", [])])
 
 
 def test_a_language_model_without_a_tokenizer_is_refused_and_no_folder_appears(parents, tmp_path):
     tiny_model("bloom").language_model.save_pretrained(tmp_path / "mute")
-    with pytest.raises(SystemExit, match=r"Not married\. .*tokenizer"):
-        main([str(parents / "blip2"), str(tmp_path / "mute"), str(tmp_path / "married")])
+    with pytest.raises(SystemExit, match=r"Not composed\. .*tokenizer"):
+        main([str(parents / "blip2"), str(tmp_path / "mute"), str(tmp_path / "composed")])
     assert sorted(tmp_path.iterdir()) == [tmp_path / "mute"]
 
 
@@ -134,16 +134,16 @@ def test_local_parents_are_found_from_anywhere(parents, tmp_path, monkeypatch):
 
 
 def test_the_weights_are_written_in_shards_of_the_size_asked_for(parents, tmp_path):
-    main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "married"), "--max-shard-size", "50KB"])
-    assert len(list((tmp_path / "married").glob("model-*-of-*.safetensors"))) > 1
-    MBlipForConditionalGeneration.from_pretrained(tmp_path / "married")
+    main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "composed"), "--max-shard-size", "50KB"])
+    assert len(list((tmp_path / "composed").glob("model-*-of-*.safetensors"))) > 1
+    MBlipForConditionalGeneration.from_pretrained(tmp_path / "composed")
 
 
 def test_a_base_whose_parent_is_gone_says_which(parents, tmp_path):
     shutil.copytree(parents / "bloom", tmp_path / "bloom")
     main([str(parents / "blip2"), str(tmp_path / "bloom"), str(tmp_path / "base"), "--weightless"])
     shutil.rmtree(tmp_path / "bloom")
-    with pytest.raises(OSError, match=r"base holds no weights: it marries .*There is no folder .*bloom, and no name"):
+    with pytest.raises(OSError, match=r"base holds no weights: it composes .*There is no folder .*bloom, and no name"):
         AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
 
 
@@ -152,6 +152,6 @@ def test_a_full_disk_ends_the_command_with_a_message_and_leaves_nothing(parents,
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("transformers.modeling_utils.safe_save_file", fill_disk)
-    with pytest.raises(SystemExit, match=r"Not married\. .*No space left on device"):
-        main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "married")])
+    with pytest.raises(SystemExit, match=r"Not composed\. .*No space left on device"):
+        main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "composed")])
     assert list(tmp_path.iterdir()) == []

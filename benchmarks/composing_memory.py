@@ -1,13 +1,13 @@
-"""Peak memory of a marriage and of a merge at full shape, with random weights.
+"""Peak memory of a composition and of a merge at full shape, with random weights.
 
-    python benchmarks/marriage_memory.py [--language-model bloomz-7b1] [--stored-dtype float32] [--steps load marry]
+    python benchmarks/composing_memory.py [--language-model bloomz-7b1] [--stored-dtype float32] [--steps load compose]
 
 A BLIP-2 laid out like Salesforce/blip2-flan-t5-xl (parent_folders.py) and a language model are written to disk, then
 each step runs in a process of its own, watched from outside (watched_command.py): `MBlipForConditionalGeneration
-.from_blip2_pretrained`, `python -m modeling_mblip.marry`, and `python -m modeling_mblip.merge` of an adapter with what
-was married. The bound of a marriage is its parts and one shard, that of a merge the model and twice the adapter; the
-imports, printed first, come on top. No transformers side here: it has neither. Everything written is deleted at the
-end.
+.from_blip2_pretrained`, `python -m training_mblip.compose`, and `python -m training_mblip.merge` of an adapter with
+what was composed. The bound of composing is the parts and one shard, that of a merge the model and twice the adapter;
+the imports, printed first, come on top. No transformers side here: it has neither. Everything written is deleted at
+the end.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from modeling_mblip.quantisation import IMAGE_SIDE
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PARTS_IN_DTYPE = ("vision_model", "language_model")
-STEPS = ("load", "marry", "merge")
-IMPORTS = ["-c", "import modeling_mblip.marry, modeling_mblip.merge"]
+STEPS = ("load", "compose", "merge")
+IMPORTS = ["-c", "import training_mblip.compose, training_mblip.merge"]
 LOAD = """
 import sys
 from modeling_mblip import MBlipForConditionalGeneration
@@ -38,7 +38,7 @@ MBlipForConditionalGeneration.from_blip2_pretrained(sys.argv[1], sys.argv[2], dt
 
 @dataclass(frozen=True)
 class Parents:
-    """A BLIP-2 and a language model on disk, the dtype they are to be married in, and the bytes of each part then."""
+    """A BLIP-2 and a language model on disk, the dtype they are to be composed in, and the bytes of each part then."""
 
     blip2: Parent
     language_model: Parent
@@ -52,7 +52,7 @@ class Parents:
 
 def main(command_line: Sequence[str] | None = None) -> None:
     arguments = _parse(command_line)
-    with tempfile.TemporaryDirectory(dir=arguments.work_folder, prefix="marriage-") as name:
+    with tempfile.TemporaryDirectory(dir=arguments.work_folder, prefix="composition-") as name:
         work = Path(name)
         parents = write_parents(arguments, work)
         _describe(parents)
@@ -60,10 +60,10 @@ def main(command_line: Sequence[str] | None = None) -> None:
         _print_row("the imports alone", run_watched(IMPORTS, []))
         if "load" in arguments.steps:
             measure_load(parents)
-        if "marry" in arguments.steps:
-            measure_marry(parents, work / "married")
+        if "compose" in arguments.steps:
+            measure_compose(parents, work / "composed")
         if "merge" in arguments.steps:
-            shutil.rmtree(parents.language_model.folder)  # married by now; the merged model needs the disk
+            shutil.rmtree(parents.language_model.folder)  # composed by now; the merged model needs the disk
             measure_merge(parents, work, arguments.shard_size)
 
 
@@ -75,11 +75,11 @@ def write_parents(arguments: argparse.Namespace, work: Path) -> Parents:
     stored_dtype = DTYPES[arguments.stored_dtype]
     blip2 = write_blip2(work / "blip2", blip2_shape, arguments.blip2_shard_size)
     language_model = write_language_model(work / "language-model", shape, stored_dtype, arguments.shard_size)
-    part_bytes = married_bytes(shape, language_model.num_parameters, DTYPES[arguments.dtype])
+    part_bytes = composed_bytes(shape, language_model.num_parameters, DTYPES[arguments.dtype])
     return Parents(blip2, language_model, arguments.dtype, part_bytes)
 
 
-def married_bytes(shape: Shape, num_language_model_parameters: int, dtype: torch.dtype) -> dict[str, int]:
+def composed_bytes(shape: Shape, num_language_model_parameters: int, dtype: torch.dtype) -> dict[str, int]:
     """The bytes of each part in memory: ViT and language model in `dtype`, the others in fp32."""
     with torch.device("meta"):
         model = MBlipForConditionalGeneration(shape.ours())
@@ -92,21 +92,21 @@ def married_bytes(shape: Shape, num_language_model_parameters: int, dtype: torch
 
 def measure_load(parents: Parents) -> None:
     watched = run_watched(["-c", LOAD, *map(str, parents.folders), parents.dtype], parents.folders)
-    _print_marriage("from_blip2_pretrained", watched, parents)
+    _print_composition("from_blip2_pretrained", watched, parents)
 
 
-def measure_marry(parents: Parents, married: Path) -> None:
-    command = ["-m", "modeling_mblip.marry", *map(str, parents.folders), str(married), "--dtype", parents.dtype]
-    _print_marriage("python -m modeling_mblip.marry", run_watched(command, parents.folders), parents)
+def measure_compose(parents: Parents, composed: Path) -> None:
+    command = ["-m", "training_mblip.compose", *map(str, parents.folders), str(composed), "--dtype", parents.dtype]
+    _print_composition("python -m training_mblip.compose", run_watched(command, parents.folders), parents)
 
 
 def measure_merge(parents: Parents, work: Path, max_shard_size: str) -> None:
-    """Merge an adapter into `work / "married"`. Its weights are in the model, and as they were read beside it."""
-    adapter_bytes = write_adapter(work / "adapter", work / "married")
-    command = ["-m", "modeling_mblip.merge", str(work / "adapter"), str(work / "merged")]
+    """Merge an adapter into `work / "composed"`. Its weights are in the model, and as they were read beside it."""
+    adapter_bytes = write_adapter(work / "adapter", work / "composed")
+    command = ["-m", "training_mblip.merge", str(work / "adapter"), str(work / "merged")]
     watched = run_watched([*command, "--max-shard-size", max_shard_size], [])
     shards = [path.stat().st_size for path in sorted((work / "merged").glob("*.safetensors"))]
-    _print_row("python -m modeling_mblip.merge", watched, bound=sum(parents.part_bytes.values()) + 2 * adapter_bytes)
+    _print_row("python -m training_mblip.merge", watched, bound=sum(parents.part_bytes.values()) + 2 * adapter_bytes)
     print(f"  an adapter of {_megabytes(adapter_bytes)} MB; merged: {_listed(shards)} MB")
 
 
@@ -116,10 +116,10 @@ def _describe(parents: Parents) -> None:
         print(f"{name}: shards of {_listed(parent.shard_bytes.values())} MB, {_megabytes(on_disk)} without the holes")
     parts = parents.part_bytes
     listed = ", ".join(f"{name} {_megabytes(size)}" for name, size in parts.items())
-    print(f"married: {listed}, together {_megabytes(sum(parts.values()))} MB")
+    print(f"composed: {listed}, together {_megabytes(sum(parts.values()))} MB")
 
 
-def _print_marriage(what: str, watched: Watched, parents: Parents) -> None:
+def _print_composition(what: str, watched: Watched, parents: Parents) -> None:
     """A row, and which shards of the BLIP-2 were opened and which were not."""
     shards = parents.blip2.shard_bytes
     opened = {shard: size for shard, size in shards.items() if shard in watched.opened}
@@ -150,7 +150,7 @@ def _parse(command_line: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--language-model", choices=list(LANGUAGE_MODELS), default="mt0-xl")
     parser.add_argument("--shape", choices=["full", "toy"], default="full")
-    parser.add_argument("--dtype", choices=list(DTYPES), default="bfloat16", help="of what is married")
+    parser.add_argument("--dtype", choices=list(DTYPES), default="bfloat16", help="of what is composed")
     parser.add_argument(
         "--stored-dtype", choices=list(DTYPES), default="bfloat16", help="of the language model's files"
     )
@@ -159,8 +159,8 @@ def _parse(command_line: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", choices=STEPS, nargs="*", default=STEPS)
     parser.add_argument("--work-folder", type=Path, help="for about 30 GB (default: in the folder of temporary files)")
     arguments = parser.parse_args(command_line)
-    if "merge" in arguments.steps and "marry" not in arguments.steps:
-        parser.error("--steps merge adds to what --steps marry wrote, which is not among them. Add marry.")
+    if "merge" in arguments.steps and "compose" not in arguments.steps:
+        parser.error("--steps merge adds to what --steps compose wrote, which is not among them. Add compose.")
     return arguments
 
 

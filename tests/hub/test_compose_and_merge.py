@@ -1,4 +1,4 @@
-"""`python -m modeling_mblip.marry` and `.merge` with names of the Hub: what they ask it for, and at which revision."""
+"""`python -m training_mblip.compose` and `.merge` with names of the Hub: what they ask for, and at which revision."""
 
 import json
 
@@ -8,14 +8,14 @@ from peft import PeftModel
 
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.checkpoint_reading import read_weights
-from modeling_mblip.marry import main as marry
-from modeling_mblip.merge import main as merge
-from modeling_mblip.trainable import set_trainable
 from processing_mblip import MBlipProcessor
 from tests.hub.client import run_python
 from tests.hub.old_layouts import NUM_SHARDS, save_published
 from tests.hub.published import load, randomise, upload
 from tests.tiny import tiny_model, tiny_tokenizer
+from training_mblip.compose import main as compose
+from training_mblip.merge import main as merge
+from training_mblip.trainable import set_trainable
 
 DONOR, TEXT = "other/published", "other/text"
 
@@ -56,24 +56,24 @@ def assert_equal_weights(found, expected, but=()):
 
 
 def test_of_the_donor_only_the_shard_with_its_image_side_is_asked_for(hub, client, parents, folders, tmp_path):
-    marry([DONOR, TEXT, str(tmp_path / "married")])
+    compose([DONOR, TEXT, str(tmp_path / "composed")])
     shards = {path for path in hub.repositories[DONOR].files if path.startswith("pytorch_model-")}
     assert len(shards) == NUM_SHARDS["bloomz"]
     assert files_asked(hub, DONOR) & shards == client.cached() & shards == {"pytorch_model-00001-of-00003.bin"}
     expected = MBlipForConditionalGeneration.from_blip2_pretrained(folders / "donor", folders / "text")
-    assert_equal_weights(load(tmp_path / "married"), expected, but=("language_projection",))
-    assert MBlipProcessor.from_pretrained(tmp_path / "married").image_token_id == 100
+    assert_equal_weights(load(tmp_path / "composed"), expected, but=("language_projection",))
+    assert MBlipProcessor.from_pretrained(tmp_path / "composed").image_token_id == 100
 
 
 def test_a_base_without_weights_asks_for_no_weights_at_all(hub, client, parents, tmp_path):
-    marry([DONOR, TEXT, str(tmp_path / "base"), "--weightless"])
+    compose([DONOR, TEXT, str(tmp_path / "base"), "--weightless"])
     assert not files_asked(hub, DONOR) | files_asked(hub, TEXT)
     named = json.loads((tmp_path / "base" / "config.json").read_text())["parents"]
     assert (named["blip2"], named["language_model"]) == (DONOR, TEXT)
 
 
 @pytest.mark.parametrize("options", [[], ["--weightless"]])
-def test_a_marriage_is_of_the_revisions_asked_for(hub, client, parents, folders, tmp_path, options):
+def test_a_composition_is_of_the_revisions_asked_for(hub, client, parents, folders, tmp_path, options):
     donor, text = hub.repositories[DONOR], hub.repositories[TEXT]
     text.tags["v1"] = text.head
     pinned = ["--blip2-revision", donor.head, "--language-model-revision", "v1"]
@@ -83,19 +83,19 @@ def test_a_marriage_is_of_the_revisions_asked_for(hub, client, parents, folders,
     for repository, folder in ((donor, tmp_path / "donor2"), (text, save_text(tmp_path / "text2", 6, 90))):
         moved_on = upload(hub, "other/moved-on", folder).files
         repository.commit("main", moved_on, "moved on")
-    marry([DONOR, TEXT, str(tmp_path / "married"), *pinned, *options])
+    compose([DONOR, TEXT, str(tmp_path / "composed"), *pinned, *options])
     expected = MBlipForConditionalGeneration.from_blip2_pretrained(folders / "donor", folders / "text")
-    assert_equal_weights(load(tmp_path / "married"), expected, but=("language_projection",))
-    processor = MBlipProcessor.from_pretrained(tmp_path / "married")
+    assert_equal_weights(load(tmp_path / "composed"), expected, but=("language_projection",))
+    processor = MBlipProcessor.from_pretrained(tmp_path / "composed")
     assert (processor.image_token_id, len(processor.tokenizer), processor.image_processor.resample) == (100, 100, 3)
 
 
-def test_married_again_without_a_network_it_is_the_same(hub, client, parents, tmp_path):
+def test_composed_again_without_a_network_it_is_the_same(hub, client, parents, tmp_path):
     arguments = [DONOR, TEXT, "--projection", "blip2"]
-    marry([*arguments, str(tmp_path / "first")])
+    compose([*arguments, str(tmp_path / "first")])
     client.go_offline()
     hub.requests.clear()
-    marry([*arguments, str(tmp_path / "second")])
+    compose([*arguments, str(tmp_path / "second")])
     assert hub.requests == []
     assert_equal_weights(load(tmp_path / "second"), load(tmp_path / "first"))
 
@@ -150,10 +150,10 @@ def test_an_adapter_and_its_base_are_merged_at_the_revisions_asked_for(hub, clie
         merge(["tester/adapter", str(tmp_path / "merged3"), "--adapter-revision", "v3"])
 
 
-def test_a_marriage_is_merged_from_its_parents_at_their_revisions(hub, client, parents, tmp_path):
+def test_a_composition_is_merged_from_its_parents_at_their_revisions(hub, client, parents, tmp_path):
     donor, text = hub.repositories[DONOR], hub.repositories[TEXT]
     pinned = ["--blip2-revision", donor.head, "--language-model-revision", text.head]
-    marry([DONOR, TEXT, str(tmp_path / "base"), "--weightless", *pinned])
+    compose([DONOR, TEXT, str(tmp_path / "base"), "--weightless", *pinned])
     upload(hub, "tester/base", tmp_path / "base")
     expected = push_adapter(hub, "tester/base", "tester/adapter")
     text.commit("main", upload(hub, "other/moved-on", save_text(tmp_path / "text2", 6, 90)).files, "moved on")
@@ -167,7 +167,7 @@ def test_a_marriage_is_merged_from_its_parents_at_their_revisions(hub, client, p
 
 
 def test_merged_again_without_a_network_it_is_the_same(hub, client, parents, tmp_path):
-    marry([DONOR, TEXT, str(tmp_path / "base"), "--weightless"])
+    compose([DONOR, TEXT, str(tmp_path / "base"), "--weightless"])
     upload(hub, "tester/base", tmp_path / "base")
     push_adapter(hub, "tester/base", "tester/adapter")
     merge(["tester/adapter", str(tmp_path / "first")])
@@ -189,7 +189,7 @@ class _Code:
 
 def test_a_shard_that_would_run_code_ends_both_commands_with_a_message(hub, client, parents, tmp_path, capsys):
     donor = hub.repositories[DONOR]
-    marry([DONOR, TEXT, str(tmp_path / "base"), "--weightless"])
+    compose([DONOR, TEXT, str(tmp_path / "base"), "--weightless"])
     upload(hub, "tester/base", tmp_path / "base")
     push_adapter(hub, "tester/base", "tester/adapter")
     name = "pytorch_model-00001-of-00003.bin"
@@ -198,12 +198,12 @@ def test_a_shard_that_would_run_code_ends_both_commands_with_a_message(hub, clie
     (tmp_path / name).rename(tmp_path / "evil" / name)
     donor.commit("main", donor.files | upload(hub, "other/evil", tmp_path / "evil").files, "evil")
     capsys.readouterr()
-    with pytest.raises(SystemExit, match=r"Not married\. .*Weights only load failed"):
-        marry([DONOR, TEXT, str(tmp_path / "married")])
+    with pytest.raises(SystemExit, match=r"Not composed\. .*Weights only load failed"):
+        compose([DONOR, TEXT, str(tmp_path / "composed")])
     with pytest.raises(SystemExit, match=r"Not merged\. .*Weights only load failed"):
         merge(["tester/adapter", str(tmp_path / "merged")])
     assert capsys.readouterr().out == ""
-    assert not (tmp_path / "married").exists()
+    assert not (tmp_path / "composed").exists()
     assert not (tmp_path / "merged").exists()
 
 
@@ -224,20 +224,20 @@ def test_bin_files_in_pytorchs_older_format_are_read_whole(tmp_path):
     ],
 )
 def test_a_parent_that_is_not_there_ends_the_command_with_its_name(hub, client, parents, tmp_path, arguments, message):
-    with pytest.raises(SystemExit, match=rf"Not married\. [\s\S]*{message}"):
-        marry([*arguments[:2], str(tmp_path / "married"), *arguments[2:]])
-    assert not (tmp_path / "married").exists()
+    with pytest.raises(SystemExit, match=rf"Not composed\. [\s\S]*{message}"):
+        compose([*arguments[:2], str(tmp_path / "composed"), *arguments[2:]])
+    assert not (tmp_path / "composed").exists()
 
 
 @pytest.mark.slow
 def test_both_commands_run_from_a_shell(hub, client, parents, tmp_path):
     done = run_python(
-        hub, tmp_path / "a", "-m", "modeling_mblip.marry", DONOR, TEXT, str(tmp_path / "base"), "--weightless"
+        hub, tmp_path / "a", "-m", "training_mblip.compose", DONOR, TEXT, str(tmp_path / "base"), "--weightless"
     )
     assert done.returncode == 0, done.stderr
     assert f"from {DONOR}" in done.stdout
     upload(hub, "tester/base", tmp_path / "base")
     expected = push_adapter(hub, "tester/base", "tester/adapter")
-    done = run_python(hub, tmp_path / "b", "-m", "modeling_mblip.merge", "tester/adapter", str(tmp_path / "merged"))
+    done = run_python(hub, tmp_path / "b", "-m", "training_mblip.merge", "tester/adapter", str(tmp_path / "merged"))
     assert done.returncode == 0, done.stderr
     assert_equal_weights(load(tmp_path / "merged"), expected)

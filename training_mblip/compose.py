@@ -1,12 +1,10 @@
-"""Marry a BLIP-2 to any language model of transformers, and write the folder that `from_pretrained` loads.
+"""Compose a BLIP-2's image side and any language model of transformers, into a folder that `from_pretrained` loads.
 
-    python -m modeling_mblip.marry Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER
-    python -m modeling_mblip.marry Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER --weightless
+    python -m training_mblip.compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER
+    python -m training_mblip.compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER --weightless
 
-The folder holds model, tokenizer and image processor. With --weightless it holds no weights: loading it marries the
+The folder holds model, tokenizer and image processor. With --weightless it holds no weights: loading it composes the
 parents again, so that an adapter trained on it is all that has to be shared. No weights are read for that.
-
-Not shipped: no method of the model needs it.
 """
 
 import argparse
@@ -23,10 +21,10 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, ImageProcessingMixin
 
-from .configuration_mblip import MBlipConfig
-from .loading_mblip import marriage_config
-from .modeling_mblip import MBlipForConditionalGeneration
-from .quantisation import IMAGE_SIDE
+from modeling_mblip.configuration_mblip import MBlipConfig
+from modeling_mblip.loading_mblip import composition_config
+from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.quantisation import IMAGE_SIDE
 
 DTYPES = ("float32", "bfloat16", "float16")
 PROCESSOR_CLASS = "MBlipProcessor"  # of processing_mblip, which nothing here may import
@@ -36,12 +34,12 @@ def main(arguments: Sequence[str]) -> None:
     """The command; what is wrong with its input ends it with a message."""
     given = _parse(arguments)
     try:
-        print(marry_into_folder(**vars(given)))
+        print(compose_into_folder(**vars(given)))
     except (ValueError, OSError, pickle.UnpicklingError, SafetensorError) as error:
-        sys.exit(f"Not married. {error}")
+        sys.exit(f"Not composed. {error}")
 
 
-def marry_into_folder(
+def compose_into_folder(
     blip2: str,
     language_model: str,
     folder: Path,
@@ -92,14 +90,14 @@ def marry_into_folder(
 
 
 def save_processor_files(folder: Path, config: MBlipConfig) -> None:
-    """Write what `MBlipProcessor.from_pretrained` reads: the tokenizer of a marriage's language model, and the
+    """Write what `MBlipProcessor.from_pretrained` reads: the tokenizer of a composition's language model, and the
     settings of its BLIP-2's image processor.
 
     Raises:
         OSError: a parent lacks one of them.
     """
     parents = config.parents
-    assert parents is not None  # `config` is that of a marriage
+    assert parents is not None  # `config` is that of a composition
     side = "right" if config.is_encoder_decoder else "left"
     revision = parents["language_model_revision"] or "main"
     tokenizer = AutoTokenizer.from_pretrained(parents["language_model"], revision=revision, padding_side=side)
@@ -123,7 +121,7 @@ def _write_model(
 
 def _write_base(parents: dict[str, Any], folder: Path) -> tuple[MBlipConfig, str]:
     name, revision = parents["language_model"], parents["language_model_revision"]
-    config = marriage_config(**parents, text_config=AutoConfig.from_pretrained(name, revision=revision))
+    config = composition_config(**parents, text_config=AutoConfig.from_pretrained(name, revision=revision))
     with torch.device("meta"):
         model = MBlipForConditionalGeneration(config)
     if parents["projection"] == "blip2":
@@ -169,7 +167,7 @@ def _named(parents: dict[str, Any], parent: str) -> str:
 
 
 def _place(name_or_path: str) -> str:
-    """A folder's absolute path, which is right wherever the marriage is loaded from; a name on the Hub as it is."""
+    """A folder's absolute path, which is right wherever the composition is loaded from; a name on the Hub as it is."""
     return os.path.abspath(name_or_path) if os.path.isdir(name_or_path) else name_or_path
 
 
@@ -178,13 +176,13 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="modeling_mblip.marry", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="training_mblip.compose", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("blip2", metavar="BLIP2", help="a checkpoint of BLIP-2's layout: ViT, Q-Former, query tokens")
     parser.add_argument("language_model", metavar="LANGUAGE_MODEL", help="any seq2seq or causal language model")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not exist")
     parser.add_argument("--projection", choices=("random", "blip2"), default="random", help="blip2: keep BLIP-2's own")
     parser.add_argument("--dtype", choices=DTYPES, help="of ViT and language model; default: the language model's own")
-    parser.add_argument("--weightless", action="store_true", help="a base for adapters, which marries when loaded")
+    parser.add_argument("--weightless", action="store_true", help="a base for adapters, which composes when loaded")
     parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="of one file; default: %(default)s")
     parser.add_argument("--blip2-revision", metavar="REVISION")
     parser.add_argument("--language-model-revision", metavar="REVISION")

@@ -1,11 +1,9 @@
 """Merge an adapter, LoRA and trained image side, into its base by PEFT's `merge_and_unload`.
 
-    python -m modeling_mblip.merge ADAPTER FOLDER [--adapter-revision REVISION] [--base BASE] [--max-shard-size 5GB]
+    python -m training_mblip.merge ADAPTER FOLDER [--adapter-revision REVISION] [--base BASE] [--max-shard-size 5GB]
 
 It holds the whole model in memory once, in its base's own dtype, and needs no GPU. FOLDER appears in one step, when it
 is complete.
-
-Not shipped: no method of the model needs it.
 """
 
 import argparse
@@ -26,11 +24,12 @@ from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedConfig
 
-from .checkpoint_reading import check_place, find_file
-from .configuration_mblip import TOKENIZER_FILES, MBlipConfig
-from .loading_mblip import parents_to_marry
-from .marry import PROCESSOR_CLASS, save_processor_files
-from .modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.checkpoint_reading import check_place, find_file
+from modeling_mblip.configuration_mblip import TOKENIZER_FILES, MBlipConfig
+from modeling_mblip.loading_mblip import parents_to_compose
+from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
+
+from .compose import PROCESSOR_CLASS, save_processor_files
 
 IMAGE_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 TEXT_FILES = (
@@ -42,7 +41,7 @@ TEXT_FILES = (
 
 def main(arguments: Sequence[str]) -> None:
     """The command; what is wrong with its input ends it with a message."""
-    parser = argparse.ArgumentParser(prog="modeling_mblip.merge", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="training_mblip.merge", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("adapter", metavar="ADAPTER", help="an adapter's folder, or its name on the Hub")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not exist")
     parser.add_argument("--adapter-revision", metavar="REVISION", help="a branch, tag or commit of the Hub")
@@ -71,7 +70,7 @@ def merge_adapter(
         adapter: a folder or repository of PEFT's.
         folder: where to write; its parent must be writable.
         base: None: the one that the adapter names. An `mblip` folder, one of BLIP-2's layout, or a base without
-            weights, which marries its parents again.
+            weights, which composes its parents again.
         base_revision: None: the one that the adapter names for its own base, the newest of any other.
         max_shard_size: of one file, as in `save_pretrained`.
 
@@ -107,7 +106,7 @@ def merge_adapter(
 
 def _load_base(base: str, revision: str | None, adapter_config: PeftConfig) -> MBlipForConditionalGeneration:
     check_place(base)
-    parents = parents_to_marry(base, revision=revision)
+    parents = parents_to_compose(base, revision=revision)
     stored = (base, revision) if parents is None else (parents["language_model"], parents["language_model_revision"])
     config, _ = PreTrainedConfig.get_config_dict(stored[0], revision=stored[1])
     if config.get("quantization_config") is not None:

@@ -1,4 +1,4 @@
-"""Adapters of PEFT's that name a base others can load. Not shipped: no method of the model needs it.
+"""Adapters of PEFT's that name a base others can load.
 
 An adapter holds what re-alignment trained and is worth nothing without the very weights it was trained on. PEFT writes
 down whatever name the model in memory had: none at all, or that of a folder in BLIP-2's own layout, on which
@@ -11,9 +11,9 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedConfig
 
-from .checkpoint_reading import has_weights
-from .configuration_mblip import MBlipConfig
-from .loading_mblip import parents_to_marry
+from modeling_mblip.checkpoint_reading import has_weights
+from modeling_mblip.configuration_mblip import MBlipConfig
+from modeling_mblip.loading_mblip import parents_to_compose
 
 
 class MBlipAdapterModel(PeftModel):
@@ -57,7 +57,7 @@ def check_base(name_or_path: str | None, revision: str | None = None) -> None:
     if not name_or_path:
         raise ValueError(
             "The adapter's base has no name: it was made in memory. Save it with `save_pretrained`, or, if "
-            "`from_blip2_pretrained` made it, without weights with `save_marriage`, and give the folder: "
+            "`from_blip2_pretrained` made it, without weights with `save_composition`, and give the folder: "
             '`model.peft_config["default"].base_model_name_or_path = folder`.'
         )
     try:
@@ -71,9 +71,9 @@ def check_base(name_or_path: str | None, revision: str | None = None) -> None:
             f'`MBlipForConditionalGeneration.from_pretrained("{name_or_path}").save_pretrained(folder)`, and name '
             "that folder as the base."
         )
-    is_marriage = parents_to_marry(name_or_path, revision=revision) is not None
-    if not is_marriage and not has_weights(name_or_path, revision=revision):
+    is_composition = parents_to_compose(name_or_path, revision=revision) is not None
+    if not is_composition and not has_weights(name_or_path, revision=revision):
         raise ValueError(
             f"The adapter's base {name_or_path} holds no weights and names no parents. Save it with `save_pretrained` "
-            "or `save_marriage`."
+            "or `save_composition`."
         )

@@ -23,10 +23,10 @@ from tiny import (
 from transformers import AutoProcessor
 
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.marry import main as marry
-from modeling_mblip.merge import main as merge
-from modeling_mblip.trainable import LoraSettings, lora_config
 from processing_mblip import MBlipProcessor
+from training_mblip.compose import main as compose
+from training_mblip.merge import main as merge
+from training_mblip.trainable import LoraSettings, lora_config
 
 SHARD = "40KB"
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
@@ -38,7 +38,7 @@ def save_base(kind, family, folder, dtype=torch.float32):
     if kind == "weightless":
         tiny_blip2("t5", seed=1).save_pretrained(folder / "blip2", max_shard_size="30KB")
         tiny_model(family, seed=2).language_model.to(dtype).save_pretrained(folder / "text", max_shard_size="30KB")
-        MBlipForConditionalGeneration.from_blip2_pretrained(folder / "blip2", folder / "text").save_marriage(base)
+        MBlipForConditionalGeneration.from_blip2_pretrained(folder / "blip2", folder / "text").save_composition(base)
         return base
     if kind == "blip2":
         tiny_blip2(family).save_pretrained(base)
@@ -231,7 +231,7 @@ def test_processor_and_generation_settings_come_along(kind, tmp_path):
     language_model.save_pretrained(tmp_path / "text")
     tiny_tokenizer(100).save_pretrained(tmp_path / "text")
     options = ["--weightless"] if kind in ("weightless", "parents") else []
-    marry([str(tmp_path / "blip2"), str(tmp_path / "text"), str(tmp_path / "base"), *options])
+    compose([str(tmp_path / "blip2"), str(tmp_path / "text"), str(tmp_path / "base"), *options])
     adapter = save_adapter(tmp_path / "base", tmp_path / "adapter")
     if kind in ("parents", "adapter"):  # a base without a processor of its own, as training writes it
         for name in PROCESSOR_FILES:
@@ -358,7 +358,7 @@ def test_a_quantised_base_is_refused(kind, quantised, tmp_path):
 
 
 def test_a_base_whose_run_was_quantised_but_whose_parents_are_not_is_merged(tmp_path):
-    """`save_marriage` of a model in 8 bits."""
+    """`save_composition` of a model in 8 bits."""
     base = save_base("weightless", "mt5", tmp_path)
     adapter = save_adapter(base, tmp_path / "adapter")
     settings = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}

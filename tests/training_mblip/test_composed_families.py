@@ -1,4 +1,4 @@
-"""Every family of language models that people marry, with both kinds of donor: married, trained, saved, loaded, equal.
+"""Every family of language models that people compose, with both kinds of donor: trained, saved, loaded, equal.
 
 And what LoRA goes on: all linear layers of the language model but its head, and no layer of the image side.
 """
@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText
 from transformers.pytorch_utils import Conv1D
 
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
+from training_mblip.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
 
 # NLLB's type is m2m_100.
 LANGUAGE_MODELS = ("mt5", "umt5", "t5", "mbart", "m2m_100", "bloom", "xglm", "llama", "qwen3", "gemma3_text")
@@ -59,12 +59,12 @@ def assert_equal_results(found, expected):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("donor", DONORS)
-def test_a_marriage_is_trained_generates_and_comes_back_equal(donor, donors, language_model, tmp_path):
-    married = MBlipForConditionalGeneration.from_blip2_pretrained(donors / donor, language_model)
-    assert married.config.is_encoder_decoder == (language_model.name in ENCODER_DECODERS)
-    married.save_pretrained(tmp_path / "base")
-    base, batch = MBlipForConditionalGeneration.from_pretrained(tmp_path / "base"), batch_for(married)
-    untrained = results(married, batch)
+def test_a_composition_is_trained_generates_and_comes_back_equal(donor, donors, language_model, tmp_path):
+    composed = MBlipForConditionalGeneration.from_blip2_pretrained(donors / donor, language_model)
+    assert composed.config.is_encoder_decoder == (language_model.name in ENCODER_DECODERS)
+    composed.save_pretrained(tmp_path / "base")
+    base, batch = MBlipForConditionalGeneration.from_pretrained(tmp_path / "base"), batch_for(composed)
+    untrained = results(composed, batch)
     assert_equal_results(results(base, batch), untrained)
 
     adapted = set_trainable(base, "re_alignment", NO_DROPOUT).train()
@@ -74,7 +74,7 @@ def test_a_marriage_is_trained_generates_and_comes_back_equal(donor, donors, lan
     trained = results(adapted.eval(), batch)
     assert not torch.equal(trained[0], untrained[0])
     assert trained[1].shape[0] == batch["input_ids"].shape[0]
-    assert 1 <= trained[1].shape[1] <= 4 + married.config.is_encoder_decoder
+    assert 1 <= trained[1].shape[1] <= 4 + composed.config.is_encoder_decoder
     other = batch | {"pixel_values": torch.randn(3, 3, IMAGE_SIZE, IMAGE_SIZE)}
     assert not torch.equal(results(adapted, other)[0], trained[0]), "the image has no effect"
 
