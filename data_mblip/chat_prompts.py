@@ -8,7 +8,7 @@ of thoughts with Qwen3, the name of a channel with gpt-oss), which the model wri
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from jinja2 import TemplateError
@@ -28,6 +28,15 @@ class ChatProcessor(Protocol):
     tokenizer: Any
 
     def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any: ...
+
+    def encode(
+        self,
+        texts: list[str],
+        num_images: list[int],
+        *,
+        max_text_tokens: int | None = None,
+        add_special_tokens: bool = True,
+    ) -> list[list[int]]: ...
 
 
 def uses_chat_template(processor: ChatProcessor, use_chat_template: bool | None = None) -> bool:
@@ -52,7 +61,7 @@ def check_answers(processor: ChatProcessor) -> None:
         ValueError: the template refuses the roles user and assistant, leaves the answer out, or does not begin as the
             prompt does.
     """
-    _, turn = _prompt_and_turn(processor, "?", [], _PROBE)
+    _, turn = _prompt_and_turn(processor, "?", 0, _PROBE)
     if _PROBE not in turn:
         raise ValueError(
             f"The chat template writes {turn!r} behind the prompt where the assistant's answer {_PROBE!r} was "
@@ -60,22 +69,19 @@ def check_answers(processor: ChatProcessor) -> None:
         )
 
 
-def chat_inputs(processor: ChatProcessor, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
-    """The processor's inputs (`input_ids`, `attention_mask`, `pixel_values` ...) for one user message each, ready to
-    be answered."""
-    conversations = [[user_message(text, mine)] for text, mine in zip(texts, images, strict=True)]
-    return _apply(
-        processor,
-        conversations,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        processor_kwargs={"padding": "longest"},
-    )
+def chat_prompt_ids(processor: ChatProcessor, texts: Sequence[str], num_images: Sequence[int]) -> list[list[int]]:
+    """The tokens of one user message each, ready to be answered: those of `processor.apply_chat_template`."""
+    if not texts:
+        return []
+    conversations = [[user_message(text, number)] for text, number in zip(texts, num_images, strict=True)]
+    rendered = _apply(processor, conversations, add_generation_prompt=True, tokenize=False)
+    # As transformers has it: special tokens are added where the template writes none itself.
+    bos_token = processor.tokenizer.bos_token
+    writes_bos = bos_token is not None and rendered[0].startswith(bos_token)
+    return processor.encode(rendered, list(num_images), add_special_tokens=not writes_bos)
 
 
-def user_message(text: str, images: Sequence[Any]) -> dict[str, Any]:
+def user_message(text: str, num_images: int) -> dict[str, Any]:
     """The message of a prompt: its images in front, or where the text says `<image>`.
 
     Raises:
@@ -83,21 +89,21 @@ def user_message(text: str, images: Sequence[Any]) -> dict[str, Any]:
     """
     pieces = _MARK.split(text)
     if len(pieces) == 1:
-        pieces = [""] * len(images) + pieces
-    if len(pieces) != len(images) + 1:
+        pieces = [""] * num_images + pieces
+    if len(pieces) != num_images + 1:
         raise ValueError(
-            f"The prompt {text!r} says `<image>` {len(pieces) - 1} time(s), but {len(images)} image(s) came with it. "
+            f"The prompt {text!r} says `<image>` {len(pieces) - 1} time(s), but {num_images} image(s) came with it. "
             "Give one image for each `<image>`, or leave out all of them to have the images in front."
         )
     content: list[dict[str, Any]] = []
     for i, piece in enumerate(pieces):
-        content += [{"type": "image", "image": images[i - 1]}] if i else []
+        content += [{"type": "image"}] if i else []
         content += [{"type": "text", "text": piece}] if piece else []
     return {"role": "user", "content": content}
 
 
 def chat_answer_ids(
-    processor: ChatProcessor, text: str, images: Sequence[Any], answer: str, *, is_encoder_decoder: bool
+    processor: ChatProcessor, text: str, num_images: int, answer: str, *, is_encoder_decoder: bool
 ) -> list[int]:
     """The tokens of the assistant's turn behind the prompt, up to the last end of sequence if the template writes one.
 
@@ -108,7 +114,7 @@ def chat_answer_ids(
         ValueError: as `check_answers`.
     """
     tokenizer = processor.tokenizer
-    prompt, turn = _prompt_and_turn(processor, text, images, answer)
+    prompt, turn = _prompt_and_turn(processor, text, num_images, answer)
     if is_encoder_decoder:
         ids = list(tokenizer(text_target=turn, verbose=False)["input_ids"])
     else:
@@ -121,7 +127,7 @@ def chat_answer_ids(
 def answer_lead(processor: ChatProcessor) -> str:
     """What a trained model says before its answer because the template writes it there, as decoding shows it: special
     tokens left out. Empty for most templates, and for those that cannot be trained with."""
-    prompt, whole = _rendered(processor, "?", [], _PROBE)
+    prompt, whole = _rendered(processor, "?", 0, _PROBE)
     lead, answer, _ = whole[len(prompt) :].partition(_PROBE)
     if not (whole.startswith(prompt) and answer):
         return ""
@@ -151,9 +157,9 @@ def _cut_piece(tokenizer: Any, piece: str, max_tokens: int, *, cuts_left: bool) 
     return part(bisect_right(sizes, max_tokens, lo=1, key=lambda size: len(_ids(tokenizer, part(size)))) - 1)
 
 
-def _prompt_and_turn(processor: ChatProcessor, text: str, images: Sequence[Any], answer: str) -> tuple[str, str]:
+def _prompt_and_turn(processor: ChatProcessor, text: str, num_images: int, answer: str) -> tuple[str, str]:
     """What the template writes for the question, and what behind it once the answer stands there."""
-    prompt, whole = _rendered(processor, text, images, answer)
+    prompt, whole = _rendered(processor, text, num_images, answer)
     if not whole.startswith(prompt):
         raise ValueError(
             f"The chat template ends the prompt with {prompt[-80:]!r}, but question and answer together, "
@@ -163,9 +169,9 @@ def _prompt_and_turn(processor: ChatProcessor, text: str, images: Sequence[Any],
     return prompt, whole[len(prompt) :]
 
 
-def _rendered(processor: ChatProcessor, text: str, images: Sequence[Any], answer: str) -> tuple[str, str]:
+def _rendered(processor: ChatProcessor, text: str, num_images: int, answer: str) -> tuple[str, str]:
     """The prompt, and question and answer together."""
-    question = user_message(text, images)
+    question = user_message(text, num_images)
     reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
     prompt = _apply(processor, [question], add_generation_prompt=True, tokenize=False)
     return prompt, _apply(processor, [question, reply], tokenize=False)

@@ -107,7 +107,7 @@ class MBlipCollator:
             message names the row.
         """
         prompts = [prompt for row in rows for prompt in self._prompts(row)]
-        encoded = encode_prompts(
+        ids, pixels = encode_prompts(
             self.processor,
             prompts,
             max_text_tokens=self.max_text_tokens,
@@ -115,9 +115,9 @@ class MBlipCollator:
         )
         targets = [self._target_ids(prompt) for prompt in prompts]
         if self.is_encoder_decoder:
-            inputs = pad_prompts(encoded.ids, self.pad_token_id, padding_side="right")
-            return inputs | encoded.images | self._decoder_tensors(targets)
-        return self._joined_tensors(encoded.ids, targets) | encoded.images
+            inputs = pad_prompts(ids, self.pad_token_id, padding_side="right")
+            return inputs | pixels | self._decoder_tensors(targets)
+        return self._joined_tensors(ids, targets) | pixels
 
     def _prompts(self, row: Mapping[str, Any]) -> list[Prompt]:
         """The prompts of a row whose turn it is, sharing its images."""
@@ -159,7 +159,7 @@ class MBlipCollator:
     def _chat_target_ids(self, prompt: Prompt) -> list[int]:
         """The target as the assistant's turn, up to the last end of sequence that the chat template writes."""
         return chat_answer_ids(
-            self.processor, prompt.text, prompt.images, prompt.target, is_encoder_decoder=self.is_encoder_decoder
+            self.processor, prompt.text, len(prompt.images), prompt.target, is_encoder_decoder=self.is_encoder_decoder
         )
 
     def _decoder_tensors(self, targets: list[list[int]]) -> dict[str, torch.Tensor]:
@@ -208,15 +208,13 @@ class GenerationCollator:
             check_row(row)
             images = [open_image(image, name=row_name(row)) for image in row["images"]]
             prompts += [Prompt(row, position, images) for position in range(len(row["prompts"]))]
-        encoded = encode_prompts(
+        ids, pixels = encode_prompts(
             self.processor,
             prompts,
             max_text_tokens=self.max_text_tokens,
             use_chat_template=self.use_chat_template,
         )
-        pad_token_id = self.processor.tokenizer.pad_token_id
-        inputs = pad_prompts(encoded.ids, pad_token_id, padding_side=self.padding_side)
-        return inputs | encoded.images
+        return pad_prompts(ids, self.processor.tokenizer.pad_token_id, padding_side=self.padding_side) | pixels
 
 
 def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, turn: int, image_id: str) -> list[int]:

@@ -7,14 +7,13 @@ Shape suffixes: B = prompts, T = prompt tokens (with image tokens).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from PIL import Image as PILImage
 from torch.nn.utils.rnn import pad_sequence
 
-from .chat_prompts import ChatProcessor, chat_inputs, cut_text
+from .chat_prompts import ChatProcessor, chat_prompt_ids, cut_text
 from .example import row_name
 
 
@@ -36,58 +35,38 @@ class Prompt:
         self.name = f"{row_name(row)}, prompt {row['ids'][position]!r}"
 
 
-@dataclass(frozen=True)
-class EncodedPrompts:
-    """`ids`: the tokens of each prompt (T,), image tokens included. `images`: `pixel_values` and, where images are
-    shared, `image_indices`; empty where no prompt has an image."""
-
-    ids: list[torch.Tensor]
-    images: dict[str, torch.Tensor]
-
-
 def encode_prompts(
     processor: Processor, prompts: Sequence[Prompt], *, max_text_tokens: int, use_chat_template: bool
-) -> EncodedPrompts:
-    """The prompts of rows, their text cut to `max_text_tokens`.
+) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    """The token ids of each prompt (T,), image tokens included, its text cut to `max_text_tokens`; and the images:
+    `pixel_values` and, where images are shared, `image_indices`. The same image object given twice is encoded once.
 
     Image tokens do not count, nor does what a chat template writes: it is the user's text that is cut.
     """
-    texts, images = [prompt.text for prompt in prompts], [prompt.images for prompt in prompts]
+    texts, shown = [prompt.text for prompt in prompts], [prompt.images for prompt in prompts]
+    num_images = [len(images) for images in shown]
     if use_chat_template:
         texts = [cut_text(processor.tokenizer, text, max_text_tokens) for text in texts]
-        return encode_texts(processor, texts, images, use_chat_template=True)
-    encoded = encode_texts(processor, texts, images, use_chat_template=False)
-    ids = [_cut(processor, *pair, max_text_tokens) for pair in zip(prompts, encoded.ids, strict=True)]
-    return EncodedPrompts(ids, encoded.images)
+        ids = chat_prompt_ids(processor, texts, num_images)
+    else:
+        ids = processor.encode(texts, num_images, max_text_tokens=max_text_tokens)
+    images = dict(processor(images=shown, return_tensors="pt")) if any(shown) else {}
+    return [torch.tensor(mine) for mine in ids], images
 
 
 def encode_texts(
-    processor: Processor, texts: Sequence[str], images: Sequence[Sequence[Any]], *, use_chat_template: bool
-) -> EncodedPrompts:
-    """Prompts with the images of each as the processor makes them. The same image object given twice is encoded once.
+    processor: Processor, texts: Sequence[str], num_images: Sequence[int], *, use_chat_template: bool
+) -> list[torch.Tensor]:
+    """The token ids of prompts with so many images each, (T,), image tokens included.
 
     Raises:
         ValueError: a prompt says `<image>`, but another number of times than it has images.
     """
     if use_chat_template:
-        batch = dict(chat_inputs(processor, texts, images))
+        ids = chat_prompt_ids(processor, texts, num_images)
     else:
-        shown = [list(mine) for mine in images] if any(images) else None
-        batch = dict(processor(images=shown, text=list(texts), return_tensors="pt", padding="longest"))
-    input_ids_BT, attention_mask_BT = batch.pop("input_ids"), batch.pop("attention_mask")
-    ids = [ids_T[mask_T.bool()] for ids_T, mask_T in zip(input_ids_BT, attention_mask_BT, strict=True)]
-    return EncodedPrompts(ids, batch)
-
-
-def _cut(processor: Processor, prompt: Prompt, ids_T: torch.Tensor, max_text_tokens: int) -> torch.Tensor:
-    """The ids of a prompt, encoded a second time if they are too many: the processor's `max_length` counts image
-    tokens, of which prompts have different numbers."""
-    max_length = max_text_tokens + len(prompt.images) * processor.num_query_tokens
-    if len(ids_T) <= max_length:
-        return ids_T
-    images = [prompt.images] if prompt.images else None
-    cut = processor(images=images, text=[prompt.text], return_tensors="pt", truncation=True, max_length=max_length)
-    return cut["input_ids"][0]
+        ids = processor.encode(list(texts), list(num_images))
+    return [torch.tensor(mine) for mine in ids]
 
 
 def pad_prompts(ids: Sequence[torch.Tensor], pad_token_id: int, *, padding_side: str) -> dict[str, torch.Tensor]:

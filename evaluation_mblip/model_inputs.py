@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from PIL import Image
 
 from data_mblip import encoded_prompts
 from data_mblip.chat_prompts import uses_chat_template
@@ -20,8 +19,6 @@ from data_mblip.images import open_image
 
 from .fitting import Fitting
 from .task import EvaluationExample
-
-STAND_IN = Image.new("RGB", (1, 1))  # a prompt's ids depend on how many pictures it has, not on what they show
 
 
 class Processor(encoded_prompts.Processor, Protocol):
@@ -132,13 +129,13 @@ def _encode(model: Model, processor: Processor, images: Sequence[tuple[AnyImage,
 def encode_prompts(processor: Processor, examples: Sequence[EvaluationExample]) -> list[torch.Tensor]:
     """The ids of each example's prompt with its `<image>` tokens, (T,): those of training, chat template included."""
     kinds = list(dict.fromkeys((example.prompt, len(example.images)) for example in examples))
-    encoded = encode_texts(
+    ids = encode_texts(
         processor,
         texts=[prompt for prompt, _ in kinds],
-        images=[[STAND_IN] * num_images for _, num_images in kinds],
+        num_images=[num_images for _, num_images in kinds],
         use_chat_template=uses_chat_template(processor),
     )
-    ids_of = dict(zip(kinds, encoded.ids, strict=True))
+    ids_of = dict(zip(kinds, ids, strict=True))
     return [ids_of[example.prompt, len(example.images)] for example in examples]
 
 

@@ -43,14 +43,19 @@ def assign_images(images: Any, num_marks: list[int]) -> ImageSlots:
                 f"The images of prompt {i} hold a {'list within a list' if any(map(is_list, mine)) else 'None'}. Give "
                 "one list of images for each prompt, an empty one where a prompt has no image."
             )
-        if marks not in (0, len(mine)):
-            raise ValueError(
-                f"Prompt {i} says `<image>` {marks} time(s), but {len(mine)} image(s) came with it: the number of "
-                "`<image>` tokens in the prompts should be the same as the number of images. Give one image for each "
-                "`<image>`, or leave out all of them to have the images in front of the text. A text that speaks of "
-                "the word itself writes `\\<image>`."
-            )
+        check_marks(i, marks, len(mine))
     return _distinct(nested)
+
+
+def check_marks(prompt: int, num_marks: int, num_images: int) -> None:
+    """Refuse a prompt that says `<image>` another number of times than it has images, and not never."""
+    if num_marks not in (0, num_images):
+        raise ValueError(
+            f"Prompt {prompt} says `<image>` {num_marks} time(s), but {num_images} image(s) came with it: the number "
+            "of `<image>` tokens in the prompts should be the same as the number of images. Give one image for each "
+            "`<image>`, or leave out all of them to have the images in front of the text. A text that speaks of the "
+            "word itself writes `\\<image>`."
+        )
 
 
 def flat_list(images: Any) -> list[Any]:

@@ -21,7 +21,7 @@ from transformers.utils import TensorType, is_numpy_array, to_py_obj
 from .chat_templates import with_images
 from .image_loading import load_upright_rgb
 from .image_processing_mblip import MBlipImageProcessor
-from .image_slots import ImageSlots, assign_images, flat_list
+from .image_slots import ImageSlots, assign_images, check_marks, flat_list
 from .model_settings import check_agreement, read_model_settings
 from .prompt_encoding import IMAGE_MARK, EncodedPrompt, PromptEncoder, PromptPieces, split_at_marks
 from .prompt_padding import PaddedLength, pad_prompts
@@ -114,6 +114,40 @@ class MBlipProcessor(ProcessorMixin):
                 inputs["image_indices"] = list(slots.rows)
         return_tensors = merged["text_kwargs"].get("return_tensors")
         return BatchFeature(inputs, tensor_type=return_tensors, skip_tensor_conversion=self.skip_tensor_conversion)
+
+    def encode(
+        self,
+        texts: list[str],
+        num_images: list[int],
+        *,
+        max_text_tokens: int | None = None,
+        add_special_tokens: bool = True,
+    ) -> list[list[int]]:
+        """The token ids of prompts, image tokens included, as the call makes them: nothing padded, no image needed.
+
+        Args:
+            texts: prompts, that say `<image>` where their images stand or never: then these stand in front.
+            num_images: of each prompt.
+            max_text_tokens: text is cut until so many tokens are left beside the images', special tokens included.
+
+        Raises:
+            ValueError: a prompt says `<image>` another number of times, or `max_text_tokens` has no room for the
+                special tokens.
+        """
+        if len(texts) != len(num_images):
+            raise ValueError(
+                f"{len(texts)} texts came with {len(num_images)} numbers of images, expected one for each."
+            )
+        prompts = [split_at_marks(prompt) for prompt in _prompts(texts)]
+        for i, (prompt, number) in enumerate(zip(prompts, num_images, strict=True)):
+            check_marks(i, prompt.num_marks, number)
+        encoder = PromptEncoder(
+            self.tokenizer,
+            image_ids=[self.image_token_id] * self.num_query_tokens,
+            add_special_tokens=add_special_tokens,
+            max_text_tokens=max_text_tokens,
+        )
+        return [encoded.input_ids for encoded in encoder.encode(prompts, list(num_images))]
 
     @property
     def model_input_names(self) -> list[str]:

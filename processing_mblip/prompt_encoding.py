@@ -67,12 +67,14 @@ class EncodedPrompt:
 
 @dataclass(frozen=True)
 class PromptEncoder:
-    """`image_ids`: the tokens of one image. `max_length`: of the whole prompt, images included; None: never cut."""
+    """`image_ids`: the tokens of one image. `max_length`: of the whole prompt, images included; `max_text_tokens`: of
+    all but its images; None: never cut."""
 
     tokenizer: Any
     image_ids: list[int]
     add_special_tokens: bool = True
     max_length: int | None = None
+    max_text_tokens: int | None = None
     with_offsets: bool = False
     sanitize_control_tokens: bool = False
 
@@ -130,12 +132,15 @@ class PromptEncoder:
 
     def _cut(self, index: int, pieces: list[list[Token]], num_images: int, num_fixed: int) -> list[list[Token]]:
         """Shorten the text, and the text alone, from the side the tokenizer cuts at, until the prompt fits."""
-        if self.max_length is None:
+        max_length = self.max_length
+        if self.max_text_tokens is not None:
+            max_length = self.max_text_tokens + num_images * len(self.image_ids)
+        if max_length is None:
             return pieces
-        room = self.max_length - num_fixed
+        room = max_length - num_fixed
         if room < 0:
             raise ValueError(
-                f"`max_length={self.max_length}` leaves no room in prompt {index}: its {num_images} image(s) of "
+                f"`max_length={max_length}` leaves no room in prompt {index}: its {num_images} image(s) of "
                 f"{len(self.image_ids)} tokens and the special tokens take {num_fixed}. Images are never cut; raise "
                 "it."
             )

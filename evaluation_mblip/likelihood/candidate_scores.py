@@ -18,7 +18,7 @@ import torch
 from data_mblip.chat_prompts import uses_chat_template
 from data_mblip.encoded_prompts import encode_texts
 
-from ..model_inputs import STAND_IN, Processor
+from ..model_inputs import Processor
 from .candidate_plan import CandidatePlan, PlannedRow, plan_candidates
 from .candidate_tokens import CandidateTokens, Tokens
 from .decoder_only import DecoderOnlyPrompts
@@ -157,11 +157,11 @@ class _Scorer:
 def _prompt_ids(processor: Processor, asked: Sequence[CandidatePrompt]) -> list[torch.Tensor]:
     """The tokens of each prompt with its images, (T,), as training and generation have them."""
     kinds = list(dict.fromkeys((each.prompt, len(each.image_rows)) for each in asked))
-    encoded = encode_texts(
+    ids = encode_texts(
         processor,
         texts=[prompt for prompt, _ in kinds],
-        images=[[STAND_IN] * num_images for _, num_images in kinds],
+        num_images=[num_images for _, num_images in kinds],
         use_chat_template=uses_chat_template(processor),
     )
-    ids_of = dict(zip(kinds, encoded.ids, strict=True))
+    ids_of = dict(zip(kinds, ids, strict=True))
     return [ids_of[each.prompt, len(each.image_rows)] for each in asked]

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_mblip.chat_prompts import chat_answer_ids, user_message, uses_chat_template
 
-from ..model_inputs import STAND_IN, Processor
+from ..model_inputs import Processor
 
 Tokens = tuple[int, ...]
 
@@ -64,7 +64,7 @@ class CandidateTokens:
         if not self.uses_chat_template:
             is_parted = not prompt or prompt[-1].isspace()
             return "" if self.is_encoder_decoder or is_parted else " "
-        message = user_message(prompt, [STAND_IN] * num_images)
+        message = user_message(prompt, num_images)
         rendered: str = self.processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
         specials = (str(token) for token in self.processor.tokenizer.added_tokens_decoder.values())
         return rendered[max((rendered.rfind(special) for special in specials), default=0) :]
@@ -76,9 +76,8 @@ class CandidateTokens:
         return self._made.setdefault((ending, candidate), found) == found
 
     def _chat_tokens(self, prompt: str, num_images: int, candidate: str) -> Tokens:
-        images = [STAND_IN] * num_images
         return self._ended(
-            chat_answer_ids(self.processor, prompt, images, candidate, is_encoder_decoder=self.is_encoder_decoder)
+            chat_answer_ids(self.processor, prompt, num_images, candidate, is_encoder_decoder=self.is_encoder_decoder)
         )
 
     def _plain_tokens(self, ending: str, candidates: Sequence[str]) -> list[Tokens]:

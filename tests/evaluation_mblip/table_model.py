@@ -33,16 +33,12 @@ class TableProcessor:
             self.pictures.append(image.tobytes())
         return self.pictures.index(image.tobytes())
 
-    def __call__(self, images: Any = None, text: Any = None, **kwargs: Any) -> dict[str, torch.Tensor]:
-        if text is None:
-            numbers = [self.picture_number(image) for image in images]
-            return {"pixel_values": torch.tensor(numbers, dtype=torch.float)[:, None, None, None]}
-        counts = [0] * len(text) if images is None else [len(mine) for mine in images]
-        ids = torch.zeros(len(text), max(counts) + 1, dtype=torch.long)
-        for row, prompt, count in zip(ids, text, counts, strict=True):
-            row[:count] = IMAGE
-            row[count] = self.text_id(prompt)
-        return {"input_ids": ids, "attention_mask": (ids != 0).long()}
+    def __call__(self, images: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        numbers = [self.picture_number(image) for image in images]
+        return {"pixel_values": torch.tensor(numbers, dtype=torch.float)[:, None, None, None]}
+
+    def encode(self, texts: list[str], num_images: list[int]) -> list[list[int]]:
+        return [[IMAGE] * count + [self.text_id(text)] for text, count in zip(texts, num_images, strict=True)]
 
     def batch_decode(self, sequences: torch.Tensor, skip_special_tokens: bool) -> list[str]:
         return ["".join(self.texts[i - FIRST_TEXT] for i in row if i >= FIRST_TEXT) for row in sequences.tolist()]

@@ -47,6 +47,31 @@ def test_prompts_with_none_one_and_two_images_mix(processor, red, blue):
     assert inputs["image_indices"].tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize("kind", ["t5", "bloom", "llama", "bert"])
+def test_ids_without_images_are_those_of_the_call(kind, red):
+    processor = make_processor(kind)
+    texts, num_images = ["w1", "w2 w3", "w1 <image> w2 <image>", "<image>w4"], [0, 2, 2, 1]
+    images = [[red] * number for number in num_images]
+    assert processor.encode(texts, num_images) == processor(images=images, text=texts)["input_ids"]
+    plain = processor(images=images, text=texts, add_special_tokens=False)["input_ids"]
+    assert processor.encode(texts, num_images, add_special_tokens=False) == plain
+
+
+def test_text_is_cut_and_image_tokens_do_not_count(processor):
+    texts = ["w1 w2 w3 w4", "w1 w2 w3 w4", "w1 <image> w2 w3"]
+    ids = processor.encode(texts, [0, 2, 1], max_text_tokens=3)
+    assert ids == [[5, 6, EOS], [*IMAGE, *IMAGE, 5, 6, EOS], [5, *IMAGE, 6, EOS]]
+    with pytest.raises(ValueError, match=r"leaves no room in prompt 0: its 0 image\(s\) .* special tokens take 1"):
+        processor.encode(["w1"], [0], max_text_tokens=0)
+
+
+def test_ids_want_a_number_of_images_for_each_text_and_as_many_as_it_says(processor):
+    with pytest.raises(ValueError, match=r"2 texts came with 1 numbers of images, expected one for each"):
+        processor.encode(["w1", "w2"], [1])
+    with pytest.raises(ValueError, match=r"Prompt 1 says `<image>` 1 time\(s\), but 2 image\(s\) came"):
+        processor.encode(["w1", "<image> w2"], [1, 2])
+
+
 def test_text_alone_and_pictures_alone(processor, red):
     assert dict(processor(text="w1")) == {"input_ids": [[5, EOS]], "attention_mask": [[1, 1]]}
     assert list(processor(images=[red, red.copy()], return_tensors="pt")) == ["pixel_values"]
