@@ -80,6 +80,7 @@ def test_the_sides_take_turns_in_beginning():
     assert order == ["ours", "theirs", "theirs", "ours", "ours", "theirs"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark of memory is read from Linux's /proc")
 @pytest.mark.usefixtures("_children_find_the_packages")
 def test_peak_memory_is_what_a_step_takes_at_its_highest_though_it_frees_it(tmp_path):

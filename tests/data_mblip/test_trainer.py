@@ -83,6 +83,7 @@ def test_a_step_sends_an_image_through_the_vit_once_for_its_four_prompts(tmp_pat
     assert counts == {"vit": 4, "prompts": 16}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_of_eight_trains_as_eight_accumulated_batches_of_one(tmp_path, family):
     model, collator = model_and_collator(family)
@@ -135,6 +136,7 @@ def test_a_decoder_only_model_learns_the_targets_and_nothing_else():
     assert int((targets != -100).sum()) == sum(len(row["targets"][0].split()) + 1 for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_trainer_learns_what_the_pictures_show(tmp_path, family):
     model, collator = model_and_collator(family)

@@ -53,6 +53,7 @@ def test_a_shuffled_stream_is_shuffled_anew_each_epoch(tmp_path):
     assert first != second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 3, 5])
 def test_a_resumed_training_sees_the_rows_and_epochs_it_would_have_seen(tmp_path, step):
     rows = TrainingRows(numbers())

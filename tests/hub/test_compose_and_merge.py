@@ -17,6 +17,8 @@ from training_mblip.compose import main as compose
 from training_mblip.merge import main as merge
 from training_mblip.trainable import set_trainable
 
+pytestmark = pytest.mark.slow
+
 DONOR, TEXT = "other/published", "other/text"
 
 

@@ -200,6 +200,7 @@ def train(model, batch, *, num_steps=4, evaluates):
     return losses, results(adapted.eval(), batch)
 
 
+@pytest.mark.slow
 @both_bits
 @every_family
 def test_evaluation_in_between_does_not_change_training(family, bits, folders):
@@ -214,6 +215,7 @@ def test_evaluation_in_between_does_not_change_training(family, bits, folders):
     assert_equal_results(found, expected)
 
 
+@pytest.mark.slow
 @both_bits
 def test_an_adapter_trained_on_a_quantised_model_comes_back_on_it(bits, folders, tmp_path):
     batch = tiny_batch("mt5")

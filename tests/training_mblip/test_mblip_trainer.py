@@ -68,6 +68,7 @@ def test_in_the_re_alignment_image_side_and_lora_move_and_all_else_is_bit_equal(
     assert any("vision_model" in name for name in before)
 
 
+@pytest.mark.slow
 def test_each_kind_of_parameter_has_its_learning_rate_and_vectors_no_weight_decay(tmp_path):
     train_tiny(tmp_path, "re_alignment", "mt5")
     saved = torch.load(tmp_path / "stage" / "checkpoint-3" / "optimizer.pt", weights_only=True)

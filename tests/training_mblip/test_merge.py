@@ -28,6 +28,8 @@ from training_mblip.compose import main as compose
 from training_mblip.merge import main as merge
 from training_mblip.trainable import LoraSettings, lora_config
 
+pytestmark = pytest.mark.slow
+
 SHARD = "40KB"
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
 

@@ -50,6 +50,7 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_not(server, tmp_path):
     assert report.num_fetched == 3
 
 
+@pytest.mark.slow
 def test_a_host_that_says_when_to_come_again_is_left_in_peace(server, tmp_path):
     urls = [server.url("later-once", 1), *(server.url("good", number) for number in range(3))]
     fetch_images(urls, tmp_path, settings=hasty(connections_per_host=1))
@@ -104,6 +105,7 @@ def test_an_address_is_public_or_not(address, public):
     assert is_public(address) == public
 
 
+@pytest.mark.slow
 def test_hosts_get_no_more_connections_and_requests_than_is_polite(tmp_path):
     with LoopbackImages(num_hosts=3) as server:
         urls = [server.url("slow", number, host) for number in range(10) for host in range(3)]

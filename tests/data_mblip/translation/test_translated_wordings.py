@@ -109,6 +109,7 @@ def test_english_is_refused():
         translate_wordings("en", FakeEngine(to_german))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning"
 )  # SWIG types of sentencepiece's, which the tokenizer asks for
