@@ -5,6 +5,7 @@ of messages is used as it is; a language model's own, which knows text alone, is
 the messages; without any template, messages are joined by line breaks.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,17 +45,21 @@ def with_images(template: str | None, variables: Mapping[str, Any]) -> str:
     """
     if template is None:
         return PLAIN_TEMPLATE
-    reads_parts = _shows(template, [{"type": "text", "text": PROBE}], variables)
-    if IMAGE_MARK in template or (reads_parts and not _shows(template, PROBE, variables)):
-        return template
-    return _FLATTEN + template
+    tokens = tuple((name, value) for name, value in variables.items() if isinstance(value, str))
+    return template if IMAGE_MARK in template or _reads_parts_alone(template, tokens) else _FLATTEN + template
 
 
-def _shows(template: str, content: Any, variables: Mapping[str, Any]) -> bool:
+@functools.lru_cache(maxsize=16)
+def _reads_parts_alone(template: str, variables: tuple[tuple[str, str], ...]) -> bool:
+    """Whether a template writes the text of a message that is a list of parts, and not of one that is text."""
+    return _shows(template, [{"type": "text", "text": PROBE}], variables) and not _shows(template, PROBE, variables)
+
+
+def _shows(template: str, content: Any, variables: tuple[tuple[str, str], ...]) -> bool:
     """Whether a template writes the text of a user's message of this content, and of a list not its brackets."""
-    conversation = [{"role": "user", "content": content}]
+    arguments: dict[str, Any] = {"chat_template": template, **dict(variables)}
     try:
-        rendered = render_jinja_template([conversation], chat_template=template, **variables)[0][0]
+        rendered = render_jinja_template([[{"role": "user", "content": content}]], **arguments)[0][0]
     except (jinja2.TemplateError, TypeError):
         return False
     return PROBE in rendered and "'text'" not in rendered
