@@ -25,6 +25,7 @@ from .language_models import (
     counts_tokens,
     move_padding,
     pop_cache,
+    rename_cache,
 )
 
 if TYPE_CHECKING:  # the base of the class that this is a part of, which stands in the file that imports this one
@@ -79,8 +80,7 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         """
         self._check_search(kwargs)
         kwargs.pop("labels", None)  # Seq2SeqTrainer hands over the whole batch
-        if "cache" in kwargs:  # as `forward` takes it under any release
-            kwargs[CACHE_NAME] = kwargs.pop("cache")
+        rename_cache(kwargs, "cache", CACHE_NAME)  # as `forward` takes it under any release
         if kwargs.get("encoder_outputs") is not None:
             return self._search(attention_mask=attention_mask, **kwargs)
         embeds_BTD, _ = self.place_images(

@@ -62,16 +62,25 @@ def takes_cache(forward: Function) -> Function:
 
     @functools.wraps(forward)
     def renaming(*args: Any, **kwargs: Any) -> Any:
-        if {CACHE_NAME, "cache"} <= kwargs.keys():
-            raise ValueError(f"Both `{CACHE_NAME}` and `cache` came in, expected one of them.")
-        if CACHE_NAME in kwargs:
-            kwargs["cache"] = kwargs.pop(CACHE_NAME)
+        rename_cache(kwargs, CACHE_NAME, "cache")
         return forward(*args, **kwargs)
 
     signature = inspect.signature(forward)
     parameters = [p.replace(name=CACHE_NAME) if p.name == "cache" else p for p in signature.parameters.values()]
     renaming.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return renaming  # type: ignore[return-value]
+
+
+def rename_cache(arguments: dict[str, Any], old: str, new: str) -> None:
+    """Give the cache another name in a call's arguments.
+
+    Raises:
+        ValueError: it came under both names, and one of the two would be dropped.
+    """
+    if old != new and old in arguments:
+        if new in arguments:
+            raise ValueError(f"Both `{old}` and `{new}` came in, expected one of them.")
+        arguments[new] = arguments.pop(old)
 
 
 def cache_of(output: ModelOutput) -> Cache | None:

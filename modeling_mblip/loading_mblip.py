@@ -101,7 +101,7 @@ class LoadingMixin(MBlipPreTrainedModel):
         language_model_revision: str | None = None,
         **loading: Any,
     ) -> Self:
-        """Compose the image side of a BLIP-2 to a language model of its own.
+        """Compose the image side of a BLIP-2 with a language model of its own.
 
         Args:
             blip2: a checkpoint of BLIP-2's layout. Only the shards with its ViT, Q-Former, query tokens and projection

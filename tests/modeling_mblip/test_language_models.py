@@ -125,6 +125,14 @@ def own_name_of_the_cache():
     return name
 
 
+@pytest.mark.skipif(own_name_of_the_cache() == "cache", reason="transformers from 5.24 on says itself what it takes")
+def test_a_cache_under_both_names_is_an_error():
+    model, prompt = tiny_model("llama"), {"input_ids": torch.tensor([[9, 10]])}
+    for call in (model.forward, model.generate):
+        with pytest.raises(ValueError, match=r"Both .* came in, expected one of them"):
+            call(**prompt, cache=None, past_key_values=None)
+
+
 @pytest.mark.skipif(own_name_of_the_cache() != "cache", reason="transformers below 5.24 knows no older name")
 def test_the_older_name_of_the_cache_warns_as_in_transformers():
     model = tiny_model("llama")
