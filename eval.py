@@ -9,14 +9,14 @@
 MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base.
 """
 
-from data_mblip.command import run_command
-from evaluation_mblip import conditions_table, evaluate_task, predictions_path, write_report, write_results
-from evaluation_mblip.command_line import parse_command_line
-from evaluation_mblip.processes import is_main_process, process_group
-from evaluation_mblip.recipe import read_evaluation_run
-from evaluation_mblip.runner import forget_unfinished
-from training_mblip.precision import Precision
-from training_mblip.starting_model import base_of_adapter, load_checkpoint
+from mblip.data.command import run_command
+from mblip.evaluation import conditions_table, evaluate_task, predictions_path, write_report, write_results
+from mblip.evaluation.command_line import parse_command_line
+from mblip.evaluation.processes import is_main_process, process_group
+from mblip.evaluation.recipe import read_evaluation_run
+from mblip.evaluation.runner import forget_unfinished
+from mblip.training.precision import Precision
+from mblip.training.starting_model import base_of_adapter, load_checkpoint
 
 
 def main(arguments: list[str]) -> None:

@@ -7,18 +7,18 @@
 Killed and started again with the same line, it goes on from its last checkpoint and ends with the same weights.
 """
 
-from data_mblip.command import run_command
-from training_mblip.checkpoints import load_trained
-from training_mblip.evaluation import evaluate, generation_evaluation
-from training_mblip.finishing import finish_model, save_adapter, save_model
-from training_mblip.model_card import write_card
-from training_mblip.processes import is_main_process, leave_group
-from training_mblip.recipe_reading import parse_command_line
-from training_mblip.rows import build_rows
-from training_mblip.run_folder import open_run
-from training_mblip.stages import build_collator, choose_trainable, train_stage
-from training_mblip.starting_model import build_model
-from training_mblip.training_log import write_log
+from mblip.data.command import run_command
+from mblip.training.checkpoints import load_trained
+from mblip.training.evaluation import evaluate, generation_evaluation
+from mblip.training.finishing import finish_model, save_adapter, save_model
+from mblip.training.model_card import write_card
+from mblip.training.processes import is_main_process, leave_group
+from mblip.training.recipe_reading import parse_command_line
+from mblip.training.rows import build_rows
+from mblip.training.run_folder import open_run
+from mblip.training.stages import build_collator, choose_trainable, train_stage
+from mblip.training.starting_model import build_model
+from mblip.training.training_log import write_log
 
 
 def main(arguments: list[str]) -> None:

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from evaluation_mblip.metrics.bleu import bleu
-from evaluation_mblip.metrics.caption_tokens import tokenize_captions
-from evaluation_mblip.metrics.cider import cider_d
-from evaluation_mblip.metrics.image_scores import ImageScores
-from evaluation_mblip.metrics.ngram_counts import count_ngrams
-from evaluation_mblip.metrics.rouge_l import rouge_l
+from mblip.evaluation.metrics.bleu import bleu
+from mblip.evaluation.metrics.caption_tokens import tokenize_captions
+from mblip.evaluation.metrics.cider import cider_d
+from mblip.evaluation.metrics.image_scores import ImageScores
+from mblip.evaluation.metrics.ngram_counts import count_ngrams
+from mblip.evaluation.metrics.rouge_l import rouge_l
 
 RECORDS = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")) / "caption_scores"
 TOLERANCE = 1e-6

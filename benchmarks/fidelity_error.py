@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_mblip.command import run_command
-from data_mblip.sources.records import check_record, read_json_lines
-from evaluation_mblip.languages import evaluation_language, mix_code
-from evaluation_mblip.metrics.intervals import Interval, wilson_interval
-from evaluation_mblip.metrics.language_fidelity import MIX, find_language, language_fidelity
-from evaluation_mblip.metrics.unlisted_languages import UNLISTED
-from evaluation_mblip.tasks.xm3600 import captions_of
+from mblip.data.command import run_command
+from mblip.data.sources.records import check_record, read_json_lines
+from mblip.evaluation.languages import evaluation_language, mix_code
+from mblip.evaluation.metrics.intervals import Interval, wilson_interval
+from mblip.evaluation.metrics.language_fidelity import MIX, find_language, language_fidelity
+from mblip.evaluation.metrics.unlisted_languages import UNLISTED
+from mblip.evaluation.tasks.xm3600 import captions_of
 
 MAX_NAMED = 4  # languages that a row names
 

@@ -20,13 +20,13 @@ from pathlib import Path
 import torch
 from peak_memory import peak_megabytes, run_alone
 
-from data_mblip.example import Example
-from data_mblip.filters.band_index import num_rows_of_bands
-from data_mblip.filters.embedding_store import EmbeddedBatch, store_embeddings
-from data_mblip.filters.minhash import jaccard, shingles
-from data_mblip.filters.near_duplicates import MIN_RECALL, NUM_HASHES, drop_near_duplicates
-from data_mblip.filters.nearest_captions import NearestCaptions
-from data_mblip.filters.normal_text import normal_text
+from mblip.data.example import Example
+from mblip.data.normal_text import normal_text
+from mblip.mix.filters.band_index import num_rows_of_bands
+from mblip.mix.filters.embedding_store import EmbeddedBatch, store_embeddings
+from mblip.mix.filters.minhash import jaccard, shingles
+from mblip.mix.filters.near_duplicates import MIN_RECALL, NUM_HASHES, drop_near_duplicates
+from mblip.mix.filters.nearest_captions import NearestCaptions
 
 THRESHOLD = 0.8
 NUM_RANKED = 308

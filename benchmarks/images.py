@@ -25,10 +25,10 @@ import aiohttp
 from image_path import read_jpegs
 from PIL import Image
 
-from data_mblip.fetching.fetch import fetch_images
-from data_mblip.fetching.settings import FetchSettings
-from data_mblip.images.check import ImageSettings, check_image
-from data_mblip.images.places import open_bytes
+from mblip.data.images.check import ImageSettings, check_image
+from mblip.data.images.places import open_bytes
+from mblip.mix.fetching.fetch import fetch_images
+from mblip.mix.fetching.settings import FetchSettings
 
 NUM_DRAWN = 64
 NUM_CONNECTIONS = 64

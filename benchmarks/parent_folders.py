@@ -23,10 +23,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from mblip.training.trainable import LoraSettings, lora_config
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from modeling_mblip.language_models import text_model_class
 from modeling_mblip.quantisation import IMAGE_SIDE
-from training_mblip.trainable import LoraSettings, lora_config
 
 VOCABULARY = {"<pad>": 0, "</s>": 1, "<unk>": 2}
 

@@ -4,7 +4,7 @@
     python benchmarks/quantised_quality.py MODEL --task scenes --conditions as_is --output_dir FOLDER
 
 The command line is that of eval.py, and so are the files: answers, results.json and table.md. `python -m
-training_mblip.model_card RUN --results FOLDER/results.json` puts the table into the model's card.
+mblip.training.model_card RUN --results FOLDER/results.json` puts the table into the model's card.
 """
 
 import dataclasses
@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from data_mblip.command import run_command
-from data_mblip.languages import get_language
-from evaluation_mblip import EvaluationRun, Results, evaluate_task, predictions_path
-from evaluation_mblip.command_line import parse_command_line
-from evaluation_mblip.recipe import read_evaluation_run
-from evaluation_mblip.reports.files import write_files
+from mblip.data.command import run_command
+from mblip.data.languages import get_language
+from mblip.evaluation import EvaluationRun, Results, evaluate_task, predictions_path
+from mblip.evaluation.command_line import parse_command_line
+from mblip.evaluation.recipe import read_evaluation_run
+from mblip.evaluation.reports.files import write_files
+from mblip.training.precision import Precision
+from mblip.training.starting_model import load_checkpoint
 from modeling_mblip import MBlipForConditionalGeneration
-from training_mblip.precision import Precision
-from training_mblip.starting_model import load_checkpoint
 
 BF16 = torch.bfloat16
 PRECISIONS = {

@@ -28,8 +28,8 @@ from paired_inputs import FIRST_WORD
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from data_mblip.collator import IGNORED
-from evaluation_mblip.likelihood.ranking import rank
+from mblip.data.collator import IGNORED
+from mblip.evaluation.likelihood.ranking import rank
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 

@@ -10,7 +10,7 @@ from model_pair import ModelPair
 from paired_inputs import PairedInputs
 from peft import LoraConfig, inject_adapter_in_model
 
-from training_mblip.trainable import LoraSettings, linear_layers, pattern_for
+from mblip.training.trainable import LoraSettings, linear_layers, pattern_for
 
 NUM_WORDS, NUM_TARGETS = 16, 24  # of a prompt beside its image, and of what is to be learnt
 

@@ -13,14 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_mblip.command import run_command
-from data_mblip.scenes.drawing import draw_scene
-from data_mblip.scenes.world import sample_training_scene
-from data_mblip.stable_random import stable_random
-from data_mblip.whole_files import unfinished_file, write_text
-from evaluation_mblip.benchmark import STAND_INS_FILE
-from evaluation_mblip.recipe import EvaluationRecipe, read_evaluation_run
-from evaluation_mblip.task import EvaluationTask
+from mblip.data.command import run_command
+from mblip.data.scenes.drawing import draw_scene
+from mblip.data.scenes.world import sample_training_scene
+from mblip.data.stable_random import stable_random
+from mblip.data.whole_files import unfinished_file, write_text
+from mblip.evaluation.benchmark import STAND_INS_FILE
+from mblip.evaluation.recipe import EvaluationRecipe, read_evaluation_run
+from mblip.evaluation.task import EvaluationTask
 
 NOTE = "Drawn stand-ins for photos that were not at hand. Scores on them mean nothing.\n"
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}

@@ -3,7 +3,7 @@
     python benchmarks/three_way.py outputs/quickstart/model
     python benchmarks/three_way.py MODEL --languages en,zh,tr --num_images 200
 
-The question is asked in every language, the answer is English (evaluation_mblip/tasks/scene_counts.py). Prints a table
+The question is asked in every language, the answer is English (mblip/evaluation/tasks/scene_counts.py). Prints a table
 in Markdown: accuracy by way of ranking (sum, mean per token, calibrated), the gain of calibration over the sum with
 its paired 95 % interval, and how often each answer was chosen, rightly in brackets. Accuracy alone hides a class that
 never wins.
@@ -18,19 +18,19 @@ from typing import get_args
 import torch
 from torch import nn
 
-from data_mblip.command import run_command
-from data_mblip.scenes.languages import SCENE_LANGUAGES
-from evaluation_mblip.evaluate import evaluate_task
-from evaluation_mblip.metrics.paired_comparison import compare_paired
-from evaluation_mblip.model_inputs import Model, Processor
-from evaluation_mblip.predictions import Prediction
-from evaluation_mblip.protocol import Setup
-from evaluation_mblip.results import Results
-from evaluation_mblip.runner import DEFAULT_SETTINGS, RunSettings
-from evaluation_mblip.task import EvaluationTask, RankBy
-from evaluation_mblip.tasks.scene_counts import CANDIDATES, SceneCountsRecipe
-from training_mblip.precision import Precision
-from training_mblip.starting_model import load_checkpoint
+from mblip.data.command import run_command
+from mblip.data.scenes.languages import SCENE_LANGUAGES
+from mblip.evaluation.evaluate import evaluate_task
+from mblip.evaluation.metrics.paired_comparison import compare_paired
+from mblip.evaluation.model_inputs import Model, Processor
+from mblip.evaluation.predictions import Prediction
+from mblip.evaluation.protocol import Setup
+from mblip.evaluation.results import Results
+from mblip.evaluation.runner import DEFAULT_SETTINGS, RunSettings
+from mblip.evaluation.task import EvaluationTask, RankBy
+from mblip.evaluation.tasks.scene_counts import CANDIDATES, SceneCountsRecipe
+from mblip.training.precision import Precision
+from mblip.training.starting_model import load_checkpoint
 
 WAYS: tuple[RankBy, ...] = get_args(RankBy)
 

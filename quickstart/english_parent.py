@@ -31,8 +31,8 @@ from transformers import (
 )
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from data_mblip.prompts import TASKS
-from data_mblip.scenes.drawing import (
+from mblip.data.prompts import TASKS
+from mblip.data.scenes.drawing import (
     CELL_PIXELS,
     GRID,
     IMAGE_SIZE,
@@ -43,8 +43,8 @@ from data_mblip.scenes.drawing import (
     named_appearance,
     place_things,
 )
-from data_mblip.scenes.languages import caption, questions
-from data_mblip.scenes.world import (
+from mblip.data.scenes.languages import caption, questions
+from mblip.data.scenes.world import (
     COLOURS,
     RELATIONS,
     SHAPES,

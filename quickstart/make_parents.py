@@ -36,9 +36,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from data_mblip.prompts import TASKS
-from data_mblip.scenes.drawing import IMAGE_SIZE
-from data_mblip.scenes.languages import SCENE_LANGUAGES
+from mblip.data.prompts import TASKS
+from mblip.data.scenes.drawing import IMAGE_SIZE
+from mblip.data.scenes.languages import SCENE_LANGUAGES
 
 # Those whose wordings the committed tokenizer was made of; more would make another one.
 TOKENIZER_TASKS = ("captioning", "vqa", "question_generation", "image_naming", "image_deciding", "matching")

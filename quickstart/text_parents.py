@@ -28,9 +28,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from data_mblip.languages import get_language
-from data_mblip.scenes.languages import caption, questions
-from data_mblip.scenes.world import Scene, sample_training_scene, sample_unseen_scene
+from mblip.data.languages import get_language
+from mblip.data.scenes.languages import caption, questions
+from mblip.data.scenes.world import Scene, sample_training_scene, sample_unseen_scene
 
 TRANSLATION_WORDINGS = (
     "{text} Translate into {language}:",

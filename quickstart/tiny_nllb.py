@@ -23,12 +23,12 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from torch.nn.utils.rnn import pad_sequence
 from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer, PreTrainedTokenizerBase
 
-from data_mblip.languages import get_language
-from data_mblip.scenes.languages import SCENE_LANGUAGES, caption, questions
-from data_mblip.scenes.world import COLOURS, Scene, sample_training_scene, sample_unseen_scene
-from data_mblip.translation.answers import AnswerTranslator
-from data_mblip.translation.engines.nllb import NllbEngine
-from data_mblip.translation.report import TranslationReport
+from mblip.data.languages import get_language
+from mblip.data.scenes.languages import SCENE_LANGUAGES, caption, questions
+from mblip.data.scenes.world import COLOURS, Scene, sample_training_scene, sample_unseen_scene
+from mblip.mix.translation.answers import AnswerTranslator
+from mblip.mix.translation.engines.nllb import NllbEngine
+from mblip.mix.translation.report import TranslationReport
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as NLLB has them
 PAD, END, IGNORED = 1, 2, -100

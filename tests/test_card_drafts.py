@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoConfig
 
+from mblip.training.trainable import LearningRates, parameter_groups, set_trainable
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from tests.card_tables import CARD_FOLDER, read_card, tables
-from training_mblip.trainable import LearningRates, parameter_groups, set_trainable
 
 FACTS = json.loads((CARD_FOLDER / "facts.json").read_text(encoding="utf-8"))
 DRAFTS = {

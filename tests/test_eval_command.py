@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tiny import tiny_model, tiny_processor
 
-from evaluation_mblip import read_predictions
-from evaluation_mblip.answering import Answerer
+from mblip.evaluation import read_predictions
+from mblip.evaluation.answering import Answerer
 
 EVAL = Path(__file__).parents[1] / "eval.py"
 

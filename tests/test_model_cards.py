@@ -17,13 +17,13 @@ from huggingface_hub.utils import validate_repo_id
 from PIL import Image
 from transformers.pipelines import get_supported_tasks
 
-from data_mblip.languages import get_language
+from mblip.data.languages import get_language
+from mblip.training.model_card import build_card
+from mblip.training.run_record import Evaluation, RunRecord
 from tests.card_tables import CARD_FOLDER, read_card, tables
 from tests.hub.client import Client
 from tests.hub.server import LoopbackHub
 from tests.tiny import tiny_model, tiny_processor
-from training_mblip.model_card import build_card
-from training_mblip.run_record import Evaluation, RunRecord
 
 ROOT = Path(__file__).parents[1]
 CARDS = sorted(CARD_FOLDER.glob("*.md"))

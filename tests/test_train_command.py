@@ -11,11 +11,11 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 import train
+from mblip.training.peft_warnings import quiet_peft
+from mblip.training.starting_model import load_checkpoint
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
-from tests.training_mblip.tiny_run import ROOT, run_training, torchrun, write_parents, write_recipe
-from training_mblip.peft_warnings import quiet_peft
-from training_mblip.starting_model import load_checkpoint
+from tests.training.tiny_run import ROOT, run_training, torchrun, write_parents, write_recipe
 
 EVALUATION = {
     "scenes": {"num_images": 2, "languages": ["en", "de"]},

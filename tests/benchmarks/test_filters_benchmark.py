@@ -6,7 +6,7 @@ import sys
 import filters
 import pytest
 
-from data_mblip.filters.minhash import jaccard, shingles
+from mblip.mix.filters.minhash import jaccard, shingles
 
 needs_linux = pytest.mark.skipif(
     sys.platform != "linux", reason="the high-water mark of memory is read from Linux's /proc"

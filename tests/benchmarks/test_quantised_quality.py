@@ -8,7 +8,7 @@ import pytest
 import quantised_quality
 from quantised_quality import main
 
-from evaluation_mblip import read_predictions
+from mblip.evaluation import read_predictions
 from tests.tiny import tiny_model, tiny_processor
 
 

@@ -2,7 +2,7 @@ import pytest
 from PIL import Image
 from stand_ins import draw_stand_ins
 
-from evaluation_mblip import (
+from mblip.evaluation import (
     EvaluationTask,
     ExactMatch,
     GenerationSettings,
@@ -10,11 +10,11 @@ from evaluation_mblip import (
     evaluate_task,
     write_results,
 )
-from evaluation_mblip.reports.full_report import report_text
-from tests.evaluation_mblip.table_model import example
+from mblip.evaluation.reports.full_report import report_text
+from mblip.training.card_metadata import eval_results
+from mblip.training.run_record import read_evaluation
+from tests.evaluation.table_model import example
 from tests.tiny import tiny_model, tiny_processor
-from training_mblip.card_metadata import eval_results
-from training_mblip.run_record import read_evaluation
 
 
 def format_of(place):

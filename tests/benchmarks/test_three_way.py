@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 from three_way import main, rank_in_every_way, ways_table
 
-from evaluation_mblip.answer_scoring import ChoiceAccuracy
-from evaluation_mblip.generation_settings import GenerationSettings
-from evaluation_mblip.likelihood.calibration import ContentFree, grey_features
-from evaluation_mblip.likelihood.ranking import rank
-from evaluation_mblip.task import EvaluationExample, EvaluationTask
-from tests.evaluation_mblip.likelihood.likelihood_models import PICTURES, encode, model_and_processor
+from mblip.evaluation.answer_scoring import ChoiceAccuracy
+from mblip.evaluation.generation_settings import GenerationSettings
+from mblip.evaluation.likelihood.calibration import ContentFree, grey_features
+from mblip.evaluation.likelihood.ranking import rank
+from mblip.evaluation.task import EvaluationExample, EvaluationTask
+from tests.evaluation.likelihood.likelihood_models import PICTURES, encode, model_and_processor
 from tests.tiny import tiny_model, tiny_processor
 
 CANDIDATES = ("red", "red circle", "blue w60 w61")

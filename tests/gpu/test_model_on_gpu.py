@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny import tiny_batch, tiny_model
 
+from mblip.training.trainable import set_trainable
 from modeling_mblip import label_loss
-from training_mblip.trainable import set_trainable
 
 FAMILIES = ("mt5", "bloom", "llama", "qwen3", "gemma2")
 pytestmark = [

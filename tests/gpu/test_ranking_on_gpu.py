@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import NUM_QUERY_TOKENS, tiny_model, tiny_processor
 
-from evaluation_mblip.likelihood.ranking import rank
+from mblip.evaluation.likelihood.ranking import rank
 
 pytestmark = [
     pytest.mark.gpu,

@@ -7,16 +7,16 @@ from huggingface_hub import ModelCard
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from mblip.training.finishing import finish_model, save_adapter, save_model
+from mblip.training.recipe_reading import read_recipe
+from mblip.training.run_folder import open_run
+from mblip.training.stages import choose_trainable
+from mblip.training.starting_model import build_model
 from modeling_mblip import MBlipForConditionalGeneration
 from tests.hub.repositories import Repository, StoredFile, is_large
 from tests.hub.server import LoopbackHub
 from tests.tiny import tiny_batch, tiny_blip2
-from tests.training_mblip.tiny_run import write_parents, write_recipe
-from training_mblip.finishing import finish_model, save_adapter, save_model
-from training_mblip.recipe_reading import read_recipe
-from training_mblip.run_folder import open_run
-from training_mblip.stages import choose_trainable
-from training_mblip.starting_model import build_model
+from tests.training.tiny_run import write_parents, write_recipe
 
 SHARD_SIZE = "30KB"
 

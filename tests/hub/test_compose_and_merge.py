@@ -1,4 +1,4 @@
-"""`python -m training_mblip.compose` and `.merge` with names of the Hub: what they ask for, and at which revision."""
+"""`python -m mblip.training.compose` and `.merge` with names of the Hub: what they ask for, and at which revision."""
 
 import json
 
@@ -6,6 +6,9 @@ import pytest
 import torch
 from peft import PeftModel
 
+from mblip.training.compose import main as compose
+from mblip.training.merge import main as merge
+from mblip.training.trainable import set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.checkpoint_reading import read_weights
 from processing_mblip import MBlipProcessor
@@ -13,9 +16,6 @@ from tests.hub.client import run_python
 from tests.hub.old_layouts import NUM_SHARDS, save_published
 from tests.hub.published import load, randomise, upload
 from tests.tiny import tiny_model, tiny_tokenizer
-from training_mblip.compose import main as compose
-from training_mblip.merge import main as merge
-from training_mblip.trainable import set_trainable
 
 pytestmark = pytest.mark.slow
 
@@ -234,12 +234,12 @@ def test_a_parent_that_is_not_there_ends_the_command_with_its_name(hub, client, 
 @pytest.mark.slow
 def test_both_commands_run_from_a_shell(hub, client, parents, tmp_path):
     done = run_python(
-        hub, tmp_path / "a", "-m", "training_mblip.compose", DONOR, TEXT, str(tmp_path / "base"), "--weightless"
+        hub, tmp_path / "a", "-m", "mblip.training.compose", DONOR, TEXT, str(tmp_path / "base"), "--weightless"
     )
     assert done.returncode == 0, done.stderr
     assert f"from {DONOR}" in done.stdout
     upload(hub, "tester/base", tmp_path / "base")
     expected = push_adapter(hub, "tester/base", "tester/adapter")
-    done = run_python(hub, tmp_path / "b", "-m", "training_mblip.merge", "tester/adapter", str(tmp_path / "merged"))
+    done = run_python(hub, tmp_path / "b", "-m", "mblip.training.merge", "tester/adapter", str(tmp_path / "merged"))
     assert done.returncode == 0, done.stderr
     assert_equal_weights(load(tmp_path / "merged"), expected)

@@ -5,6 +5,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig
 
+from mblip.training.trainable import set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.checkpoint_reading import has_weights
 from processing_mblip import MBlipProcessor
@@ -12,7 +13,6 @@ from tests.hub.client import run_python
 from tests.hub.faults import Fault
 from tests.hub.published import SHARD_SIZE, add_parents, load, logits, randomise, upload
 from tests.tiny import tiny_model, tiny_processor
-from training_mblip.trainable import set_trainable
 
 
 @pytest.fixture

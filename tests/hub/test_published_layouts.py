@@ -11,12 +11,12 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import is_protobuf_available
 
+from mblip.training.compose import main as compose
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 from tests.hub.old_layouts import NUM_QUERY_TOKENS, NUM_SHARDS, NUM_SPARE_ROWS, Reference, save_published
 from tests.hub.old_tokenizers import training_lines
 from tests.hub.published import upload
-from training_mblip.compose import main as compose
 
 PROMPTS = ("Caption in German: ", "Question: what is above the star? Short answer in English: ")
 IMAGES = tuple(Image.linear_gradient("L").rotate(90 * i).resize((40 + i, 30)).convert("RGB") for i in range(3))

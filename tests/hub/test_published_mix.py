@@ -1,4 +1,4 @@
-"""`python -m data_mblip.build --push`: a mix pushed by the true client, read by `load_dataset` as anybody would."""
+"""`python -m mblip.mix.build --push`: a mix pushed by the true client, read by `load_dataset` as anybody would."""
 
 import hashlib
 import json
@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 
-from data_mblip import load_rows
-from data_mblip.build.__main__ import main
-from tests.data_mblip.build.mix_files import SCENES, write_mix_recipe
+from mblip.data import load_rows
+from mblip.mix.build.__main__ import main
 from tests.hub.client import run_python
 from tests.hub.faults import Fault
 from tests.hub.repositories import StoredFile
+from tests.mix.build.mix_files import SCENES, write_mix_recipe
 
 pytestmark = pytest.mark.slow
 

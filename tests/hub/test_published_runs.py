@@ -1,4 +1,4 @@
-"""`python -m training_mblip.publish`: what a finished run made, pushed by the true client and loaded by others."""
+"""`python -m mblip.training.publish`: what a finished run made, pushed by the true client and loaded by others."""
 
 import json
 import logging
@@ -10,6 +10,7 @@ import torch
 from peft import AutoPeftModel, PeftModel
 from transformers import AutoModelForImageTextToText
 
+from mblip.training.publish import main, publish
 from processing_mblip import MBlipProcessor
 from tests.hub.client import Client, run_python
 from tests.hub.faults import Fault
@@ -17,7 +18,6 @@ from tests.hub.published import add_parents, finish_run, load, logits, upload
 from tests.hub.repositories import StoredFile
 from tests.hub.server import TOKEN, LoopbackHub
 from tests.tiny import tiny_batch, tiny_blip2
-from training_mblip.publish import main, publish
 
 LOADER = """
 import sys, torch
@@ -250,7 +250,7 @@ def test_the_token_is_nowhere_but_in_the_requests(hub, run, caplog, capsys):
 def test_with_remote_code_a_process_without_these_packages_loads_it(hub, run, tmp_path):
     folder, expected = run
     done = run_python(
-        hub, tmp_path / "a", "-m", "training_mblip.publish", str(folder), "tester/model", "--remote-code"
+        hub, tmp_path / "a", "-m", "mblip.training.publish", str(folder), "tester/model", "--remote-code"
     )
     assert done.returncode == 0, done.stderr
     assert TOKEN not in done.stdout + done.stderr

@@ -7,11 +7,11 @@ import torch
 from peft import AutoPeftModel, PeftModel
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from mblip.training.trainable import set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 from tests.hub.published import SHARD_SIZE, add_parents, load, logits, randomise, save_old_blip2, upload
 from tests.tiny import tiny_model, tiny_processor
-from training_mblip.trainable import set_trainable
 
 
 @pytest.mark.parametrize("family", ["mt5", "bloom"])

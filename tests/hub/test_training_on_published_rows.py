@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from data_mblip.build.__main__ import main as build
-from tests.data_mblip.build.mix_files import SCENES, write_mix_recipe
+from mblip.mix.build.__main__ import main as build
 from tests.hub.client import run_python
 from tests.hub.published import upload
 from tests.hub.repositories import StoredFile
-from tests.training_mblip.tiny_run import ROOT, run_training, write_parents, write_recipe
+from tests.mix.build.mix_files import SCENES, write_mix_recipe
+from tests.training.tiny_run import ROOT, run_training, write_parents, write_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ MIX = "tester/mix"
 STAGE = {"stage": "warm_up", "max_steps": 4, "batch_size": 2, "learning_rate": 5e-3, "warmup_steps": 1}
 LOAD_ROWS = """
 import json, sys
-from data_mblip import load_rows
+from mblip.data import load_rows
 path, revision, streaming = json.loads(sys.argv[1])
 rows = load_rows(path, revision=revision, streaming=streaming)
 print(json.dumps([row | {"images": [image["bytes"].hex() for image in row["images"]]} for row in rows]))

@@ -7,7 +7,7 @@ import torch
 from tiny import tiny_batch, tiny_model
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, Trainer, TrainingArguments
 
-from training_mblip.trainable import LoraSettings, set_trainable
+from mblip.training.trainable import LoraSettings, set_trainable
 
 QUIET = {"report_to": [], "use_cpu": True, "disable_tqdm": True, "remove_unused_columns": False, "save_strategy": "no"}
 

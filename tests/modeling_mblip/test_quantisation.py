@@ -19,9 +19,9 @@ from transformers import (
     GPTQConfig,
 )
 
+from mblip.training.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.quantisation import sparing_the_image_side
-from training_mblip.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
 
 WIDE = {
     "mt5": {"d_model": 64, "d_kv": 16, "d_ff": 128},

@@ -1,5 +1,0 @@
-"""Images fetched from URLs: `fetch_images` (fetch.py), the folder it fills (fetched_images.py), and the command
-`python -m data_mblip.fetching`.
-
-Nothing is imported here, since fetching alone needs aiohttp.
-"""

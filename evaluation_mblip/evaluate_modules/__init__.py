@@ -1,6 +1,0 @@
-"""The metrics as modules of the `evaluate` library: `evaluate.load("evaluation_mblip/evaluate_modules/cider_d")`.
-
-Each folder is a module with its card, and metric_module.py is the frame of all. The library copies a module's file
-into a cache, so these files name our functions absolutely. They compute nothing: every figure comes from
-evaluation_mblip/metrics.
-"""

@@ -1,0 +1,109 @@
+"""The 96 languages of the training mix, read from `languages.tsv`.
+
+A language is named by its code of mC4, the corpus of mT5 (so Hebrew is `iw` and Filipino `fil`). Prompts write its
+English name; translation takes its NLLB code; the shares are what languages are drawn by.
+"""
+
+import csv
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from types import MappingProxyType
+
+ENGLISH = "en"
+
+# Codes that other corpora write for languages of the table. They are named in the error, never taken in silence.
+OTHER_CODES = {
+    "he": "iw",
+    "in": "id",
+    "jw": "jv",
+    "ji": "yi",
+    "nb": "no",
+    "nn": "no",
+    "tl": "fil",
+    "zh-cn": "zh",
+    "zh-tw": "zh",
+}
+NAMES_IN_ORIGINAL = {"iw": "former Hebrew"}  # what the original's training prompts called a language
+
+
+@dataclass(frozen=True)
+class Language:
+    """A row of `languages.tsv`.
+
+    `script` is ISO 15924. `nllb_code_in_original` is what the original training used where it differs: Traditional
+    Chinese, Central Kurdish. `mc4_share_percent` is the share of mC4, `mt5_share_percent` the flatter one mT5 was
+    trained by.
+    """
+
+    code: str
+    name: str
+    script: str
+    nllb_code: str
+    nllb_code_in_original: str
+    mc4_share_percent: float
+    mt5_share_percent: float
+
+
+def _read_languages() -> Mapping[str, Language]:
+    table = files("mblip.data").joinpath("languages.tsv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(table.splitlines(), delimiter="\t"))
+    languages = {}
+    for row in rows:
+        mc4_share, mt5_share = float(row.pop("mc4_share_percent")), float(row.pop("mt5_share_percent"))
+        languages[row["code"]] = Language(**row, mc4_share_percent=mc4_share, mt5_share_percent=mt5_share)
+    return MappingProxyType(languages)
+
+
+LANGUAGES: Mapping[str, Language] = _read_languages()
+
+
+def get_language(code: object) -> Language:
+    """The language of a code.
+
+    Raises:
+        ValueError: the code is not in the table; the message names the nearest ones. A bare `no` of a YAML file
+        arrives as False and is told so.
+    """
+    if isinstance(code, bool):
+        raise ValueError(
+            f"Found the language {code!r}, expected a code. "
+            "YAML reads a bare `no` (Norwegian) as False: write 'no' in quotes."
+        )
+    if isinstance(code, str) and code in LANGUAGES:
+        return LANGUAGES[code]
+    raise ValueError(
+        f"Found the language {code!r}, expected one of the {len(LANGUAGES)} codes of mblip/data/languages.tsv. "
+        f"{_nearest(str(code))}"
+    )
+
+
+def prompt_name(code: object, as_released: bool = False) -> str:
+    """What English prompts call a language: its name, or `as_released` what the original called it."""
+    language = get_language(code)
+    return NAMES_IN_ORIGINAL.get(language.code, language.name) if as_released else language.name
+
+
+def translation_code(code: object, as_released: bool = False) -> str:
+    """The NLLB code a language is translated into.
+
+    `as_released` is the original's: Traditional Chinese for `zh`, Central Kurdish for `ku`, which write in other
+    scripts than the languages that mT5 and the benchmarks know by these codes.
+    """
+    language = get_language(code)
+    return language.nllb_code_in_original if as_released else language.nllb_code
+
+
+def _nearest(text: str) -> str:
+    """A hint: what the caller may have meant by `text`, a code of another table or a name."""
+    wanted = text.strip().casefold()
+    by_name = {language.name.casefold(): language.code for language in LANGUAGES.values()}
+    named = [by_name[name] for name in difflib.get_close_matches(wanted, by_name, n=3, cutoff=0.75)]
+    coded = (
+        [OTHER_CODES[wanted]]
+        if wanted in OTHER_CODES
+        else difflib.get_close_matches(wanted, LANGUAGES, n=3, cutoff=0.5)
+    )
+    nearest = ", ".join(f"`{code}` ({LANGUAGES[code].name})" for code in dict.fromkeys(named + coded))
+    return f"Nearest: {nearest}." if nearest else "None comes near it."

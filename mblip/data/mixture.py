@@ -1,0 +1,129 @@
+"""From sources to a file of rows.
+
+`mix` draws examples from several sources by weight; `write_rows` stores rows as parquet with the images inside, which
+`load_dataset("parquet")` and the Hub read as they are; `load_rows` reads them back, whole or streaming.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import datasets
+import pyarrow.parquet
+
+from .example import COLUMNS, FEATURES, FEATURES_WITH_PROVENANCE, Example, features_of, rows_to_dataset
+from .stable_random import stable_random
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WeightedSource:
+    """A source of examples, and how often it is drawn from beside the others."""
+
+    examples: Iterable[Example]
+    weight: float
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError(
+                f"A source has the weight {self.weight}, expected a number above 0. Leave the source out instead."
+            )
+
+
+def mix(sources: Mapping[str, WeightedSource], *, num_examples: int, seed: int) -> Iterator[Example]:
+    """Draw `num_examples` examples: each time a source by its weight, and of it the next example.
+
+    The order depends on (seed, weights) alone. Each source's own order is kept, so shuffle what is sorted before it
+    comes here.
+
+    Raises:
+        ValueError: a source runs out before the mix is full; the message says what it gave.
+    """
+    draw = stable_random(seed)
+    iterators = {name: iter(source.examples) for name, source in sources.items()}
+    names, weights = list(sources), [source.weight for source in sources.values()]
+    drawn: Counter[str] = Counter()
+    for _ in range(num_examples):
+        name = draw.choices(names, weights)[0]
+        try:
+            example = next(iterators[name])
+        except StopIteration:
+            raise ValueError(
+                f"The source {name!r} has {drawn[name]} examples, too few for a mix of {num_examples} with the weight "
+                f"{sources[name].weight} of {sum(weights)}. Lower its weight or `num_examples`."
+            ) from None
+        drawn[name] += 1
+        yield example
+    logger.info("Mixed %d examples: %s.", num_examples, dict(drawn))
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
+    """Write rows to one parquet file with the images inside; it appears under its name only when it is whole.
+
+    Raises:
+        ValueError: there are no rows, or a row has a broken image or a bad target; the message names it.
+    """
+    path, rows = Path(path), list(rows)
+    if not rows:
+        raise ValueError(f"There are no rows to write to {path}. Check that the source found its files.")
+    dataset = rows_to_dataset(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    dataset.to_parquet(unfinished)
+    unfinished.replace(path)
+
+
+@overload
+def load_rows(
+    path: str | Path, *, revision: str | None = None, streaming: Literal[False] = False
+) -> datasets.Dataset: ...
+@overload
+def load_rows(
+    path: str | Path, *, revision: str | None = None, streaming: Literal[True]
+) -> datasets.IterableDataset: ...
+def load_rows(
+    path: str | Path, *, revision: str | None = None, streaming: bool = False
+) -> datasets.Dataset | datasets.IterableDataset:
+    """Rows of a parquet file, or of all `*.parquet` of a folder, in order of their names; or of a dataset on the Hub.
+    Images stay encoded until the collator. There is a column `provenance` if some file has one; it is None in the rows
+    of the others.
+
+    Args:
+        path: the file, the folder, or, with a `revision`, the dataset's name.
+        revision: of a dataset on the Hub: a commit, a branch or a tag. Its split `train` is read.
+
+    Raises:
+        OSError: there is no such file, no parquet file in the folder, or no such dataset.
+        ValueError: the dataset has no split `train`, or lacks a column of rows.
+    """
+    if revision is not None:
+        return _load_from_hub(str(path), revision, streaming)
+    path = Path(path)
+    found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not found or not all(file.is_file() for file in found):
+        raise FileNotFoundError(
+            f"Found no parquet file at {path}. Write one with `write_rows`; of a dataset on the Hub give the "
+            "`revision`."
+        )
+    features = features_of({column for file in found for column in pyarrow.parquet.read_schema(file).names})
+    return datasets.load_dataset(
+        "parquet", data_files=[str(file) for file in found], split="train", streaming=streaming, features=features
+    )
+
+
+def _load_from_hub(name: str, revision: str, streaming: bool) -> datasets.Dataset | datasets.IterableDataset:
+    found = datasets.load_dataset(name, revision=revision, split="train", streaming=True).features or {}
+    missing = [column for column in COLUMNS if column not in found]
+    if missing:
+        raise ValueError(
+            f"The dataset {name} has the columns {list(found)}, but lacks {missing}, expected the rows of a mix. Make "
+            "some of it with `python -m mblip.mix.build` and a source `own_dataset`."
+        )
+    # Said beforehand: to close images that come open, `datasets` would write all rows again.
+    features = datasets.Features(found | {"images": FEATURES["images"]})
+    rows = datasets.load_dataset(name, revision=revision, split="train", streaming=streaming, features=features)
+    return rows.select_columns([column for column in found if column in FEATURES_WITH_PROVENANCE])

@@ -1,0 +1,236 @@
+"""ImageNet photos with their names in many languages: naming what is shown, and deciding whether a name fits.
+
+Reads a folder of ImageNet photos whose file names start with the synset id (`n02101006_Gordon_setter.JPEG`) and the
+label file of Babel-ImageNet (gregor-ge/Babel-ImageNet: language code in upper case -> [class indices, labels]). Labels
+are taken as they are published: about one in fifty carries an explanation such as "Geier (Vogel)", and 61 of the 468
+Serbian ones are in Latin script.
+
+Deciding asks about the right name or the name of another class, half and half; answers are English. The wrong class is
+drawn from classes that have photos in the same split, so that no name gives its answer away, and never shares its
+label with the right class in that language. In the original it may; `as_released` repeats that.
+"""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from ..example import Example
+from ..languages import get_language
+from ..left_out import LeftOut
+from ..normal_text import normal_text
+from ..stable_random import stable_random
+from .babel_imagenet_files import Photo, read_labels, read_photos
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "babel_imagenet"
+TASKS = ("image_naming", "image_deciding")
+
+Split = Literal["train", "held_out"]
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """Which part of classes x languages is kept from training.
+
+    Whole classes in all languages, or (`by_language`) single names: the class is then trained in other languages. The
+    split goes by class, never by photo, because all photos of a class share their names.
+    """
+
+    share: float = 0.1
+    by_language: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise ValueError(f"Found a held-out share of {self.share}, expected a number from 0 to below 1.")
+
+    def split(self, class_index: int, language: str) -> Split:
+        """The split of a class's name in a language."""
+        draw = stable_random(self.seed, "hold out", class_index, language if self.by_language else "all")
+        return "held_out" if draw.random() < self.share else "train"
+
+
+@dataclass(frozen=True)
+class BabelImageNet:
+    """Photos and labels as read.
+
+    `labels` is language -> class index -> label; `left_out` counts the labels of each code of the file that is none of
+    the 96 languages.
+    """
+
+    photos: Sequence[Photo]
+    labels: Mapping[str, Mapping[int, str]]
+    left_out: Mapping[str, int]
+
+    @classmethod
+    def read(
+        cls, photo_folder: str | Path, label_file: str | Path, *, languages: Collection[str] | None = None
+    ) -> "BabelImageNet":
+        """Read a folder of photos and a label file.
+
+        Args:
+            languages: take these only; None takes every language of the file that is one of the 96.
+
+        Raises:
+            ValueError: a photo is missing or its class unknown, a photo's class has no label in any language, the
+                label file has a wrong code, lists of unequal length or a class without a label, or a language asked
+                for has no labels. The message names file and place.
+        """
+        label_file = Path(label_file)
+        photos = read_photos(Path(photo_folder))
+        labels, left_out = read_labels(label_file)
+        _check_every_photo_has_a_label(photos, labels, label_file)
+        if languages is not None:
+            codes = [get_language(code).code for code in languages]
+            unlabelled = [code for code in codes if code not in labels]
+            if unlabelled:
+                raise ValueError(f"{label_file} has no labels in {unlabelled}. It has {', '.join(labels)}.")
+            labels = {code: labels[code] for code in codes}
+        if left_out:
+            logger.info("%s: left out %s, which are none of the 96 languages.", label_file, left_out)
+        return cls(photos, labels, left_out)
+
+    def examples(
+        self,
+        split: Split,
+        *,
+        hold_out: HoldOut = HoldOut(),
+        tasks: Sequence[str] = TASKS,
+        rounds: int | None = None,
+        as_released: bool = False,
+        seed: int = 0,
+        left_out: LeftOut | None = None,
+    ) -> Iterator[Example]:
+        """The examples of a split, photo by photo: for each language that has a label, one of each task.
+
+        A language with a single label in the split has no wrong name to ask about: its deciding examples are left out
+        and counted, as are the names of the other split and labels in languages that are none of the 96.
+
+        Args:
+            rounds: so many photos for each language and class, drawn without repetition by (seed, language, class), or
+                all of a class that has fewer; the original's mix has 8. None asks about each photo in each language.
+            as_released: the wrong name may be the right one, as in the original.
+            seed: of what is drawn; `hold_out.seed` decides the split.
+
+        Raises:
+            ValueError: a task is unknown, or `rounds` is below 1.
+        """
+        unknown = sorted(set(tasks) - set(TASKS))
+        if unknown:
+            raise ValueError(f"Found the tasks {unknown}, but {SOURCE} gives {', '.join(TASKS)}.")
+        if rounds is not None and rounds < 1:
+            raise ValueError(f"Found {rounds} rounds, expected 1 or more, or None for all photos.")
+        left_out = LeftOut() if left_out is None else left_out
+        pools = self._classes_by_language(split, hold_out)
+        self._count_labels_left_out(pools, left_out)
+        is_decidable = {language: _has_two_labels(classes) for language, classes in pools.items()}
+        for photo, languages in self._languages_by_photo(pools, rounds, seed):
+            for language in languages:
+                if "image_naming" in tasks:
+                    yield self._naming(photo, language)
+                if "image_deciding" in tasks and is_decidable[language]:
+                    yield self._deciding(photo, language, pools[language], as_released, seed)
+                elif "image_deciding" in tasks:
+                    left_out.add("no wrong name to ask about", f"{SOURCE}/{photo.stem}/{language}/image_deciding")
+
+    def _count_labels_left_out(self, pools: Mapping[str, Mapping[int, str]], left_out: LeftOut) -> None:
+        """Labels of classes with photos that are not in the split, and all those in other languages than the 96."""
+        for code, count in self.left_out.items():
+            left_out.add("label in a language that is none of the 96", f"{SOURCE}/{code}", count)
+        with_photo = {photo.class_index for photo in self.photos}
+        for language, labels in self.labels.items():
+            for index in sorted((with_photo & labels.keys()) - pools[language].keys()):
+                left_out.add("name of the other split (held_out_share)", f"{SOURCE}/{index:03d}/{language}")
+
+    def _classes_by_language(self, split: Split, hold_out: HoldOut) -> dict[str, dict[int, str]]:
+        """For each language the classes of a split that have a photo, with their labels."""
+        with_photo = sorted({photo.class_index for photo in self.photos})
+        return {
+            language: {
+                index: labels[index]
+                for index in with_photo
+                if index in labels and hold_out.split(index, language) == split
+            }
+            for language, labels in self.labels.items()
+        }
+
+    def _languages_by_photo(
+        self, pools: Mapping[str, Mapping[int, str]], rounds: int | None, seed: int
+    ) -> Iterator[tuple[Photo, Sequence[str]]]:
+        """Each photo with the languages it is asked about in."""
+        if rounds is None:
+            for photo in self.photos:
+                yield photo, [language for language, classes in pools.items() if photo.class_index in classes]
+            return
+        photos_of: dict[int, list[Photo]] = {}
+        for photo in self.photos:
+            photos_of.setdefault(photo.class_index, []).append(photo)
+        languages_of: dict[Path, list[str]] = {}
+        for language, classes in pools.items():
+            for class_index in classes:
+                photos = photos_of[class_index]
+                draw = stable_random(seed, "rounds", language, class_index)
+                for photo in draw.sample(photos, min(rounds, len(photos))):
+                    languages_of.setdefault(photo.path, []).append(language)
+        for photo in self.photos:
+            yield photo, languages_of.get(photo.path, [])
+
+    def _naming(self, photo: Photo, language: str) -> Example:
+        return _example(photo, language, "image_naming", target=self.labels[language][photo.class_index], inputs={})
+
+    def _deciding(
+        self, photo: Photo, language: str, classes: Mapping[int, str], as_released: bool, seed: int
+    ) -> Example:
+        draw = stable_random(seed, "image_deciding", photo.name, language)
+        is_right = draw.random() < 0.5
+        right = classes[photo.class_index]
+        wrong_label = _any_label if as_released else _wrong_label
+        label = right if is_right else wrong_label(right, list(classes.values()), draw)
+        return _example(photo, language, "image_deciding", target="yes" if is_right else "no", inputs={"label": label})
+
+
+def _example(photo: Photo, language: str, task: str, *, target: str, inputs: Mapping[str, str]) -> Example:
+    return Example(
+        images=(photo.path,),
+        prompt="",
+        target=target,
+        language=language,
+        task=task,
+        source=SOURCE,
+        id=f"{photo.stem}/{language}/{task}",
+        image_id=f"{SOURCE}/{photo.stem}",
+        inputs=inputs,
+    )
+
+
+def _wrong_label(right: str, labels: Sequence[str], draw: Random) -> str:
+    """A label that differs from the right one; there is one, as `_has_two_labels` has seen."""
+    while True:
+        label = draw.choice(labels)
+        if normal_text(label) != normal_text(right):
+            return label
+
+
+def _any_label(right: str, labels: Sequence[str], draw: Random) -> str:
+    """A label that may be the right one, as in the original."""
+    return draw.choice(labels)
+
+
+def _has_two_labels(classes: Mapping[int, str]) -> bool:
+    return len({normal_text(label) for label in classes.values()}) > 1
+
+
+def _check_every_photo_has_a_label(
+    photos: Sequence[Photo], labels: Mapping[str, Mapping[int, str]], label_file: Path
+) -> None:
+    labelled = {index for of_language in labels.values() for index in of_language}
+    for photo in photos:
+        if photo.class_index not in labelled:
+            raise ValueError(
+                f"{photo.path} shows class {photo.class_index}, which {label_file} gives no label in any language. "
+                "Take the photo out of the folder, or use the label file it belongs to."
+            )

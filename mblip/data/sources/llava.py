@@ -1,0 +1,138 @@
+"""LLaVA's dialogues and descriptions, which GPT-4 wrote about photos of COCO.
+
+conversation_58k.json, detail_23k.json and llava_instruct_150k.json (liuhaotian/LLaVA-Instruct-150K) are one JSON array
+of {"id": "000000033471", "image": "000000033471.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat are
+the colors of the bus?"}, {"from": "gpt", "value": "The bus is white and red."}, ...]}: human and gpt by turns. The
+`<image>` of the first question is taken out, for the processor places images. An example with `<image>` anywhere else
+is left out and counted.
+
+Dialogues are split into single turns, each question with its answer and without what was said before; descriptions are
+taken whole, and their question makes place for our wordings. Licence: CC BY-NC 4.0; as the texts are GPT-4's, OpenAI's
+terms of use apply too.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..example import IMAGE_TOKEN, Example
+from ..json_stream import iter_json_array
+from ..left_out import LeftOut
+from ..sentences import split_sentences
+from .coco_files import CocoPhotos, Missing, photo_number
+from .records import check_choice, check_record
+
+SOURCE = "llava"
+FIELDS = {"id": str, "image": str, "conversations": list[dict]}
+TURN_FIELDS = {"from": str, "value": str}
+SPEAKERS = {"human": "human", "gpt": "gpt"}
+
+
+def read_llava_conversations(
+    path: str | Path,
+    *,
+    images: str | Path,
+    max_sentences: int | None = 3,
+    missing: Missing = "error",
+    left_out: LeftOut | None = None,
+) -> Iterator[Example]:
+    """The single turns of a file of dialogues, in its order.
+
+    Args:
+        images: the folder, URL or archive of the photos (coco_files.py).
+        max_sentences: a turn whose answer has more sentences (translation/sentences.py) is left out and counted; None
+            keeps all.
+        missing: what to do about a photo that is not in the folder.
+
+    Raises:
+        ValueError: the file is not as published, turns are out of order, or a photo is missing; the message names the
+            record and the turn.
+    """
+    photos = CocoPhotos(images, missing=missing, left_out=left_out)
+    for place, number, turns in _read_dialogues(path):
+        for turn in turns:
+            if max_sentences is not None and len(split_sentences(turn.answer)) > max_sentences:
+                photos.left_out.add(f"answer of more than {max_sentences} sentences", f"{SOURCE}/{turn.id}")
+                continue
+            yield from photos.example(
+                number,
+                place=place,
+                source=SOURCE,
+                id=turn.id,
+                task="conversation",
+                target=turn.answer,
+                inputs={"question": turn.question},
+            )
+
+
+def read_llava_details(
+    path: str | Path, *, images: str | Path, missing: Missing = "error", left_out: LeftOut | None = None
+) -> Iterator[Example]:
+    """The descriptions of a file such as detail_23k.json, in its order.
+
+    Args:
+        images: the folder, URL or archive of the photos (coco_files.py).
+        missing: what to do about a photo that is not in the folder.
+
+    Raises:
+        ValueError: the file is not as published, a record is a dialogue of several turns, or a photo is missing; the
+            message names the record.
+    """
+    photos = CocoPhotos(images, missing=missing, left_out=left_out)
+    for place, number, turns in _read_dialogues(path):
+        if len(turns) != 1:
+            raise ValueError(
+                f"{place}: found a dialogue of {len(turns)} questions, expected one question and a description. "
+                "Read files of dialogues with `read_llava_conversations`."
+            )
+        yield from photos.example(
+            number, place=place, source=SOURCE, id=turns[0].id, task="detailed_captioning", target=turns[0].answer
+        )
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A question and its answer; `id` is unique in the file and independent of its other dialogues."""
+
+    id: str
+    question: str
+    answer: str
+
+
+def _read_dialogues(path: str | Path) -> Iterator[tuple[str, int, list[_Turn]]]:
+    """The place, the number of the photo and the turns of each record."""
+    for index, record in enumerate(iter_json_array(path)):
+        place = f"{path}, record {index}"
+        fields = check_record(record, FIELDS, place=place)
+        yield place, photo_number(fields["image"], place=place), _turns(fields, place)
+
+
+def _turns(record: dict[str, Any], place: str) -> list[_Turn]:
+    """The questions of a dialogue with their answers."""
+    values: list[str] = []
+    for position, turn in enumerate(record["conversations"]):
+        turn_place = f"{place}, conversations[{position}]"
+        fields = check_record(turn, TURN_FIELDS, place=turn_place)
+        speaker = check_choice(fields["from"], SPEAKERS, place=turn_place, field="from")
+        expected = "gpt" if position % 2 else "human"
+        if speaker != expected:
+            raise ValueError(
+                f"{turn_place}: found a turn of {speaker!r}, expected one of {expected!r}. Mend the record."
+            )
+        values.append(fields["value"])
+    if not values or len(values) % 2:
+        raise ValueError(
+            f"{place}: found {len(values)} turns, expected questions of 'human', each with an answer of 'gpt'. Mend "
+            "the record."
+        )
+    values[0] = values[0].replace(IMAGE_TOKEN, "", 1)
+    pairs = zip(values[::2], values[1::2], strict=True)
+    return [_turn(record["id"], number, *pair) for number, pair in enumerate(pairs)]
+
+
+def _turn(record_id: str, number: int, question: str, answer: str) -> _Turn:
+    """Several dialogues share a record id, which is that of the photo; the text tells them apart."""
+    digest = hashlib.blake2b(f"{question}\n{answer}".encode(errors="surrogatepass"), digest_size=4).hexdigest()
+    return _Turn(f"{record_id}/{number}/{digest}", question.strip(), answer.strip())

@@ -1,0 +1,74 @@
+"""The drawn world as a source: pictures with captions and questions in the twelve languages of scenes/languages.
+
+Only combinations that are not held out are drawn (scenes/world.py), so whatever is trained on this source has never
+seen an unseen composition. Picture number i of a seed is always the same, however many are asked for.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from mblip.data.example import Example
+from mblip.data.scenes.drawing import draw_scene
+from mblip.data.scenes.languages import SCENE_LANGUAGES, caption, questions
+from mblip.data.scenes.world import Scene, sample_training_scene
+from mblip.data.stable_random import stable_random
+
+SOURCE = "scenes"
+
+
+def read_scenes(
+    num_images: int,
+    *,
+    seed: int,
+    languages: Sequence[str] = SCENE_LANGUAGES,
+    num_prompts: int = 4,
+    question_share: float = 0.2,
+) -> Iterator[Example]:
+    """Draw `num_images` pictures and yield `num_prompts` examples of each.
+
+    About `question_share` of them are questions (task "vqa"), the others captions.
+
+    The prompts of one picture ask in languages drawn without repetition while there are enough of them.
+
+    Raises:
+        ValueError: a language has no captions, or `languages` is empty.
+    """
+    if not languages:
+        raise ValueError(
+            f"The source {SOURCE!r} was given no languages, expected some of {', '.join(SCENE_LANGUAGES)}."
+        )
+    for number in range(num_images):
+        rng = stable_random(seed, SOURCE, number)
+        scene = sample_training_scene(rng)
+        image = draw_scene(scene, rng)
+        for position, language in enumerate(_draw_languages(languages, num_prompts, rng)):
+            task, inputs, target = _draw_task(scene, language, question_share, rng)
+            yield Example(
+                images=(image,),
+                prompt="",
+                target=target,
+                language=language,
+                task=task,
+                source=SOURCE,
+                id=f"{seed}-{number}-{position}",
+                image_id=f"{SOURCE}-{seed}-{number}",
+                inputs=inputs,
+            )
+
+
+def _draw_languages(languages: Sequence[str], num_prompts: int, rng: random.Random) -> list[str]:
+    drawn: list[str] = []
+    while len(drawn) < num_prompts:
+        drawn += rng.sample(list(languages), min(len(languages), num_prompts - len(drawn)))
+    return drawn
+
+
+def _draw_task(
+    scene: Scene, language: str, question_share: float, rng: random.Random
+) -> tuple[str, dict[str, str], str]:
+    """A task with its inputs and target; a scene whose groups share a shape has no questions and is captioned."""
+    asked = questions(scene, language)
+    if asked and rng.random() < question_share:
+        drawn = rng.choice(asked)
+        return "vqa", {"question": drawn.question}, drawn.answer
+    return "captioning", {}, caption(scene, language)

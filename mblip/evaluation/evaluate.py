@@ -1,0 +1,99 @@
+"""The functions that evaluate a model: one for any task, and one for each task there is.
+
+results = evaluate_scenes(model, processor, languages=["sw", "hi"], num_images=200)
+print(markdown_table({"unseen": results.by_language("as_is"), "shuffled": results.by_language("shuffled")}))
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mblip.data.scenes.languages import SCENE_LANGUAGES
+
+from .benchmark import shows_stand_ins
+from .code_version import code_commit
+from .environment import describe_hardware, describe_model, package_versions
+from .model_inputs import Model, Processor
+from .predictions import write_predictions
+from .processes import is_main_process, num_processes
+from .results import Results, score_predictions
+from .runner import DEFAULT_SETTINGS, RunSettings, forget_unfinished, run_task, seconds_before
+from .task import EvaluationTask
+from .tasks.scenes import SceneCondition, scenes_task
+from .wordings import WordingChoice
+
+
+def evaluate_task(
+    model: Model,
+    processor: Processor,
+    task: EvaluationTask,
+    *,
+    settings: RunSettings = DEFAULT_SETTINGS,
+    predictions_path: str | Path | None = None,
+    keeps_unfinished: bool = False,
+    base: str | None = None,
+) -> Results:
+    """Ask a model the questions of a task and score its answers.
+
+    In a process group all processes take part, and the main one writes.
+
+    Args:
+        predictions_path: where the answers go, one JSON line each, with their scores; while the model answers they
+            are kept beside it, and a run that was killed goes on from there. None writes nothing.
+        keeps_unfinished: leave what is beside it, until `forget_unfinished`: a run of several tasks that is killed in
+            a later one then asks nothing of this one again.
+        base: the model below an adapter that was merged into `model`.
+
+    Raises:
+        ValueError: an image cannot be read, or answers of another run lie beside `predictions_path`.
+    """
+    start = time.monotonic()
+    earlier = seconds_before(predictions_path)
+    predictions = run_task(model, processor, task, settings=settings, predictions_path=predictions_path)
+    scores, scored = score_predictions(task, predictions)
+    if predictions_path is not None and is_main_process():
+        write_predictions(predictions_path, scored)
+        if not keeps_unfinished:
+            forget_unfinished(predictions_path)
+    prompts: dict[str, dict[str, str]] = {}
+    for example in task.examples:
+        prompts.setdefault(example.condition, {}).setdefault(example.language, example.prompt)
+    return Results(
+        task=task.name,
+        protocol=task.protocol,
+        metric=task.metric.main,
+        description=task.metric.description,
+        model=describe_model(model, base),
+        num_images=len({example.image_id for example in task.examples}),
+        scores=scores,
+        prompts=prompts,
+        answering=f"rank, {task.rank_by}" if task.answering == "rank" else task.answering,
+        generation=settings.generation.applied_to(task.generation),
+        origin=task.origin,
+        left_out=dict(task.left_out.counts),
+        left_out_names=dict(task.left_out.names),
+        has_stand_ins=shows_stand_ins(task.examples),
+        seconds=earlier + time.monotonic() - start,
+        commit=code_commit(),
+        versions=package_versions(),
+        hardware=describe_hardware(model.device),
+        num_processes=num_processes(),
+        predictions=scored,
+    )
+
+
+def evaluate_scenes(
+    model: Model,
+    processor: Processor,
+    *,
+    languages: Sequence[str] = SCENE_LANGUAGES,
+    num_images: int = 200,
+    seed: int = 0,
+    conditions: Sequence[SceneCondition] = ("as_is", "shuffled"),
+    wording: WordingChoice = "first",
+    settings: RunSettings = DEFAULT_SETTINGS,
+    predictions_path: str | Path | None = None,
+) -> Results:
+    """Caption (and ask about) pictures of the drawn world; see `scenes_task`."""
+    task = scenes_task(languages=languages, num_images=num_images, seed=seed, conditions=conditions, wording=wording)
+    return evaluate_task(model, processor, task, settings=settings, predictions_path=predictions_path)

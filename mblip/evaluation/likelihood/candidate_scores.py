@@ -1,0 +1,167 @@
+"""The log-likelihood of every candidate of every prompt, each prompt read once.
+
+Prompts of one length are read together. Then the words of their candidates are run, `batch_size` rows at a time, as
+the plan of candidate_plan.py has them.
+
+Shape suffixes: B = prompts, C = candidates of one prompt, K = words of the lead, R = rows, L = words of a row, N =
+states, P = tokens looked up.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+
+import torch
+
+from mblip.data.chat_prompts import uses_chat_template
+from mblip.data.encoded_prompts import encode_texts
+
+from ..model_inputs import Processor
+from .candidate_plan import CandidatePlan, PlannedRow, plan_candidates
+from .candidate_tokens import CandidateTokens, Tokens
+from .decoder_only import DecoderOnlyPrompts
+from .encoder_decoder import EncoderDecoderPrompts
+from .prompt_batch import PromptBatch, ScoringModel
+from .prompt_cache import ReadPrompts, continues_exactly, leaves_window
+from .token_scores import token_log_likelihoods
+
+Continue = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class CandidatePrompt:
+    """A prompt, the answers to score, and the rows of the image features that it shows."""
+
+    prompt: str
+    candidates: tuple[str, ...]
+    image_rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateScores:
+    """Of each candidate of a prompt the log-likelihood of all its tokens, (C,) in fp64 on the CPU, and their
+    number, end included, (C,)."""
+
+    log_likelihoods: torch.Tensor
+    num_tokens: torch.Tensor
+
+
+def score_candidates(
+    model: ScoringModel,
+    processor: Processor,
+    asked: Sequence[CandidatePrompt],
+    image_features: torch.Tensor | None,
+    *,
+    batch_size: int,
+) -> list[CandidateScores]:
+    """The scores of all candidates, in the order of the prompts. The model must be in evaluation mode."""
+    scorer = _Scorer(model, processor, image_features, batch_size)
+    scored: dict[int, CandidateScores] = {}
+    for positions, plans, prompts in scorer.groups(asked):
+        scored |= zip(positions, scorer.score_group(plans, prompts), strict=True)
+    return [scored[i] for i in range(len(asked))]
+
+
+class _Scorer:
+    """Scores groups of prompts of one length, whose candidates have leads of one length."""
+
+    def __init__(
+        self, model: ScoringModel, processor: Processor, image_features: torch.Tensor | None, batch_size: int
+    ) -> None:
+        self.model, self.processor, self.image_features = model, processor, image_features
+        self.batch_size = batch_size
+        self.is_encoder_decoder: bool = model.config.is_encoder_decoder
+        self.uses_cache: bool | None = None  # found with the first group
+
+    def groups(self, asked: Sequence[CandidatePrompt]) -> Iterator[tuple[list[int], list[CandidatePlan], PromptBatch]]:
+        """Positions of prompts that are read together, their plans, and their prompts."""
+        tokens = CandidateTokens(self.processor, is_encoder_decoder=self.is_encoder_decoder)
+        plan = cache(plan_candidates)
+        plans = [plan(tokens.of(each.prompt, len(each.image_rows), each.candidates)) for each in asked]
+        ids = _prompt_ids(self.processor, asked)
+        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for i, (ids_T, mine) in enumerate(zip(ids, plans, strict=True)):
+            alike[len(ids_T), len(mine.lead)].append(i)
+        for group in alike.values():
+            for start in range(0, len(group), self.batch_size):
+                positions = group[start : start + self.batch_size]
+                ids_BT = torch.stack([ids[i] for i in positions]).to(self.model.device)
+                rows = [asked[i].image_rows for i in positions]
+                yield positions, [plans[i] for i in positions], PromptBatch(ids_BT, rows, self.image_features)
+
+    def score_group(self, plans: Sequence[CandidatePlan], prompts: PromptBatch) -> list[CandidateScores]:
+        """The scores of each prompt's candidates."""
+        leads_BK = torch.tensor([plan.lead for plan in plans], dtype=torch.long, device=self.model.device)
+        reader = EncoderDecoderPrompts if self.is_encoder_decoder else DecoderOnlyPrompts
+        read: ReadPrompts = reader(self.model, prompts, leads_BK)
+        sizes = [len(plan.next_tokens) for plan in plans]
+        totals = torch.cat(self._score_next_tokens(read, plans))
+        starts = list(accumulate(sizes, initial=0))
+        rows = [(prompt, row) for prompt, plan in enumerate(plans) for row in plan.rows]
+        rows.sort(key=lambda entry: len(entry[1].words), reverse=True)
+        if rows:
+            self._check_cache(read, rows[0][1].words)
+        for start in range(0, len(rows), self.batch_size):
+            part = rows[start : start + self.batch_size]
+            candidates = [starts[prompt] + wanted.candidate for prompt, row in part for wanted in row.wanted]
+            totals.index_add_(0, torch.tensor(candidates), self._score_rows(read, part))
+        if totals.isnan().any():
+            raise ValueError(
+                f"Log-likelihoods of candidates are no numbers (NaN): {self.model.dtype} is too narrow for this "
+                "model, or its weights are broken. Load it in bfloat16 or float32."
+            )
+        return [
+            CandidateScores(total_C, torch.tensor(plan.num_tokens))
+            for total_C, plan in zip(totals.split(sizes), plans, strict=True)
+        ]
+
+    def _check_cache(self, read: ReadPrompts, words: Tokens) -> None:
+        """Find out whether the cache may be used, with the longest row."""
+        if self.uses_cache is None or (self.uses_cache and leaves_window(read.cache, len(words))):
+            self.uses_cache = continues_exactly(read, torch.tensor([words], device=self.model.device))
+
+    def _score_next_tokens(self, read: ReadPrompts, plans: Sequence[CandidatePlan]) -> list[torch.Tensor]:
+        """For each prompt the log-likelihoods of its candidates up to the first token behind the lead, (C,)."""
+        states_P: list[int] = []
+        tokens_P: list[int] = []
+        num_read = read.states.shape[1]
+        for prompt, plan in enumerate(plans):
+            states_P += [prompt * num_read + k for k in range(num_read - 1)]
+            states_P += [(prompt + 1) * num_read - 1] * len(plan.next_tokens)
+            tokens_P += [*plan.lead, *plan.next_tokens]
+        found_P = token_log_likelihoods(self.model, read.states.flatten(0, 1), states_P, tokens_P)
+        parts = found_P.split([len(plan.lead) + len(plan.next_tokens) for plan in plans])
+        return [part[len(plan.lead) :] + part[: len(plan.lead)].sum() for part, plan in zip(parts, plans, strict=True)]
+
+    def _score_rows(self, read: ReadPrompts, rows: Sequence[tuple[int, PlannedRow]]) -> torch.Tensor:
+        """The log-likelihoods of the tokens that rows (prompt, row) look up, one row after another, (P,)."""
+        longest = len(rows[0][1].words)
+        lengths = [len(row.words) for _, row in rows]
+        words_RL = torch.tensor(
+            [(*row.words, *[0] * (longest - len(row.words))) for _, row in rows], device=self.model.device
+        )
+        run: Continue = read.continued if self.uses_cache else read.read_again
+        states_RLD = run(torch.tensor([prompt for prompt, _ in rows]), words_RL)
+        is_word_RL = torch.arange(longest) < torch.tensor(lengths)[:, None]
+        places = accumulate(lengths, initial=0)
+        states_P = [
+            place + wanted.offset for place, (_, row) in zip(places, rows, strict=False) for wanted in row.wanted
+        ]
+        tokens_P = [wanted.token for _, row in rows for wanted in row.wanted]
+        states_ND = states_RLD[is_word_RL.to(states_RLD.device)]
+        return token_log_likelihoods(self.model, states_ND, states_P, tokens_P)
+
+
+def _prompt_ids(processor: Processor, asked: Sequence[CandidatePrompt]) -> list[torch.Tensor]:
+    """The tokens of each prompt with its images, (T,), as training and generation have them."""
+    kinds = list(dict.fromkeys((each.prompt, len(each.image_rows)) for each in asked))
+    ids = encode_texts(
+        processor,
+        texts=[prompt for prompt, _ in kinds],
+        num_images=[num_images for _, num_images in kinds],
+        use_chat_template=uses_chat_template(processor),
+    )
+    ids_of = dict(zip(kinds, ids, strict=True))
+    return [ids_of[each.prompt, len(each.image_rows)] for each in asked]

@@ -1,0 +1,95 @@
+"""Candidates as tokens: those that training learns where a candidate is the answer to a prompt, its end included.
+
+What a tokenizer makes of an answer depends on little of the prompt: for a decoder-only model on whether it ends in a
+space, with a chat template on the text behind its last special token, where tokenizers cut before all else. Candidates
+are rendered and tokenized once for all prompts that agree in that, which for 1,800 candidates saves most of the time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mblip.data.chat_prompts import chat_answer_ids, user_message, uses_chat_template
+
+from ..model_inputs import Processor
+
+Tokens = tuple[int, ...]
+
+
+class CandidateTokens:
+    """The tokens of candidates, as `MBlipCollator` makes labels of a target; never cut.
+
+    Args:
+        processor: whose tokenizer may have a chat template, through which candidates then go.
+        is_encoder_decoder: `model.config.is_encoder_decoder`.
+
+    Raises:
+        ValueError: the tokenizer has no end-of-sequence token.
+    """
+
+    def __init__(self, processor: Processor, *, is_encoder_decoder: bool) -> None:
+        tokenizer = processor.tokenizer
+        if tokenizer.eos_token_id is None:
+            raise ValueError(
+                "The tokenizer has no eos_token, but the likelihood of an answer is that it ends, too. Set the one "
+                "that the model was trained with."
+            )
+        self.processor, self.is_encoder_decoder = processor, is_encoder_decoder
+        self.uses_chat_template = uses_chat_template(processor)
+        self._made: dict[tuple[str, str], Tokens] = {}
+
+    def of(self, prompt: str, num_images: int, candidates: Sequence[str]) -> tuple[Tokens, ...]:
+        """The tokens of each candidate behind a prompt of so many images; at least one each.
+
+        Raises:
+            ValueError: there is no candidate, or one says nothing.
+        """
+        if not candidates or not all(candidate.strip() for candidate in candidates):
+            raise ValueError(
+                f"Found the candidates {list(candidates)[:5]} for the prompt {prompt!r}, expected at least one and "
+                "none that says nothing. Leave empty ones out."
+            )
+        ending = self._ending(prompt, num_images)
+        if self.uses_chat_template and not self._is_made_alike(ending, prompt, num_images, candidates[0]):
+            return tuple(self._chat_tokens(prompt, num_images, candidate) for candidate in candidates)
+        missing = [each for each in dict.fromkeys(candidates) if (ending, each) not in self._made]
+        if missing and self.uses_chat_template:
+            made = [self._chat_tokens(prompt, num_images, candidate) for candidate in missing]
+        else:
+            made = self._plain_tokens(ending, missing) if missing else []
+        self._made |= {(ending, candidate): tokens for candidate, tokens in zip(missing, made, strict=True)}
+        return tuple(self._made[ending, candidate] for candidate in candidates)
+
+    def _ending(self, prompt: str, num_images: int) -> str:
+        """What of the prompt the tokens of an answer depend on."""
+        if not self.uses_chat_template:
+            is_parted = not prompt or prompt[-1].isspace()
+            return "" if self.is_encoder_decoder or is_parted else " "
+        message = user_message(prompt, num_images)
+        rendered: str = self.processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+        specials = (str(token) for token in self.processor.tokenizer.added_tokens_decoder.values())
+        return rendered[max((rendered.rfind(special) for special in specials), default=0) :]
+
+    def _is_made_alike(self, ending: str, prompt: str, num_images: int, candidate: str) -> bool:
+        """Whether the template writes a candidate behind this prompt as behind an earlier one of the same ending;
+        none forbids it to look back."""
+        found = self._chat_tokens(prompt, num_images, candidate)
+        return self._made.setdefault((ending, candidate), found) == found
+
+    def _chat_tokens(self, prompt: str, num_images: int, candidate: str) -> Tokens:
+        return self._ended(
+            chat_answer_ids(self.processor, prompt, num_images, candidate, is_encoder_decoder=self.is_encoder_decoder)
+        )
+
+    def _plain_tokens(self, ending: str, candidates: Sequence[str]) -> list[Tokens]:
+        tokenizer: Any = self.processor.tokenizer
+        if self.is_encoder_decoder:
+            rows = tokenizer(text_target=list(candidates), verbose=False)["input_ids"]
+        else:
+            texts = [ending + candidate for candidate in candidates]
+            rows = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return [self._ended(row) for row in rows]
+
+    def _ended(self, ids: Sequence[int]) -> Tokens:
+        """The ids up to an end of sequence."""
+        end = self.processor.tokenizer.eos_token_id
+        return tuple(ids) if ids and ids[-1] == end else (*ids, end)

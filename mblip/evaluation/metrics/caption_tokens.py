@@ -1,0 +1,74 @@
+"""From captions to the words that captioning metrics compare: one form of Unicode, words, tokens.
+
+The steps are those of the original's evaluation (gregor-ge/mBLIP, src/tasks/vllm/evaluation.py): NFC; zh, ja and th
+segmented, hypotheses and references alike; then the Penn Treebank tokens of COCO's evaluation, in lower case and
+without punctuation. NFC comes first here, so that two spellings of one text have the same score in every language.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Literal
+
+from ..languages import evaluation_language
+from .image_scores import check_images
+from .ptb import ptb_tokenize
+from .segmentation import Segmenter, load_segmenter
+
+Tokenization = Literal["ptb", "characters", "segmented"]
+TOKENIZATIONS: tuple[Tokenization, ...] = ("ptb", "characters", "segmented")
+
+
+@dataclass(frozen=True)
+class CaptionTokens:
+    """The tokens of each image's hypothesis and references. `description` says how they were made, for the record."""
+
+    hypotheses: list[list[str]]
+    references: list[list[list[str]]]
+    description: str
+
+
+def tokenize_captions(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    language: str = "en",
+    tokenization: Tokenization = "ptb",
+) -> CaptionTokens:
+    """Tokenize one hypothesis and one or more references per image.
+
+    Args:
+        language: a code of mblip/evaluation/languages.py. It decides about segmentation and nothing else.
+        tokenization: `ptb` is what is published. `characters` splits zh, ja and th into characters instead of words,
+            and is `ptb` in all other languages. `segmented`: the words of the captions stand between spaces already.
+
+    Raises:
+        ValueError: nobody knows the language or the tokenization; there is no image, or one without a reference, or
+            hypotheses and references are of unequal length.
+        ImportError: the library that segments the language is not installed.
+    """
+    check_images(hypotheses, references)
+    code = evaluation_language(language).code
+    if tokenization not in TOKENIZATIONS:
+        raise ValueError(f"Found the tokenization {tokenization!r}, expected one of {', '.join(TOKENIZATIONS)}.")
+    by_character = tokenization == "characters"
+    segmenter = None if tokenization == "segmented" else load_segmenter(code, by_character=by_character)
+    # Two documents, as in pycocoevalcap: the tokens of a text may depend on the one behind it (ptb/tokenizer.py).
+    tokens = iter(ptb_tokenize(_prepare(chain.from_iterable(references), segmenter)))
+    return CaptionTokens(
+        hypotheses=ptb_tokenize(_prepare(hypotheses, segmenter)),
+        references=[list(islice(tokens, len(group))) for group in references],
+        description=_description(tokenization, segmenter.name if segmenter else None),
+    )
+
+
+def _prepare(texts: Iterable[str], segmenter: Segmenter | None) -> list[str]:
+    """The texts in NFC, with spaces between the words."""
+    composed = [unicodedata.normalize("NFC", text) for text in texts]
+    return [" ".join(segmenter.words(text)) for text in composed] if segmenter else composed
+
+
+def _description(tokenization: Tokenization, segmenter: str | None) -> str:
+    words = segmenter or ("segmented before" if tokenization == "segmented" else "words as written")
+    return f"NFC; {words}; PTB tokens, lower case, no punctuation"

@@ -1,0 +1,99 @@
+"""Answers of a model: JSON lines with prompt, output, references and score, in the order of the examples."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mblip.data.left_out import SURROGATE
+from mblip.data.whole_files import write_text
+
+from .task import EvaluationExample
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model answered to an example.
+
+    `is_cut`: the answer reached its longest length before it ended. `log_likelihoods`: of the candidates that came
+    first, where they were ranked. `score` is the main figure of the task's metric for this answer; None as long as
+    the others are not there, for some figures depend on all answers.
+    """
+
+    task: str
+    protocol: str
+    id: str
+    condition: str
+    language: str
+    image_id: str
+    prompt: str
+    output: str
+    references: tuple[str, ...]
+    is_cut: bool
+    log_likelihoods: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the model said nothing."""
+        return not self.output.strip()
+
+    def to_line(self) -> str:
+        """The prediction as a line of a file; half a character, which UTF-8 cannot hold, as JSON spells it."""
+        line = json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+        return SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", line) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> "Prediction":
+        """The prediction of a line."""
+        row = json.loads(line)
+        return cls(**row | {"references": tuple(row["references"])})
+
+
+def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
+    """Write a file of predictions; it is whole or not there."""
+    write_text(Path(path), "".join(prediction.to_line() for prediction in predictions))
+
+
+def read_predictions(path: str | Path) -> list[Prediction]:
+    """The predictions of a file, in its order.
+
+    Raises:
+        ValueError: a line is no prediction; the message names it.
+    """
+    predictions = []
+    with Path(path).open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                predictions.append(Prediction.from_line(line))
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(
+                    f"{path}, line {number}: found no prediction ({error}), expected a file of eval.py."
+                ) from error
+    return predictions
+
+
+def predict(
+    task: str,
+    protocol: str,
+    example: EvaluationExample,
+    output: str,
+    *,
+    is_cut: bool = False,
+    log_likelihoods: dict[str, float] | None = None,
+) -> Prediction:
+    """The answer `output` to an example, not scored yet."""
+    return Prediction(
+        task=task,
+        protocol=protocol,
+        id=example.id,
+        condition=example.condition,
+        language=example.language,
+        image_id=example.image_id,
+        prompt=example.prompt,
+        output=output,
+        references=example.references,
+        is_cut=is_cut,
+        log_likelihoods=log_likelihoods or {},
+    )

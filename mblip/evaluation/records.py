@@ -1,0 +1,143 @@
+"""Records of a benchmark with their places: of the published file, or of a dataset that has its fields as columns.
+
+    for place, record in records_of(captions, dataset):
+        fields = check_record(record, {"image/key": str}, place=place)
+
+A recipe names the file, or under `dataset` what `datasets` loads (`DatasetPlace`). Both give the same records, so one
+reader checks both. A dataset may hold the pictures too, in a column `image`, or `images` for several of a record; they
+are shown in place of files (`pictures_in`), and stay in memory, encoded, as long as the task.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as PILImage
+
+from mblip.data.images import Image
+from mblip.data.sources.dataset_rows import read_rows
+from mblip.data.sources.records import describe, read_json_lines
+
+PlacedRecord = tuple[str, Any]  # what an error calls the record, and the record
+
+LANGUAGE_MARK = "{language}"
+
+
+@dataclass(frozen=True)
+class DatasetPlace:
+    """What a recipe says of a dataset. `path` is a name on the Hub, or a folder or file that `datasets` reads. Where a
+    benchmark has a file for each language, `{language}` in `path`, `split` or `config` stands for its code."""
+
+    path: str
+    split: str = "test"
+    config: str | None = None
+    revision: str | None = None
+
+    def records(self, language: str | None = None) -> Iterator[PlacedRecord]:
+        """The rows with their places; of one language where the recipe says `{language}`.
+
+        Raises:
+            ValueError: the dataset cannot be loaded.
+            OSError: there is no such dataset, or the Hub cannot be reached.
+        """
+        return read_rows(
+            _in_language(self.path, language),
+            split=_in_language(self.split, language),
+            config=None if self.config is None else _in_language(self.config, language),
+            revision=self.revision,
+        )
+
+    def check_is_by_language(self) -> None:
+        """Raises ValueError unless each language has a part of its own."""
+        if not any(LANGUAGE_MARK in (text or "") for text in (self.path, self.split, self.config)):
+            raise ValueError(
+                f"`dataset` names {self.path} for every language, expected a part of its own for each. Write "
+                f"{LANGUAGE_MARK} into its `path`, `config` or `split`."
+            )
+
+
+def check_one_place(file: Path | None, dataset: DatasetPlace | None) -> None:
+    """Raises ValueError unless a recipe names just one of the two."""
+    if (file is None) == (dataset is None):
+        found = "neither files nor a dataset" if dataset is None else f"both {file} and the dataset {dataset.path}"
+        raise ValueError(
+            f"Found {found}, expected one of the two. Name the files as published, or under `dataset` what has their "
+            "fields as columns."
+        )
+
+
+def records_of(
+    file: Path | None,
+    dataset: DatasetPlace | None,
+    *,
+    read: Callable[[Path], Iterator[PlacedRecord]] = read_json_lines,
+    language: str | None = None,
+) -> Iterator[PlacedRecord]:
+    """The records of the file, or of the dataset, whichever is given.
+
+    Args:
+        read: the records of a file, JSON lines unless said otherwise.
+        language: which stands in place of `{language}` in the dataset.
+
+    Raises:
+        ValueError: both or neither are given, or the one given cannot be read.
+    """
+    check_one_place(file, dataset)
+    if dataset is not None:
+        return dataset.records(language)
+    assert file is not None  # checked
+    return read(file)
+
+
+def pictures_in(record: Mapping[str, Any], *, place: str) -> tuple[Image, ...]:
+    """The pictures that a row of a dataset holds, in its column `image` or `images`; none in the record of a file.
+
+    Text in `image` is a field of the benchmark's own.
+
+    Raises:
+        ValueError: a cell holds something else than pictures.
+    """
+    images, image = record.get("images"), record.get("image")
+    if images is None:
+        return () if image is None or isinstance(image, str) else (_picture(image, place, "image"),)
+    if not isinstance(images, list):
+        raise ValueError(f"{place}: `images` is {describe(images)}, expected a list of pictures.")
+    return tuple(_picture(value, place, "images") for value in images)
+
+
+def image_of(
+    record: Mapping[str, Any], file: Path | str | None, *, place: str, name: str, field: str = "images"
+) -> Image:
+    """The picture that a row of a dataset holds, or else the file.
+
+    Args:
+        file: where the picture lies; None where the recipe does not say it.
+        name: of the file, for the error.
+        field: of the recipe, that says where the pictures lie.
+
+    Raises:
+        ValueError: the row holds several, or none and there is no file.
+    """
+    pictures = pictures_in(record, place=place)
+    if len(pictures) > 1:
+        raise ValueError(f"{place}: found {len(pictures)} pictures, expected one.")
+    if pictures:
+        return pictures[0]
+    if file is None:
+        raise ValueError(f"{place}: there is no picture in the record. Say with `{field}` where {name} lies.")
+    return file
+
+
+def _picture(value: Any, place: str, column: str) -> Image:
+    if isinstance(value, bytes | PILImage.Image):
+        return value
+    if isinstance(value, Mapping) and (value.get("bytes") or value.get("path")):
+        return value.get("bytes") or Path(value["path"])
+    raise ValueError(
+        f"{place}: `{column}` holds {describe(value)}, expected a picture, as `datasets.Image` stores it."
+    )
+
+
+def _in_language(text: str, language: str | None) -> str:
+    return text if language is None else text.replace(LANGUAGE_MARK, language)

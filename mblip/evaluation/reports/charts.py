@@ -1,0 +1,72 @@
+"""A chart of a benchmark: every language with its interval, the most resourced first, and the means of the levels.
+
+After Figure 2 of the mBLIP paper, which shows languages by how much text there is of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mblip.data.whole_files import unfinished_file
+
+from ..languages import evaluation_language
+from ..results import Results, Score
+from .language_groups import group_scores, resource_level
+
+COLOURS = {"high": "#1f5a92", "middle": "#3f9b8e", "low": "#e0a030", "unseen": "#9a9a9a"}
+INCHES_PER_BAR = 0.3
+MIN_INCHES, HEIGHT_INCHES = 5.5, 3.6
+INCHES_PER_LETTER = 0.09  # of the title
+
+
+def draw_languages(results: Results, condition: str, path: Path) -> None:
+    """Draw the scores of a condition as a PNG."""
+    from matplotlib.figure import Figure  # imported here: it takes a second
+
+    scores = results.by_language(condition)
+    codes = sorted(scores, key=lambda code: (-evaluation_language(code).mc4_share_percent, code))
+    width = max(MIN_INCHES, INCHES_PER_BAR * len(codes) + 2.5)
+    figure = Figure(figsize=(width, HEIGHT_INCHES), layout="constrained")
+    languages, levels = figure.subplots(1, 2, sharey=True, width_ratios=[max(len(codes), 4), max(4, len(codes) // 4)])
+    _draw_bars(languages, codes, [scores[code] for code in codes])
+    _draw_levels(levels, scores)
+    languages.set_ylabel(f"{results.metric} x 100")
+    title = f"{results.task}, {results.protocol}" + ("" if condition == "as_is" else f", {condition}")
+    lines = (shortened(line, width) for line in (title, results.model.name or "model"))
+    figure.suptitle("\n".join(lines), fontsize=10)
+    with unfinished_file(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=130, metadata={"Software": None})
+
+
+def shortened(line: str, width_inches: float) -> str:
+    """A line of the title that fits; of one that is too long the end, where the names of models differ."""
+    most = int(width_inches / INCHES_PER_LETTER)
+    return line if len(line) <= most else f"…{line[1 - most :]}"
+
+
+def _draw_bars(axes: Any, codes: Sequence[str], scores: Sequence[Score]) -> None:
+    levels = [resource_level(evaluation_language(code)) for code in codes]
+    values = [100 * score.value for score in scores]
+    below = [max(0.0, 100 * (score.value - score.interval.low)) for score in scores]
+    above = [max(0.0, 100 * (score.interval.high - score.value)) for score in scores]
+    axes.bar(codes, values, color=[COLOURS[level] for level in levels])
+    axes.errorbar(range(len(codes)), values, yerr=[below, above], fmt="none", ecolor="black", elinewidth=0.8)
+    axes.tick_params(axis="x", rotation=90 if len(codes) > 12 else 0, labelsize=8)
+    axes.set_xlabel("language, by its share of mC4")
+    axes.margins(x=0.01, y=0.08)
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+
+
+def _draw_levels(axes: Any, scores: Mapping[str, Score]) -> None:
+    groups = group_scores(scores, resource_level)
+    names = [name for name in COLOURS if name in groups]
+    labels = [f"{name}\n({groups[name].num_languages})" for name in names]
+    axes.bar(labels, [100 * groups[name].mean for name in names], color=[COLOURS[name] for name in names])
+    for place, name in enumerate(names):
+        mean = 100 * groups[name].mean
+        axes.text(place, mean, f"{mean:.1f}", ha="center", va="bottom", fontsize=8)
+    axes.set_xlabel("resource level")
+    axes.tick_params(axis="x", labelsize=8)
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)

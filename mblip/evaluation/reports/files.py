@@ -1,0 +1,82 @@
+"""The files of an evaluation: results.json with every figure, table.md to read, and which columns a table has."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mblip.data.whole_files import write_text
+
+from ..results import Results, ratio_to_reference
+from ..task import AS_IS, SHUFFLED
+from .language_groups import GroupScore, group_scores, resource_level, script
+from .tables import Cell, group_table, markdown_table
+
+RESULTS_FILE = "results.json"
+TABLE_FILE = "table.md"
+
+
+def predictions_path(folder: str | Path, name: str) -> Path:
+    """Where the answers of an evaluation called `name` are written."""
+    return Path(folder, f"predictions_{name}.jsonl")
+
+
+def write_results(folder: str | Path, results: Mapping[str, Results], table: str) -> None:
+    """Write results.json, with each evaluation under its name, and table.md; each is whole or not there."""
+    write_files(folder, {name: result.to_json() for name, result in results.items()}, table)
+
+
+def write_files(folder: str | Path, plain: Mapping[str, Any], table: str) -> None:
+    """Write results.json of figures that are plain values already, and table.md."""
+    write_text(Path(folder, RESULTS_FILE), json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
+    write_text(Path(folder, TABLE_FILE), table)
+
+
+def conditions_table(results: Results) -> str:
+    """One model on one task: a column for each condition; then the means of groups of languages."""
+    columns = {condition: results.by_language(condition) for condition in results.conditions}
+    parts = [f"## {results.task}: {results.description}", _facts(results), markdown_table(columns)]
+    for heading, group_of in (("By resource level (share of mC4)", resource_level), ("By script", script)):
+        groups: dict[str, dict[str, GroupScore]] = {
+            condition: group_scores(scores, group_of) for condition, scores in columns.items()
+        }
+        if len(next(iter(groups.values()))) > 1:
+            parts.append(group_table(heading, groups))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def alignment_table(after: Results, *, before: Results | None = None, english_parent: Results | None = None) -> str:
+    """What a re-alignment has done: before and after it, with shuffled pictures, and beside the English parent.
+
+    The last column is the share of the English parent's own score that is reached in each language, on the same
+    pictures.
+
+    Raises:
+        ValueError: the evaluations are not about the same pictures, or lack the condition `as_is`.
+    """
+    columns: dict[str, Mapping[str, Cell]] = {}
+    if before is not None:
+        columns["before"] = before.by_language(AS_IS)
+    names = {AS_IS: "after", SHUFFLED: "after, pictures shuffled"}
+    columns |= {names.get(name, f"after, {name}"): after.by_language(name) for name in after.conditions}
+    if english_parent is not None:
+        columns["English parent"] = english_parent.by_language(AS_IS)
+        columns["after / English parent"] = _ratios(after, english_parent)
+    return f"{_facts(after)}\n\n{markdown_table(columns, list(after.by_language(AS_IS)))}"
+
+
+def _ratios(after: Results, english_parent: Results) -> dict[str, Cell]:
+    reference = english_parent.answers(AS_IS, "en")
+    ratios = {code: ratio_to_reference(after.answers(AS_IS, code), reference) for code in after.by_language(AS_IS)}
+    return {code: ratio for code, ratio in ratios.items() if ratio is not None}
+
+
+def _facts(results: Results) -> str:
+    """What was asked of what, with what, in a sentence or two."""
+    warning = " Pictures are drawn stand-ins for photos: the scores mean nothing." if results.has_stand_ins else ""
+    how = {"generate": str(results.generation), "constrained": f"constrained to candidates, {results.generation}"}
+    return (
+        f"Protocol `{results.protocol}`: {results.num_images} pictures, {len(results.predictions)} answers in "
+        f"{results.seconds:.0f} s ({results.hardware}; {results.model.precision}); "
+        f"{how.get(results.answering, results.answering)}.{warning}"
+    )

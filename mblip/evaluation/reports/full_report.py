@@ -1,0 +1,150 @@
+"""report.md: an evaluation as an appendix shows it. How it was made, an overview, and each benchmark with its chart,
+its tables, its prompts and what was left out."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mblip.data.whole_files import write_text
+
+from ..languages import evaluation_language
+from ..results import Results, Score
+from ..task import SHUFFLED
+from .charts import draw_languages
+from .files import conditions_table
+from .wording_spread import wordings_table
+
+REPORT_FILE, CHART_FOLDER = "report.md", "charts"
+DASH = "–"
+NUM_NAMES = 3  # shown of what was left out
+
+
+def write_report(folder: str | Path, results: Mapping[str, Results], notes: Sequence[str] = ()) -> None:
+    """Write report.md into a folder, and the charts it shows.
+
+    Args:
+        notes: what a reader must know of all figures, such as that pictures are stand-ins.
+    """
+    for name, result in results.items():
+        for condition in _charted(result):
+            draw_languages(result, condition, Path(folder, _chart(name, condition)))
+    write_text(Path(folder, REPORT_FILE), report_text(results, notes))
+
+
+def report_text(results: Mapping[str, Results], notes: Sequence[str] = ()) -> str:
+    """The report as Markdown, with its charts in `charts/`."""
+    parts = ["# Evaluation", _made(list(results.values())), *notes, "## Overview", _overview(results)]
+    for name, result in results.items():
+        parts += _benchmark(name, result)
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _made(results: Sequence[Results]) -> str:
+    """What answered, and with what: the same for all benchmarks of a run."""
+    first = results[0]
+    model = f"Model: {first.model.name or 'not named'}"
+    model += f", revision {first.model.revision}" if first.model.revision else ""
+    model += f", an adapter on {first.model.base}" if first.model.base else ""
+    model += f", revision {first.model.base_revision}" if first.model.base_revision else ""
+    versions = ", ".join(f"{name} {found}" for name, found in first.versions.items() if found != "not installed")
+    stand_ins = [result.task for result in results if result.has_stand_ins]
+    minutes = sum(result.seconds for result in results) / 60
+    lines = [
+        f"- {model}; {first.model.precision}",
+        f"- Code: {f'commit {first.commit}' if first.commit else 'commit not recorded'}; {versions}",
+        f"- Hardware: {first.hardware}, {first.num_processes} process(es); {minutes:.1f} minutes in all",
+    ]
+    if stand_ins:
+        lines.append(f"- Asked about drawn stand-ins for photos, scores mean nothing: {', '.join(stand_ins)}")
+    return "\n".join(lines)
+
+
+def _overview(results: Mapping[str, Results]) -> str:
+    """A row for each benchmark and condition; figures of different protocols stand in different tables."""
+    parts = []
+    for protocol in dict.fromkeys(result.protocol for result in results.values()):
+        lines = [
+            f"Protocol `{protocol}`:",
+            "",
+            "| benchmark | condition | figure | answered by | languages | English | others, mean | of these unseen |",
+            "| --- | --- | --- | --- | ---: | ---: | ---: | ---: |",
+        ]
+        for name, result in results.items():
+            if result.protocol == protocol:
+                lines += [_overview_row(name, result, condition) for condition in result.conditions]
+        parts.append("\n".join(lines))
+    return "\n\n".join([*parts, "Times 100; each language counts alike."])
+
+
+def _overview_row(name: str, result: Results, condition: str) -> str:
+    scores = result.by_language(condition)
+    others = [score for code, score in scores.items() if code != "en"]
+    unseen = [score for score in others if not evaluation_language(score.language).is_seen]
+    english = [scores["en"]] if "en" in scores else []
+    cells = [name, condition, result.metric, result.answering, str(len(scores))]
+    return f"| {' | '.join([*cells, _mean(english), _mean(others), _mean(unseen)])} |"
+
+
+def _mean(scores: Sequence[Score]) -> str:
+    return f"{100 * statistics.mean(score.value for score in scores):.1f}" if scores else DASH
+
+
+def _benchmark(name: str, result: Results) -> list[str]:
+    """The section of a benchmark."""
+    heading, _, rest = conditions_table(result).partition("\n")
+    charts = [f"![{name}, {condition}]({_chart(name, condition).as_posix()})" for condition in _charted(result)]
+    tables = [rest, wordings_table(result), _figures(result), _prompts(result)]
+    return [heading, "\n\n".join(charts), *tables, _source(result)]
+
+
+def _charted(result: Results) -> list[str]:
+    """The conditions that get a chart: all but controls, of several languages."""
+    named = [condition for condition in result.conditions if condition != SHUFFLED]
+    return [condition for condition in named if len(result.by_language(condition)) > 1]
+
+
+def _chart(name: str, condition: str) -> Path:
+    safe = "".join(letter if letter.isalnum() else "_" for letter in condition)
+    return Path(CHART_FOLDER, f"{name}_{safe}.png")
+
+
+def _figures(result: Results) -> str:
+    """Every figure of the metric, language by language, in its own unit; nothing where there is only the main one."""
+    names = list(dict.fromkeys(name for score in result.scores for name in score.figures))
+    if len(names) < 2:
+        return ""
+    lines = [
+        "Every figure, in its own unit:",
+        "",
+        f"| language | condition | answers | {' | '.join(names)} |",
+        f"| --- | --- | ---: |{' ---: |' * len(names)}",
+    ]
+    for score in result.scores:
+        values = [f"{score.figures[name]:.4f}" if name in score.figures else DASH for name in names]
+        cells = [evaluation_language(score.language).name, score.condition, str(score.num_prompts), *values]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _prompts(result: Results) -> str:
+    """How the first example of each condition was asked."""
+    lines = ["Prompts (of the first example):", ""]
+    for condition, prompts in result.prompts.items():
+        code = "en" if "en" in prompts else next(iter(prompts))
+        lines.append(f"- {condition}, {evaluation_language(code).name}: `{_one_line(prompts[code])}`")
+    return "\n".join(lines)
+
+
+def _one_line(prompt: str) -> str:
+    return prompt.replace("\n", "\\n")
+
+
+def _source(result: Results) -> str:
+    """Where the questions come from, and what was left out of them."""
+    parts = [f"Files: {result.origin.url} ({result.origin.license})."] if result.origin else []
+    left_out = "; ".join(
+        f"{count:,} {reason} (such as {', '.join(result.left_out_names[reason][:NUM_NAMES])})"
+        for reason, count in result.left_out.items()
+    )
+    parts.append(f"Left out: {left_out or 'nothing'}.")
+    return " ".join(parts)

@@ -1,0 +1,79 @@
+"""COCO captions on the split of Karpathy, in English: what captioning results on COCO are reported on.
+
+dataset_coco.json, as its author documents it, is a JSON object with "images", a list of {"filepath": "val2014",
+"filename": "COCO_val2014_000000391895.jpg", "cocoid": 391895, "split": "test", "sentences": [{"raw": "A man with a
+...", "sentid": 770337, ...}], ...}; the file itself was not at hand (mblip/data/sources/coco_captions.py reads it for
+training). The splits val and test have 5,000 photos each, with about five captions.
+
+Karpathy and Fei-Fei, 2015. Licences: captions CC BY 4.0 (COCO's terms), photos by their licences on Flickr.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mblip.data.languages import ENGLISH
+from mblip.data.left_out import LeftOut
+from mblip.data.recipes.source_arguments import Images
+from mblip.data.sources.coco_captions import karpathy_photo, read_karpathy_records
+from mblip.data.sources.coco_files import CocoPlaces
+from mblip.data.sources.image_names import coco_image_id
+
+from ..captioning import CaptionedImage, captioned_image, captioning_task
+from ..metrics.caption_tokens import Tokenization
+from ..protocol import Setup
+from ..records import DatasetPlace, check_one_place, image_of, records_of
+from ..task import EvaluationTask, Origin
+
+NAME = "coco_karpathy"
+ORIGIN = Origin(
+    "https://cs.stanford.edu/people/karpathy/deepimagesent", "captions CC BY 4.0, photos by their licences on Flickr"
+)
+
+
+@dataclass(frozen=True)
+class CocoKarpathyRecipe:
+    """What a recipe says of it.
+
+    `captions` is the published file, or `dataset` has the fields of its "images". `images` is the folder, URL or
+    archive of COCO's photos, unless the dataset holds them.
+    """
+
+    captions: Path | None = None
+    images: Images | None = None
+    dataset: DatasetPlace | None = None
+    split: Literal["val", "test"] = "test"
+    tokenization: Tokenization = "ptb"
+
+    def __post_init__(self) -> None:
+        check_one_place(self.captions, self.dataset)
+
+    def build(self, setup: Setup) -> EvaluationTask:
+        """The task, with its captions read."""
+        left_out = LeftOut()
+        return captioning_task(
+            NAME if self.split == "test" else f"{NAME}_{self.split}",
+            list(self.captioned(left_out)),
+            setup=setup,
+            tokenization=self.tokenization,
+            origin=ORIGIN,
+            left_out=left_out,
+        )
+
+    def captioned(self, left_out: LeftOut) -> Iterator[CaptionedImage]:
+        """The photos of the split with their captions."""
+        places = None if self.images is None else CocoPlaces(self.images)
+        for place, record in records_of(self.captions, self.dataset, read=read_karpathy_records):
+            photo = karpathy_photo(record, place=place)
+            if photo.split == self.split:
+                file = None if places is None else places.find(photo.number, place=place, file_name=photo.file_name)
+                yield from captioned_image(
+                    image_of(record, file, place=place, name=photo.file_name),
+                    [text for _, text in photo.sentences],
+                    image_id=coco_image_id(photo.number),
+                    language=ENGLISH,
+                    id=f"{photo.number:012d}",
+                    benchmark=NAME,
+                    left_out=left_out,
+                )

@@ -1,0 +1,129 @@
+"""MaXM: questions about photos of Crossmodal-3600, asked and answered in seven languages.
+
+maxm_v1_<language>.json of maxm_v1_release.zip (google-research-datasets/maxm) is documented as a JSON object of
+"dataset", "version", "split" and "annotations", a list of {"image_id": "...", "image_url": "...", "qa_pairs":
+[{"question_id": "...", "question": "...", "answers": [...], "processed_answers": [...], "is_collection": false}]};
+image ids are the keys of Crossmodal-3600, whose photos are <key>.jpg. No published record was at hand: what is tested
+is this description. Hebrew is `iw` in it.
+
+Changpinyo et al., 2023. Licence: the repository states none; photos CC BY 2.0.
+
+Both protocols ask in the paper's prompt, which names the language of the answer; Centurio's own is not among the facts
+at hand. Right is an answer that equals one of the `processed_answers` (metrics/maxm_accuracy.py). There is no closed
+list of answers to rank.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mblip.data.left_out import LeftOut, has_usable_texts
+from mblip.data.recipes.source_arguments import Images
+from mblip.data.sources.image_names import image_place, xm3600_image_id
+from mblip.data.sources.records import check_record, read_json_object
+
+from ..answer_scoring import MaxmAccuracy
+from ..languages import mix_code
+from ..protocol import Setup
+from ..questions import Question, check_languages_of, question_task, records_in
+from ..records import DatasetPlace, PlacedRecord, image_of
+from ..task import EvaluationTask, Origin
+
+NAME = "maxm"
+ORIGIN = Origin("https://github.com/google-research-datasets/maxm", "states none; photos CC BY 2.0")
+PROMPT = "Question: {question} Short answer in {language}:"
+MAXM_LANGUAGES = ("en", "fr", "hi", "iw", "ro", "th", "zh")
+
+FILE_FIELDS = {"annotations": list[dict]}
+IMAGE_FIELDS = {"image_id": str}
+PAIRS_FIELDS = {"qa_pairs": list[dict]}
+PAIR_FIELDS = {"question_id": str, "question": str, "processed_answers": list[str]}
+
+
+@dataclass(frozen=True)
+class MaxmRecipe:
+    """What a recipe says of it.
+
+    `questions` are the published files, with `{language}` in place of the code; or the rows of `dataset` have the
+    fields of an annotation, with its pairs in a column `qa_pairs`, or with one pair a row. `images` is the folder, URL
+    or archive of Crossmodal-3600's photos, unless the dataset holds them.
+    """
+
+    questions: Path | None = None
+    images: Images | None = None
+    dataset: DatasetPlace | None = None
+    languages: tuple[str, ...] = MAXM_LANGUAGES
+
+    def __post_init__(self) -> None:
+        check_languages_of(self.questions, self.dataset, self.languages)
+
+    def build(self, setup: Setup) -> EvaluationTask:
+        """The task, with its questions read."""
+        left_out = LeftOut()
+        return question_task(
+            NAME,
+            self.asked(left_out),
+            prompt=PROMPT,
+            wordings_of="vqa",
+            metric=MaxmAccuracy(),
+            setup=setup,
+            origin=ORIGIN,
+            left_out=left_out,
+        )
+
+    def asked(self, left_out: LeftOut) -> Iterator[Question]:
+        """The questions in each language, one language after another."""
+        for language in self.languages:
+            for place, record in records_in(language, self.questions, self.dataset, read=read_maxm_records):
+                yield from maxm_questions(
+                    record, place=place, language=mix_code(language), images=self.images, left_out=left_out
+                )
+
+
+def read_maxm_records(path: Path) -> Iterator[PlacedRecord]:
+    """The annotations of a file with their places.
+
+    Raises:
+        ValueError: there is no such file, or it is not laid out so.
+    """
+    annotations = check_record(read_json_object(path), FILE_FIELDS, place=str(path))["annotations"]
+    for index, annotation in enumerate(annotations):
+        yield f"{path}, annotations[{index}]", annotation
+
+
+def maxm_questions(
+    record: Any, *, place: str, language: str, images: str | None, left_out: LeftOut
+) -> Iterator[Question]:
+    """The questions of an annotation. One without an answer, or with a text that cannot be used, is counted.
+
+    Raises:
+        ValueError: the record is not as documented, or its photo is nowhere; the message names the place.
+    """
+    key = check_record(record, IMAGE_FIELDS, place=place)["image_id"]
+    file = None if images is None else image_place(images, f"{key}.jpg", place=place)
+    image = image_of(record, file, place=place, name=f"{key}.jpg")
+    for pair_place, pair in _pairs(record, place):
+        fields = check_record(pair, PAIR_FIELDS, place=pair_place)
+        id = f"{language}/{fields['question_id']}"
+        answers = tuple(answer for answer in fields["processed_answers"] if answer.strip())
+        if not answers:
+            left_out.add("question without an answer", f"{NAME}/{id}")
+        elif has_usable_texts([fields["question"]], name=f"{NAME}/{id}", left_out=left_out):
+            yield Question(
+                images=(image,),
+                image_id=xm3600_image_id(key),
+                inputs={"question": fields["question"].strip()},
+                references=answers,
+                language=language,
+                id=id,
+                answer_language=language,
+            )
+
+
+def _pairs(record: Any, place: str) -> Iterator[PlacedRecord]:
+    if "qa_pairs" not in record:
+        yield place, record
+        return
+    for position, pair in enumerate(check_record(record, PAIRS_FIELDS, place=place)["qa_pairs"]):
+        yield f"{place}, qa_pairs[{position}]", pair

@@ -1,0 +1,131 @@
+"""POPE: is an object in a photo? Half of the questions are about objects that are not.
+
+coco_pope_random.json, coco_pope_popular.json and coco_pope_adversarial.json of RUCAIBox/POPE (output/coco) are JSON
+lines of {"question_id": 7, "image": "COCO_val2014_000000210789.jpg", "text": "Is there a truck in the image?",
+"label": "yes"}, six questions on each of 500 photos of COCO. What is asked for but not there is drawn at random, among
+the most frequent objects, or among those that often come with the ones there; each is a condition of its own.
+
+Li et al., 2023. Licences: POPE MIT; photos: Flickr licences.
+
+Both protocols ask the question and nothing else; in other wordings it is asked as other questions are (the wordings of
+vqa_in_english). The answer is yes or no: written by the model, or chosen of the two, as training writes them. The
+figures are POPE's five (metrics/yes_no.py); an empty answer is wrong here, where POPE's script takes it for a yes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mblip.data.languages import ENGLISH
+from mblip.data.left_out import LeftOut, has_usable_texts
+from mblip.data.recipes.source_arguments import Images
+from mblip.data.sources.coco_files import CocoPlaces, photo_number
+from mblip.data.sources.image_names import coco_image_id
+from mblip.data.sources.records import check_choice, check_record
+
+from ..answer_scoring import YesNoAccuracy
+from ..protocol import Setup
+from ..questions import Question, question_task
+from ..records import DatasetPlace, PlacedRecord, check_one_place, image_of, records_of
+from ..task import Answering, EvaluationTask, Origin, RankBy
+
+NAME = "pope"
+ORIGIN = Origin("https://github.com/RUCAIBox/POPE", "questions MIT, photos: Flickr licences")
+PROMPT = "{question}"
+CANDIDATES = ("yes", "no")
+LABELS = {"yes": "yes", "no": "no"}
+
+Split = Literal["random", "popular", "adversarial"]
+SPLITS: tuple[Split, ...] = ("random", "popular", "adversarial")
+SPLIT_MARK = "{split}"
+
+FIELDS = {"question_id": int, "image": str, "text": str, "label": str}
+
+
+@dataclass(frozen=True)
+class PopeRecipe:
+    """What a recipe says of it.
+
+    `questions` are the published files, with `{split}` in place of random, popular, adversarial; or `dataset` has
+    their fields, with `{split}` in its `path`, `config` or `split`, and the pictures, if it holds them, in a column
+    `images`, for `image` is the name of the file. `images` is the folder, URL or archive of COCO's photos.
+    """
+
+    questions: Path | None = None
+    images: Images | None = None
+    dataset: DatasetPlace | None = None
+    splits: tuple[Split, ...] = SPLITS
+    answering: Answering = "generate"
+    rank_by: RankBy = "sum"
+
+    def __post_init__(self) -> None:
+        check_one_place(self.questions, self.dataset)
+        if not self.splits or len(set(self.splits)) < len(self.splits):
+            raise ValueError(f"found the splits {', '.join(self.splits) or 'none'}, expected each one once.")
+        if SPLIT_MARK not in str(self.questions or self.dataset):
+            raise ValueError(
+                f"found {self.questions or self.dataset} for every split, expected a part of its own for each. Write "
+                f"{SPLIT_MARK} in place of random, popular, adversarial."
+            )
+
+    def build(self, setup: Setup) -> EvaluationTask:
+        """The task, with its questions read."""
+        left_out = LeftOut()
+        return question_task(
+            NAME,
+            self.asked(left_out),
+            prompt=PROMPT,
+            wordings_of="vqa_in_english",
+            metric=YesNoAccuracy(),
+            setup=setup,
+            origin=ORIGIN,
+            left_out=left_out,
+            candidates=CANDIDATES,
+            answering=self.answering,
+            rank_by=self.rank_by,
+        )
+
+    def asked(self, left_out: LeftOut) -> Iterator[Question]:
+        """The questions of each split, one split after another."""
+        places = None if self.images is None else CocoPlaces(self.images)
+        for split in self.splits:
+            for place, record in self._records(split):
+                yield from pope_question(record, place=place, split=split, places=places, left_out=left_out)
+
+    def _records(self, split: Split) -> Iterator[PlacedRecord]:
+        """The records of a split, of its file or of its part of the dataset."""
+        if self.dataset is None:
+            return records_of(Path(str(self.questions).replace(SPLIT_MARK, split)), None)
+        named = {
+            name: value.replace(SPLIT_MARK, split) for name, value in asdict(self.dataset).items() if value is not None
+        }
+        return records_of(None, DatasetPlace(**named))
+
+
+def pope_question(
+    record: Any, *, place: str, split: Split, places: CocoPlaces | None, left_out: LeftOut
+) -> Iterator[Question]:
+    """The question of a record; none where its text cannot be used, and that is counted.
+
+    Args:
+        places: of COCO's photos; None where the record holds its photo.
+
+    Raises:
+        ValueError: the record is not as published, or its photo is nowhere; the message names the place.
+    """
+    fields = check_record(record, FIELDS, place=place)
+    number = photo_number(fields["image"], place=place)
+    label = check_choice(fields["label"], LABELS, place=place, field="label")
+    file = None if places is None else places.find(number, place=place, file_name=fields["image"])
+    id = str(fields["question_id"])
+    if has_usable_texts([fields["text"]], name=f"{NAME}/{split}/{id}", left_out=left_out):
+        yield Question(
+            images=(image_of(record, file, place=place, name=fields["image"]),),
+            image_id=coco_image_id(number),
+            inputs={"question": fields["text"].strip()},
+            references=(label,),
+            language=ENGLISH,
+            id=id,
+            condition=split,
+        )

@@ -1,0 +1,164 @@
+"""The drawn world as a benchmark: pictures to caption and to be asked about, in its twelve languages.
+
+Captions count as right only as a whole: count, size, colour and shape of both groups, their relation, and the grammar
+of it all. Pictures are drawn by a stream of their own, so no seed makes them those of training; all languages are
+asked about the same ones. The scenes differ from each other, so a shuffled picture is always a wrong one.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from PIL import Image
+
+from mblip.data.scenes.drawing import draw_scene
+from mblip.data.scenes.languages import SCENE_LANGUAGES, caption, questions
+from mblip.data.scenes.world import Scene, sample_training_scene, sample_unseen_scene
+from mblip.data.stable_random import stable_random
+
+from ..generation_settings import GenerationSettings
+from ..languages import check_languages
+from ..protocol import OWN, Setup
+from ..scoring import ExactMatch
+from ..shuffled_images import with_shuffled_images
+from ..task import AS_IS, SHUFFLED, EvaluationExample, EvaluationTask
+from ..wordings import WordingChoice, fixed_prompt
+
+NAME = "scenes"
+GENERATION = GenerationSettings(max_new_tokens=40)
+
+# as_is: captions of compositions that training never shows. shuffled: the same with each other's pictures. seen:
+# captions of compositions that training shows, in other pictures. questions: about the pictures of as_is, counted by
+# kind (`question: colour` ...).
+SceneCondition = Literal["as_is", "shuffled", "seen", "questions"]
+SEEN = "seen"
+QUESTIONS = "questions"
+
+
+@dataclass(frozen=True)
+class ScenesRecipe:
+    """What a recipe says of the drawn world; the fields are the arguments of `scenes_task`."""
+
+    languages: tuple[str, ...] = SCENE_LANGUAGES
+    num_images: int = 200
+    seed: int = 0
+    conditions: tuple[SceneCondition, ...] = ("as_is", "shuffled")
+    wording: WordingChoice = "first"
+
+    def __post_init__(self) -> None:
+        check_languages(self.languages)
+
+    def build(self, setup: Setup) -> EvaluationTask:
+        """The task, with its pictures drawn. It has a protocol of its own."""
+        return scenes_task(
+            languages=self.languages,
+            num_images=self.num_images,
+            seed=self.seed,
+            conditions=self.conditions,
+            wording=self.wording,
+        )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A scene and a drawing of it."""
+
+    image_id: str
+    scene: Scene
+    image: Image.Image
+
+
+def scenes_task(
+    *,
+    languages: Sequence[str] = SCENE_LANGUAGES,
+    num_images: int = 200,
+    seed: int = 0,
+    conditions: Sequence[SceneCondition] = ("as_is", "shuffled"),
+    wording: WordingChoice = "first",
+) -> EvaluationTask:
+    """Captions (and questions) of `num_images` pictures in each language and condition.
+
+    Picture number i of a seed is always the same, however many are asked for.
+
+    Raises:
+        ValueError: a condition is unknown, a language has no captions, or there are too few pictures to shuffle.
+    """
+    unknown = sorted(set(conditions) - set(get_args(SceneCondition)))
+    if unknown or not conditions or not languages:
+        raise ValueError(
+            f"Found the conditions {list(conditions)} and languages {list(languages)}, expected at least one language "
+            f"and at least one condition of {', '.join(get_args(SceneCondition))}."
+        )
+    examples: list[EvaluationExample] = []
+    if set(conditions) != {SEEN}:
+        unseen = draw_pictures(num_images, sample_unseen_scene, stream="unseen", seed=seed)
+        captions = list(_captions(unseen, languages, AS_IS, wording))
+        examples += captions if AS_IS in conditions else []
+        examples += with_shuffled_images(captions, seed=seed) if SHUFFLED in conditions else []
+        examples += _questions(unseen, languages, wording, seed) if QUESTIONS in conditions else []
+    if SEEN in conditions:
+        seen = draw_pictures(num_images, _sample_seen_scene, stream="seen", seed=seed)
+        examples += _captions(seen, languages, SEEN, wording)
+    return EvaluationTask(NAME, examples, ExactMatch(), GENERATION, OWN)
+
+
+def draw_pictures(
+    num_images: int, sample: Callable[[random.Random], Scene], *, stream: str, seed: int
+) -> list[Picture]:
+    """Pictures of different scenes; no source draws from this stream."""
+    pictures: list[Picture] = []
+    drawn: set[Scene] = set()
+    for number in range(num_images):
+        rng = stable_random(seed, "evaluation", NAME, stream, number)
+        scene = sample(rng)
+        while scene in drawn:
+            scene = sample(rng)
+        drawn.add(scene)
+        pictures.append(Picture(f"{stream}-{number}", scene, draw_scene(scene, rng)))
+    return pictures
+
+
+def _sample_seen_scene(rng: random.Random) -> Scene:
+    """A scene of two groups, as the unseen ones are, without held-out combinations."""
+    while True:
+        scene = sample_training_scene(rng)
+        if scene.reference is not None:
+            return scene
+
+
+def _captions(
+    pictures: Sequence[Picture], languages: Sequence[str], condition: str, wording: WordingChoice
+) -> Iterator[EvaluationExample]:
+    for picture in pictures:
+        for language in languages:
+            yield EvaluationExample(
+                images=(picture.image,),
+                image_id=picture.image_id,
+                prompt=fixed_prompt("captioning", language, wording),
+                references=(caption(picture.scene, language),),
+                language=language,
+                condition=condition,
+                id=f"{picture.image_id}/{language}",
+            )
+
+
+def _questions(
+    pictures: Sequence[Picture], languages: Sequence[str], wording: WordingChoice, seed: int
+) -> Iterator[EvaluationExample]:
+    """One question of each kind about each picture, the same one in every language."""
+    for picture in pictures:
+        for language in languages:
+            rng = stable_random(seed, "evaluation", QUESTIONS, picture.image_id)
+            asked = questions(picture.scene, language)
+            for kind in dict.fromkeys(entry.kind for entry in asked):
+                drawn = rng.choice([entry for entry in asked if entry.kind == kind])
+                yield EvaluationExample(
+                    images=(picture.image,),
+                    image_id=picture.image_id,
+                    prompt=fixed_prompt("vqa", language, wording, question=drawn.question),
+                    references=(drawn.answer,),
+                    language=language,
+                    condition=f"question: {kind}",
+                    id=f"{picture.image_id}/{language}",
+                )

@@ -1,0 +1,104 @@
+"""xFlickrCO: photos of Flickr30k and of COCO, captioned by people in eight languages.
+
+<language>/test.jsonl, as published by IGLUE (e-bug/iglue, datasets/xFlickrCO/annotations), is JSON lines of
+{"sentences": ["Ein Mann ..."], "id": "101362133", "img_path": "101362133.jpg"}; half of the photos are of COCO, their
+`img_path` is COCO_val2014_000000391895.jpg (mblip/data/sources/flickr30k.py). Every photo has one caption a language.
+
+Bugliarello et al., 2022. Licences: the captions' repository is MIT; photos and English captions are under Flickr30k's
+terms (research only) and COCO's (captions CC BY 4.0).
+
+Both protocols ask about every photo in every language. The original's evaluation (gregor-ge/mBLIP,
+data/flickr/generate_flickr.py) took English from another file: Flickr30k's own test_ann.jsonl, 1,000 photos with five
+captions each. `english` names that file, where its figure is wanted.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mblip.data.images import Image
+from mblip.data.languages import ENGLISH
+from mblip.data.left_out import LeftOut
+from mblip.data.recipes.source_arguments import Images
+from mblip.data.sources.coco_files import CocoPlaces
+from mblip.data.sources.flickr30k import XFLICKRCO_LANGUAGES, CaptionedPhoto, captioned_photo
+from mblip.data.sources.image_names import image_place
+from mblip.data.sources.records import read_json_lines
+
+from ..captioning import CaptionedImage, captioned_image, captioning_task
+from ..metrics.caption_tokens import Tokenization
+from ..protocol import Setup
+from ..questions import check_languages_of, records_in
+from ..records import DatasetPlace, PlacedRecord, image_of, records_of
+from ..task import EvaluationTask, Origin
+
+NAME = "xflickrco"
+ORIGIN = Origin(
+    "https://github.com/e-bug/iglue/tree/main/datasets/xFlickrCO",
+    "captions MIT (repository), photos by the terms of Flickr30k (research only) and COCO",
+)
+
+
+@dataclass(frozen=True)
+class XflickrcoRecipe:
+    """What a recipe says of it.
+
+    `captions` is the file of each language, with `{language}` for its code; or `dataset` has the same fields, with
+    `{language}` in its `path`, `config` or `split`. `images` is the folder, URL or archive of Flickr30k's photos and
+    `coco_images` that of COCO's, unless the dataset holds them. `english` is a file to take English from instead.
+    """
+
+    captions: Path | None = None
+    images: Images | None = None
+    coco_images: Images | None = None
+    dataset: DatasetPlace | None = None
+    languages: tuple[str, ...] = XFLICKRCO_LANGUAGES
+    english: Path | None = None
+    tokenization: Tokenization = "ptb"
+
+    def __post_init__(self) -> None:
+        check_languages_of(self.captions, self.dataset, self.languages)
+
+    def build(self, setup: Setup) -> EvaluationTask:
+        """The task, with its captions read."""
+        left_out = LeftOut()
+        return captioning_task(
+            NAME if self.english is None else f"{NAME}_english_of_{Path(self.english).stem}",
+            list(self.captioned(left_out)),
+            setup=setup,
+            tokenization=self.tokenization,
+            origin=ORIGIN,
+            left_out=left_out,
+        )
+
+    def captioned(self, left_out: LeftOut) -> Iterator[CaptionedImage]:
+        """The photos with their captions in each language."""
+        coco = None if self.coco_images is None else CocoPlaces(self.coco_images)
+        for language in self.languages:
+            for place, record in self._records(language):
+                photo = captioned_photo(record, place=place)
+                yield from captioned_image(
+                    _image(record, photo, self.images, coco, place),
+                    photo.sentences,
+                    image_id=photo.image_id,
+                    language=language,
+                    id=f"{language}/{photo.stem}",
+                    benchmark=NAME,
+                    left_out=left_out,
+                )
+
+    def _records(self, language: str) -> Iterator[PlacedRecord]:
+        if language == ENGLISH and self.english is not None:
+            return records_of(self.english, None)
+        return records_in(language, self.captions, self.dataset, read=read_json_lines)
+
+
+def _image(record: Any, photo: CaptionedPhoto, images: str | None, coco: CocoPlaces | None, place: str) -> Image:
+    """The picture of a record, wherever it is."""
+    name, number = photo.name, photo.coco_number
+    if number is None:
+        file = None if images is None else image_place(images, name, place=place)
+        return image_of(record, file, place=place, name=name)
+    file = None if coco is None else coco.find(number, place=place, file_name=name)
+    return image_of(record, file, place=place, name=name, field="coco_images")

@@ -1,0 +1,196 @@
+"""Crossmodal-3600: photos from all over the world, captioned by people in 36 languages.
+
+captions.jsonl, as published, is JSON lines of {"image/key": "00a72fa141918070", "image/locale": "ar", "ar":
+{"caption": ["...", "..."], "caption/tokenized": [...], "caption/tokenized/lowercase": [...]}, ..., "zh": {...}}; the
+photo is <key>.jpg. Bengali has one caption a photo, the other languages have one to five. Hebrew is `he` there and
+`iw` here; Croatian (`hr`) and Quechua (`quz`) are not among the 96 languages that mBLIP is trained on.
+
+Thapliyal et al., 2022. Licences: captions CC BY 4.0, photos CC BY 2.0 (image_attributions.csv).
+
+`paper` asks about all 3,600 photos in all languages. `centurio` asks about 500 photos, whose keys are not at hand:
+`subset` takes a file of them, one a line; without it `num_images: 500` takes those of the lowest SHA-256 of their
+keys, a subset of our own. CIDEr-D depends on the photos, so each subset is a task of another name.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mblip.data.images import Image
+from mblip.data.left_out import LeftOut
+from mblip.data.recipes.source_arguments import Images
+from mblip.data.sources.image_names import image_place
+from mblip.data.sources.records import check_record
+
+from ..captioning import CaptionedImage, captioned_image, captioning_task
+from ..languages import check_languages, mix_code
+from ..metrics.caption_tokens import Tokenization
+from ..protocol import Setup
+from ..records import DatasetPlace, PlacedRecord, check_one_place, image_of, records_of
+from ..task import EvaluationTask, Origin
+
+NAME = "xm3600"
+ORIGIN = Origin("https://google.github.io/crossmodal-3600", "captions CC BY 4.0, photos CC BY 2.0")
+
+OWN_SUBSET = "photo outside our own subset, that of the lowest SHA-256 of the keys (not Centurio's)"
+GIVEN_SUBSET = "photo outside the subset {name}"
+
+
+@dataclass(frozen=True)
+class Xm3600Recipe:
+    """What a recipe says of it.
+
+    `captions` is the published file, or `dataset` has its fields. `images` is the folder, URL or archive of the
+    photos, unless the dataset holds them. `languages` None takes all that there are. `subset` is a file of keys,
+    `num_images` how many to take by SHA-256; neither takes all photos.
+    """
+
+    captions: Path | None = None
+    images: Images | None = None
+    dataset: DatasetPlace | None = None
+    languages: tuple[str, ...] | None = None
+    subset: Path | None = None
+    num_images: int | None = None
+    tokenization: Tokenization = "ptb"
+
+    def __post_init__(self) -> None:
+        check_one_place(self.captions, self.dataset)
+        check_languages(self.languages or ())
+        if self.subset is not None and self.num_images is not None:
+            raise ValueError(f"found `num_images` beside the `subset` {self.subset}, expected one of the two.")
+
+    @property
+    def name(self) -> str:
+        """Of the task."""
+        if self.subset is not None:
+            return f"{NAME}_{Path(self.subset).stem}"
+        return NAME if self.num_images is None else f"{NAME}_{self.num_images}_by_sha256"
+
+    def build(self, setup: Setup) -> EvaluationTask:
+        """The task, with its captions read."""
+        left_out = LeftOut()
+        return captioning_task(
+            self.name,
+            list(self.captioned(left_out)),
+            setup=setup,
+            tokenization=self.tokenization,
+            origin=ORIGIN,
+            left_out=left_out,
+        )
+
+    def captioned(self, left_out: LeftOut) -> Iterator[CaptionedImage]:
+        """The photos asked about, with their captions in each language asked for."""
+        photos = read_photos(records_of(self.captions, self.dataset), images=self.images)
+        languages = chosen_languages(photos.values(), self.languages)
+        for key in self._chosen_keys(photos, left_out):
+            for language in languages:
+                yield from captioned_image(
+                    photos[key].image,
+                    photos[key].captions.get(language, ()),
+                    image_id=f"{NAME}/{key}",
+                    language=language,
+                    id=f"{language}/{key}",
+                    benchmark=NAME,
+                    left_out=left_out,
+                )
+
+    def _chosen_keys(self, photos: Mapping[str, "Photo"], left_out: LeftOut) -> list[str]:
+        """The keys of the subset, in the order of the file."""
+        if self.subset is not None:
+            chosen, reason = read_subset(self.subset, photos), GIVEN_SUBSET.format(name=Path(self.subset).stem)
+        elif self.num_images is not None:
+            chosen, reason = lowest_by_sha256(photos, self.num_images), OWN_SUBSET
+        else:
+            return list(photos)
+        for key in photos:
+            if key not in chosen:
+                left_out.add(reason, f"{NAME}/{key}")
+        return [key for key in photos if key in chosen]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo with its captions by language, in our codes."""
+
+    image: Image
+    captions: Mapping[str, Sequence[str]]
+
+
+def read_photos(records: Iterable[PlacedRecord], *, images: str | None) -> dict[str, Photo]:
+    """The photos of records by their keys, in their order.
+
+    Raises:
+        ValueError: a record is not as published, a key stands twice, a language is unknown, or it is not said where
+            the photos are; the message names the place.
+    """
+    photos: dict[str, Photo] = {}
+    for place, record in records:
+        key = check_record(record, {"image/key": str}, place=place)["image/key"]
+        if key in photos:
+            raise ValueError(f"{place}: the `image/key` {key!r} stands there a second time. Fetch the file again.")
+        name = f"{key}.jpg"
+        file = None if images is None else image_place(images, name, place=place)
+        photos[key] = Photo(image_of(record, file, place=place, name=name), captions_of(record, place=place))
+    return photos
+
+
+def captions_of(record: Mapping[str, object], *, place: str) -> dict[str, Sequence[str]]:
+    """The captions of a record in each language that has some, by our codes.
+
+    Raises:
+        ValueError: a language is unknown, or its captions are not as published.
+    """
+    names = [name for name in record if not name.startswith("image")]
+    captions: dict[str, Sequence[str]] = {}
+    for name, found in check_record(record, dict.fromkeys(names, dict | None), place=place).items():
+        try:
+            code = mix_code(name)
+        except ValueError as error:
+            raise ValueError(f"{place}: the field {name!r} is no language. {error}") from error
+        if found is not None:  # `datasets` writes None where there is nothing
+            captions[code] = check_record(found, {"caption": list[str]}, place=f"{place}, {name}")["caption"]
+    return captions
+
+
+def chosen_languages(photos: Iterable[Photo], asked: Sequence[str] | None) -> tuple[str, ...]:
+    """The languages asked for, or all that there are, in order of first appearance.
+
+    Raises:
+        ValueError: there are no captions in one that is asked for.
+    """
+    found = tuple(dict.fromkeys(language for photo in photos for language in photo.captions))
+    if missing := [language for language in asked or () if language not in found]:
+        there = ", ".join(found) or "no language"
+        raise ValueError(f"{NAME}: found no captions in {', '.join(missing)}, expected languages of {there}.")
+    return tuple(asked or found)
+
+
+def lowest_by_sha256(keys: Collection[str], num_images: int) -> set[str]:
+    """The keys whose SHA-256 is lowest: always the same ones, and as good as drawn.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    if not 0 < num_images <= len(keys):
+        raise ValueError(
+            f"{NAME}: found {len(keys)} photos, but `num_images` is {num_images}. Take fewer, at least 1."
+        )
+    return set(sorted(keys, key=lambda key: hashlib.sha256(key.encode()).digest())[:num_images])
+
+
+def read_subset(path: str | Path, keys: Collection[str]) -> set[str]:
+    """The keys of a file, one a line.
+
+    Raises:
+        ValueError: there is no such file, it is empty, or names a photo that is not there.
+    """
+    try:
+        chosen = set(Path(path).read_text(encoding="utf-8-sig").split())
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}. Expected the keys of the subset, one a line.") from error
+    unknown = sorted(chosen.difference(keys))
+    if unknown or not chosen:
+        found = f"the unknown key {unknown[0]!r}" if unknown else "no key"
+        raise ValueError(f"{path}: found {found}, expected keys of the {len(keys)} photos of {NAME}, one a line.")
+    return chosen

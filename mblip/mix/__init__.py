@@ -1,0 +1,1 @@
+"""Building a mix: sources to filtered, translated, fetched rows in parquet."""

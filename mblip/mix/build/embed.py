@@ -1,0 +1,113 @@
+"""Embed the captions and images that a recipe's caption matching looks for hard negatives in.
+
+    python -m mblip.mix.build.embed recipes/mix_corrected.yaml --model openai/clip-vit-large-patch14 --fetched images
+
+For every source `matching` with `embeddings` in the recipe, the folders named there are written, unless they are
+there. Images by URL are fetched into the folder --fetched, as the recipe says (`fetching`), unless they are there.
+Images that cannot be read are left out, counted and named: their captions are then asked about by nobody.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image as PILImage
+
+from mblip.data.example import Example
+from mblip.data.images import Image
+from mblip.data.images.decoding import decode
+from mblip.data.images.places import FetchedBytes, is_url, open_bytes
+from mblip.data.images.refusal import RefusedImageError
+from mblip.data.left_out import LeftOut
+from mblip.data.recipes.sources import SOURCES
+
+from ..fetching.fetch import fetch_images
+from ..fetching.fetched_images import FetchedImages
+from ..filters.embedding_store import store_embeddings
+from ..filters.embeddings import Embedder
+from .recipe import MixRecipe, MixSource, read_mix_recipe
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command; what is wrong with its input ends it with a message."""
+    parser = argparse.ArgumentParser(prog="mblip.mix.build.embed", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("recipe", type=Path, help="a recipe of a mix")
+    parser.add_argument("--model", required=True, help="a CLIP or SigLIP: a name on the Hub, or a folder")
+    parser.add_argument("--revision", help="of the model")
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    parser.add_argument("--fetched", type=Path, help="where images by URL are, or are fetched to")
+    given = parser.parse_args(arguments)
+    try:
+        embedder = Embedder.from_pretrained(given.model, revision=given.revision, device=given.device)
+        left_out = embed_sources(read_mix_recipe(given.recipe), embedder, fetched_folder=given.fetched)
+    except (ValueError, OSError) as error:
+        sys.exit(f"Not embedded. {error}")
+    if left_out.counts:
+        print(left_out.table())
+
+
+def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path | None = None) -> LeftOut:
+    """Write the embeddings that the recipe's caption matching names.
+
+    Returns:
+        The images that could not be read.
+
+    Raises:
+        ValueError: the recipe has no caption matching with embeddings.
+    """
+    sources = [source for source in recipe.sources if source.source == "matching" and "embeddings" in source.arguments]
+    if not sources:
+        raise ValueError("The recipe has no source `matching` with `embeddings`, so there is nothing to embed.")
+    left_out = LeftOut()
+    fetched = None if fetched_folder is None else FetchedImages(fetched_folder).read
+    for source in sources:
+        folders = source.arguments["embeddings"]
+        if not folders.captions.exists():
+            store_embeddings(embedder.embed_captions(_captions(recipe, source)), folders.captions)
+        if not folders.images.exists():
+            if fetched_folder is not None:
+                fetch_images(_urls(_captions(recipe, source)), fetched_folder, settings=recipe.fetching)
+            pictures = _pictures(_captions(recipe, source), fetched, left_out)
+            store_embeddings(embedder.embed_images(pictures), folders.images)
+    return left_out
+
+
+def _captions(recipe: MixRecipe, source: MixSource) -> Iterator[Example]:
+    """The captions of the source; one that a file holds a second time, with its id, comes once."""
+    arguments = dict(source.arguments["captions"])
+    seen: set[tuple[str, str]] = set()
+    for caption in SOURCES[arguments.pop("source")](recipe.seed, LeftOut(), **arguments):
+        if (caption.source, caption.id) not in seen:
+            seen.add((caption.source, caption.id))
+            yield caption
+
+
+def _urls(captions: Iterator[Example]) -> Iterator[str]:
+    """The URLs among the images of the captions."""
+    return (image for caption in captions for image in caption.images if isinstance(image, str) and is_url(image))
+
+
+def _pictures(
+    captions: Iterator[Example], fetched: FetchedBytes | None, left_out: LeftOut
+) -> Iterator[tuple[str, PILImage.Image]]:
+    """The images of the captions, each once."""
+    seen: set[str] = set()
+    for caption in captions:
+        if caption.image_id in seen:
+            continue
+        seen.add(caption.image_id)
+        try:
+            yield caption.image_id, _open(caption.images[0], fetched)
+        except RefusedImageError as error:
+            left_out.add(f"image refused: {error.refused.reason}", caption.image_id)
+
+
+def _open(image: Image, fetched: FetchedBytes | None) -> PILImage.Image:
+    if isinstance(image, PILImage.Image):
+        return image
+    return decode(image if isinstance(image, bytes) else open_bytes(image, fetched=fetched))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

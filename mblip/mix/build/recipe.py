@@ -1,0 +1,136 @@
+"""What a recipe of a mix says: the schema of the YAML files that `python -m mblip.mix.build` reads."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mblip.data.images.check import ImageSettings
+from mblip.data.prompts import Wordings
+from mblip.data.recipes.source_arguments import LanguageCode
+from mblip.data.recipes.source_recipes import convert_language, convert_source
+from mblip.data.recipes.strict_loading import Converter, convert
+from mblip.data.recipes.yaml_values import Located, read_yaml
+
+from ..allocation import Allocation
+from ..fetching.settings import FetchSettings
+from ..translation.settings import TranslationSettings
+
+OWN_SOURCES = frozenset({"own_folder", "own_dataset"})
+
+
+@dataclass(frozen=True)
+class MixSource:
+    """A source of examples (mblip/data/recipes/sources.py) with its arguments.
+
+    `share` of its examples is taken, drawn by (seed, source, id). `allocation` is for a source that is allotted
+    otherwise than the mix. `license` and `origin` are told by the dataset's card for data that is not published.
+    """
+
+    source: str
+    arguments: Mapping[str, Any]
+    share: float = 1.0
+    allocation: Allocation | None = None
+    license: str | None = None
+    origin: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"`share` is {self.share}, expected above 0 and at most 1. Leave the source out instead.")
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """Which wordings go around the examples; see `apply_prompt`."""
+
+    native_share: float = 0.0
+    native_folder: Path | None = None
+    wordings: Wordings = "ours"
+
+    def __post_init__(self) -> None:
+        if self.native_folder is None:
+            return
+        if not self.native_share:
+            raise ValueError(
+                f"`native_folder` is {self.native_folder}, but `native_share` is 0. Set both, or neither."
+            )
+        if not any(self.native_folder.glob("*.yaml")):
+            raise ValueError(
+                f"`native_folder` is {self.native_folder}, where there are no YAML files. Write them with "
+                "`python -m mblip.mix.translate_prompts`."
+            )
+
+
+@dataclass(frozen=True)
+class MixRecipe:
+    """A mix: its sources, which languages their English examples are allotted to, and how all is stored.
+
+    `num_shards` parquet files hold it; a file should come to a few hundred megabytes. Without `allocation` every
+    example stays in its source's language.
+    """
+
+    sources: tuple[MixSource, ...]
+    num_shards: int
+    allocation: Allocation | None = None
+    translation: TranslationSettings | None = None
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
+    fetching: FetchSettings = field(default_factory=FetchSettings)
+    seed: int = 42
+    name: str = "mix"
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ValueError("`sources` is empty, expected at least one.")
+        if self.num_shards < 1:
+            raise ValueError(f"`num_shards` is {self.num_shards}, expected at least 1.")
+        is_allotted = self.allocation is not None or any(source.allocation is not None for source in self.sources)
+        if is_allotted and self.translation is None:
+            raise ValueError("`allocation` gives examples to other languages, but there is no `translation`. Add it.")
+        _check_own_names((source.source, source.arguments) for source in self.sources)
+
+    def allot(self, source: MixSource) -> Allocation | None:
+        """The allocation of a source's examples; None: they stay in their language."""
+        return source.allocation or self.allocation
+
+
+def read_mix_recipe(path: Path) -> MixRecipe:
+    """The recipe in a YAML file.
+
+    Raises:
+        ValueError: it cannot be read, or a field does not exist or has a wrong type; the message names the place.
+    """
+    recipe: MixRecipe = convert(read_yaml(path), MixRecipe, "", CONVERTERS)
+    return recipe
+
+
+def _check_own_names(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Raises ValueError for two sources of own data that are called alike: images of one would be taken for those of
+    the other."""
+    places: dict[str, tuple[str, str | None]] = {}
+    for source, arguments in _with_nested(sources):
+        if source not in OWN_SOURCES:
+            continue
+        name = arguments.get("name") or Path(arguments["path"]).resolve().name
+        place = (str(Path(arguments["path"])), arguments.get("images"))
+        if places.setdefault(name, place) != place:
+            raise ValueError(
+                f"Two sources of own data are both called {name!r}, {places[name][0]} and {place[0]}, so that their "
+                "images and draws could not be told apart. Give one of them a `name`."
+            )
+
+
+def _with_nested(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, arguments in sources:
+        yield name, arguments
+        if isinstance(captions := arguments.get("captions"), dict):
+            yield from _with_nested([(captions["source"], captions)])
+
+
+def _convert_source(found: Located, path: str) -> MixSource:
+    own_keys = {"share": float, "allocation": Allocation | None, "license": str, "origin": str}
+    name, own, arguments = convert_source(found, path, own_keys, CONVERTERS)
+    return MixSource(name, arguments, **own)
+
+
+CONVERTERS: Mapping[Any, Converter] = {MixSource: _convert_source, LanguageCode: convert_language}

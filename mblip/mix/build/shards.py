@@ -1,0 +1,167 @@
+"""Step 3 of a build: the examples of a shard translated, worded and gathered into rows, with their images inside."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+
+from mblip.data.example import FEATURES_WITH_PROVENANCE, PROVENANCE, Example, to_rows
+from mblip.data.images.places import FetchedBytes
+from mblip.data.images.refusal import Refused
+from mblip.data.left_out import LeftOut
+from mblip.data.prompts import apply_prompt
+from mblip.data.stable_random import stable_random
+from mblip.data.whole_files import unfinished_file
+
+from ..translation import translate_examples
+from .fetching import fetched_images
+from .folder import BuildFolder
+from .image_sets import ImageSets
+from .reading import examples_of
+from .recipe import MixRecipe, MixSource
+from .reports import ShardReport
+from .translators import Translators, open_translators
+
+MAX_GROUP_BYTES = 32_000_000  # of images in a row group, which a reader holds in memory at once
+MAX_GROUP_ROWS = 1000
+
+# As `load_dataset` shows it: with the images opened.
+PUBLISHED_FEATURES = datasets.Features(FEATURES_WITH_PROVENANCE | {"images": datasets.List(datasets.Image())})
+
+
+@dataclass(frozen=True)
+class ShardStep:
+    """Task n builds shard n. Called as datatrove calls the steps of a pipeline."""
+
+    recipe: MixRecipe
+    folder: BuildFolder
+
+    def __call__(self, data: Any, rank: int, world_size: int) -> None:
+        build_shard(self.recipe, rank, self.folder)
+
+
+def build_shard(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
+    """Write the parquet file of shard `number`, unless it is there."""
+    path, report_path = folder.shard(number, recipe.num_shards), folder.shard_report(number)
+    if path.is_file() and report_path.is_file():
+        return
+    report, image_sets = ShardReport(), ImageSets()
+    rows = _rows(recipe, number, folder, image_sets, report)
+    stored = _stored_rows(rows, image_sets, recipe, fetched_images(number, folder), report)
+    with unfinished_file(path) as unfinished:
+        _write_parquet(stored, str(unfinished))
+        report.num_bytes = unfinished.stat().st_size
+    report.write(report_path)
+
+
+def _rows(
+    recipe: MixRecipe, number: int, folder: BuildFolder, image_sets: ImageSets, report: ShardReport
+) -> list[dict[str, Any]]:
+    """The shard's rows with places for images, in an order drawn by the recipe's seed."""
+    with open_translators(recipe, folder, number) as translators:
+        examples = chain.from_iterable(
+            _worded(recipe, source, _once(examples_of(position, number, folder), report), translators, report)
+            for position, source in enumerate(recipe.sources)
+        )
+        rows = list(to_rows(image_sets.sharing(examples)))
+    return sorted(rows, key=lambda row: (stable_random(recipe.seed, "row", row["image_id"]).random(), row["image_id"]))
+
+
+def _once(examples: Iterable[Example], report: ShardReport) -> Iterator[Example]:
+    """The examples of a source without those that its file holds a second time; all of an image set are in one shard,
+    so none is overlooked."""
+    seen: set[tuple[Any, ...]] = set()
+    for example in examples:
+        texts = (example.prompt, example.target, *sorted(example.inputs.items()))
+        key = (example.source, example.id, example.image_id, example.task, example.language, *texts)
+        if key in seen:
+            report.left_out.add("stands there a second time", f"{example.source}/{example.id}")
+        else:
+            seen.add(key)
+            yield example
+
+
+def _worded(
+    recipe: MixRecipe,
+    source: MixSource,
+    examples: Iterable[Example],
+    translators: Translators | None,
+    report: ShardReport,
+) -> Iterator[Example]:
+    held, allocation = list(examples), recipe.allot(source)
+    yield from (example for example in held if example.prompt)  # released data come with their prompts
+    plain: Iterable[Example] = (example for example in held if not example.prompt)
+    if allocation is not None and translators is not None:
+        plain = translate_examples(
+            plain,
+            translators.engine,
+            allot=allocation.allot,
+            report=report.translation,
+            retry_engine=translators.retry_engine,
+            on_failure=translators.on_failure,
+            translatable_answers=translators.translatable_answers,
+            as_released=translators.as_released,
+        )
+    for example in plain:
+        yield apply_prompt(
+            example,
+            seed=recipe.seed,
+            native_share=recipe.prompts.native_share,
+            native_folder=recipe.prompts.native_folder,
+            wordings=recipe.prompts.wordings,
+        )
+
+
+def _stored_rows(
+    rows: list[dict[str, Any]],
+    image_sets: ImageSets,
+    recipe: MixRecipe,
+    fetched: FetchedBytes | None,
+    report: ShardReport,
+) -> Iterator[dict[str, Any]]:
+    """The rows with their images inside; one whose images are refused is counted and named, and left out, or, as
+    released, black."""
+    for row in rows:
+        images = image_sets.stored(row["image_id"], recipe.images, fetched)
+        if isinstance(images, Refused) and recipe.images.as_released:
+            _leave_out(row, f"image refused and made black, as released: {images.reason}", report.left_out)
+            images = image_sets.as_released(row["image_id"], recipe.images, fetched)
+        elif isinstance(images, Refused):
+            _leave_out(row, f"image refused: {images.reason}", report.left_out)
+            continue
+        report.num_rows += 1
+        report.num_images += len(images)
+        report.counts.update(zip(row["languages"], row["tasks"], strict=True))
+        provenance = row.get(PROVENANCE) or ["{}"] * len(row["prompts"])
+        yield row | {"images": images, PROVENANCE: provenance}
+
+
+def _leave_out(row: Mapping[str, Any], reason: str, left_out: LeftOut) -> None:
+    for source, example_id in zip(row["sources"], row["ids"], strict=True):
+        left_out.add(reason, f"{source}/{example_id}")
+
+
+def _write_parquet(rows: Iterator[dict[str, Any]], path: str) -> None:
+    schema = PUBLISHED_FEATURES.arrow_schema
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for group in _groups(rows):
+            columns = {name: [row[name] for row in group] for name in schema.names}
+            writer.write_table(pyarrow.table(columns, schema=schema), row_group_size=len(group))
+
+
+def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows in groups that a reader can hold."""
+    group: list[dict[str, Any]] = []
+    num_bytes = 0
+    for row in rows:
+        group.append(row)
+        num_bytes += sum(len(image["bytes"]) for image in row["images"])
+        if num_bytes >= MAX_GROUP_BYTES or len(group) >= MAX_GROUP_ROWS:
+            yield group
+            group, num_bytes = [], 0
+    if group:
+        yield group

@@ -1,0 +1,218 @@
+"""One attempt at one URL: the answer's body in a file, a picture that can be decoded, or the cause why not.
+
+Nothing that a server says is believed: sizes are counted as bytes come, packed answers are unpacked piece by piece,
+redirects are followed by hand, and the picture is decoded whatever its Content-Type. A connection serves one request:
+bytes sent behind an answer can never become the answer of the next URL.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+from yarl import URL
+
+from mblip.data.images.decoding import decode
+from mblip.data.images.refusal import Refused, RefusedImageError
+
+from .addresses import PrivateAddressError, PublicResolver, check_numeric_host, parse_url
+from .content import ContentFolder, StorageFullError, UnfinishedFile
+from .hosts import PoliteHosts
+from .settings import FetchError, FetchSettings
+
+CHUNK_BYTES = 65_536
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+PACKINGS = frozenset({"gzip", "x-gzip", "deflate"})
+GZIP_OR_ZLIB = 47  # zlib's name for either header
+SMALLEST_SIDE = 32  # JPEGs are looked at this small: all their data are read, but few pixels computed
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A picture in the content folder."""
+
+    key: str
+    num_bytes: int
+
+
+class Downloader:
+    """Fetches URLs into a content folder. Pictures are decoded one at a time, in a thread of its own."""
+
+    def __init__(self, content: ContentFolder, settings: FetchSettings) -> None:
+        self._content = content
+        self._settings = settings
+        self.hosts = PoliteHosts(settings)
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, force_close=True, resolver=None if settings.allow_private_addresses else PublicResolver()
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=settings.total_timeout_seconds,
+                connect=settings.connect_timeout_seconds,
+                sock_read=settings.read_timeout_seconds,
+            ),
+            headers={"User-Agent": settings.user_agent, "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            middlewares=[_ask_once],
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+        self._decoder.shutdown(cancel_futures=True)
+
+    async def download(self, url: str) -> Fetched:
+        """Fetch a URL.
+
+        Raises:
+            FetchError: the attempt failed.
+            StorageFullError: there is no room on the disk.
+        """
+        with self._content.writing() as file:
+            await self._follow(parse_url(url), file)
+            refused = await asyncio.get_running_loop().run_in_executor(self._decoder, self._look_at, file)
+            if refused is not None:
+                is_transient = refused.reason in ("cut off", "damaged")
+                raise FetchError(refused.reason, refused.detail, is_transient=is_transient)
+            return Fetched(self._content.finish(file), file.num_bytes)
+
+    async def _follow(self, target: URL, file: UnfinishedFile) -> None:
+        """Write the body that the URL leads to."""
+        seen = {target}
+        while (redirect := await self._ask(target, file)) is not None:
+            target = parse_url(redirect, target)
+            if target in seen:
+                raise FetchError("redirect loop", str(target))
+            seen.add(target)
+            if len(seen) > self._settings.max_redirects + 1:
+                raise FetchError("too many redirects", f"more than {self._settings.max_redirects}")
+
+    async def _ask(self, target: URL, file: UnfinishedFile) -> str | None:
+        """Send a request; the answer's body goes into the file, or where it redirects to is returned."""
+        if not self._settings.allow_private_addresses:
+            check_numeric_host(target)
+        async with self.hosts.turn(target.host or ""):
+            with _causes_named():
+                async with self._session.get(target, allow_redirects=False) as response:
+                    if response.status in REDIRECTS:
+                        return _location(response)
+                    self._check_status(response, target.host or "")
+                    await self._write_body(response, file)
+                    return None
+
+    def _check_status(self, response: aiohttp.ClientResponse, host: str) -> None:
+        if response.status == 200:
+            return
+        wait_seconds = min(_retry_after(response), self._settings.max_backoff_seconds)
+        if wait_seconds > 0:
+            self.hosts.leave_in_peace(host, wait_seconds)
+        raise FetchError(
+            f"HTTP {response.status}",
+            (response.reason or "")[:100],
+            is_transient=response.status in TRANSIENT_STATUSES,
+            retry_after_seconds=wait_seconds,
+        )
+
+    async def _write_body(self, response: aiohttp.ClientResponse, file: UnfinishedFile) -> None:
+        max_bytes = self._settings.max_bytes
+        if (response.content_length or 0) > max_bytes:
+            raise FetchError("too large", f"{response.content_length:,} bytes, more than the {max_bytes:,} allowed")
+        inflater = _inflater(response)
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            for part in [chunk] if inflater is None else _inflated(inflater, chunk):
+                if file.num_bytes + len(part) > max_bytes:
+                    raise FetchError("too large", f"more than the {max_bytes:,} bytes allowed")
+                file.write(part)
+        if inflater is not None and not inflater.eof:
+            raise FetchError("cut off", "the packed answer ends too early", is_transient=True)
+
+    def _look_at(self, file: UnfinishedFile) -> Refused | None:
+        """Why the file is no picture, by decoding it."""
+        try:
+            decode(file.path.read_bytes(), max_pixels=self._settings.max_pixels, shorter_side=SMALLEST_SIDE)
+        except RefusedImageError as error:
+            return error.refused
+        return None
+
+
+def _location(response: aiohttp.ClientResponse) -> str:
+    location = response.headers.get("Location", "")
+    if not location:
+        raise FetchError("redirect without a goal", f"HTTP {response.status} without Location")
+    return location
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    """Seconds to wait, of a header that holds them or a date; 0 without."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a time zone
+        return 0.0
+
+
+def _inflater(response: aiohttp.ClientResponse) -> "zlib._Decompress | None":
+    packing = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if packing in ("", "identity"):
+        return None
+    if packing not in PACKINGS:
+        raise FetchError("unknown packing", f"Content-Encoding {packing[:50]!r}, though none was asked for")
+    return zlib.decompressobj(GZIP_OR_ZLIB)
+
+
+def _inflated(inflater: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
+    """What a chunk unpacks to, in parts: a few bytes may be gigabytes of zeros."""
+    while chunk and not inflater.eof:
+        try:
+            yield inflater.decompress(chunk, CHUNK_BYTES)
+        except zlib.error as error:
+            raise FetchError("damaged", f"the packed answer cannot be unpacked: {error}", is_transient=True) from error
+        chunk = inflater.unconsumed_tail
+
+
+async def _ask_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Names the causes before aiohttp sees them, which would ask a second time, at once, where a server hangs up."""
+    with _causes_named():
+        return await send(request)
+
+
+@contextmanager
+def _causes_named() -> Iterator[None]:
+    """Turns what goes wrong on the network into `FetchError`s with a cause to count."""
+    try:
+        yield
+    except (FetchError, StorageFullError):
+        raise
+    except aiohttp.ClientConnectorDNSError as error:
+        if isinstance(error.os_error, PrivateAddressError):
+            raise FetchError("private address", str(error.os_error)) from error
+        raise FetchError("host not found", str(error.os_error), is_transient=True) from error
+    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
+        raise FetchError("no secure connection", str(error)) from error
+    except aiohttp.ConnectionTimeoutError as error:
+        raise FetchError("no connection in time", is_transient=True) from error
+    except aiohttp.SocketTimeoutError as error:
+        raise FetchError("silent for too long", is_transient=True) from error
+    except TimeoutError as error:
+        raise FetchError("not done in time", is_transient=True) from error
+    except aiohttp.ClientConnectorError as error:
+        raise FetchError("no connection", str(error.os_error), is_transient=True) from error
+    except aiohttp.ServerDisconnectedError as error:
+        raise FetchError("closed without an answer", is_transient=True) from error
+    except aiohttp.ClientPayloadError as error:
+        raise FetchError("cut off", f"the answer ends too early ({error})", is_transient=True) from error
+    except aiohttp.ClientResponseError as error:
+        raise FetchError("malformed answer", " ".join(error.message.split())[:200]) from error
+    except aiohttp.ClientOSError as error:
+        raise FetchError("connection broken off", str(error), is_transient=True) from error
+    except (aiohttp.ClientError, ValueError) as error:  # what cannot be asked for at all, such as an impossible host
+        raise FetchError("not a URL", f"{type(error).__name__}: {error}") from error

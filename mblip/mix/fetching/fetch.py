@@ -1,0 +1,157 @@
+"""Fetching the images of many URLs into a folder.
+
+Stopped at any moment and started again, it goes on: what was fetched is not fetched again, and nothing half fetched is
+ever taken for an image. Memory does not grow with the list. Hosts are asked politely (`FetchSettings`).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mblip.data.images.decoding import quiet_pillow
+from mblip.data.locking import locked
+from mblip.data.stable_random import stable_random
+
+from .content import ContentFolder, StorageFullError, storage_full_named
+from .fetched_images import FetchedImages
+from .index import Record
+from .report import FAILURES_FILE, FailureLog, FetchReport
+from .settings import DEFAULT_SETTINGS, FetchError, FetchSettings
+
+if TYPE_CHECKING:
+    from .download import Downloader
+
+logger = logging.getLogger(__name__)
+
+LOCK_FILE = "fetching.lock"
+WAITING_PER_CONNECTION = 16  # so many URLs of the list are in hand, so that a slow host does not hold up the others
+URLS_PER_BREATH = 200  # known ones are passed over that many at a time
+
+
+def fetch_images(
+    urls: Iterable[str], folder: str | Path, *, settings: FetchSettings = DEFAULT_SETTINGS
+) -> FetchReport:
+    """Fetch images; `FetchedImages(folder)` reads them afterwards.
+
+    Args:
+        urls: read one by one as they are needed; empty lines are passed over.
+
+    Raises:
+        StorageFullError: there is no room on the disk. What was fetched stays; run the same again.
+        OSError: another process is fetching into the folder.
+    """
+    folder = Path(folder)
+    with storage_full_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, LOCK_FILE, "fetching into"), quiet_pillow():
+        fetched = FetchedImages(folder)
+        fetched.content.remove_left_overs()
+        try:
+            return asyncio.run(_Run(fetched, FetchReport(folder / FAILURES_FILE), settings).fetch(urls))
+        finally:
+            fetched.index.close()
+
+
+class _Run:
+    """One call of `fetch_images`."""
+
+    def __init__(self, fetched: FetchedImages, report: FetchReport, settings: FetchSettings) -> None:
+        self._fetched = fetched
+        self._report = report
+        self._settings = settings
+        self._number = time.time_ns()  # marks the records of this run
+        self._in_hand: set[str] = set()
+
+    async def fetch(self, urls: Iterable[str]) -> FetchReport:
+        began = time.monotonic()
+        self._failures = FailureLog(self._report)
+        self._downloader = _downloader(self._fetched.content, self._settings)
+        try:
+            await self._fetch_all(urls)
+            self._failures.finish()
+        except ExceptionGroup as group:
+            full, others = group.split(StorageFullError)
+            if full is None or others is not None:
+                raise
+            raise full.exceptions[0] from group
+        finally:
+            self._failures.close()
+            await self._downloader.close()
+        self._report.seconds = time.monotonic() - began
+        return self._report
+
+    async def _fetch_all(self, urls: Iterable[str]) -> None:
+        free = asyncio.Semaphore(WAITING_PER_CONNECTION * self._settings.num_connections)
+
+        async def fetch(url: str) -> None:
+            try:
+                await self._fetch(url)
+            finally:
+                self._in_hand.remove(url)
+                free.release()
+
+        async with asyncio.TaskGroup() as tasks:
+            for number, url in enumerate(filter(None, map(str.strip, urls))):
+                if number % URLS_PER_BREATH == 0:
+                    await asyncio.sleep(0)
+                if not self._is_settled(url):
+                    await free.acquire()
+                    self._in_hand.add(url)
+                    tasks.create_task(fetch(url))
+
+    def _is_settled(self, url: str) -> bool:
+        """Whether there is nothing to do for a URL, which is then counted."""
+        record = None if url in self._in_hand else self._fetched.index.get(url)
+        if url in self._in_hand or (record is not None and record["run"] == self._number):
+            self._report.num_duplicates += 1
+            return True
+        if record is None:
+            return False
+        if "cause" in record and not self._settings.retry_failures:
+            self._failures.add(url, record)
+            return True
+        if self._fetched.is_there(record):
+            self._report.num_known += 1
+            return True
+        return False
+
+    async def _fetch(self, url: str) -> None:
+        """Try until the URL is fetched or has failed for good, and keep what became of it."""
+        for attempt in range(1, self._settings.num_attempts + 1):
+            self._report.num_attempts += 1
+            try:
+                fetched = await self._downloader.download(url)
+            except FetchError as error:
+                failure = error
+            else:
+                self._keep(url, {"key": fetched.key, "num_bytes": fetched.num_bytes})
+                self._report.num_fetched += 1
+                self._report.num_bytes += fetched.num_bytes
+                return
+            if not failure.is_transient or attempt == self._settings.num_attempts:
+                break
+            await asyncio.sleep(self._pause_seconds(url, attempt, failure))
+        record: Record = {"cause": failure.cause, "detail": failure.detail, "num_attempts": attempt}
+        self._keep(url, record)
+        self._failures.add(url, record)
+
+    def _keep(self, url: str, record: Record) -> None:
+        self._fetched.index.put(url, record | {"run": self._number})
+
+    def _pause_seconds(self, url: str, attempt: int, failure: FetchError) -> float:
+        """Twice as long after each attempt, and never at the same time for all URLs."""
+        jitter = 0.5 + stable_random(self._settings.seed, url, attempt).random()
+        pause = self._settings.backoff_seconds * 2 ** (attempt - 1) * jitter
+        return min(max(pause, failure.retry_after_seconds), self._settings.max_backoff_seconds)
+
+
+def _downloader(content: ContentFolder, settings: FetchSettings) -> "Downloader":
+    """aiohttp is needed here alone, so that everything else works without it."""
+    try:
+        from .download import Downloader
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{error}. Fetching images needs aiohttp: pip install aiohttp") from error
+    return Downloader(content, settings)

@@ -1,0 +1,71 @@
+"""How images are fetched: limits, patience and politeness; and what an attempt can fail of."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from mblip.data.images.decoding import MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class FetchSettings:
+    """Settings of `fetch_images`.
+
+    A host gets at most `connections_per_host` connections and `requests_per_second_per_host` requests, redirects
+    included; all hosts together `num_connections`. An attempt fails when no connection is there after
+    `connect_timeout_seconds`, when nothing comes for `read_timeout_seconds`, or when it is not done after
+    `total_timeout_seconds`. What may pass (time-outs, broken connections, HTTP 408, 425, 429 and 5xx, pictures cut
+    off) is tried `num_attempts` times, after `backoff_seconds`, twice, four times as long, each time drawn from half
+    to one and a half of that by (`seed`, URL, attempt); a server that says when to come again is waited for, up to
+    `max_backoff_seconds`.
+
+    Failures are final unless `retry_failures`. Addresses of private networks and of this machine are refused unless
+    `allow_private_addresses`: a list of URLs from the web must not reach what only this machine can.
+    """
+
+    num_connections: int = 64
+    connections_per_host: int = 4
+    requests_per_second_per_host: float = 10.0
+    num_attempts: int = 3
+    backoff_seconds: float = 1.0
+    max_backoff_seconds: float = 60.0
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 20.0
+    total_timeout_seconds: float = 60.0
+    max_bytes: int = 20_000_000
+    max_pixels: int = MAX_PIXELS
+    max_redirects: int = 5
+    allow_private_addresses: bool = False
+    retry_failures: bool = False
+    seed: int = 0
+    user_agent: str = "mblip-image-fetch"
+
+    def __post_init__(self) -> None:
+        may_be_zero = {"backoff_seconds", "max_backoff_seconds", "max_redirects", "seed"}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if is_number and (value < 0 or (value == 0 and field.name not in may_be_zero)):
+                raise ValueError(f"Found {field.name} {value}, expected a number above 0.")
+
+
+DEFAULT_SETTINGS = FetchSettings()
+
+
+class FetchError(Exception):
+    """An attempt failed.
+
+    Args:
+        cause: what failures are counted by.
+        detail: what exactly happened.
+        is_transient: whether another attempt may succeed.
+        retry_after_seconds: when the server says to come again.
+    """
+
+    def __init__(
+        self, cause: str, detail: str = "", *, is_transient: bool = False, retry_after_seconds: float = 0.0
+    ) -> None:
+        super().__init__(f"{cause}: {detail}" if detail else cause)
+        self.cause = cause
+        self.detail = detail
+        self.is_transient = is_transient
+        self.retry_after_seconds = retry_after_seconds

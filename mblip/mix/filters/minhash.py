@@ -1,0 +1,114 @@
+"""MinHash: short signatures of texts that tell how similar their sets of shingles are (Broder 1997).
+
+Shingles are pieces of the text itself, so that no language needs its words found: four characters from every
+character on, but two where it is a Chinese character, a kana or a Hangul syllable, which say as much as several
+letters. Two sets have the same minimum under a random hash function with a probability equal to their Jaccard
+similarity.
+
+Everything is computed for a whole batch of texts in numpy and from constants alone, so that any process on any machine
+gets the same signatures.
+
+Letters at the end of names: T = texts of a batch, C = characters of all of them, S = shingles of all of them, H = hash
+functions, B = bands.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from mblip.data.stable_random import stable_random
+
+NUM_LETTERS, NUM_SYLLABLES = 4, 2  # characters in a shingle
+_SYLLABLE_RANGES = ((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xAC00, 0xD7A3), (0x20000, 0x3FFFF))
+_SYLLABLE = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _SYLLABLE_RANGES) + "]")
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, odd: spreads bits when multiplied with
+
+
+def shingles(text: str) -> set[str]:
+    """The shingles of one text; a text shorter than a shingle is one itself."""
+    if not _SYLLABLE.search(text):
+        return {text[i : i + NUM_LETTERS] for i in range(max(1, len(text) - NUM_LETTERS + 1))}
+    widths = [NUM_SYLLABLES if _SYLLABLE.match(character) else NUM_LETTERS for character in text]
+    whole = {text[i : i + width] for i, width in enumerate(widths) if i + width <= len(text)}
+    return whole or {text[: widths[0]]}
+
+
+def jaccard(first: set[str], second: set[str]) -> float:
+    """The share of shingles that two texts have in common, 0 to 1."""
+    common = len(first & second)
+    return common / (len(first) + len(second) - common)
+
+
+def signatures(texts: Sequence[str], num_hashes: int) -> np.ndarray:
+    """The minima of `num_hashes` hash functions over the shingles of each text: (T, H), uint32."""
+    hashes_S, starts_T = shingle_hashes(texts)
+    draw = stable_random("MinHash", num_hashes)
+    minima = []
+    for _ in range(num_hashes):
+        factor, summand = np.uint32(draw.getrandbits(32) | 1), np.uint32(draw.getrandbits(32))
+        minima.append(np.minimum.reduceat(hashes_S * factor + summand, starts_T))
+    return np.stack(minima, axis=1)
+
+
+def shingle_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The hashes of all shingles, text by text: (S,), uint32; and where those of each text begin: (T,).
+
+    Raises:
+        ValueError: a text is empty, so that it has no shingle.
+    """
+    lengths_T = np.array([len(text) for text in texts])
+    if not lengths_T.all():
+        raise ValueError(
+            f"Text {int(lengths_T.argmin())} of the batch is empty, expected at least one character in each. "
+            "Leave empty texts out."
+        )
+    codes_C = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    starts_C = np.repeat(np.cumsum(lengths_T) - lengths_T, lengths_T)
+    ends_C = np.repeat(np.cumsum(lengths_T), lengths_T)
+    places_C = np.arange(len(codes_C))
+    stops_C = places_C + _widths(codes_C)
+    is_first_C, is_whole_C = places_C == starts_C, stops_C <= ends_C
+    is_only_C = is_first_C & ~_any_of_text(is_whole_C, lengths_T)  # of a text shorter than its shingles
+    is_shingle_C = is_whole_C | is_only_C
+    hashes_C = _window_hashes(codes_C, np.minimum(stops_C, ends_C))
+    num_T = np.add.reduceat(is_shingle_C, np.cumsum(lengths_T) - lengths_T, dtype=np.int64)
+    return hashes_C[is_shingle_C], np.cumsum(num_T) - num_T
+
+
+def band_hashes(signatures_TH: np.ndarray, num_rows: int) -> np.ndarray:
+    """The hashes of bands of `num_rows` minima each: (T, B), uint32. Minima that fill no band are left."""
+    num_bands = signatures_TH.shape[1] // num_rows
+    hashes_TB = np.arange(num_bands, dtype=np.uint64)[None] * _MIX  # bands of different places are different
+    for row in range(num_rows):
+        hashes_TB = _mixed(hashes_TB ^ signatures_TH[:, row : num_bands * num_rows : num_rows])
+    return (hashes_TB >> np.uint64(32)).astype(np.uint32)
+
+
+def _widths(codes_C: np.ndarray) -> np.ndarray:
+    is_syllable_C = np.zeros(len(codes_C), dtype=bool)
+    for first, last in _SYLLABLE_RANGES:
+        is_syllable_C |= (codes_C >= first) & (codes_C <= last)
+    return np.where(is_syllable_C, NUM_SYLLABLES, NUM_LETTERS)
+
+
+def _any_of_text(is_true_C: np.ndarray, lengths_T: np.ndarray) -> np.ndarray:
+    """For each character whether anything is true of its text."""
+    return np.repeat(np.logical_or.reduceat(is_true_C, np.cumsum(lengths_T) - lengths_T), lengths_T)
+
+
+def _window_hashes(codes_C: np.ndarray, stops_C: np.ndarray) -> np.ndarray:
+    """The hash of the characters from each one up to its stop."""
+    places_C = np.arange(len(codes_C))
+    padded = np.concatenate([codes_C, np.zeros(NUM_LETTERS, dtype=np.uint32)]).astype(np.uint64)
+    hashes_C = np.zeros(len(codes_C), dtype=np.uint64)
+    for k in range(NUM_LETTERS):
+        code_C = np.where(places_C + k < stops_C, padded[k : k + len(codes_C)], 0)
+        hashes_C = _mixed(hashes_C + code_C + np.uint64(1))
+    return (hashes_C >> np.uint64(32)).astype(np.uint32)
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """Spread what differs in few bits over all of them."""
+    values = values * _MIX
+    return values ^ (values >> np.uint64(29))

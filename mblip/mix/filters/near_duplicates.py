@@ -1,0 +1,88 @@
+"""Leaving out captions that nearly repeat an earlier one.
+
+Two captions are near-duplicates where the Jaccard similarity of their shingles reaches a threshold; case, punctuation
+and spacing do not count. MinHash only proposes which pairs to compare: the similarity that decides is computed
+exactly, so no caption is left out wrongly, and of pairs just at the threshold about one in fifty goes unseen, of more
+similar ones next to none.
+
+Own code on numpy rather than datasketch 2.0, which makes each signature and each index entry a Python object:
+`benchmarks/filters.py` measures both. datatrove's MinHash steps cluster documents of many words over files on disk,
+and leave out whole chains of which only neighbours are alike; captions stream through here.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from mblip.data.example import Example
+from mblip.data.left_out import LeftOut
+from mblip.data.normal_text import normal_text
+
+from .band_index import BandIndex, num_rows_of_bands
+from .minhash import band_hashes, jaccard, shingles, signatures
+
+NUM_HASHES = 128
+MIN_RECALL = 0.95  # of pairs just at the threshold; 0.985 comes out at 0.8
+BATCH_SIZE = 1024  # examples that are held at a time
+
+
+def drop_near_duplicates(
+    examples: Iterable[Example], *, threshold: float = 0.8, left_out: LeftOut | None = None
+) -> Iterator[Example]:
+    """The examples whose target is no near-duplicate of an earlier one that stayed, in their order.
+
+    Equal in every process and under every Python hash seed. Streams: what is held are `BATCH_SIZE` examples and, for
+    each that stayed, its text and 12 to 16 bytes a band, 300 to 400 bytes with the 18 bands of the default threshold;
+    two or three times as much for the moments in which the index grows.
+
+    Args:
+        threshold: of the Jaccard similarity, above 0 and at most 1. At 0.8 a caption of ten words may differ in an
+            article or an ending, not in a noun; 1 leaves out what has equal shingles only.
+
+    Raises:
+        ValueError: the threshold is out of its range.
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"Found a threshold of {threshold}, expected a Jaccard similarity above 0 and up to 1.")
+    left_out = left_out if left_out is not None else LeftOut()
+    seen = _Captions(threshold)
+    waiting = iter(examples)
+    while batch := list(islice(waiting, BATCH_SIZE)):
+        is_new = seen.add_new([example.target for example in batch])
+        for example, is_kept in zip(batch, is_new, strict=True):
+            if is_kept:
+                yield example
+            else:
+                reason = f"caption nearly repeats an earlier one (similarity {threshold:g} or more)"
+                left_out.add(reason, f"{example.source}/{example.id}")
+
+
+class _Captions:
+    """The captions that stayed: their normal texts in one buffer, and an index of their bands."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._num_rows = num_rows_of_bands(threshold, NUM_HASHES, MIN_RECALL)
+        self._index = BandIndex(NUM_HASHES // self._num_rows)
+        self._texts = bytearray()
+        self._starts = array("Q", [0])
+
+    def add_new(self, captions: list[str]) -> list[bool]:
+        """For each caption whether it is new; it is added if so."""
+        texts = [normal_text(caption) for caption in captions]
+        bands = band_hashes(signatures(texts, NUM_HASHES), self._num_rows).tolist()
+        return [self._add_if_new(text, hashes) for text, hashes in zip(texts, bands, strict=True)]
+
+    def _add_if_new(self, text: str, hashes: list[int]) -> bool:
+        candidates = self._index.candidates(hashes)
+        own = shingles(text) if candidates else set()
+        if any(jaccard(own, shingles(self._text(number))) >= self._threshold for number in candidates):
+            return False
+        self._index.add(hashes)
+        self._texts += text.encode("utf-8", "surrogatepass")
+        self._starts.append(len(self._texts))
+        return True
+
+    def _text(self, number: int) -> str:
+        start, end = self._starts[number], self._starts[number + 1]
+        return self._texts[start:end].decode("utf-8", "surrogatepass")

@@ -1,0 +1,191 @@
+"""Choosing captions by their noun phrases, so that rare things are seen and common ones do not crowd them out.
+
+Of every noun phrase that at least 10 captions have, up to 30 captions are taken (code of gregor-ge/mBLIP, commit
+0380e68, whose 2,273,005 captions of BLIP CapFilt come from this). The rarest phrase is served first, and a caption
+counts for all of its phrases, as in LLaVA's choice from CC3M (arXiv 2304.08485): a common thing that the captions of
+rarer ones show often enough gets no captions of its own. mBLIP let every phrase draw for itself, which takes more
+captions of what is common.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from mblip.data.example import Example
+from mblip.data.left_out import LeftOut
+from mblip.data.stable_random import stable_random
+
+Parser = Callable[[Sequence[str]], Iterator[Sequence[str]]]  # captions -> the noun phrases of each
+
+PARSED_AT_ONCE = 10_000  # captions
+_CHOSEN, _NO_PHRASE, _RARE, _ENOUGH = range(4)  # what became of a caption
+
+
+def select_by_noun_phrases(
+    examples: Callable[[], Iterable[Example]],
+    *,
+    parser: Parser,
+    min_captions: int = 10,
+    max_captions: int = 30,
+    seed: int,
+    as_released: bool = False,
+    left_out: LeftOut | None = None,
+) -> Iterator[Example]:
+    """The examples whose target was chosen for one of its noun phrases, in their order.
+
+    Which captions a phrase gets is drawn by (seed, source, id), so the choice does not depend on the order of the
+    examples. They are read twice and parsed once. In between, integers are held: 16 bytes for each caption and 4 for
+    each phrase in it, besides the distinct phrases themselves, about 150 bytes each; while choosing, another 40 for
+    each phrase in a caption that is frequent enough.
+
+    Args:
+        examples: gives a fresh iterator over the same examples whenever it is called.
+        parser: such as `spacy_noun_phrases()`. A phrase that stands in a caption twice counts once.
+        as_released: every phrase draws for itself, as in the original, whatever other phrases have drawn.
+
+    Raises:
+        ValueError: the two numbers are no range, the parser gives another number of results than it got captions, or
+            the second pass over the examples gives others than the first.
+    """
+    if not 1 <= min_captions <= max_captions:
+        raise ValueError(
+            f"Found min_captions {min_captions} and max_captions {max_captions}, "
+            "expected at least 1 and no more than max_captions."
+        )
+    left_out = left_out if left_out is not None else LeftOut()
+    captions = _read_captions(examples(), parser, seed)
+    fates = _decide(captions, min_captions, max_captions, as_released=as_released)
+    reasons = {
+        _NO_PHRASE: "caption without a noun phrase",
+        _RARE: f"noun phrases in fewer than {min_captions} captions",
+        _ENOUGH: f"noun phrases with {max_captions} captions already",
+    }
+    num_read = 0
+    for example in examples():
+        _check_same(example, num_read, captions, seed)
+        fate = fates[num_read]
+        num_read += 1
+        if fate == _CHOSEN:
+            yield example
+        else:
+            left_out.add(reasons[fate], f"{example.source}/{example.id}")
+    if num_read != len(captions.draws):
+        raise ValueError(_other_examples(f"{num_read} examples instead of {len(captions.draws)}"))
+
+
+@dataclass
+class _Captions:
+    """All captions as integers: `phrases` are those of one caption after the other, which end at `ends`."""
+
+    draws: array = field(default_factory=lambda: array("Q"))
+    ends: array = field(default_factory=lambda: array("Q"))
+    phrases: array = field(default_factory=lambda: array("I"))
+    numbers: dict[str, int] = field(default_factory=dict)  # of the phrases, counted from 0
+
+    def add(self, draw: int, phrases: Iterable[str]) -> None:
+        """Add a caption."""
+        self.draws.append(draw)
+        for phrase in dict.fromkeys(phrases):
+            self.phrases.append(self.numbers.setdefault(phrase, len(self.numbers)))
+        self.ends.append(len(self.phrases))
+
+    def phrases_of(self, caption: int) -> array:
+        """The phrases of a caption by its number."""
+        return self.phrases[self.ends[caption - 1] if caption else 0 : self.ends[caption]]
+
+
+def _read_captions(examples: Iterable[Example], parser: Parser, seed: int) -> _Captions:
+    captions = _Captions()
+    waiting = iter(examples)
+    while batch := list(islice(waiting, PARSED_AT_ONCE)):
+        parsed = list(parser([example.target for example in batch]))
+        if len(parsed) != len(batch):
+            raise ValueError(
+                f"The parser gave the noun phrases of {len(parsed)} captions, expected those of {len(batch)}. "
+                "It must give a sequence for each caption, an empty one where there is no noun phrase."
+            )
+        for example, phrases in zip(batch, parsed, strict=True):
+            captions.add(_draw(example, seed), phrases)
+    return captions
+
+
+def _draw(example: Example, seed: int) -> int:
+    """The captions of a phrase are taken in the order of these numbers."""
+    return stable_random(seed, "noun phrases", example.source, example.id).getrandbits(64)
+
+
+def _decide(captions: _Captions, min_captions: int, max_captions: int, *, as_released: bool) -> bytearray:
+    """What becomes of each caption.
+
+    Letters at the end of names: N = captions, P = distinct phrases, M = phrases of captions, an entry each time.
+    """
+    counts_P = np.bincount(np.frombuffer(captions.phrases, dtype=np.uint32), minlength=len(captions.numbers))
+    phrases_M, captions_M = _frequent_entries(captions, counts_P >= min_captions)
+    fates = _fates_before_drawing(captions, captions_M)
+    by_rarity = _frequent_by_rarity(captions.numbers, counts_P, min_captions)
+    num_taken = [0] * len(captions.numbers)
+    candidates = _candidates(captions, by_rarity, counts_P, phrases_M, captions_M)
+    for phrase, drawn in zip(by_rarity, candidates, strict=True):
+        # Those that others have taken have counted: so many of the first candidates are enough.
+        for caption in drawn[:max_captions].tolist():
+            if num_taken[phrase] >= max_captions and not as_released:
+                break
+            if fates[caption] != _CHOSEN:
+                fates[caption] = _CHOSEN
+                for other in captions.phrases_of(caption):
+                    num_taken[other] += 1
+    return fates
+
+
+def _frequent_entries(captions: _Captions, is_frequent_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frequent phrases of captions, and which captions they stand in: (M,) and (M,)."""
+    phrases_M = np.frombuffer(captions.phrases, dtype=np.uint32)
+    num_phrases_N = _num_phrases(captions)
+    is_frequent_M = is_frequent_P[phrases_M]
+    captions_M = np.repeat(np.arange(len(num_phrases_N), dtype=np.uint32), num_phrases_N)
+    return phrases_M[is_frequent_M], captions_M[is_frequent_M]
+
+
+def _num_phrases(captions: _Captions) -> np.ndarray:
+    """The number of phrases of each caption: (N,)."""
+    ends_N = np.frombuffer(captions.ends, dtype=np.int64)
+    return ends_N - np.concatenate([np.zeros(1, dtype=np.int64), ends_N[:-1]])
+
+
+def _fates_before_drawing(captions: _Captions, captions_M: np.ndarray) -> bytearray:
+    fates_N = np.where(_num_phrases(captions) > 0, _RARE, _NO_PHRASE).astype(np.uint8)
+    fates_N[captions_M] = _ENOUGH
+    return bytearray(fates_N.tobytes())
+
+
+def _frequent_by_rarity(numbers: dict[str, int], counts_P: np.ndarray, min_captions: int) -> list[int]:
+    """The phrases of enough captions, the rarest first; of equally rare ones the first in the alphabet."""
+    frequent = [(int(counts_P[n]), phrase, n) for phrase, n in numbers.items() if counts_P[n] >= min_captions]
+    return [number for _, _, number in sorted(frequent)]
+
+
+def _candidates(
+    captions: _Captions, by_rarity: list[int], counts_P: np.ndarray, phrases_M: np.ndarray, captions_M: np.ndarray
+) -> Iterator[np.ndarray]:
+    """The captions of each phrase of `by_rarity`, in the order in which they are drawn."""
+    places_P = np.zeros(len(counts_P), dtype=np.uint32)
+    places_P[by_rarity] = np.arange(len(by_rarity))
+    draws_M = np.frombuffer(captions.draws, dtype=np.uint64)[captions_M]
+    ordered_M = captions_M[np.lexsort((draws_M, places_P[phrases_M]))]
+    ends = np.cumsum(counts_P[by_rarity])
+    return (ordered_M[end - counts_P[phrase] : end] for phrase, end in zip(by_rarity, ends, strict=True))
+
+
+def _check_same(example: Example, number: int, captions: _Captions, seed: int) -> None:
+    if number >= len(captions.draws) or _draw(example, seed) != captions.draws[number]:
+        raise ValueError(_other_examples(f"{example.name} at place {number}"))
+
+
+def _other_examples(what: str) -> str:
+    return (
+        f"The second pass over the examples gave {what}, which the first did not. `examples` must give a fresh "
+        "iterator over the same examples whenever it is called: `lambda: read_capfilt(path)`."
+    )

@@ -1,0 +1,55 @@
+"""Web captions of BLIP's CapFilt: images of the web by URL, with captions that BLIP wrote or let pass.
+
+The files of salesforce/BLIP (ccs_filtered.json, ccs_synthetic_filtered_large.json, from which mBLIP's captions were
+chosen, and others) are one JSON array of {"url": "https://...", "caption": "a dog on a beach"} each, up to gigabytes,
+and are read as a stream. They hold no images: those are fetched by their URLs. Licence: BLIP's repository is BSD
+3-Clause; images and alternative texts belong to the sites they stand on.
+
+An example's id comes from URL and caption, so that it stays when others are taken out of the file. A record that
+stands in the file twice gives two examples of one id, of which a build takes one.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from mblip.data.example import Example
+from mblip.data.images.places import is_url
+from mblip.data.json_stream import iter_json_array
+from mblip.data.left_out import LeftOut, has_usable_texts
+from mblip.data.sources.image_names import url_image_id
+from mblip.data.sources.records import check_record
+
+SOURCE = "capfilt"
+FIELDS = {"url": str, "caption": str}
+
+
+def read_capfilt(path: str | Path, *, left_out: LeftOut | None = None) -> Iterator[Example]:
+    """The captions of a file, one after another in constant memory, with runs of white space made one space.
+
+    A record whose URL is no http or https address, or whose caption is empty, is left out and counted.
+
+    Raises:
+        ValueError: the file is not as published; the message names the record and the field.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    for index, record in enumerate(iter_json_array(path)):
+        fields = check_record(record, FIELDS, place=f"{path}, record {index}")
+        url, caption = fields["url"], " ".join(fields["caption"].split())
+        id = hashlib.blake2b(f"{url}\n{caption}".encode(errors="surrogatepass"), digest_size=10).hexdigest()
+        name = f"{SOURCE}/{id}"
+        if not has_usable_texts([url, caption], name=name, left_out=left_out):
+            continue
+        if not is_url(url):
+            left_out.add("no http or https address", name)
+            continue
+        yield Example(
+            images=(url,),
+            prompt="",
+            target=caption,
+            language="en",
+            task="captioning",
+            source=SOURCE,
+            id=id,
+            image_id=url_image_id(url),
+        )

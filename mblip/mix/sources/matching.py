@@ -1,0 +1,89 @@
+"""Caption matching: does a caption describe an image? Made from the captions of other sources.
+
+Half of the examples ask about the image's own caption, half about a wrong one; which, is drawn by (seed, source, id)
+of the caption. Wrong captions come from a function, such as retrieval gives (filters/): hard ones are captions of
+images that look alike, so they may happen to be right. One that equals a caption of the image itself, in all but case,
+punctuation and spacing, is not asked about. The original asked about those too; `as_released` repeats that.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from mblip.data.example import Example
+from mblip.data.left_out import LeftOut, has_usable_texts
+from mblip.data.normal_text import normal_text
+from mblip.data.stable_random import stable_random
+
+from ..filters.negative import Negatives
+
+SOURCE = "matching"
+
+
+def read_matching(
+    captions: Callable[[], Iterable[Example]],
+    negatives: Negatives,
+    *,
+    seed: int = 0,
+    as_released: bool = False,
+    left_out: LeftOut | None = None,
+) -> Iterator[Example]:
+    """An example for each caption, in their order; one without a wrong caption to ask about is left out and counted.
+
+    Args:
+        captions: gives the captions, in their source's language and not translated yet. It is called twice, first to
+            learn which captions an image has: memory holds some 70 bytes for each.
+        negatives: gives the wrong caption for an example of `captions`, or None.
+        as_released: take what `negatives` gives, be it the image's own caption.
+
+    Raises:
+        ValueError: an example of `captions` is none of the task "captioning".
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    own = set() if as_released else {_key(caption.image_id, caption.target) for caption in captions()}
+    for caption in captions():
+        if caption.task != "captioning":
+            raise ValueError(
+                f"{caption.name} is of the task {caption.task!r}, expected 'captioning'. Only captions can be matched."
+            )
+        draw = stable_random(seed, SOURCE, caption.source, caption.id)
+        if draw.random() < 0.5:
+            yield _example(caption, caption.target, "yes", {})
+        else:
+            yield from _wrong_example(caption, negatives, own, left_out)
+
+
+def _wrong_example(caption: Example, negatives: Negatives, own: set[int], left_out: LeftOut) -> Iterator[Example]:
+    """The example that asks about a wrong caption, unless there is none."""
+    name = f"{SOURCE}/{_id(caption)}"
+    negative = negatives(caption)
+    if negative is None:
+        left_out.add("no wrong caption found", name)
+    elif _key(caption.image_id, negative.text) in own:
+        left_out.add("wrong caption equal to one of the image's own", name)
+    elif has_usable_texts([negative.text], name=name, left_out=left_out):
+        yield _example(caption, negative.text, "no", negative.provenance)
+
+
+def _example(caption: Example, text: str, target: str, provenance: Mapping[str, str]) -> Example:
+    return Example(
+        images=caption.images,
+        prompt="",
+        target=target,
+        language=caption.language,
+        task="matching",
+        source=SOURCE,
+        id=_id(caption),
+        image_id=caption.image_id,
+        inputs={"caption": text},
+        provenance=provenance,
+    )
+
+
+def _id(caption: Example) -> str:
+    return f"{caption.source}/{caption.id}"
+
+
+def _key(image_id: str, caption: str) -> int:
+    """What equal captions of an image share, as a number of 64 bits."""
+    key = f"{image_id}\n{normal_text(caption)}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")

@@ -1,0 +1,121 @@
+"""Translations on disk, so that nothing is translated twice: not after a kill, not by a second process.
+
+A SQLite database in write-ahead mode: readers and one writer do not wait for each other, and what is committed
+survives the process. On a network file system that lacks shared memory such databases do not work; put it on a local
+disk, one per machine.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from mblip.data.languages import Language
+from mblip.data.whole_files import SQLITE_FULL, no_room
+
+from .engines.engine import TranslationEngine
+
+TEXTS_PER_COMMIT = 256
+MAX_VARIABLES = 500  # of a query; SQLite allows at least 999
+BUSY_TIMEOUT_SECONDS = 60.0
+Item = TypeVar("Item")
+_SCHEMA = "CREATE TABLE IF NOT EXISTS translations (key BLOB PRIMARY KEY, translation TEXT NOT NULL) WITHOUT ROWID"
+
+
+class TranslationCache:
+    """Translations by engine, model, revision, the two languages, and the text.
+
+    Raises:
+        ValueError: the file is no such cache.
+        OSError: the disk is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            if str(error) in SQLITE_FULL:
+                raise no_room(path) from error
+            raise ValueError(
+                f"{path} cannot be used as a cache of translations: {error}. "
+                "Move it away if it is something else, and choose a folder on a local disk."
+            ) from error
+
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """The translations that are known, by key."""
+        found: dict[bytes, str] = {}
+        for part in _parts(keys, MAX_VARIABLES):
+            query = f"SELECT key, translation FROM translations WHERE key IN ({','.join('?' * len(part))})"
+            found |= dict(self._connection.execute(query, part))
+        return found
+
+    def store(self, translations: Mapping[bytes, str]) -> None:
+        """Write translations, all or none of them; known ones stay as they are.
+
+        Raises:
+            OSError: the disk is full, or another process held the database for a minute.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:  # commits, or rolls back
+                self._connection.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?)", translations.items())
+        except sqlite3.OperationalError as error:
+            if str(error) in SQLITE_FULL:
+                raise no_room(self.path) from error
+            raise OSError(
+                f"{len(translations)} translations could not be written to {self.path}: {error}. What it holds is "
+                "whole: run the command again when that is cured, and it goes on from there."
+            ) from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class CachedEngine:
+    """An engine that looks into a cache first, and writes into it every `texts_per_commit` texts.
+
+    Give texts in bulk: the missing ones are translated in the order of their length.
+    """
+
+    def __init__(
+        self, engine: TranslationEngine, cache: TranslationCache, *, texts_per_commit: int = TEXTS_PER_COMMIT
+    ) -> None:
+        self.engine, self.cache, self.texts_per_commit = engine, cache, texts_per_commit
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    @property
+    def model(self) -> str:
+        return self.engine.model
+
+    @property
+    def revision(self) -> str:
+        return self.engine.revision
+
+    def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
+        """One translation per text; those that an earlier call found and stored are read."""
+        keys = {text: self._key(text, source, target) for text in texts}
+        known = self.cache.find(list(keys.values()))
+        missing = sorted((text for text, key in keys.items() if key not in known), key=lambda text: (len(text), text))
+        for part in _parts(missing, self.texts_per_commit):
+            translations = self.engine.translate(part, source, target)
+            new = {keys[text]: translation for text, translation in zip(part, translations, strict=True)}
+            self.cache.store(new)
+            known |= self.cache.find(list(new))  # what another process wrote meanwhile stays
+        return [known[keys[text]] for text in texts]
+
+    def _key(self, text: str, source: Language, target: Language) -> bytes:
+        parts = (self.name, self.model, self.revision, source.nllb_code, target.nllb_code, text)
+        return hashlib.sha256(repr(parts).encode()).digest()
+
+
+def _parts(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+    return (list(items[start : start + size]) for start in range(0, len(items), size))

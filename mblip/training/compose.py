@@ -1,0 +1,193 @@
+"""Compose a BLIP-2's image side and any language model of transformers, into a folder that `from_pretrained` loads.
+
+    python -m mblip.training.compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER
+    python -m mblip.training.compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER --weightless
+
+The folder holds model, tokenizer and image processor. With --weightless it holds no weights: loading it composes the
+parents again, so that an adapter trained on it is all that has to be shared. No weights are read for that.
+"""
+
+import argparse
+import json
+import os
+import pickle
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, ImageProcessingMixin
+
+from modeling_mblip.configuration_mblip import MBlipConfig
+from modeling_mblip.loading_mblip import composition_config
+from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.quantisation import IMAGE_SIDE
+
+DTYPES = ("float32", "bfloat16", "float16")
+PROCESSOR_CLASS = "MBlipProcessor"  # of processing_mblip, which nothing here may import
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command; what is wrong with its input ends it with a message."""
+    given = _parse(arguments)
+    try:
+        print(compose_into_folder(**vars(given)))
+    except (ValueError, OSError, pickle.UnpicklingError, SafetensorError) as error:
+        sys.exit(f"Not composed. {error}")
+
+
+def compose_into_folder(
+    blip2: str,
+    language_model: str,
+    folder: Path,
+    *,
+    projection: str,
+    dtype: str | None,
+    weightless: bool,
+    blip2_revision: str | None,
+    language_model_revision: str | None,
+    max_shard_size: str = "5GB",
+) -> str:
+    """Write the folder. It appears in one step, when it is whole.
+
+    Args:
+        max_shard_size: of one file, as in `save_pretrained`.
+
+    Returns:
+        What came from where, and what was initialised.
+
+    Raises:
+        ValueError: a parent is of the wrong kind, or the arguments do not go together.
+        OSError: a parent cannot be read, or the folder is there already.
+    """
+    if weightless and dtype is not None:
+        raise ValueError("A base without weights has no dtype: give `dtype` to `from_pretrained`, and leave it out.")
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already. Delete it, or give another folder.")
+    parents: dict[str, Any] = {
+        "blip2": _place(blip2),
+        "language_model": _place(language_model),
+        "projection": projection,
+        "blip2_revision": blip2_revision,
+        "language_model_revision": language_model_revision,
+    }
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        config, report = (
+            _write_base(parents, unfinished)
+            if weightless
+            else _write_model(parents, unfinished, dtype, max_shard_size)
+        )
+        os.replace(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    tokens = f"{config.num_query_tokens} `<image>` tokens (id {config.image_token_id}) per image"
+    return f"{report}\n{folder}: {'a base without weights' if weightless else 'a model'}, {tokens}."
+
+
+def save_processor_files(folder: Path, config: MBlipConfig) -> None:
+    """Write what `MBlipProcessor.from_pretrained` reads: the tokenizer of a composition's language model, and the
+    settings of its BLIP-2's image processor.
+
+    Raises:
+        OSError: a parent lacks one of them.
+    """
+    parents = config.parents
+    assert parents is not None  # `config` is that of a composition
+    side = "right" if config.is_encoder_decoder else "left"
+    revision = parents["language_model_revision"] or "main"
+    tokenizer = AutoTokenizer.from_pretrained(parents["language_model"], revision=revision, padding_side=side)
+    tokenizer.save_pretrained(folder)
+    # The settings alone: the class that they name may need torchvision, or processing_mblip.
+    settings, _ = ImageProcessingMixin.get_image_processor_dict(
+        parents["blip2"], revision=parents["blip2_revision"] or "main"
+    )
+    _write_json(folder / "preprocessor_config.json", settings | {"processor_class": PROCESSOR_CLASS})
+    _write_json(folder / "processor_config.json", {"processor_class": PROCESSOR_CLASS})
+
+
+def _write_model(
+    parents: dict[str, Any], folder: Path, dtype: str | None, max_shard_size: str
+) -> tuple[MBlipConfig, str]:
+    model = MBlipForConditionalGeneration.from_blip2_pretrained(**parents, dtype=dtype)
+    save_processor_files(folder, model.config)  # before the many gigabytes: a parent may lack them
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
+    return model.config, _origins(model, parents)
+
+
+def _write_base(parents: dict[str, Any], folder: Path) -> tuple[MBlipConfig, str]:
+    name, revision = parents["language_model"], parents["language_model_revision"]
+    config = composition_config(**parents, text_config=AutoConfig.from_pretrained(name, revision=revision))
+    with torch.device("meta"):
+        model = MBlipForConditionalGeneration(config)
+    if parents["projection"] == "blip2":
+        _check_width(model, parents)
+    save_processor_files(folder, config)
+    config.save_pretrained(folder)
+    try:
+        GenerationConfig.from_pretrained(name, revision=revision).save_pretrained(folder)
+    except OSError:  # the language model has none of its own: what its configuration says
+        GenerationConfig.from_model_config(config.text_config).save_pretrained(folder)
+    return config, _origins(model, parents)
+
+
+def _check_width(model: MBlipForConditionalGeneration, parents: dict[str, Any]) -> None:
+    """Refuse to keep a projection that does not fit, before somebody loads the folder."""
+    with torch.device("meta"):
+        config = MBlipConfig.from_pretrained(parents["blip2"], revision=parents["blip2_revision"])
+        width = MBlipForConditionalGeneration(config).language_projection.out_features
+    if width != model.language_projection.out_features:
+        raise ValueError(
+            f"The projection of {parents['blip2']} leads to {width} dimensions, expected those of "
+            f"{parents['language_model']}, {model.language_projection.out_features}. Leave out --projection blip2."
+        )
+
+
+def _origins(model: MBlipForConditionalGeneration, parents: dict[str, Any]) -> str:
+    """A line for each part: its size, and where it comes from."""
+    origins = dict.fromkeys(IMAGE_SIDE, f"from {_named(parents, 'blip2')}")
+    if parents["projection"] == "random":
+        origins["language_projection"] = "initialised, to be trained"
+    origins["language_model"] = f"from {_named(parents, 'language_model')}"
+    lines = []
+    for name, origin in origins.items():
+        parameters = list(getattr(model, name).parameters())
+        dtype = "" if parameters[0].is_meta else f"  {str(parameters[0].dtype).removeprefix('torch.'):<9}"
+        lines.append(f"{name:<20}{sum(p.numel() for p in parameters):>15,} parameters{dtype}  {origin}")
+    return "\n".join(lines)
+
+
+def _named(parents: dict[str, Any], parent: str) -> str:
+    revision = parents[f"{parent}_revision"]
+    return parents[parent] if revision is None else f"{parents[parent]}, revision {revision}"
+
+
+def _place(name_or_path: str) -> str:
+    """A folder's absolute path, which is right wherever the composition is loaded from; a name on the Hub as it is."""
+    return os.path.abspath(name_or_path) if os.path.isdir(name_or_path) else name_or_path
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mblip.training.compose", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("blip2", metavar="BLIP2", help="a checkpoint of BLIP-2's layout: ViT, Q-Former, query tokens")
+    parser.add_argument("language_model", metavar="LANGUAGE_MODEL", help="any seq2seq or causal language model")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not exist")
+    parser.add_argument("--projection", choices=("random", "blip2"), default="random", help="blip2: keep BLIP-2's own")
+    parser.add_argument("--dtype", choices=DTYPES, help="of ViT and language model; default: the language model's own")
+    parser.add_argument("--weightless", action="store_true", help="a base for adapters, which composes when loaded")
+    parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="of one file; default: %(default)s")
+    parser.add_argument("--blip2-revision", metavar="REVISION")
+    parser.add_argument("--language-model-revision", metavar="REVISION")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,216 @@
+"""Merge an adapter, LoRA and trained image side, into its base by PEFT's `merge_and_unload`.
+
+    python -m mblip.training.merge ADAPTER FOLDER [--adapter-revision REVISION] [--base BASE] [--max-shard-size 5GB]
+
+It holds the whole model in memory once, in its base's own dtype, and needs no GPU. FOLDER appears in one step, when it
+is complete.
+"""
+
+import argparse
+import json
+import os
+import pickle
+import shutil
+import sys
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from peft import PeftConfig, PeftModel
+from safetensors import SafetensorError
+from transformers import PreTrainedConfig
+
+from modeling_mblip.checkpoint_reading import check_place, find_file
+from modeling_mblip.configuration_mblip import TOKENIZER_FILES, MBlipConfig
+from modeling_mblip.loading_mblip import parents_to_compose
+from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
+
+from .compose import PROCESSOR_CLASS, save_processor_files
+
+IMAGE_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+TEXT_FILES = (
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "chat_template.*"),
+    *("additional_chat_templates/*.jinja", "*.model", "*.spm", "vocab.*", "target_vocab.json", "merges.txt"),
+    "tekken.json",
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command; what is wrong with its input ends it with a message."""
+    parser = argparse.ArgumentParser(prog="mblip.training.merge", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("adapter", metavar="ADAPTER", help="an adapter's folder, or its name on the Hub")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not exist")
+    parser.add_argument("--adapter-revision", metavar="REVISION", help="a branch, tag or commit of the Hub")
+    parser.add_argument("--base", help="the base, if it does not lie where the adapter says")
+    parser.add_argument("--base-revision", metavar="REVISION", help="of BASE; without --base: of the adapter's own")
+    parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="of a file (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    try:
+        print(merge_adapter(**vars(given)))
+    except (ValueError, OSError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        sys.exit(f"Not merged. {error}")
+
+
+def merge_adapter(
+    adapter: str,
+    folder: Path,
+    *,
+    adapter_revision: str | None = None,
+    base: str | None = None,
+    base_revision: str | None = None,
+    max_shard_size: str = "5GB",
+) -> str:
+    """Write the merged model, its generation settings and its processor.
+
+    Args:
+        adapter: a folder or repository of PEFT's.
+        folder: where to write; its parent must be writable.
+        base: None: the one that the adapter names. An `mblip` folder, one of BLIP-2's layout, or a base without
+            weights, which composes its parents again.
+        base_revision: None: the one that the adapter names for its own base, the newest of any other.
+        max_shard_size: of one file, as in `save_pretrained`.
+
+    Returns:
+        What was merged, in words.
+
+    Raises:
+        ValueError, RuntimeError: adapter and base do not fit, or the adapter cannot be merged.
+        OSError: something cannot be read, or the folder is there already.
+        pickle.UnpicklingError: a .bin file of the base holds more than tensors.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already. Delete it, or give another folder.")
+    config = PeftConfig.from_pretrained(adapter, revision=adapter_revision)
+    if base is None:
+        base, base_revision = config.base_model_name_or_path, base_revision or config.revision
+    if not base:
+        raise ValueError(f"{adapter} names no base. Give the one it was trained on with --base.")
+    adapted = _put_on(_load_base(base, base_revision, config), adapter, config, adapter_revision)
+    merged = adapted.merge_and_unload()
+    _check_finite(merged, adapter)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        merged.save_pretrained(partial, max_shard_size=max_shard_size)
+        _copy(base, base_revision, ("generation_config.json",), partial)
+        _write_processor(((adapter, adapter_revision), (base, base_revision)), merged.config, partial)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return f"{adapter} is merged into {base}.\n{folder}: {merged.num_parameters():,} parameters."
+
+
+def _load_base(base: str, revision: str | None, adapter_config: PeftConfig) -> MBlipForConditionalGeneration:
+    check_place(base)
+    parents = parents_to_compose(base, revision=revision)
+    stored = (base, revision) if parents is None else (parents["language_model"], parents["language_model_revision"])
+    config, _ = PreTrainedConfig.get_config_dict(stored[0], revision=stored[1])
+    if config.get("quantization_config") is not None:
+        raise ValueError(
+            f"{stored[0]} is quantised, and quantised weights cannot take an update in. Give the base in 16 or 32 "
+            "bits with --base."
+        )
+    if parents is not None:
+        return MBlipForConditionalGeneration.from_pretrained(base, revision=revision or "main")
+    loaded: Any = MBlipForConditionalGeneration.from_pretrained(
+        base, revision=revision or "main", output_loading_info=True
+    )
+    model, info = loaded
+    in_adapter = tuple(f"{name}." for name in getattr(adapter_config, "modules_to_save", None) or ())
+    if missing := sorted(name for name in info["missing_keys"] if not name.startswith(in_adapter)):
+        raise ValueError(
+            f"{base} lacks {len(missing)} weights, the first being {missing[0]!r}, which would be made up. Give the "
+            "base that the adapter was trained on with --base."
+        )
+    return model
+
+
+def _put_on(model: MBlipForConditionalGeneration, adapter: str, config: PeftConfig, revision: str | None) -> PeftModel:
+    if config.is_prompt_learning:
+        raise ValueError(f"{adapter} is an adapter of kind {config.peft_type}, which changes no weights.")
+    with warnings.catch_warnings():
+        # peft 0.21 asks for an attribute that transformers 5.23 has renamed.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        warnings.filterwarnings("error", "Already found a `peft_config`", UserWarning)  # the base is an adapter
+        try:
+            adapted = PeftModel(model, config)
+            found = adapted.load_adapter(adapter, "default", revision=revision, torch_device="cpu")
+        except (RuntimeError, UserWarning) as error:
+            raise ValueError(_misfit(adapter, f"PEFT says: {textwrap.shorten(str(error), 500)}")) from error
+    # PEFT would go on with weights that it made up, or leave some of the adapter's out.
+    if missing := found.missing_keys:
+        raise ValueError(_misfit(adapter, f"It lacks {len(missing)} weights, the first being {missing[0]!r}."))
+    has_biases = getattr(config, "bias", "none") != "none"  # PEFT stores those of `modules_to_save` twice
+    if unplaced := [name for name in found.unexpected_keys if not (has_biases and name.endswith(".bias"))]:
+        raise ValueError(_misfit(adapter, f"{len(unplaced)} of its weights have no place, such as {unplaced[0]!r}."))
+    parents = model.config.parents
+    if parents and parents["projection"] == "random" and not hasattr(model.language_projection, "modules_to_save"):
+        raise ValueError(
+            f"{adapter} holds no `language_projection`, and that of its base is random. Give an adapter that was "
+            "trained with the projection in `modules_to_save`."
+        )
+    _check_ties(model, adapter)
+    return adapted
+
+
+def _misfit(adapter: str, why: str) -> str:
+    return f"{adapter} does not fit its base. Give the one it was trained on with --base. {why}"
+
+
+def _check_ties(model: MBlipForConditionalGeneration, adapter: str) -> None:
+    """Refuse an update of weights that share a tensor: PEFT would merge it into all, or saving lose it."""
+    ties, weights = model.all_tied_weights_keys, dict(model.named_parameters(remove_duplicate=False))
+    if changed := sorted({*ties, *ties.values()} - weights.keys()):  # PEFT moves what it wraps to another name
+        raise ValueError(
+            f"{adapter} changes {changed[0]!r}, which its base shares with other layers, so they would change with "
+            "it. Train without adapting the head and the embeddings."
+        )
+
+
+def _check_finite(model: torch.nn.Module, adapter: str) -> None:
+    for name, weight in model.named_parameters():
+        if not all(map(torch.isfinite, weight.aminmax())):  # takes no memory, as `isfinite` of the whole would
+            raise ValueError(
+                f"`{name}` with {adapter} holds values that are not finite: the adapter is broken, or the base's 16 "
+                "bits are too narrow. Check the training run."
+            )
+
+
+def _write_processor(sources: Sequence[tuple[str, str | None]], config: MBlipConfig, folder: Path) -> None:
+    """The processor of the first source that has one, else that of the base's parents, if they have one."""
+    for name, revision in sources:
+        if _has_any(name, revision, IMAGE_PROCESSOR_FILES):
+            _copy(name, revision, (*IMAGE_PROCESSOR_FILES, *TEXT_FILES), folder)
+            if not (folder / "processor_config.json").exists():  # BLIP-2's layout names another class, or none
+                text = json.dumps({"processor_class": PROCESSOR_CLASS}) + "\n"
+                (folder / "processor_config.json").write_text(text, encoding="utf-8")
+            return
+    parents = config.parents
+    if (
+        parents is not None
+        and _has_any(parents["blip2"], parents["blip2_revision"], IMAGE_PROCESSOR_FILES)
+        and _has_any(parents["language_model"], parents["language_model_revision"], TOKENIZER_FILES)
+    ):
+        save_processor_files(folder, config)
+
+
+def _has_any(name_or_path: str, revision: str | None, files: Sequence[str]) -> bool:
+    return any(find_file(name_or_path, file, revision=revision) for file in files)
+
+
+def _copy(name_or_path: str, revision: str | None, patterns: Sequence[str], folder: Path) -> None:
+    source = name_or_path
+    if not os.path.isdir(name_or_path):
+        source = snapshot_download(name_or_path, revision=revision, allow_patterns=[*patterns])
+    for path in (path for pattern in patterns for path in Path(source).glob(pattern)):
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,159 @@
+"""Publish what a finished run made on the Hub: its model, or its adapter alone.
+
+    python -m mblip.training.publish outputs/quickstart NAME/REPOSITORY
+    python -m mblip.training.publish outputs/quickstart NAME/REPOSITORY --adapter
+
+A repository changes in one commit, which comes after all files have arrived: whatever breaks, others see the old state
+or the new one. Run again, it sends what had not arrived. The token is the client's own (`hf auth login`, HF_TOKEN).
+
+An adapter names the base it belongs to, and others must be able to load that. Where the run composed two parents, its
+base is a configuration without weights. It goes to a repository of its own, `NAME/REPOSITORY-base`, because PEFT and
+transformers load a base by its repository's name alone: a folder inside the adapter's repository cannot be named, and
+with both at its top `from_pretrained` would load the adapter as part of the base, and PEFT put it on a second time.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+from .adapters import check_base
+from .published_files import Files, adapter_files, base_files, check_finished, model_files
+
+CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
+WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command; errors of the user or the Hub end it with their message."""
+    parser = argparse.ArgumentParser(prog="mblip.training.publish", description=__doc__.split("\n")[0])
+    parser.add_argument("run_folder", type=Path, help="the output folder of a finished run")
+    parser.add_argument("repository", help="NAME/REPOSITORY on the Hub; made if it is not there")
+    parser.add_argument("--private", action="store_true", help="for nobody else to see")
+    parser.add_argument("--remote-code", action="store_true", help="with the code, for `trust_remote_code=True`")
+    parser.add_argument("--adapter", action="store_true", help="what re-alignment trained, instead of the model")
+    given = parser.parse_args(arguments)
+    try:
+        urls = publish(
+            given.run_folder,
+            given.repository,
+            is_private=given.private,
+            with_code=given.remote_code,
+            is_adapter=given.adapter,
+        )
+    except (ValueError, OSError) as error:
+        sys.exit(f"Not published. {error}")
+    print("\n".join(urls))
+
+
+def publish(
+    run_folder: Path, repo: str, *, is_private: bool = False, with_code: bool = False, is_adapter: bool = False
+) -> list[str]:
+    """Push a run's model or adapter to the Hub.
+
+    Args:
+        is_private: of a new repository; one that is there must be so.
+        with_code: the code of model and processor goes along.
+
+    Returns:
+        The addresses of the commits, one for each repository.
+
+    Raises:
+        ValueError: the run is not finished or not whole, the adapter's base is not on the Hub, the repository is
+            public though `is_private`, or there is no token.
+        OSError: the Hub refuses, or cannot be reached.
+    """
+    check_finished(run_folder, is_adapter=is_adapter)
+    if get_token() is None:
+        raise ValueError("Found no token of the Hub. Sign in with `hf auth login`, or set HF_TOKEN.")
+    hub = _Hub(HfApi(), is_private)
+    if not is_adapter:
+        files = model_files(run_folder, repo, lambda name: hub.commit_of(name) is not None, with_code=with_code)
+        return [hub.push(repo, files, f"Model of the run {run_folder.name}")]
+    config = json.loads((run_folder / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    base, urls = config["base_model_name_or_path"], []
+    if (run_folder / "base").is_dir():
+        parents = _pinned_parents(hub, run_folder / "base")
+        base = f"{repo}-base"
+        files = base_files(run_folder, parents, with_code=with_code)
+        urls.append(hub.push(base, files, f"Base of the run {run_folder.name}, without weights"))
+    elif hub.commit_of(base) is None:
+        raise ValueError(
+            f"The adapter's base is {base}, which others cannot load from the Hub. Publish it, and train from its "
+            "name there; or publish the whole model: leave out --adapter."
+        )
+    else:
+        check_base(base)
+    return [*urls, hub.push(repo, adapter_files(run_folder, repo, base), f"Adapter of the run {run_folder.name}")]
+
+
+def _pinned_parents(hub: "_Hub", base: Path) -> Mapping[str, Any]:
+    """The parents that a base names, each at a commit: its own where it names one, else the present one."""
+    parents = json.loads((base / "config.json").read_text(encoding="utf-8"))["parents"]
+    if parents is None:
+        raise ValueError(
+            f"The adapter's base, {base}, is a whole model that the run wrote, because it began from none that an "
+            "adapter can name. Publish the whole trained model: leave out --adapter."
+        )
+    revisions = {}
+    for name in ("blip2", "language_model"):
+        revisions[f"{name}_revision"] = hub.commit_of(parents[name], parents[f"{name}_revision"])
+        if revisions[f"{name}_revision"] is None:
+            raise ValueError(
+                f"The adapter's base composes {parents[name]} (revision {parents[f'{name}_revision']}), which others "
+                "cannot load from the Hub. Publish it, and train with its name there; or publish the whole model: "
+                "leave out --adapter."
+            )
+    return parents | revisions
+
+
+@dataclass(frozen=True)
+class _Hub:
+    """The Hub as this command uses it."""
+
+    api: HfApi
+    is_private: bool
+
+    def commit_of(self, name: str, revision: str | None = None) -> str | None:
+        """The commit of a repository that whoever may read what is published can load; None where there is none.
+
+        Public things must rest on public ones. A path of this machine is none, whatever repository is called so.
+        """
+        if os.path.exists(name):
+            return None
+        try:
+            return self.api.model_info(name, revision=revision, token=None if self.is_private else False).sha
+        except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
+            return None
+
+    def push(self, repo: str, files: Files, message: str) -> str:
+        """One commit with these files. Weights that were there before and do not belong to them are deleted.
+
+        `upload_folder` would make several commits of a large folder.
+        """
+        self.api.create_repo(repo, private=self.is_private or None, exist_ok=True)
+        info = self.api.model_info(repo)
+        if self.is_private and not info.private:
+            raise ValueError(f"{repo} is public already. Make it private on the Hub, or leave out --private.")
+        there = [sibling.rfilename for sibling in info.siblings or []]
+        stale = [path for path in there if path.endswith(WEIGHT_SUFFIXES) and path not in files]
+        operations: list[CommitOperation] = [CommitOperationAdd(path, content) for path, content in files.items()]
+        operations += [CommitOperationDelete(path) for path in stale]
+        try:
+            commit = self.api.create_commit(repo, operations, commit_message=message, parent_commit=info.sha)
+        except RuntimeError as error:  # of the client, where a file cannot be uploaded
+            raise ConnectionError(
+                f"{error} {repo} is as it was. Run the same line again: what has arrived is kept. ({error.__cause__})"
+            ) from error
+        return commit.commit_url
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,111 @@
+"""Reading recipes: YAML file and command line to `Recipe`, and `Recipe` back to plain values."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mblip.data.recipes.source_arguments import LanguageCode
+from mblip.data.recipes.source_recipes import convert_language, convert_source
+from mblip.data.recipes.strict_loading import Converter, convert, join
+from mblip.data.recipes.yaml_values import Located, parse_scalar, read_yaml, write_yaml
+
+from .recipe import Recipe, RowsRecipe, SourceRecipe
+
+DEFAULT_RECIPE = Path("recipes/quickstart.yaml")
+USAGE = f"""usage: python train.py [RECIPE] [--field value ...]
+
+RECIPE is a YAML file, {DEFAULT_RECIPE} if left out. A field of it is named by its path, list entries counted from 0:
+    python train.py recipes/quickstart.yaml --output_dir outputs/short --stages.1.max_steps 20
+Every field stands in mblip/training/recipe.py."""
+
+
+def parse_command_line(arguments: Sequence[str]) -> Recipe:
+    """The recipe that a command line asks for.
+
+    Raises:
+        ValueError: the recipe cannot be read, or a field does not exist or has a wrong type; the message names the
+            place.
+        SystemExit: `--help` was given; the usage is printed.
+    """
+    if "--help" in arguments or "-h" in arguments:
+        print(USAGE)
+        raise SystemExit(0)
+    rest = list(arguments)
+    path = Path(rest.pop(0)) if rest and not rest[0].startswith("--") else DEFAULT_RECIPE
+    found = read_yaml(path)
+    while rest:
+        name, separator, text = rest.pop(0).partition("=")
+        if not name.startswith("--") or not (separator or rest):
+            raise ValueError(f"Found {name!r} on the command line, expected `--field value`.\n{USAGE}")
+        value = parse_scalar(text if separator else rest.pop(0), name)
+        found = _replace(found, name.removeprefix("--").split("."), value, "")
+    return to_recipe(found)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a YAML file; errors as in `parse_command_line`."""
+    return to_recipe(read_yaml(path))
+
+
+def to_recipe(found: Located) -> Recipe:
+    """The recipe of YAML values."""
+    return convert(found, Recipe, "", CONVERTERS)
+
+
+def to_plain(value: Any) -> Any:
+    """A recipe, or part of one, as values that YAML and JSON hold; reading them again gives the same recipe."""
+    if isinstance(value, SourceRecipe):
+        return {"source": value.source, "weight": value.weight} | to_plain(value.arguments)
+    if dataclasses.is_dataclass(value):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list | frozenset):
+        entries = sorted(value) if isinstance(value, frozenset) else value
+        return [to_plain(entry) for entry in entries]
+    return value.as_posix() if isinstance(value, Path) else value
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The recipe as YAML, with all its defaults."""
+    return write_yaml(to_plain(recipe))
+
+
+def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> Located:
+    """`found` with the field at the path `keys` replaced or added; converting it tells whether it may exist."""
+    if not keys:
+        return value
+    key, *rest = keys
+    if isinstance(found.value, list):
+        if not key.isdigit() or int(key) >= len(found.value):
+            raise ValueError(
+                f"{value.place}: `{path}` is a list of {len(found.value)} entries, so {key!r} is none of its places. "
+                f"They are counted from 0."
+            )
+        entries = list(found.value)
+        entries[int(key)] = _replace(entries[int(key)], rest, value, join(path, key))
+        return Located(entries, found.place)
+    entry = found.value.get(key) if isinstance(found.value, dict) else None
+    inner = Located({}, value.place) if entry is None or (rest and entry.value is None) else entry
+    fields = found.value if isinstance(found.value, dict) else {}
+    return Located(fields | {key: _replace(inner, rest, value, join(path, key))}, found.place)
+
+
+def _convert_source(found: Located, path: str) -> SourceRecipe:
+    name, own, arguments = convert_source(found, path, {"weight": float}, CONVERTERS)
+    return SourceRecipe(name, own.get("weight", 1.0), arguments)
+
+
+def _convert_rows(found: Located, path: str) -> tuple[RowsRecipe, ...]:
+    """One place or a list of them."""
+    if not isinstance(found.value, list):
+        return (convert(found, RowsRecipe, path, CONVERTERS),)
+    return tuple(convert(entry, RowsRecipe, join(path, str(i)), CONVERTERS) for i, entry in enumerate(found.value))
+
+
+CONVERTERS: Mapping[Any, Converter] = {
+    SourceRecipe: _convert_source,
+    tuple[RowsRecipe, ...]: _convert_rows,
+    LanguageCode: convert_language,
+}

@@ -1,0 +1,71 @@
+"""Image-text retrieval as a command: how often a model finds the caption of a photo, and the photo of a caption.
+
+    python -m mblip.training.retrieval recipes/eval_xflickrco_paper.yaml --num_candidates 100
+
+The recipe is one of eval.py whose benchmarks are captions; what it says about prompts and search is not used. Results,
+predictions and report go into `retrieval` below its `output_dir`. What is measured, and what it costs, stands in
+mblip/evaluation/retrieval.py.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mblip.data.command import run_command
+from mblip.evaluation import conditions_table, predictions_path, write_report, write_results
+from mblip.evaluation.predictions import write_predictions
+from mblip.evaluation.recipe import read_evaluation_run
+from mblip.evaluation.retrieval import RetrievalSettings, retrieval_results
+
+from .precision import Precision
+from .starting_model import base_of_adapter, load_checkpoint
+
+FOLDER = "retrieval"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command."""
+    given = _parser().parse_args(arguments)
+    run = read_evaluation_run(given.recipe)
+    tasks = run.evaluation.build_tasks()
+    name = given.model or run.model
+    model, processor = load_checkpoint(name, Precision.named(run.dtype, run.load_in))
+    nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
+    settings = RetrievalSettings(given.num_candidates, given.batch_size)
+    found = [
+        retrieval_results(model, processor, task, settings=settings, base=base_of_adapter(name))  # type: ignore[arg-type]
+        for task in tasks
+    ]
+    folder = (given.output_dir or run.output_dir) / FOLDER
+    results = {result.task: result for result in found}
+    for result in found:
+        write_predictions(predictions_path(folder, result.task), result.predictions)
+    table = "\n".join(conditions_table(result) for result in found)
+    write_results(folder, results, table)
+    write_report(folder, results)
+    print(table)
+    print(f"Predictions, results and report are in {folder}.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = RetrievalSettings()
+    parser = argparse.ArgumentParser(
+        prog="mblip.training.retrieval",
+        description="Measure how often a model finds the caption of a photo, and the photo of a caption.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("recipe", type=Path, help="a recipe of eval.py, whose benchmarks are captions")
+    parser.add_argument("--model", help="this model instead of the recipe's")
+    parser.add_argument("--output_dir", type=Path, help="this folder instead of the recipe's")
+    parser.add_argument(
+        "--num_candidates", type=int, default=defaults.num_candidates, help="photos that are searched in each language"
+    )
+    parser.add_argument("--batch_size", type=int, default=defaults.batch_size, help="captions that are read at once")
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,71 @@
+"""From a recipe's `data` to training rows: sources -> mix -> prompts -> rows."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from mblip.data import Example, InterleavedRows, TrainingRows, apply_prompt, load_rows, to_rows
+from mblip.data.example import rows_to_dataset
+from mblip.data.interleaving import EndlessStream, InterleavedStreams
+from mblip.data.mixture import WeightedSource, mix
+from mblip.data.prompt_choice import PromptChoice
+from mblip.data.recipes.sources import SOURCES
+
+from .recipe import DataRecipe, RowsRecipe
+
+Rows = TrainingRows | InterleavedRows | EndlessStream | InterleavedStreams
+
+
+def build_rows(data: DataRecipe, seed: int) -> Rows:
+    """The rows to train on. They depend on (data, seed) alone, so a resumed run builds the same.
+
+    Raises:
+        ValueError: a source gives no examples, or has a broken one; the message names it.
+        OSError: there are no rows at the recipe's path, or no such dataset on the Hub.
+    """
+    if data.rows:
+        return _load_rows(data.rows, data.prompts_per_image, seed)
+    examples = _examples(data, seed)
+    prompted = (example if example.prompt else apply_prompt(example, seed=seed) for example in examples)
+    rows = rows_to_dataset(to_rows(prompted), are_images_inside=False)
+    if not len(rows):
+        raise ValueError(f"The sources {', '.join(source.source for source in data.sources)} gave no examples.")
+    return TrainingRows(rows, prompts_per_image=data.prompts_per_image)
+
+
+def _examples(data: DataRecipe, seed: int) -> Iterator[Example]:
+    examples = [SOURCES[source.source](seed, **source.arguments) for source in data.sources]
+    if data.num_examples is None:
+        return itertools.chain.from_iterable(examples)
+    weighted = {
+        f"data.sources.{i} ({source.source})": WeightedSource(examples[i], source.weight)
+        for i, source in enumerate(data.sources)
+    }
+    return mix(weighted, num_examples=data.num_examples, seed=seed)
+
+
+def _load_rows(recipes: Sequence[RowsRecipe], prompts_per_image: int, seed: int) -> Rows:
+    weights = [rows.weight for rows in recipes]
+    if recipes[0].streaming:
+        streams = [_open_stream(rows, prompts_per_image, seed) for rows in recipes]
+        return streams[0] if len(streams) == 1 else InterleavedStreams(streams, weights, seed=seed)
+    found = [
+        TrainingRows(
+            load_rows(rows.path, revision=rows.revision), prompts_per_image=prompts_per_image, choice=_choice(rows)
+        )
+        for rows in recipes
+    ]
+    return found[0] if len(found) == 1 else InterleavedRows(found, weights, seed=seed)
+
+
+def _open_stream(rows: RowsRecipe, prompts_per_image: int, seed: int) -> EndlessStream:
+    return EndlessStream(
+        load_rows(rows.path, revision=rows.revision, streaming=True),
+        seed=seed,
+        shuffle_buffer_size=rows.shuffle_buffer_size,
+        prompts_per_image=prompts_per_image,
+        choice=_choice(rows),
+    )
+
+
+def _choice(rows: RowsRecipe) -> PromptChoice:
+    return PromptChoice(rows.tasks, rows.languages, rows.sources)

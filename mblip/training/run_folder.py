@@ -1,0 +1,147 @@
+"""The output folder of a run: which recipe wrote it, which stages it has, and what is done.
+
+recipe.yaml                    the recipe with all its defaults
+0_warm_up/checkpoint-100/      what trained, optimizer, schedule, random states; the last is the stage's result, or,
+                               with `keep_best`, the best
+1_re_alignment/...
+training_log.jsonl  loss_curve.png  results.json  table.md
+model/                         model and processor for `from_pretrained`; written last, so there when all is done
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mblip.data.recipes.strict_loading import join
+from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
+
+from .checkpoints import PREFIX, best_checkpoint, is_last_step, last_checkpoint, remove_unfinished
+from .recipe import DataRecipe, Recipe, StageRecipe
+from .recipe_reading import to_plain, to_yaml
+
+RECIPE_FILE = "recipe.yaml"
+FREE_FIELDS = ("output_dir", "training.report_to", "training.dataloader_num_workers", "training.save_total_limit")
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a run: its recipe, data, seed, and the folder of its checkpoints."""
+
+    recipe: StageRecipe
+    data: DataRecipe
+    seed: int
+    folder: Path
+    keeps_best: bool = False
+
+    @property
+    def weights(self) -> Path | None:
+        """The checkpoint whose weights the stage ends with: the result, or the best evaluation's."""
+        return best_checkpoint(self.result) if self.result is not None and self.keeps_best else self.result
+
+    @property
+    def result(self) -> Path | None:
+        """The checkpoint at the stage's last step; None while it is not trained to its end."""
+        checkpoint = last_checkpoint(self.folder)
+        return checkpoint if checkpoint is not None and is_last_step(checkpoint) else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe and its folder."""
+
+    recipe: Recipe
+
+    @property
+    def folder(self) -> Path:
+        return self.recipe.output_dir
+
+    @property
+    def model_folder(self) -> Path:
+        """The model with its processor and card; it appears when everything else is done."""
+        return self.folder / "model"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.model_folder.exists()
+
+    @property
+    def stages(self) -> list[StageRun]:
+        """The stages in order; each has a seed of its own, so that no two draw the same."""
+        recipe = self.recipe
+        return [
+            StageRun(
+                stage,
+                recipe.data_of(stage),
+                recipe.seed + number,
+                self.folder / f"{number}_{stage.stage}",
+                recipe.training.keep_best,
+            )
+            for number, stage in enumerate(recipe.stages)
+        ]
+
+
+def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
+    """Begin or continue the run of a recipe in its output folder. Where nothing is trained yet, as after a recipe
+    whose model or data was not found, the folder is the new recipe's.
+
+    Raises:
+        ValueError: the folder belongs to another recipe, or to none; the message names the difference.
+        OSError: the folder cannot be written.
+    """
+    run = Run(recipe)
+    record = run.folder / RECIPE_FILE
+    is_begun = record.exists() and (run.is_finished or any(run.folder.glob(f"*/{PREFIX}*")))
+    if is_begun:
+        _check_same_recipe(record, run)
+    elif is_main_process:
+        if not record.exists() and run.folder.exists() and any(_visible_entries(run.folder)):
+            raise ValueError(
+                f"{run.folder} holds files, but no {RECIPE_FILE}: no run wrote it. Give another `--output_dir`."
+            )
+        _write_recipe(record, recipe)
+    if is_main_process:
+        for folder in (run.folder, *(stage.folder for stage in run.stages)):
+            remove_unfinished(folder)
+    return run
+
+
+def _check_same_recipe(record: Path, run: Run) -> None:
+    differences = find_differences(to_plain_values(read_yaml(record)), to_plain(run.recipe))
+    if differences:
+        raise ValueError(
+            f"{run.folder} was written by another recipe: {'; '.join(differences)}. "
+            "Give the old recipe to continue, or another `--output_dir`."
+        )
+
+
+def _visible_entries(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+
+
+def _write_recipe(record: Path, recipe: Recipe) -> None:
+    unfinished = record.with_name(f".{RECIPE_FILE}.unfinished")
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(to_yaml(recipe), encoding="utf-8")
+        unfinished.replace(record)
+    except OSError as error:
+        raise OSError(f"The run cannot be written: {error}. Give another `--output_dir`.") from error
+
+
+def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The fields of two recipes that differ, in words: `stages.1.max_steps: 400 -> 500`."""
+    old_fields, new_fields = _flatten(old, ""), _flatten(new, "")
+    return [
+        f"{path}: {old_fields.get(path, 'not there')} -> {new_fields.get(path, 'not there')}"
+        for path in dict.fromkeys([*old_fields, *new_fields])
+        if not path.startswith(FREE_FIELDS) and old_fields.get(path) != new_fields.get(path)
+    ]
+
+
+def _flatten(value: Any, path: str) -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {k: v for key, entry in value.items() for k, v in _flatten(entry, join(path, key)).items()}
+    if isinstance(value, list) and value:
+        return {k: v for i, entry in enumerate(value) for k, v in _flatten(entry, join(path, str(i))).items()}
+    return {path: value}

@@ -1,0 +1,180 @@
+"""Everything a model card is written from, as one JSON file in the run's folder, `card.json`.
+
+Made when the run ends, because later its commit, its parents and their licences may no longer be known. It names no
+place of the machine, so that it can be shared beside the card: a number in the card is a number in this file.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from mblip.data.recipes.places import without_place, without_places
+from mblip.data.recipes.yaml_values import write_yaml
+from mblip.evaluation import predictions_path, ratio_to_reference, read_predictions
+
+from .parent_licenses import read_license
+from .recipe import ModelRecipe, Recipe
+from .recipe_reading import to_plain
+from .run_folder import Run, StageRun
+from .stage_facts import StageFacts, read_facts
+from .training_log import read_log
+
+RECORD_FILE = "card.json"
+IMAGE_SIDE, LANGUAGE_MODEL, CHECKPOINT = "image encoder and Q-Former", "language model", "checkpoint"
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A checkpoint that the run began from. `license` is the Hub's identifier in its own card; None: not stated."""
+
+    part: str
+    name: str
+    is_on_hub: bool
+    license: str | None
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A stage as it was trained. `learning_rates` by what they are for; `sources` as the recipe names them."""
+
+    stage: str
+    num_steps: int
+    batch_size: int
+    learning_rates: dict[str, float]
+    minutes: float
+    sources: tuple[str, ...]
+    facts: StageFacts
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`results` is what results.json holds, by name; `ratios` to the English parent by language, where it was asked;
+    `table` is table.md. `is_of_run`: train.py made it, not eval.py."""
+
+    is_of_run: bool
+    results: dict[str, Any]
+    ratios: dict[str, Any]
+    table: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as its card tells it. `license` and `datasets` are the Hub's identifiers, `recipe` is YAML."""
+
+    name: str
+    license: str | None
+    datasets: tuple[str, ...]
+    parents: tuple[Parent, ...]
+    projection: str
+    has_random_weights: bool
+    commit: str | None
+    stages: tuple[StageRecord, ...]
+    evaluations: tuple[Evaluation, ...]
+    recipe: str
+
+    def write(self, path: Path) -> None:
+        """Write the record, one line a field; the file is whole or not there."""
+        plain, unfinished = dataclasses.asdict(self), path.with_name(f".{path.name}.unfinished")
+        fields = [f'"{name}": {json.dumps(value, ensure_ascii=False)}' for name, value in plain.items()]
+        unfinished.write_text("{\n" + ",\n".join(fields) + "\n}\n", encoding="utf-8")
+        unfinished.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The record in a file."""
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        stages = [
+            StageRecord(**stage | {"sources": tuple(stage["sources"]), "facts": StageFacts(**stage["facts"])})
+            for stage in plain["stages"]
+        ]
+        typed = {
+            "datasets": tuple(plain["datasets"]),
+            "parents": tuple(Parent(**parent) for parent in plain["parents"]),
+            "stages": tuple(stages),
+            "evaluations": tuple(Evaluation(**evaluation) for evaluation in plain["evaluations"]),
+        }
+        return cls(**plain | typed)
+
+
+def record_run(run: Run, commit: str | None) -> RunRecord:
+    """The record of a trained run, with its evaluation where it had one."""
+    model = run.recipe.model
+    return RunRecord(
+        name=run.folder.name,
+        license=run.recipe.license,
+        datasets=(),
+        parents=tuple(_parents(model)),
+        projection=model.projection,
+        has_random_weights=model.random_weights,
+        commit=commit,
+        stages=tuple(_record_stage(run, stage) for stage in run.stages),
+        evaluations=() if run.recipe.evaluation is None else (read_evaluation(run.folder, is_of_run=True),),
+        recipe=write_yaml(_recipe_to_show(run.recipe)),
+    )
+
+
+def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
+    """What train.py or eval.py wrote into a folder.
+
+    Raises:
+        ValueError: results.json or table.md is not there.
+    """
+    if missing := [name for name in ("results.json", "table.md") if not (folder / name).is_file()]:
+        raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of train.py or eval.py.")
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    named = {name: result | {"model": without_places(result["model"])} for name, result in results.items()}
+    table = (folder / "table.md").read_text(encoding="utf-8").strip()
+    return Evaluation(is_of_run, named, _read_ratios(folder), table)
+
+
+def _read_ratios(folder: Path) -> dict[str, Any]:
+    """How much of the English parent's score each language reaches; it takes both models' answers."""
+    ours, theirs = (predictions_path(folder, name) for name in ("scenes", "scenes_english_parent"))
+    if not (ours.is_file() and theirs.is_file()):
+        return {}
+    answers = [answer for answer in read_predictions(ours) if answer.condition == "as_is"]
+    reference = read_predictions(theirs)
+    ratios = {
+        code: ratio_to_reference([answer for answer in answers if answer.language == code], reference)
+        for code in dict.fromkeys(answer.language for answer in answers)
+    }
+    return {code: dataclasses.asdict(ratio) for code, ratio in ratios.items() if ratio is not None}
+
+
+def _parents(model: ModelRecipe) -> list[Parent]:
+    named = {IMAGE_SIDE: model.blip2, LANGUAGE_MODEL: model.language_model, CHECKPOINT: model.name_or_path}
+    return [
+        Parent(part, without_place(name), not Path(name).is_dir(), read_license(name))
+        for part, name in named.items()
+        if name is not None
+    ]
+
+
+def _record_stage(run: Run, stage: StageRun) -> StageRecord:
+    entries = [entry for entry in read_log(run) if entry["stage"] == stage.folder.name]
+    if not entries:
+        raise ValueError(f"{stage.folder} holds no trained stage, expected its last checkpoint. Restore the folder.")
+    rates = {"": stage.recipe.learning_rate}
+    if stage.recipe.lora is not None:
+        rates["LoRA"] = stage.recipe.lora.learning_rate
+    paths = dict.fromkeys(
+        rows.path if rows.revision is None else f"{rows.path}, commit {rows.revision}" for rows in stage.data.rows
+    )
+    sources = [source.source for source in stage.data.sources] or list(paths)
+    return StageRecord(
+        stage=stage.recipe.stage,
+        num_steps=entries[-1]["step"],
+        batch_size=stage.recipe.batch_size,
+        learning_rates=rates,
+        minutes=round(entries[-1]["seconds"] / 60, 1),
+        sources=tuple(without_place(source) for source in sources),
+        facts=read_facts(stage.folder),
+    )
+
+
+def _recipe_to_show(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as the card shows it, where the licence stands elsewhere."""
+    plain = {key: value for key, value in to_plain(recipe).items() if key not in ("output_dir", "license")}
+    return without_places(plain)

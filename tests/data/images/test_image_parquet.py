@@ -1,0 +1,57 @@
+"""Images in the rows of parquet files."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mblip.data.images.places import open_bytes
+from mblip.data.images.refusal import RefusedImageError
+
+
+def write_parquet(path: Path, columns: dict, row_group_size: int = 2) -> Path:
+    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
+    return path
+
+
+def test_rows_of_parquet_are_read_from_bytes_records_and_lists(tmp_path):
+    pictures = [f"picture {number}".encode() for number in range(5)]
+    records = [{"bytes": picture, "path": None} for picture in pictures]
+    one = write_parquet(tmp_path / "one.parquet", {"image": records, "label": list(range(5))})
+    lists = write_parquet(
+        tmp_path / "lists.parquet", {"images": [[record, record] for record in records], "b": pictures}
+    )
+    for row in (4, 0, 3, 1, 2):
+        assert open_bytes(f"parquet://{row}::{one}") == pictures[row]
+        assert open_bytes(f"parquet://{row}/image::{one}") == pictures[row]
+        assert open_bytes(f"parquet://{row}/images/1::{lists}") == pictures[row]
+        assert open_bytes(f"parquet://{row}/b::{lists}") == pictures[row]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("5", "found the row '5', expected a number below 3"),
+        ("x", "found the row 'x', expected a number below 3"),
+        ("0", r"its columns of images are \['a', 'l'\]"),
+        ("0/c", r"there is no column 'c', only \['a', 'l', 'n'\]"),
+        ("0/n", "the cell holds int where bytes are expected"),
+        ("1/a", "the cell holds NoneType where bytes are expected"),
+        ("0/l", "the cell is a list of 1"),
+        ("0/l/1", "the cell is a list of 1"),
+        ("0/a/0", "the cell is no list"),
+    ],
+)
+def test_a_cell_that_holds_no_image_is_named(tmp_path, cell, message):
+    columns = {"a": [b"a", None, b"b"], "l": [[b"a"], [], [b"b"]], "n": [1, 2, 3]}
+    path = write_parquet(tmp_path / "a.parquet", columns)
+    with pytest.raises(RefusedImageError, match=f"missing: parquet://{cell}::.*{message}"):
+        open_bytes(f"parquet://{cell}::{path}")
+
+
+def test_a_parquet_file_that_is_cut_off_is_named(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", {"a": [b"a"] * 10})
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(RefusedImageError, match="is no parquet file, or is cut off"):
+        open_bytes(f"parquet://0::{path}")

@@ -1,0 +1,178 @@
+"""The broken-image zoo: every file is refused with its reason or read rightly; none becomes another picture."""
+
+import hashlib
+import io
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mblip.data.images import open_image
+from mblip.data.images.check import CheckedImage, ImageSettings, check_image
+from mblip.data.images.decoding import decode, quiet_pillow
+from mblip.data.images.refusal import Refused, RefusedImageError
+from mblip.data.images.showing import upright_rgb
+from processing_mblip import load_upright_rgb
+from tests.data.images import image_zoo_by_hand as by_hand
+from tests.data.images.image_zoo import READABLE, REFUSED, encode, noise
+
+ROOT = Path(__file__).parents[3]
+AS_IS = ImageSettings(store="as_is")
+SHARED_PHOTOS = ROOT / "../shared/data"
+
+
+def shown(encoded: bytes) -> np.ndarray:
+    with quiet_pillow():
+        return np.asarray(upright_rgb(decode(encoded)))
+
+
+def largest_difference(found: np.ndarray, expected: np.ndarray) -> int:
+    assert found.shape == expected.shape
+    return int(np.abs(found.astype(int) - expected).max())
+
+
+def test_the_zoo_has_more_than_a_hundred_kinds():
+    assert len(READABLE) >= 50
+    assert len(REFUSED) >= 50
+    assert len({kind.encoded for kind in READABLE.values()} | {encoded for encoded, _ in REFUSED.values()}) >= 100
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_a_readable_file_shows_its_picture_as_the_processor_does(kind):
+    file = READABLE[kind]
+    assert largest_difference(shown(file.encoded), file.pixels) <= file.tolerance
+    with quiet_pillow():
+        assert np.array_equal(shown(file.encoded), np.asarray(load_upright_rgb(file.encoded)))
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_what_is_stored_shows_the_same_picture(kind):
+    file = READABLE[kind]
+    height, width, _ = file.pixels.shape
+    as_is = check_image(file.encoded, AS_IS)
+    assert (as_is.bytes, as_is.width, as_is.height) == (file.encoded, width, height)
+    at_size = check_image(file.encoded, ImageSettings(quality=95))
+    stored = Image.open(io.BytesIO(at_size.bytes))
+    assert (
+        (stored.format, stored.size) == ("JPEG", (width, height)) == (at_size.format, (at_size.width, at_size.height))
+    )
+    assert largest_difference(np.asarray(stored.convert("RGB")), file.pixels) <= file.tolerance + 40  # at sharp edges
+    assert np.abs(np.asarray(stored.convert("RGB")).astype(int) - file.pixels).mean() <= 4
+    for checked in (as_is, at_size):
+        assert checked.sha256 == hashlib.sha256(checked.bytes).hexdigest()
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_broken_file_is_refused_with_its_reason(kind):
+    encoded, reason = REFUSED[kind]
+    began = time.process_time()
+    for settings in (ImageSettings(), AS_IS):
+        refused = check_image(encoded, settings)
+        assert isinstance(refused, Refused)
+        assert refused.reason == reason, str(refused)
+        assert refused.detail
+    assert time.process_time() - began < 2
+    with quiet_pillow(), pytest.raises(ValueError, match=rf"Row 1: .*{reason}|^{reason}"):
+        upright_rgb(open_image(encoded, name="Row 1"))
+
+
+def test_a_broken_image_never_becomes_a_black_one():
+    """Defect 5: the original put `Image.new("RGB", (224, 224))` in its place and went on."""
+
+    def original(encoded: bytes) -> Image.Image:
+        try:
+            return Image.open(io.BytesIO(encoded)).convert("RGB")
+        except OSError:
+            return Image.new("RGB", (224, 224))
+
+    broken = REFUSED["JPEG, half"][0]
+    assert not np.asarray(original(broken)).any()
+    assert isinstance(check_image(broken), Refused)
+    with pytest.raises(ValueError, match=r"Row 1: .*cannot be read as an image"):
+        open_image(broken, name="Row 1")
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_a_file_cut_off_anywhere_is_refused_or_shows_the_same_picture(kind):
+    encoded = READABLE[kind].encoded
+    whole = shown(encoded)
+    num_refused = 0
+    for length in range(0, len(encoded), max(1, len(encoded) // 60)):
+        try:
+            assert np.array_equal(shown(encoded[:length]), whole), f"{length} of {len(encoded)} bytes"
+        except RefusedImageError:
+            num_refused += 1
+    assert num_refused > 0
+
+
+@pytest.mark.parametrize("settings", [{}, {"subsampling": 0}, {"restart_marker_blocks": 5}, {"optimize": True}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_cut_off_and_closed_by_an_end_marker_is_noticed(mode, settings):
+    encoded = encode(noise(150, 100).convert(mode), "JPEG", **settings)
+    assert isinstance(check_image(encoded), CheckedImage)
+    begin = by_hand.scan_begins(encoded)[0] + 20
+    for length in range(begin, len(encoded) - 100, len(encoded) // 50):  # not within the last block
+        assert check_image(encoded[:length] + by_hand.END_OF_IMAGE).reason == "cut off", length
+
+
+def test_every_jpeg_that_is_whole_passes(tmp_path):
+    sizes = [(1, 1), (8, 8), (7, 9), (17, 33), (3, 300), (300, 3), (64, 64)]
+    ways = [
+        {},
+        {"progressive": True},
+        {"subsampling": 0},
+        {"subsampling": 1},
+        {"restart_marker_rows": 1},
+        {"quality": 5},
+    ]
+    for size in sizes:
+        for picture in (noise(*size), Image.new("L", size, 128), Image.new("L", size, 255)):
+            for mode in ("L", "RGB", "CMYK"):
+                for way in ways:
+                    encoded = encode(picture.convert("RGB").convert(mode), "JPEG", **way)
+                    assert isinstance(check_image(encoded), CheckedImage), (size, mode, way)
+
+
+def test_every_real_photo_passes():
+    photos = sorted(SHARED_PHOTOS.rglob("*.jpg"))[:60]
+    if not photos:
+        pytest.skip("the photos of shared/data are not at hand")
+    assert {type(check_image(path.read_bytes())) for path in photos} == {CheckedImage}
+
+
+def test_mutated_files_raise_nothing_but_refusals():
+    draw = random.Random(0)
+    files = [file.encoded for file in READABLE.values()]
+    verdicts = set()
+    for number in range(1500):
+        mutated = bytearray(files[number % len(files)])
+        for _ in range(draw.randint(1, 4)):
+            mutated[draw.randrange(min(len(mutated), draw.choice((200, 10**6))))] = draw.choice(
+                (0, 255, draw.randrange(256))
+            )
+        verdicts.add(type(check_image(bytes(mutated), ImageSettings(max_pixels=10**6))))
+    assert verdicts == {CheckedImage, Refused}
+
+
+MEMORY_OF_BOMBS = """
+import resource, sys
+from mblip.data.images.check import check_image
+from tests.data.images.image_zoo import REFUSED
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+bombs = [encoded for encoded, reason in REFUSED.values() if reason == "too large"]
+assert len(bombs) >= 6
+print([check_image(encoded).reason for encoded in bombs], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_bombs_take_no_memory():
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_OF_BOMBS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout.split()[-1]) < 20_000  # KB

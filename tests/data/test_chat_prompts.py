@@ -1,0 +1,203 @@
+"""A language model's own chat template in training: prompts as in use, answers to their end of turn."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from chat_models import CHAT_MODELS, NUM_QUERY_TOKENS, chat_processor
+from tiny_inputs import row, tiny_processor
+
+from mblip.data.chat_prompts import answer_lead, cut_text
+from mblip.data.collator import IGNORED, GenerationCollator, MBlipCollator
+
+QWEN, GEMMA = CHAT_MODELS["qwen2.5"], CHAT_MODELS["gemma"]
+LLAMA3 = CHAT_MODELS["llama3"]
+every_model = pytest.mark.parametrize("chat_model", CHAT_MODELS.values(), ids=CHAT_MODELS)
+
+
+def collator_of(processor, **kwargs):
+    return MBlipCollator(processor, is_encoder_decoder=False, **kwargs)
+
+
+def split_at_labels(batch, index=0):
+    """The prompt's ids, and those learned."""
+    ids, labels = batch["input_ids"][index], batch["labels"][index]
+    is_prompt = (labels == IGNORED) & batch["attention_mask"][index].bool()
+    return ids[is_prompt].tolist(), labels[labels != IGNORED].tolist()
+
+
+def asked(processor, *content):
+    """The ids of a user's message in use."""
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": list(content)}], add_generation_prompt=True, tokenize=True, return_dict=True
+    )
+    return inputs["input_ids"][0]
+
+
+def image_of(row):
+    return {"type": "image", "image": row["images"][0]}
+
+
+def text_part(text):
+    return {"type": "text", "text": text}
+
+
+@every_model
+def test_the_prompt_is_that_of_use_and_the_answer_is_learned_to_its_end_of_turn(chat_model):
+    processor, rows = chat_processor(chat_model), [row()]
+    prompt, learned = split_at_labels(collator_of(processor)(rows))
+    image_ids = [processor.image_token_id] * NUM_QUERY_TOKENS
+    place = prompt.index(processor.image_token_id)
+    tokenizer = processor.tokenizer
+    assert tokenizer.decode(prompt[:place]) == chat_model.before_image
+    assert prompt[place : place + NUM_QUERY_TOKENS] == image_ids
+    assert tokenizer.decode(prompt[place + NUM_QUERY_TOKENS :]) == chat_model.behind_image
+    assert tokenizer.decode(learned) == chat_model.learned
+    assert learned[-1] == tokenizer.eos_token_id
+    assert prompt == asked(processor, image_of(rows[0]), text_part("what is this"))
+    assert prompt.count(tokenizer.bos_token_id) == (chat_model.bos is not None)
+
+
+@every_model
+def test_prompt_and_answer_are_the_tokens_of_the_whole_conversation(chat_model):
+    processor, rows = chat_processor(chat_model), [row()]
+    prompt, learned = split_at_labels(collator_of(processor)(rows))
+    turns = [
+        {"role": "user", "content": [image_of(rows[0]), text_part("what is this")]},
+        {"role": "assistant", "content": "a red dog"},
+    ]
+    whole = processor.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"][0]
+    together = prompt + learned
+    if processor.tokenizer.eos_token not in chat_model.template and "eos_token" not in chat_model.template:
+        assert together.pop() == processor.tokenizer.eos_token_id  # added, for the template writes none
+    assert whole[: len(together)] == together
+    assert processor.tokenizer.decode(whole[len(together) :]).strip() == ""
+
+
+@every_model
+def test_generation_prompts_are_those_of_training_padded_on_the_left(chat_model):
+    processor = chat_processor(chat_model)
+    rows = [row("one", prompts=("what", "what is this"), targets=("a", "a dog")), row("none", colours=())]
+    trained = collator_of(processor)(rows)
+    inputs = GenerationCollator(processor, is_encoder_decoder=False)(rows)
+    assert inputs["attention_mask"][0, 0] == 0
+    for i in range(3):
+        ids = inputs["input_ids"][i][inputs["attention_mask"][i].bool()].tolist()
+        assert ids == split_at_labels(trained, i)[0]
+    assert inputs["image_indices"].tolist() == trained["image_indices"].tolist() == [0, 0]
+    assert torch.equal(inputs["pixel_values"], trained["pixel_values"])
+
+
+def test_an_image_stands_where_the_prompt_says():
+    processor, rows = chat_processor(QWEN), [row(prompts=("is <image> this",))]
+    prompt, _ = split_at_labels(collator_of(processor)(rows))
+    assert prompt == asked(processor, text_part("is "), image_of(rows[0]), text_part(" this"))
+
+
+def test_more_image_marks_than_images_is_an_error():
+    with pytest.raises(ValueError, match=r"says `<image>` 2 time\(s\), but 1 image"):
+        collator_of(chat_processor(QWEN))([row(prompts=("<image> <image> what",))])
+
+
+def test_a_template_is_used_when_the_tokenizer_has_one_and_not_when_told_otherwise():
+    processor = chat_processor(QWEN)
+    decoded = [
+        processor.decode(collator_of(processor, use_chat_template=wanted)([row()])["input_ids"][0])
+        for wanted in (None, True, False)
+    ]
+    assert decoded[0] == decoded[1] == QWEN.before_image + QWEN.behind_image + QWEN.learned
+    assert decoded[2] == "what is this a red dog<|im_end|>"
+
+
+@pytest.mark.parametrize("kind", [MBlipCollator, GenerationCollator])
+def test_asking_for_a_template_that_is_not_there_is_an_error(kind):
+    with pytest.raises(ValueError, match=r"`processor\.tokenizer\.chat_template` is None\. Set it"):
+        kind(tiny_processor(is_encoder_decoder=False), is_encoder_decoder=False, use_chat_template=True)
+
+
+@pytest.mark.parametrize(
+    ("template", "match"),
+    [
+        (QWEN.template.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant\\n<think>\\n'"), "do not begin"),
+        ("{{ raise_exception('Only tools may speak') }}", "refuses .*: Only tools may speak"),
+        ("{{ messages[0].content }}", "writes '' behind the prompt where the assistant's answer"),
+        ("{{ messages[0].content.text.strip() }}", "refuses .*has no attribute 'text'"),
+    ],
+)
+def test_a_template_that_cannot_be_trained_with_says_so_before_training(template, match):
+    processor = chat_processor(replace(QWEN, template=template))
+    with pytest.raises(ValueError, match=match + r"[\s\S]*`processor\.tokenizer\.chat_template`.*set it to None"):
+        collator_of(processor)
+
+
+def test_a_template_that_opens_a_thought_can_still_be_asked():
+    processor = chat_processor(
+        replace(
+            QWEN, template=QWEN.template.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant\\n<think>'")
+        )
+    )
+    inputs = GenerationCollator(processor, is_encoder_decoder=False)([row()])
+    assert processor.decode(inputs["input_ids"][0]).endswith("assistant\n<think>")
+    assert answer_lead(processor) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "lead"), [("qwen2.5", ""), ("qwen3", "<think>\n\n</think>\n\n"), ("gpt-oss", "final")]
+)
+def test_the_lead_is_what_a_template_writes_before_the_answer(name, lead):
+    assert answer_lead(chat_processor(CHAT_MODELS[name])) == lead
+
+
+@pytest.mark.parametrize("chat_model", [QWEN, GEMMA, LLAMA3], ids=["qwen2.5", "gemma", "llama3"])
+def test_a_long_prompt_loses_the_users_text_and_nothing_else(chat_model):
+    processor, rows = chat_processor(chat_model), [row(prompts=("what is this",)), row("two", prompts=("wh",))]
+    batch = collator_of(processor, max_text_tokens=4)(rows)
+    assert split_at_labels(batch)[0] == asked(processor, image_of(rows[0]), text_part("what"))
+    assert split_at_labels(batch, 1)[0] == asked(processor, image_of(rows[1]), text_part("wh"))
+    assert processor.tokenizer.decode(split_at_labels(batch)[1]) == chat_model.learned
+
+
+@pytest.mark.parametrize(
+    ("side", "max_tokens", "expected"),
+    [
+        ("right", 100, "ab<image>cd<image>e"),
+        ("right", 3, "ab<image>c<image>"),
+        ("right", 0, "<image><image>"),
+        ("left", 2, "<image>d<image>e"),
+    ],
+)
+def test_cutting_keeps_image_marks_and_follows_the_tokenizers_side(side, max_tokens, expected):
+    tokenizer = chat_processor(QWEN).tokenizer
+    tokenizer.truncation_side = side
+    assert cut_text(tokenizer, "ab<image>cd<image>e", max_tokens) == expected
+
+
+def test_a_letter_of_several_tokens_is_not_cut_in_two():
+    assert cut_text(chat_processor(QWEN).tokenizer, "aสวัสดี", 6) == "aส"  # three bytes a letter
+
+
+def test_an_answer_that_is_cut_does_not_pretend_to_end():
+    processor = chat_processor(QWEN)
+    _, learned = split_at_labels(collator_of(processor, max_target_tokens=5)([row()]))
+    assert processor.tokenizer.decode(learned) == "a red"
+
+
+def test_an_answer_joined_to_the_prompt_by_the_tokenizer_is_tokenized_by_itself():
+    processor = tiny_processor(is_encoder_decoder=False)
+    processor.tokenizer.chat_template = (
+        "{{ messages[0].content }} answer{% if messages | length > 1 %}{{ messages[1].content }} </s>{% endif %}"
+    )
+    prompt, learned = split_at_labels(collator_of(processor)([row(colours=(), targets=("dog",))]))
+    assert processor.tokenizer.convert_ids_to_tokens(prompt) == ["what", "is", "this", "answer"]
+    assert processor.tokenizer.convert_ids_to_tokens(learned) == ["dog", "</s>"]
+
+
+def test_an_encoder_decoder_reads_the_prompt_and_learns_the_turn():
+    processor = tiny_processor(is_encoder_decoder=True)
+    processor.tokenizer.chat_template = (
+        "a {{ messages[0].content }} answer{% if messages | length > 1 %} {{ messages[1].content }} yes{% endif %}"
+    )
+    batch = MBlipCollator(processor, is_encoder_decoder=True, decoder_start_token_id=0)([row()])
+    words = processor.tokenizer.convert_ids_to_tokens
+    assert batch["input_ids"][0].tolist() == asked(processor, image_of(row()), text_part("what is this"))
+    assert words(batch["labels"][0].tolist()) == ["a", "red", "dog", "yes", "</s>"]

@@ -1,0 +1,112 @@
+"""Training on the prompts of some tasks, languages and sources: nothing else of a row comes."""
+
+import json
+
+import pytest
+
+from mblip.data.example import rows_to_dataset
+from mblip.data.prompt_choice import PromptChoice
+from mblip.data.training_rows import TrainingRows, TrainingStream
+
+VQA, SWAHILI = PromptChoice(tasks=frozenset({"vqa"})), PromptChoice(languages=frozenset({"sw"}))
+BOTH = PromptChoice(frozenset({"vqa"}), frozenset({"sw"}))
+
+
+def row(number, *prompts):
+    """A row with a prompt for each (task, language)."""
+    return {
+        "images": [],
+        "image_id": str(number),
+        "prompts": [f"{task} in {language}" for task, language in prompts],
+        "targets": [f"target {place}" for place in range(len(prompts))],
+        "languages": [language for _, language in prompts],
+        "tasks": [task for task, _ in prompts],
+        "sources": ["web" if number == 1 else "coco"] * len(prompts),
+        "ids": [f"{number}-{place}" for place in range(len(prompts))],
+        "provenance": [json.dumps({"place": place}) for place in range(len(prompts))],
+    }
+
+
+ROWS = [
+    row(0, ("vqa", "sw"), ("captioning", "en"), ("vqa", "en")),
+    row(1, ("captioning", "en")),
+    row(2, *[("vqa", "sw")] * 5, ("captioning", "sw")),
+]
+
+
+def ids(rows):
+    return [(entry["ids"], entry.get("turn")) for entry in rows]
+
+
+@pytest.fixture(params=["rows", "stream"])
+def train_on(request):
+    """Rows or a stream of `ROWS`."""
+    dataset = rows_to_dataset(ROWS)
+    if request.param == "rows":
+        return lambda **choice: TrainingRows(dataset, **choice)
+    return lambda **choice: TrainingStream(dataset.to_iterable_dataset(), **choice)
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (VQA, [["0-0", "0-2"], ["2-0", "2-1", "2-2", "2-3", "2-4"]]),
+        (SWAHILI, [["0-0"], ["2-0", "2-1", "2-2", "2-3", "2-4", "2-5"]]),
+        (BOTH, [["0-0"], ["2-0", "2-1", "2-2", "2-3", "2-4"]]),
+        (PromptChoice(frozenset({"captioning"}), sources=frozenset({"web"})), [["1-0"]]),
+        (PromptChoice(), [["0-0", "0-1", "0-2"], ["1-0"], [f"2-{place}" for place in range(6)]]),
+    ],
+)
+def test_the_chosen_prompts_come_and_rows_without_any_do_not(train_on, choice, expected):
+    assert ids(train_on(choice=choice)) == [(names, None) for names in expected]
+
+
+def test_all_that_belongs_to_a_prompt_comes_with_it(train_on):
+    found = next(iter(train_on(choice=PromptChoice(frozenset({"captioning"})))))
+    assert found == {
+        "images": [],
+        "image_id": "0",
+        "prompts": ["captioning in en"],
+        "targets": ["target 1"],
+        "languages": ["en"],
+        "tasks": ["captioning"],
+        "sources": ["coco"],
+        "ids": ["0-1"],
+        "provenance": ['{"place": 1}'],
+        "epoch": 0,
+    }
+
+
+def test_a_row_has_as_many_turns_as_its_chosen_prompts_need(train_on):
+    names = ["2-0", "2-1", "2-2", "2-3", "2-4"]
+    found = sorted(ids(train_on(choice=BOTH, prompts_per_image=2)), key=str)
+    assert found == [(["0-0"], 0), (names, 0), (names, 1), (names, 2)]
+
+
+def test_images_and_prompts_are_counted_once_however_many_turns_they_have():
+    rows = TrainingRows(rows_to_dataset(ROWS), prompts_per_image=2, choice=VQA)
+    assert len(rows) == 4
+    assert rows.count_images() == 2
+    assert rows.count_prompts() == {"sw": 6, "en": 1}
+    everything = TrainingRows(rows_to_dataset(ROWS))
+    assert (everything.count_images(), everything.count_prompts()) == (3, {"sw": 7, "en": 3})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"tasks": frozenset({"poetry"})}, "Found the task 'poetry', expected one of captioning"),
+        ({"languages": frozenset({"xx"})}, "Found the language 'xx', expected one of the 96 codes"),
+        ({"tasks": frozenset()}, "`tasks` is empty, expected at least one"),
+        ({"sources": frozenset()}, "`sources` is empty, expected at least one"),
+    ],
+)
+def test_what_cannot_be_chosen_is_refused(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        PromptChoice(**arguments)
+
+
+def test_rows_without_any_such_prompt_are_an_error():
+    choice = PromptChoice(frozenset({"matching"}), frozenset({"de"}))
+    with pytest.raises(ValueError, match="None of the 3 rows has a prompt of the tasks matching in the languages de"):
+        TrainingRows(rows_to_dataset(ROWS), choice=choice)

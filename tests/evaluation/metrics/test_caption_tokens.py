@@ -1,0 +1,64 @@
+"""From captions to tokens: NFC, segmentation by language, and what is refused."""
+
+import pytest
+
+from mblip.evaluation.metrics.caption_tokens import tokenize_captions
+
+
+def test_hypotheses_and_references_come_back_image_by_image():
+    tokens = tokenize_captions(["A dog.", ""], [["The dog runs!"], ["Two cats", "cats, two"]])
+    assert tokens.hypotheses == [["a", "dog"], []]
+    assert tokens.references == [[["the", "dog", "runs"]], [["two", "cats"], ["cats", "two"]]]
+    assert tokens.description == "NFC; words as written; PTB tokens, lower case, no punctuation"
+
+
+def test_hypotheses_and_references_are_segmented_alike():
+    tokens = tokenize_captions(["一条小河"], [["小河，A4"]], language="zh")
+    assert tokens.hypotheses == [["一", "条", "小", "河"]]
+    assert tokens.references == [[["小", "河", "，", "a", "4"]]]
+    assert tokens.description.startswith("NFC; code points; PTB")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_two_spellings_of_one_text_are_one(language):
+    tokens = tokenize_captions(["cafe\u0301"], [["caf\u00e9"]], language=language)
+    assert tokens.hypotheses == tokens.references[0]
+
+
+def test_by_character_other_languages_stay_as_they_are():
+    tokens = tokenize_captions(["ein Hund"], [["Hunde"]], language="de", tokenization="characters")
+    assert tokens.hypotheses == [["ein", "hund"]]
+    assert tokens.description.startswith("NFC; words as written; PTB")
+
+
+def test_by_character_japanese_takes_no_library():
+    tokens = tokenize_captions(["猫が二匹"], [["二匹"]], language="ja", tokenization="characters")
+    assert tokens.hypotheses == [["猫", "が", "二", "匹"]]
+    assert tokens.description.startswith("NFC; characters; PTB")
+
+
+def test_captions_with_spaces_are_not_segmented_again():
+    tokens = tokenize_captions(["小河 流"], [["小 河"]], language="zh", tokenization="segmented")
+    assert (tokens.hypotheses, tokens.references) == ([["小河", "流"]], [[["小", "河"]]])
+    assert tokens.description.startswith("NFC; segmented before; PTB")
+
+
+@pytest.mark.parametrize("code", ["hr", "quz", "iw", "fil"])
+def test_every_language_of_the_benchmarks_is_known(code):
+    assert tokenize_captions(["a"], [["a"]], language=code).hypotheses == [["a"]]
+
+
+@pytest.mark.parametrize(("code", "nearest"), [("zh-TW", "`zh`"), ("he", "`iw`"), ("Japanese", "`ja`")])
+def test_a_language_by_another_code_is_an_error_and_not_left_unsegmented(code, nearest):
+    with pytest.raises(ValueError, match=f"Found the language '{code}'.*{nearest}"):
+        tokenize_captions(["a"], [["a"]], language=code)
+
+
+def test_another_tokenization_is_an_error():
+    with pytest.raises(ValueError, match="Found the tokenization '13a', expected one of ptb, characters, segmented"):
+        tokenize_captions(["a"], [["a"]], tokenization="13a")
+
+
+def test_images_without_captions_are_an_error():
+    with pytest.raises(ValueError, match="Found 2 hypotheses and references of 1 images"):
+        tokenize_captions(["a", "b"], [["a"]])

@@ -1,0 +1,103 @@
+"""Two systems on the same examples: small cases counted by hand, and how often chance alone is believed."""
+
+import numpy as np
+import pytest
+
+from mblip.evaluation.metrics.intervals import Interval
+from mblip.evaluation.metrics.paired_comparison import PairedScores, compare_columns, compare_paired, holm
+
+
+def test_means_wins_and_losses_are_those_of_the_examples():
+    compared = compare_paired([1.0, 0.5, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0])
+    assert (compared.mean_a, compared.mean_b, compared.difference.value) == (0.375, 0.25, 0.125)
+    assert (compared.num_wins, compared.num_losses, compared.num_examples) == (1, 1, 4)
+
+
+def test_a_system_compared_with_itself_differs_by_nothing():
+    compared = compare_paired([0.1, 0.7, 0.3], [0.1, 0.7, 0.3])
+    assert (compared.difference.value, compared.difference.interval) == (0.0, Interval(0.0, 0.0))
+    assert compared.p_value == 1.0
+
+
+def test_the_p_value_is_the_share_of_tosses_as_extreme():
+    # All three differences point one way: so do 2 of the 8 tosses.
+    compared = compare_paired([0.3, 0.1, 0.1], [0.0, 0.0, 0.0], num_resamples=40_000)
+    assert compared.p_value == pytest.approx(2 / 8, abs=0.01)
+
+
+def test_the_answers_to_one_image_are_tossed_together():
+    scores = [1.0] * 6
+    alone = compare_paired(scores, [0.0] * 6)
+    together = compare_paired(scores, [0.0] * 6, ["a", "a", "a", "b", "b", "b"])
+    assert alone.p_value == pytest.approx(2 / 64, abs=0.01)
+    assert together.p_value == pytest.approx(2 / 4, abs=0.02)
+
+
+def test_rounding_does_not_part_equal_differences():
+    differences = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    assert compare_paired(differences, [0.0] * 7, num_resamples=40_000).p_value == pytest.approx(2 / 128, abs=0.003)
+
+
+def test_pairing_finds_what_intervals_of_each_system_hide():
+    hardness = np.random.default_rng(0).random(200)
+    compared = compare_paired((hardness + 0.01).tolist(), hardness.tolist())
+    assert compared.difference.interval.low > 0.0099
+    assert compared.p_value < 0.001
+
+
+def test_the_mean_counts_every_language_alike():
+    columns = {
+        "sw": PairedScores([1.0, 1.0, 1.0, 0.0], [0.0] * 4, ["1", "2", "3", "4"]),
+        "de": PairedScores([0.0], [1.0], ["1"]),
+    }
+    compared, mean = compare_columns(columns)
+    assert (compared["sw"].difference.value, compared["de"].difference.value) == (0.75, -1.0)
+    assert (mean.mean_a, mean.mean_b, mean.difference.value) == (0.375, 0.5, -0.125)
+    assert (mean.num_wins, mean.num_losses, mean.num_examples) == (3, 1, 5)
+
+
+def test_an_image_is_drawn_in_all_languages_at_once():
+    generator = np.random.default_rng(0)
+    hard, other = generator.random(100).tolist(), generator.random(100).tolist()
+    images, none = [str(image) for image in range(100)], [0.0] * 100
+    _, same = compare_columns({code: PairedScores(hard, none, images) for code in ("de", "sw")})
+    single = compare_paired(hard, none, images)
+    bounds = [(one.difference.interval.low, one.difference.interval.high) for one in (same, single)]
+    assert bounds[0] == pytest.approx(bounds[1])  # the second language tells nothing more
+    _, different = compare_columns({"de": PairedScores(hard, none, images), "sw": PairedScores(other, none, images)})
+    widths = [one.difference.interval.high - one.difference.interval.low for one in (same, different)]
+    assert widths[1] < 0.85 * widths[0]
+
+
+def test_a_language_with_one_image_is_left_out_of_resamples_without_it():
+    columns = {
+        "de": PairedScores([0.5, 0.5], [0.0, 0.0], ["1", "2"]),
+        "sw": PairedScores([1.0], [0.0], ["1"]),
+    }
+    compared, mean = compare_columns(columns)
+    assert compared["sw"].difference.interval == Interval(1.0, 1.0)
+    assert mean.difference.interval == Interval(0.5, 0.75)
+
+
+def test_scores_that_are_not_paired_are_an_error():
+    with pytest.raises(ValueError, match="Found 2 scores of one system and 1 of the other"):
+        compare_paired([0.0, 1.0], [0.0])
+    with pytest.raises(ValueError, match="Found no languages"):
+        compare_columns({})
+
+
+def test_holm_multiplies_the_smallest_by_all_and_never_goes_down():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_systems_that_are_alike_are_told_apart_in_about_a_twentieth_of_comparisons():
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 3).tolist()
+    num_believed = 0
+    for seed in range(400):
+        differences = (generator.normal(size=(40, 1)) + generator.normal(size=(40, 3))).ravel()
+        compared = compare_paired(differences.tolist(), [0.0] * 120, groups, num_resamples=400, seed=seed)
+        num_believed += compared.p_value <= 0.05
+    assert 0.025 < num_believed / 400 < 0.08

@@ -1,0 +1,171 @@
+"""XM3600: languages and subsets, references, files that are not as published, and the same from a dataset."""
+
+import hashlib
+from pathlib import Path
+
+import datasets
+import pytest
+
+from mblip.data.left_out import LeftOut
+from mblip.evaluation import Setup
+from mblip.evaluation.languages import evaluation_language
+from mblip.evaluation.recipe import read_evaluation_run
+from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.tasks.xm3600 import Xm3600Recipe
+from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
+
+RECIPES = Path(__file__).parents[3] / "recipes"
+UNCHECKED = Setup(missing_images="unchecked")
+
+
+def said(*captions):
+    return {"caption": list(captions), "caption/tokenized": ["..."], "caption/tokenized/lowercase": ["..."]}
+
+
+RECORDS = [
+    {"image/key": "a1", "en": said("A dog.", "A brown dog."), "he": said("כלב"), "hr": said("Pas")},
+    {"image/key": "b2", "image/locale": "en", "en": said("A cat."), "he": said(), "hr": said("Mačka")},
+    {"image/key": "c3", "image/locale": "en", "en": said("A train."), "he": said("רכבת", " ")},
+]  # fmt: skip
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe of the three photos, with other fields where they are given."""
+    captions = write_lines(tmp_path / "captions.jsonl", RECORDS)
+    return lambda **fields: Xm3600Recipe(**{"captions": captions, "images": str(tmp_path / "images")} | fields)
+
+
+def asked(recipe, setup=UNCHECKED):
+    return [(e.id, e.prompt, e.references) for e in recipe.build(setup).examples]
+
+
+def test_every_photo_is_captioned_in_every_language_of_the_file(recipe, tmp_path):
+    task = recipe().build(UNCHECKED)
+    assert [(example.id, example.prompt, example.references) for example in task.examples] == [
+        ("en/a1", "Caption in English: ", ("A dog.", "A brown dog.")),
+        ("iw/a1", "Caption in Hebrew: ", ("כלב",)),
+        ("hr/a1", "Caption in Croatian: ", ("Pas",)),
+        ("en/b2", "Caption in English: ", ("A cat.",)),
+        ("hr/b2", "Caption in Croatian: ", ("Mačka",)),
+        ("en/c3", "Caption in English: ", ("A train.",)),
+        ("iw/c3", "Caption in Hebrew: ", ("רכבת",)),
+    ]
+    assert task.name == "xm3600"
+    assert {(e.image_id, e.images) for e in task.examples if e.id.endswith("a1")} == {
+        ("xm3600/a1", (tmp_path / "images/a1.jpg",))
+    }
+    assert task.left_out.names == {
+        "photo without a caption in the language": ["xm3600/iw/b2", "xm3600/hr/c3"],
+        "empty text": ["xm3600/iw/c3/1"],
+    }
+
+
+def test_languages_are_asked_for_by_our_codes_and_those_that_are_not_there_are_an_error(recipe):
+    assert [id for id, _, _ in asked(recipe(languages=("iw", "en")))] == ["iw/a1", "en/a1", "en/b2", "iw/c3", "en/c3"]
+    with pytest.raises(ValueError, match="xm3600: found no captions in hi, ru, expected languages of en, iw, hr"):
+        recipe(languages=("hi", "en", "ru")).build(UNCHECKED)
+    with pytest.raises(ValueError, match=r"Found the language 'he'.*Nearest: `iw` \(Hebrew\)"):
+        recipe(languages=("he",))
+
+
+def test_a_subset_of_our_own_is_that_of_the_lowest_sha256_and_says_so(recipe):
+    ours = recipe(num_images=2, languages=("en",))
+    task = ours.build(UNCHECKED)
+    lowest = sorted(["a1", "b2", "c3"], key=lambda key: hashlib.sha256(key.encode()).hexdigest())
+    assert {example.image_id for example in task.examples} == {f"xm3600/{key}" for key in lowest[:2]}
+    assert task.name == "xm3600_2_by_sha256"
+    (reason,) = task.left_out.counts
+    assert "our own subset" in reason
+    assert "not Centurio's" in reason
+    assert task.left_out.names[reason] == [f"xm3600/{lowest[2]}"]
+    with pytest.raises(ValueError, match="xm3600: found 3 photos, but `num_images` is 4"):
+        recipe(num_images=4).build(UNCHECKED)
+
+
+def test_a_subset_is_read_from_a_file_of_keys(recipe, tmp_path):
+    subset = tmp_path / "centurio.txt"
+    subset.write_text("c3\na1\n")
+    task = recipe(subset=subset, languages=("en",)).build(UNCHECKED)
+    assert [example.id for example in task.examples] == ["en/a1", "en/c3"]
+    assert task.name == "xm3600_centurio"
+    assert task.left_out.names == {"photo outside the subset centurio": ["xm3600/b2"]}
+    subset.write_text("c3\nz9\n")
+    with pytest.raises(ValueError, match=r"centurio\.txt: found the unknown key 'z9', expected keys of the 3 photos"):
+        recipe(subset=subset).build(UNCHECKED)
+    subset.write_text("\n")
+    with pytest.raises(ValueError, match=r"centurio\.txt: found no key"):
+        recipe(subset=subset).build(UNCHECKED)
+    subset.write_bytes(b"\xef\xbb\xbfc3\r\na1\r\n")  # as Windows writes it
+    assert len(recipe(subset=subset, languages=("en",)).build(UNCHECKED).examples) == 2
+    subset.write_bytes(b"\xff\xfec\x003\x00")
+    with pytest.raises(ValueError, match=r"centurio\.txt cannot be read: 'utf-8' codec can't decode"):
+        recipe(subset=subset).build(UNCHECKED)
+    with pytest.raises(ValueError, match=r"none cannot be read: .*No such file"):
+        recipe(subset=subset.with_name("none")).build(UNCHECKED)
+    with pytest.raises(ValueError, match="found `num_images` beside the `subset`"):
+        recipe(subset=subset, num_images=2)
+
+
+def test_a_dataset_gives_the_examples_of_the_file_and_may_hold_the_photos(recipe, tmp_path):
+    datasets.Dataset.from_list(RECORDS).save_to_disk(tmp_path / "stored")
+    of_dataset = recipe(captions=None, dataset=DatasetPlace(str(tmp_path / "stored")))
+    assert asked(of_dataset) == asked(recipe())
+    rows = [record | {"image": {"bytes": record["image/key"].encode(), "path": None}} for record in RECORDS]
+    datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "with_photos")
+    with_photos = recipe(captions=None, images=None, dataset=DatasetPlace(str(tmp_path / "with_photos")))
+    assert [example.images for example in with_photos.build(Setup()).examples][:4] == [(b"a1",)] * 3 + [(b"b2",)]
+    no_photos = recipe(captions=None, images=None, dataset=DatasetPlace(str(tmp_path / "stored")))
+    with pytest.raises(ValueError, match=r"row 0: there is no picture in the record\. Say with `images` where a1"):
+        no_photos.build(Setup())
+
+
+def test_a_recipe_without_captions_is_an_error():
+    with pytest.raises(ValueError, match="Found neither files nor a dataset"):
+        Xm3600Recipe(images="images")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image/key": None}, r"line 2: `image/key` is missing or null"),
+        ({"image/key": "a1"}, r"line 2: the `image/key` 'a1' stands there a second time"),
+        ({"en": ["A cat."]}, r"line 2: `en` is a list of 1, expected an object"),
+        ({"en": {"captions": ["A cat."]}}, r"line 2, en: `caption` is missing or null, expected a list of text"),
+        ({"en": {"caption": "A cat."}}, r"line 2, en: `caption` is 'A cat\.', text, expected a list of text"),
+        ({"xx": said("?")}, r"line 2: the field 'xx' is no language\. Found the language 'xx'"),
+    ],
+)
+def test_a_record_that_is_not_as_published_is_named(recipe, tmp_path, changes, message):
+    captions = write_lines(tmp_path / "changed.jsonl", [RECORDS[0], RECORDS[1] | changes])
+    with pytest.raises(ValueError, match=rf"changed\.jsonl, {message}"):
+        recipe(captions=captions).build(UNCHECKED)
+
+
+@needs_samples("xm3600")
+@pytest.mark.parametrize("protocol", ["paper", "centurio"])
+def test_the_published_captions_are_read_in_their_33_languages(protocol):
+    recipe = Xm3600Recipe(captions=SAMPLES / "xm3600/captions.jsonl", images="images")
+    task = recipe.build(Setup(protocol=protocol, missing_images="unchecked"))
+    languages = [example.language for example in task.examples]
+    assert len(set(languages)) == 33
+    assert {code: languages.count(code) for code in set(languages)} == dict.fromkeys(set(languages), 300)
+    assert {code for code in languages if not evaluation_language(code).is_seen} == {"hr", "quz"}
+    num_references = [len(example.references) for example in task.examples if example.language == "bn"]
+    assert num_references == [1] * 300
+    assert not task.left_out.counts
+
+
+@needs_samples("xm3600")
+def test_the_published_captions_number_as_the_sample_says():
+    recipe = Xm3600Recipe(captions=SAMPLES / "xm3600/captions.jsonl", images="images", languages=("en", "mi", "zh"))
+    left_out = LeftOut()
+    photos = list(recipe.captioned(left_out))
+    counts = {code: sum(len(one.captions) for one in photos if one.language == code) for code in ("en", "mi", "zh")}
+    assert counts == {"en": 600, "mi": 375, "zh": 599}
+
+
+def test_only_centurios_recipe_takes_a_subset_and_it_is_our_own():
+    recipes = {name: read_evaluation_run(RECIPES / f"eval_xm3600_{name}.yaml") for name in ("paper", "centurio")}
+    names = {name: run.evaluation.xm3600.name for name, run in recipes.items()}
+    assert names == {"paper": "xm3600", "centurio": "xm3600_500_by_sha256"}

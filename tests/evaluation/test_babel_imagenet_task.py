@@ -1,0 +1,92 @@
+import json
+
+import pytest
+from PIL import Image
+from table_model import knows_all
+
+from mblip.data import apply_prompt
+from mblip.data.sources.babel_imagenet import BabelImageNet, HoldOut
+from mblip.evaluation import babel_imagenet_task, conditions_table, evaluate_task
+
+LABELS = {"EN": [[0, 1], ["tench", "goldfish"]], "DE": [[0, 1], ["Schleie", "Goldfisch"]], "SW": [[1], ["samaki"]]}
+NONE = HoldOut(share=0.0)
+SYNSETS = {"n01440764": 0, "n01443537": 1}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A photo of each of two classes; the second has a name in Swahili."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for synset, index in SYNSETS.items():
+        Image.new("RGB", (8, 8), (200 * index, 0, 0)).save(folder / f"{synset}_{index}.png")
+    (tmp_path / "imagenet_classes.json").write_text(json.dumps(SYNSETS))
+    (tmp_path / "labels.json").write_text(json.dumps(LABELS), encoding="utf-8")
+    return BabelImageNet.read(folder, tmp_path / "labels.json")
+
+
+def test_every_photo_is_named_in_every_language_that_has_a_name_for_it(photos):
+    task = babel_imagenet_task(photos, hold_out=NONE)
+    assert [(example.image_id, example.prompt, example.references) for example in task.examples] == [
+        ("babel_imagenet/n01440764_0", "What is in the image? Short answer in English:", ("tench",)),
+        ("babel_imagenet/n01440764_0", "What is in the image? Short answer in German:", ("Schleie",)),
+        ("babel_imagenet/n01443537_1", "What is in the image? Short answer in English:", ("goldfish",)),
+        ("babel_imagenet/n01443537_1", "What is in the image? Short answer in German:", ("Goldfisch",)),
+        ("babel_imagenet/n01443537_1", "What is in the image? Short answer in Swahili:", ("samaki",)),
+    ]
+
+
+def test_the_conditions_are_the_splits_and_no_name_is_in_both(photos):
+    task = babel_imagenet_task(photos, hold_out=HoldOut(share=0.5))
+    names = {split: {e.references for e in task.examples if e.condition == split} for split in ("train", "held_out")}
+    assert not names["train"] & names["held_out"]
+    assert len(names["train"] | names["held_out"]) == 5
+
+
+def test_a_model_that_knows_the_names_is_right_in_every_language_and_group(photos):
+    task = babel_imagenet_task(photos, hold_out=NONE)
+    results = evaluate_task(*_opening(task), task)
+    scores = results.by_language("train")
+    assert {code: (score.value, score.num_prompts) for code, score in scores.items()} == {
+        "en": (1.0, 2),
+        "de": (1.0, 2),
+        "sw": (1.0, 1),
+    }
+    assert "| high | 100.0 (languages: 2, answers: 4) |" in conditions_table(results)
+
+
+def test_names_are_asked_in_the_wordings_that_a_training_drew_for_them(photos):
+    drawn = {
+        seed: [example.prompt for example in babel_imagenet_task(photos, hold_out=NONE, wording_seed=seed).examples]
+        for seed in (1, 2)
+    }
+    trained = [
+        apply_prompt(example, seed=2).prompt
+        for example in photos.examples("train", hold_out=NONE, tasks=("image_naming",))
+    ]
+    assert drawn[2] == trained != drawn[1]
+
+
+def test_the_first_split_is_asked_again_with_each_others_photos(photos):
+    plain = babel_imagenet_task(photos, hold_out=NONE).examples
+    shuffled = babel_imagenet_task(photos, hold_out=NONE, shuffled=True).examples[len(plain) :]
+    assert {example.condition for example in shuffled} == {"shuffled"}
+    for example, straight in zip(shuffled, plain, strict=True):
+        assert (example.prompt, example.references) == (straight.prompt, straight.references)
+        assert example.images != straight.images
+
+
+def _opening(task):
+    """A model that knows all, with the photos of the task opened."""
+    import dataclasses
+
+    opened = [
+        dataclasses.replace(example, images=tuple(Image.open(image).convert("RGB") for image in example.images))
+        for example in task.examples
+    ]
+    return knows_all(opened)
+
+
+def test_no_name_in_a_split_is_an_error(photos):
+    with pytest.raises(ValueError, match=r"no names of 2 photos in the splits \['held_out'\]"):
+        babel_imagenet_task(photos, hold_out=NONE, splits=["held_out"])

@@ -1,0 +1,73 @@
+"""Images that are missing are found before anything is asked."""
+
+import pytest
+from PIL import Image
+from table_model import example
+
+from mblip.data.left_out import LeftOut
+from mblip.evaluation import ExactMatch, Setup
+from mblip.evaluation.benchmark import benchmark_task
+from mblip.evaluation.task import Origin
+
+ORIGIN = Origin("https://example.org/photos", "CC BY 4.0")
+
+
+@pytest.fixture
+def examples(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "there.png")
+    places = [tmp_path / "there.png", tmp_path / "gone.png", f"zip://gone.png::{tmp_path}/gone.zip"]
+    return [example(number, images=(place,)) for number, place in enumerate(places)]
+
+
+def task_of(examples, **setup):
+    return benchmark_task(
+        "photos",
+        examples,
+        metric=ExactMatch(),
+        setup=Setup(**setup),
+        kind="short_answer",
+        origin=ORIGIN,
+        left_out=LeftOut(),
+    )
+
+
+def test_missing_images_are_an_error_that_counts_and_names_them(examples):
+    message = (
+        r"photos: 2 of 3 images are missing, such as gone\.png, gone\.png \(looked for: .*gone.*\)\. Put them into .*"
+        r"https://example.org/photos.*2 of 3 examples"
+    )
+    with pytest.raises(ValueError, match=message):
+        task_of(examples)
+
+
+def test_photos_at_urls_are_to_be_fetched_first():
+    message = r"1 of 1 images are missing, such as a\.jpg: URLs are not read here\. Fetch them first"
+    with pytest.raises(ValueError, match=message):
+        task_of([example(0, images=("https://example.org/a.jpg",))])
+
+
+def test_examples_without_their_images_are_left_out_counted_and_named(examples):
+    task = task_of(examples, missing_images="leave_out")
+    assert [entry.id for entry in task.examples] == ["0/en"]
+    assert task.left_out.counts == {"image missing": 2}
+    assert task.left_out.names == {"image missing": ["photos/1/en", "photos/2/en"]}
+
+
+def test_unchecked_images_are_looked_for_later(examples):
+    assert len(task_of(examples, missing_images="unchecked").examples) == 3
+
+
+def test_no_example_at_all_is_an_error_that_says_what_was_left_out(examples):
+    with pytest.raises(ValueError, match=r"The task photos has no examples \(left out: 2 image missing\)"):
+        task_of(examples[1:], missing_images="leave_out")
+
+
+def test_an_id_that_comes_twice_is_an_error(examples):
+    with pytest.raises(ValueError, match=r"asks '0/en' more than once under the condition 'as_is'"):
+        task_of([examples[0], examples[0]])
+
+
+def test_the_task_searches_as_its_protocol_says(examples):
+    task = task_of(examples[:1], protocol="centurio")
+    assert (task.protocol, str(task.generation)) == ("centurio", "greedy search, at most 10 new tokens")
+    assert task.origin == ORIGIN

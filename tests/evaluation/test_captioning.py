@@ -1,0 +1,123 @@
+"""Captioning benchmarks as one: prompts of the protocols, references, missing photos, a run from end to end."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mblip.data.left_out import LeftOut
+from mblip.evaluation import Setup, evaluate_task
+from mblip.evaluation.captioning import CaptionedImage, caption_examples, captioned_image, captioning_task
+from mblip.evaluation.task import Origin
+from tests.evaluation.table_model import knows_all
+from tests.tiny import tiny_model, tiny_processor
+
+ORIGIN = Origin("https://example.org/photos", "CC BY 4.0")
+CAPTIONS = {
+    "en": ("A dog runs on grass.", "A dog."),
+    "fa": ("سگی روی چمن می‌دود",),
+    "quz": ("Huk alqu pampapi",),
+}
+
+
+def captioned(image="a.jpg", languages=tuple(CAPTIONS), key="a"):
+    return [CaptionedImage(image, f"x/{key}", CAPTIONS[code], code, f"{code}/{key}") for code in languages]
+
+
+def make(photos, setup=Setup(), left_out=None):  # noqa: B008
+    left_out = LeftOut() if left_out is None else left_out
+    return captioning_task("photos", photos, setup=setup, tokenization="ptb", origin=ORIGIN, left_out=left_out)
+
+
+@pytest.mark.parametrize(
+    ("setup", "prompts"),
+    [
+        (Setup(), ["Caption in English: ", "Caption in Persian: ", "Caption in Quechua: "]),
+        (Setup(language_names="original"), ["Caption in English: ", "Caption in Farsi: ", "Caption in Quechua: "]),
+        (
+            Setup(protocol="centurio"),
+            [
+                "Briefly describe the image in English in one sentence.",
+                "Briefly describe the image in Persian in one sentence.",
+                "Briefly describe the image in Quechua in one sentence.",
+            ],
+        ),
+    ],
+)
+def test_each_protocol_has_its_prompt(setup, prompts):
+    examples = list(caption_examples(captioned(), setup))
+    assert [example.prompt for example in examples] == prompts
+    assert {example.condition for example in examples} == {"as_is"}
+    assert [example.language for example in examples] == ["en", "fa", "quz"]
+
+
+def test_each_wording_is_a_condition_about_the_same_photo():
+    examples = list(caption_examples(captioned(languages=("en",)), Setup(wordings=True)))
+    assert examples[0].condition == "wording 1"
+    assert examples[-1].prompt == "Please give the picture a title in English."
+    assert {(example.image_id, example.id, example.references) for example in examples} == {
+        ("x/a", "en/a", CAPTIONS["en"])
+    }
+
+
+def test_references_are_composed_and_stripped_and_empty_ones_are_counted():
+    left_out = LeftOut()
+    texts = ["  Ein Bad. ", "", "Mu\u0308de Katze"]
+    fields = {"language": "de", "benchmark": "photos", "left_out": left_out}
+    (photo,) = captioned_image("a.jpg", texts, image_id="x/a", id="de/a", **fields)
+    (example,) = caption_examples([photo], Setup())
+    assert example.references == ("Ein Bad.", "M\u00fcde Katze")
+    assert list(captioned_image("b.jpg", [" "], image_id="x/b", id="de/b", **fields)) == []
+    assert left_out.names == {
+        "empty text": ["photos/de/a/1", "photos/de/b/0"],
+        "photo without a caption in the language": ["photos/de/b"],
+    }
+
+
+def test_the_search_is_that_of_the_protocol():
+    photos = captioned(Image.new("RGB", (2, 2)))
+    assert str(make(photos).generation) == "5 beams, 1 to 50 new tokens, length penalty 1"
+    task = make(photos, Setup(protocol="centurio"))
+    assert (str(task.generation), task.protocol) == ("greedy search, at most 50 new tokens", "centurio")
+
+
+def test_missing_photos_are_an_error_or_left_out_by_name(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.jpg")
+    photos = captioned(tmp_path / "a.jpg") + captioned(tmp_path / "b.jpg", ("en",), key="b")
+    with pytest.raises(ValueError, match=r"photos: 1 of 2 images are missing, such as b\.jpg.*example\.org"):
+        make(photos)
+    left_out = LeftOut()
+    task = make(photos, Setup(missing_images="leave_out"), left_out)
+    assert [example.id for example in task.examples] == ["en/a", "fa/a", "quz/a"]
+    assert left_out.names == {"image missing": ["photos/en/b"]}
+
+
+def test_a_model_that_knows_the_captions_scores_as_they_do():
+    pictures = [Image.new("RGB", (2, 2), (number, 0, 0)) for number in (0, 100, 200)]
+    photos = [
+        dataclasses.replace(one, captions=(f"{one.captions[0]} {'abc'[n]}",))
+        for n, picture in enumerate(pictures)
+        for one in captioned(picture, key=str(n))
+    ]
+    task = make(photos)
+    model, processor = knows_all(task.examples)
+    results = evaluate_task(model, processor, task)
+    assert sum(model.num_encoded) == 3  # however many languages ask
+    assert results.metric == "CIDEr-D"
+    for score in results.by_language("as_is").values():
+        assert score.figures["BLEU-4"] == pytest.approx(1.0)
+        assert score.value == score.figures["CIDEr-D"] > 1
+    assert results.by_language("as_is")["fa"].figures["language_fidelity"] == 1.0
+
+
+@pytest.mark.parametrize("family", ["mt5", "bloom"])
+def test_both_kinds_of_model_caption_from_end_to_end(tmp_path, family):
+    for key, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (28, 28), colour).save(tmp_path / f"{key}.png")
+    photos = [one for key in "ab" for one in captioned(tmp_path / f"{key}.png", ("en", "quz"), key=key)]
+    task = make(photos, Setup(protocol="centurio"))
+    path = Path(tmp_path, "predictions.jsonl")
+    results = evaluate_task(tiny_model(family), tiny_processor(family), task, predictions_path=path)
+    assert {code: score.num_prompts for code, score in results.by_language("as_is").items()} == {"en": 2, "quz": 2}
+    assert len(path.read_text().splitlines()) == 4

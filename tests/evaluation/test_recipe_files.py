@@ -1,0 +1,30 @@
+"""The recipes of eval.py that lie in recipes/."""
+
+from pathlib import Path
+
+import pytest
+
+from mblip.evaluation.protocol import Setup
+from mblip.evaluation.recipe import BENCHMARKS, read_evaluation_run
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+PUBLISHED = [name for name in BENCHMARKS if name not in ("scenes", "scene_counts", "babel_imagenet")]
+
+
+def benchmarks_of(name):
+    evaluation = read_evaluation_run(RECIPES / f"{name}.yaml").evaluation
+    return {field: getattr(evaluation, field) for field in BENCHMARKS if getattr(evaluation, field) is not None}
+
+
+@pytest.mark.parametrize("protocol", ["paper", "centurio"])
+@pytest.mark.parametrize("benchmark", PUBLISHED)
+def test_there_is_a_recipe_for_each_benchmark_and_protocol(benchmark, protocol):
+    run = read_evaluation_run(RECIPES / f"eval_{benchmark}_{protocol}.yaml")
+    assert list(benchmarks_of(f"eval_{benchmark}_{protocol}")) == [benchmark]
+    assert run.evaluation.setup == Setup(protocol=protocol)
+    assert run.output_dir == Path("outputs", f"eval_{benchmark}_{protocol}")
+
+
+def test_the_recipe_of_all_benchmarks_is_what_their_own_recipes_say():
+    parts = [benchmarks_of(f"eval_{benchmark}_paper") for benchmark in PUBLISHED]
+    assert benchmarks_of("eval_all_paper") == {name: recipe for part in parts for name, recipe in part.items()}

@@ -1,0 +1,98 @@
+"""Every benchmark with records in the sample data, from its published files to the report: both protocols, both kinds
+of language model."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from benchmarks.stand_ins import draw_stand_ins, unchecked_tasks
+from mblip.evaluation import GenerationChanges, RunSettings, evaluate_task
+from mblip.evaluation.in_training import fixed_subset
+from mblip.evaluation.protocol import Setup
+from mblip.evaluation.recipe import BENCHMARKS, read_evaluation_run
+from mblip.evaluation.reports.full_report import report_text
+from tests.tiny import tiny_model, tiny_processor
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT.parent / "shared" / "data"
+NUM_LANGUAGES = {
+    "xm3600_20_by_sha256": 33,
+    "xflickrco": 8,
+    "xgqa": 8,
+    "vqav2": 1,
+    "xvnli": 5,
+    "marvl": 5,
+    "nlvr2": 5,
+    "pope": 1,
+    "chair": 1,
+}
+QUICK = RunSettings(batch_size=64, generation=GenerationChanges(max_new_tokens=3))
+
+pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample data are not beside the project")
+
+
+def recipe_of(name, folder, monkeypatch):
+    """A sample recipe whose stand-ins lie in `folder`."""
+    monkeypatch.chdir(ROOT)
+    recipe = read_evaluation_run(Path("recipes", name)).evaluation
+    changes = {}
+    for field in BENCHMARKS:
+        benchmark = getattr(recipe, field)
+        if benchmark is not None and str(benchmark.images).startswith("outputs/"):
+            changes[field] = dataclasses.replace(benchmark, images=str(folder / field))
+    return dataclasses.replace(recipe, **changes)
+
+
+def tasks_of(name, folder, monkeypatch, protocol):
+    """Two image sets of each language of its benchmarks."""
+    recipe = recipe_of(name, folder, monkeypatch)
+    recipe = dataclasses.replace(recipe, setup=dataclasses.replace(recipe.setup, protocol=protocol))
+    if recipe.setup.missing_images == "leave_out":
+        return [fixed_subset(task, 2) for task in recipe.build_tasks()]
+    tasks = [fixed_subset(task, 2) for task in unchecked_tasks(recipe)]
+    assert draw_stand_ins(tasks) > 10
+    return tasks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["paper", "centurio"])
+@pytest.mark.parametrize("family", ["mt5", "llama"])
+def test_every_benchmark_with_records_runs_from_its_published_files_to_the_report(
+    family, protocol, tmp_path, monkeypatch
+):
+    model, processor = tiny_model(family), tiny_processor(family)
+    tasks = [
+        task
+        for name in ("eval_sample_photos.yaml", "eval_sample_stand_ins.yaml")
+        for task in tasks_of(name, tmp_path, monkeypatch, protocol)
+    ]
+    assert {task.name: len({e.language for e in task.examples}) for task in tasks} == NUM_LANGUAGES
+    results = {}
+    for task in tasks:
+        results[task.name] = found = evaluate_task(model, processor, task, settings=QUICK)
+        assert found.protocol == protocol
+        assert len(found.predictions) == len(task.examples)
+        assert all(prediction.score is not None for prediction in found.predictions)
+        assert all(found.metric in score.figures for score in found.scores)
+        assert (found.generation.num_beams == 5) == (protocol == "paper")
+    text = report_text(results)
+    for name in NUM_LANGUAGES:
+        assert f"\n| {name} | " in text
+    assert f"Protocol `{protocol}`:" in text
+
+
+def test_the_protocols_ask_xm3600_in_their_own_words(tmp_path, monkeypatch):
+    recipe = recipe_of("eval_sample_stand_ins.yaml", tmp_path, monkeypatch)
+    prompts = {}
+    for protocol in ("paper", "centurio"):
+        setup = Setup(protocol=protocol, missing_images="unchecked")
+        task = recipe.xm3600.build(setup)
+        prompts[protocol] = {e.prompt for e in task.examples if e.language in ("sw", "hr")}
+    assert prompts == {
+        "paper": {"Caption in Swahili: ", "Caption in Croatian: "},
+        "centurio": {
+            "Briefly describe the image in Swahili in one sentence.",
+            "Briefly describe the image in Croatian in one sentence.",
+        },
+    }

@@ -1,0 +1,99 @@
+from collections import Counter
+
+import pytest
+
+from mblip.data.scenes.languages import SCENE_LANGUAGES, caption
+from mblip.data.scenes.world import is_unseen, sample_unseen_scene
+from mblip.data.sources.scenes import read_scenes
+from mblip.evaluation import scenes_task
+from mblip.evaluation.tasks import scenes
+from mblip.evaluation.tasks.scenes import draw_pictures
+
+
+def by_condition(task):
+    groups = {}
+    for example in task.examples:
+        groups.setdefault(example.condition, []).append(example)
+    return groups
+
+
+def test_every_language_is_asked_about_the_same_pictures():
+    task = scenes_task(languages=["en", "sw", "hi"], num_images=3, conditions=["as_is"])
+    pictures = {
+        language: [e.image_id for e in task.examples if e.language == language] for language in ("en", "sw", "hi")
+    }
+    assert pictures == {code: ["unseen-0", "unseen-1", "unseen-2"] for code in ("en", "sw", "hi")}
+    assert len({id(example.images[0]) for example in task.examples}) == 3
+
+
+def test_pictures_as_is_show_held_out_compositions_and_references_are_their_captions():
+    shown = [p.scene for p in draw_pictures(20, sample_unseen_scene, stream="unseen", seed=5)]
+    task = scenes_task(languages=["de"], num_images=20, seed=5, conditions=["as_is"])
+    assert all(is_unseen(scene) for scene in shown)
+    assert [example.references for example in task.examples] == [(caption(scene, "de"),) for scene in shown]
+
+
+def test_seen_compositions_come_with_two_groups_and_nothing_held_out(monkeypatch):
+    drawn = []
+
+    def draw(num_images, sample, *, stream, seed):
+        pictures = draw_pictures(num_images, sample, stream=stream, seed=seed)
+        drawn.append([picture.scene for picture in pictures])
+        return pictures
+
+    monkeypatch.setattr(scenes, "draw_pictures", draw)
+    scenes_task(languages=["en"], num_images=20, conditions=["seen"])
+    assert [len(group) for group in drawn] == [20]
+    assert not any(is_unseen(scene) or scene.reference is None for scene in drawn[0])
+
+
+def test_no_picture_is_one_of_training_whatever_the_seed():
+    trained = {example.images[0].tobytes() for example in read_scenes(50, seed=7)}
+    asked = scenes_task(languages=["en"], num_images=50, seed=7, conditions=["as_is", "seen"]).examples
+    assert not trained & {example.images[0].tobytes() for example in asked}
+
+
+def test_pictures_show_different_scenes_and_more_pictures_change_none():
+    few = draw_pictures(5, sample_unseen_scene, stream="unseen", seed=0)
+    many = draw_pictures(50, sample_unseen_scene, stream="unseen", seed=0)
+    assert len({picture.scene for picture in many}) == 50
+    assert [p.image.tobytes() for p in few] == [p.image.tobytes() for p in many[:5]]
+
+
+def test_shuffled_pictures_never_show_what_the_reference_says():
+    groups = by_condition(scenes_task(languages=["en"], num_images=30, conditions=["as_is", "shuffled"]))
+    shown = {example.image_id: example.references for example in groups["as_is"]}
+    assert len(groups["shuffled"]) == 30
+    assert all(shown[example.image_id] != example.references for example in groups["shuffled"])
+
+
+def test_questions_are_counted_by_kind_one_of_each_about_a_picture():
+    task = scenes_task(languages=["en", "tr"], num_images=10, conditions=["questions"])
+    counts = Counter((example.condition, example.language, example.image_id) for example in task.examples)
+    assert set(counts.values()) == {1}
+    assert {condition for condition, _, _ in counts} == {"question: colour", "question: count", "question: position"}
+
+
+@pytest.mark.parametrize(
+    ("wording", "prompt"),
+    [("first", "Caption in Swahili: "), ("held_out", "Please give the picture a title in Swahili.")],
+)
+def test_the_wording_is_one_for_all(wording, prompt):
+    task = scenes_task(languages=["sw"], num_images=2, conditions=["as_is"], wording=wording)
+    assert {example.prompt for example in task.examples} == {prompt}
+
+
+def test_unless_told_otherwise_all_twelve_languages_are_asked():
+    assert {example.language for example in scenes_task(num_images=2).examples} == set(SCENE_LANGUAGES)
+
+
+def test_an_unknown_condition_is_an_error_that_names_those_there_are():
+    with pytest.raises(
+        ValueError, match=r"conditions \['blurred'\].*one condition of as_is, shuffled, seen, questions"
+    ):
+        scenes_task(conditions=["blurred"])
+
+
+def test_a_language_without_captions_is_an_error():
+    with pytest.raises(ValueError, match="no captions in 'cy'"):
+        scenes_task(languages=["cy"], num_images=2)

@@ -1,0 +1,48 @@
+"""What is wrong with the examples of a task is found when it is made, before a model is asked."""
+
+import pytest
+from PIL import Image
+from table_model import example
+
+from mblip.evaluation import EvaluationTask, ExactMatch, GenerationSettings
+
+
+def task_of(*examples):
+    return EvaluationTask("numbers", examples, ExactMatch(), GenerationSettings(max_new_tokens=4), "own")
+
+
+def grey(level, size=2):
+    return Image.new("RGB", (size, size), (level, level, level))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((grey(1),), (grey(2),)),
+        ((grey(1),), (grey(1, size=3),)),
+        ((grey(1),), (grey(1), grey(1))),
+        ((grey(1),), ()),
+        (("a.jpg",), ("b.jpg",)),
+    ],
+)
+def test_one_image_id_for_different_images_is_an_error(first, second):
+    message = r"shows other images with 'two' than with 'one', but calls both 'photo'\. Give every set"
+    with pytest.raises(ValueError, match=message):
+        task_of(
+            example(0, id="one", image_id="photo", images=first), example(0, id="two", image_id="photo", images=second)
+        )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [((grey(1),), (grey(1),)), (("a.jpg",), ("a.jpg",)), ((b"stored so",), (b"or so",))]
+)
+def test_examples_share_the_images_of_one_image_id(first, second):
+    task = task_of(
+        example(0, id="one", image_id="photo", images=first), example(0, id="two", image_id="photo", images=second)
+    )
+    assert len(task.examples) == 2
+
+
+def test_an_unknown_language_is_an_error_that_names_it():
+    with pytest.raises(ValueError, match=r"'xx'"):
+        task_of(example(0), example(1, language="xx"))

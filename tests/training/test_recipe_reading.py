@@ -1,0 +1,214 @@
+"""Recipes: what is read, and that everything wrong is named with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, write_yaml
+from mblip.training.recipe import RowsRecipe
+from mblip.training.recipe_reading import parse_command_line, read_recipe, to_recipe, to_yaml
+from tests.training.tiny_run import ROOT, tiny_recipe
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(write_yaml(tiny_recipe(tmp_path)), encoding="utf-8")
+    return path
+
+
+def yaml_file(folder: Path, text: str) -> Path:
+    path = folder / "values.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_plain_words_are_read_by_the_rules_of_yaml_1_2(tmp_path):
+    text = "a: [de, no, on, y]\nb: 2e-5\nc: [true, false]\nd: [null, ~]\ne: 010\nf: [1.5, -3, .5]\ng: '2e-5'\nh: 12:30"
+    assert to_plain_values(read_yaml(yaml_file(tmp_path, text))) == {
+        "a": ["de", "no", "on", "y"],
+        "b": 2e-5,
+        "c": [True, False],
+        "d": [None, None],
+        "e": 10,
+        "f": [1.5, -3, 0.5],
+        "g": "2e-5",
+        "h": "12:30",
+    }
+
+
+def test_text_that_looks_like_something_else_survives_writing_and_reading(tmp_path):
+    values = {"a": ["no", "2e-5", "true", "010", "", "~"], "b": 1e-05, "c": None, "d": True}
+    assert to_plain_values(read_yaml(yaml_file(tmp_path, write_yaml(values)))) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: 2\na: 3", "values.yaml, line 3: the key 'a' stands here a second time"),
+        ("", "values.yaml is empty"),
+        ("a: [1", "values.yaml cannot be read as YAML"),
+    ],
+)
+def test_a_broken_file_is_an_error_that_names_it(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_yaml(yaml_file(tmp_path, text))
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"There is no recipe .*missing\.yaml"):
+        read_yaml(tmp_path / "missing.yaml")
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path):
+    (tmp_path / "recipe.yaml").write_bytes(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"recipe\.yaml is no text in UTF-8, expected a recipe"):
+        read_yaml(tmp_path / "recipe.yaml")
+
+
+def test_norwegian_may_stand_bare_in_a_list_of_languages(recipe_file):
+    text = recipe_file.read_text(encoding="utf-8").replace("- en", "- no")
+    recipe_file.write_text(text, encoding="utf-8")
+    assert read_recipe(recipe_file).data.sources[0].arguments["languages"] == ("no", "de")
+
+
+def test_a_recipe_written_with_its_defaults_reads_as_the_same(recipe_file, tmp_path):
+    recipe = read_recipe(recipe_file)
+    assert to_recipe(read_yaml(yaml_file(tmp_path, to_yaml(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_are_of_one_place_or_of_several_with_their_weights(tmp_path, streaming):
+    one = {"path": "mix/data", "streaming": streaming}
+    several = [one | {"weight": 2, "tasks": ["vqa"]}, one | {"languages": ["no", "sw"]}]
+    read = [read_data(tmp_path, {"rows": rows}) for rows in (one, several)]
+    assert read[0].rows == (RowsRecipe("mix/data", streaming=streaming),)
+    assert read[1].rows == (
+        RowsRecipe("mix/data", weight=2.0, tasks=frozenset({"vqa"}), streaming=streaming),
+        RowsRecipe("mix/data", languages=frozenset({"no", "sw"}), streaming=streaming),
+    )
+    assert [data.is_streamed for data in read] == [streaming] * 2
+
+
+def read_data(folder, data):
+    """A recipe's data, which written and read again is the same."""
+    path = yaml_file(folder, write_yaml(tiny_recipe(folder, data=data)))
+    recipe = to_recipe(read_yaml(path))
+    assert to_recipe(read_yaml(yaml_file(folder, to_yaml(recipe)))) == recipe
+    return recipe.data
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"path": "a", "weight": 2}, "the `rows` have a weight, but there are no others beside them"),
+        ([{"path": "a", "streaming": True}, {"path": "b"}], "some `rows` are streamed and others are not"),
+        ([{"path": "a"}, {"path": "b", "weight": 0}], r"`data\.rows\.1`: Found the weight 0\.0, expected .* above 0"),
+        ([{"path": "a"}, {"path": "b", "wait": 1}], r"line \d+: the key `data\.rows\.1\.wait` is unknown"),
+        ({"path": "a", "tasks": ["vaq"]}, r"`data\.rows`: Found the task 'vaq', expected one of"),
+        ({"path": "a", "languages": ["xx"]}, r"line \d+: `data\.rows\.languages\.0`: Found the language 'xx'"),
+        ({"path": "me/mix", "revision": "main"}, "`revision` is 'main', expected a commit of me/mix, by all its 40"),
+        ([], "expected either `sources` or `rows`"),
+    ],
+)
+def test_what_is_wrong_in_rows_is_named(tmp_path, rows, message):
+    with pytest.raises(ValueError, match=message):
+        read_data(tmp_path, {"rows": rows})
+
+
+@pytest.mark.parametrize("arguments", [["--stages.1.max_steps", "3"], ["--stages.1.max_steps=3"]])
+def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, arguments):
+    recipe = parse_command_line([str(recipe_file), *arguments, "--output_dir", "elsewhere", "--training.save_steps=9"])
+    assert (recipe.stages[0].max_steps, recipe.stages[1].max_steps) == (6, 3)
+    assert recipe.output_dir == Path("elsewhere")
+    assert recipe.training.save_steps == 9
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "save_steps",
+            "save_step",
+            r"recipe.yaml, line \d+: the key `training.save_step` is unknown. Did you mean `save_steps`",
+        ),
+        (
+            "max_steps: 6",
+            "max_steps: soon",
+            r"line \d+: `stages.0.max_steps` is 'soon', text, expected a whole number",
+        ),
+        ("seed: 7", "seed: 1.5", r"line \d+: `seed` is 1.5, a number, expected a whole number"),
+        ("seed: 7", "seed: true", r"line \d+: `seed` is True, true or false, expected a whole number"),
+        (
+            "stage: warm_up",
+            "stage: warmup",
+            r"`stages.0.stage` is 'warmup', text, expected one of warm_up, re_alignment",
+        ),
+        (
+            "source: scenes",
+            "source: scene",
+            r"`data.sources.0.source` is 'scene', text, expected one of scenes, babel",
+        ),
+        (
+            "num_images: 20",
+            "num_image: 20",
+            r"the key `data.sources.0.num_image` is unknown. Did you mean `num_images`",
+        ),
+        ("  - de", "  - xx", r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*Nearest: `xh`"),
+        ("  blip2:", "  name_or_path:", "line 3: `model`|`model`: found neither a checkpoint nor a composition"),
+        ("max_steps: 6", "max_steps: 0", "`stages.0`: `max_steps` is 0, expected more than 0"),
+        ("  max_steps: 6\n", "", "`stages.0`: expected either `max_steps` or `num_epochs`"),
+        ("  learning_rate: 0.005\n", "", "`stages.0` lacks `learning_rate`"),
+        ("  lora:\n    rank: 2\n    dropout: 0.1\n", "", "`stages.1`: `re_alignment` trains LoRA: add `lora: {}`"),
+    ],
+)
+def test_what_is_wrong_is_named_with_file_and_place(recipe_file, old, new, message):
+    text = recipe_file.read_text(encoding="utf-8")
+    assert old in text
+    recipe_file.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_recipe(recipe_file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--stages.1.max_stepz", "3"], "--stages.1.max_stepz: the key `stages.1.max_stepz` is unknown. Did you mean"),
+        (["--stages.2.max_steps", "3"], "`stages` is a list of 2 entries, so '2' is none of its places"),
+        (["--seed", "no"], "--seed: `seed` is 'no', text, expected a whole number"),
+        (
+            ["--stages.0.stage", "full", "--model.load_in", "4bit"],
+            "`full` trains the language model, and a quantised one cannot be: take `load_in` out",
+        ),
+        (["--seed"], "Found '--seed' on the command line, expected `--field value`"),
+        (["seed", "3"], "Found 'seed' on the command line"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_named(recipe_file, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        parse_command_line([str(recipe_file), *arguments])
+
+
+def test_a_warm_up_after_a_re_alignment_is_refused(recipe_file):
+    with pytest.raises(ValueError, match="`stages` are re_alignment, re_alignment, warm_up"):
+        parse_command_line(
+            [
+                str(recipe_file),
+                "--stages",
+                "[{stage: re_alignment, max_steps: 1, batch_size: 1, learning_rate: 1, lora: {}},"
+                " {stage: re_alignment, max_steps: 1, batch_size: 1, learning_rate: 1, lora: {}},"
+                " {stage: warm_up, max_steps: 1, batch_size: 1, learning_rate: 1}]",
+            ]
+        )
+
+
+def test_every_recipe_of_the_project_that_trains_is_read():
+    found = [path for path in (ROOT / "recipes").glob("*.yaml") if "\nstages:" in path.read_text(encoding="utf-8")]
+    assert found
+    for path in found:
+        assert read_recipe(path).stages
+
+
+def test_the_warm_up_is_on_web_captions_alone():
+    (rows,) = read_recipe(ROOT / "recipes" / "warm_up_mt0_xl.yaml").data.rows
+    assert (rows.sources, rows.tasks, rows.languages) == (frozenset({"capfilt"}), None, None)
