@@ -1,0 +1,66 @@
+"""Functions of a recipe's own, by dotted path."""
+
+import importlib
+import sys
+
+import pytest
+
+from mblip.data.recipes.dotted import import_dotted
+
+
+@pytest.fixture(autouse=True)
+def python_path_is_put_back(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+
+
+def write(folder, name, text):
+    folder.joinpath(f"{name}.py").write_text(text, encoding="utf-8")
+
+
+def test_a_function_is_found_beside_the_recipe(tmp_path):
+    write(tmp_path, "beside_recipe", "def answer():\n    return 42\n")
+    assert import_dotted("beside_recipe:answer", tmp_path)() == 42
+
+
+def test_a_module_of_a_package_is_found_beside_the_recipe(tmp_path):
+    (tmp_path / "some_world").mkdir()
+    write(tmp_path / "some_world", "task", "def answer():\n    return 42\n")
+    assert import_dotted("some_world.task:answer", tmp_path)() == 42
+
+
+@pytest.mark.parametrize("name", ["no_such_module:answer", "no_such_module.part:answer"])
+def test_no_such_module_is_an_error_that_names_the_folder(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"`{name}`: found no module `no_such_module` in {tmp_path}"):
+        import_dotted(name, tmp_path)
+
+
+def test_a_module_that_lacks_another_says_which(tmp_path):
+    write(tmp_path, "lacks_another", "import not_installed_here\n")
+    with pytest.raises(ModuleNotFoundError, match="not_installed_here"):
+        import_dotted("lacks_another:answer", tmp_path)
+
+
+def test_no_such_name_is_an_error_with_the_nearest(tmp_path):
+    write(tmp_path, "one_function", "def my_source():\n    pass\n")
+    with pytest.raises(ValueError, match=r"no `my_sorce` in .*one_function\.py\. Did you mean `my_source`\?"):
+        import_dotted("one_function:my_sorce", tmp_path)
+
+
+def test_what_cannot_be_called_is_an_error(tmp_path):
+    write(tmp_path, "one_number", "answer = 42\n")
+    with pytest.raises(ValueError, match=r"`answer` is no function or class in .*one_number\.py"):
+        import_dotted("one_number:answer", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["module", "module:", ":function"])
+def test_a_dotted_path_has_module_and_function(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"dotted path `{name}`, expected `my_module:my_function`"):
+        import_dotted(name, tmp_path)
+
+
+def test_a_module_hidden_by_one_of_its_name_is_an_error(tmp_path):
+    importlib.import_module("json")
+    write(tmp_path, "json", "def answer():\n    return 42\n")
+    with pytest.raises(ValueError, match=r"`json` beside the recipe in .* is hidden by the module .*__init__\.py"):
+        import_dotted("json:answer", tmp_path)
