@@ -1,6 +1,6 @@
 """What it costs to hold a model in fewer bits: the same questions in each precision, and the size of each.
 
-    python benchmarks/quantised_quality.py recipes/eval_quantised.yaml
+    python benchmarks/quantised_quality.py quickstart/eval_quantised.yaml
     python benchmarks/quantised_quality.py MODEL --task scenes --conditions as_is --output_dir FOLDER
 
 The command line is that of eval.py, and so are the files: answers, results.json and table.md. `python -m

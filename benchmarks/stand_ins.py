@@ -1,6 +1,6 @@
 """Pictures in place of those that are not at hand, so that an evaluation can be tried from its published files.
 
-    python benchmarks/stand_ins.py recipes/eval_sample_paper.yaml
+    python benchmarks/stand_ins.py quickstart/eval_sample_stand_ins.yaml
 
 draws a picture of the drawn world for every image of a recipe's benchmarks that is not there, at its place. What a
 model answers about them says nothing about the benchmark; STAND_INS.txt in each folder says so, and by it every table,

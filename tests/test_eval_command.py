@@ -1,16 +1,13 @@
 """eval.py as a command, on a tiny random model."""
 
 import json
-import runpy
-from pathlib import Path
 
 import pytest
 from tiny import tiny_model, tiny_processor
 
+from mblip import eval as evaluation
 from mblip.evaluation import read_predictions
 from mblip.evaluation.answering import Answerer
-
-EVAL = Path(__file__).parents[1] / "eval.py"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +19,7 @@ def model_folder(tmp_path_factory):
 
 
 def run_eval(*arguments):
-    runpy.run_path(str(EVAL))["main"]([str(argument) for argument in arguments])
+    evaluation.main([str(argument) for argument in arguments])
 
 
 def test_a_recipe_writes_answers_results_and_table(model_folder, tmp_path, capsys):

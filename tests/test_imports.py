@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "mblip.evaluation": {"mblip.data"},
     "mblip.training": {"modeling_mblip", "processing_mblip", "mblip.data", "mblip.evaluation"},
 }
-NO_PACKAGES = {"train", "eval", "tests", "quickstart", "benchmarks"}
+NO_PACKAGES = {"mblip.train", "mblip.eval", "train", "eval", "tests", "quickstart", "benchmarks"}
 # Where the files that the Hub gets begin: the modules of the classes that are registered for an Auto class.
 SHIPPED_FROM = {
     "modeling_mblip": ("configuration_mblip", "modeling_mblip"),

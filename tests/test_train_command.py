@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from peft import PeftModel
 from safetensors.torch import load_file
 
-import train
+from mblip import train
 from mblip.training.peft_warnings import quiet_peft
 from mblip.training.starting_model import load_checkpoint
 from modeling_mblip import MBlipForConditionalGeneration
@@ -158,7 +158,7 @@ def test_another_recipe_for_the_same_folder_is_an_error_that_names_the_differenc
 
 
 def test_the_default_recipe_is_the_quickstart():
-    assert (ROOT / "recipes" / "quickstart.yaml").is_file()
+    assert (ROOT / "quickstart" / "quickstart.yaml").is_file()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What a recipe says: the schema of the YAML files in recipes/, as frozen dataclasses.
+"""What a recipe says: the schema of the YAML files in mblip/recipes/, as frozen dataclasses.
 
 Keys, types and defaults are the fields below; `recipe_reading.py` reads files by them. The defaults of training are
 those of the released checkpoints (code of gregor-ge/mBLIP, commit 0380e68). Paths are relative to the working

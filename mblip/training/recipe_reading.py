@@ -12,11 +12,11 @@ from mblip.data.recipes.yaml_values import Located, parse_scalar, read_yaml, wri
 
 from .recipe import Recipe, RowsRecipe, SourceRecipe
 
-DEFAULT_RECIPE = Path("recipes/quickstart.yaml")
+DEFAULT_RECIPE = Path("quickstart/quickstart.yaml")
 USAGE = f"""usage: python train.py [RECIPE] [--field value ...]
 
 RECIPE is a YAML file, {DEFAULT_RECIPE} if left out. A field of it is named by its path, list entries counted from 0:
-    python train.py recipes/quickstart.yaml --output_dir outputs/short --stages.1.max_steps 20
+    python train.py quickstart/quickstart.yaml --output_dir outputs/short --stages.1.max_steps 20
 Every field stands in mblip/training/recipe.py."""
 
 

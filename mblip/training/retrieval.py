@@ -1,6 +1,6 @@
 """Image-text retrieval as a command: how often a model finds the caption of a photo, and the photo of a caption.
 
-    python -m mblip.training.retrieval recipes/eval_xflickrco_paper.yaml --num_candidates 100
+    python -m mblip.training.retrieval mblip/recipes/eval_xflickrco_paper.yaml --num_candidates 100
 
 The recipe is one of eval.py whose benchmarks are captions; what it says about prompts and search is not used. Results,
 predictions and report go into `retrieval` below its `output_dir`. What is measured, and what it costs, stands in

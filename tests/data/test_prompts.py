@@ -125,7 +125,7 @@ def test_no_two_tasks_are_asked_for_alike():
 
 
 def test_no_article_stands_before_a_language_that_may_begin_with_a_vowel():
-    """But in one wording, which recipes/photos.yaml has trained and evaluated with."""
+    """But in one wording, which quickstart/photos.yaml has trained and evaluated with."""
     texts = [wording.text for task in TASKS.values() for wording in (*task.wordings, task.held_out)]
     assert len(texts) > 80
     found = [text for text in texts if re.search(r"\ban? \{language\}", text, re.IGNORECASE)]

@@ -1,4 +1,4 @@
-"""The recipes of eval.py that lie in recipes/."""
+"""The recipes of eval.py that lie in mblip/recipes/."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from mblip.evaluation.protocol import Setup
 from mblip.evaluation.recipe import BENCHMARKS, read_evaluation_run
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(__file__).parents[2] / "mblip" / "recipes"
 PUBLISHED = [name for name in BENCHMARKS if name not in ("scenes", "scene_counts", "babel_imagenet")]
 
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample data ar
 def recipe_of(name, folder, monkeypatch):
     """A sample recipe whose stand-ins lie in `folder`."""
     monkeypatch.chdir(ROOT)
-    recipe = read_evaluation_run(Path("recipes", name)).evaluation
+    recipe = read_evaluation_run(Path("quickstart", name)).evaluation
     changes = {}
     for field in BENCHMARKS:
         benchmark = getattr(recipe, field)

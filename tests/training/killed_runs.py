@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import train
+from mblip import train
 from mblip.training import checkpoints
 from mblip.training.trainer import MBlipTrainer
 from processing_mblip import MBlipProcessor

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-import train
+from mblip import train
 from mblip.data import MBlipCollator, TrainingRows, load_rows
 from mblip.evaluation import ExactMatch, GenerationChanges, RunSettings, in_training, scenes_task
 from mblip.evaluation.in_training import GenerationEvaluation, fixed_subset

@@ -203,12 +203,13 @@ def test_a_warm_up_after_a_re_alignment_is_refused(recipe_file):
 
 
 def test_every_recipe_of_the_project_that_trains_is_read():
-    found = [path for path in (ROOT / "recipes").glob("*.yaml") if "\nstages:" in path.read_text(encoding="utf-8")]
-    assert found
+    paths = [*(ROOT / "mblip" / "recipes").glob("*.yaml"), *(ROOT / "quickstart").glob("*.yaml")]
+    found = [path for path in paths if "\nstages:" in path.read_text(encoding="utf-8")]
+    assert {path.parent.name for path in found} == {"recipes", "quickstart"}
     for path in found:
         assert read_recipe(path).stages
 
 
 def test_the_warm_up_is_on_web_captions_alone():
-    (rows,) = read_recipe(ROOT / "recipes" / "warm_up_mt0_xl.yaml").data.rows
+    (rows,) = read_recipe(ROOT / "mblip" / "recipes" / "warm_up_mt0_xl.yaml").data.rows
     assert (rows.sources, rows.tasks, rows.languages) == (frozenset({"capfilt"}), None, None)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import train
+from mblip import train
 from mblip.data.recipes.source_arguments import LanguageCode, NestedSource
 from mblip.data.recipes.source_recipes import with_nested_sources
 from mblip.data.recipes.sources import SOURCES

@@ -9,7 +9,7 @@ import torch
 from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from peft import PeftModel
 
-import train
+from mblip import train
 from mblip.evaluation.environment import describe_model
 from mblip.training.peft_warnings import quiet_peft
 from mblip.training.precision import Precision

@@ -1,8 +1,8 @@
 """Build a training mix by a recipe.
 
-    python -m mblip.mix.build recipes/mix_sample.yaml --output outputs/mix_sample --workers 2
-    python -m mblip.mix.build recipes/mix_v2.yaml --output mix --tables_only      # what it will hold, and no more
-    python -m mblip.mix.build recipes/mix_v2.yaml --output mix --push me/my-mix
+    python -m mblip.mix.build quickstart/mix_sample.yaml --output outputs/mix_sample --workers 2
+    python -m mblip.mix.build mblip/recipes/mix_v2.yaml --output mix --tables_only   # what it will hold, and no more
+    python -m mblip.mix.build mblip/recipes/mix_v2.yaml --output mix --push me/my-mix
 
 Killed, or ended by an error, it goes on where it was when the same line is run again. Another recipe wants another
 folder. `--executor slurm` or `ray` shares the tasks among machines that see the output folder.

@@ -1,6 +1,6 @@
 """Embed the captions and images that a recipe's caption matching looks for hard negatives in.
 
-    python -m mblip.mix.build.embed recipes/mix_corrected.yaml --model openai/clip-vit-large-patch14 --fetched images
+    python -m mblip.mix.build.embed mblip/recipes/mix_v2.yaml --model openai/clip-vit-large-patch14 --fetched images
 
 For every source `matching` with `embeddings` in the recipe, the folders named there are written, unless they are
 there. Images by URL are fetched into the folder --fetched, as the recipe says (`fetching`), unless they are there.

@@ -13,7 +13,7 @@ from mblip.evaluation.tasks.chair import ChairRecipe
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json, write_lines
 from tests.evaluation.tasks.small_benchmarks import UNCHECKED, answered_by_a_tiny_model, draw, scores_of
 
-RECIPES = Path(__file__).parents[3] / "recipes"
+RECIPES = Path(__file__).parents[3] / "mblip" / "recipes"
 SYNONYMS = "dog, puppy\ncat, kitty\nperson, man, woman\n"
 LISTS = [
     {"image": "COCO_val2014_000000000139.jpg", "objects": ["person", "dog"]},

@@ -20,7 +20,7 @@ from tests.evaluation.tasks.small_benchmarks import (
     scores_of,
 )
 
-RECIPES = Path(__file__).parents[3] / "recipes"
+RECIPES = Path(__file__).parents[3] / "mblip" / "recipes"
 TEN = ("kitchen",) * 8 + ("den", "room")
 
 

@@ -14,7 +14,7 @@ from mblip.evaluation.records import DatasetPlace
 from mblip.evaluation.tasks.xm3600 import Xm3600Recipe
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 
-RECIPES = Path(__file__).parents[3] / "recipes"
+RECIPES = Path(__file__).parents[3] / "mblip" / "recipes"
 UNCHECKED = Setup(missing_images="unchecked")
 
 

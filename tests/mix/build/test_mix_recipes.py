@@ -16,6 +16,8 @@ from mblip.mix.build.recipe import read_mix_recipe
 from tests.mix.build.mix_files import SCENES, write_mix_recipe
 
 ROOT = Path(__file__).parents[3]
+RECIPES = ROOT / "mblip" / "recipes"
+MIXES = sorted([*RECIPES.glob("mix_*.yaml"), ROOT / "quickstart" / "mix_sample.yaml"])
 
 
 def build(recipe, output, *options):
@@ -75,7 +77,7 @@ def test_every_source_has_its_origin_and_licence():
     assert set(ORIGINS) == set(SOURCES)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("mix_*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MIXES, ids=lambda path: path.stem)
 def test_every_mix_of_the_project_is_read(path):
     assert read_mix_recipe(path).name == path.stem
 
@@ -83,19 +85,19 @@ def test_every_mix_of_the_project_is_read(path):
 @pytest.mark.parametrize("name", ["v2", "corrected", "balanced"])
 def test_matching_asks_about_the_web_captions_of_the_mix(name):
     """26 % of the 2,273,005 are the original's 600,000; of the file that they were chosen from it would be more."""
-    sources = {source.source: source for source in read_mix_recipe(ROOT / "recipes" / f"mix_{name}.yaml").sources}
+    sources = {source.source: source for source in read_mix_recipe(RECIPES / f"mix_{name}.yaml").sources}
     assert sources["matching"].arguments["captions"] == {"source": "capfilt"} | sources["capfilt"].arguments
     assert sources["matching"].share * 2_273_005 == pytest.approx(600_000, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["v2", "corrected", "balanced"])
 def test_the_full_mixes_hold_no_name_back(name):
-    sources = {source.source: source for source in read_mix_recipe(ROOT / "recipes" / f"mix_{name}.yaml").sources}
+    sources = {source.source: source for source in read_mix_recipe(RECIPES / f"mix_{name}.yaml").sources}
     assert sources["babel_imagenet"].arguments["held_out_share"] == 0
 
 
 def test_the_first_version_of_the_mix_is_the_second_without_matching_and_imagenet():
-    first, second = (read_mix_recipe(ROOT / "recipes" / f"mix_{version}.yaml") for version in ("v1", "v2"))
+    first, second = (read_mix_recipe(RECIPES / f"mix_{version}.yaml") for version in ("v1", "v2"))
     kept = tuple(source for source in second.sources if source.source not in ("matching", "babel_imagenet"))
     assert len(kept) == len(second.sources) - 2
     assert replace(first, name="mix_v2", sources=second.sources) == second

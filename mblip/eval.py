@@ -1,0 +1,54 @@
+"""Evaluate a model: its answers, results with 95 % intervals, and a table.
+
+    python eval.py MODEL [--task scenes --languages sw,hi ...]      one task
+    python eval.py RECIPE.yaml [--model MODEL --output_dir DIR]     all tasks of a recipe
+    python eval.py MODEL --load_in 4bit                             its language model quantised (8bit, 4bit)
+    python eval.py --help                                           every option
+    torchrun --nproc_per_node 4 eval.py RECIPE.yaml                 four processes, the same answers
+
+MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base.
+"""
+
+from mblip.evaluation import conditions_table, evaluate_task, predictions_path, write_report, write_results
+from mblip.evaluation.command_line import parse_command_line
+from mblip.evaluation.processes import is_main_process, process_group
+from mblip.evaluation.recipe import read_evaluation_run
+from mblip.evaluation.runner import forget_unfinished
+from mblip.training.precision import Precision
+from mblip.training.starting_model import base_of_adapter, load_checkpoint
+
+
+def main(arguments: list[str]) -> None:
+    # 1. What to evaluate on what: questions first, so that files that lack are named before a model is loaded
+    run = parse_command_line(arguments, read_evaluation_run)
+    tasks = run.evaluation.build_tasks()
+
+    with process_group() as device:
+        # 2. Model and processor, on the GPU if there is one
+        model, processor = load_checkpoint(run.model, Precision.named(run.dtype, run.load_in))
+        model = model.to(device)
+
+        # 3. For each task: the model's answers (kept as they come), the scores
+        results = {
+            task.name: evaluate_task(
+                model,
+                processor,
+                task,
+                settings=run.evaluation.settings,
+                predictions_path=predictions_path(run.output_dir, task.name),
+                keeps_unfinished=True,
+                base=base_of_adapter(run.model),
+            )
+            for task in tasks
+        }
+        if not is_main_process():
+            return
+
+    # 4. Results as figures, as a table, and as a report with charts
+    table = "\n".join(conditions_table(result) for result in results.values())
+    write_results(run.output_dir, results, table)
+    write_report(run.output_dir, results)
+    for name in results:
+        forget_unfinished(predictions_path(run.output_dir, name))
+    print(table)
+    print(f"Answers, results and report are in {run.output_dir}.")

@@ -1,0 +1,61 @@
+"""Train an mBLIP model: from a recipe to a model folder with its card, log, and table of results.
+
+    python train.py                                      the quickstart
+    python train.py RECIPE [--field value ...]           any other recipe, single fields replaced
+    torchrun --nproc_per_node 2 train.py RECIPE          the same training on two processes
+
+Killed and started again with the same line, it goes on from its last checkpoint and ends with the same weights.
+"""
+
+from mblip.training.checkpoints import load_trained
+from mblip.training.evaluation import evaluate, generation_evaluation
+from mblip.training.finishing import finish_model, save_adapter, save_model
+from mblip.training.model_card import write_card
+from mblip.training.processes import is_main_process, leave_group
+from mblip.training.recipe_reading import parse_command_line
+from mblip.training.rows import build_rows
+from mblip.training.run_folder import open_run
+from mblip.training.stages import build_collator, choose_trainable, train_stage
+from mblip.training.starting_model import build_model
+from mblip.training.training_log import write_log
+
+
+def main(arguments: list[str]) -> None:
+    # 1. The recipe, and the folder it writes to
+    recipe = parse_command_line(arguments)
+    run = open_run(recipe, is_main_process=is_main_process())
+    if run.is_finished:
+        print(f"{run.model_folder} is finished. Give another --output_dir to train again.")
+        return
+
+    # 2. Model and processor: the parents composed, or a checkpoint
+    model, processor = build_model(recipe.model, recipe.seed)
+
+    generation = generation_evaluation(recipe, processor)
+
+    for stage in run.stages:
+        # 3. What trains: the projection (warm-up), or Q-Former, query tokens, projection and LoRA (re-alignment)
+        model = choose_trainable(model, stage)
+        if stage.weights is not None:
+            load_trained(model, stage.weights)
+            continue
+
+        # 4. Data: source -> examples -> prompts -> rows; the collator makes rows into batches
+        rows = build_rows(stage.data, stage.seed)
+        collator = build_collator(processor, model, stage)
+
+        # 5. Training: the model gives the loss, the Trainer does the rest
+        train_stage(model, rows, collator, stage, recipe.training, generation)
+
+    # 6. From here on one process: log and loss curve, the finished model, and its results
+    if not leave_group():
+        return
+    write_log(run)
+    save_adapter(model, run)
+    model = finish_model(model, run)
+    table = evaluate(model, processor, run)
+
+    # 7. Saving: model, processor and card in one folder
+    save_model(model, processor, write_card(run, table), run)
+    print(table)
+    print(f"{run.model_folder} is finished; log, loss curve and results are in {run.folder}.")
