@@ -38,7 +38,7 @@ ASKED_FOR = (
     "vi",
 )
 GENERATING = ("captioning", "detailed_captioning", "vqa", "question_generation", "image_naming")
-FILES = (Path(__file__).parents[2] / "mblip.data" / "prompts").glob("*.yaml")
+FILES = (Path(__file__).parents[2] / "mblip" / "data" / "prompts").glob("*.yaml")
 NATIVE_LANGUAGES = sorted(path.stem for path in FILES if path.stem != "en")
 WRITTEN = [(language, task) for language in NATIVE_LANGUAGES for task in TASKS if native_wordings(language, task)]
 LETTERS = {  # a letter range that the wordings of a language must use

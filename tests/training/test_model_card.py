@@ -203,8 +203,8 @@ def git(folder, *arguments):
 
 
 def test_the_commit_is_that_of_a_checkout_and_says_what_is_not_committed(tmp_path, monkeypatch):
-    file = tmp_path / "mblip.evaluation" / "code_version.py"
-    file.parent.mkdir()
+    file = tmp_path / "mblip" / "evaluation" / "code_version.py"
+    file.parent.mkdir(parents=True)
     file.write_text("one")
     monkeypatch.setattr(code_version, "ROOT", tmp_path)
     monkeypatch.setattr(code_version, "__file__", str(file))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-MODULES = Path(__file__).parents[3] / "mblip.evaluation" / "evaluate_modules"
+MODULES = Path(__file__).parents[3] / "mblip" / "evaluation" / "evaluate_modules"
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-MODULES = Path(__file__).parents[3] / "mblip.evaluation" / "evaluate_modules"
+MODULES = Path(__file__).parents[3] / "mblip" / "evaluation" / "evaluate_modules"
 NAMES = sorted(path.parent.name for path in MODULES.glob("*/README.md"))
 
 
