@@ -10,14 +10,14 @@ byte for byte. The same image gives the same bytes in every run with the same Pi
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from PIL import Image as PILImage
+from PIL import ImageOps
 
-from .decoding import MAX_PIXELS, decode, quiet_pillow
+from .decoding import MAX_PIXELS, PILLOW_ERRORS, decode, quiet_pillow
 from .places import MAX_BYTES, FetchedBytes, Place, open_bytes
-from .refusal import Refused, RefusedImageError
-from .showing import upright_rgb
+from .refusal import Refused, RefusedImageError, check_size
 
 BARE_JPEG_INFO = frozenset(
     {
@@ -34,6 +34,9 @@ BARE_JPEG_INFO = frozenset(
 )
 MAX_PROFILE_BYTES = 4096
 PROFILE_SIGNATURE, PROFILE_COLOURS = slice(36, 40), slice(16, 20)  # of an ICC profile's header
+ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+DEEP_GREY_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
+ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,6 @@ class CheckedImage:
     sha256: str
 
 
-def black_picture() -> CheckedImage:
-    """What the original trained on where it could not read an image."""
-    black = PILImage.new("RGB", BLACK_SIZE)
-    return _checked(_to_jpeg(black, AT_SIZE.quality, None), black.size, "JPEG")
-
-
 def check_place(
     place: Place, settings: ImageSettings = AT_SIZE, *, fetched: FetchedBytes | None = None
 ) -> CheckedImage | Refused:
@@ -96,10 +93,9 @@ def check_place(
 def check_image(encoded: bytes, settings: ImageSettings = AT_SIZE) -> CheckedImage | Refused:
     """What to store of an encoded image, or why it is refused. Takes a process of its own or the main thread
     (`quiet_pillow`)."""
-    if len(encoded) > settings.max_bytes:
-        return Refused("too large", f"{len(encoded):,} bytes, more than the {settings.max_bytes:,} allowed")
     shorter_side = settings.shorter_side if settings.store == "at_size" else None
     try:
+        check_size(len(encoded), settings.max_bytes)
         with quiet_pillow():
             image = decode(encoded, max_pixels=settings.max_pixels, shorter_side=shorter_side)
             shown = upright_rgb(image)
@@ -109,6 +105,35 @@ def check_image(encoded: bytes, settings: ImageSettings = AT_SIZE) -> CheckedIma
         return _checked(encoded, shown.size, image.format or "")
     shrunk = _shrink(shown, shorter_side)
     return _checked(_to_jpeg(shrunk, settings.quality, _kept_profile(image)), shrunk.size, "JPEG")
+
+
+def black_picture() -> CheckedImage:
+    """What the original trained on where it could not read an image."""
+    black = PILImage.new("RGB", BLACK_SIZE)
+    return _checked(_to_jpeg(black, AT_SIZE.quality, None), black.size, "JPEG")
+
+
+def upright_rgb(image: PILImage.Image) -> PILImage.Image:
+    """A decoded picture as a person sees it: upright, in RGB, with 8 bits a colour; one that is so already comes back.
+
+    Turned as EXIF says, transparency laid on white, 16 bits scaled to 8, of an animation the first frame: to the bit
+    what `processing_mblip.load_upright_rgb` gives, so that a picture stored for training is the picture that the
+    processor shows. The packages do not import each other; a test compares them.
+
+    Raises:
+        RefusedImageError: its values are none of a picture's, or no conversion is known.
+    """
+    try:
+        upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
+        if upright.mode in DEEP_GREY_MODES:
+            return _eight_bits(upright).convert("RGB")
+        if upright.mode in ALPHA_MODES or "transparency" in upright.info:
+            return _on_white(upright)
+        return upright if upright.mode == "RGB" else upright.convert("RGB")
+    except RefusedImageError:
+        raise
+    except PILLOW_ERRORS as error:
+        raise RefusedImageError("unsupported", f"mode {image.mode} cannot be shown in RGB ({error})") from error
 
 
 def _checked(encoded: bytes, size: tuple[int, int], image_format: str) -> CheckedImage:
@@ -146,3 +171,24 @@ def _kept_profile(image: PILImage.Image) -> bytes | None:
     is_rgb = profile[PROFILE_SIGNATURE] == b"acsp" and profile[PROFILE_COLOURS] == b"RGB " and image.mode != "CMYK"
     is_srgb = b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
     return profile if is_rgb and not is_srgb and len(profile) <= MAX_PROFILE_BYTES else None
+
+
+def _on_white(image: PILImage.Image) -> PILImage.Image:
+    rgba = image.convert("RGBA")
+    white = PILImage.new("RGBA", rgba.size, "white")
+    return PILImage.alpha_composite(white, rgba).convert("RGB")
+
+
+def _eight_bits(image: PILImage.Image) -> PILImage.Image:
+    """Deep grey scaled by what it holds: floats to 1, 16 bits, or 8 bits in wider numbers."""
+    grey = image if image.mode == "F" else image.convert("I").convert("F")
+    lowest, highest = cast(tuple[float, float], grey.getextrema())
+    if not (lowest >= 0 and highest <= 65535):
+        raise RefusedImageError(
+            "unsupported", f"grey values from {lowest:g} to {highest:g}, expected 0 to 1, to 255 or to 65535"
+        )
+    if image.mode == "F" and highest <= 1:
+        scale = 255.0
+    else:
+        scale = 1 / 257 if image.mode.startswith("I;16") or highest > 255 else 1.0
+    return grey.point(lambda value: value * scale + 0.5).convert("L")

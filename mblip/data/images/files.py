@@ -1,11 +1,23 @@
-"""Opening files that may be anything: only regular ones are read, and none is waited for."""
+"""Bytes from the disk: of a file, or of a member of a tar or zip archive, read in any order.
 
+Only regular files are read, and none is waited for. An archive is listed once per process, and the list kept: where
+each member's bytes begin and how many they are. Then a member is one read at its place, in a tar of 100,000 as in one
+of ten. The file is opened anew for every read, which costs microseconds, so that forked processes share nothing.
+Nothing is ever unpacked to disk: "../../name" is a name like any other. An archive packed with gzip is refused, since
+it can only be read from its beginning.
+"""
+
+import functools
 import os
 import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from .refusal import RefusedImageError
+from .refusal import RefusedImageError, check_size
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -14,6 +26,11 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+NUM_ARCHIVES_KEPT = 8
+GZIP_BEGINNING = b"\x1f\x8b"
+BLOCK_BYTES = tarfile.BLOCKSIZE
+ZIP_LOCAL_HEADER_BYTES = 30  # in front of a member: 26 bytes, the lengths of its name and extra field, and those
+ENCRYPTED = 0x1  # bit of a zip member's flags
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -36,3 +53,164 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(descriptor)
         raise RefusedImageError("unreadable", f"{path} is {KINDS.get(kind, 'no file')}, expected a file")
     return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def read_file(path: Path, *, max_bytes: int) -> bytes:
+    """The bytes of a file, of `max_bytes` at most.
+
+    Raises:
+        RefusedImageError: it cannot be read, or is too large.
+    """
+    with open_regular(path) as file:
+        check_size(os.fstat(file.fileno()).st_size, max_bytes)
+        try:
+            return file.read()
+        except OSError as error:
+            raise RefusedImageError("unreadable", f"reading failed: {error.strerror}") from error
+
+
+def read_member(archive: Path, name: str, *, is_zip: bool, max_bytes: int) -> bytes:
+    """The bytes of a member.
+
+    Raises:
+        RefusedImageError: there is no such member, it is too large, or the archive is damaged or packed with gzip.
+    """
+    status = os.stat(archive)
+    members = _index(archive, is_zip, status.st_size, status.st_mtime_ns)
+    if isinstance(members, RefusedImageError):
+        raise RefusedImageError(members.refused.reason, members.refused.detail)
+    member = _find(members, name)
+    check_size(member.size, max_bytes)
+    with open_regular(archive) as file:
+        if isinstance(member, _ZipMember):
+            return _read_zip_member(file.fileno(), member)
+        return _read_exactly(file.fileno(), member.position, member.size)
+
+
+class _TarMember(NamedTuple):
+    """Where a file's bytes begin in a tar, and how many they are."""
+
+    position: int
+    size: int
+
+
+class _ZipMember(NamedTuple):
+    """A zip member's entry in the archive's directory."""
+
+    header_position: int
+    packed_size: int
+    size: int
+    method: int
+    flags: int
+    checksum: int
+
+
+@functools.lru_cache(maxsize=NUM_ARCHIVES_KEPT)
+def _index(
+    archive: Path, is_zip: bool, size: int, time: int
+) -> Mapping[str, _TarMember | _ZipMember] | RefusedImageError:
+    """The files of an archive of that size and time. One that cannot be listed is not tried again for every member."""
+    try:
+        with open_regular(archive) as file:
+            if _read_exactly(file.fileno(), 0, len(GZIP_BEGINNING)) == GZIP_BEGINNING:
+                raise RefusedImageError(
+                    "unreadable",
+                    f"{archive} is packed with gzip, expected a plain tar or zip archive. "
+                    f"Run `gunzip < {archive} > images.tar` and give images.tar.",
+                )
+            return _list_zip(file, archive) if is_zip else _list_tar(file, archive)
+    except RefusedImageError as error:
+        return error
+
+
+def _find(members: Mapping[str, _TarMember | _ZipMember], name: str) -> _TarMember | _ZipMember:
+    for known_as in (name, name.removeprefix("./").lstrip("/"), f"./{name}"):
+        if known_as in members:
+            return members[known_as]
+    example = next(iter(members), None)
+    raise RefusedImageError(
+        "missing", f"the archive holds no file of that name among {len(members):,}, such as {example!r}"
+    )
+
+
+def _list_tar(file: BinaryIO, archive: Path) -> dict[str, _TarMember]:
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            members = _tar_members(tar)
+            following = _read_exactly(file.fileno(), tar.offset, BLOCK_BYTES)
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        raise RefusedImageError(
+            "unreadable", f"{archive} is no tar archive, or is cut off ({error}). Fetch it again."
+        ) from error
+    if following.strip(b"\0"):  # tarfile stops at a header that it cannot read as it does at the end
+        raise RefusedImageError(
+            "unreadable", f"{archive} is damaged: no header where the {len(members) + 1:,}th file begins"
+        )
+    return members
+
+
+def _tar_members(tar: tarfile.TarFile) -> dict[str, _TarMember]:
+    """The files of a tar; of equal names the last one counts, as when it is unpacked. Links to files before are those
+    files; folders, symbolic links and devices are none."""
+    members: dict[str, _TarMember] = {}
+    while (member := tar.next()) is not None:
+        tar.members = []  # type: ignore[attr-defined]  # tarfile keeps all of them, half a GB for a million
+        if member.isreg() and not member.issparse():
+            members[member.name] = _TarMember(member.offset_data, member.size)
+        elif member.islnk() and member.linkname in members:
+            members[member.name] = members[member.linkname]
+    return members
+
+
+def _list_zip(file: BinaryIO, archive: Path) -> dict[str, _ZipMember]:
+    try:
+        with zipfile.ZipFile(file) as found:
+            return {
+                entry.filename: _ZipMember(
+                    entry.header_offset,
+                    entry.compress_size,
+                    entry.file_size,
+                    entry.compress_type,
+                    entry.flag_bits,
+                    entry.CRC,
+                )
+                for entry in found.infolist()
+                if not entry.is_dir()
+            }
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise RefusedImageError(
+            "unreadable", f"{archive} is no zip archive, or is cut off ({error}). Fetch it again."
+        ) from error
+
+
+def _read_zip_member(descriptor: int, member: _ZipMember) -> bytes:
+    if member.flags & ENCRYPTED or member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        how = "encrypted" if member.flags & ENCRYPTED else f"packed by method {member.method}"
+        raise RefusedImageError("unreadable", f"the member is {how}. Pack the archive plainly or with deflate.")
+    header = _read_exactly(descriptor, member.header_position, ZIP_LOCAL_HEADER_BYTES)
+    lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    begin = member.header_position + ZIP_LOCAL_HEADER_BYTES + lengths
+    packed = _read_exactly(descriptor, begin, member.packed_size)
+    try:
+        content = packed if member.method == zipfile.ZIP_STORED else _inflated(packed, member.size)
+    except zlib.error as error:
+        raise RefusedImageError("damaged", f"the archive's member cannot be unpacked ({error})") from error
+    if len(content) != member.size or zlib.crc32(content) != member.checksum:
+        raise RefusedImageError(
+            "damaged", "the archive's member is not what its checksum says. Fetch the archive again."
+        )
+    return content
+
+
+def _inflated(packed: bytes, size: int) -> bytes:
+    """What is packed, and no more than one byte beyond the size it should have."""
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)
+
+
+def _read_exactly(descriptor: int, position: int, size: int) -> bytes:
+    """So many bytes from a position, or fewer at the end of the file."""
+    parts = []
+    while size > 0 and (part := os.pread(descriptor, size, position)):
+        parts.append(part)
+        position, size = position + len(part), size - len(part)
+    return b"".join(parts)

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .refusal import RefusedImageError
+from .refusal import RefusedImageError, check_size
 
 NUM_FILES_KEPT = 64
 NUM_GROUPS_KEPT = 2
@@ -47,8 +47,7 @@ def read_cell(path: Path, cell: str, *, max_bytes: int) -> bytes:
     except (pa.ArrowException, OSError) as error:
         raise RefusedImageError("unreadable", f"{path} is damaged: {error}") from error
     encoded = _encoded(found, position)
-    if len(encoded) > max_bytes:
-        raise RefusedImageError("too large", f"{len(encoded):,} bytes, more than the {max_bytes:,} allowed")
+    check_size(len(encoded), max_bytes)
     return encoded
 
 

@@ -1,4 +1,7 @@
-"""Where an image lies, and its bytes from there.
+"""Images of training rows: what forms they come in, where they lie, how they are opened and stored.
+
+An image is a PIL image, the bytes of an encoded file, a place, or the record {"bytes", "path"} that `datasets` stores.
+One that cannot be read is an error that names it: the original replaced it by a black picture in silence.
 
 A place is written as fsspec chains them, and read without unpacking anything to disk:
 
@@ -12,17 +15,22 @@ The last `::` parts member and archive. A member's name is a name and nothing el
 archive as it stands. Any number of processes may read the same archive; each keeps the archive's index in memory.
 """
 
-import os
+import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from .archives import read_member
-from .files import open_regular
+from PIL import Image as PILImage
+
+from .decoding import decode
+from .files import open_regular, read_file, read_member
 from .parquet import read_cell
 from .refusal import RefusedImageError
 
 Place = str | Path
+Image = PILImage.Image | bytes | Place
+StoredImage = Mapping[str, Any]  # {"bytes": bytes | None, "path": str | None}, the storage of `datasets.Image`
 FetchedBytes = Callable[[str], bytes]
 
 MAX_BYTES = 50_000_000  # of one encoded image, unless told otherwise
@@ -30,6 +38,55 @@ URL_PREFIXES = ("http://", "https://")
 CHAINED = re.compile(r"(zip|tar|parquet)://(.+)::(.+)", re.DOTALL)
 NESTED = re.compile(r"::\w+://")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def open_image(image: Image | StoredImage, *, name: str) -> PILImage.Image:
+    """Decode an image completely, so that a damaged one is found here.
+
+    Args:
+        name: what the error calls the image, such as its row.
+
+    Raises:
+        ValueError: there is no such file, or it cannot be decoded.
+    """
+    if isinstance(image, PILImage.Image):
+        return image
+    place, encoded = _place_and_bytes(image, name)
+    return _decoded(encoded, place, name)
+
+
+def store_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
+    """The record {"bytes", "path"} of an image for parquet, with the encoded file inside: bytes and files as they are,
+    PIL images as PNG.
+
+    Raises:
+        ValueError: the image cannot be decoded, so that no broken one is ever stored.
+    """
+    if isinstance(image, PILImage.Image):
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG")
+        return {"bytes": buffer.getvalue(), "path": None}
+    place, encoded = _place_and_bytes(image, name)
+    _decoded(encoded, place, name)
+    if isinstance(image, bytes):
+        return {"bytes": encoded, "path": None}
+    if isinstance(image, Mapping) and image.get("bytes") is not None:
+        return {"bytes": encoded, "path": image.get("path")}
+    return {"bytes": encoded, "path": place_name(image["path"] if isinstance(image, Mapping) else image)}
+
+
+def place_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
+    """The record {"bytes", "path"} of an image that stays where it lies, to be read when it is wanted: without bytes
+    for one on disk; for any other as `store_image` gives it.
+
+    Raises:
+        ValueError: there is no such file, or the image is elsewhere and cannot be stored.
+    """
+    if not isinstance(image, str | Path) or is_url(image):
+        return store_image(image, name=name)
+    if not SCHEME.match(str(image)) and not Path(image).is_file():
+        raise ValueError(f"{name}: there is no file {image}. Put the image there, or take the row out of the data.")
+    return {"bytes": None, "path": str(image)}
 
 
 def open_bytes(place: Place, *, fetched: FetchedBytes | None = None, max_bytes: int = MAX_BYTES) -> bytes:
@@ -61,13 +118,41 @@ def is_url(place: Place) -> bool:
     return isinstance(place, str) and place.lower().startswith(URL_PREFIXES)
 
 
-def local_path(path: Place) -> Path:
-    return Path(path.removeprefix("file://") if isinstance(path, str) else path)
+def _place_and_bytes(image: Any, name: str) -> tuple[str, bytes]:
+    """What an error calls the image, and the encoded file."""
+    if isinstance(image, bytes):
+        return f"the image ({len(image)} bytes)", image
+    if isinstance(image, Mapping) and image.get("bytes") is not None:
+        encoded = image["bytes"]
+        return image.get("path") or f"the image ({len(encoded)} bytes)", encoded
+    place = image.get("path") if isinstance(image, Mapping) else image
+    if not isinstance(place, str | Path):
+        raise ValueError(
+            f"{name}: found an image of type {type(image).__name__}, "
+            "expected a PIL image, bytes, a path or {'bytes', 'path'}."
+        )
+    try:
+        return str(place), open_bytes(place)
+    except RefusedImageError as error:
+        raise ValueError(
+            f"{name}: {error.refused.detail} ({error.refused.reason}). "
+            "Put the image there, or take the row out of the data."
+        ) from error
+
+
+def _decoded(encoded: bytes, place: str, name: str) -> PILImage.Image:
+    try:
+        return decode(encoded)
+    except RefusedImageError as error:
+        raise ValueError(
+            f"{name}: {place} cannot be read as an image ({error}). "
+            "Fetch the file again, or take the row out of the data."
+        ) from error
 
 
 def _read(place: Place, fetched: FetchedBytes | None, max_bytes: int) -> bytes:
     if isinstance(place, Path):
-        return _read_file(place, max_bytes)
+        return read_file(place, max_bytes=max_bytes)
     if is_url(place):
         if fetched is None:
             raise RefusedImageError("missing", "it is a URL. Fetch it first: python -m mblip.mix.fetching --help")
@@ -80,25 +165,18 @@ def _read(place: Place, fetched: FetchedBytes | None, max_bytes: int) -> bytes:
             f"{scheme[0]} is not read. Expected a path, an http(s) URL, or zip://, tar:// or parquet:// with the "
             "archive behind `::`.",
         )
-    return _read_file(local_path(place), max_bytes)
+    return read_file(_local_path(place), max_bytes=max_bytes)
 
 
 def _read_chained(kind: str, member: str, archive: str, max_bytes: int) -> bytes:
     if NESTED.search(member) or SCHEME.match(archive.removeprefix("file://")):
         raise RefusedImageError("unreadable", "archives are read from the disk, and none inside another. Unpack it.")
-    path = local_path(archive)
+    path = _local_path(archive)
     open_regular(path).close()
     if kind == "parquet":
         return read_cell(path, member, max_bytes=max_bytes)
     return read_member(path, member, is_zip=kind == "zip", max_bytes=max_bytes)
 
 
-def _read_file(path: Path, max_bytes: int) -> bytes:
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > max_bytes:
-            raise RefusedImageError("too large", f"{size:,} bytes, more than the {max_bytes:,} allowed")
-        try:
-            return file.read()
-        except OSError as error:
-            raise RefusedImageError("unreadable", f"reading failed: {error.strerror}") from error
+def _local_path(path: Place) -> Path:
+    return Path(path.removeprefix("file://") if isinstance(path, str) else path)

@@ -39,3 +39,9 @@ class RefusedImageError(ValueError):
 
     def __str__(self) -> str:
         return str(self.refused)
+
+
+def check_size(num_bytes: int, max_bytes: int) -> None:
+    """Raises RefusedImageError for an encoded image of too many bytes."""
+    if num_bytes > max_bytes:
+        raise RefusedImageError("too large", f"{num_bytes:,} bytes, more than the {max_bytes:,} allowed")

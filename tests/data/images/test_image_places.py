@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.images import archives as archive_reading
+from mblip.data.images import files as archive_reading
 from mblip.data.images.check import check_place
 from mblip.data.images.places import open_bytes, place_name
 from mblip.data.images.refusal import Refused, RefusedImageError
