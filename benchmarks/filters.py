@@ -22,9 +22,8 @@ from peak_memory import peak_megabytes, run_alone
 
 from mblip.data.example import Example
 from mblip.data.normal_text import normal_text
-from mblip.mix.filters.band_index import num_rows_of_bands
-from mblip.mix.filters.embedding_store import EmbeddedBatch, store_embeddings
-from mblip.mix.filters.minhash import jaccard, shingles
+from mblip.mix.filters.embeddings import EmbeddedBatch, store_embeddings
+from mblip.mix.filters.minhash import jaccard, num_rows_of_bands, shingles
 from mblip.mix.filters.near_duplicates import MIN_RECALL, NUM_HASHES, drop_near_duplicates
 from mblip.mix.filters.nearest_captions import NearestCaptions
 

@@ -14,7 +14,7 @@ from mblip.data.left_out import LeftOut
 from mblip.data.recipes import mix_sources
 from mblip.data.recipes.sources import SOURCES
 from mblip.data.recipes.yaml_values import read_yaml, write_yaml
-from mblip.mix.filters.embedding_store import EmbeddedBatch, store_embeddings
+from mblip.mix.filters.embeddings import EmbeddedBatch, store_embeddings
 from mblip.training.recipe_reading import to_recipe, to_yaml
 from tests.training.tiny_run import tiny_recipe
 

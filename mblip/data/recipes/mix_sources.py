@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mblip.mix.filters.near_duplicates import drop_near_duplicates
-from mblip.mix.filters.noun_phrases import select_by_noun_phrases
-from mblip.mix.filters.spacy_parser import spacy_noun_phrases
+from mblip.mix.filters.noun_phrases import select_by_noun_phrases, spacy_noun_phrases
 from mblip.mix.sources.capfilt import read_capfilt
 
 from ..example import Example

@@ -13,8 +13,7 @@ import datasets
 
 from mblip.mix.filters.hard_negatives import retrieve_negatives
 from mblip.mix.filters.nearest_captions import SearchEngine
-from mblip.mix.filters.negative import Negatives
-from mblip.mix.filters.random_negatives import RandomNegatives
+from mblip.mix.filters.negatives import Negatives, RandomNegatives
 from mblip.mix.sources.matching import read_matching
 
 from ..example import Example

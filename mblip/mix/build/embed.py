@@ -24,8 +24,7 @@ from mblip.data.recipes.sources import SOURCES
 
 from ..fetching.fetch import fetch_images
 from ..fetching.fetched_images import FetchedImages
-from ..filters.embedding_store import store_embeddings
-from ..filters.embeddings import Embedder
+from ..filters.embeddings import Embedder, store_embeddings
 from .recipe import MixRecipe, MixSource, read_mix_recipe
 
 

@@ -1,8 +1,12 @@
-"""Embeddings of captions and pictures by any CLIP or SigLIP of transformers.
+"""Embeddings of captions and pictures by any CLIP or SigLIP of transformers, and their folders on disk.
 
     embedder = Embedder.from_pretrained("openai/clip-vit-large-patch14", device="cuda")
     captions = store_embeddings(embedder.embed_captions(examples), folder / "captions")
     images = store_embeddings(embedder.embed_images(pictures), folder / "images")
+
+A folder holds a row for each caption or image: text columns, "model" and "revision" among them, which say what made
+it, and "embedding". `datasets.load_from_disk` reads it. Memory holds a batch at a time, and a folder that is there is
+whole.
 
 Embeddings have length 1, so that their inner product is the cosine similarity that these models are trained for. The
 original searched by Euclidean distance between vectors as long as they came, the defaults of open_clip and `datasets`.
@@ -10,13 +14,17 @@ original searched by Euclidean distance between vectors as long as they came, th
 Letters at the end of names: B = items of a batch, D = width of an embedding.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
+import datasets
+import numpy as np
 import torch
+from datasets.arrow_writer import ArrowWriter
 from PIL import Image as PILImage
 from PIL import ImageOps
 from transformers import AutoModel, AutoProcessor
@@ -24,18 +32,16 @@ from transformers import AutoModel, AutoProcessor
 from mblip.data.example import Example
 from mblip.data.model_folder import open_model_folder
 
-from .embedding_store import EmbeddedBatch
-
+EMBEDDING = "embedding"
 Item = TypeVar("Item")
 
 
-@runtime_checkable
-class _TwoTowers(Protocol):
-    """What CLIP, SigLIP and their kin have in common."""
+@dataclass(frozen=True)
+class EmbeddedBatch:
+    """Text columns and embeddings (B, D), float32, of some rows."""
 
-    def get_text_features(self, *args: Any, **kwargs: Any) -> Any: ...
-
-    def get_image_features(self, *args: Any, **kwargs: Any) -> Any: ...
+    columns: Mapping[str, list[str]]
+    embeddings: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,7 @@ class Embedder:
         """
         folder = open_model_folder(model, revision=revision)
         loaded = AutoModel.from_pretrained(folder.path, dtype=dtype)
-        has_two_towers = isinstance(loaded, _TwoTowers)
-        if not has_two_towers:
+        if not (hasattr(loaded, "get_text_features") and hasattr(loaded, "get_image_features")):
             raise ValueError(
                 f"{folder.name} is a {type(loaded).__name__}, expected a model with `get_text_features` and "
                 "`get_image_features`, such as a CLIP or a SigLIP."
@@ -143,6 +148,46 @@ class Embedder:
                 )
         provenance = {"model": [self.name] * len(names), "revision": [self.revision] * len(names)}
         return EmbeddedBatch(columns | provenance, embeddings_BD.numpy())
+
+
+def store_embeddings(batches: Iterable[EmbeddedBatch], folder: str | Path) -> datasets.Dataset:
+    """Write batches to a folder and open it.
+
+    Raises:
+        ValueError: the folder is there already, or there is no batch.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise ValueError(f"{folder} is there already. Read it with `datasets.load_from_disk`, or take it away.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
+        rows = Path(unfinished) / "rows.arrow"
+        _write(batches, rows, folder)
+        whole = Path(unfinished) / folder.name
+        datasets.Dataset.from_file(str(rows)).save_to_disk(whole)
+        whole.rename(folder)
+    return datasets.load_from_disk(folder)
+
+
+def embeddings_of(rows: datasets.Dataset) -> np.ndarray:
+    """All embeddings in memory, (N, D), float32."""
+    column = rows.with_format("arrow")[:][EMBEDDING].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(rows), -1)
+
+
+def _write(batches: Iterable[EmbeddedBatch], path: Path, folder: Path) -> None:
+    waiting = iter(batches)
+    batch = next(waiting, None)
+    if batch is None:
+        raise ValueError(f"There is nothing to write to {folder}, expected at least one embedding.")
+    width = batch.embeddings.shape[1]
+    features = {column: datasets.Value("string") for column in batch.columns}
+    embedding = datasets.List(datasets.Value("float32"), length=width)
+    with ArrowWriter(path=str(path), features=datasets.Features(features | {EMBEDDING: embedding})) as writer:
+        while batch is not None:
+            writer.write_batch({**batch.columns, EMBEDDING: list(batch.embeddings)})
+            batch = next(waiting, None)
+        writer.finalize()
 
 
 def _in_batches(items: Iterable[Item], batch_size: int) -> Iterator[Sequence[Item]]:

@@ -24,9 +24,9 @@ from mblip.data.left_out import LeftOut
 from mblip.data.normal_text import normal_text
 from mblip.data.stable_random import stable_random
 
-from .embedding_store import embeddings_of
+from .embeddings import embeddings_of
 from .nearest_captions import NearestCaptions, SearchEngine
-from .negative import Negative
+from .negatives import Negative
 
 Rank = int | Literal["random"]
 

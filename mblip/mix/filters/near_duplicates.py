@@ -18,8 +18,7 @@ from mblip.data.example import Example
 from mblip.data.left_out import LeftOut
 from mblip.data.normal_text import normal_text
 
-from .band_index import BandIndex, num_rows_of_bands
-from .minhash import band_hashes, jaccard, shingles, signatures
+from .minhash import BandIndex, band_hashes, jaccard, num_rows_of_bands, shingles, signatures
 
 NUM_HASHES = 128
 MIN_RECALL = 0.95  # of pairs just at the threshold; 0.985 comes out at 0.8

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import datasets
 import torch
 
-from .embedding_store import EMBEDDING, embeddings_of
+from .embeddings import EMBEDDING, embeddings_of
 
 SearchEngine = Literal["faiss", "torch"]
 

@@ -5,23 +5,32 @@ Of every noun phrase that at least 10 captions have, up to 30 captions are taken
 counts for all of its phrases, as in LLaVA's choice from CC3M (arXiv 2304.08485): a common thing that the captions of
 rarer ones show often enough gets no captions of its own. mBLIP let every phrase draw for itself, which takes more
 captions of what is common.
+
+spaCy finds the phrases, or a parser of one's own. A phrase of spaCy's is a noun chunk in normal form (lower case, no
+punctuation) without the determiners and pronouns in front: "the Two dogs" and "two dogs" are one, "it" is none. Words
+are not reduced to lemmas: "two dogs" and "a dog" look different in a picture, and neither the original nor LLaVA did
+so. The original took out all of NLTK's stop words, within phrases too.
 """
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import dropwhile, islice
+from typing import Any
 
 import numpy as np
 
 from mblip.data.example import Example
 from mblip.data.left_out import LeftOut
+from mblip.data.normal_text import normal_text
 from mblip.data.stable_random import stable_random
 
 Parser = Callable[[Sequence[str]], Iterator[Sequence[str]]]  # captions -> the noun phrases of each
 
 PARSED_AT_ONCE = 10_000  # captions
 _CHOSEN, _NO_PHRASE, _RARE, _ENOUGH = range(4)  # what became of a caption
+NOT_NAMING = frozenset({"DET", "PRON", "PUNCT", "SPACE"})  # parts of speech that a phrase does not begin with
+UNUSED_PARTS = ("ner", "lemmatizer")
 
 
 def select_by_noun_phrases(
@@ -74,6 +83,25 @@ def select_by_noun_phrases(
             left_out.add(reasons[fate], f"{example.source}/{example.id}")
     if num_read != len(captions.draws):
         raise ValueError(_other_examples(f"{num_read} examples instead of {len(captions.draws)}"))
+
+
+def spacy_noun_phrases(model: str = "en_core_web_sm", *, num_processes: int = 1) -> Parser:
+    """A parser that gives the noun phrases of each caption.
+
+    Args:
+        model: the name or folder of a pipeline with a tagger and a parser, of any language for which spaCy finds
+            noun chunks.
+
+    Raises:
+        ImportError: spaCy or the model is not installed; the message tells how to install both.
+        ValueError: the pipeline does not parse, or spaCy has no noun chunks for its language.
+    """
+    pipeline = _load_pipeline(model)
+
+    def parse(captions: Sequence[str]) -> Iterator[Sequence[str]]:
+        return map(_noun_phrases, pipeline.pipe(captions, n_process=num_processes))
+
+    return parse
 
 
 @dataclass
@@ -189,3 +217,32 @@ def _other_examples(what: str) -> str:
         f"The second pass over the examples gave {what}, which the first did not. `examples` must give a fresh "
         "iterator over the same examples whenever it is called: `lambda: read_capfilt(path)`."
     )
+
+
+def _noun_phrases(parsed: Any) -> list[str]:
+    """The noun phrases of a parsed caption (a `spacy.tokens.Doc`), in their order, each once."""
+    phrases = []
+    for chunk in parsed.noun_chunks:
+        naming = list(dropwhile(lambda token: token.pos_ in NOT_NAMING, chunk))
+        if naming:
+            phrases.append(normal_text(parsed[naming[0].i : chunk.end].text))
+    return list(dict.fromkeys(phrases))
+
+
+def _load_pipeline(model: str) -> Any:
+    how = f"`pip install spacy` and `python -m spacy download {model}`, or give `parser` one of your own"
+    try:
+        import spacy
+    except ImportError as error:
+        raise ImportError(f"Finding noun phrases takes spaCy, which is not installed: {how}.") from error
+    try:
+        pipeline = spacy.load(model, exclude=UNUSED_PARTS)
+    except OSError as error:
+        raise ImportError(f"spaCy has no model {model!r} here: {how}.") from error
+    if pipeline.vocab.get_noun_chunks is None:
+        raise ValueError(f"spaCy finds no noun chunks in {pipeline.lang!r}, the language of {model!r}. {how}.")
+    if not pipeline("A dog sits on a couch.").has_annotation("DEP"):
+        raise ValueError(
+            f"The pipeline {model!r} has the parts {pipeline.pipe_names}, expected a parser among them: {how}."
+        )
+    return pipeline

@@ -14,7 +14,7 @@ from mblip.data.left_out import LeftOut, has_usable_texts
 from mblip.data.normal_text import normal_text
 from mblip.data.stable_random import stable_random
 
-from ..filters.negative import Negatives
+from ..filters.negatives import Negatives
 
 SOURCE = "matching"
 

@@ -6,8 +6,7 @@ import torch
 from PIL import Image
 from transformers import BertConfig, BertModel
 
-from mblip.mix.filters.embedding_store import EmbeddedBatch, embeddings_of, store_embeddings
-from mblip.mix.filters.embeddings import Embedder
+from mblip.mix.filters.embeddings import EmbeddedBatch, Embedder, embeddings_of, store_embeddings
 from tests.mix.filters.tiny_embeddings import SIDE, all_rows, caption, on_circle, pictures, save_tiny_model
 
 

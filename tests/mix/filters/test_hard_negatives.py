@@ -12,10 +12,9 @@ import pytest
 
 from mblip.data.images import open_image
 from mblip.data.left_out import LeftOut
-from mblip.mix.filters.embedding_store import embeddings_of, store_embeddings
-from mblip.mix.filters.embeddings import Embedder
+from mblip.mix.filters.embeddings import Embedder, embeddings_of, store_embeddings
 from mblip.mix.filters.hard_negatives import RANKS, retrieve_negatives
-from mblip.mix.filters.negative import Negative
+from mblip.mix.filters.negatives import Negative
 from tests.mix.filters.tiny_embeddings import (
     all_rows,
     caption,

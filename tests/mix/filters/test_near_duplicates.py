@@ -13,8 +13,15 @@ import pytest
 from mblip.data.example import Example
 from mblip.data.left_out import LeftOut
 from mblip.data.normal_text import normal_text
-from mblip.mix.filters.band_index import BandIndex, num_rows_of_bands
-from mblip.mix.filters.minhash import band_hashes, jaccard, shingle_hashes, shingles, signatures
+from mblip.mix.filters.minhash import (
+    BandIndex,
+    band_hashes,
+    jaccard,
+    num_rows_of_bands,
+    shingle_hashes,
+    shingles,
+    signatures,
+)
 from mblip.mix.filters.near_duplicates import drop_near_duplicates
 from mblip.mix.filters.noun_phrases import select_by_noun_phrases
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mblip.mix.filters import nearest_captions
-from mblip.mix.filters.embedding_store import embeddings_of
+from mblip.mix.filters.embeddings import embeddings_of
 from mblip.mix.filters.nearest_captions import NearestCaptions
 from tests.mix.filters.tiny_embeddings import caption, made_up_store, on_circle, store_captions
 

@@ -9,8 +9,7 @@ import pytest
 from mblip.data.example import Example
 from mblip.data.left_out import LeftOut
 from mblip.mix.filters import noun_phrases
-from mblip.mix.filters.noun_phrases import select_by_noun_phrases
-from mblip.mix.filters.spacy_parser import spacy_noun_phrases
+from mblip.mix.filters.noun_phrases import select_by_noun_phrases, spacy_noun_phrases
 
 
 def caption(number, text):

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from mblip.data.example import Example
-from mblip.mix.filters.random_negatives import RandomNegatives
+from mblip.mix.filters.negatives import RandomNegatives
 
 
 def caption(number, text, image_id, language="en"):

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from mblip.data.example import Example
-from mblip.mix.filters.embedding_store import EmbeddedBatch, store_embeddings
+from mblip.mix.filters.embeddings import EmbeddedBatch, store_embeddings
 
 WORDS = ["<pad>", "</s>", "<unk>", "a", "dog", "cat", "man", "on", "the", "of", "with", "table", "train", "street"]
 SIDE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}

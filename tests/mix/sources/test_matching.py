@@ -7,7 +7,7 @@ import pytest
 from mblip.data.example import Example
 from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
-from mblip.mix.filters.negative import Negative
+from mblip.mix.filters.negatives import Negative
 from mblip.mix.sources.matching import read_matching
 
 

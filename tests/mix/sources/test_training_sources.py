@@ -11,7 +11,7 @@ from PIL import Image
 
 from mblip.data.sources.babel_imagenet import BabelImageNet, HoldOut
 from mblip.data.sources.vqav2 import read_vqav2
-from mblip.mix.filters.negative import Negative
+from mblip.mix.filters.negatives import Negative
 from mblip.mix.sources.matching import read_matching
 from tests.data.sources import test_babel_imagenet, test_vqav2
 from tests.mix.sources import test_matching

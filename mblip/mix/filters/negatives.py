@@ -1,18 +1,41 @@
-"""Wrong captions for caption matching without a model: those of any other image.
+"""Wrong captions for caption matching: what one is and where it comes from, and any drawn at random.
 
-Most are easily told from the right one; hard_negatives.py finds captions that are not.
+Random ones need no model. Most are easily told from the right one; hard_negatives.py finds captions that are not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mblip.data.example import Example
 from mblip.data.normal_text import normal_text
 from mblip.data.stable_random import stable_random
 
-from .negative import Negative
-
 NUM_DRAWS = 100  # after which an example counts as one without a wrong caption
+
+
+@dataclass(frozen=True)
+class Negative:
+    """A caption that does not describe the image asked about.
+
+    `provenance` are flat strings for `Example.provenance`; every key begins with "negative.".
+
+    Raises:
+        ValueError: the text is empty.
+    """
+
+    text: str
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ValueError(
+                f"A negative came with the text {self.text!r}, expected a caption "
+                f"({dict(self.provenance) or 'no provenance'}). Take empty captions out before retrieval."
+            )
+
+
+Negatives = Callable[[Example], Negative | None]  # the negative of an example; None where there is none
 
 
 class RandomNegatives:
