@@ -23,8 +23,7 @@ from mblip.evaluation import EvaluationRun, Results, evaluate_task, predictions_
 from mblip.evaluation.command_line import parse_command_line
 from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.reports.files import write_files
-from mblip.training.precision import Precision
-from mblip.training.starting_model import load_checkpoint
+from mblip.loading import Precision, load_checkpoint
 from modeling_mblip import MBlipForConditionalGeneration
 
 BF16 = torch.bfloat16

@@ -29,8 +29,7 @@ from mblip.evaluation.results import Results
 from mblip.evaluation.runner import DEFAULT_SETTINGS, RunSettings
 from mblip.evaluation.task import EvaluationTask, RankBy
 from mblip.evaluation.tasks.scene_counts import CANDIDATES, SceneCountsRecipe
-from mblip.training.precision import Precision
-from mblip.training.starting_model import load_checkpoint
+from mblip.loading import Precision, load_checkpoint
 
 WAYS: tuple[RankBy, ...] = get_args(RankBy)
 

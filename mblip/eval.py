@@ -9,13 +9,14 @@
 MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base.
 """
 
+from torch import nn
+
 from mblip.evaluation import conditions_table, evaluate_task, predictions_path, write_report, write_results
 from mblip.evaluation.command_line import parse_command_line
 from mblip.evaluation.processes import is_main_process, process_group
 from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.runner import forget_unfinished
-from mblip.training.precision import Precision
-from mblip.training.starting_model import base_of_adapter, load_checkpoint
+from mblip.loading import Precision, base_of_adapter, load_checkpoint
 
 
 def main(arguments: list[str]) -> None:
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> None:
     with process_group() as device:
         # 2. Model and processor, on the GPU if there is one
         model, processor = load_checkpoint(run.model, Precision.named(run.dtype, run.load_in))
-        model = model.to(device)
+        model = nn.Module.to(model, device)
 
         # 3. For each task: the model's answers (kept as they come), the scores
         results = {

@@ -11,13 +11,11 @@ from mblip.training.checkpoints import load_trained
 from mblip.training.evaluation import evaluate, generation_evaluation
 from mblip.training.finishing import finish_model, save_adapter, save_model
 from mblip.training.model_card import write_card
-from mblip.training.processes import is_main_process, leave_group
 from mblip.training.recipe_reading import parse_command_line
 from mblip.training.rows import build_rows
-from mblip.training.run_folder import open_run
+from mblip.training.run_folder import is_main_process, leave_group, open_run, write_log
 from mblip.training.stages import build_collator, choose_trainable, train_stage
 from mblip.training.starting_model import build_model
-from mblip.training.training_log import write_log
 
 
 def main(arguments: list[str]) -> None:

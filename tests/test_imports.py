@@ -16,14 +16,23 @@ from setuptools import find_namespace_packages
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("modeling_mblip", "processing_mblip", "mblip")
-PARTS = ("modeling_mblip", "processing_mblip", "mblip.data", "mblip.mix", "mblip.evaluation", "mblip.training")
+PARTS = (
+    "modeling_mblip",
+    "processing_mblip",
+    "mblip.data",
+    "mblip.mix",
+    "mblip.evaluation",
+    "mblip.loading",
+    "mblip.training",
+)
 MAY_IMPORT = {
     "modeling_mblip": set(),
     "processing_mblip": set(),
     "mblip.data": {"mblip.mix"},  # the sources of captions and of matching, until they stand in mblip.mix
     "mblip.mix": {"mblip.data"},
     "mblip.evaluation": {"mblip.data"},
-    "mblip.training": {"modeling_mblip", "processing_mblip", "mblip.data", "mblip.evaluation"},
+    "mblip.loading": {"modeling_mblip", "processing_mblip", "mblip.evaluation"},
+    "mblip.training": {"modeling_mblip", "processing_mblip", "mblip.data", "mblip.evaluation", "mblip.loading"},
 }
 NO_PACKAGES = {"mblip.train", "mblip.eval", "train", "eval", "tests", "quickstart", "benchmarks"}
 # Where the files that the Hub gets begin: the modules of the classes that are registered for an Auto class.
@@ -59,7 +68,8 @@ NEEDED_ONLY_BY_OTHERS = (
 
 
 def files(package):
-    found = sorted((ROOT / package.replace(".", "/")).rglob("*.py"))
+    folder = ROOT / package.replace(".", "/")
+    found = sorted(folder.rglob("*.py")) or [path for path in [folder.with_suffix(".py")] if path.is_file()]
     assert found, f"{package} holds no Python files"
     return found
 

@@ -11,8 +11,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from mblip import train
-from mblip.training.peft_warnings import quiet_peft
-from mblip.training.starting_model import load_checkpoint
+from mblip.loading import load_checkpoint, quiet_peft
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 from tests.training.tiny_run import ROOT, run_training, torchrun, write_parents, write_recipe

@@ -11,15 +11,15 @@ import shutil
 
 from peft import PeftConfig, PeftModel
 
+from mblip.loading import is_adapter, is_own_checkpoint
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
-from .adapters import is_own_checkpoint
 from .checkpoints import UNFINISHED, load_trained
 from .merge import merge_adapter
 from .run_folder import Run
 from .stages import Model, choose_trainable
-from .starting_model import build_model, is_adapter
+from .starting_model import build_model
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,8 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-from .adapters import check_base
+from mblip.loading import check_base
+
 from .published_files import Files, adapter_files, base_files, check_finished, model_files
 
 CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete

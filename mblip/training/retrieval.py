@@ -19,9 +19,7 @@ from mblip.evaluation import conditions_table, predictions_path, write_report, w
 from mblip.evaluation.predictions import write_predictions
 from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.retrieval import RetrievalSettings, retrieval_results
-
-from .precision import Precision
-from .starting_model import base_of_adapter, load_checkpoint
+from mblip.loading import Precision, base_of_adapter, load_checkpoint
 
 FOLDER = "retrieval"
 

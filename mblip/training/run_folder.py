@@ -8,19 +8,25 @@ training_log.jsonl  loss_curve.png  results.json  table.md
 model/                         model and processor for `from_pretrained`; written last, so there when all is done
 """
 
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
+
 from mblip.data.recipes.strict_loading import join
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 
-from .checkpoints import PREFIX, best_checkpoint, is_last_step, last_checkpoint, remove_unfinished
+from .checkpoints import PREFIX, STATE_FILE, best_checkpoint, is_last_step, last_checkpoint, remove_unfinished
 from .recipe import DataRecipe, Recipe, StageRecipe
 from .recipe_reading import to_plain, to_yaml
 
 RECIPE_FILE = "recipe.yaml"
+LOG_FILE = "training_log.jsonl"
+CURVE_FILE = "loss_curve.png"
 FREE_FIELDS = ("output_dir", "training.report_to", "training.dataloader_num_workers", "training.save_total_limit")
 
 
@@ -145,3 +151,58 @@ def _flatten(value: Any, path: str) -> dict[str, Any]:
     if isinstance(value, list) and value:
         return {k: v for i, entry in enumerate(value) for k, v in _flatten(entry, join(path, str(i))).items()}
     return {path: value}
+
+
+def write_log(run: Run) -> None:
+    """Write `training_log.jsonl` and `loss_curve.png` of the stages trained so far."""
+    entries = read_log(run)
+    lines = [json.dumps(entry, ensure_ascii=False) for entry in entries]
+    (run.folder / LOG_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draw_loss_curve(entries, run.folder / CURVE_FILE)
+
+
+def read_log(run: Run) -> list[dict[str, Any]]:
+    """The entries of all trained stages in order, as the Trainer logged them, each with its stage."""
+    entries = []
+    for stage in run.stages:
+        if stage.result is not None:
+            state = json.loads((stage.result / STATE_FILE).read_text(encoding="utf-8"))
+            entries += [{"stage": stage.folder.name, **entry} for entry in state["log_history"]]
+    return entries
+
+
+def draw_loss_curve(entries: list[dict[str, Any]], path: Path) -> None:
+    """Draw the training loss of all stages, one behind the other, over optimizer steps."""
+    from matplotlib.figure import Figure  # imported here: it takes a second
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    offset = 0
+    for stage in dict.fromkeys(entry["stage"] for entry in entries):
+        points = [(entry["step"], entry["loss"]) for entry in entries if entry["stage"] == stage and "loss" in entry]
+        steps, losses = zip(*points, strict=True)
+        axes.plot([offset + step for step in steps], losses, label=stage)
+        offset += steps[-1]
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("training loss (nats per label token)")
+    axes.set_yscale("log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def is_main_process() -> bool:
+    """Whether this process writes; known before any process group is there."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def leave_group() -> bool:
+    """End the process group when training is over, so that no process waits for a long evaluation of the main one.
+
+    Returns:
+        Whether this is the main process, which goes on alone.
+    """
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+    return is_main_process()

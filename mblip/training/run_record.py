@@ -6,22 +6,36 @@ place of the machine, so that it can be shared beside the card: a number in the 
 
 import dataclasses
 import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.repocard import metadata_load
+from torch import nn
+from transformers import TrainingArguments
+
+from mblip.data import InterleavedRows, TrainingRows
 from mblip.data.recipes.places import without_place, without_places
 from mblip.data.recipes.yaml_values import write_yaml
 from mblip.evaluation import predictions_path, ratio_to_reference, read_predictions
 
-from .parent_licenses import read_license
 from .recipe import ModelRecipe, Recipe
 from .recipe_reading import to_plain
-from .run_folder import Run, StageRun
-from .stage_facts import StageFacts, read_facts
-from .training_log import read_log
+from .rows import Rows
+from .run_folder import Run, StageRun, read_log
+from .trainable import LearningRates, parameter_groups
 
 RECORD_FILE = "card.json"
+FACTS_FILE = "facts.json"
+LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets")
 IMAGE_SIDE, LANGUAGE_MODEL, CHECKPOINT = "image encoder and Q-Former", "language model", "checkpoint"
 
 
@@ -33,6 +47,21 @@ class Parent:
     name: str
     is_on_hub: bool
     license: str | None
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """What a stage trained, on what data and hardware, noted when it begins. `num_trained` counts parameters by kind;
+    `num_images` and `num_prompts` (by language) are None for a stream.
+    """
+
+    num_trained: dict[str, int]
+    num_images: int | None
+    num_prompts: dict[str, int] | None
+    hardware: str
+    num_processes: int
+    is_bf16: bool
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -178,3 +207,69 @@ def _recipe_to_show(recipe: Recipe) -> dict[str, Any]:
     """The recipe as the card shows it, where the licence stands elsewhere."""
     plain = {key: value for key, value in to_plain(recipe).items() if key not in ("output_dir", "license")}
     return without_places(plain)
+
+
+def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingArguments) -> None:
+    """Note the facts of a stage in its folder."""
+    sources = _sources(rows)
+    facts = StageFacts(
+        num_trained=_count_by_kind(model),
+        num_images=sum(source.count_images() for source in sources) if sources else None,
+        num_prompts=_prompts_by_language(sources) if sources else None,
+        hardware=_hardware(),
+        num_processes=arguments.world_size,
+        is_bf16=arguments.bf16,
+        versions={name: version(name) for name in LIBRARIES},
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".{FACTS_FILE}.unfinished"
+    unfinished.write_text(json.dumps(dataclasses.asdict(facts), indent=1), encoding="utf-8")
+    unfinished.replace(folder / FACTS_FILE)
+
+
+def read_facts(folder: Path) -> StageFacts:
+    """The facts of a stage."""
+    return StageFacts(**json.loads((folder / FACTS_FILE).read_text(encoding="utf-8")))
+
+
+def _count_by_kind(model: nn.Module) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    rates = LearningRates(projection=0.0, qformer=0.0, lora=0.0, rest=0.0)
+    for group in parameter_groups(model, rates, weight_decay=0.0):
+        counts[group["name"].partition(",")[0]] += sum(parameter.numel() for parameter in group["params"])
+    return dict(counts)
+
+
+def _sources(rows: Rows) -> Sequence[TrainingRows]:
+    """The rows that can be counted."""
+    if isinstance(rows, InterleavedRows):
+        return rows.sources
+    return [rows] if isinstance(rows, TrainingRows) else []
+
+
+def _prompts_by_language(sources: Sequence[TrainingRows]) -> dict[str, int]:
+    counts = sum((source.count_prompts() for source in sources), Counter[str]())
+    return dict(counts.most_common())
+
+
+def _hardware() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return f"CPU ({platform.machine()}), {os.cpu_count()} cores, {torch.get_num_threads()} thread(s)"
+
+
+def read_license(name: str) -> str | None:
+    """The licence in the card of a folder or a repository of the Hub, by the Hub's identifier.
+
+    Returns:
+        None where there is no card, or none in reach, or it states no licence: a card is no reason for a run to fail.
+    """
+    path = Path(name) / "README.md"
+    if not Path(name).is_dir():
+        try:
+            path = Path(hf_hub_download(name, "README.md"))
+        except (OSError, HFValidationError):  # every error of the Hub and the network is an OSError
+            return None
+    metadata = (metadata_load(path) if path.is_file() else None) or {}
+    stated = metadata.get("license")
+    return ", ".join(stated) if isinstance(stated, list) else stated

@@ -8,14 +8,14 @@ from transformers import set_seed
 from mblip.data import MBlipCollator
 from mblip.data.encoded_prompts import Processor
 from mblip.evaluation.in_training import GenerationEvaluation
+from mblip.loading import quiet_peft
 from modeling_mblip import MBlipForConditionalGeneration
 
 from .checkpoints import last_checkpoint, load_trained
-from .peft_warnings import quiet_peft
 from .recipe import LoraRecipe, StageRecipe, TrainingRecipe
 from .rows import Rows
 from .run_folder import StageRun
-from .stage_facts import write_facts
+from .run_record import write_facts
 from .trainable import LearningRates, LoraSettings, set_trainable
 from .trainer import MBlipTrainer
 from .training_arguments import training_arguments

@@ -14,10 +14,9 @@ from peft import LoraConfig
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from mblip.loading import MBlipAdapterModel
 from modeling_mblip.label_loss import output_head
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
-
-from .adapters import MBlipAdapterModel
 
 Stage = Literal["warm_up", "re_alignment", "full"]
 STAGES: tuple[Stage, ...] = ("warm_up", "re_alignment", "full")

@@ -7,8 +7,8 @@ import torch
 from transformers import TrainingArguments
 
 from mblip.evaluation.in_training import GenerationEvaluation
+from mblip.loading import has_bf16
 
-from .precision import has_bf16
 from .recipe import StageRecipe, TrainingRecipe
 
 

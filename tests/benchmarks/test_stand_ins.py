@@ -11,7 +11,7 @@ from mblip.evaluation import (
     write_results,
 )
 from mblip.evaluation.reports.full_report import report_text
-from mblip.training.card_metadata import eval_results
+from mblip.training.model_card import eval_results
 from mblip.training.run_record import read_evaluation
 from tests.evaluation.table_model import example
 from tests.tiny import tiny_model, tiny_processor

@@ -13,7 +13,7 @@ from tiny import tiny_batch, tiny_blip2, tiny_model
 from transformers import AutoModelForImageTextToText
 from transformers.integrations.peft import MIN_PEFT_VERSION
 
-from mblip.training.adapters import check_base
+from mblip.loading import check_base
 from mblip.training.trainable import IMAGE_SIDE_MODULES, LoraSettings, lora_config, set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 

@@ -10,11 +10,8 @@ from huggingface_hub import ModelCard
 from mblip.data.recipes.places import without_places
 from mblip.evaluation import code_version
 from mblip.evaluation.code_version import code_commit
-from mblip.training.card_metadata import card_metadata
-from mblip.training.model_card import build_card, main
-from mblip.training.parent_licenses import read_license
-from mblip.training.run_record import Evaluation, Parent, RunRecord, StageRecord
-from mblip.training.stage_facts import StageFacts
+from mblip.training.model_card import build_card, card_metadata, main
+from mblip.training.run_record import Evaluation, Parent, RunRecord, StageFacts, StageRecord, read_license
 
 
 def score(condition="as_is", language="iw", num_right=3):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mblip.evaluation import read_predictions
-from mblip.training.card_metadata import eval_results
+from mblip.training.model_card import eval_results
 from mblip.training.retrieval import main
 from mblip.training.run_record import read_evaluation
 from tests.tiny import tiny_model, tiny_processor

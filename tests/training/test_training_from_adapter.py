@@ -11,12 +11,11 @@ from peft import PeftModel
 
 from mblip import train
 from mblip.evaluation.environment import describe_model
-from mblip.training.peft_warnings import quiet_peft
-from mblip.training.precision import Precision
+from mblip.loading import Precision, load_checkpoint, quiet_peft
 from mblip.training.recipe_reading import read_recipe
 from mblip.training.run_folder import Run
 from mblip.training.stages import choose_trainable
-from mblip.training.starting_model import build_model, load_checkpoint
+from mblip.training.starting_model import build_model
 from modeling_mblip import MBlipForConditionalGeneration
 from tests.tiny import VOCAB_SIZE, tiny_blip2, tiny_tokenizer
 from tests.training.tiny_run import write_parents, write_recipe

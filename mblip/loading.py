@@ -1,0 +1,219 @@
+"""Models and adapters, loaded for training, evaluation, demo and serving, in the precision that is asked for.
+
+The rule of precision: what trains is float32, always. ViT and language model are bfloat16 where the hardware computes
+in it, else float32. There is no float16: T5 and its heirs overflow in it.
+
+An adapter of PEFT's holds what re-alignment trained and is worth nothing without the very weights it was trained on.
+PEFT writes down whatever name the model in memory had: none at all, or that of a folder in BLIP-2's own layout, on
+which transformers would build its BLIP-2 class and leave the trained query tokens out. `check_base` refuses both.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from peft import PeftConfig, PeftModel
+from transformers import AutoImageProcessor, AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig
+from transformers.utils.peft_utils import find_adapter_config_file
+
+from mblip.evaluation.recipe import DtypeName, LoadIn
+from modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.checkpoint_reading import check_place, has_weights
+from modeling_mblip.configuration_mblip import MBlipConfig
+from modeling_mblip.loading_mblip import parents_to_compose
+from processing_mblip import MBlipProcessor
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`dtype` of ViT and language model; `load_in`: the language model is quantised, None: it is not."""
+
+    dtype: torch.dtype
+    load_in: LoadIn | None = None
+
+    @classmethod
+    def named(cls, dtype: DtypeName = "auto", load_in: LoadIn | None = None) -> Self:
+        """The precision that a recipe names; "auto" is what the hardware has."""
+        return cls(DTYPES.get(dtype) or (torch.bfloat16 if has_bf16() else torch.float32), load_in)
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `from_pretrained`, and of `from_blip2_pretrained`."""
+        return {"dtype": self.dtype, "quantization_config": self._quantization()}
+
+    def _quantization(self) -> BitsAndBytesConfig | None:
+        if self.load_in == "8bit":
+            return BitsAndBytesConfig(load_in_8bit=True)
+        if self.load_in == "4bit":
+            return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=self.dtype)
+        return None
+
+
+def has_bf16() -> bool:
+    """Whether there is a GPU that computes in bfloat16 itself; CPUs, and GPUs that only emulate it, do not count."""
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def load_checkpoint(
+    name_or_path: str, precision: Precision | None = None
+) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    """A model to use: a checkpoint, or an adapter merged into the base it names; on a quantised base, which cannot
+    take it in, it stays an adapter.
+
+    Args:
+        precision: None: what the hardware has.
+
+    Raises:
+        OSError: there is no such checkpoint, or the adapter's base cannot be loaded.
+    """
+    check_place(name_or_path)
+    precision = precision or Precision.named()
+    if not is_adapter(name_or_path):
+        return load_whole(name_or_path, precision)
+    if precision.load_in is None:
+        return load_merged(name_or_path, precision)
+    base, processor = load_base(name_or_path, precision)
+    base.load_adapter(name_or_path)
+    base.name_or_path = base.config.name_or_path = name_or_path
+    return base.eval(), processor
+
+
+def load_merged(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    """An adapter's base with the adapter merged into it."""
+    base, processor = load_base(name_or_path, precision)
+    with quiet_peft():
+        merged = PeftModel.from_pretrained(base, name_or_path).merge_and_unload()
+    merged.name_or_path = merged.config.name_or_path = name_or_path
+    return merged.eval(), processor
+
+
+def load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    """The base that an adapter names.
+
+    Raises:
+        OSError: it cannot be loaded; the message names both.
+    """
+    base = base_of_adapter(name_or_path)
+    assert base is not None  # PEFT writes it
+    try:
+        return load_whole(base, precision)
+    except OSError as error:
+        raise OSError(
+            f"{name_or_path} is an adapter on {base}, which cannot be loaded: {error}\nStart where it was trained, or "
+            "write the base's place into its adapter_config.json."
+        ) from error
+
+
+def base_of_adapter(name_or_path: str) -> str | None:
+    """The model that an adapter names as the one below it; None where the folder or repository holds no adapter."""
+    return PeftConfig.from_pretrained(name_or_path).base_model_name_or_path if is_adapter(name_or_path) else None
+
+
+def is_adapter(name_or_path: str) -> bool:
+    """Whether a folder or repository holds an adapter of PEFT's in place of a model."""
+    return find_adapter_config_file(name_or_path) is not None
+
+
+def load_whole(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    """A checkpoint with its processor; one without weights, which composes its parents, has theirs."""
+    if Path(name_or_path).is_dir() and not Path(name_or_path, "config.json").is_file():
+        raise OSError(
+            f"The folder {name_or_path} holds no config.json, so it is no model. Of a training run, give `model/` or "
+            "`adapter/` in its output folder."
+        )
+    model = MBlipForConditionalGeneration.from_pretrained(name_or_path, **precision.arguments())
+    if parents_to_compose(name_or_path) is not None:
+        return model, compose_processor(model)
+    return model, MBlipProcessor.from_pretrained(name_or_path)
+
+
+def compose_processor(model: MBlipForConditionalGeneration) -> MBlipProcessor:
+    """The image processor of the BLIP-2 with the tokenizer of the language model, in the same revisions."""
+    parents = model.config.parents
+    assert parents is not None  # `model` is a composition
+    side = "right" if model.config.is_encoder_decoder else "left"
+    return MBlipProcessor(
+        AutoImageProcessor.from_pretrained(parents["blip2"], revision=parents["blip2_revision"] or "main"),
+        AutoTokenizer.from_pretrained(
+            parents["language_model"], revision=parents["language_model_revision"] or "main", padding_side=side
+        ),
+        num_query_tokens=model.config.num_query_tokens,
+        image_token_id=model.config.image_token_id,
+    )
+
+
+class MBlipAdapterModel(PeftModel):
+    """LoRA and trained image side around an `MBlipForConditionalGeneration`; `set_trainable` makes it.
+
+    The base is checked here, in `save_pretrained`, because whoever saves comes by it: train.py, a plain Trainer, a
+    notebook. `PeftModel.from_pretrained` gives PEFT's own class, which does not look; `check_base` can be called
+    before it saves.
+    """
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike,
+        safe_serialization: bool = True,
+        selected_adapters: list[str] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """As in PEFT.
+
+        Raises:
+            ValueError: an adapter's base is none that can be loaded, see `check_base`.
+        """
+        for name in self.peft_config if selected_adapters is None else selected_adapters:
+            check_base(self.peft_config[name].base_model_name_or_path, self.peft_config[name].revision)
+        super().save_pretrained(os.fspath(save_directory), safe_serialization, selected_adapters, *args, **kwargs)
+
+
+def is_own_checkpoint(name_or_path: str, revision: str | None = None) -> bool:
+    """Whether a checkpoint is of mBLIP's own type, as the base of an adapter must be, and not in BLIP-2's layout."""
+    config, _ = PreTrainedConfig.get_config_dict(name_or_path, revision=revision)
+    return config.get("model_type") == MBlipConfig.model_type
+
+
+def check_base(name_or_path: str | None, revision: str | None = None) -> None:
+    """Refuse a base that others could not load an adapter on.
+
+    Raises:
+        ValueError: it has no name, cannot be found, is not of mBLIP's own type, or has neither weights nor parents.
+    """
+    if not name_or_path:
+        raise ValueError(
+            "The adapter's base has no name: it was made in memory. Save it with `save_pretrained`, or, if "
+            "`from_blip2_pretrained` made it, without weights with `save_composition`, and give the folder: "
+            '`model.peft_config["default"].base_model_name_or_path = folder`.'
+        )
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name_or_path, revision=revision)
+    except OSError as error:
+        raise ValueError(f"The adapter's base {name_or_path} cannot be loaded: {error}") from error
+    if config.get("model_type") != MBlipConfig.model_type:
+        raise ValueError(
+            f"The adapter's base {name_or_path} is of type {config.get('model_type')!r}, expected "
+            f"{MBlipConfig.model_type!r}: on any other, transformers builds another class. Convert it, "
+            f'`MBlipForConditionalGeneration.from_pretrained("{name_or_path}").save_pretrained(folder)`, and name '
+            "that folder as the base."
+        )
+    is_composition = parents_to_compose(name_or_path, revision=revision) is not None
+    if not is_composition and not has_weights(name_or_path, revision=revision):
+        raise ValueError(
+            f"The adapter's base {name_or_path} holds no weights and names no parents. Save it with `save_pretrained` "
+            "or `save_composition`."
+        )
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Adapt a model without the warning that peft 0.21 asks for an attribute that transformers 5.23 has renamed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
