@@ -22,11 +22,11 @@ def unfinished_file(path: Path) -> Iterator[Path]:
     """Where to write a file that appears at `path` when the block ends without an error.
 
     Raises:
-        OSError: the disk is full; the message says that nothing is lost.
+        StorageFullError: the disk is full; the message says that nothing is lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}{UNFINISHED}")
-    with _full_disk_explained(path):
+    with full_disk_explained(path):
         yield unfinished
     unfinished.replace(path)
 
@@ -37,19 +37,24 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
     earlier attempt has left is removed.
 
     Raises:
-        OSError: the disk is full; the message says that nothing is lost.
+        StorageFullError: the disk is full; the message says that nothing is lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}{UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    with _full_disk_explained(path):
+    with full_disk_explained(path):
         unfinished.mkdir()
         yield unfinished
     unfinished.replace(path)
 
 
+class StorageFullError(OSError):
+    """There is no more room. What is finished stays, and the same work can go on once there is."""
+
+
 @contextmanager
-def _full_disk_explained(path: Path) -> Iterator[None]:
+def full_disk_explained(path: Path) -> Iterator[None]:
+    """Turns the system's error of a full disk, quota or file size into `StorageFullError`."""
     try:
         yield
     except OSError as error:
@@ -58,8 +63,8 @@ def _full_disk_explained(path: Path) -> Iterator[None]:
         raise no_room(path, error.errno) from error
 
 
-def no_room(path: Path, number: int | None = errno.ENOSPC) -> OSError:
+def no_room(path: Path, number: int | None = errno.ENOSPC) -> StorageFullError:
     """The error for a full disk."""
-    return OSError(
+    return StorageFullError(
         number, f"There is no room for {path}. What is finished stays: make room, and run the same command again"
     )

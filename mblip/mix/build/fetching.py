@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 from mblip.data.images.places import FetchedBytes, is_url
 from mblip.data.whole_files import write_text
 
-from ..fetching.fetch import fetch_images
+from ..fetching.fetch import FetchReport, fetch_images
 from ..fetching.fetched_images import FetchedImages
-from ..fetching.report import FetchReport
 from ..fetching.settings import FetchSettings
 from .folder import BuildFolder
 from .reading import examples_of

@@ -19,10 +19,10 @@ from yarl import URL
 
 from mblip.data.images.decoding import decode
 from mblip.data.images.refusal import Refused, RefusedImageError
+from mblip.data.whole_files import StorageFullError
 
-from .addresses import PrivateAddressError, PublicResolver, check_numeric_host, parse_url
-from .content import ContentFolder, StorageFullError, UnfinishedFile
-from .hosts import PoliteHosts
+from .fetched_images import ContentFolder, UnfinishedFile
+from .hosts import PoliteHosts, PrivateAddressError, PublicResolver, check_numeric_host, parse_url
 from .settings import FetchError, FetchSettings
 
 CHUNK_BYTES = 65_536
@@ -47,7 +47,7 @@ class Downloader:
     def __init__(self, content: ContentFolder, settings: FetchSettings) -> None:
         self._content = content
         self._settings = settings
-        self.hosts = PoliteHosts(settings)
+        self._hosts = PoliteHosts(settings)
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -98,7 +98,7 @@ class Downloader:
         """Send a request; the answer's body goes into the file, or where it redirects to is returned."""
         if not self._settings.allow_private_addresses:
             check_numeric_host(target)
-        async with self.hosts.turn(target.host or ""):
+        async with self._hosts.turn(target.host or ""):
             with _causes_named():
                 async with self._session.get(target, allow_redirects=False) as response:
                     if response.status in REDIRECTS:
@@ -112,7 +112,7 @@ class Downloader:
             return
         wait_seconds = min(_retry_after(response), self._settings.max_backoff_seconds)
         if wait_seconds > 0:
-            self.hosts.leave_in_peace(host, wait_seconds)
+            self._hosts.leave_in_peace(host, wait_seconds)
         raise FetchError(
             f"HTTP {response.status}",
             (response.reason or "")[:100],

@@ -1,18 +1,82 @@
-"""Politeness: how many connections and requests a host gets, and when it is left in peace."""
+"""Which hosts may be asked, and how often.
+
+Addresses are those of the public internet, unless private ones are allowed. A name is judged by the addresses it
+resolves to, the very ones that are then connected to, so a name that points into a private network, or does so only
+the second time it is asked, reaches nothing.
+"""
 
 import asyncio
+import ipaddress
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from .settings import FetchSettings
+from aiohttp import ThreadedResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from .settings import FetchError, FetchSettings
 
 
-@dataclass
-class _Host:
-    connections: asyncio.Semaphore
-    num_users: int = 0
-    next_request: float = 0.0  # of the event loop's clock
+def parse_url(text: str, base: URL | None = None) -> URL:
+    """The address of a URL, or of a redirect from `base`.
+
+    Raises:
+        FetchError: it is no URL, or not one of http or https.
+    """
+    cause = "not a URL" if base is None else "redirect to no URL"
+    try:
+        url = URL(text) if base is None else base.join(URL(text))
+        host, _ = url.host, url.port
+    except ValueError as error:
+        raise FetchError(cause, str(error)) from error
+    if url.scheme not in ("http", "https"):
+        raise FetchError(cause, f"expected http:// or https://, found {text[:100]!r}")
+    if not host:
+        raise FetchError(cause, f"{text[:100]!r} names no host")
+    return url.with_fragment(None)
+
+
+def check_numeric_host(url: URL) -> None:
+    """Raises FetchError for a URL with a private address in place of a name."""
+    try:
+        is_private = not is_public(url.host or "")
+    except ValueError:  # a name, which the resolver judges
+        return
+    if is_private:
+        raise FetchError("private address", str(url.host))
+
+
+def is_public(address: str) -> bool:
+    """Whether a numeric address belongs to the public internet."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found.sixtofour or found
+    return found.is_global and not found.is_multicast
+
+
+class PrivateAddressError(OSError):
+    """A name resolves to private addresses only."""
+
+
+class PublicResolver(AbstractResolver):
+    """Resolves names to their public addresses."""
+
+    def __init__(self) -> None:
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        public = [result for result in found if is_public(result["host"])]
+        if found and not public:
+            raise PrivateAddressError(f"{host} is at {found[0]['host']}")
+        return public
+
+    async def close(self) -> None:
+        await self._resolver.close()
 
 
 class PoliteHosts:
@@ -45,9 +109,6 @@ class PoliteHosts:
         if host is not None:
             host.next_request = max(host.next_request, asyncio.get_running_loop().time() + seconds)
 
-    def __len__(self) -> int:
-        return len(self._hosts)
-
     def _forget(self, name: str) -> None:
         """Forget a host without users, once its next request would be free."""
         host = self._hosts.get(name)
@@ -58,3 +119,10 @@ class PoliteHosts:
             del self._hosts[name]
         else:
             loop.call_at(host.next_request, self._forget, name)
+
+
+@dataclass
+class _Host:
+    connections: asyncio.Semaphore
+    num_users: int = 0
+    next_request: float = 0.0  # of the event loop's clock

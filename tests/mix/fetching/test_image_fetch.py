@@ -9,9 +9,9 @@ import pytest
 from mblip.data.images.check import ImageSettings, check_place
 from mblip.data.images.refusal import RefusedImageError
 from mblip.mix.fetching.__main__ import main
-from mblip.mix.fetching.addresses import is_public
 from mblip.mix.fetching.fetch import fetch_images
 from mblip.mix.fetching.fetched_images import FetchedImages
+from mblip.mix.fetching.hosts import is_public
 from mblip.mix.fetching.settings import FetchSettings
 from tests.mix.fetching.fetch_checks import assert_whole, causes, files, hasty
 from tests.mix.fetching.loopback_answers import ANSWERS, CAUSES, picture

@@ -1,6 +1,8 @@
 """Fetching that is stopped and goes on, in memory that does not grow."""
 
+import errno
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mblip.mix.fetching.content import StorageFullError
+from mblip.data.whole_files import StorageFullError, no_room
 from mblip.mix.fetching.fetch import fetch_images
 from mblip.mix.fetching.fetched_images import FetchedImages
 from tests.mix.fetching.fetch_checks import assert_whole, causes, files, hasty
@@ -140,3 +142,9 @@ def test_a_disk_without_room_is_a_clear_error_and_going_on_loses_nothing(server,
     report = fetch_images(urls, tmp_path, settings=hasty())
     assert (report.num_known, report.num_fetched) == (20, 40)
     assert_whole(tmp_path, 60)
+
+
+def test_the_error_of_a_full_disk_comes_whole_out_of_a_worker():
+    error = pickle.loads(pickle.dumps(no_room(Path("folder/picture"))))
+    assert (type(error), error.errno) == (StorageFullError, errno.ENOSPC)
+    assert "There is no room for folder/picture" in str(error)
