@@ -25,7 +25,7 @@ import torch
 from transformers import GenerationConfig, M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
 
 from mblip.data.model_folder import open_model_folder
-from mblip.mix.translation.engines.ctranslate2 import convert
+from mblip.mix.translation.nllb import convert
 
 SOURCE, TARGET = "eng_Latn", "deu_Latn"
 LAYERS, FULL_LAYERS, FULL_VOCABULARY = 2, 12, 256_206

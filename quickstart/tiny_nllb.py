@@ -27,7 +27,7 @@ from mblip.data.languages import get_language
 from mblip.data.scenes.languages import SCENE_LANGUAGES, caption, questions
 from mblip.data.scenes.world import COLOURS, Scene, sample_training_scene, sample_unseen_scene
 from mblip.mix.translation.answers import AnswerTranslator
-from mblip.mix.translation.engines.nllb import NllbEngine
+from mblip.mix.translation.nllb import NllbEngine
 from mblip.mix.translation.report import TranslationReport
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as NLLB has them

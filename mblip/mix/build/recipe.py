@@ -14,7 +14,7 @@ from mblip.data.recipes.yaml_values import Located, read_yaml
 
 from ..allocation import Allocation
 from ..fetching.settings import FetchSettings
-from ..translation.settings import TranslationSettings
+from ..translation.engines import TranslationSettings
 
 OWN_SOURCES = frozenset({"own_folder", "own_dataset"})
 

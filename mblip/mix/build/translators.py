@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ..translation import OnFailure
 from ..translation.cache import CachedEngine, TranslationCache
-from ..translation.engines.ctranslate2 import CTranslate2Engine
-from ..translation.engines.engine import CAREFUL, TranslationEngine
-from ..translation.engines.nllb import NllbEngine
-from ..translation.engines.opening import open_engine
-from ..translation.settings import TranslationSettings
+from ..translation.engines import CAREFUL, OnFailure, TranslationEngine, TranslationSettings
+from ..translation.nllb import CTranslate2Engine, NllbEngine, open_engine
 from .folder import BuildFolder
 from .reading import read_report
 from .recipe import MixRecipe

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from mblip.data.languages import Language, get_language
 
 from .checks import Failure, check_translation
-from .engines.engine import TranslationEngine
+from .engines import TranslationEngine
 from .report import TranslationReport
 
 MIN_ANSWER_COUNT = 15

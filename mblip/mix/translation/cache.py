@@ -14,7 +14,7 @@ from typing import TypeVar
 from mblip.data.languages import Language
 from mblip.data.whole_files import SQLITE_FULL, no_room
 
-from .engines.engine import TranslationEngine
+from .engines import TranslationEngine
 
 TEXTS_PER_COMMIT = 256
 MAX_VARIABLES = 500  # of a query; SQLite allows at least 999

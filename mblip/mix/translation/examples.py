@@ -15,14 +15,13 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
 
 from mblip.data.example import Example
 from mblip.data.languages import ENGLISH, Language, get_language, translation_code
 from mblip.data.prompts import get_task
 
 from .answers import AnswerTranslator
-from .engines.engine import TranslationEngine
+from .engines import OnFailure, TranslationEngine
 from .report import (
     ANSWERS_KEPT_ENGLISH,
     ANSWERS_TRANSLATED,
@@ -38,8 +37,6 @@ from .texts import TranslatedText, translate_texts
 # Tasks whose target is a word or two, and what they are when it stays English.
 ANSWER_TASKS: Mapping[str, str] = MappingProxyType({"vqa": "vqa_in_english"})
 WINDOW = 16_384
-
-OnFailure = Literal["leave_out", "stay_english"]
 
 
 def translate_examples(

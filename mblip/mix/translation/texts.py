@@ -14,7 +14,7 @@ from mblip.data.protected_text import ProtectedText, protect
 from mblip.data.sentences import Sentence, split_sentences
 
 from .checks import Failure, check_translation
-from .engines.engine import TranslationEngine
+from .engines import TranslationEngine
 
 SCRIPTS_WITHOUT_SPACES = frozenset({"Hans", "Hant", "Jpan"})  # between sentences
 

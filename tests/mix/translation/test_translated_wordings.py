@@ -9,8 +9,7 @@ import pytest
 from mblip.data.example import Example
 from mblip.data.prompt_files import parse_wordings
 from mblip.data.prompts import INPUTS, TASKS, apply_prompt, native_wordings
-from mblip.mix.translate_prompts import main
-from mblip.mix.translation.wordings import translate_wordings
+from mblip.mix.translate_prompts import main, translate_wordings
 from tests.mix.translation.fake_engines import FakeEngine
 
 ROOT = Path(__file__).parents[3]

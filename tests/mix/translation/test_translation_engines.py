@@ -15,9 +15,8 @@ from mblip.data.scenes.world import sample_unseen_scene
 from mblip.data.stable_random import stable_random
 from mblip.mix.translation import translate_examples
 from mblip.mix.translation.cache import CachedEngine, TranslationCache
-from mblip.mix.translation.engines.engine import CAREFUL, GREEDY, Search
-from mblip.mix.translation.engines.nllb import NllbEngine
-from mblip.mix.translation.engines.nllb_tokens import LENGTH_STEP, NllbTokens, length_batches
+from mblip.mix.translation.engines import CAREFUL, GREEDY, Search
+from mblip.mix.translation.nllb import LENGTH_STEP, NllbEngine, NllbTokens, length_batches
 from mblip.mix.translation.report import TranslationReport
 
 TRANSLATOR = Path(__file__).parents[3] / "quickstart" / "translator"
@@ -34,7 +33,7 @@ def engine():
 @pytest.fixture(scope="module")
 def make_ctranslate2(tmp_path_factory):
     pytest.importorskip("ctranslate2", reason="CTranslate2 is not installed")
-    from mblip.mix.translation.engines.ctranslate2 import CTranslate2Engine
+    from mblip.mix.translation.nllb import CTranslate2Engine
 
     folder = tmp_path_factory.mktemp("ctranslate2")
     return lambda **options: CTranslate2Engine(TRANSLATOR, cache_folder=folder, num_threads=1, **options)
@@ -148,7 +147,7 @@ def test_ctranslate2_counts_the_same_limits(engine, make_ctranslate2):
 
 def test_a_folder_is_converted_once_and_whole_or_not_at_all(tmp_path, monkeypatch):
     converters = pytest.importorskip("ctranslate2.converters", reason="CTranslate2 is not installed")
-    from mblip.mix.translation.engines.ctranslate2 import convert
+    from mblip.mix.translation.nllb import convert
 
     folder = open_model_folder(TRANSLATOR)
     true_convert = converters.TransformersConverter.convert
@@ -177,7 +176,7 @@ def test_a_folder_is_converted_once_and_whole_or_not_at_all(tmp_path, monkeypatc
 
 
 def test_without_ctranslate2_the_error_says_how_to_install_it(tmp_path, monkeypatch):
-    from mblip.mix.translation.engines.ctranslate2 import CTranslate2Engine
+    from mblip.mix.translation.nllb import CTranslate2Engine
 
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     with pytest.raises(ImportError, match="pip install ctranslate2"):

@@ -7,7 +7,7 @@ import pytest
 
 from mblip.data.languages import get_language
 from mblip.data.scenes.languages import SCENE_LANGUAGES
-from mblip.mix.translation.engines.nllb_tokens import NllbTokens
+from mblip.mix.translation.nllb import NllbTokens
 
 QUICKSTART = Path(__file__).parents[3] / "quickstart"
 

@@ -1,10 +1,15 @@
-"""What a translation engine is: three words about itself and one function."""
+"""What a translation engine is: three words about itself and one function; and the settings that choose one.
+
+nllb.py holds the engines themselves.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mblip.data.languages import Language
+
+OnFailure = Literal["leave_out", "stay_english"]
 
 
 class TranslationEngine(Protocol):
@@ -49,3 +54,21 @@ class Search:
 
 GREEDY = Search()
 CAREFUL = Search(num_beams=4, no_repeat_ngram_size=4)  # for what failed its checks: finds ends, cannot loop
+
+
+@dataclass(frozen=True)
+class TranslationSettings:
+    """Who translates, as a recipe or a command says it, and what becomes of what cannot be.
+
+    `model` is an NLLB, a name on the Hub or a folder, run by transformers or, with the same weights and faster, by
+    CTranslate2. With `retry`, what fails its checks is translated a second time with a more careful search.
+    `as_released` translates into the scripts of the original: Traditional Chinese, Central Kurdish.
+    """
+
+    model: str
+    engine: Literal["transformers", "ctranslate2"] = "transformers"
+    revision: str | None = None
+    num_beams: int = 1
+    retry: bool = True
+    on_failure: OnFailure = "leave_out"
+    as_released: bool = False

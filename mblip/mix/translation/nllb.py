@@ -1,0 +1,266 @@
+"""NLLB, through transformers, on a CPU or a GPU, or through CTranslate2: the same weights, faster.
+
+A source is `<code of its language> <pieces> </s>`, a translation the same in its own language. Batches hold texts of
+nearly equal length: they are grouped by length in steps of `LENGTH_STEP` pieces, and how long a translation may become
+follows from the step alone, so that it does not depend on what else is translated.
+
+In float32 a text's translation does not depend on what is translated beside it, but for near-ties that the last bits
+of a sum decide; in 16 bit such ties are common enough to see (test_translation_engines.py measures the former). In
+float32 both engines give the same translations; beam search ends by other rules in CTranslate2, so with beams one may
+differ now and then. benchmarks/translation.py measures the two side by side.
+"""
+
+import copy
+import importlib.metadata
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import GenerationConfig, M2M100ForConditionalGeneration, NllbTokenizer
+
+from mblip.data.languages import Language
+from mblip.data.model_folder import ModelFolder, open_model_folder
+
+from .engines import GREEDY, Search, TranslationSettings
+
+Precision = Literal["float32", "int8", "float16", "int8_float16", "bfloat16"]
+
+INSTALL = "CTranslate2 is not installed: `pip install ctranslate2`, or translate with `NllbEngine`."
+LENGTH_STEP = 16
+MAX_SOURCE_PIECES = 512  # what NLLB was trained on; longer ones have no translation
+MAX_NEW_PIECES = 1000  # NLLB has 1,024 positions
+
+
+class _Nllb:
+    """What both engines share: the folder's tokenizer, the search, and batches."""
+
+    def __init__(self, folder: ModelFolder, search: Search, max_batch_pieces: int) -> None:
+        self.model, self.revision = folder.name, folder.revision
+        self.search, self.max_batch_pieces = search, max_batch_pieces
+        self.tokens = NllbTokens(folder.path)
+
+    def with_search(self, search: Search) -> Self:
+        """The same weights, not loaded again, with another search."""
+        other = copy.copy(self)
+        other.search = search
+        return other
+
+    def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
+        """One translation per text; "" for those of more than 512 pieces and those that come to no end."""
+        sources = self.tokens.encode(texts, source)
+        self.tokens.language_id(target)  # raises for a language that the model does not know
+        translations = [""] * len(texts)
+        for batch in length_batches(sources, self.max_batch_pieces):
+            found = self._generate([sources[place] for place in batch.places], batch.max_new_pieces, target)
+            for place, ids in zip(batch.places, found, strict=True):
+                translations[place] = self.tokens.decode(ids)
+        return translations
+
+    def _generate(self, sources: Sequence[list[int]], max_new_pieces: int, target: Language) -> list[list[int]]:
+        """The ids of each translation, from behind its language's token on."""
+        raise NotImplementedError
+
+
+class NllbEngine(_Nllb):
+    """NLLB-200 in any size, such as "facebook/nllb-200-distilled-1.3B", or a folder of its kind.
+
+    `max_batch_pieces` bounds the sources of a batch with their padding; beams multiply what a batch needs.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        revision: str | None = None,
+        search: Search = GREEDY,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        max_batch_pieces: int = 4096,
+    ) -> None:
+        folder = open_model_folder(model, revision=revision)
+        super().__init__(folder, search, max_batch_pieces)
+        network = M2M100ForConditionalGeneration.from_pretrained(folder.path, dtype=dtype).eval()
+        self.network = network.to(device)
+        self.network.generation_config = GenerationConfig()  # the search is ours, not the folder's
+
+    @property
+    def name(self) -> str:
+        return f"transformers {str(self.network.dtype).removeprefix('torch.')}, {self.search}"
+
+    @torch.inference_mode()
+    def _generate(self, sources: Sequence[list[int]], max_new_pieces: int, target: Language) -> list[list[int]]:
+        config, device = self.network.config, self.network.device
+        rows = [torch.tensor(ids) for ids in sources]
+        input_ids = pad_sequence(rows, batch_first=True, padding_value=config.pad_token_id).to(device)
+        search = GenerationConfig(
+            do_sample=False,
+            num_beams=self.search.num_beams,
+            no_repeat_ngram_size=self.search.no_repeat_ngram_size,
+            max_new_tokens=max_new_pieces,
+            forced_bos_token_id=self.tokens.language_id(target),
+            decoder_start_token_id=config.decoder_start_token_id,
+            eos_token_id=config.eos_token_id,
+            pad_token_id=config.pad_token_id,
+        )
+        is_piece = (input_ids != config.pad_token_id).long()
+        found = self.network.generate(input_ids, attention_mask=is_piece, generation_config=search)
+        return found[:, 2:].tolist()  # behind </s> and the language's token
+
+
+class CTranslate2Engine(_Nllb):
+    """NLLB-200 in any size, or a folder of its kind; the arguments are those of `NllbEngine`.
+
+    The folder is converted once, which takes the memory of the model, and loaded in the precision asked for.
+    `cache_folder` holds what was converted, one folder per model and revision. `num_threads` 0 takes as many as
+    OMP_NUM_THREADS or, without it, four.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        cache_folder: Path,
+        revision: str | None = None,
+        search: Search = GREEDY,
+        device: Literal["cpu", "cuda"] = "cpu",
+        precision: Precision = "float32",
+        num_threads: int = 0,
+        max_batch_pieces: int = 4096,
+    ) -> None:
+        try:
+            from ctranslate2 import Translator
+        except ImportError as error:
+            raise ImportError(INSTALL) from error
+        folder = open_model_folder(model, revision=revision)
+        super().__init__(folder, search, max_batch_pieces)
+        self.precision = precision
+        converted = convert(folder, cache_folder)
+        self.translator = Translator(str(converted), device, compute_type=precision, intra_threads=num_threads)
+
+    @property
+    def name(self) -> str:
+        return f"ctranslate2 {self.precision}, {self.search}"
+
+    def _generate(self, sources: Sequence[list[int]], max_new_pieces: int, target: Language) -> list[list[int]]:
+        found = self.translator.translate_batch(
+            [self.tokens.pieces(ids) for ids in sources],
+            target_prefix=[[target.nllb_code]] * len(sources),
+            beam_size=self.search.num_beams,
+            no_repeat_ngram_size=self.search.no_repeat_ngram_size,
+            max_input_length=0,  # nothing is cut off
+            max_decoding_length=max_new_pieces,
+            return_end_token=True,
+        )
+        return [self.tokens.ids(result.hypotheses[0][1:]) for result in found]
+
+
+def open_engine(settings: TranslationSettings, *, converted: Path) -> NllbEngine | CTranslate2Engine:
+    """The engine, its weights loaded; `converted` is the folder that keeps them as CTranslate2 has them."""
+    search = Search(num_beams=settings.num_beams)
+    device: Literal["cuda", "cpu"] = "cuda" if torch.cuda.is_available() else "cpu"
+    if settings.engine == "transformers":
+        return NllbEngine(settings.model, revision=settings.revision, search=search, device=device)
+    return CTranslate2Engine(
+        settings.model,
+        cache_folder=converted,
+        revision=settings.revision,
+        search=search,
+        device=device,
+    )
+
+
+def convert(folder: ModelFolder, cache_folder: Path) -> Path:
+    """The model as CTranslate2 reads it, in `cache_folder`; made there if it is not.
+
+    It is written beside its place and moved there when it is whole, so that a killed conversion leaves none behind,
+    and two processes may convert at once.
+    """
+    from ctranslate2.converters import TransformersConverter
+
+    version = importlib.metadata.version("ctranslate2")
+    place = cache_folder / re.sub(r"[^\w.-]+", "-", f"{folder.name}-{folder.revision}-ctranslate2-{version}")
+    if place.is_dir():
+        return place
+    cache_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache_folder, prefix="unfinished-") as unfinished:
+        written = Path(TransformersConverter(str(folder.path)).convert(str(Path(unfinished) / "model")))
+        try:
+            os.rename(written, place)
+        except OSError:
+            if not place.is_dir():
+                raise
+            shutil.rmtree(written)  # another process was first
+    return place
+
+
+class NllbTokens:
+    """The tokenizer of an NLLB folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = NllbTokenizer.from_pretrained(folder)
+        self.folder = folder
+
+    def encode(self, texts: Sequence[str], source: Language) -> list[list[int]]:
+        """The ids of each text; names of special tokens in a text are read as the characters they are."""
+        code = self.language_id(source)
+        pieces = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return [[code, *ids, self.tokenizer.eos_token_id] for ids in pieces]
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The pieces that ids stand for, as CTranslate2 takes them."""
+        return self.tokenizer.convert_ids_to_tokens(list(ids))
+
+    def ids(self, pieces: Sequence[str]) -> list[int]:
+        """The ids of pieces."""
+        return self.tokenizer.convert_tokens_to_ids(list(pieces))
+
+    def language_id(self, language: Language) -> int:
+        """The id of the token that names a language.
+
+        Raises:
+            ValueError: the model has none.
+        """
+        number = self.tokenizer.convert_tokens_to_ids(language.nllb_code)
+        if number == self.tokenizer.unk_token_id:
+            known = [token for token in self.tokenizer.all_special_tokens if not token.startswith("<")]
+            raise ValueError(
+                f"{self.folder} has no token {language.nllb_code} ({language.name}), only {', '.join(sorted(known))}. "
+                "Allot none of its examples, or take a model that knows the language."
+            )
+        return number
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of a translation's ids, from behind its language's token; "" where no `</s>` ends it."""
+        eos = self.tokenizer.eos_token_id
+        if eos not in ids:
+            return ""
+        return self.tokenizer.decode(list(ids[: list(ids).index(eos)]), clean_up_tokenization_spaces=False).strip()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts to translate together: their places, and the number of pieces after which one is given up."""
+
+    places: tuple[int, ...]
+    max_new_pieces: int
+
+
+def length_batches(sources: Sequence[Sequence[int]], max_batch_pieces: int) -> Iterator[Batch]:
+    """Batches of at most `max_batch_pieces` pieces with their padding; sources that are too long are in none."""
+    by_step: dict[int, list[int]] = {}
+    for place in sorted(range(len(sources)), key=lambda place: (len(sources[place]), place)):
+        if len(sources[place]) <= MAX_SOURCE_PIECES:
+            by_step.setdefault(-(-len(sources[place]) // LENGTH_STEP), []).append(place)
+    for step, places in by_step.items():
+        longest = step * LENGTH_STEP
+        size = max(1, max_batch_pieces // longest)
+        for start in range(0, len(places), size):
+            batch = tuple(places[start : start + size])
+            yield Batch(batch, min(MAX_NEW_PIECES, 3 * longest + LENGTH_STEP))
