@@ -11,6 +11,7 @@ file alone gives the same card. What nobody said is left as a TODO.
 
 import argparse
 import dataclasses
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def build_card(record: RunRecord) -> str:
 
 
 def card_metadata(record: RunRecord) -> ModelCardData:
-    """Languages, licence, base models, datasets, task, library, tags, and each measured score."""
+    """Languages, licence, base models, datasets, task, library, tags, and a summary of the scores."""
     facts = [stage.facts for stage in record.stages]
     languages = sorted({hub_language(code) for fact in facts for code in fact.num_prompts or {}})
     base_models = [parent.name for parent in record.parents if parent.is_on_hub]
@@ -92,32 +93,45 @@ def hub_language(code: str) -> str:
 
 
 def eval_results(evaluation: Evaluation) -> list[EvalResult]:
-    """The model's scores, in per cent as the card's tables show them: one for each task, condition and language.
+    """A summary of the model's scores, times 100 as in the card's tables, which have each language: of every task and
+    condition the mean over languages, each counted alike, and the lowest.
 
     Controls, scores on stand-ins for photos, and the models it is compared with are in the tables only.
     """
     return [
-        _eval_result(result, score)
+        summary
         for name, result in evaluation.results.items()
         if name == result["task"] and not result.get("has_stand_ins", False)
-        for score in result["scores"]
-        if score["condition"] not in CONTROLS
+        for condition in dict.fromkeys(score["condition"] for score in result["scores"])
+        if condition not in CONTROLS
+        for summary in _summaries(result, condition)
     ]
 
 
-def _eval_result(result: Mapping[str, Any], score: Mapping[str, Any]) -> EvalResult:
-    code, condition = score["language"], score["condition"]
-    return EvalResult(
-        task_type=PIPELINE_TAG,
-        dataset_type=result["task"],
-        dataset_name=f"{result['task']}, {condition} ({evaluation_language(code).name})",
-        dataset_config=hub_language(code),
-        dataset_split=condition,
-        metric_type=result["metric"],
-        metric_name=result["description"],
-        metric_value=round(100 * score["value"], 1),
-        metric_args={"prompt": result["prompts"][condition][code], "protocol": result["protocol"]},
-    )
+def _summaries(result: Mapping[str, Any], condition: str) -> list[EvalResult]:
+    """Mean and lowest under a condition, or the one score where there is one language."""
+    scores = {score["language"]: score["value"] for score in result["scores"] if score["condition"] == condition}
+    lowest = min(scores, key=scores.__getitem__)
+    if len(scores) == 1:
+        summary = {evaluation_language(lowest).name: scores[lowest]}
+    else:
+        summary = {
+            f"mean of {len(scores)} languages": statistics.mean(scores.values()),
+            f"lowest of {len(scores)} languages ({evaluation_language(lowest).name})": scores[lowest],
+        }
+    return [
+        EvalResult(
+            task_type=PIPELINE_TAG,
+            dataset_type=result["task"],
+            dataset_name=f"{result['task']}, {condition}",
+            dataset_split=condition,
+            metric_type=result["metric"],
+            metric_name=f"{result['description']}, {what}",
+            metric_value=round(100 * value, 1),
+            metric_args={"prompt": next(iter(result["prompts"][condition].values())), "protocol": result["protocol"]},
+        )
+        for what, value in summary.items()
+    ]
 
 
 def card_text(record: RunRecord) -> str:

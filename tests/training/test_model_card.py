@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from mblip.data.recipes.places import without_places
 from mblip.evaluation import code_version
 from mblip.evaluation.code_version import code_commit
-from mblip.training.model_card import build_card, card_metadata, main
+from mblip.training.model_card import build_card, card_metadata, eval_results, main
 from mblip.training.run_record import Evaluation, Parent, RunRecord, StageFacts, StageRecord, read_license
 
 
@@ -81,16 +81,15 @@ def test_the_metadata_are_the_hubs(tmp_path):
                 {
                     "task": {"type": "image-text-to-text"},
                     "dataset": {
-                        "name": "scenes, as_is (Hebrew)",
+                        "name": "scenes, as_is",
                         "type": "scenes",
-                        "config": "he",
                         "split": "as_is",
                     },
                     "metrics": [
                         {
                             "type": "exact_match",
                             "value": 75.0,
-                            "name": "exact match of the whole answer",
+                            "name": "exact match of the whole answer, Hebrew",
                             "args": {"prompt": "What in iw? ", "protocol": "own"},
                         }
                     ],
@@ -99,6 +98,15 @@ def test_the_metadata_are_the_hubs(tmp_path):
         }
     ]
     assert card.data.eval_results == card_metadata(RECORD).eval_results
+
+
+def test_the_metadata_of_several_languages_are_the_mean_and_the_lowest():
+    results = {"scenes": result(score("seen", "de", 4), score("seen", "iw", 1), score("seen", "sw", 1))}
+    evaluation = Evaluation(is_of_run=False, results=results, ratios={}, table="")
+    assert [(found.metric_name, found.metric_value) for found in eval_results(evaluation)] == [
+        ("exact match of the whole answer, mean of 3 languages", 50.0),
+        ("exact match of the whole answer, lowest of 3 languages (Hebrew)", 25.0),
+    ]
 
 
 def test_the_text_tells_parts_stages_hardware_commit_and_data():

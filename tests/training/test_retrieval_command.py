@@ -49,11 +49,11 @@ def test_the_command_writes_results_predictions_and_a_report(run, capsys):
 
 def test_a_card_takes_the_results_of_every_direction(run):
     found = eval_results(read_evaluation(run("as_is", "--num_candidates", "3"), is_of_run=False))
-    assert [(one.dataset_split, one.dataset_config, one.metric_type, one.metric_args) for one in found[:3]] == [
-        (condition, "sw", "recall@1", {"prompt": "Caption in Swahili: ", "protocol": "own"})
+    assert [(one.dataset_split, one.metric_type, one.metric_args) for one in found[::2]] == [
+        (condition, "recall@1", {"prompt": "Caption in Swahili: ", "protocol": "own"})
         for condition in ("image to text", "image to text, calibrated", "text to image")
     ]
-    assert len(found) == 6
+    assert len(found) == 6  # mean and lowest of two languages each
 
 
 def test_more_photos_than_there_are_cannot_be_searched(run):
