@@ -12,7 +12,7 @@ from typing import Any
 import jinja2  # comes with torch
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from .prompt_encoding import IMAGE_MARK
+from .prompt_encoding import IMAGE_TOKEN
 
 # Turns the parts of each message into one text before a language model's own template reads it.
 _FLATTEN = (
@@ -21,7 +21,7 @@ _FLATTEN = (
     "{%- if message.content is defined and message.content is not string and message.content is iterable -%}"
     "{%- set flat.text = '' -%}"
     "{%- for part in message.content -%}"
-    f"{{%- set flat.text = flat.text ~ ('{IMAGE_MARK}' if part.type == 'image' else part.text) -%}}"
+    f"{{%- set flat.text = flat.text ~ ('{IMAGE_TOKEN}' if part.type == 'image' else part.text) -%}}"
     "{%- endfor -%}"
     "{%- set flat.messages = flat.messages + [dict(message, content=flat.text)] -%}"
     "{%- else -%}"
@@ -46,7 +46,7 @@ def with_images(template: str | None, variables: Mapping[str, Any]) -> str:
     if template is None:
         return PLAIN_TEMPLATE
     tokens = tuple((name, value) for name, value in variables.items() if isinstance(value, str))
-    return template if IMAGE_MARK in template or _reads_parts_alone(template, tokens) else _FLATTEN + template
+    return template if IMAGE_TOKEN in template or _reads_parts_alone(template, tokens) else _FLATTEN + template
 
 
 @functools.lru_cache(maxsize=16)

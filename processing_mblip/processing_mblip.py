@@ -11,8 +11,10 @@ from .supported_releases import release  # noqa: F401
 
 # isort: split
 import os
+from collections.abc import Sequence
 from typing import Any, Unpack
 
+import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import ImageInput
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
@@ -23,8 +25,15 @@ from .image_loading import load_upright_rgb
 from .image_processing_mblip import MBlipImageProcessor
 from .image_slots import ImageSlots, assign_images, check_marks, flat_list
 from .model_settings import check_agreement, read_model_settings
-from .prompt_encoding import IMAGE_MARK, EncodedPrompt, PromptEncoder, PromptPieces, split_at_marks
-from .prompt_padding import PaddedLength, pad_prompts
+from .prompt_encoding import (
+    IMAGE_TOKEN,
+    EncodedPrompt,
+    PaddedLength,
+    PromptEncoder,
+    PromptPieces,
+    pad_rows,
+    split_at_marks,
+)
 
 EXPECTED_TEXT = "`text` must be a string or list of strings; `images` comes before it where names are left out."
 UNSUPPORTED_TEXT_KWARGS = (
@@ -68,7 +77,7 @@ class MBlipProcessor(ProcessorMixin):
             image_processor = MBlipImageProcessor.from_dict(image_processor.to_dict())
         super().__init__(image_processor, tokenizer, chat_template=chat_template)
         self.num_query_tokens = num_query_tokens
-        self.image_token = IMAGE_MARK
+        self.image_token = IMAGE_TOKEN
         self.image_token_id = default_image_token_id(tokenizer) if image_token_id is None else image_token_id
 
     def __call__(
@@ -149,6 +158,22 @@ class MBlipProcessor(ProcessorMixin):
         )
         return [encoded.input_ids for encoded in encoder.encode(prompts, list(num_images))]
 
+    def pad(self, ids: Sequence[Sequence[int]], *, padding_side: str | None = None) -> dict[str, torch.Tensor]:
+        """`input_ids` (B, T) and `attention_mask` (B, T) of prompts such as `encode` returns, as long as the longest.
+
+        Args:
+            padding_side: "left" or "right"; None: the tokenizer's, which is the language model's.
+
+        Raises:
+            ValueError: the prompts differ in length, and the tokenizer has neither a pad nor an end-of-text token.
+        """
+        target = PaddedLength.from_kwargs(self.tokenizer, {"padding": True, "padding_side": padding_side})
+        rows = [list(row) for row in ids]
+        return {
+            "input_ids": torch.tensor(pad_rows(rows, target.pad_id(rows), target), dtype=torch.long),
+            "attention_mask": torch.tensor(pad_rows([[1] * len(row) for row in rows], 0, target), dtype=torch.long),
+        }
+
     @property
     def model_input_names(self) -> list[str]:
         return ["input_ids", "attention_mask", "pixel_values"]
@@ -228,11 +253,11 @@ class MBlipProcessor(ProcessorMixin):
         ids = [prompt.input_ids for prompt in encoded]
         if text_kwargs.get("return_tensors") in ("pt", TensorType.PYTORCH):
             target.check_one_length(ids)
-        inputs: dict[str, Any] = {"input_ids": pad_prompts(ids, target.pad_id(ids), target)}
+        inputs: dict[str, Any] = {"input_ids": pad_rows(ids, target.pad_id(ids), target)}
         if text_kwargs.get("return_attention_mask") is not False:
-            inputs["attention_mask"] = pad_prompts([[1] * len(row) for row in ids], 0, target)
+            inputs["attention_mask"] = pad_rows([[1] * len(row) for row in ids], 0, target)
         if text_kwargs.get("return_offsets_mapping"):
-            inputs["offset_mapping"] = pad_prompts([prompt.offsets for prompt in encoded], (0, 0), target)
+            inputs["offset_mapping"] = pad_rows([prompt.offsets for prompt in encoded], (0, 0), target)
         if merged.get("return_text_replacement_offsets"):
             # None: offsets count the characters of the prompt as it was given.
             inputs["text_replacement_offsets"] = [[] for _ in encoded]
@@ -261,7 +286,7 @@ class MBlipProcessor(ProcessorMixin):
 
 def default_image_token_id(tokenizer: Any) -> int:
     """The id of the tokenizer's own `<image>`, or the first id beyond the tokenizer's."""
-    return tokenizer.get_vocab().get(IMAGE_MARK, len(tokenizer))
+    return tokenizer.get_vocab().get(IMAGE_TOKEN, len(tokenizer))
 
 
 def _prompts(text: str | list[str] | None) -> list[str]:

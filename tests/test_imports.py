@@ -200,3 +200,19 @@ def test_the_wheel_holds_every_package_and_every_data_file():
         held = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
         data = {path for path in (ROOT / package).rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
         assert data == held
+
+
+def test_the_image_token_is_spelled_once_in_each_of_the_parts_that_may_not_import_one_another():
+    """What ships goes to the Hub without the other package, and rows are made without either."""
+    spelled = [
+        (path.relative_to(ROOT).as_posix(), ast.unparse(node.targets[0]))
+        for package in PACKAGES
+        for path in files(package)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value == "<image>"
+    ]
+    assert spelled == [
+        ("modeling_mblip/configuration_mblip.py", "IMAGE_TOKEN"),
+        ("processing_mblip/prompt_encoding.py", "IMAGE_TOKEN"),
+        ("mblip/data/example.py", "IMAGE_TOKEN"),
+    ]

@@ -14,27 +14,49 @@ An image is decoded, augmented and given to the processor once per row; all prom
 A target that is too long is cut and then has no end-of-sequence token: a token there would teach the model to stop in
 mid-sentence. A prompt that is too long loses text, but no image token and nothing that a chat template writes.
 
-Shape suffixes: B = prompts, T = prompt tokens (with image tokens), L = label tokens.
+A batch is padded once, by `processor.pad`. Shape suffixes: B = prompts, T = prompt tokens (with image tokens), I =
+distinct images, L = label tokens.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
+from PIL import Image as PILImage
 from torch.nn.utils.rnn import pad_sequence
 
 from .augmentation import Augmentation, augment, is_flip_safe
-from .chat_prompts import chat_answer_ids, check_answers, uses_chat_template
-from .encoded_prompts import Processor, Prompt, encode_prompts, pad_prompts
-from .example import check_row, row_name
+from .example import check_columns, row_name
 from .images import open_image
 from .stable_random import stable_random
+from .token_ids import Processor, answer_ids, check_chat_template, prompt_ids, uses_chat_template
 from .training_rows import num_turns
 
 logger = logging.getLogger(__name__)
 
 IGNORED = -100  # label of a token that is not learned, as transformers' losses have it
+
+
+class ModelConfig(Protocol):
+    """What is asked of `MBlipConfig`."""
+
+    @property
+    def is_encoder_decoder(self) -> bool: ...
+
+    @property
+    def decoder_start_token_id(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt of a row, with the decoded images that all prompts of the row share; `name` is for messages."""
+
+    text: str
+    target: str
+    images: list[PILImage.Image]
+    name: str
 
 
 class MBlipCollator:
@@ -43,8 +65,7 @@ class MBlipCollator:
 
     Args:
         processor: an `MBlipProcessor`.
-        is_encoder_decoder: `model.config.is_encoder_decoder`.
-        decoder_start_token_id: `model.config.decoder_start_token_id`; an encoder-decoder needs it.
+        config: `model.config`; an encoder-decoder's names its `decoder_start_token_id`.
         max_text_tokens: a prompt's text is cut to so many tokens; image tokens do not count, nor do a chat template's.
         max_target_tokens: a target is cut to so many tokens, end of sequence included.
         use_chat_template: whether prompts and targets go through the language model's chat template. None: if its
@@ -64,9 +85,8 @@ class MBlipCollator:
     def __init__(
         self,
         processor: Processor,
+        config: ModelConfig,
         *,
-        is_encoder_decoder: bool,
-        decoder_start_token_id: int | None = None,
         max_text_tokens: int = 128,
         max_target_tokens: int = 128,
         prompts_per_image: int = 4,
@@ -81,15 +101,14 @@ class MBlipCollator:
                 "but training needs both. "
                 "Set the missing one, `tokenizer.pad_token = tokenizer.eos_token` where no other serves."
             )
-        if is_encoder_decoder and decoder_start_token_id is None:
+        if config.is_encoder_decoder and config.decoder_start_token_id is None:
             raise ValueError(
-                "An encoder-decoder needs the token its decoder starts with: "
-                "pass decoder_start_token_id=model.config.decoder_start_token_id."
+                "`config.decoder_start_token_id` is None, but an encoder-decoder needs the token its decoder starts "
+                "with. Set `model.config.decoder_start_token_id`."
             )
         self.processor = processor
-        self.pad_token_id: int = tokenizer.pad_token_id
-        self.is_encoder_decoder = is_encoder_decoder
-        self.decoder_start_token_id = decoder_start_token_id
+        self.is_encoder_decoder = config.is_encoder_decoder
+        self.decoder_start_token_id = config.decoder_start_token_id
         self.max_text_tokens = max_text_tokens
         self.max_target_tokens = max_target_tokens
         self.prompts_per_image = prompts_per_image
@@ -97,88 +116,62 @@ class MBlipCollator:
         self.use_chat_template = uses_chat_template(processor, use_chat_template)
         self.seed = seed
         if self.use_chat_template:
-            check_answers(processor)
+            check_chat_template(processor)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of `rows`.
 
         Raises:
-            ValueError: a row lacks a column, has a broken image, or has a target that is empty or holds `<image>`; the
-            message names the row.
+            ValueError: a row lacks a column or has a broken image, and the message names it; or a prompt says
+                `<image>` another number of times than it has images. (What else may be wrong with rows is looked for
+                where they are made and by `TrainingRows` and `TrainingStream`.)
         """
         prompts = [prompt for row in rows for prompt in self._prompts(row)]
-        ids, pixels = encode_prompts(
-            self.processor,
-            prompts,
-            max_text_tokens=self.max_text_tokens,
-            use_chat_template=self.use_chat_template,
-        )
+        ids = _prompt_ids(self.processor, prompts, self.max_text_tokens, self.use_chat_template)
         targets = [self._target_ids(prompt) for prompt in prompts]
+        pixels = _pixel_values(self.processor, prompts)
         if self.is_encoder_decoder:
-            inputs = pad_prompts(ids, self.pad_token_id, padding_side="right")
-            return inputs | pixels | self._decoder_tensors(targets)
-        return self._joined_tensors(ids, targets) | pixels
+            return {**self.processor.pad(ids, padding_side="right"), **pixels, **self._decoder_tensors(targets)}
+        joined = [mine + target for mine, target in zip(ids, targets, strict=True)]
+        labels = [[IGNORED] * len(mine) + target for mine, target in zip(ids, targets, strict=True)]
+        return {**self.processor.pad(joined, padding_side="right"), "labels": _pad_labels(labels), **pixels}
 
     def _prompts(self, row: Mapping[str, Any]) -> list[Prompt]:
         """The prompts of a row whose turn it is, sharing its images."""
-        check_row(row)
+        images = _open_images(row)
         epoch, image_id = row.get("epoch", 0), row["image_id"]
-        images = [open_image(image, name=row_name(row)) for image in row["images"]]
         if self.augmentation is not None and "epoch" in row:
             draws = [stable_random(self.seed, epoch, image_id, number) for number in range(len(images))]
             may_flip = is_flip_safe(row, self.augmentation)
             images = [augment(images[i], self.augmentation, draw, may_flip=may_flip) for i, draw in enumerate(draws)]
         num_prompts, turn = len(row["prompts"]), row.get("turn", epoch)
         positions = choose_prompts(num_prompts, self.prompts_per_image, seed=self.seed, turn=turn, image_id=image_id)
-        return [Prompt(row, position, images) for position in positions]
+        return [_prompt(row, position, images) for position in positions]
 
     def _target_ids(self, prompt: Prompt) -> list[int]:
         """The tokens of a target with end of sequence, or, cut, without."""
-        ids = self._chat_target_ids(prompt) if self.use_chat_template else self._plain_target_ids(prompt)
-        eos_token_id = self.processor.tokenizer.eos_token_id
-        if not ids or ids[-1] != eos_token_id:
-            ids.append(eos_token_id)
+        (ids,) = answer_ids(
+            self.processor,
+            prompt.text,
+            len(prompt.images),
+            [prompt.target],
+            is_encoder_decoder=self.is_encoder_decoder,
+            use_chat_template=self.use_chat_template,
+        )
         if len(ids) > self.max_target_tokens:
             logger.info(
                 "%s: target of %d tokens cut to max_target_tokens=%d.", prompt.name, len(ids), self.max_target_tokens
             )
         return ids[: self.max_target_tokens]
 
-    def _plain_target_ids(self, prompt: Prompt) -> list[int]:
-        """The target as the tokenizer makes it.
-
-        For a decoder-only model a space parts the target from a prompt that does not end in one: the tokens of the
-        prompt are then the same as when the model is asked without a target.
-        """
-        tokenizer, target = self.processor.tokenizer, prompt.target
-        if self.is_encoder_decoder:
-            return list(tokenizer(text_target=target, verbose=False)["input_ids"])
-        parted = target if not prompt.text or prompt.text[-1].isspace() else f" {target}"
-        return list(tokenizer(parted, add_special_tokens=False, verbose=False)["input_ids"])
-
-    def _chat_target_ids(self, prompt: Prompt) -> list[int]:
-        """The target as the assistant's turn, up to the last end of sequence that the chat template writes."""
-        return chat_answer_ids(
-            self.processor, prompt.text, len(prompt.images), prompt.target, is_encoder_decoder=self.is_encoder_decoder
-        )
-
     def _decoder_tensors(self, targets: list[list[int]]) -> dict[str, torch.Tensor]:
         """`labels` (B, L), and the same shifted right by the decoder start token with padding for what is ignored."""
-        labels_BL = pad_sequence([torch.tensor(ids) for ids in targets], batch_first=True, padding_value=IGNORED)
+        labels_BL = _pad_labels(targets)
         shifted_BL = labels_BL.roll(1, dims=1)
         assert self.decoder_start_token_id is not None  # __init__ refuses an encoder-decoder without
         shifted_BL[:, 0] = self.decoder_start_token_id
-        return {
-            "labels": labels_BL,
-            "decoder_input_ids": shifted_BL.masked_fill(shifted_BL == IGNORED, self.pad_token_id),
-        }
-
-    def _joined_tensors(self, prompts: list[torch.Tensor], targets: list[list[int]]) -> dict[str, torch.Tensor]:
-        """`input_ids`, `attention_mask` and `labels` (B, T) of prompts with targets behind, padded on the right."""
-        pairs = [(ids_T, torch.tensor(target)) for ids_T, target in zip(prompts, targets, strict=True)]
-        labels = [torch.cat([torch.full_like(ids_T, IGNORED), target_L]) for ids_T, target_L in pairs]
-        inputs = pad_prompts([torch.cat(pair) for pair in pairs], self.pad_token_id, padding_side="right")
-        return inputs | {"labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED)}
+        pad_token_id = self.processor.tokenizer.pad_token_id
+        return {"labels": labels_BL, "decoder_input_ids": shifted_BL.masked_fill(shifted_BL == IGNORED, pad_token_id)}
 
 
 class GenerationCollator:
@@ -191,13 +184,13 @@ class GenerationCollator:
     def __init__(
         self,
         processor: Processor,
+        config: ModelConfig,
         *,
-        is_encoder_decoder: bool,
         max_text_tokens: int = 128,
         use_chat_template: bool | None = None,
     ) -> None:
         self.processor = processor
-        self.padding_side = "right" if is_encoder_decoder else "left"
+        self.padding_side = "right" if config.is_encoder_decoder else "left"
         self.max_text_tokens = max_text_tokens
         self.use_chat_template = uses_chat_template(processor, use_chat_template)
 
@@ -205,16 +198,10 @@ class GenerationCollator:
         """The inputs of all prompts of `rows`, in order."""
         prompts = []
         for row in rows:
-            check_row(row)
-            images = [open_image(image, name=row_name(row)) for image in row["images"]]
-            prompts += [Prompt(row, position, images) for position in range(len(row["prompts"]))]
-        ids, pixels = encode_prompts(
-            self.processor,
-            prompts,
-            max_text_tokens=self.max_text_tokens,
-            use_chat_template=self.use_chat_template,
-        )
-        return pad_prompts(ids, self.processor.tokenizer.pad_token_id, padding_side=self.padding_side) | pixels
+            images = _open_images(row)
+            prompts += [_prompt(row, position, images) for position in range(len(row["prompts"]))]
+        ids = _prompt_ids(self.processor, prompts, self.max_text_tokens, self.use_chat_template)
+        return {**self.processor.pad(ids, padding_side=self.padding_side), **_pixel_values(self.processor, prompts)}
 
 
 def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, turn: int, image_id: str) -> list[int]:
@@ -229,3 +216,36 @@ def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, turn:
     stable_random(seed, image_id).shuffle(order)
     first = turn % num_turns(num_prompts, prompts_per_image) * prompts_per_image
     return sorted(order[first : first + prompts_per_image])
+
+
+def _open_images(row: Mapping[str, Any]) -> list[PILImage.Image]:
+    check_columns(row)
+    return [open_image(image, name=row_name(row)) for image in row["images"]]
+
+
+def _prompt(row: Mapping[str, Any], position: int, images: list[PILImage.Image]) -> Prompt:
+    name = f"{row_name(row)}, prompt {row['ids'][position]!r}"
+    return Prompt(row["prompts"][position], row["targets"][position], images, name)
+
+
+def _prompt_ids(
+    processor: Processor, prompts: Sequence[Prompt], max_text_tokens: int, use_chat_template: bool
+) -> list[list[int]]:
+    return prompt_ids(
+        processor,
+        [prompt.text for prompt in prompts],
+        [len(prompt.images) for prompt in prompts],
+        max_text_tokens=max_text_tokens,
+        use_chat_template=use_chat_template,
+    )
+
+
+def _pixel_values(processor: Processor, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+    """`pixel_values` (I, 3, H, W) and, where images are shared, `image_indices`: the same image object is encoded
+    once. Empty without images."""
+    shown = [prompt.images for prompt in prompts]
+    return dict(processor(images=shown, return_tensors="pt")) if any(shown) else {}
+
+
+def _pad_labels(labels: list[list[int]]) -> torch.Tensor:
+    return pad_sequence([torch.tensor(mine) for mine in labels], batch_first=True, padding_value=IGNORED)

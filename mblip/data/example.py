@@ -18,8 +18,8 @@ from PIL import Image as PILImage
 from .images import Image, StoredImage, place_image, store_image
 from .languages import get_language
 
-IMAGE_TOKEN = "<image>"
-IMAGE_MARK = re.compile(r"(?<!\\)<image>")  # where a prompt places an image; `\<image>` is the word itself
+IMAGE_TOKEN = "<image>"  # `MBlipProcessor.image_token`
+PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is the word itself
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # which JSON can spell and UTF-8 cannot
 
@@ -86,12 +86,7 @@ class Example:
                     "or the name of the file it comes from."
                 )
         check_target(self.target, name=self.name)
-        num_tokens = len(IMAGE_MARK.findall(self.prompt))
-        if num_tokens not in (0, len(self.images)):
-            raise ValueError(
-                f"{self.name} has {len(self.images)} image(s), but its prompt holds {num_tokens} `{IMAGE_TOKEN}`. "
-                "Write it once per image, or not at all."
-            )
+        check_prompt(self.prompt, len(self.images), name=self.name)
         for key, value in self.provenance.items():
             if not isinstance(key, str) or not isinstance(value, str):
                 raise ValueError(
@@ -105,14 +100,24 @@ class Example:
         return f"Example {self.id!r} of {self.source!r}"
 
 
-def check_target(target: str, *, name: str) -> None:
+def check_target(target: str | None, *, name: str) -> None:
     """Raises ValueError for a target that no model should learn: an empty one, or one that holds `<image>`."""
-    if not target.strip():
+    if not target or not target.strip():
         raise ValueError(f"{name} has an empty target. Leave the example out, or give it the text to learn.")
     if IMAGE_TOKEN in target:
         raise ValueError(
             f"{name} has `{IMAGE_TOKEN}` in its target: {target!r}. "
             "Only prompts may place images; take it out of the text."
+        )
+
+
+def check_prompt(prompt: str, num_images: int, *, name: str) -> None:
+    """Raises ValueError for a prompt that says `<image>` another number of times than it has images, and not never."""
+    num_tokens = len(PLACED_IMAGE.findall(prompt))
+    if num_tokens not in (0, num_images):
+        raise ValueError(
+            f"{name} has {num_images} image(s), but its prompt holds {num_tokens} `{IMAGE_TOKEN}`. "
+            "Write it once per image, or not at all."
         )
 
 
@@ -197,19 +202,31 @@ def row_name(row: Mapping[str, Any]) -> str:
     return f"Row {row['image_id']!r} (source {', '.join(sorted(set(row['sources'])))})"
 
 
-def check_row(row: Mapping[str, Any]) -> None:
-    """Raises ValueError for a row that lacks a column, has lists of unequal length, or a bad target."""
-    missing = [column for column in COLUMNS if column not in row]
-    if missing:
+def missing_columns(columns: Collection[str]) -> list[str]:
+    """The columns of rows that are not there."""
+    return [column for column in COLUMNS if column not in columns]
+
+
+def check_columns(columns: Collection[str]) -> None:
+    """Raises ValueError where a column of rows is missing."""
+    if missing := missing_columns(columns):
         raise ValueError(
-            f"A row has the columns {sorted(row)}, but lacks {missing}. "
+            f"A row has the columns {sorted(columns)}, but lacks {missing}. "
             "With the Trainer, set `remove_unused_columns=False`, or it takes them away."
         )
+
+
+def check_row(row: Mapping[str, Any]) -> None:
+    """Raises ValueError for a row that lacks a column, has lists of unequal length, a target that no model should
+    learn, or a prompt that says `<image>` another number of times than there are images."""
+    check_columns(row)
     has_provenance = row.get(PROVENANCE) is not None
     lengths = {column: len(row[column]) for column in (*PROMPT_COLUMNS, *([PROVENANCE] if has_provenance else []))}
     if len(set(lengths.values())) != 1 or not row["prompts"]:
         raise ValueError(
             f"{row_name(row)} has lists of the lengths {lengths}, expected one entry per prompt in each, at least one."
         )
-    for target in row["targets"]:
-        check_target(target, name=row_name(row))
+    name, num_images = row_name(row), len(row["images"])
+    for prompt, target in zip(row["prompts"], row["targets"], strict=True):
+        check_target(target, name=name)
+        check_prompt(prompt, num_images, name=name)

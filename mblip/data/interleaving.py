@@ -16,9 +16,8 @@ from typing import Any
 import datasets
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from .prompt_choice import ALL_PROMPTS, PromptChoice
 from .stable_random import stable_random
-from .training_rows import SharedEpoch, TrainingRows, TrainingStream
+from .training_rows import ALL_PROMPTS, PromptChoice, SharedEpoch, TrainingRows, TrainingStream
 
 
 class InterleavedRows(Dataset[dict[str, Any]]):

@@ -14,7 +14,7 @@ from typing import Any, Literal, overload
 import datasets
 import pyarrow.parquet
 
-from .example import COLUMNS, FEATURES, FEATURES_WITH_PROVENANCE, Example, features_of, rows_to_dataset
+from .example import FEATURES, FEATURES_WITH_PROVENANCE, Example, features_of, missing_columns, rows_to_dataset
 from .stable_random import stable_random
 
 logger = logging.getLogger(__name__)
@@ -117,8 +117,7 @@ def load_rows(
 
 def _load_from_hub(name: str, revision: str, streaming: bool) -> datasets.Dataset | datasets.IterableDataset:
     found = datasets.load_dataset(name, revision=revision, split="train", streaming=True).features or {}
-    missing = [column for column in COLUMNS if column not in found]
-    if missing:
+    if missing := missing_columns(found):
         raise ValueError(
             f"The dataset {name} has the columns {list(found)}, but lacks {missing}, expected the rows of a mix. Make "
             "some of it with `python -m mblip.mix.build` and a source `own_dataset`."

@@ -1,4 +1,4 @@
-"""Rows that know their epoch.
+"""The rows that are trained on: all prompts or a choice of them, with their epoch, looked through for bad ones once.
 
 Augmentation and the choice of prompts differ from epoch to epoch, and must come out the same after a resume and
 however many workers load the data. So the epoch travels inside the row. `TrainingRows` (map-style) and
@@ -13,7 +13,8 @@ the sampler). `EpochCallback` closes that gap.
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
@@ -22,9 +23,73 @@ import pyarrow.compute
 import torch
 from torch.utils.data import IterableDataset
 
-from .prompt_choice import ALL_PROMPTS, CHOSEN_BY, PromptChoice
+from .example import IMAGE_TOKEN, PROMPT_COLUMNS, PROVENANCE, check_row, missing_columns
+from .languages import get_language
+from .prompts import get_task
 
 TURN_SPACING = 512  # rows of a stream between two turns of one row
+CHOSEN_BY = ("tasks", "languages", "sources")  # columns of rows
+
+
+@dataclass(frozen=True)
+class PromptChoice:
+    """Prompts of `tasks` that are in `languages` and come from `sources`; None takes any.
+
+    Raises:
+        ValueError: a task or a language is unknown, or there is none.
+    """
+
+    tasks: frozenset[str] | None = None
+    languages: frozenset[str] | None = None
+    sources: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        for name, chosen in self._chosen:
+            if chosen is not None and not chosen:
+                raise ValueError(f"`{name}` is empty, expected at least one; leave it out for all.")
+        for task in self.tasks or ():
+            get_task(task)
+        for language in self.languages or ():
+            get_language(language)
+
+    def __str__(self) -> str:
+        named = [f"the {name} {', '.join(sorted(chosen))}" for name, chosen in self._chosen if chosen is not None]
+        return " in ".join(named) or "any"
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return all(chosen is None for _, chosen in self._chosen)
+
+    @property
+    def _chosen(self) -> list[tuple[str, frozenset[str] | None]]:
+        """What is chosen in the columns of `CHOSEN_BY`, in their order."""
+        return list(zip(CHOSEN_BY, (self.tasks, self.languages, self.sources), strict=True))
+
+    def positions(self, *columns: Iterable[str]) -> list[int]:
+        """Where the chosen ones stand among prompts of these tasks, languages and sources."""
+        wanted = [chosen for _, chosen in self._chosen]
+        return [
+            position
+            for position, entries in enumerate(zip(*columns, strict=True))
+            if all(chosen is None or entry in chosen for entry, chosen in zip(entries, wanted, strict=True))
+        ]
+
+    def of_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row with the chosen prompts alone, which may be none. One without the columns that choose, of which some
+        others alone are read, stays as it is."""
+        if self.is_all or not row.keys() >= set(CHOSEN_BY):
+            return dict(row)
+        positions = self.positions(*(row[column] for column in CHOSEN_BY))
+        columns = [column for column in (*PROMPT_COLUMNS, PROVENANCE) if row.get(column) is not None]
+        return {**row} | {column: _at(row[column], positions) for column in columns}
+
+
+ALL_PROMPTS = PromptChoice()
+
+
+def _at(entries: Sequence[Any], positions: Iterable[int]) -> list[Any]:
+    return [entries[position] for position in positions]
 
 
 class SharedEpoch:
@@ -52,12 +117,14 @@ class TrainingRows(datasets.Dataset):
         choice: rows have these prompts alone, and those without any do not come. Columns hold all prompts.
 
     Raises:
-        ValueError: no row has a prompt of the choice.
+        ValueError: no row has a prompt of the choice; or a row, as another's making may have it, has lists of unequal
+            length or a target that is empty or holds `<image>`, and the message names it.
     """
 
     def __init__(
         self, rows: datasets.Dataset, *, prompts_per_image: int | None = None, choice: PromptChoice = ALL_PROMPTS
     ) -> None:
+        _check_rows(rows, choice)
         turns: numpy.ndarray | None = None
         if prompts_per_image is not None or not choice.is_all:
             num_turns_of_rows = _count_turns(rows, prompts_per_image, choice)
@@ -108,6 +175,8 @@ class TrainingStream(IterableDataset):
     A stream of `datasets` is shuffled before it is wrapped (`stream.shuffle(seed=..., buffer_size=...)`) and hears of
     the epoch too. With several processes every one reads the whole stream and takes its part of each batch.
 
+    Reading it raises for a bad row, as `TrainingRows` does.
+
     Args:
         prompts_per_image: as for `TrainingRows`. A row's turns come `TURN_SPACING` rows apart, so that they fall into
             different batches; so many rows are kept for it.
@@ -141,9 +210,12 @@ class TrainingStream(IterableDataset):
             yield {**row, "epoch": self._epoch.get(), "turn": turn}
 
     def _chosen(self) -> Iterator[Mapping[str, Any]]:
-        if self._choice.is_all:
-            return iter(self._rows)
-        return (row for row in map(self._choice.of_row, self._rows) if row["prompts"])
+        for row in self._rows:
+            chosen = self._choice.of_row(row)
+            if self._choice.is_all or chosen["prompts"]:
+                if not missing_columns(chosen):  # else the collator says so
+                    check_row(chosen)
+                yield chosen
 
 
 def num_turns(num_prompts: int, prompts_per_image: int | None) -> int:
@@ -164,6 +236,35 @@ def _in_turns(rows: Iterable[Mapping[str, Any]], prompts_per_image: int) -> Iter
     while waiting:
         _, _, turn, due = heapq.heappop(waiting)
         yield due, turn
+
+
+def _check_rows(rows: datasets.Dataset, choice: PromptChoice) -> None:
+    """Raises ValueError as `check_row` does for the first row that it refuses. Whole columns of text are looked
+    through, images are not read. That rows lack a column, the collator says, for it may be the Trainer's doing."""
+    if missing_columns(rows.column_names):
+        return
+    suspicious = _suspicious(rows)
+    if rows._indices is not None:
+        suspicious &= set(rows._indices.column(0).to_pylist()) if suspicious else set()
+    for number in sorted(suspicious):
+        row = choice.of_row(rows.data.fast_slice(number, 1).to_pylist()[0])
+        if choice.is_all or row["prompts"]:
+            check_row(row)
+
+
+def _suspicious(rows: datasets.Dataset) -> set[int]:
+    """The rows of the table below that have lists of unequal length or, perhaps, a bad target."""
+    lengths = [pyarrow.compute.list_value_length(rows.data.column(name)).to_numpy() for name in PROMPT_COLUMNS]
+    is_bad = (lengths[0] == 0) | numpy.any([mine != lengths[0] for mine in lengths], axis=0)
+    found, first = set(numpy.flatnonzero(is_bad).tolist()), 0
+    for chunk in rows.data.column("targets").chunks:
+        targets = chunk.flatten()
+        is_empty = pyarrow.compute.equal(pyarrow.compute.utf8_trim_whitespace(targets), "")
+        is_marked = pyarrow.compute.match_substring(targets, IMAGE_TOKEN)
+        bad = pyarrow.compute.fill_null(pyarrow.compute.or_(is_empty, is_marked), True)
+        found.update(first + row for row in pyarrow.compute.list_parent_indices(chunk).filter(bad).to_pylist())
+        first += len(chunk)
+    return found
 
 
 def _count_turns(rows: datasets.Dataset, prompts_per_image: int | None, choice: PromptChoice) -> list[int]:

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import torch
-
 from .generation import answer_texts, are_cut
 from .generation_settings import GenerationSettings
 from .likelihood.calibration import ContentFree, PictureProcessor, grey_features
@@ -22,10 +20,10 @@ NUM_KEPT = 5  # log-likelihoods of so many candidates are kept with an answer
 
 @dataclass(frozen=True)
 class Asked:
-    """An example with the token ids of its prompt, (T,)."""
+    """An example with the token ids of its prompt."""
 
     example: EvaluationExample
-    ids: torch.Tensor
+    ids: Sequence[int]
 
 
 @dataclass(frozen=True)

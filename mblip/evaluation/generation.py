@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from mblip.data.chat_prompts import answer_lead, uses_chat_template
+from mblip.data.token_ids import answer_lead, uses_chat_template
 
 from .model_inputs import Model, Processor
 

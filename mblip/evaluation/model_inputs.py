@@ -11,17 +11,16 @@ from typing import Any, Protocol
 
 import torch
 
-from mblip.data import encoded_prompts
-from mblip.data.chat_prompts import uses_chat_template
-from mblip.data.encoded_prompts import encode_texts, pad_prompts
+from mblip.data import token_ids
 from mblip.data.images import Image as AnyImage
 from mblip.data.images import open_image
+from mblip.data.token_ids import prompt_ids, uses_chat_template
 
 from .fitting import Fitting
 from .task import EvaluationExample
 
 
-class Processor(encoded_prompts.Processor, Protocol):
+class Processor(token_ids.Processor, Protocol):
     """What is asked of `MBlipProcessor`."""
 
     def batch_decode(self, sequences: Any, **kwargs: Any) -> Any: ...
@@ -126,21 +125,21 @@ def _encode(model: Model, processor: Processor, images: Sequence[tuple[AnyImage,
     return list(model.get_image_features(inputs["pixel_values"].to(model.device)).pooler_output)
 
 
-def encode_prompts(processor: Processor, examples: Sequence[EvaluationExample]) -> list[torch.Tensor]:
-    """The ids of each example's prompt with its `<image>` tokens, (T,): those of training, chat template included."""
-    kinds = list(dict.fromkeys((example.prompt, len(example.images)) for example in examples))
-    ids = encode_texts(
+def encode_prompts(processor: Processor, prompts: Sequence[str], num_images: Sequence[int]) -> list[list[int]]:
+    """The token ids of each prompt with its `<image>` tokens: those of training, chat template included, never cut."""
+    asked = list(zip(prompts, num_images, strict=True))
+    distinct = list(dict.fromkeys(asked))
+    ids = prompt_ids(
         processor,
-        texts=[prompt for prompt, _ in kinds],
-        num_images=[num_images for _, num_images in kinds],
+        [prompt for prompt, _ in distinct],
+        [number for _, number in distinct],
         use_chat_template=uses_chat_template(processor),
     )
-    ids_of = dict(zip(kinds, ids, strict=True))
-    return [ids_of[example.prompt, len(example.images)] for example in examples]
+    ids_of = dict(zip(distinct, ids, strict=True))
+    return [ids_of[each] for each in asked]
 
 
-def prompt_tensors(model: Model, processor: Processor, ids: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+def prompt_tensors(model: Model, processor: Processor, ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
     """`input_ids` and `attention_mask` (B, T), padded where the language model wants it."""
-    side = "right" if model.config.is_encoder_decoder else "left"
-    inputs = pad_prompts(ids, processor.tokenizer.pad_token_id, padding_side=side)
+    inputs = processor.pad(ids, padding_side="right" if model.config.is_encoder_decoder else "left")
     return {name: tensor.to(model.device) for name, tensor in inputs.items()}

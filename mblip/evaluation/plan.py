@@ -8,8 +8,6 @@ process encodes the images of; all prompts about an image set are in one chunk.
 import math
 from collections.abc import Iterator, Sequence
 
-import torch
-
 from .task import EvaluationExample
 
 # Features are held of so many image sets at once. The more, the more batches are of one prompt, so that answers end
@@ -39,11 +37,11 @@ def plan_chunks(
 
 
 def plan_batches(
-    examples: Sequence[EvaluationExample], ids: Sequence[torch.Tensor], batch_size: int
+    examples: Sequence[EvaluationExample], ids: Sequence[list[int]], batch_size: int
 ) -> Iterator[list[int]]:
     """Positions of the examples of a chunk in batches of like length, so that little is padding, and of equal prompts
     as far as may be: answers in one language end at about the same length."""
-    order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i].tolist(), examples[i].image_id))
+    order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i], examples[i].image_id))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 

@@ -121,7 +121,11 @@ class _Run:
 
     def answer_chunk(self, number: int, examples: Sequence[EvaluationExample]) -> Iterator[Prediction]:
         """The answers to the examples of a chunk, those of batches that are on disk already first."""
-        ids = encode_prompts(self.processor, examples)
+        ids = encode_prompts(
+            self.processor,
+            [example.prompt for example in examples],
+            [len(example.images) for example in examples],
+        )
         found = {} if self.unfinished is None else self.unfinished.read(number)
         batches = list(plan_batches(examples, ids, self.settings.batch_size))
         left = [batch for batch in batches if not all(_key(examples[i]) in found for i in batch)]

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from mblip.data.augmentation import Augmentation
 from mblip.data.interleaving import check_weights
-from mblip.data.prompt_choice import PromptChoice
 from mblip.data.recipes.source_arguments import LanguageCode
+from mblip.data.training_rows import PromptChoice
 from mblip.evaluation import EvaluationRecipe
 from mblip.evaluation.recipe import DtypeName, LoadIn
 

@@ -7,8 +7,8 @@ from mblip.data import Example, InterleavedRows, TrainingRows, apply_prompt, loa
 from mblip.data.example import rows_to_dataset
 from mblip.data.interleaving import EndlessStream, InterleavedStreams
 from mblip.data.mixture import WeightedSource, mix
-from mblip.data.prompt_choice import PromptChoice
 from mblip.data.recipes.sources import SOURCES
+from mblip.data.training_rows import PromptChoice
 
 from .recipe import DataRecipe, RowsRecipe
 

@@ -6,7 +6,7 @@ from peft import LoraConfig, PeftModel
 from transformers import set_seed
 
 from mblip.data import MBlipCollator
-from mblip.data.encoded_prompts import Processor
+from mblip.data.token_ids import Processor
 from mblip.evaluation.in_training import GenerationEvaluation
 from mblip.loading import quiet_peft
 from modeling_mblip import MBlipForConditionalGeneration
@@ -45,8 +45,7 @@ def build_collator(processor: Processor, model: Model, stage: StageRun) -> MBlip
     """The collator that makes rows into the batches of this model."""
     return MBlipCollator(
         processor,
-        is_encoder_decoder=model.config.is_encoder_decoder,
-        decoder_start_token_id=model.config.decoder_start_token_id,
+        model.config,
         max_text_tokens=stage.data.max_text_tokens,
         max_target_tokens=stage.data.max_target_tokens,
         prompts_per_image=stage.data.prompts_per_image,

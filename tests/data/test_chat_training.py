@@ -49,7 +49,8 @@ def trained(tmp_path, model, collator, **kwargs):
 @pytest.mark.parametrize("name", ["qwen2.5", "gemma"])
 def test_a_step_learns_the_answers_and_their_end_of_turn_alone(tmp_path, name, smoothing):
     processor = chat_processor(CHAT_MODELS[name])
-    model, collator = model_for(processor), MBlipCollator(processor, is_encoder_decoder=False)
+    model = model_for(processor)
+    collator = MBlipCollator(processor, model.config)
     batch = collator(SHOWN)
     learned = [processor.tokenizer.decode(labels[labels != -100]) for labels in batch["labels"]]
     assert learned == [CHAT_MODELS[name].learned.replace("a red dog", answer) for answer in ("dog", "cat")]
@@ -62,9 +63,10 @@ def test_a_step_learns_the_answers_and_their_end_of_turn_alone(tmp_path, name, s
 
 def test_the_model_answers_what_the_pictures_show_and_ends_its_turn(tmp_path):
     processor = chat_processor(CHAT_MODELS["qwen2.5"])
-    collator = MBlipCollator(processor, is_encoder_decoder=False)
-    trainer = trained(tmp_path, model_for(processor), collator, max_steps=40, learning_rate=1e-2)
-    inputs = GenerationCollator(processor, is_encoder_decoder=False)(SHOWN)
+    model = model_for(processor)
+    collator = MBlipCollator(processor, model.config)
+    trainer = trained(tmp_path, model, collator, max_steps=40, learning_rate=1e-2)
+    inputs = GenerationCollator(processor, model.config)(SHOWN)
     eos_token_id = processor.tokenizer.eos_token_id  # the tiny configurations name another token
     answers = trainer.model.eval().generate(**inputs, max_new_tokens=8, do_sample=False, eos_token_id=eos_token_id)
     assert processor.batch_decode(answers) == ["dog<|im_end|>", "cat<|im_end|>"]

@@ -147,5 +147,12 @@ def test_a_row_without_prompts_is_an_error():
         check_row(empty)
 
 
+def test_a_row_whose_prompt_shows_more_images_than_there_are_never_gets_into_a_dataset():
+    (row,) = to_rows([example(prompt="<image> what \\<image> is?")])
+    check_row(row)
+    with pytest.raises(ValueError, match=r"Row 'cat' .*has 0 image\(s\), but its prompt holds 1 `<image>`"):
+        rows_to_dataset([row | {"images": []}])
+
+
 def test_no_examples_make_an_empty_dataset():
     assert len(rows_to_dataset(to_rows([]))) == 0

@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader
 
 from mblip.data import interleaving
 from mblip.data.interleaving import EndlessStream, InterleavedRows, InterleavedStreams, rows_an_epoch
-from mblip.data.prompt_choice import PromptChoice
-from mblip.data.training_rows import TrainingRows
+from mblip.data.training_rows import PromptChoice, TrainingRows
 from tests.data.recorded_training import recorded
 
 WORKERS = pytest.mark.parametrize("num_workers", [0, 2])

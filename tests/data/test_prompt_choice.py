@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from datasets import Dataset, concatenate_datasets
 
-from mblip.data.example import rows_to_dataset
-from mblip.data.prompt_choice import PromptChoice
-from mblip.data.training_rows import TrainingRows, TrainingStream
+from mblip.data.example import FEATURES_WITH_PROVENANCE, rows_to_dataset
+from mblip.data.training_rows import PromptChoice, TrainingRows, TrainingStream
 
 VQA, SWAHILI = PromptChoice(tasks=frozenset({"vqa"})), PromptChoice(languages=frozenset({"sw"}))
 BOTH = PromptChoice(frozenset({"vqa"}), frozenset({"sw"}))
@@ -110,3 +110,47 @@ def test_rows_without_any_such_prompt_are_an_error():
     choice = PromptChoice(frozenset({"matching"}), frozenset({"de"}))
     with pytest.raises(ValueError, match="None of the 3 rows has a prompt of the tasks matching in the languages de"):
         TrainingRows(rows_to_dataset(ROWS), choice=choice)
+
+
+BAD = [
+    ({"targets": ["target", "<image> dog", "target"]}, "Row '0' .*`<image>` in its target: '<image> dog'"),
+    ({"targets": ["target", "target", " \u3000"]}, "Row '0' .*empty target"),
+    ({"targets": ["target", None, "target"]}, "Row '0' .*empty target"),
+    ({"targets": ["target"]}, "Row '0' .*lists of the lengths .*'targets': 1"),
+    ({"prompts": []}, "Row '0' .*lists of the lengths .*'prompts': 0"),
+]
+
+
+def made_by_another(changes, *others):
+    """A dataset that nobody has looked through: the first row is bad."""
+    return Dataset.from_list([ROWS[0] | changes, *others], features=FEATURES_WITH_PROVENANCE)
+
+
+@pytest.mark.parametrize(("changes", "match"), BAD)
+def test_a_row_that_no_model_should_learn_is_named_before_training(changes, match):
+    bad = made_by_another(changes, *ROWS[1:])
+    with pytest.raises(ValueError, match=match):
+        TrainingRows(bad)
+    with pytest.raises(ValueError, match=match):
+        TrainingRows(bad.select([2, 0]))
+    with pytest.raises(ValueError, match=match):
+        list(TrainingStream(bad.to_iterable_dataset()))
+    with pytest.raises(ValueError, match=match):
+        list(rows_to_dataset([ROWS[0] | changes]))
+
+
+def test_a_bad_row_in_a_later_part_of_the_table_is_found():
+    bad = concatenate_datasets(
+        [rows_to_dataset(ROWS), made_by_another({"targets": ["a", "", "b"], "image_id": "late"})]
+    )
+    with pytest.raises(ValueError, match=r"Row 'late' .*empty target"):
+        TrainingRows(bad)
+
+
+def test_bad_rows_and_prompts_that_are_not_chosen_harm_nobody():
+    bad = made_by_another({"targets": ["target", "", "target"]}, *ROWS[1:])
+    assert len(TrainingRows(bad.select([1, 2]))) == 2
+    assert len(TrainingRows(bad.filter(lambda row: row["image_id"] != "0"))) == 2
+    assert ids(TrainingRows(bad, choice=BOTH)) == ids(TrainingStream(bad.to_iterable_dataset(), choice=BOTH))
+    with pytest.raises(ValueError, match=r"Row '0' .*empty target"):
+        TrainingRows(bad, choice=PromptChoice(languages=frozenset({"en"})))

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.augmentation import Augmentation
+from mblip.data.augmentation import UNSPACED_SCRIPTS, Augmentation, names_a_side, read_side_words
 from mblip.data.languages import LANGUAGES
 from mblip.data.prompts import TASKS, native_wordings
 from mblip.data.scenes.languages import SCENE_LANGUAGES, caption
 from mblip.data.scenes.world import sample_training_scene
-from mblip.data.side_words import UNSPACED_SCRIPTS, names_a_side, read_side_words
 from mblip.data.stable_random import stable_random
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))

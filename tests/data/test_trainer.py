@@ -19,10 +19,8 @@ FAMILIES = ("mt5", "qwen3")
 
 def model_and_collator(family, **kwargs):
     model = tiny_model(family, num_query_tokens=NUM_QUERY_TOKENS, image_token_id=IMAGE)
-    is_encoder_decoder = model.config.is_encoder_decoder
-    start = {"decoder_start_token_id": model.config.decoder_start_token_id} if is_encoder_decoder else {}
-    processor = tiny_processor(is_encoder_decoder=is_encoder_decoder)
-    return model, MBlipCollator(processor, is_encoder_decoder=is_encoder_decoder, **start, **kwargs)
+    processor = tiny_processor(is_encoder_decoder=model.config.is_encoder_decoder)
+    return model, MBlipCollator(processor, model.config, **kwargs)
 
 
 def four_prompt_rows():
@@ -145,7 +143,7 @@ def test_the_trainer_learns_what_the_pictures_show(tmp_path, family):
     trainer = trained(
         tmp_path, model, collator, TrainingRows(rows), per_device_train_batch_size=2, max_steps=80, learning_rate=3e-3
     )
-    inputs = GenerationCollator(collator.processor, is_encoder_decoder=collator.is_encoder_decoder)(shown)
+    inputs = GenerationCollator(collator.processor, model.config)(shown)
     eos_token_id = collator.processor.tokenizer.eos_token_id  # the tiny configurations name another token
     answers = trainer.model.eval().generate(**inputs, max_new_tokens=3, do_sample=False, eos_token_id=eos_token_id)
     assert collator.processor.batch_decode(answers, skip_special_tokens=True) == ["dog", "cat"]

@@ -1,5 +1,6 @@
 """A tokenizer of a few words and processors of two query tokens, to be checked by eye, and rows for them."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from PIL import Image
@@ -29,6 +30,9 @@ PAD, EOS, UNK, WHAT, IS, THIS, A, RED, BLUE, DOG, CAT, AND, ANSWER, YES, NO = ra
 NUM_QUERY_TOKENS = 2
 IMAGE = len(WORDS)  # the id of `<image>`: the first the tokenizer does not have
 IMAGE_SIZE = 28
+# What a collator asks of a model's configuration
+ENCODER_DECODER = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=PAD)
+DECODER_ONLY = SimpleNamespace(is_encoder_decoder=False, decoder_start_token_id=None)
 
 
 def tiny_tokenizer(*, is_encoder_decoder: bool) -> PreTrainedTokenizerFast:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
 
 from mblip.evaluation import EvaluationExample
 
@@ -37,8 +38,19 @@ class TableProcessor:
         numbers = [self.picture_number(image) for image in images]
         return {"pixel_values": torch.tensor(numbers, dtype=torch.float)[:, None, None, None]}
 
-    def encode(self, texts: list[str], num_images: list[int]) -> list[list[int]]:
+    def encode(
+        self, texts: list[str], num_images: list[int], *, max_text_tokens: int | None = None
+    ) -> list[list[int]]:
         return [[IMAGE] * count + [self.text_id(text)] for text, count in zip(texts, num_images, strict=True)]
+
+    def pad(self, ids: list[list[int]], *, padding_side: str) -> dict[str, torch.Tensor]:
+        rows = [torch.tensor(row) for row in ids]
+        return {
+            "input_ids": pad_sequence(rows, batch_first=True, padding_side=padding_side),
+            "attention_mask": pad_sequence(
+                list(map(torch.ones_like, rows)), batch_first=True, padding_side=padding_side
+            ),
+        }
 
     def batch_decode(self, sequences: torch.Tensor, skip_special_tokens: bool) -> list[str]:
         return ["".join(self.texts[i - FIRST_TEXT] for i in row if i >= FIRST_TEXT) for row in sequences.tolist()]

@@ -1,5 +1,7 @@
 """A language model with a chat template of its own is evaluated with the prompts it is trained on and asked with."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from chat_models import CHAT_MODELS, chat_processor
@@ -31,13 +33,17 @@ def row_of(asked):
 def test_the_prompts_of_evaluation_training_and_use_are_equal(chat_model):
     processor = chat_processor(chat_model)
     examples = [example(i, images=images, image_id=name) for i, (name, images) in enumerate(SHOWN.items())]
-    batch = MBlipCollator(processor, is_encoder_decoder=False)([row_of(asked) for asked in examples])
+    config = SimpleNamespace(is_encoder_decoder=False, decoder_start_token_id=None)
+    batch = MBlipCollator(processor, config)([row_of(asked) for asked in examples])
+    encoded = encode_prompts(
+        processor, [asked.prompt for asked in examples], [len(asked.images) for asked in examples]
+    )
     is_prompt_BT = (batch["labels"] == -100) & batch["attention_mask"].bool()
-    for i, (ids_T, asked) in enumerate(zip(encode_prompts(processor, examples), examples, strict=True)):
+    for i, (ids, asked) in enumerate(zip(encoded, examples, strict=True)):
         content = [{"type": "image", "image": image} for image in asked.images]
         messages = [{"role": "user", "content": [*content, {"type": "text", "text": asked.prompt}]}]
         in_use = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
-        assert ids_T.tolist() == in_use["input_ids"][0]
+        assert ids == in_use["input_ids"][0]
         assert batch["input_ids"][i][is_prompt_BT[i]].tolist() == in_use["input_ids"][0]
 
 

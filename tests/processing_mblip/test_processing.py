@@ -72,6 +72,18 @@ def test_ids_want_a_number_of_images_for_each_text_and_as_many_as_it_says(proces
         processor.encode(["w1", "<image> w2"], [1, 2])
 
 
+def test_ids_are_padded_as_the_call_pads_them(processor, red):
+    ids = processor.encode(["w1 w2", "w1"], [0, 1])
+    called = processor(images=[[], [red]], text=["w1 w2", "w1"], padding=True, return_tensors="pt")
+    padded = processor.pad(ids)
+    assert {name: called[name].tolist() for name in padded} == {name: ids.tolist() for name, ids in padded.items()}
+    left = processor.pad([[5, 6], [7]], padding_side="left")
+    assert left["input_ids"].tolist() == [[5, 6], [PAD, 7]]
+    assert left["attention_mask"].tolist() == [[1, 1], [0, 1]]
+    with pytest.raises(ValueError, match="`padding_side` is 'front', expected 'left' or 'right'"):
+        processor.pad(ids, padding_side="front")
+
+
 def test_text_alone_and_pictures_alone(processor, red):
     assert dict(processor(text="w1")) == {"input_ids": [[5, EOS]], "attention_mask": [[1, 1]]}
     assert list(processor(images=[red, red.copy()], return_tensors="pt")) == ["pixel_values"]

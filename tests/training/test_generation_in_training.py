@@ -42,8 +42,7 @@ def rows_and_collator(folder: Path, model, family):
     write_tiny_rows(folder / "rows.parquet")
     collator = MBlipCollator(
         tiny_processor(family),
-        is_encoder_decoder=model.config.is_encoder_decoder,
-        decoder_start_token_id=model.config.decoder_start_token_id,
+        model.config,
     )
     return TrainingRows(load_rows(folder / "rows.parquet")), collator
 

@@ -35,8 +35,7 @@ def train_tiny(folder: Path, stage: str, family: str, **training: Any) -> tuple[
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     collator = MBlipCollator(
         tiny_processor(family),
-        is_encoder_decoder=model.config.is_encoder_decoder,
-        decoder_start_token_id=model.config.decoder_start_token_id,
+        model.config,
     )
     rows = TrainingRows(load_rows(folder / "rows.parquet"))
     train_stage(model, rows, collator, stage_run(folder, stage), TrainingRecipe(**training))

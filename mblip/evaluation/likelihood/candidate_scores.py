@@ -15,10 +15,7 @@ from itertools import accumulate
 
 import torch
 
-from mblip.data.chat_prompts import uses_chat_template
-from mblip.data.encoded_prompts import encode_texts
-
-from ..model_inputs import Processor
+from ..model_inputs import Processor, encode_prompts
 from .candidate_plan import CandidatePlan, PlannedRow, plan_candidates
 from .candidate_tokens import CandidateTokens, Tokens
 from .decoder_only import DecoderOnlyPrompts
@@ -80,14 +77,14 @@ class _Scorer:
         tokens = CandidateTokens(self.processor, is_encoder_decoder=self.is_encoder_decoder)
         plan = cache(plan_candidates)
         plans = [plan(tokens.of(each.prompt, len(each.image_rows), each.candidates)) for each in asked]
-        ids = _prompt_ids(self.processor, asked)
+        ids = encode_prompts(self.processor, [each.prompt for each in asked], [len(each.image_rows) for each in asked])
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for i, (ids_T, mine) in enumerate(zip(ids, plans, strict=True)):
-            alike[len(ids_T), len(mine.lead)].append(i)
+        for i, (prompt, mine) in enumerate(zip(ids, plans, strict=True)):
+            alike[len(prompt), len(mine.lead)].append(i)
         for group in alike.values():
             for start in range(0, len(group), self.batch_size):
                 positions = group[start : start + self.batch_size]
-                ids_BT = torch.stack([ids[i] for i in positions]).to(self.model.device)
+                ids_BT = torch.tensor([ids[i] for i in positions], device=self.model.device)
                 rows = [asked[i].image_rows for i in positions]
                 yield positions, [plans[i] for i in positions], PromptBatch(ids_BT, rows, self.image_features)
 
@@ -152,16 +149,3 @@ class _Scorer:
         tokens_P = [wanted.token for _, row in rows for wanted in row.wanted]
         states_ND = states_RLD[is_word_RL.to(states_RLD.device)]
         return token_log_likelihoods(self.model, states_ND, states_P, tokens_P)
-
-
-def _prompt_ids(processor: Processor, asked: Sequence[CandidatePrompt]) -> list[torch.Tensor]:
-    """The tokens of each prompt with its images, (T,), as training and generation have them."""
-    kinds = list(dict.fromkeys((each.prompt, len(each.image_rows)) for each in asked))
-    ids = encode_texts(
-        processor,
-        texts=[prompt for prompt, _ in kinds],
-        num_images=[num_images for _, num_images in kinds],
-        use_chat_template=uses_chat_template(processor),
-    )
-    ids_of = dict(zip(kinds, ids, strict=True))
-    return [ids_of[each.prompt, len(each.image_rows)] for each in asked]

@@ -6,9 +6,8 @@ are rendered and tokenized once for all prompts that agree in that, which for 1,
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from mblip.data.chat_prompts import chat_answer_ids, user_message, uses_chat_template
+from mblip.data.token_ids import answer_ids, user_message, uses_chat_template
 
 from ..model_inputs import Processor
 
@@ -50,13 +49,10 @@ class CandidateTokens:
             )
         ending = self._ending(prompt, num_images)
         if self.uses_chat_template and not self._is_made_alike(ending, prompt, num_images, candidates[0]):
-            return tuple(self._chat_tokens(prompt, num_images, candidate) for candidate in candidates)
-        missing = [each for each in dict.fromkeys(candidates) if (ending, each) not in self._made]
-        if missing and self.uses_chat_template:
-            made = [self._chat_tokens(prompt, num_images, candidate) for candidate in missing]
-        else:
-            made = self._plain_tokens(ending, missing) if missing else []
-        self._made |= {(ending, candidate): tokens for candidate, tokens in zip(missing, made, strict=True)}
+            return self._tokens(prompt, num_images, candidates)
+        if missing := [each for each in dict.fromkeys(candidates) if (ending, each) not in self._made]:
+            made = self._tokens(prompt, num_images, missing)
+            self._made |= {(ending, candidate): tokens for candidate, tokens in zip(missing, made, strict=True)}
         return tuple(self._made[ending, candidate] for candidate in candidates)
 
     def _ending(self, prompt: str, num_images: int) -> str:
@@ -72,24 +68,16 @@ class CandidateTokens:
     def _is_made_alike(self, ending: str, prompt: str, num_images: int, candidate: str) -> bool:
         """Whether the template writes a candidate behind this prompt as behind an earlier one of the same ending;
         none forbids it to look back."""
-        found = self._chat_tokens(prompt, num_images, candidate)
+        (found,) = self._tokens(prompt, num_images, [candidate])
         return self._made.setdefault((ending, candidate), found) == found
 
-    def _chat_tokens(self, prompt: str, num_images: int, candidate: str) -> Tokens:
-        return self._ended(
-            chat_answer_ids(self.processor, prompt, num_images, candidate, is_encoder_decoder=self.is_encoder_decoder)
+    def _tokens(self, prompt: str, num_images: int, candidates: Sequence[str]) -> tuple[Tokens, ...]:
+        ids = answer_ids(
+            self.processor,
+            prompt,
+            num_images,
+            candidates,
+            is_encoder_decoder=self.is_encoder_decoder,
+            use_chat_template=self.uses_chat_template,
         )
-
-    def _plain_tokens(self, ending: str, candidates: Sequence[str]) -> list[Tokens]:
-        tokenizer: Any = self.processor.tokenizer
-        if self.is_encoder_decoder:
-            rows = tokenizer(text_target=list(candidates), verbose=False)["input_ids"]
-        else:
-            texts = [ending + candidate for candidate in candidates]
-            rows = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        return [self._ended(row) for row in rows]
-
-    def _ended(self, ids: Sequence[int]) -> Tokens:
-        """The ids up to an end of sequence."""
-        end = self.processor.tokenizer.eos_token_id
-        return tuple(ids) if ids and ids[-1] == end else (*ids, end)
+        return tuple(map(tuple, ids))

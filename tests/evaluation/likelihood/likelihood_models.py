@@ -50,8 +50,7 @@ def separate_forward(
     """The log-likelihood of a candidate and its number of tokens, by one forward over the collator's batch."""
     collator = MBlipCollator(
         processor,
-        is_encoder_decoder=model.config.is_encoder_decoder,
-        decoder_start_token_id=model.config.decoder_start_token_id,
+        model.config,
     )
     row = {"images": [pictures[i] for i in rows], "image_id": "x"}
     lists = {"prompts": prompt, "targets": candidate, "languages": "en", "tasks": "t", "sources": "s", "ids": "i"}

@@ -1,5 +1,7 @@
 """Candidates become the tokens that the collator makes labels of, whatever prompt they stand behind."""
 
+from types import SimpleNamespace
+
 import pytest
 from chat_models import CHAT_MODELS, chat_processor
 from PIL import Image
@@ -17,7 +19,8 @@ CANDIDATES = ("red", "a red dog", "a red dog left")
 
 def labels(processor, prompt, num_images, candidate, *, is_encoder_decoder):
     """What training learns where a candidate is the target."""
-    collator = MBlipCollator(processor, is_encoder_decoder=is_encoder_decoder, decoder_start_token_id=0)
+    config = SimpleNamespace(is_encoder_decoder=is_encoder_decoder, decoder_start_token_id=0)
+    collator = MBlipCollator(processor, config)
     row = {"images": [Image.new("RGB", (28, 28), (i, 0, 0)) for i in range(num_images)], "image_id": "x"}
     lists = {"prompts": prompt, "targets": candidate, "languages": "en", "tasks": "t", "sources": "s", "ids": "i"}
     batch = collator([row | {name: [value] for name, value in lists.items()}])
@@ -60,11 +63,20 @@ def test_a_space_parts_a_candidate_from_a_prompt_that_ends_in_none_and_only_ther
 def test_the_template_renders_candidates_once_for_all_prompts_of_one_ending(monkeypatch):
     processor = chat_processor(CHAT_MODELS["qwen3"])
     tokens, calls = CandidateTokens(processor, is_encoder_decoder=False), []
-    render = tokens._chat_tokens
-    monkeypatch.setattr(tokens, "_chat_tokens", lambda *args: calls.append(args[0]) or render(*args))
+    make = tokens._tokens
+    monkeypatch.setattr(
+        tokens, "_tokens", lambda *args: calls.extend((args[0], answer) for answer in args[2]) or make(*args)
+    )
     for prompt in ("one", "two", "three"):
         tokens.of(prompt, 1, CANDIDATES)
-    assert calls == ["one", "one", "one", "two", "three"]  # of later prompts only the first candidate, to compare
+    first, second, third = CANDIDATES
+    assert calls == [
+        ("one", first),
+        ("one", second),
+        ("one", third),
+        ("two", first),  # of later prompts only the first candidate, to compare
+        ("three", first),
+    ]
 
 
 def test_a_template_that_looks_back_is_followed():

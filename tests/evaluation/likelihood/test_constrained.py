@@ -22,7 +22,9 @@ def ready(family):
         model.generation_config.eos_token_id = [1, 2]  # the tiny tokenizer's end is 2
     prompts = ["caption", "what colour is", "caption"] if family != "mamba" else ["caption", "answer", "caption"]
     rows = processor(images=[[image] for image in PICTURES], text=prompts, padding=True, return_tensors="pt")
-    ids = [ids_T[mask_T.bool()] for ids_T, mask_T in zip(rows["input_ids"], rows["attention_mask"], strict=True)]
+    ids = [
+        ids_T[mask_T.bool()].tolist() for ids_T, mask_T in zip(rows["input_ids"], rows["attention_mask"], strict=True)
+    ]
     inputs = prompt_tensors(model, processor, ids) | {"image_features": encode(model, processor)}
     return model, processor, prompts, inputs
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from chat_models import CHAT_MODELS, NUM_QUERY_TOKENS, chat_processor
-from tiny_inputs import row, tiny_processor
+from tiny_inputs import DECODER_ONLY, ENCODER_DECODER, row, tiny_processor
 
-from mblip.data.chat_prompts import answer_lead, cut_text
 from mblip.data.collator import IGNORED, GenerationCollator, MBlipCollator
+from mblip.data.token_ids import answer_lead, cut_text
 
 QWEN, GEMMA = CHAT_MODELS["qwen2.5"], CHAT_MODELS["gemma"]
 LLAMA3 = CHAT_MODELS["llama3"]
@@ -16,7 +16,7 @@ every_model = pytest.mark.parametrize("chat_model", CHAT_MODELS.values(), ids=CH
 
 
 def collator_of(processor, **kwargs):
-    return MBlipCollator(processor, is_encoder_decoder=False, **kwargs)
+    return MBlipCollator(processor, DECODER_ONLY, **kwargs)
 
 
 def split_at_labels(batch, index=0):
@@ -79,7 +79,7 @@ def test_generation_prompts_are_those_of_training_padded_on_the_left(chat_model)
     processor = chat_processor(chat_model)
     rows = [row("one", prompts=("what", "what is this"), targets=("a", "a dog")), row("none", colours=())]
     trained = collator_of(processor)(rows)
-    inputs = GenerationCollator(processor, is_encoder_decoder=False)(rows)
+    inputs = GenerationCollator(processor, DECODER_ONLY)(rows)
     assert inputs["attention_mask"][0, 0] == 0
     for i in range(3):
         ids = inputs["input_ids"][i][inputs["attention_mask"][i].bool()].tolist()
@@ -112,7 +112,7 @@ def test_a_template_is_used_when_the_tokenizer_has_one_and_not_when_told_otherwi
 @pytest.mark.parametrize("kind", [MBlipCollator, GenerationCollator])
 def test_asking_for_a_template_that_is_not_there_is_an_error(kind):
     with pytest.raises(ValueError, match=r"`processor\.tokenizer\.chat_template` is None\. Set it"):
-        kind(tiny_processor(is_encoder_decoder=False), is_encoder_decoder=False, use_chat_template=True)
+        kind(tiny_processor(is_encoder_decoder=False), DECODER_ONLY, use_chat_template=True)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_template_that_opens_a_thought_can_still_be_asked():
             QWEN, template=QWEN.template.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant\\n<think>'")
         )
     )
-    inputs = GenerationCollator(processor, is_encoder_decoder=False)([row()])
+    inputs = GenerationCollator(processor, DECODER_ONLY)([row()])
     assert processor.decode(inputs["input_ids"][0]).endswith("assistant\n<think>")
     assert answer_lead(processor) == ""
 
@@ -197,7 +197,7 @@ def test_an_encoder_decoder_reads_the_prompt_and_learns_the_turn():
     processor.tokenizer.chat_template = (
         "a {{ messages[0].content }} answer{% if messages | length > 1 %} {{ messages[1].content }} yes{% endif %}"
     )
-    batch = MBlipCollator(processor, is_encoder_decoder=True, decoder_start_token_id=0)([row()])
+    batch = MBlipCollator(processor, ENCODER_DECODER)([row()])
     words = processor.tokenizer.convert_ids_to_tokens
     assert batch["input_ids"][0].tolist() == asked(processor, image_of(row()), text_part("what is this"))
     assert words(batch["labels"][0].tolist()) == ["a", "red", "dog", "yes", "</s>"]
