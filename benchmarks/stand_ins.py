@@ -1,6 +1,6 @@
 """Pictures in place of those that are not at hand, so that an evaluation can be tried from its published files.
 
-    python benchmarks/stand_ins.py quickstart/eval_sample_stand_ins.yaml
+    PYTHONPATH=quickstart python benchmarks/stand_ins.py quickstart/eval_sample_stand_ins.yaml
 
 draws a picture of the drawn world for every image of a recipe's benchmarks that is not there, at its place. What a
 model answers about them says nothing about the benchmark; STAND_INS.txt in each folder says so, and by it every table,
@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from mblip.data.command import run_command
-from mblip.data.scenes.drawing import draw_scene
-from mblip.data.scenes.world import sample_training_scene
 from mblip.data.stable_random import stable_random
 from mblip.data.whole_files import unfinished_file, write_text
 from mblip.evaluation.benchmark import STAND_INS_FILE
 from mblip.evaluation.recipe import EvaluationRecipe, read_evaluation_run
 from mblip.evaluation.task import EvaluationTask
+from scenes.drawing import draw_scene
+from scenes.world import sample_training_scene
 
 NOTE = "Drawn stand-ins for photos that were not at hand. Scores on them mean nothing.\n"
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}

@@ -1,7 +1,7 @@
 """Uncalibrated against calibrated choices of a model of the drawn world: one, two or three?
 
-    python benchmarks/three_way.py outputs/quickstart/model
-    python benchmarks/three_way.py MODEL --languages en,zh,tr --num_images 200
+    PYTHONPATH=quickstart python benchmarks/three_way.py outputs/quickstart/model
+    PYTHONPATH=quickstart python benchmarks/three_way.py MODEL --languages en,zh,tr --num_images 200
 
 The question is asked in every language, the answer is English (mblip/evaluation/tasks/scene_counts.py). Prints a table
 in Markdown: accuracy by way of ranking (sum, mean per token, calibrated), the gain of calibration over the sum with
@@ -19,7 +19,6 @@ import torch
 from torch import nn
 
 from mblip.data.command import run_command
-from mblip.data.scenes.languages import SCENE_LANGUAGES
 from mblip.evaluation.evaluate import evaluate_task
 from mblip.evaluation.metrics.paired_comparison import compare_paired
 from mblip.evaluation.model_inputs import Model, Processor
@@ -30,6 +29,7 @@ from mblip.evaluation.runner import DEFAULT_SETTINGS, RunSettings
 from mblip.evaluation.task import EvaluationTask, RankBy
 from mblip.evaluation.tasks.scene_counts import CANDIDATES, SceneCountsRecipe
 from mblip.loading import Precision, load_checkpoint
+from scenes.languages import SCENE_LANGUAGES
 
 WAYS: tuple[RankBy, ...] = get_args(RankBy)
 

@@ -32,7 +32,7 @@ from transformers import (
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from mblip.data.prompts import TASKS
-from mblip.data.scenes.drawing import (
+from scenes.drawing import (
     CELL_PIXELS,
     GRID,
     IMAGE_SIZE,
@@ -43,8 +43,8 @@ from mblip.data.scenes.drawing import (
     named_appearance,
     place_things,
 )
-from mblip.data.scenes.languages import caption, questions
-from mblip.data.scenes.world import (
+from scenes.languages import caption, questions
+from scenes.world import (
     COLOURS,
     RELATIONS,
     SHAPES,

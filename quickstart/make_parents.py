@@ -11,20 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from english_parent import (
-    NUM_QUERY_TOKENS,
-    AttributeHeads,
-    Captions,
-    Lessons,
-    attribute_accuracy,
-    attribute_loss,
-    build_english_parent,
-    caption_accuracy,
-    pixel_values,
-)
-from parent_training import train, train_tokenizer
 from safetensors.torch import load_file, save_file
-from text_parents import Texts, build_language_model, draw_text, text_loss, translation_accuracy
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import (
     AutoModelForCausalLM,
@@ -36,9 +23,22 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from english_parent import (
+    NUM_QUERY_TOKENS,
+    AttributeHeads,
+    Captions,
+    Lessons,
+    attribute_accuracy,
+    attribute_loss,
+    build_english_parent,
+    caption_accuracy,
+    pixel_values,
+)
 from mblip.data.prompts import TASKS
-from mblip.data.scenes.drawing import IMAGE_SIZE
-from mblip.data.scenes.languages import SCENE_LANGUAGES
+from parent_training import train, train_tokenizer
+from scenes.drawing import IMAGE_SIZE
+from scenes.languages import SCENE_LANGUAGES
+from text_parents import Texts, build_language_model, draw_text, text_loss, translation_accuracy
 
 # Those whose wordings the committed tokenizer was made of; more would make another one.
 TOKENIZER_TASKS = ("captioning", "vqa", "question_generation", "image_naming", "image_deciding", "matching")

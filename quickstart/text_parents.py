@@ -29,8 +29,8 @@ from transformers import (
 )
 
 from mblip.data.languages import get_language
-from mblip.data.scenes.languages import caption, questions
-from mblip.data.scenes.world import Scene, sample_training_scene, sample_unseen_scene
+from scenes.languages import caption, questions
+from scenes.world import Scene, sample_training_scene, sample_unseen_scene
 
 TRANSLATION_WORDINGS = (
     "{text} Translate into {language}:",

@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from parent_training import train
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from torch.nn.utils.rnn import pad_sequence
 from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer, PreTrainedTokenizerBase
 
 from mblip.data.languages import get_language
-from mblip.data.scenes.languages import SCENE_LANGUAGES, caption, questions
-from mblip.data.scenes.world import COLOURS, Scene, sample_training_scene, sample_unseen_scene
 from mblip.mix.translation.answers import AnswerTranslator
 from mblip.mix.translation.nllb import NllbEngine
 from mblip.mix.translation.report import TranslationReport
+from parent_training import train
+from scenes.languages import SCENE_LANGUAGES, caption, questions
+from scenes.world import COLOURS, Scene, sample_training_scene, sample_unseen_scene
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as NLLB has them
 PAD, END, IGNORED = 1, 2, -100

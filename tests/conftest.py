@@ -1,9 +1,14 @@
-"""For every test: no network, quiet libraries, one seed, and no use of what transformers says is deprecated."""
+"""For every test: no network, quiet libraries, one seed, and no use of what transformers says is deprecated.
+
+The drawn world of quickstart/ is on the path, as if every recipe of a test stood there.
+"""
 
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
+os.environ["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{Path(__file__).parents[1] / 'quickstart'}".strip(":")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 EXTRAS = ("train", "eval", "scale", "ja", "th", "test")
 WARM_UP = (
     "[{stage: warm_up, learning_rate: 5e-3, batch_size: 24, max_steps: 20, warmup_steps: 20, "
-    "data: {sources: [{source: scenes, num_images: 3600, num_prompts: 4, question_share: 0.15}]}}]"
+    "data: {sources: [{source: scenes.source:scenes, num_images: 3600, num_prompts: 4, question_share: 0.15}]}}]"
 )
 
 

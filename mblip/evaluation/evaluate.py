@@ -8,8 +8,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mblip.data.scenes.languages import SCENE_LANGUAGES
-
 from .benchmark import shows_stand_ins
 from .code_version import code_commit
 from .environment import describe_hardware, describe_model, package_versions
@@ -19,7 +17,7 @@ from .processes import is_main_process, num_processes
 from .results import Results, score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, forget_unfinished, run_task, seconds_before
 from .task import EvaluationTask
-from .tasks.scenes import SceneCondition, scenes_task
+from .tasks.scenes import SCENE_LANGUAGES, SceneCondition, scenes_task
 from .wordings import WordingChoice
 
 

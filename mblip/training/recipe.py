@@ -6,14 +6,14 @@ directory.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from mblip.data.augmentation import Augmentation
 from mblip.data.interleaving import check_weights
 from mblip.data.recipes.source_arguments import LanguageCode
+from mblip.data.recipes.source_recipes import Source
 from mblip.data.training_rows import PromptChoice
 from mblip.evaluation import EvaluationRecipe
 from mblip.evaluation.recipe import DtypeName, LoadIn
@@ -57,12 +57,10 @@ class ModelRecipe:
 
 
 @dataclass(frozen=True)
-class SourceRecipe:
-    """A source of examples (sources.py), how often it is drawn from beside the others, and its arguments."""
+class SourceRecipe(Source):
+    """A source of examples, and how often it is drawn from beside the others."""
 
-    source: str
-    weight: float
-    arguments: Mapping[str, Any]
+    weight: float = 1.0
 
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

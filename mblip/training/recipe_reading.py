@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mblip.data.recipes.source_arguments import LanguageCode
-from mblip.data.recipes.source_recipes import convert_language, convert_source
+from mblip.data.recipes.source_recipes import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert, join
 from mblip.data.recipes.yaml_values import Located, parse_scalar, read_yaml, write_yaml
 
@@ -38,7 +38,7 @@ def parse_command_line(arguments: Sequence[str]) -> Recipe:
         name, separator, text = rest.pop(0).partition("=")
         if not name.startswith("--") or not (separator or rest):
             raise ValueError(f"Found {name!r} on the command line, expected `--field value`.\n{USAGE}")
-        value = parse_scalar(text if separator else rest.pop(0), name)
+        value = parse_scalar(text if separator else rest.pop(0), name, found.folder)
         found = _replace(found, name.removeprefix("--").split("."), value, "")
     return to_recipe(found)
 
@@ -55,8 +55,9 @@ def to_recipe(found: Located) -> Recipe:
 
 def to_plain(value: Any) -> Any:
     """A recipe, or part of one, as values that YAML and JSON hold; reading them again gives the same recipe."""
-    if isinstance(value, SourceRecipe):
-        return {"source": value.source, "weight": value.weight} | to_plain(value.arguments)
+    if isinstance(value, Source):
+        weight = {"weight": value.weight} if isinstance(value, SourceRecipe) else {}
+        return {"source": value.source} | weight | to_plain(value.arguments)
     if dataclasses.is_dataclass(value):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -93,8 +94,8 @@ def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> 
 
 
 def _convert_source(found: Located, path: str) -> SourceRecipe:
-    name, own, arguments = convert_source(found, path, {"weight": float}, CONVERTERS)
-    return SourceRecipe(name, own.get("weight", 1.0), arguments)
+    source, own = convert_source(found, path, {"weight": float}, CONVERTERS)
+    return SourceRecipe(source.source, source.arguments, folder=source.folder, **own)
 
 
 def _convert_rows(found: Located, path: str) -> tuple[RowsRecipe, ...]:

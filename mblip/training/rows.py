@@ -7,7 +7,6 @@ from mblip.data import Example, InterleavedRows, TrainingRows, apply_prompt, loa
 from mblip.data.example import rows_to_dataset
 from mblip.data.interleaving import EndlessStream, InterleavedStreams
 from mblip.data.mixture import WeightedSource, mix
-from mblip.data.recipes.sources import SOURCES
 from mblip.data.training_rows import PromptChoice
 
 from .recipe import DataRecipe, RowsRecipe
@@ -33,7 +32,7 @@ def build_rows(data: DataRecipe, seed: int) -> Rows:
 
 
 def _examples(data: DataRecipe, seed: int) -> Iterator[Example]:
-    examples = [SOURCES[source.source](seed, **source.arguments) for source in data.sources]
+    examples = [source.examples(seed) for source in data.sources]
     if data.num_examples is None:
         return itertools.chain.from_iterable(examples)
     weighted = {

@@ -10,9 +10,9 @@ import pytest
 from mblip.data.augmentation import UNSPACED_SCRIPTS, Augmentation, names_a_side, read_side_words
 from mblip.data.languages import LANGUAGES
 from mblip.data.prompts import TASKS, native_wordings
-from mblip.data.scenes.languages import SCENE_LANGUAGES, caption
-from mblip.data.scenes.world import sample_training_scene
 from mblip.data.stable_random import stable_random
+from scenes.languages import SCENE_LANGUAGES, caption
+from scenes.world import sample_training_scene
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 SIDED = {  # (to the left, to the right) in a sentence

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from mblip.data.scenes.world import is_unseen
 from mblip.evaluation.protocol import Setup
 from mblip.evaluation.tasks.scene_counts import CANDIDATES, SceneCountsRecipe, _draw
+from scenes.world import is_unseen
 
 
 def task(**changes):

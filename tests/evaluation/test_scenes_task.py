@@ -2,12 +2,12 @@ from collections import Counter
 
 import pytest
 
-from mblip.data.scenes.languages import SCENE_LANGUAGES, caption
-from mblip.data.scenes.world import is_unseen, sample_unseen_scene
-from mblip.data.sources.scenes import read_scenes
 from mblip.evaluation import scenes_task
-from mblip.evaluation.tasks import scenes
+from mblip.evaluation.tasks import scenes as scenes_file
 from mblip.evaluation.tasks.scenes import draw_pictures
+from scenes.languages import SCENE_LANGUAGES, caption
+from scenes.source import scenes
+from scenes.world import is_unseen, sample_unseen_scene
 
 
 def by_condition(task):
@@ -41,14 +41,14 @@ def test_seen_compositions_come_with_two_groups_and_nothing_held_out(monkeypatch
         drawn.append([picture.scene for picture in pictures])
         return pictures
 
-    monkeypatch.setattr(scenes, "draw_pictures", draw)
+    monkeypatch.setattr(scenes_file, "draw_pictures", draw)
     scenes_task(languages=["en"], num_images=20, conditions=["seen"])
     assert [len(group) for group in drawn] == [20]
     assert not any(is_unseen(scene) or scene.reference is None for scene in drawn[0])
 
 
 def test_no_picture_is_one_of_training_whatever_the_seed():
-    trained = {example.images[0].tobytes() for example in read_scenes(50, seed=7)}
+    trained = {example.images[0].tobytes() for example in scenes(7, num_images=50)}
     asked = scenes_task(languages=["en"], num_images=50, seed=7, conditions=["as_is", "seen"]).examples
     assert not trained & {example.images[0].tobytes() for example in asked}
 

@@ -20,8 +20,8 @@ from typing import Any
 import sentencepiece
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from mblip.data.scenes.languages import SCENE_LANGUAGES, caption
-from mblip.data.scenes.world import sample_training_scene
+from scenes.languages import SCENE_LANGUAGES, caption
+from scenes.world import sample_training_scene
 
 NUM_SCENES = 30
 NUM_EXTRA_IDS = 100

@@ -12,7 +12,7 @@ import pytest
 from mblip.data import Example
 from mblip.data.left_out import LeftOut
 from mblip.data.recipes import mix_sources
-from mblip.data.recipes.sources import SOURCES
+from mblip.data.recipes.source_recipes import Source
 from mblip.data.recipes.yaml_values import read_yaml, write_yaml
 from mblip.mix.filters.embeddings import EmbeddedBatch, store_embeddings
 from mblip.training.recipe_reading import to_recipe, to_yaml
@@ -42,7 +42,7 @@ def arguments_of(folder: Path, **source: Any) -> dict[str, Any]:
 
 def read(name: str, arguments: dict[str, Any]) -> tuple[list[Example], LeftOut]:
     left_out = LeftOut()
-    return list(SOURCES[name](7, left_out, **arguments)), left_out
+    return list(Source(name, arguments).examples(7, left_out)), left_out
 
 
 def test_captions_that_repeat_an_earlier_one_are_left_out(captions, tmp_path):
@@ -82,7 +82,7 @@ def test_half_of_the_captions_of_another_source_are_asked_about_as_wrong_ones(tm
     )  # fmt: skip
     arguments = arguments_of(tmp_path, source="matching", captions={"source": "capfilt", "path": str(path)})
     with caplog.at_level(logging.INFO):
-        examples = list(SOURCES["matching"](7, **arguments))
+        examples = list(Source("matching", arguments).examples(7))
     assert len(examples) == 300
     answers = Counter(example.target for example in examples)
     assert min(answers.values()) > 120
@@ -127,8 +127,8 @@ def write_embeddings(folder: Path, captions: list[Example]) -> None:
     [
         ({"source": "capfilt"}, r"line \d+: `data\.sources\.0\.captions` lacks `path`"),
         (
-            {"source": "caps"},
-            r"line \d+: `data\.sources\.0\.captions\.source` is 'caps', text, expected one of scenes",
+            {"source": "capfil"},
+            r"line \d+: `data\.sources\.0\.captions\.source`: there is no source 'capfil'\. Did you mean `capfilt`\?",
         ),
         ({"source": "capfilt", "path": "p", "weight": 2}, r"key `data\.sources\.0\.captions\.weight` is unknown"),
         ("capfilt", r"`data\.sources\.0\.captions` is 'capfilt', text, expected a mapping with `source`"),

@@ -145,9 +145,9 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
             r"`stages.0.stage` is 'warmup', text, expected one of warm_up, re_alignment",
         ),
         (
-            "source: scenes",
-            "source: scene",
-            r"`data.sources.0.source` is 'scene', text, expected one of scenes, babel",
+            "source: scenes.source:scenes",
+            "source: gqua",
+            r"line \d+: `data.sources.0.source`: there is no source 'gqua'. Did you mean `gqa`",
         ),
         (
             "num_images: 20",

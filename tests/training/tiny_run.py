@@ -39,7 +39,11 @@ def tiny_recipe(folder: Path, **changes: Any) -> dict[str, Any]:
         "output_dir": str(folder / "out"),
         "seed": 7,
         "model": {"blip2": str(folder / "blip2"), "language_model": str(folder / "language_model")},
-        "data": {"sources": [{"source": "scenes", "num_images": 20, "languages": ["en", "de"], "num_prompts": 2}]},
+        "data": {
+            "sources": [
+                {"source": "scenes.source:scenes", "num_images": 20, "languages": ["en", "de"], "num_prompts": 2}
+            ]
+        },
         "stages": [
             {"stage": "warm_up", "max_steps": 6, "batch_size": 4, "learning_rate": 5e-3, "warmup_steps": 2},
             {

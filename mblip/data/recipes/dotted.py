@@ -15,7 +15,8 @@ def is_dotted(name: str) -> bool:
 
 def import_dotted(name: str, folder: Path) -> Callable[..., Any]:
     """What a dotted path names. `folder`, that of the recipe, is put first on `sys.path` and stays there, as Python
-    does with the folder of a script. The module's code runs.
+    does with the folder of a script; the working directory, which a recipe's paths begin at, is put last. The module's
+    code runs.
 
     Raises:
         ValueError: there is no such module, the module does not have the name, or what it names cannot be called.
@@ -26,6 +27,8 @@ def import_dotted(name: str, folder: Path) -> Callable[..., Any]:
         raise ValueError(f"Found the dotted path `{name}`, expected `my_module:my_function`.")
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     importlib.invalidate_caches()  # the file may be younger than Python's listing of the folder
     try:
         module = importlib.import_module(module_name)

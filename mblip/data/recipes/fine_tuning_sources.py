@@ -17,16 +17,14 @@ from ..sources.nlvr2 import UnicodeForm, read_marvl, read_nlvr2
 from ..sources.own import read_dataset, read_image_folder
 from ..sources.own_rows import Columns
 from ..sources.xvnli import read_snli_ve, read_xvnli
-from .source_arguments import ENGLISH, Images, LanguageCode, reports_left_out
+from .source_arguments import ENGLISH, Images, LanguageCode
 
 
-@reports_left_out
 def gqa(seed: int, left_out: LeftOut, *, path: Path, images: Images) -> Iterator[Example]:
     """Questions of GQA with English answers, a file in LXMERT's layout."""
     return read_gqa(path, images=images, left_out=left_out)
 
 
-@reports_left_out
 def xgqa(
     seed: int,
     left_out: LeftOut,
@@ -40,13 +38,11 @@ def xgqa(
     return _each_language(read_xgqa, annotations, languages, f"{split}.json", images=images, left_out=left_out)
 
 
-@reports_left_out
 def snli_ve(seed: int, left_out: LeftOut, *, path: Path, images: Images) -> Iterator[Example]:
     """English sentences about photos of Flickr30k that are true, false or neither."""
     return read_snli_ve(path, images=images, left_out=left_out)
 
 
-@reports_left_out
 def xvnli(
     seed: int,
     left_out: LeftOut,
@@ -60,7 +56,6 @@ def xvnli(
     return _each_language(read_xvnli, annotations, languages, f"{split}.jsonl", images=images, left_out=left_out)
 
 
-@reports_left_out
 def nlvr2(
     seed: int, left_out: LeftOut, *, path: Path, images: Images, language: LanguageCode = ENGLISH
 ) -> Iterator[Example]:
@@ -68,7 +63,6 @@ def nlvr2(
     return read_nlvr2(path, images=images, language=language, left_out=left_out)
 
 
-@reports_left_out
 def marvl(
     seed: int, left_out: LeftOut, *, path: Path, images: Images, file_names: UnicodeForm = "NFD"
 ) -> Iterator[Example]:
@@ -76,13 +70,11 @@ def marvl(
     return read_marvl(path, images=images, file_names=file_names, left_out=left_out)
 
 
-@reports_left_out
 def flickr30k(seed: int, left_out: LeftOut, *, path: Path, images: Images) -> Iterator[Example]:
     """English captions of Flickr30k."""
     return read_flickr30k(path, images=images, left_out=left_out)
 
 
-@reports_left_out
 def xflickrco(
     seed: int,
     left_out: LeftOut,
@@ -107,7 +99,6 @@ def xflickrco(
     )
 
 
-@reports_left_out
 def own_folder(
     seed: int,
     left_out: LeftOut,
@@ -122,7 +113,6 @@ def own_folder(
     return read_image_folder(path, task=task, columns=columns, language=language, name=name, left_out=left_out)
 
 
-@reports_left_out
 def own_dataset(
     seed: int,
     left_out: LeftOut,

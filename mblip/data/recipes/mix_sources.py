@@ -21,7 +21,7 @@ from ..sources.coco_files import Missing
 from ..sources.llava import read_llava_conversations, read_llava_details
 from ..sources.released_json import named_language, named_or_identified_language, read_released_json
 from ..sources.vqav2 import read_vqav2
-from .source_arguments import Images, LanguageCode, counted_once, reports_left_out
+from .source_arguments import Images, LanguageCode, counted_once
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class NounPhrases:
     num_processes: int = 1
 
 
-@reports_left_out
 def capfilt(
     seed: int,
     left_out: LeftOut,
@@ -69,7 +68,6 @@ def capfilt(
     )
 
 
-@reports_left_out
 def coco_captions(
     seed: int, left_out: LeftOut, *, path: Path, images: Images, missing: Missing = "error"
 ) -> Iterator[Example]:
@@ -77,7 +75,6 @@ def coco_captions(
     return read_coco_captions(path, images=images, missing=missing, left_out=left_out)
 
 
-@reports_left_out
 def karpathy_captions(
     seed: int,
     left_out: LeftOut,
@@ -91,7 +88,6 @@ def karpathy_captions(
     return read_karpathy_captions(path, images=images, splits=splits, missing=missing, left_out=left_out)
 
 
-@reports_left_out
 def vqav2(
     seed: int,
     left_out: LeftOut,
@@ -116,7 +112,6 @@ def vqav2(
     )
 
 
-@reports_left_out
 def aokvqa(
     seed: int,
     left_out: LeftOut,
@@ -130,7 +125,6 @@ def aokvqa(
     return read_aokvqa(path, images=images, tasks=tasks, missing=missing, left_out=left_out)
 
 
-@reports_left_out
 def llava_conversations(
     seed: int,
     left_out: LeftOut,
@@ -146,7 +140,6 @@ def llava_conversations(
     )
 
 
-@reports_left_out
 def llava_details(
     seed: int, left_out: LeftOut, *, path: Path, images: Images, missing: Missing = "error"
 ) -> Iterator[Example]:
@@ -154,7 +147,6 @@ def llava_details(
     return read_llava_details(path, images=images, missing=missing, left_out=left_out)
 
 
-@reports_left_out
 def released_json(
     seed: int,
     left_out: LeftOut,

@@ -1,19 +1,117 @@
-"""A source in a recipe: its name, its arguments, and the keys that the recipe itself has for it."""
+"""A source in a recipe: what it names, its arguments, and its examples.
 
-from collections.abc import Mapping
+A source is a generator function `def my_source(seed, *, ...) -> Iterator[Example]`, built in (`SOURCES`) or named by a
+dotted path and found beside the recipe (dotted.py). Its keyword parameters, with their types, are the keys that a
+recipe may say; `seed` is the recipe's. One that has a parameter `left_out` is given the counter of what it leaves out.
+"""
+
+import difflib
+import importlib
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ..example import Example
 from ..languages import get_language
-from .source_arguments import LanguageCode, NestedSource
-from .sources import SOURCES
+from ..left_out import LeftOut
+from .dotted import import_dotted, is_dotted
+from .source_arguments import LanguageCode
 from .strict_loading import Converter, arguments_for, convert, join, wrong_type
 from .yaml_values import Located
+
+logger = logging.getLogger(__name__)
+
+# Where the functions stand that are built in. By text: those of the mix need its filters, which training does not.
+SOURCES: Mapping[str, str] = {
+    "babel_imagenet": "mblip.data.recipes.sources:babel_imagenet",
+    # anybody's own data
+    "own_folder": "mblip.data.recipes.fine_tuning_sources:own_folder",
+    "own_dataset": "mblip.data.recipes.fine_tuning_sources:own_dataset",
+    # training data of benchmarks
+    "gqa": "mblip.data.recipes.fine_tuning_sources:gqa",
+    "xgqa": "mblip.data.recipes.fine_tuning_sources:xgqa",
+    "snli_ve": "mblip.data.recipes.fine_tuning_sources:snli_ve",
+    "xvnli": "mblip.data.recipes.fine_tuning_sources:xvnli",
+    "nlvr2": "mblip.data.recipes.fine_tuning_sources:nlvr2",
+    "marvl": "mblip.data.recipes.fine_tuning_sources:marvl",
+    "flickr30k": "mblip.data.recipes.fine_tuning_sources:flickr30k",
+    "xflickrco": "mblip.data.recipes.fine_tuning_sources:xflickrco",
+    # single sources of the mix
+    "capfilt": "mblip.data.recipes.mix_sources:capfilt",
+    "coco_captions": "mblip.data.recipes.mix_sources:coco_captions",
+    "karpathy_captions": "mblip.data.recipes.mix_sources:karpathy_captions",
+    "vqav2": "mblip.data.recipes.mix_sources:vqav2",
+    "aokvqa": "mblip.data.recipes.mix_sources:aokvqa",
+    "llava_conversations": "mblip.data.recipes.mix_sources:llava_conversations",
+    "llava_details": "mblip.data.recipes.mix_sources:llava_details",
+    "matching": "mblip.data.recipes.sources:matching",
+    "released_json": "mblip.data.recipes.mix_sources:released_json",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source as a recipe names it, with its arguments. `folder` is the recipe's."""
+
+    source: str
+    arguments: Mapping[str, Any]
+    folder: Path = field(default=Path(), compare=False, kw_only=True)
+
+    @property
+    def function(self) -> Callable[..., Iterator[Example]]:
+        """What is named; errors as in `find_source`."""
+        return find_source(self.source, self.folder)
+
+    def examples(self, seed: int, left_out: LeftOut | None = None) -> Iterator[Example]:
+        """The examples, in the source's order.
+
+        Without a `left_out` of the caller's own, a table of what is left out is logged at the end, or when the
+        examples are read no further.
+        """
+        counted = LeftOut() if left_out is None else left_out
+        counter = {LEFT_OUT: counted} if LEFT_OUT in inspect.signature(self.function).parameters else {}
+        try:
+            yield from self.function(seed, **counter, **self.arguments)
+        finally:
+            if left_out is None and counted.counts:
+                logger.info("Left out of the source %s:\n%s", self.source, counted.table())
+
+
+LEFT_OUT = "left_out"  # the parameter that no recipe gives
+
+
+def find_source(name: str, folder: Path) -> Callable[..., Iterator[Example]]:
+    """The function of a source that a recipe in `folder` names.
+
+    Raises:
+        ValueError: no source is called so (the message names the nearest), a dotted path leads nowhere, or the
+            function takes by position what a recipe cannot give.
+    """
+    if name in SOURCES:
+        module, _, attribute = SOURCES[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+    if not is_dotted(name):
+        nearest = difflib.get_close_matches(name, SOURCES, n=1)
+        hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {', '.join(SOURCES)}."
+        raise ValueError(f"there is no source {name!r}. {hint} One of your own is named by `my_module:my_source`.")
+    function = import_dotted(name, folder)
+    parameters = inspect.signature(function).parameters.values()
+    by_position = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    if by_position not in (["seed"], ["seed", LEFT_OUT]):
+        raise ValueError(
+            f"`{name}` takes ({', '.join(by_position)}) by position, expected (seed) or (seed, {LEFT_OUT}). Put what "
+            "the recipe gives behind a `*`: `def my_source(seed, *, path: Path)`."
+        )
+    return function
 
 
 def convert_source(
     found: Located, path: str, own_keys: Mapping[str, Any], converters: Mapping[Any, Converter]
-) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """`{source: NAME, ...own keys, ...arguments of the function NAME}` as name, values of the own keys, and arguments.
+) -> tuple[Source, dict[str, Any]]:
+    """`{source: NAME, ...own keys, ...arguments of the function NAME}` as a source, and values of the own keys.
 
     Args:
         own_keys: key -> type; those that are not given are left out of the values.
@@ -22,28 +120,29 @@ def convert_source(
         ValueError: there is no such source, or a key or value that is none of it; the message names the place.
     """
     if not isinstance(found.value, dict) or "source" not in found.value:
-        raise wrong_type(found, path, f"a mapping with `source`, one of {', '.join(SOURCES)}")
+        raise wrong_type(found, path, "a mapping with `source`")
     name = found.value["source"]
-    if name.value not in SOURCES:
-        raise wrong_type(name, join(path, "source"), f"one of {', '.join(SOURCES)}")
+    if not isinstance(name.value, str):
+        raise wrong_type(name, join(path, "source"), "the name of a source")
+    try:
+        function = find_source(name.value, name.folder)
+    except ValueError as error:
+        raise ValueError(f"{name.place}: `{join(path, 'source')}`: {error}") from error
     own = {
         key: convert(found.value[key], expected, join(path, key), converters)
         for key, expected in own_keys.items()
         if key in found.value
     }
     rest = {key: value for key, value in found.value.items() if key != "source" and key not in own_keys}
-    arguments = arguments_for(SOURCES[name.value], Located(rest, found.place), path, with_nested_sources(converters))
-    return name.value, own, arguments
+    arguments = arguments_for(
+        function, Located(rest, found.place), path, with_nested_sources(converters), not_given=(LEFT_OUT,)
+    )
+    return Source(name.value, arguments, folder=name.folder), own
 
 
 def with_nested_sources(converters: Mapping[Any, Converter]) -> dict[Any, Converter]:
     """The converters with one for a source within the arguments of another, which has no keys of the recipe's."""
-
-    def convert_nested(found: Located, path: str) -> NestedSource:
-        name, _, arguments = convert_source(found, path, {}, converters)
-        return NestedSource({"source": name, **arguments})
-
-    return {**converters, NestedSource: convert_nested}
+    return {**converters, Source: lambda found, path: convert_source(found, path, {}, converters)[0]}
 
 
 def convert_language(found: Located, path: str) -> LanguageCode:

@@ -1,10 +1,9 @@
 """What a recipe's `data.sources` may name: functions from a seed and the recipe's arguments to examples.
 
-To add a source, write the function and name it in `SOURCES`: its keyword parameters, with their types, are the keys
-that a recipe may say. `seed` is the recipe's.
+A function's keyword parameters, with their types, are the keys that a recipe may say. `seed` is the recipe's.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,32 +17,11 @@ from mblip.mix.sources.matching import read_matching
 
 from ..example import Example
 from ..left_out import LeftOut
-from ..scenes.languages import SCENE_LANGUAGES
 from ..sources.babel_imagenet import BabelImageNet, HoldOut
-from ..sources.scenes import read_scenes
-from . import fine_tuning_sources, mix_sources
-from .source_arguments import LanguageCode, NestedSource, counted_once, reports_left_out
-
-__all__ = ["SOURCES", "LanguageCode", "Source"]
+from .source_arguments import LanguageCode, counted_once
+from .source_recipes import Source
 
 
-@reports_left_out
-def scenes(
-    seed: int,
-    left_out: LeftOut,
-    *,
-    num_images: int,
-    languages: tuple[LanguageCode, ...] = tuple(map(LanguageCode, SCENE_LANGUAGES)),
-    num_prompts: int = 4,
-    question_share: float = 0.2,
-) -> Iterator[Example]:
-    """Pictures of the drawn world with captions and questions; none is left out."""
-    return read_scenes(
-        num_images, seed=seed, languages=languages, num_prompts=num_prompts, question_share=question_share
-    )
-
-
-@reports_left_out
 def babel_imagenet(
     seed: int,
     left_out: LeftOut,
@@ -93,19 +71,17 @@ class Embeddings:
     device: str = "cpu"
 
 
-@reports_left_out
 def matching(
     seed: int,
     left_out: LeftOut,
     *,
-    captions: NestedSource,
+    captions: Source,
     embeddings: Embeddings | None = None,
     as_released: bool = False,
 ) -> Iterator[Example]:
     """Does a caption describe an image? Asked about the captions of another source and about wrong ones: captions of
     images that look alike, found by their embeddings, or without these captions of any other image."""
-    name, arguments = captions["source"], {key: value for key, value in captions.items() if key != "source"}
-    read = counted_once(lambda counted: SOURCES[name](seed, counted, **arguments), left_out)
+    read = counted_once(lambda counted: captions.examples(seed, counted), left_out)
     negatives: Negatives
     if embeddings is None:
         negatives = RandomNegatives(read(), seed=seed)
@@ -120,33 +96,3 @@ def matching(
             as_released=as_released,
         )
     return read_matching(read, negatives, seed=seed, as_released=as_released, left_out=left_out)
-
-
-Source = Callable[..., Iterator[Example]]
-
-SOURCES: Mapping[str, Source] = {
-    "scenes": scenes,
-    "babel_imagenet": babel_imagenet,
-    # anybody's own data
-    "own_folder": fine_tuning_sources.own_folder,
-    "own_dataset": fine_tuning_sources.own_dataset,
-    # training data of benchmarks
-    "gqa": fine_tuning_sources.gqa,
-    "xgqa": fine_tuning_sources.xgqa,
-    "snli_ve": fine_tuning_sources.snli_ve,
-    "xvnli": fine_tuning_sources.xvnli,
-    "nlvr2": fine_tuning_sources.nlvr2,
-    "marvl": fine_tuning_sources.marvl,
-    "flickr30k": fine_tuning_sources.flickr30k,
-    "xflickrco": fine_tuning_sources.xflickrco,
-    # single sources of the mix
-    "capfilt": mix_sources.capfilt,
-    "coco_captions": mix_sources.coco_captions,
-    "karpathy_captions": mix_sources.karpathy_captions,
-    "vqav2": mix_sources.vqav2,
-    "aokvqa": mix_sources.aokvqa,
-    "llava_conversations": mix_sources.llava_conversations,
-    "llava_details": mix_sources.llava_details,
-    "matching": matching,
-    "released_json": mix_sources.released_json,
-}

@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -49,9 +49,9 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
         if found.value not in arguments or isinstance(found.value, bool):
             raise wrong_type(found, path, f"one of {', '.join(map(str, arguments))}")
         return found.value
-    if origin in (tuple, frozenset):
+    if origin in (tuple, frozenset, list):
         return _convert_list(found, origin, arguments, path, converters)
-    raise AssertionError(f"no rule for the type {expected}")
+    raise ValueError(f"{found.place}: `{path}` has the type {expected} in the code, which a recipe cannot give.")
 
 
 def _wanted(found: Located, arguments: tuple[Any, ...]) -> Any:
@@ -73,9 +73,17 @@ def call_with(function: Callable[..., Any], found: Located, path: str, converter
 
 
 def arguments_for(
-    function: Callable[..., Any], found: Located, path: str, converters: Mapping[Any, Converter]
+    function: Callable[..., Any],
+    found: Located,
+    path: str,
+    converters: Mapping[Any, Converter],
+    *,
+    not_given: Collection[str] = (),
 ) -> dict[str, Any]:
     """The keyword arguments that the mapping `found` gives for the keyword parameters of a function or dataclass.
+
+    Args:
+        not_given: parameters that no recipe gives.
 
     Raises:
         ValueError: a key is unknown (the message names the nearest) or missing, or a value has a wrong type.
@@ -86,7 +94,8 @@ def arguments_for(
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(function).parameters.items()
-        if dataclasses.is_dataclass(function) or parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        if (dataclasses.is_dataclass(function) or parameter.kind is inspect.Parameter.KEYWORD_ONLY)
+        and name not in not_given
     }
     for key, value in found.value.items():
         if key not in parameters:
@@ -99,6 +108,10 @@ def arguments_for(
     if missing:
         where = f"`{path}` lacks" if path else "the recipe lacks"
         raise ValueError(f"{found.place}: {where} {', '.join(f'`{name}`' for name in missing)}. Add it.")
+    if untyped := [name for name in found.value if name not in hints]:
+        raise ValueError(
+            f"{found.place}: `{join(path, untyped[0])}` has no type in the code. Write it: `{untyped[0]}: str`."
+        )
     return {key: convert(value, hints[key], join(path, key), converters) for key, value in found.value.items()}
 
 
@@ -137,10 +150,10 @@ def _convert_scalar(found: Located, expected: Any, path: str) -> Any:
 def _convert_list(
     found: Located, origin: Any, arguments: tuple[Any, ...], path: str, converters: Mapping[Any, Converter]
 ) -> Any:
-    """A tuple or frozenset from a list: `tuple[X, ...]` of any length, `tuple[X, Y]` of just that many."""
+    """A tuple, list or frozenset from a list: `tuple[X, ...]` of any length, `tuple[X, Y]` of just that many."""
     if not isinstance(found.value, list):
         raise wrong_type(found, path, "a list")
-    is_any_length = origin is frozenset or arguments[-1] is Ellipsis
+    is_any_length = origin is not tuple or arguments[-1] is Ellipsis
     wanted = [arguments[0]] * len(found.value) if is_any_length else list(arguments)
     if len(wanted) != len(found.value):
         raise ValueError(f"{found.place}: `{path}` has {len(found.value)} entries, expected {len(wanted)}.")

@@ -15,14 +15,20 @@ import yaml
 
 @dataclass(frozen=True)
 class Located:
-    """A value and its place. `value` is a dict of str to `Located`, a list of `Located`, or a plain scalar."""
+    """A value and its place. `value` is a dict of str to `Located`, a list of `Located`, or a plain scalar.
+
+    `folder` is that of the recipe: what a value names by a dotted path is looked for there.
+    """
 
     value: Any
     place: str
+    folder: Path = Path()
 
 
 class _Loader(yaml.SafeLoader):
     """Resolves plain words by the core schema of YAML 1.2."""
+
+    folder = Path()  # of the recipe
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (PyYAML's own declaration)
 
@@ -57,12 +63,12 @@ def read_yaml(path: Path) -> Located:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8, expected a recipe: {error}.") from error
-    return _parse(text, str(path))
+    return _parse(text, str(path), path.parent.absolute())
 
 
-def parse_scalar(text: str, place: str) -> Located:
-    """A value given on the command line, read as YAML: `20`, `2e-5`, `true`, `[de, no]`."""
-    return _parse(text, place, has_lines=False)
+def parse_scalar(text: str, place: str, folder: Path = Path()) -> Located:
+    """A value given on the command line for a recipe in `folder`, read as YAML: `20`, `2e-5`, `true`, `[de, no]`."""
+    return _parse(text, place, folder, has_lines=False)
 
 
 def to_plain_values(found: Located) -> Any:
@@ -79,14 +85,15 @@ def write_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def _parse(text: str, name: str, *, has_lines: bool = True) -> Located:
+def _parse(text: str, name: str, folder: Path, *, has_lines: bool = True) -> Located:
     loader = _Loader(text)
+    loader.folder = folder
     try:
         node = loader.get_single_node()
         if node is None:
             if has_lines:
                 raise ValueError(f"{name} is empty, expected a recipe.")
-            return Located(None, name)
+            return Located(None, name, folder)
         return _locate(node, loader, name, has_lines)
     except yaml.YAMLError as error:
         raise ValueError(f"{name} cannot be read as YAML: {error}") from error
@@ -97,12 +104,12 @@ def _parse(text: str, name: str, *, has_lines: bool = True) -> Located:
 def _locate(node: yaml.Node, loader: _Loader, name: str, has_lines: bool) -> Located:
     place = f"{name}, line {node.start_mark.line + 1}" if has_lines else name
     if isinstance(node, yaml.MappingNode):
-        return Located(_locate_mapping(node, loader, name, has_lines), place)
+        return Located(_locate_mapping(node, loader, name, has_lines), place, loader.folder)
     if isinstance(node, yaml.SequenceNode):
-        return Located([_locate(entry, loader, name, has_lines) for entry in node.value], place)
+        return Located([_locate(entry, loader, name, has_lines) for entry in node.value], place, loader.folder)
     if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":int"):
-        return Located(int(node.value), place)  # PyYAML would read 010 as eight
-    return Located(loader.construct_object(node), place)
+        return Located(int(node.value), place, loader.folder)  # PyYAML would read 010 as eight
+    return Located(loader.construct_object(node), place, loader.folder)
 
 
 def _locate_mapping(node: yaml.MappingNode, loader: _Loader, name: str, has_lines: bool) -> dict[str, Located]:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from mblip.data.languages import ENGLISH
-from mblip.data.scenes.drawing import draw_scene
-from mblip.data.scenes.languages import SCENE_LANGUAGES, questions
-from mblip.data.scenes.world import COUNTS, Scene, sample_unseen_scene
 from mblip.data.stable_random import stable_random
+from scenes.drawing import draw_scene
+from scenes.languages import SCENE_LANGUAGES, questions
+from scenes.world import COUNTS, Scene, sample_unseen_scene
 
 from ..answer_scoring import ChoiceAccuracy
 from ..generation_settings import GenerationSettings

@@ -12,10 +12,10 @@ from typing import Literal, get_args
 
 from PIL import Image
 
-from mblip.data.scenes.drawing import draw_scene
-from mblip.data.scenes.languages import SCENE_LANGUAGES, caption, questions
-from mblip.data.scenes.world import Scene, sample_training_scene, sample_unseen_scene
 from mblip.data.stable_random import stable_random
+from scenes.drawing import draw_scene
+from scenes.languages import SCENE_LANGUAGES, caption, questions
+from scenes.world import Scene, sample_training_scene, sample_unseen_scene
 
 from ..generation_settings import GenerationSettings
 from ..languages import check_languages

@@ -20,7 +20,6 @@ from mblip.data.images.decoding import decode
 from mblip.data.images.places import FetchedBytes, is_url, open_bytes
 from mblip.data.images.refusal import RefusedImageError
 from mblip.data.left_out import LeftOut
-from mblip.data.recipes.sources import SOURCES
 
 from ..fetching.fetch import fetch_images
 from ..fetching.fetched_images import FetchedImages
@@ -74,9 +73,8 @@ def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path
 
 def _captions(recipe: MixRecipe, source: MixSource) -> Iterator[Example]:
     """The captions of the source; one that a file holds a second time, with its id, comes once."""
-    arguments = dict(source.arguments["captions"])
     seen: set[tuple[str, str]] = set()
-    for caption in SOURCES[arguments.pop("source")](recipe.seed, LeftOut(), **arguments):
+    for caption in source.arguments["captions"].examples(recipe.seed, LeftOut()):
         if (caption.source, caption.id) not in seen:
             seen.add((caption.source, caption.id))
             yield caption

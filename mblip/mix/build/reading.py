@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mblip.data.example import Example
-from mblip.data.recipes.sources import SOURCES
 from mblip.data.stable_random import stable_number
 from mblip.data.whole_files import unfinished_folder
 
@@ -52,7 +51,7 @@ def read_source(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
     answers: Counter[str] = Counter()
     with unfinished_folder(target) as unfinished, ExitStack() as stack:
         files: dict[int, TextIO] = {}
-        for example in SOURCES[source.source](recipe.seed, left_out=report.left_out, **source.arguments):
+        for example in source.examples(recipe.seed, report.left_out):
             if stable_number(recipe.seed, "share", example.source, example.id) >= source.share:
                 continue
             shard = shard_of(example, recipe.num_shards)

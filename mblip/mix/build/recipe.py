@@ -8,7 +8,7 @@ from typing import Any
 from mblip.data.images.check import ImageSettings
 from mblip.data.prompts import Wordings
 from mblip.data.recipes.source_arguments import LanguageCode
-from mblip.data.recipes.source_recipes import convert_language, convert_source
+from mblip.data.recipes.source_recipes import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert
 from mblip.data.recipes.yaml_values import Located, read_yaml
 
@@ -20,15 +20,13 @@ OWN_SOURCES = frozenset({"own_folder", "own_dataset"})
 
 
 @dataclass(frozen=True)
-class MixSource:
-    """A source of examples (mblip/data/recipes/sources.py) with its arguments.
+class MixSource(Source):
+    """A source of examples.
 
     `share` of its examples is taken, drawn by (seed, source, id). `allocation` is for a source that is allotted
     otherwise than the mix. `license` and `origin` are told by the dataset's card for data that is not published.
     """
 
-    source: str
-    arguments: Mapping[str, Any]
     share: float = 1.0
     allocation: Allocation | None = None
     license: str | None = None
@@ -87,7 +85,7 @@ class MixRecipe:
         is_allotted = self.allocation is not None or any(source.allocation is not None for source in self.sources)
         if is_allotted and self.translation is None:
             raise ValueError("`allocation` gives examples to other languages, but there is no `translation`. Add it.")
-        _check_own_names((source.source, source.arguments) for source in self.sources)
+        _check_own_names(self.sources)
 
     def allot(self, source: MixSource) -> Allocation | None:
         """The allocation of a source's examples; None: they stay in their language."""
@@ -104,13 +102,14 @@ def read_mix_recipe(path: Path) -> MixRecipe:
     return recipe
 
 
-def _check_own_names(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+def _check_own_names(sources: Iterable[Source]) -> None:
     """Raises ValueError for two sources of own data that are called alike: images of one would be taken for those of
     the other."""
     places: dict[str, tuple[str, str | None]] = {}
-    for source, arguments in _with_nested(sources):
-        if source not in OWN_SOURCES:
+    for source in _with_nested(sources):
+        if source.source not in OWN_SOURCES:
             continue
+        arguments = source.arguments
         name = arguments.get("name") or Path(arguments["path"]).resolve().name
         place = (str(Path(arguments["path"])), arguments.get("images"))
         if places.setdefault(name, place) != place:
@@ -120,17 +119,16 @@ def _check_own_names(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
             )
 
 
-def _with_nested(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, arguments in sources:
-        yield name, arguments
-        if isinstance(captions := arguments.get("captions"), dict):
-            yield from _with_nested([(captions["source"], captions)])
+def _with_nested(sources: Iterable[Source]) -> Iterator[Source]:
+    for source in sources:
+        yield source
+        yield from _with_nested(value for value in source.arguments.values() if isinstance(value, Source))
 
 
 def _convert_source(found: Located, path: str) -> MixSource:
     own_keys = {"share": float, "allocation": Allocation | None, "license": str, "origin": str}
-    name, own, arguments = convert_source(found, path, own_keys, CONVERTERS)
-    return MixSource(name, arguments, **own)
+    source, own = convert_source(found, path, own_keys, CONVERTERS)
+    return MixSource(source.source, source.arguments, folder=source.folder, **own)
 
 
 CONVERTERS: Mapping[Any, Converter] = {MixSource: _convert_source, LanguageCode: convert_language}

@@ -37,7 +37,7 @@ def captions_source(folder: Path, **keys: Any) -> dict[str, Any]:
     return {"source": "coco_captions", "path": str(folder / "captions.json"), "images": str(folder / "photos")} | keys
 
 
-SCENES = {"source": "scenes", "num_images": 8, "num_prompts": 3, "languages": ["en", "sw", "zh"]}
+SCENES = {"source": "scenes.source:scenes", "num_images": 8, "num_prompts": 3, "languages": ["en", "sw", "zh"]}
 
 
 def write_mix_recipe(folder: Path, *sources: dict[str, Any], **keys: Any) -> Path:

@@ -41,7 +41,11 @@ def test_jobs_of_slurm_build_the_same_dataset(tmp_path, monkeypatch):
     (tmp_path / "options.yaml").write_text('time: "1:00:00"\npartition: cpu\nqos: ""\n')
     log = tmp_path / "log.txt"
     path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "SLURM_TEST_LOG": str(log)}
+    environment = os.environ | {
+        "PATH": path,
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'quickstart'}",
+        "SLURM_TEST_LOG": str(log),
+    }
     options = ["--executor", "slurm", "--executor_options", str(tmp_path / "options.yaml"), "--workers", "2"]
     command = [sys.executable, "-m", "mblip.mix.build", str(recipe), "--output", str(tmp_path / "there"), *options]
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)

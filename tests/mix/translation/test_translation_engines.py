@@ -10,14 +10,14 @@ import torch
 from mblip.data.example import Example
 from mblip.data.languages import get_language
 from mblip.data.model_folder import open_model_folder
-from mblip.data.scenes.languages import SCENE_LANGUAGES, caption
-from mblip.data.scenes.world import sample_unseen_scene
 from mblip.data.stable_random import stable_random
 from mblip.mix.translation import translate_examples
 from mblip.mix.translation.cache import CachedEngine, TranslationCache
 from mblip.mix.translation.engines import CAREFUL, GREEDY, Search
 from mblip.mix.translation.nllb import LENGTH_STEP, NllbEngine, NllbTokens, length_batches
 from mblip.mix.translation.report import TranslationReport
+from scenes.languages import SCENE_LANGUAGES, caption
+from scenes.world import sample_unseen_scene
 
 TRANSLATOR = Path(__file__).parents[3] / "quickstart" / "translator"
 ENGLISH = get_language("en")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mblip.data.languages import get_language
-from mblip.data.scenes.languages import SCENE_LANGUAGES
 from mblip.mix.translation.nllb import NllbTokens
+from scenes.languages import SCENE_LANGUAGES
 
 QUICKSTART = Path(__file__).parents[3] / "quickstart"
 

@@ -1,6 +1,8 @@
-"""The drawn world as a source: pictures with captions and questions in the twelve languages of scenes/languages.
+"""The drawn world as a source: pictures with captions and questions in the twelve languages of languages/.
 
-Only combinations that are not held out are drawn (scenes/world.py), so whatever is trained on this source has never
+Recipes beside this package name it `scenes.source:scenes`.
+
+Only combinations that are not held out are drawn (world.py), so whatever is trained on this source has never
 seen an unseen composition. Picture number i of a seed is always the same, however many are asked for.
 """
 
@@ -8,19 +10,21 @@ import random
 from collections.abc import Iterator, Sequence
 
 from mblip.data.example import Example
-from mblip.data.scenes.drawing import draw_scene
-from mblip.data.scenes.languages import SCENE_LANGUAGES, caption, questions
-from mblip.data.scenes.world import Scene, sample_training_scene
+from mblip.data.recipes.source_arguments import LanguageCode
 from mblip.data.stable_random import stable_random
+
+from .drawing import draw_scene
+from .languages import SCENE_LANGUAGES, caption, questions
+from .world import Scene, sample_training_scene
 
 SOURCE = "scenes"
 
 
-def read_scenes(
-    num_images: int,
-    *,
+def scenes(
     seed: int,
-    languages: Sequence[str] = SCENE_LANGUAGES,
+    *,
+    num_images: int,
+    languages: tuple[LanguageCode, ...] = tuple(map(LanguageCode, SCENE_LANGUAGES)),
     num_prompts: int = 4,
     question_share: float = 0.2,
 ) -> Iterator[Example]:

@@ -8,7 +8,7 @@ Numeral with the classifier -টি, size, colour, noun; the thing referred to c
   বৃত্তগুলির).
 """
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 NOUNS = {
     "circle": "বৃত্ত",

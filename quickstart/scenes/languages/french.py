@@ -11,7 +11,7 @@ grands carrés bleus").
 
 from typing import NamedTuple
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 
 class Noun(NamedTuple):

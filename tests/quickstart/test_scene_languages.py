@@ -11,8 +11,8 @@ import unicodedata
 import pytest
 
 from mblip.data.languages import get_language
-from mblip.data.scenes.languages import SCENE_LANGUAGES, QuestionAnswer, caption, questions
-from mblip.data.scenes.world import (
+from scenes.languages import SCENE_LANGUAGES, QuestionAnswer, caption, questions
+from scenes.world import (
     COLOURS,
     COUNTS,
     SHAPES,

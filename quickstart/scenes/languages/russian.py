@@ -15,7 +15,7 @@ number and case.
 
 from typing import NamedTuple
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 NOMINATIVE, GENITIVE, INSTRUMENTAL = range(3)  # columns of every table below
 

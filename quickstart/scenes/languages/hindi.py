@@ -10,7 +10,7 @@ Numeral, size, colour, noun; the thing referred to comes first, with its postpos
 - A colour given as an answer agrees with "रंग", a masculine singular.
 """
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 NOUNS = {
     "circle": "वृत्त",

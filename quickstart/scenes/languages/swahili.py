@@ -14,7 +14,7 @@ midogo myekundu". Noun classes by their usual (Bleek-Meinhof) numbers: 3/4 (mrab
 
 from typing import NamedTuple
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 NOUNS = {  # (class, form) of the singular and of the plural
     "circle": ((3, "mduara"), (4, "miduara")),

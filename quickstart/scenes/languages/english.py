@@ -5,7 +5,7 @@ are themselves the English words. Nouns take a plural in -s, after s in -es ("cr
 Both sizes begin with a consonant, so the article is always "a". Questions use the definite article.
 """
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 ARTICLES = {1: "a", 2: "two", 3: "three"}
 NUMERALS = {1: "one", 2: "two", 3: "three"}

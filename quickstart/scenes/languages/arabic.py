@@ -12,7 +12,7 @@ Noun, colour, size; all agree. Indefinite nouns have no article, and one thing s
   "لون", a masculine.
 """
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 MASCULINE, FEMININE = range(2)  # columns of the adjectives
 

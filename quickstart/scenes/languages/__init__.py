@@ -9,7 +9,8 @@ captions.
 from dataclasses import dataclass
 from typing import Protocol
 
-from mblip.data.scenes.languages import (
+from ..world import Group, Scene
+from . import (
     arabic,
     bangla,
     chinese,
@@ -23,7 +24,6 @@ from mblip.data.scenes.languages import (
     swahili,
     turkish,
 )
-from mblip.data.scenes.world import Group, Scene
 
 
 class SceneLanguage(Protocol):

@@ -8,7 +8,7 @@ no plural form.
 - As an answer "one" is "youn".
 """
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 NOUNS = {  # noun, definite article
     "circle": ("sèk", "la"),

@@ -8,7 +8,7 @@ the subject: "큰 파란 정사각형 한 개 위에 있는 작은 빨간 원 �
 - A quantity takes 의 before 왼쪽 but not before 위 and 안.
 """
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 NOUNS = {
     "circle": "원",

@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mblip.data.scenes.drawing import GRID, IMAGE_SIZE, Appearance, draw_scene, place_things
-from mblip.data.scenes.languages import caption
-from mblip.data.scenes.world import (
+from scenes.drawing import GRID, IMAGE_SIZE, Appearance, draw_scene, place_things
+from scenes.languages import caption
+from scenes.world import (
     COLOURS,
     RELATIONS,
     SHAPES,

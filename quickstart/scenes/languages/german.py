@@ -12,7 +12,7 @@ Nouns are capitalised and have a gender; size and colour stand before them and a
 
 from typing import NamedTuple
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 
 class Noun(NamedTuple):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from mblip.data.scenes.world import Group, Scene
+from .world import Group, Scene
 
 GRID = 8
 CELL_PIXELS = 12

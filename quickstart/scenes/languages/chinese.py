@@ -6,7 +6,7 @@ place first: "一个蓝色的大正方形左边有三个红色的小圆形".
 - No plural, no articles, no spaces. Counts are answered with their measure word ("三个").
 """
 
-from mblip.data.scenes.world import Group
+from ..world import Group
 
 NOUNS = {  # measure word, noun
     "circle": ("个", "圆形"),
