@@ -7,7 +7,7 @@ machines may share them (executors.py):
 
 1. reading.py, a task for each source: its examples, each with the language allotted to it, parted by image set among
    the shards. What the mix will hold is known, and printed, before any translation is paid for.
-2. fetching.py, a task for each shard: the images that are URLs.
+2. images.py, a task for each shard: the images that are URLs.
 3. shards.py, a task for each shard: translated, worded, gathered into rows, images checked and stored; one parquet
    file.
 

@@ -19,10 +19,9 @@ from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 from mblip.data.whole_files import write_text
 
 from .executors import Kind, Tasks, run_by_datatrove, run_in_processes
-from .fetching import FetchingStep
-from .finishing import FinishingStep, planned_counts, planned_table, write_planned_chart
+from .finishing import FinishingStep, planned_counts, planned_table, push, write_planned_chart
 from .folder import BuildFolder
-from .publishing import push
+from .images import FetchingStep
 from .reading import ReadingStep
 from .recipe import MixRecipe, read_mix_recipe
 from .shards import ShardStep

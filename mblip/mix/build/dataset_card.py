@@ -10,9 +10,9 @@ from mblip.data.left_out import LeftOut
 from mblip.data.recipes.places import without_place
 
 from ..allocation import allocation_table
+from .folder import ShardReport, SourceReport, add_left_out
 from .origins import NOT_STATED, ORIGINS
 from .recipe import MixRecipe
-from .reports import ShardReport, SourceReport, add_left_out
 
 TASK_CATEGORIES = ["image-to-text", "visual-question-answering", "image-text-to-text"]
 NLLB_LICENCE = " (NLLB: CC BY-NC 4.0)"

@@ -1,8 +1,10 @@
-"""The last step of a build: all shards counted together, the dataset's card and its chart."""
+"""The last step of a build: all shards counted together, the dataset's card and its chart; and its way to the Hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from huggingface_hub import HfApi
 
 from mblip.data.recipes.places import without_places
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, write_yaml
@@ -10,10 +12,9 @@ from mblip.data.whole_files import unfinished_file, write_text
 
 from ..allocation import allocation_table, write_chart
 from .dataset_card import dataset_card
-from .folder import BuildFolder
+from .folder import BuildFolder, Counts, ShardReport, SourceReport
 from .reading import read_report
 from .recipe import MixRecipe
-from .reports import Counts, ShardReport, SourceReport
 
 CARD, CHART = "README.md", "languages.png"
 
@@ -70,6 +71,30 @@ def planned_counts(recipe: MixRecipe, folder: BuildFolder) -> Counts:
     for report in _source_reports(recipe, folder):
         total += report.counts
     return total
+
+
+def push(folder: BuildFolder, repository: str, *, is_private: bool) -> str:
+    """Upload data, card and chart in one commit; if it breaks off, a second call sends what is missing.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        ValueError: the mix is to be private, and the repository is there and public.
+    """
+    api = HfApi()
+    api.create_repo(repository, repo_type="dataset", private=is_private or None, exist_ok=True)
+    if is_private and not api.dataset_info(repository).private:
+        raise ValueError(f"{repository} is public already. Make it private on the Hub, or leave out --private.")
+    done = api.upload_folder(
+        repo_id=repository,
+        repo_type="dataset",
+        folder_path=folder.root,
+        allow_patterns=["data/*.parquet", CARD, CHART],
+        delete_patterns=["data/*.parquet"],
+        commit_message="The mix",
+    )
+    return f"{repository}, commit {done.oid}"
 
 
 def _source_reports(recipe: MixRecipe, folder: BuildFolder) -> list[SourceReport]:

@@ -1,7 +1,21 @@
-"""The folder of a build: the dataset that it makes, and in `.build` what its steps hand to each other."""
+"""The folder of a build: the dataset that it makes, and in `.build` what its steps hand to each other.
 
-from dataclasses import dataclass
+What the tasks have to tell stands there as JSON beside their results, and is put together at the end.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from mblip.data.left_out import LeftOut
+from mblip.data.whole_files import write_text
+
+from ..translation.report import TranslationReport
+
+Counts = Counter[tuple[str, str]]  # (language, task) -> examples
 
 WORK = ".build"
 
@@ -47,3 +61,115 @@ class BuildFolder:
     def logs(self) -> Path:
         """Logs of datatrove's executors."""
         return self.work / "logs"
+
+
+@dataclass
+class SourceReport:
+    """A source, read: how many examples of each (language allotted, task), what was left out, and which answers of
+    VQA are frequent enough to be translated."""
+
+    source: str
+    counts: Counts = field(default_factory=Counter)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    translatable_answers: tuple[str, ...] = ()
+
+    def write(self, path: Path) -> None:
+        """Write the report."""
+        plain = {
+            "source": self.source,
+            "counts": _plain(self.counts),
+            "left_out": _plain_left_out(self.left_out),
+            "translatable_answers": sorted(self.translatable_answers),
+        }
+        _write(path, plain)
+
+    @classmethod
+    def read(cls, path: Path) -> "SourceReport":
+        """The report in a file."""
+        plain = _read(path)
+        return cls(
+            plain["source"],
+            _counts(plain["counts"]),
+            _left_out(plain["left_out"]),
+            tuple(plain["translatable_answers"]),
+        )
+
+
+@dataclass
+class ShardReport:
+    """A shard, built: its rows, bytes and images, the examples in it, and what was left out on the way."""
+
+    num_rows: int = 0
+    num_bytes: int = 0
+    num_images: int = 0
+    counts: Counts = field(default_factory=Counter)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    translation: TranslationReport = field(default_factory=TranslationReport)
+
+    def write(self, path: Path) -> None:
+        """Write the report."""
+        plain = {
+            "num_rows": self.num_rows,
+            "num_bytes": self.num_bytes,
+            "num_images": self.num_images,
+            "counts": _plain(self.counts),
+            "left_out": _plain_left_out(self.left_out),
+            "translation": self.translation.as_json(),
+        }
+        _write(path, plain)
+
+    @classmethod
+    def read(cls, path: Path) -> "ShardReport":
+        """The report in a file."""
+        plain = _read(path)
+        return cls(
+            plain["num_rows"],
+            plain["num_bytes"],
+            plain["num_images"],
+            _counts(plain["counts"]),
+            _left_out(plain["left_out"]),
+            TranslationReport.from_json(plain["translation"]),
+        )
+
+    def add(self, other: "ShardReport") -> None:
+        """Add another shard's counts to this one's."""
+        self.num_rows += other.num_rows
+        self.num_bytes += other.num_bytes
+        self.num_images += other.num_images
+        self.counts += other.counts
+        add_left_out(self.left_out, other.left_out)
+        self.translation.add_report(other.translation)
+
+
+def add_left_out(total: LeftOut, other: LeftOut) -> None:
+    """Add what another has counted, keeping the first names of each reason."""
+    for reason, count in other.counts.items():
+        for name in other.names[reason]:
+            total.add(reason, name)
+        total.counts[reason] += count - len(other.names[reason])
+
+
+def _plain(counts: Counts) -> list[list[Any]]:
+    return [[*key, count] for key, count in sorted(counts.items())]
+
+
+def _counts(plain: list[list[Any]]) -> Counts:
+    return Counter({(language, task): count for language, task, count in plain})
+
+
+def _plain_left_out(left_out: LeftOut) -> list[list[Any]]:
+    return [[reason, count, left_out.names[reason]] for reason, count in left_out.counts.items()]
+
+
+def _left_out(plain: list[list[Any]]) -> LeftOut:
+    counts = Counter({reason: count for reason, count, _ in plain})
+    return LeftOut(counts, {reason: list(names) for reason, _, names in plain})
+
+
+def _write(path: Path, plain: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return plain

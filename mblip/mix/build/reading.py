@@ -16,9 +16,8 @@ from mblip.data.whole_files import unfinished_folder
 from ..translation import ANSWER_TASKS
 from ..translation.answers import choose_translatable_answers
 from .example_lines import read_line, write_line
-from .folder import BuildFolder
+from .folder import BuildFolder, SourceReport
 from .recipe import MixRecipe
-from .reports import SourceReport
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,11 @@
 """Step 3 of a build: the examples of a shard translated, worded and gathered into rows, with their images inside."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -18,13 +21,16 @@ from mblip.data.stable_random import stable_random
 from mblip.data.whole_files import unfinished_file
 
 from ..translation import translate_examples
-from .fetching import fetched_images
-from .folder import BuildFolder
-from .image_sets import ImageSets
-from .reading import examples_of
+from ..translation.cache import CachedEngine, TranslationCache
+from ..translation.engines import CAREFUL, TranslationSettings
+from ..translation.nllb import CTranslate2Engine, NllbEngine, open_engine
+from ..translation.report import TranslationReport
+from .folder import BuildFolder, ShardReport
+from .images import ImageSets, fetched_images
+from .reading import examples_of, read_report
 from .recipe import MixRecipe, MixSource
-from .reports import ShardReport
-from .translators import Translators, open_translators
+
+Translate = Callable[..., Iterator[Example]]
 
 MAX_GROUP_BYTES = 32_000_000  # of images in a row group, which a reader holds in memory at once
 MAX_GROUP_ROWS = 1000
@@ -62,13 +68,46 @@ def _rows(
     recipe: MixRecipe, number: int, folder: BuildFolder, image_sets: ImageSets, report: ShardReport
 ) -> list[dict[str, Any]]:
     """The shard's rows with places for images, in an order drawn by the recipe's seed."""
-    with open_translators(recipe, folder, number) as translators:
+    with _open_translation(recipe, folder, number, report.translation) as translate:
         examples = chain.from_iterable(
-            _worded(recipe, source, _once(examples_of(position, number, folder), report), translators, report)
+            _worded(recipe, source, _once(examples_of(position, number, folder), report), translate)
             for position, source in enumerate(recipe.sources)
         )
         rows = list(to_rows(image_sets.sharing(examples)))
     return sorted(rows, key=lambda row: (stable_random(recipe.seed, "row", row["image_id"]).random(), row["image_id"]))
+
+
+@contextmanager
+def _open_translation(
+    recipe: MixRecipe, folder: BuildFolder, shard: int, report: TranslationReport
+) -> Iterator[Translate | None]:
+    """What translates a source's examples, called with them and `allot`; None for a recipe without translation. Each
+    shard has a cache of its own, so that machines need not share a database."""
+    settings = recipe.translation
+    if settings is None:
+        yield None
+        return
+    cache = TranslationCache(folder.translations / f"{shard:05d}.sqlite")
+    try:
+        engine = _engine(settings, folder.work / "ctranslate2")
+        answers = (read_report(number, folder).translatable_answers for number in range(len(recipe.sources)))
+        yield partial(
+            translate_examples,
+            engine=CachedEngine(engine, cache),
+            report=report,
+            retry_engine=CachedEngine(engine.with_search(CAREFUL), cache) if settings.retry else None,
+            on_failure=settings.on_failure,
+            translatable_answers=frozenset(answer for found in answers for answer in found),
+            as_released=settings.as_released,
+        )
+    finally:
+        cache.close()
+
+
+@lru_cache(maxsize=1)
+def _engine(settings: TranslationSettings, converted: Path) -> NllbEngine | CTranslate2Engine:
+    """The engine, whose weights a process loads once for all its shards."""
+    return open_engine(settings, converted=converted)
 
 
 def _once(examples: Iterable[Example], report: ShardReport) -> Iterator[Example]:
@@ -86,26 +125,14 @@ def _once(examples: Iterable[Example], report: ShardReport) -> Iterator[Example]
 
 
 def _worded(
-    recipe: MixRecipe,
-    source: MixSource,
-    examples: Iterable[Example],
-    translators: Translators | None,
-    report: ShardReport,
+    recipe: MixRecipe, source: MixSource, examples: Iterable[Example], translate: Translate | None
 ) -> Iterator[Example]:
+    """The examples of a source, translated where the recipe says so, with their prompts."""
     held, allocation = list(examples), recipe.allot(source)
     yield from (example for example in held if example.prompt)  # released data come with their prompts
     plain: Iterable[Example] = (example for example in held if not example.prompt)
-    if allocation is not None and translators is not None:
-        plain = translate_examples(
-            plain,
-            translators.engine,
-            allot=allocation.allot,
-            report=report.translation,
-            retry_engine=translators.retry_engine,
-            on_failure=translators.on_failure,
-            translatable_answers=translators.translatable_answers,
-            as_released=translators.as_released,
-        )
+    if allocation is not None and translate is not None:
+        plain = translate(plain, allot=allocation.allot)
     for example in plain:
         yield apply_prompt(
             example,

@@ -9,8 +9,8 @@ import pytest
 
 from mblip.data import load_rows
 from mblip.mix.build.__main__ import main
-from mblip.mix.build.fetching import FetchingStep
 from mblip.mix.build.folder import BuildFolder
+from mblip.mix.build.images import FetchingStep
 from mblip.mix.build.recipe import read_mix_recipe
 from tests.mix.build.mix_files import SCENES, write_captions, write_mix_recipe
 from tests.mix.fetching.loopback_images import LoopbackImages

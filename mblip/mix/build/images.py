@@ -1,0 +1,158 @@
+"""The images of a shard: step 2 of a build, which fetches those that are URLs, and all read from where they are.
+
+Sources may find the same photo at different places (two releases of COCO, a folder and a URL), and not every place has
+it. The places are tried in the order of the recipe's sources, so the same files give the same bytes in every build.
+"""
+
+import dataclasses
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from mblip.data.example import Example
+from mblip.data.images.check import CheckedImage, ImageSettings, black_picture, check_place
+from mblip.data.images.places import FetchedBytes, Place, is_url, place_name
+from mblip.data.images.refusal import Refused
+from mblip.data.whole_files import write_text
+
+from ..fetching.fetch import FetchReport, fetch_images
+from ..fetching.fetched_images import FetchedImages
+from ..fetching.settings import FetchSettings
+from .folder import BuildFolder
+from .reading import examples_of
+from .recipe import MixRecipe
+
+logger = logging.getLogger(__name__)
+
+UNREACHED = frozenset({"host not found", "no connection", "no connection in time"})  # causes of failures
+MANY_HOSTS = 20  # that are not all down at once
+
+
+@dataclass(frozen=True)
+class FetchingStep:
+    """Task n fetches for shard n. Called as datatrove calls the steps of a pipeline.
+
+    So many tasks as run at a time share what a host is asked of: together they are as polite as one.
+    """
+
+    recipe: MixRecipe
+    folder: BuildFolder
+    num_at_once: int = 1
+
+    def __call__(self, data: Any, rank: int, world_size: int) -> None:
+        fetch_for_shard(self.recipe, rank, self.folder, self.settings)
+
+    @property
+    def settings(self) -> FetchSettings:
+        """How one task fetches."""
+        whole = self.recipe.fetching
+        return dataclasses.replace(
+            whole,
+            requests_per_second_per_host=whole.requests_per_second_per_host / self.num_at_once,
+            connections_per_host=max(1, whole.connections_per_host // self.num_at_once),
+        )
+
+
+def fetch_for_shard(recipe: MixRecipe, number: int, folder: BuildFolder, settings: FetchSettings) -> None:
+    """Fetch what is not fetched yet, unless the shard is built. What cannot be had is no error here: its examples are
+    left out, counted and named, when the shard is built.
+
+    Raises:
+        OSError: no host at all could be reached, of so many that the network must be down.
+    """
+    if folder.shard(number, recipe.num_shards).is_file():
+        return
+    urls = list(dict.fromkeys(_urls(recipe, number, folder)))
+    if urls:
+        report = fetch_images(urls, folder.fetched(number), settings=settings)
+        _check_network(urls, report, folder.fetched(number))
+        write_text(folder.fetched(number) / "report.md", report.table())
+
+
+def fetched_images(number: int, folder: BuildFolder) -> FetchedBytes | None:
+    """Gives the bytes of the URLs of a shard; None where it has none."""
+    return FetchedImages(folder.fetched(number)).read if folder.fetched(number).is_dir() else None
+
+
+class ImageSets:
+    """Where the images of each `image_id` are, by the examples that came through `sharing`."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[tuple[Place, ...]]] = {}
+
+    def sharing(self, examples: Iterable[Example]) -> Iterator[Example]:
+        """The examples, those of one image set with the images that the first of them names."""
+        for example in examples:
+            images = cast(tuple[Place, ...], example.images)  # in a build they are nothing else (example_lines.py)
+            places = self._places.setdefault(example.image_id, [])
+            if images not in places:
+                places.append(images)
+            yield dataclasses.replace(example, images=places[0])
+
+    def stored(
+        self, image_id: str, settings: ImageSettings, fetched: FetchedBytes | None
+    ) -> list[dict[str, Any]] | Refused:
+        """The images of a set as a row holds them, from the first places where all can be read; where there are none,
+        why those at the first places are refused."""
+        first: Refused | None = None
+        for places in self._places[image_id]:
+            found = _stored(places, settings, fetched)
+            if not isinstance(found, Refused):
+                if first is not None:
+                    logger.info("%s: taken from another place, the first is refused (%s).", image_id, first)
+                return found
+            first = first or found
+        assert first is not None  # every set has places
+        return first
+
+    def as_released(
+        self, image_id: str, settings: ImageSettings, fetched: FetchedBytes | None
+    ) -> list[dict[str, Any]]:
+        """The images of a set at its first places, with black pictures in the places of those that are refused."""
+        places = self._places[image_id][0]
+        found = (check_place(place, settings, fetched=fetched) for place in places)
+        return [
+            _record(place, black_picture() if isinstance(image, Refused) else image)
+            for place, image in zip(places, found, strict=True)
+        ]
+
+
+def _check_network(urls: Sequence[str], report: FetchReport, fetched: Path) -> None:
+    """Raises OSError where many hosts were asked and none was reached; it is forgotten that they were asked."""
+    hosts = {urlsplit(url).netloc for url in urls}
+    if len(hosts) < MANY_HOSTS or report.failures.total() < len(urls) or not report.failures.keys() <= UNREACHED:
+        return
+    shutil.rmtree(fetched)
+    raise OSError(
+        f"None of {len(hosts):,} hosts of images could be reached ({', '.join(sorted(report.failures))}): is this "
+        "machine on the internet? Run the same command again when it is, or on one that is."
+    )
+
+
+def _urls(recipe: MixRecipe, number: int, folder: BuildFolder) -> Iterator[str]:
+    for source in range(len(recipe.sources)):
+        for example in examples_of(source, number, folder):
+            yield from (image for image in example.images if isinstance(image, str) and is_url(image))
+
+
+def _stored(
+    places: Sequence[Place], settings: ImageSettings, fetched: FetchedBytes | None
+) -> list[dict[str, Any]] | Refused:
+    images = []
+    for place in places:
+        found = check_place(place, settings, fetched=fetched)
+        if isinstance(found, Refused):
+            return found
+        images.append(_record(place, found))
+    return images
+
+
+def _record(place: Place, image: CheckedImage) -> dict[str, Any]:
+    """An image as a row holds it, called by the last part of its place with the ending of what it is now."""
+    stem = place_name(place).rpartition(".")[0]
+    ending = {"JPEG": "jpg"}.get(image.format, image.format.lower())
+    return {"bytes": image.bytes, "path": f"{stem or image.sha256[:16]}.{ending}"}
