@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands there, on tiny models; its commands are single lines."""
+"""The Python of README.md and docs/ runs as it stands there, on tiny models; its commands are single lines."""
 
 import json
 import re
@@ -16,51 +16,86 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODEL_FOLDER = "outputs/quickstart/model"
 
 
-def python_block(heading: str, number: int = 0) -> str:
-    """A Python block of a section."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[number]
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(name: str, heading: str) -> str:
+    """A section of a page."""
+    return page(name).split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def python_block(name: str, heading: str) -> str:
+    """The Python block of a section."""
+    (block,) = re.findall(r"```python\n(.*?)```", section(name, heading), flags=re.DOTALL)
+    return block
+
+
+def run(name: str, heading: str, **replaced: str) -> dict[str, Any]:
+    """What the block of a section leaves, run with some of its texts replaced."""
+    block, names = python_block(name, heading), {}
+    for old, new in replaced.items():
+        assert old in block
+        block = block.replace(old, new)
+    exec(compile(block, name, "exec"), names)
+    return names
 
 
 @pytest.fixture
-def model_folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
+    """A working directory with the quickstart's model, tiny, and images."""
     monkeypatch.chdir(tmp_path)
     tiny_model("mt5").save_pretrained(MODEL_FOLDER)
     tiny_processor("mt5").save_pretrained(MODEL_FOLDER)
+    for number, name in enumerate(["dog.jpg", "left.jpg", "right.jpg", "quickstart/results/picture.png"]):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30 + number), "green").save(name)
     return tmp_path
 
 
-def test_the_ten_lines_answer(model_folder, capsys):
-    block = python_block("Ten lines of use")
-    assert MODEL_FOLDER in block
-    exec(compile(block, "README.md", "exec"), {})
+@pytest.fixture
+def checkpoint_of_2023(folder):
+    """A local folder of the name: BLIP-2's layout, as in tests/hub/test_published_layouts.py."""
+    tiny_blip2("mt5").save_pretrained("Gregor/mblip-mt0-xl")
+    tiny_processor("mt5", image_token_id=VOCAB_SIZE - 1).save_pretrained("Gregor/mblip-mt0-xl")
+
+
+def test_six_lines_caption_an_image_by_a_checkpoint_of_2023(checkpoint_of_2023, capsys):
+    block = python_block("README.md", "Caption your own image")
+    assert len(block.split("\n")) - 1 - block.count("\n\n") == 6
+    names = run("README.md", "Caption your own image")
+    assert names["model"].config.model_type == "mblip"
     assert capsys.readouterr().out.endswith("\n")
 
 
-def test_a_checkpoint_of_2023_is_loaded(tmp_path, monkeypatch):
-    """On a local folder of the name: BLIP-2's layout, as in tests/hub/test_published_layouts.py."""
-    monkeypatch.chdir(tmp_path)
-    tiny_blip2("mt5").save_pretrained("Gregor/mblip-mt0-xl")
-    tiny_processor("mt5", image_token_id=VOCAB_SIZE - 1).save_pretrained("Gregor/mblip-mt0-xl")
-    names: dict[str, Any] = {}
-    exec(compile(python_block("Loading a published checkpoint"), "README.md", "exec"), names)
-    assert names["model"].config.model_type == "mblip"
+def test_a_checkpoint_of_2023_is_loaded(checkpoint_of_2023):
+    names = run("docs/models.md", "Load a checkpoint")
     assert names["processor"].num_query_tokens == names["model"].config.num_query_tokens
 
 
-def test_a_language_model_is_held_in_4_bit(model_folder):
-    names: dict[str, Any] = {}
-    exec(compile(python_block("In fewer bits"), "README.md", "exec"), names)
-    assert names["model"].is_loaded_in_4bit
+def test_a_prompt_has_no_image_one_or_two(folder):
+    names = run("docs/models.md", "Prompts and images")
+    assert [names[name]["pixel_values"].shape[0] for name in ("two", "mixed")] == [2, 2]
+    assert names["mixed"]["image_indices"].tolist() == [0, 0, 1]
+    assert "pixel_values" not in names["none"]
+    assert names["features"].shape[:2] == (2, names["processor"].num_query_tokens)
 
 
-def test_own_pictures_train_with_the_plain_trainer(model_folder):
-    Image.new("RGB", (40, 30), "green").save("dog.jpg")
-    exec(compile(python_block("Fine-tuning with the plain Trainer", 0), "README.md", "exec"), {})
-    block = python_block("Fine-tuning with the plain Trainer", 1).replace("max_steps=100", "max_steps=2, use_cpu=True")
+def test_one_image_in_three_languages_is_encoded_once(folder, capsys):
+    run("docs/speed.md", "Use it")
+    assert capsys.readouterr().out.startswith("1\n[")
+
+
+def test_a_language_model_is_held_in_4_bit(folder):
+    assert run("docs/models.md", "In fewer bits")["model"].is_loaded_in_4bit
+
+
+def test_own_images_train_with_the_plain_trainer(folder):
+    assert python_block("README.md", "Fine-tune on your data") == python_block("docs/data.md", "Rows by hand")
+    run("README.md", "Fine-tune on your data")
+    block = python_block("docs/training.md", "With the plain Trainer")
     assert "label_smoothing = 0.1" in block
-    names = {}
-    exec(compile(block, "README.md", "exec"), names)
+    names = run("docs/training.md", "With the plain Trainer", **{"max_steps=100": "max_steps=2, use_cpu=True"})
     assert names["rows"][0]["languages"] == ["sw", "de"]
 
 
@@ -77,16 +112,32 @@ def test_the_cost_of_fewer_bits_is_the_record_s():
         mean = 100 * statistics.mean(score["value"] for score in result["scores"])
         sizes = [f"{result[key] / 1e6:.2f}" for key in ("memory_bytes", "language_model_bytes")]
         row = rf"^\| {re.escape(result['model']['precision'])} \| {mean:.1f} \| [\d, ]*\| {sizes[0]} \| {sizes[1]} \|$"
-        assert re.search(row, README, flags=re.MULTILINE), row
+        assert re.search(row, section("docs/models.md", "In fewer bits"), flags=re.MULTILINE), row
 
 
 def test_the_table_of_photos_is_the_results_file_s():
-    results = (ROOT / "quickstart" / "results" / "photos.md").read_text("utf-8")
-    section = README.split("\n## On real photos\n")[1].split("\n## ")[0]
+    results, on_photos = page("quickstart/results/photos.md"), section("docs/quickstart.md", "On photos")
     for group in ("high", "middle", "low"):
         cells = re.search(rf"^\| {group} \| (.*) \|$", results, flags=re.MULTILINE).group(1).split(" | ")
         train, held_out, shuffled = [cell.split()[0] for cell in cells]
-        assert re.search(rf"^\| {group} \(\d+\) \| {train} \| {shuffled} \| {held_out} \|$", section, re.MULTILINE)
+        assert re.search(rf"^\| {group} \(\d+\) \| {train} \| {shuffled} \| {held_out} \|$", on_photos, re.MULTILINE)
     means = re.search(r"^\| mean of 83 \|  \| (.*) \|$", results, flags=re.MULTILINE).group(1)
     train, held_out, shuffled = means.split(" | ")
-    assert f"| all 83 | {train} | {shuffled} | {held_out} |" in section
+    assert f"| all 83 | {train} | {shuffled} | {held_out} |" in on_photos
+
+
+def cells(text: str, language: str) -> list[str]:
+    """The cells behind a language's name in a table; in README.md two languages share a line."""
+    row = re.search(rf"\| {language}(?: \([^|]*)? \|(.*)", text).group(1)
+    return [cell.strip() for cell in row.split("|")]
+
+
+def test_the_tables_of_the_quickstart_are_the_results_files():
+    own, english_only = (page(f"quickstart/results/{name}.md") for name in ("quickstart", "english_only"))
+    names = re.findall(r"^\| (\w+) \(`\w+`\)", own, re.MULTILINE)
+    assert len(names) == 12
+    for name in names:
+        _, before, after, shuffled, _, ratio, *_ = cells(own, name)
+        english = cells(english_only, name)[2]
+        assert cells(page("docs/quickstart.md"), name)[1:7] == [before, after, shuffled, ratio, before, english]
+        assert cells(section("README.md", "Results"), name)[:2] == [after, english]
