@@ -87,7 +87,7 @@ class ImageSets:
     def sharing(self, examples: Iterable[Example]) -> Iterator[Example]:
         """The examples, those of one image set with the images that the first of them names."""
         for example in examples:
-            images = cast(tuple[Place, ...], example.images)  # in a build they are nothing else (example_lines.py)
+            images = cast(tuple[Place, ...], example.images)  # in a build they are nothing else (reading.py)
             places = self._places.setdefault(example.image_id, [])
             if images not in places:
                 places.append(images)

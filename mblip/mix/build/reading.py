@@ -1,6 +1,12 @@
-"""Step 1 of a build: a source read to its end, its examples allotted to languages and parted among the shards."""
+"""Step 1 of a build: a source read to its end, its examples allotted to languages and parted among the shards.
 
-import logging
+Between the steps examples are lines of JSON. Images are places (images/places.py) wherever sources name them. Pictures
+that exist in memory alone, drawn ones and those of datasets, are written beside the lines.
+"""
+
+import hashlib
+import io
+import json
 import resource
 from collections import Counter
 from collections.abc import Iterator
@@ -9,20 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from PIL import Image as PILImage
+
 from mblip.data.example import Example
+from mblip.data.images import Image
 from mblip.data.stable_random import stable_number
 from mblip.data.whole_files import unfinished_folder
 
 from ..translation import ANSWER_TASKS
 from ..translation.answers import choose_translatable_answers
-from .example_lines import read_line, write_line
 from .folder import BuildFolder, SourceReport
 from .recipe import MixRecipe
 
-logger = logging.getLogger(__name__)
-
 REPORT = "report.json"
 OTHER_FILES = 200  # that libraries and sources have open
+IMAGES = "images"
+IN_FOLDER = "example-image:"  # before the name of an image that lies beside the lines
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,10 @@ def read_source(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
         for example in source.examples(recipe.seed, report.left_out):
             if stable_number(recipe.seed, "share", example.source, example.id) >= source.share:
                 continue
-            shard = shard_of(example, recipe.num_shards)
+            shard = _shard_of(example, recipe.num_shards)
             if shard not in files:
                 files[shard] = stack.enter_context(_lines_of(unfinished, shard).open("w", encoding="utf-8"))
-            files[shard].write(write_line(example, unfinished))
+            files[shard].write(_write_line(example, unfinished))
             language = example.language if allocation is None else allocation.allot(example)
             report.counts[language, example.task] += 1
             if example.task in ANSWER_TASKS:
@@ -81,10 +89,10 @@ def examples_of(number: int, shard: int, folder: BuildFolder) -> Iterator[Exampl
     if path.is_file():
         with path.open(encoding="utf-8") as file:
             for line in file:
-                yield read_line(line, path.parent)
+                yield _read_line(line, path.parent)
 
 
-def shard_of(example: Example, num_shards: int) -> int:
+def _shard_of(example: Example, num_shards: int) -> int:
     """The shard of an example, which is that of all examples about the same images."""
     return int(stable_number("shard", example.image_id) * num_shards)
 
@@ -103,3 +111,51 @@ def _allow_open_files(number: int) -> None:
 
 def _lines_of(folder: Path, shard: int) -> Path:
     return folder / f"{shard:05d}.jsonl"
+
+
+def _write_line(example: Example, folder: Path) -> str:
+    """The example as a line; its pictures that are no places go into `folder`."""
+    fields = {
+        "images": [_image_to_text(image, folder) for image in example.images],
+        "target": example.target,
+        "language": example.language,
+        "task": example.task,
+        "source": example.source,
+        "id": example.id,
+        "image_id": example.image_id,
+        "inputs": dict(example.inputs),
+        "provenance": dict(example.provenance),
+        "prompt": example.prompt,
+    }
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def _read_line(line: str, folder: Path) -> Example:
+    """The example of a line that `_write_line` wrote into `folder`."""
+    fields: dict[str, Any] = json.loads(line)
+    images = tuple(_image_from_text(text, folder) for text in fields.pop("images"))
+    return Example(images=images, **fields)
+
+
+def _image_to_text(image: Image, folder: Path) -> str:
+    if isinstance(image, str | Path):
+        return f"path:{image}" if isinstance(image, Path) else image
+    encoded = _png(image) if isinstance(image, PILImage.Image) else image
+    name = hashlib.sha256(encoded).hexdigest()
+    path = folder / IMAGES / name
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded)
+    return f"{IN_FOLDER}{name}"
+
+
+def _image_from_text(text: str, folder: Path) -> Image:
+    if text.startswith(IN_FOLDER):
+        return folder / IMAGES / text.removeprefix(IN_FOLDER)
+    return Path(text.removeprefix("path:")) if text.startswith("path:") else text
+
+
+def _png(image: PILImage.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
