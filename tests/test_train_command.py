@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run: both stages, then the evaluation."""
     folder = tmp_path_factory.mktemp("run")
     write_parents(folder)
-    train.main([str(write_recipe(folder, evaluation=EVALUATION, license="mit"))])
+    train.main([str(write_recipe(folder, evaluation=EVALUATION, compare_with_parents="scenes", license="mit"))])
     return folder / "out"
 
 
@@ -142,6 +142,13 @@ def test_the_card_has_the_hub_s_metadata_and_no_figure_that_was_not_measured(fol
 def test_the_results_compare_with_before_and_with_the_english_parent(folder):
     results = json.loads((folder / "results.json").read_text())
     assert set(results) == {"scenes", "scenes_before", "scenes_english_parent"}
+
+
+def test_the_task_to_compare_by_is_one_of_the_evaluation(tmp_path):
+    recipe = write_recipe(tmp_path, evaluation=EVALUATION, compare_with_parents="xm3600")
+    write_parents(tmp_path)
+    with pytest.raises(ValueError, match=r"`compare_with_parents` is 'xm3600', expected a task .*: scenes"):
+        train.main([str(recipe)])
 
 
 def test_the_same_line_again_says_that_all_is_done_and_changes_nothing(folder, capsys):

@@ -1,7 +1,7 @@
 """Step 6 of train.py: the finished model on the recipe's evaluation tasks; answers, figures and a table beside it.
 
-In the drawn world a composition is also compared with the same model before training, and with its English parent, for
-there the parent can do what the model is to do in every language.
+A composition can also be compared with the same model before training, and with its English parent, where the parent
+can do in English what the model is to do in every language (`compare_with_parents`).
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import dataclasses
 import torch
 from torch import nn
 
+from mblip.data.languages import ENGLISH
 from mblip.evaluation import (
     EvaluationTask,
     Results,
@@ -20,6 +21,7 @@ from mblip.evaluation import (
 )
 from mblip.evaluation.in_training import GenerationEvaluation
 from mblip.evaluation.runner import forget_unfinished
+from mblip.evaluation.task import AS_IS
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
@@ -34,12 +36,18 @@ def generation_evaluation(recipe: Recipe, processor: MBlipProcessor) -> Generati
     """What is asked while a recipe trains; None where it asks nothing.
 
     Raises:
-        ValueError: files of a benchmark lack, also of one that is asked at the end alone: found then, the recipe could
-            not be mended, for what is trained is bound to it.
+        ValueError: files of a benchmark lack, or a task to compare by, also where it is asked at the end alone: found
+            then, the recipe could not be mended, for what is trained is bound to it.
     """
     if recipe.evaluation is None:
         return None
     tasks = recipe.evaluation.build_tasks()
+    names = [task.name for task in tasks]
+    if recipe.compare_with_parents not in (None, *names):
+        raise ValueError(
+            f"`compare_with_parents` is {recipe.compare_with_parents!r}, expected a task of `evaluation`: "
+            f"{', '.join(names)}."
+        )
     if recipe.training.eval_steps is None:
         return None
     return GenerationEvaluation(
@@ -58,16 +66,15 @@ def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, ru
     """
     if run.recipe.evaluation is None:
         return ""
-    results = {
-        task.name: _evaluate(model, processor, task, task.name, run) for task in run.recipe.evaluation.build_tasks()
-    }
+    tasks = {task.name: task for task in run.recipe.evaluation.build_tasks()}
+    results = {name: _evaluate(model, processor, task, name, run) for name, task in tasks.items()}
     tables = {name: conditions_table(result) for name, result in results.items()}
-    if "scenes" in results and run.recipe.model.name_or_path is None:
-        compared = _evaluate_parents(run)
-        tables["scenes"] = alignment_table(
-            results["scenes"], before=compared[BEFORE], english_parent=compared[ENGLISH_PARENT]
+    if (name := run.recipe.compare_with_parents) is not None:
+        compared = _evaluate_parents(tasks[name], run)
+        tables[name] = alignment_table(
+            results[name], before=compared[BEFORE], english_parent=compared.get(ENGLISH_PARENT)
         )
-        results |= {f"scenes_{name}": result for name, result in compared.items()}
+        results |= {f"{name}_{parent}": result for parent, result in compared.items()}
     table = "\n".join(tables.values())
     write_results(run.folder, results, table)
     for name in results:
@@ -75,21 +82,17 @@ def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, ru
     return table
 
 
-def _evaluate_parents(run: Run) -> dict[str, Results]:
-    """The composition before training, and the English parent in English, on the same pictures."""
-    assert run.recipe.evaluation is not None
-    assert run.recipe.evaluation.scenes is not None
-    scenes = dataclasses.replace(run.recipe.evaluation.scenes, conditions=("as_is",))
-    setup = run.recipe.evaluation.setup
+def _evaluate_parents(task: EvaluationTask, run: Run) -> dict[str, Results]:
+    """The composition before training, and the English parent where the task asks in English, on the same images."""
+    as_is = [example for example in task.examples if example.condition == AS_IS]
     before = build_model(run.recipe.model, run.recipe.seed)
-    english_parent = build_model(
-        ModelRecipe(name_or_path=run.recipe.model.blip2, dtype=run.recipe.model.dtype), seed=0
-    )
-    in_english = dataclasses.replace(scenes, languages=("en",)).build(setup)
-    return {
-        BEFORE: _evaluate(*before, scenes.build(setup), f"scenes_{BEFORE}", run),
-        ENGLISH_PARENT: _evaluate(*english_parent, in_english, f"scenes_{ENGLISH_PARENT}", run),
-    }
+    asked = dataclasses.replace(task, examples=as_is)
+    results = {BEFORE: _evaluate(*before, asked, f"{task.name}_{BEFORE}", run)}
+    if in_english := [example for example in as_is if example.language == ENGLISH]:
+        parent = ModelRecipe(name_or_path=run.recipe.model.blip2, dtype=run.recipe.model.dtype)
+        asked = dataclasses.replace(task, examples=in_english)
+        results[ENGLISH_PARENT] = _evaluate(*build_model(parent, seed=0), asked, f"{task.name}_{ENGLISH_PARENT}", run)
+    return results
 
 
 def _evaluate(model: Model, processor: MBlipProcessor, task: EvaluationTask, name: str, run: Run) -> Results:

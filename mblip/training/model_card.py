@@ -45,10 +45,8 @@ print(processor.batch_decode(ids, skip_special_tokens=True)[0])
 PROJECTIONS = {"random": "random projection", "blip2": "projection of the first"}
 GENERAL_LIMITS = """- Answers can be wrong or invented, more so in languages the language model has read little of.
 - Nothing was done against harmful or biased output; the parents' own cards and licences hold for this model too."""
-DRAWN_WORLD_LIMIT = """- It knows a drawn world of coloured shapes and no photos: it is for watching re-alignment work.
-- What is not in the tables above was not measured."""
-OPEN_LIMIT = """- What is not in the tables above was not measured.
-- TODO: what this model is and is not meant for."""
+NOT_MEASURED = "- What is not in the tables above was not measured."
+OPEN_LIMIT = "- TODO: what this model is and is not meant for."
 
 
 def write_card(run: Run, table: str) -> str:
@@ -217,8 +215,9 @@ def _parts(record: RunRecord) -> str:
 
 
 def _own_limits(record: RunRecord) -> str:
-    sources = {source for stage in record.stages for source in stage.sources}
-    return DRAWN_WORLD_LIMIT if sources == {"scenes"} else OPEN_LIMIT
+    if record.limits is None:
+        return f"{NOT_MEASURED}\n{OPEN_LIMIT}"
+    return f"- {record.limits}\n{NOT_MEASURED}"
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -205,7 +205,12 @@ class TrainingRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run. `license` is that of the weights, for the model card; the parents' decide on it."""
+    """A training run. `license` is that of the weights, for the model card; the parents' decide on it. `limits` says
+    in the card what the model is not meant for.
+
+    `compare_with_parents` names a task of `evaluation` that two more models answer: the composition before training,
+    and BLIP-2 itself in English.
+    """
 
     output_dir: Path
     model: ModelRecipe
@@ -215,6 +220,8 @@ class Recipe:
     evaluation: EvaluationRecipe | None = None
     seed: int = 42
     license: str | None = None
+    limits: str | None = None
+    compare_with_parents: str | None = None
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -234,6 +241,11 @@ class Recipe:
             )
         if self.training.eval_steps is not None and self.evaluation is None:
             raise ValueError("`training.eval_steps` asks for evaluations, but `evaluation` names no task: add one.")
+        if self.compare_with_parents is not None and self.model.name_or_path is not None:
+            raise ValueError(
+                "`compare_with_parents` is for a composition of `blip2` and `language_model`, but `model` is "
+                f"{self.model.name_or_path}. Take it out."
+            )
         for stage in self.stages:
             if self.data_of(stage).is_streamed and stage.max_steps is None:
                 raise ValueError(f"the stage {stage.stage} streams its rows, which have no length: give `max_steps`.")

@@ -27,6 +27,7 @@ from mblip.data.recipes.places import without_place, without_places
 from mblip.data.recipes.yaml_values import write_yaml
 from mblip.evaluation import predictions_path, ratio_to_reference, read_predictions
 
+from .evaluation import ENGLISH_PARENT
 from .recipe import ModelRecipe, Recipe
 from .recipe_reading import to_plain
 from .rows import Rows
@@ -90,7 +91,8 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its card tells it. `license` and `datasets` are the Hub's identifiers, `recipe` is YAML."""
+    """A run as its card tells it. `license` and `datasets` are the Hub's identifiers, `recipe` is YAML, `limits` are
+    its author's words."""
 
     name: str
     license: str | None
@@ -102,6 +104,7 @@ class RunRecord:
     stages: tuple[StageRecord, ...]
     evaluations: tuple[Evaluation, ...]
     recipe: str
+    limits: str | None = None
 
     def write(self, path: Path) -> None:
         """Write the record, one line a field; the file is whole or not there."""
@@ -141,6 +144,7 @@ def record_run(run: Run, commit: str | None) -> RunRecord:
         stages=tuple(_record_stage(run, stage) for stage in run.stages),
         evaluations=() if run.recipe.evaluation is None else (read_evaluation(run.folder, is_of_run=True),),
         recipe=write_yaml(_recipe_to_show(run.recipe)),
+        limits=run.recipe.limits,
     )
 
 
@@ -160,9 +164,10 @@ def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
 
 def _read_ratios(folder: Path) -> dict[str, Any]:
     """How much of the English parent's score each language reaches; it takes both models' answers."""
-    ours, theirs = (predictions_path(folder, name) for name in ("scenes", "scenes_english_parent"))
-    if not (ours.is_file() and theirs.is_file()):
+    theirs = next(folder.glob(predictions_path(folder, f"*_{ENGLISH_PARENT}").name), None)
+    if theirs is None:
         return {}
+    ours = theirs.with_name(theirs.name.replace(f"_{ENGLISH_PARENT}", ""))
     answers = [answer for answer in read_predictions(ours) if answer.condition == "as_is"]
     reference = read_predictions(theirs)
     ratios = {
@@ -204,8 +209,8 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
 
 
 def _recipe_to_show(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as the card shows it, where the licence stands elsewhere."""
-    plain = {key: value for key, value in to_plain(recipe).items() if key not in ("output_dir", "license")}
+    """The recipe as the card shows it, where licence and limits stand elsewhere."""
+    plain = {key: value for key, value in to_plain(recipe).items() if key not in ("output_dir", "license", "limits")}
     return without_places(plain)
 
 
