@@ -3,12 +3,15 @@
 import json
 import re
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from mblip.training.recipe_reading import parse_command_line
+from mblip.training.rows import build_rows
 from tests.tiny import VOCAB_SIZE, tiny_blip2, tiny_model, tiny_processor
 
 ROOT = Path(__file__).parents[1]
@@ -124,6 +127,47 @@ def test_the_table_of_photos_is_the_results_file_s():
     means = re.search(r"^\| mean of 83 \|  \| (.*) \|$", results, flags=re.MULTILINE).group(1)
     train, held_out, shuffled = means.split(" | ")
     assert f"| all 83 | {train} | {shuffled} | {held_out} |" in on_photos
+
+
+def write_blocks(name: str, heading: str, *files: str) -> None:
+    """The fenced blocks of a section with the language of the files' suffix, one file each, in order."""
+    text = section(name, heading)
+    for file in files:
+        language = {"py": "python", "yaml": "yaml"}[file.rpartition(".")[2]]
+        found = re.search(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+        Path(file).write_text(found.group(1), encoding="utf-8")
+        text = text[: found.start()] + text[found.end() :]
+
+
+@pytest.fixture
+def own_modules(monkeypatch):
+    """Modules that a recipe finds beside it are forgotten, and so is where they lay."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in ("my_captions", "my_nli"):
+        sys.modules.pop(name, None)
+
+
+def test_a_source_of_ones_own_is_one_file(folder, own_modules):
+    write_blocks("docs/data.md", "A source of your own, in one file", "my_captions.py", "my_recipe.yaml")
+    Path("data/mine").mkdir(parents=True)
+    Path("data/mine/captions.tsv").write_text("dog.jpg\tsw\tmbwa\ndog.jpg\tfr\tchien\ndog.jpg\tde\tHund\n")
+    Path("dog.jpg").rename("data/mine/dog.jpg")
+    recipe = parse_command_line(["my_recipe.yaml"])
+    rows = build_rows(recipe.data, recipe.seed)
+    assert len(rows) == 1
+    assert {key: rows[0][key] for key in ("image_id", "targets", "languages", "tasks")} == {
+        "image_id": "dog.jpg",
+        "targets": ["mbwa", "Hund"],
+        "languages": ["sw", "de"],
+        "tasks": ["captioning", "captioning"],
+    }
+    text = Path("my_recipe.yaml").read_text(encoding="utf-8")
+    Path("my_recipe.yaml").write_text(text.replace("images:", "imags:"), encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"my_recipe\.yaml, line \d+: .*`data\.sources\.0\.imags` is unknown\. Did you"
+    ):
+        parse_command_line(["my_recipe.yaml"])
 
 
 def cells(text: str, language: str) -> list[str]:
