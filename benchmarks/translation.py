@@ -24,7 +24,7 @@ import ctranslate2
 import torch
 from transformers import GenerationConfig, M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
 
-from mblip.data.model_folder import open_model_folder
+from mblip.mix.model_folder import open_model_folder
 from mblip.mix.translation.nllb import convert
 
 SOURCE, TARGET = "eng_Latn", "deu_Latn"

@@ -146,6 +146,7 @@ def _read_scans(encoded: bytes) -> _JpegScans:
     """What the headers of the first picture in a JPEG say, as far as they can be read."""
     jpeg, position = _JpegScans(), 2
     while (begin := encoded.find(b"\xff", position)) >= 0:
+        # a segment: fill bytes, its marker, and for most a length and so many bytes
         marker_at = begin + len(encoded[begin : begin + 1000]) - len(encoded[begin : begin + 1000].lstrip(b"\xff"))
         marker = encoded[marker_at] if marker_at < len(encoded) else END_OF_IMAGE
         segment = encoded[marker_at + 3 : marker_at + 1 + _length(encoded, marker_at)]
@@ -153,6 +154,7 @@ def _read_scans(encoded: bytes) -> _JpegScans:
             break
         if marker in START_OF_FRAME and len(segment) >= 6:
             jpeg.frame, jpeg.num_components = marker, segment[5]
+        # a scan's header; its coded pixels go on to the next marker
         if marker == START_OF_SCAN and len(segment) >= 4:
             num = segment[0]
             first, last, bits = segment[1 + 2 * num : 4 + 2 * num] if len(segment) == 4 + 2 * num else (0, 63, 0)

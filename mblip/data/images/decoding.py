@@ -92,14 +92,17 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
     Raises:
         RefusedImageError: it is no image, too large, cut off, damaged, or of a format that is not read.
     """
+    # the header, and what it promises
     image, file = _open(encoded)
     _check_pixels(image, max_pixels)
     if shorter_side is not None and image.format in ("JPEG", "MPO"):
         image.draft("", _at_least(image.size, 2 * shorter_side))
+    # the pixels
     try:
         image.load()
     except PILLOW_ERRORS as error:
         raise _refusal(error) from error
+    # whether they are all there
     _check_pixels(image, max_pixels)  # an icon's header may say otherwise than the picture in it
     if isinstance(file, HeldBackFile) and file.has_bytes_left:
         raise RefusedImageError("damaged", "the pixels of a JPEG end before its data do")

@@ -61,10 +61,12 @@ def read_source(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
         for example in source.examples(recipe.seed, report.left_out):
             if stable_number(recipe.seed, "share", example.source, example.id) >= source.share:
                 continue
+            # all examples about the same images go to one shard, whose file is opened for its first
             shard = _shard_of(example, recipe.num_shards)
             if shard not in files:
                 files[shard] = stack.enter_context(_lines_of(unfinished, shard).open("w", encoding="utf-8"))
             files[shard].write(_write_line(example, unfinished))
+            # the plan: how many examples each language will have, and which answers are frequent enough to translate
             language = example.language if allocation is None else allocation.allot(example)
             report.counts[language, example.task] += 1
             if example.task in ANSWER_TASKS:

@@ -30,7 +30,8 @@ from PIL import ImageOps
 from transformers import AutoModel, AutoProcessor
 
 from mblip.data.example import Example
-from mblip.data.model_folder import open_model_folder
+
+from ..model_folder import open_model_folder
 
 EMBEDDING = "embedding"
 Item = TypeVar("Item")

@@ -93,9 +93,11 @@ def retrieve_negatives(
     num_moved: Counter[Rank] = Counter()
     for image_D, own_rows, ranked in _ranked_images(images, pool, ranks):
         for row in own_rows:
+            # a rank is drawn for each caption of the image
             name = pool.names[row]
             draw = stable_random(seed, "hard negative", *name)
             rank = draw.choice(ranks)
+            # the first caption from that rank on that is another's
             found = pool.find(rank, image_D, own_rows, ranked, draw)
             if found is None:
                 left_out.add("no caption of another image at the rank drawn or later", "/".join(name))

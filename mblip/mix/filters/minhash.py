@@ -68,15 +68,18 @@ def shingle_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
             f"Text {int(lengths_T.argmin())} of the batch is empty, expected at least one character in each. "
             "Leave empty texts out."
         )
+    # all texts in one row of characters, with the bounds of each one's text
     codes_C = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     starts_C = np.repeat(np.cumsum(lengths_T) - lengths_T, lengths_T)
     ends_C = np.repeat(np.cumsum(lengths_T), lengths_T)
+    # a shingle from every character on, where it ends within its text
     places_C = np.arange(len(codes_C))
     stops_C = places_C + _widths(codes_C)
     is_first_C, is_whole_C = places_C == starts_C, stops_C <= ends_C
     is_only_C = is_first_C & ~_any_of_text(is_whole_C, lengths_T)  # of a text shorter than its shingles
     is_shingle_C = is_whole_C | is_only_C
     hashes_C = _window_hashes(codes_C, np.minimum(stops_C, ends_C))
+    # how many each text has, and so where they begin
     num_T = np.add.reduceat(is_shingle_C, np.cumsum(lengths_T) - lengths_T, dtype=np.int64)
     return hashes_C[is_shingle_C], np.cumsum(num_T) - num_T
 

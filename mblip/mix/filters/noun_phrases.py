@@ -72,6 +72,7 @@ def select_by_noun_phrases(
         _RARE: f"noun phrases in fewer than {min_captions} captions",
         _ENOUGH: f"noun phrases with {max_captions} captions already",
     }
+    # the second pass gives out what the first has chosen
     num_read = 0
     for example in examples():
         _check_same(example, num_read, captions, seed)
@@ -150,12 +151,15 @@ def _decide(captions: _Captions, min_captions: int, max_captions: int, *, as_rel
 
     Letters at the end of names: N = captions, P = distinct phrases, M = phrases of captions, an entry each time.
     """
+    # the phrases in enough captions, and the captions that have one
     counts_P = np.bincount(np.frombuffer(captions.phrases, dtype=np.uint32), minlength=len(captions.numbers))
     phrases_M, captions_M = _frequent_entries(captions, counts_P >= min_captions)
     fates = _fates_before_drawing(captions, captions_M)
+    # each phrase's captions in the order they are drawn, the rarest phrase first
     by_rarity = _frequent_by_rarity(captions.numbers, counts_P, min_captions)
     num_taken = [0] * len(captions.numbers)
     candidates = _candidates(captions, by_rarity, counts_P, phrases_M, captions_M)
+    # a caption that is taken counts for all of its phrases
     for phrase, drawn in zip(by_rarity, candidates, strict=True):
         # Those that others have taken have counted: so many of the first candidates are enough.
         for caption in drawn[:max_captions].tolist():

@@ -26,8 +26,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import GenerationConfig, M2M100ForConditionalGeneration, NllbTokenizer
 
 from mblip.data.languages import Language
-from mblip.data.model_folder import ModelFolder, open_model_folder
 
+from ..model_folder import ModelFolder, open_model_folder
 from .engines import GREEDY, Search, TranslationSettings
 
 Precision = Literal["float32", "int8", "float16", "int8_float16", "bfloat16"]

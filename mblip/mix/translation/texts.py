@@ -63,12 +63,15 @@ def _translate_once(
     texts: Sequence[str], engine: TranslationEngine, source: Language, target: Language, *, is_retry: bool = False
 ) -> dict[str, TranslatedText]:
     """The distinct texts with their translations."""
+    # the distinct sentences, with what must stay taken out
     sentences = {text: split_sentences(text) for text in texts}
     protected = {sentence.text: protect(sentence.text) for parts in sentences.values() for sentence in parts}
+    # all in one call, then the pieces of those that lost something
     wholes = [whole.masked for whole in protected.values() if whole.is_translatable]
     found = _translations(wholes, engine, source, target)
     broken = [whole for whole in protected.values() if whole.is_translatable and whole.lost(found[whole.masked])]
     pieces = _translations([piece for whole in broken for piece in whole.pieces], engine, source, target)
+    # put together and checked
     done = {text: _finish(whole, found, pieces) for text, whole in protected.items()}
     return {text: _join(text, parts, done, engine, target, is_retry) for text, parts in sentences.items()}
 

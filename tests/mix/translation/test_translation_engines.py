@@ -9,8 +9,8 @@ import torch
 
 from mblip.data.example import Example
 from mblip.data.languages import get_language
-from mblip.data.model_folder import open_model_folder
 from mblip.data.stable_random import stable_random
+from mblip.mix.model_folder import open_model_folder
 from mblip.mix.translation import translate_examples
 from mblip.mix.translation.cache import CachedEngine, TranslationCache
 from mblip.mix.translation.engines import CAREFUL, GREEDY, Search

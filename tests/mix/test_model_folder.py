@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.model_folder import open_model_folder
+from mblip.mix.model_folder import open_model_folder
 
 TRANSLATOR = Path(__file__).parents[2] / "quickstart" / "translator"
 
@@ -29,7 +29,7 @@ def test_a_revision_on_the_hub_is_its_commit(tmp_path, monkeypatch):
         asked.update(options, name=name)
         return str(snapshot)
 
-    monkeypatch.setattr("mblip.data.model_folder.snapshot_download", download)
+    monkeypatch.setattr("mblip.mix.model_folder.snapshot_download", download)
     folder = open_model_folder("facebook/nllb-200-distilled-1.3B", revision="main")
     assert (folder.path, folder.name, folder.revision) == (snapshot, "facebook/nllb-200-distilled-1.3B", "0123abc")
     assert (asked["name"], asked["revision"]) == ("facebook/nllb-200-distilled-1.3B", "main")
