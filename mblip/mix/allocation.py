@@ -2,8 +2,8 @@
 
 `Allocation` turns a recipe's wish (mC4's shares, flattened, half English, no language below a floor) into a share for
 every language, and draws an example's language by (seed, source, id) alone: adding a source or an example moves no
-other, and every process draws the same. `count_languages` tells what a mix will hold before any translation is paid
-for; `allocation_table` and `write_chart` show it.
+other, and every process draws the same. `allocation_table` and `write_chart` show what a mix holds, before any
+translation is paid for and afterwards.
 
 The original drew by the shares of mC4 as they are, which left 19 languages with fewer than 100 of its 2.27 million web
 captions; Centurio (arXiv 2501.05122) found about half English and the rest uniform to be better.
@@ -12,7 +12,7 @@ captions; Centurio (arXiv 2501.05122) found about half English and the rest unif
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -179,11 +179,6 @@ def _with_floor(shares: Mapping[str, float], floor: float) -> dict[str, float]:
         if not below:
             return {code: floor if code in lifted else share * scale for code, share in shares.items()}
         lifted |= below
-
-
-def count_languages(examples: Iterable[Example], allocation: Allocation) -> Counter[tuple[str, str]]:
-    """How many examples of each (language, task) there will be; reads the examples one by one and keeps none."""
-    return Counter((allocation.allot(example), example.task) for example in examples)
 
 
 def allocation_table(counts: Counts) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mblip.data.example import Example
 from mblip.data.languages import LANGUAGES
-from mblip.mix.allocation import Allocation, allocation_table, count_languages, write_chart
+from mblip.mix.allocation import Allocation, allocation_table, write_chart
 
 NUM_CAPTIONS = 2_273_005  # web captions of the original mix
 MIX_V2 = {  # task -> number of examples of the original mix that a language is drawn for
@@ -202,10 +202,10 @@ def test_what_cannot_be_allotted_is_refused(arguments, match):
         Allocation(**({"kind": "mc4"} | arguments))
 
 
-def test_languages_are_counted_by_task_while_the_examples_pass_by():
+def test_captions_are_allotted_to_all_languages_and_reasons_stay_english():
     examples = (example(number, task) for number in range(40) for task in ("captioning", "reasoning"))
     allocation = Allocation("uniform", languages=("de", "sw"))
-    counts = count_languages(examples, allocation)
+    counts = Counter((allocation.allot(example), example.task) for example in examples)
     assert set(counts) == {("de", "captioning"), ("sw", "captioning"), ("en", "reasoning")}
     assert counts["en", "reasoning"] == 40
     assert counts["de", "captioning"] + counts["sw", "captioning"] == 40
