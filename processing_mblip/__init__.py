@@ -8,8 +8,7 @@ from .supported_releases import release  # noqa: F401
 # isort: split
 from transformers import AutoImageProcessor, AutoProcessor
 
-from .image_loading import load_upright_rgb
-from .image_processing_mblip import MBlipImageProcessor
+from .image_processing_mblip import MBlipImageProcessor, load_upright_rgb
 from .processing_mblip import MBlipProcessor
 
 # Both are found by the class name that a saved folder holds. The first argument is meant for the model's config

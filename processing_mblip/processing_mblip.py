@@ -2,9 +2,9 @@
 `image_indices`.
 
 What is unusual: a picture given more than once is encoded once; the image token need not be one of the tokenizer's;
-and a folder of 2023 (BLIP-2's layout, without an image token id) loads as well as one of ours. The steps stand in the
-sibling files: which prompt shows which picture (`image_slots`), prompts to ids (`prompt_encoding`), pictures to
-tensors (`image_processing_mblip`).
+and a folder of 2023 (BLIP-2's layout, without an image token id) loads as well as one of ours. Which prompt shows
+which picture is found here: a *slot* is one showing of a picture in one prompt. The sibling files turn prompts into
+ids (`prompt_encoding`) and pictures into tensors (`image_processing_mblip`).
 """
 
 from .supported_releases import release  # noqa: F401
@@ -12,6 +12,7 @@ from .supported_releases import release  # noqa: F401
 # isort: split
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import torch
@@ -21,9 +22,7 @@ from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 from transformers.utils import TensorType, is_numpy_array, to_py_obj
 
 from .chat_templates import with_images
-from .image_loading import load_upright_rgb
-from .image_processing_mblip import MBlipImageProcessor
-from .image_slots import ImageSlots, assign_images, check_marks, flat_list
+from .image_processing_mblip import MBlipImageProcessor, flat_list, is_array, is_list, load_upright_rgb
 from .model_settings import check_agreement, read_model_settings
 from .prompt_encoding import (
     IMAGE_TOKEN,
@@ -47,6 +46,21 @@ UNSUPPORTED_TEXT_KWARGS = (
     "return_special_tokens_mask",
     "return_length",
 )
+
+
+@dataclass(frozen=True)
+class ImageSlots:
+    """`images`: every distinct picture once, in order of appearance. `rows`: for each slot of the batch, in reading
+    order, its index in `images`. `num_images`: how many slots each prompt has."""
+
+    images: tuple[Any, ...]
+    rows: tuple[int, ...]
+    num_images: tuple[int, ...]
+
+    @property
+    def is_one_to_one(self) -> bool:
+        """Whether slot s shows picture s for every s, so that `image_indices` can be left out."""
+        return self.rows == tuple(range(len(self.images)))
 
 
 class MBlipProcessor(ProcessorMixin):
@@ -299,3 +313,84 @@ def _prompts(text: str | list[str] | None) -> list[str]:
         if not isinstance(prompt, str):
             raise ValueError(f"Prompt {i} is of type {type(prompt).__name__}. {EXPECTED_TEXT}")
     return prompts
+
+
+def assign_images(images: Any, num_marks: list[int]) -> ImageSlots:
+    """Give every prompt its pictures.
+
+    Args:
+        images: one picture, shown to every prompt; a flat list, one for each prompt, or in reading order to the
+            `<image>` marks, or all to the one prompt there is; a list with one list (of any length) or picture for
+            each prompt.
+        num_marks: the number of `<image>` marks in each prompt's text.
+
+    Raises:
+        ValueError: the pictures cannot be given to the prompts, or a prompt has marks but another number of pictures.
+    """
+    nested = _nested(images, num_marks)
+    for i, (mine, marks) in enumerate(zip(nested, num_marks, strict=True)):
+        if any(image is None or is_list(image) for image in mine):
+            raise ValueError(
+                f"The images of prompt {i} hold a {'list within a list' if any(map(is_list, mine)) else 'None'}. Give "
+                "one list of images for each prompt, an empty one where a prompt has no image."
+            )
+        check_marks(i, marks, len(mine))
+    return _distinct(nested)
+
+
+def check_marks(prompt: int, num_marks: int, num_images: int) -> None:
+    """Refuse a prompt that says `<image>` another number of times than it has images, and not never."""
+    if num_marks not in (0, num_images):
+        raise ValueError(
+            f"Prompt {prompt} says `<image>` {num_marks} time(s), but {num_images} image(s) came with it: the number "
+            "of `<image>` tokens in the prompts should be the same as the number of images. Give one image for each "
+            "`<image>`, or leave out all of them to have the images in front of the text. A text that speaks of the "
+            "word itself writes `\\<image>`."
+        )
+
+
+def _nested(images: Any, num_marks: list[int]) -> list[list[Any]]:
+    num_prompts = len(num_marks)
+    if images is None:
+        return [[] for _ in num_marks]
+    if not is_list(images):
+        if not (is_array(images) and images.ndim == 4):
+            return [[images] for _ in num_marks]
+        images = list(images)  # a batch of pictures in one array
+    if any(is_list(entry) for entry in images):
+        if len(images) != num_prompts:
+            raise ValueError(
+                f"{len(images)} lists of images came with {num_prompts} prompt(s). Give one list for each prompt, an "
+                "empty one where a prompt has no image."
+            )
+        return [list(entry) if is_list(entry) else [entry] for entry in images]
+    if num_prompts == 1:
+        return [list(images)]
+    if len(images) == num_prompts:
+        return [[image] for image in images]
+    return _by_marks(list(images), num_marks)
+
+
+def _by_marks(images: list[Any], num_marks: list[int]) -> list[list[Any]]:
+    if len(images) != sum(num_marks):
+        raise ValueError(
+            f"{len(images)} images came with {len(num_marks)} prompts that say `<image>` {sum(num_marks)} time(s): "
+            "the number of `<image>` tokens in the prompts should be the same as the number of images. Give one "
+            "image for each prompt, one for each `<image>`, or a list of lists."
+        )
+    remaining = iter(images)
+    return [[next(remaining) for _ in range(marks)] for marks in num_marks]
+
+
+def _distinct(nested: list[list[Any]]) -> ImageSlots:
+    """Find the pictures given more than once: the same object. Texts (paths, URLs) are opened each for itself."""
+    images: list[Any] = []
+    row_of: dict[int, int] = {}
+    rows = []
+    for image in (image for mine in nested for image in mine):
+        key = id(image)
+        if isinstance(image, str) or key not in row_of:
+            row_of[key] = len(images)
+            images.append(image)
+        rows.append(row_of[key])
+    return ImageSlots(tuple(images), tuple(rows), tuple(len(mine) for mine in nested))

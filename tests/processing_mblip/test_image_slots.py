@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from processing_mblip.image_slots import assign_images
+from processing_mblip.processing_mblip import assign_images
 
 A, B, C = (np.zeros((2, 2, 3), dtype=np.uint8) for _ in range(3))
 
