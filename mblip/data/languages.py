@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
+from typing import NewType
 
-ENGLISH = "en"
+LanguageCode = NewType("LanguageCode", str)  # a code of languages.tsv, for what a recipe says; reading it checks it
+ENGLISH = LanguageCode("en")
 
 # Codes that other corpora write for languages of the table. They are named in the error, never taken in silence.
 OTHER_CODES = {

@@ -10,10 +10,10 @@ they are errors.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .example import IMAGE_TOKEN, SURROGATE
+from .example import IMAGE_TOKEN, SURROGATE, Example
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,12 @@ class LeftOut:
             cells = (reason, f"{count:,}", ", ".join(self.names[reason]))
             lines.append(f"| {' | '.join(_escaped(cell) for cell in cells)} |")
         return "\n".join(lines)
+
+
+def counted_once(read: Callable[[LeftOut], Iterator[Example]], left_out: LeftOut) -> Callable[[], Iterator[Example]]:
+    """`read` for several passes: the first one, which must go to the end, counts what is left out."""
+    passes = iter([left_out])
+    return lambda: read(next(passes, LeftOut()))
 
 
 def has_usable_texts(texts: Iterable[str], *, name: str, left_out: LeftOut) -> bool:

@@ -12,8 +12,8 @@ from typing import Literal
 
 from mblip.data.augmentation import Augmentation
 from mblip.data.interleaving import check_weights
-from mblip.data.recipes.source_arguments import LanguageCode
-from mblip.data.recipes.source_recipes import Source
+from mblip.data.languages import LanguageCode
+from mblip.data.recipes.sources import Source
 from mblip.data.training_rows import PromptChoice
 from mblip.evaluation import EvaluationRecipe
 from mblip.evaluation.recipe import DtypeName, LoadIn

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mblip.data.recipes.source_arguments import LanguageCode
-from mblip.data.recipes.source_recipes import Source, convert_language, convert_source
+from mblip.data.languages import LanguageCode
+from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert, join
 from mblip.data.recipes.yaml_values import Located, parse_scalar, read_yaml, write_yaml
 

@@ -23,8 +23,7 @@ from torch import nn
 from transformers import TrainingArguments
 
 from mblip.data import InterleavedRows, TrainingRows
-from mblip.data.recipes.places import without_place, without_places
-from mblip.data.recipes.yaml_values import write_yaml
+from mblip.data.recipes.yaml_values import without_place, without_places, write_yaml
 from mblip.evaluation import predictions_path, ratio_to_reference, read_predictions
 
 from .evaluation import ENGLISH_PARENT

@@ -10,7 +10,8 @@ import random
 from collections.abc import Iterator, Sequence
 
 from mblip.data.example import Example
-from mblip.data.recipes.source_arguments import LanguageCode
+from mblip.data.languages import LanguageCode
+from mblip.data.sources import published
 from mblip.data.stable_random import stable_random
 
 from .drawing import draw_scene
@@ -20,6 +21,7 @@ from .world import Scene, sample_training_scene
 SOURCE = "scenes"
 
 
+@published("drawn pictures with captions and questions", "this package", "MIT")
 def scenes(
     seed: int,
     *,

@@ -11,10 +11,10 @@ import pytest
 
 from mblip.data import Example
 from mblip.data.left_out import LeftOut
-from mblip.data.recipes import mix_sources
-from mblip.data.recipes.source_recipes import Source
+from mblip.data.recipes.sources import Source
 from mblip.data.recipes.yaml_values import read_yaml, write_yaml
 from mblip.mix.filters.embeddings import EmbeddedBatch, store_embeddings
+from mblip.mix.sources import capfilt
 from mblip.training.recipe_reading import to_recipe, to_yaml
 from tests.training.tiny_run import tiny_recipe
 
@@ -60,7 +60,7 @@ def test_captions_are_chosen_by_their_noun_phrases_and_counted_once(captions, tm
         assert (model, num_processes) == ("en_core_web_sm", 1)
         return lambda texts: iter([["bus"] if "bus" in text else ["animal"] for text in texts])
 
-    monkeypatch.setattr(mix_sources, "spacy_noun_phrases", parser)
+    monkeypatch.setattr(capfilt, "spacy_noun_phrases", parser)
     phrases = {"min_captions": 2, "max_captions": 2}
     arguments = arguments_of(tmp_path, source="capfilt", path=str(captions), noun_phrases=phrases)
     examples, left_out = read("capfilt", arguments)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from huggingface_hub import ModelCard
 
-from mblip.data.recipes.places import without_places
+from mblip.data.recipes.yaml_values import without_places
 from mblip.evaluation import code_version
 from mblip.evaluation.code_version import code_commit
 from mblip.training.model_card import build_card, card_metadata, eval_results, main

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 import logging
+import sys
 import typing
 from dataclasses import MISSING
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 
 from mblip import train
-from mblip.data.recipes.source_arguments import LanguageCode
-from mblip.data.recipes.source_recipes import LEFT_OUT, SOURCES, Source, find_source, with_nested_sources
+from mblip.data.languages import LanguageCode
+from mblip.data.recipes.sources import LEFT_OUT, Source, find_source, with_nested_sources
 from mblip.data.recipes.strict_loading import convert
 from mblip.data.recipes.yaml_values import Located, read_yaml, write_yaml
-from mblip.training.recipe_reading import CONVERTERS, to_recipe, to_yaml
+from mblip.data.sources import SOURCES
+from mblip.training.recipe_reading import CONVERTERS, to_plain, to_recipe, to_yaml
 from mblip.training.rows import build_rows
 from tests.training.source_files import PAIR, READ, URL, write_files
 from tests.training.tiny_run import tiny_recipe, write_parents, write_recipe
@@ -93,6 +95,62 @@ def test_every_key_of_a_source_can_be_said_in_a_recipe(name):
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_says_what_it_is(name):
     assert inspect.getdoc(find_source(name, Path()))
+
+
+OWN = """
+from collections.abc import Iterator
+from pathlib import Path
+
+from mblip.data import Example
+
+COLOURS = ["red"]
+
+
+def colours(seed: int, *, folder: Path, names: list[str], language: str = "en") -> Iterator[Example]:
+    for name in names:
+        about = {"language": language, "task": "captioning", "source": "colours", "id": name, "image_id": name}
+        yield Example(images=(folder / f"{name}.png",), prompt="", target=f"{name}, seed {seed}", **about)
+
+
+def by_position(seed, folder): ...
+
+
+def untyped(seed, *, folder): ...
+
+
+def odd(seed, *, folder: bytes): ...
+"""
+
+
+def test_a_source_in_one_file_beside_the_recipe_is_trained_on(tmp_path):
+    (tmp_path / "my_colours.py").write_text(OWN)
+    write_files(tmp_path, {"red.png": None, "blue.png": None})
+    source = {"source": "my_colours:colours", "folder": str(tmp_path), "names": ["red", "blue"]}
+    recipe = source_recipe(tmp_path, source)
+    assert [row["targets"] for row in build_rows(recipe.data, seed=7)] == [["red, seed 7"], ["blue, seed 7"]]
+    plain = {"source": "my_colours:colours", "weight": 1.0, "folder": str(tmp_path), "names": ["red", "blue"]}
+    assert to_plain(recipe)["data"]["sources"] == [plain]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"source": "my_errors:colour"}, r"line \d+: `data.sources.0.source`: .*Did you mean `colours`"),
+        ({"source": "my_errors:COLOURS"}, r"`COLOURS` is no function or class in .*my_errors.py"),
+        ({"source": "no_such_file:colours"}, r"`data.sources.0.source`: .*found no module `no_such_file`"),
+        ({"source": "my_errors:colours"}, r"line \d+: `data.sources.0` lacks `folder`, `names`"),
+        ({"source": "my_errors:colours", "seed": 3}, r"key `data.sources.0.seed` is unknown"),
+        ({"source": "my_errors:by_position"}, r"takes \(seed, folder\) by position, expected \(seed\) or"),
+        ({"source": "my_errors:untyped", "folder": "f"}, r"line \d+: `data.sources.0.folder` has no type in the code"),
+        ({"source": "my_errors:odd", "folder": "f"}, r"`data.sources.0.folder` has the type <class 'bytes'>"),
+        ({"source": 7}, r"`data.sources.0.source` is 7, a number, expected the name of a source"),
+    ],
+)
+def test_what_is_wrong_with_a_source_of_ones_own_is_named_with_its_place(tmp_path, monkeypatch, source, message):
+    monkeypatch.delitem(sys.modules, "my_errors", raising=False)
+    (tmp_path / "my_errors.py").write_text(OWN)
+    with pytest.raises(ValueError, match=message):
+        source_recipe(tmp_path, source)
 
 
 def test_columns_survive_being_written_and_read(tmp_path):

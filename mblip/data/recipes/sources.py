@@ -1,98 +1,132 @@
-"""What a recipe's `data.sources` may name: functions from a seed and the recipe's arguments to examples.
+"""A source in a recipe: what it names, its arguments, and its examples.
 
-A function's keyword parameters, with their types, are the keys that a recipe may say. `seed` is the recipe's.
+A source is a generator function `def my_source(seed, *, ...) -> Iterator[Example]`, built in (sources/__init__.py) or
+named by a dotted path and found beside the recipe (dotted.py). Its keyword parameters, with their types, are the keys
+that a recipe may say; `seed` is the recipe's. One with a parameter `left_out` is given the counter of what it
+leaves out.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import difflib
+import importlib
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-
-import datasets
-
-from mblip.mix.filters.hard_negatives import retrieve_negatives
-from mblip.mix.filters.nearest_captions import SearchEngine
-from mblip.mix.filters.negatives import Negatives, RandomNegatives
-from mblip.mix.sources.matching import read_matching
+from typing import Any
 
 from ..example import Example
+from ..languages import LanguageCode, get_language
 from ..left_out import LeftOut
-from ..sources.babel_imagenet import BabelImageNet, HoldOut
-from .source_arguments import LanguageCode, counted_once
-from .source_recipes import Source
+from ..sources import NOT_STATED, SOURCES, Origin
+from .dotted import import_dotted, is_dotted
+from .strict_loading import Converter, arguments_for, convert, join, wrong_type
+from .yaml_values import Located
 
-
-def babel_imagenet(
-    seed: int,
-    left_out: LeftOut,
-    *,
-    photos: Path,
-    labels: Path,
-    languages: tuple[LanguageCode, ...] | None = None,
-    split: Literal["train", "held_out"] = "train",
-    held_out_share: float = 0.1,
-    held_out_by_language: bool = True,
-    held_out_seed: int = 0,
-    tasks: tuple[Literal["image_naming", "image_deciding"], ...] = (
-        "image_naming",
-        "image_deciding",
-    ),
-    rounds: int | None = None,
-    as_released: bool = False,
-) -> Iterator[Example]:
-    """Photos of a folder with the names that a Babel-ImageNet label file gives their classes.
-
-    `held_out_seed` is not the training's seed, so that every run holds out the same names. `rounds` takes so many
-    photos of each class in each language; `as_released` lets a wrong name be the right one.
-    """
-    hold_out = HoldOut(share=held_out_share, by_language=held_out_by_language, seed=held_out_seed)
-    read = BabelImageNet.read(photos, labels, languages=languages)
-    return read.examples(
-        split,
-        hold_out=hold_out,
-        tasks=tasks,
-        rounds=rounds,
-        as_released=as_released,
-        seed=seed,
-        left_out=left_out,
-    )
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Embeddings:
-    """Folders of embeddings (mblip/mix/filters/embeddings.py): of the captions, and of the images to be asked about;
-    who searches in them, and where. A wrong caption is that of one of `ranks` or, with `random`, any one."""
+class Source:
+    """A source as a recipe names it, with its arguments. `folder` is the recipe's."""
 
-    captions: Path
-    images: Path
-    ranks: tuple[int, ...] = (3, 10, 30, 100, 300)
-    random: bool = True
-    engine: SearchEngine = "torch"
-    device: str = "cpu"
+    source: str
+    arguments: Mapping[str, Any]
+    folder: Path = field(default=Path(), compare=False, kw_only=True)
+
+    @property
+    def function(self) -> Callable[..., Iterator[Example]]:
+        """What is named; errors as in `find_source`."""
+        return find_source(self.source, self.folder)
+
+    @property
+    def stated(self) -> Origin:
+        """Who published the data, and under which licence."""
+        return getattr(self.function, "origin", NOT_STATED)
+
+    def examples(self, seed: int, left_out: LeftOut | None = None) -> Iterator[Example]:
+        """The examples, in the source's order.
+
+        Without a `left_out` of the caller's own, a table of what is left out is logged at the end, or when the
+        examples are read no further.
+        """
+        counted = LeftOut() if left_out is None else left_out
+        counter = {LEFT_OUT: counted} if LEFT_OUT in inspect.signature(self.function).parameters else {}
+        try:
+            yield from self.function(seed, **counter, **self.arguments)
+        finally:
+            if left_out is None and counted.counts:
+                logger.info("Left out of the source %s:\n%s", self.source, counted.table())
 
 
-def matching(
-    seed: int,
-    left_out: LeftOut,
-    *,
-    captions: Source,
-    embeddings: Embeddings | None = None,
-    as_released: bool = False,
-) -> Iterator[Example]:
-    """Does a caption describe an image? Asked about the captions of another source and about wrong ones: captions of
-    images that look alike, found by their embeddings, or without these captions of any other image."""
-    read = counted_once(lambda counted: captions.examples(seed, counted), left_out)
-    negatives: Negatives
-    if embeddings is None:
-        negatives = RandomNegatives(read(), seed=seed)
-    else:
-        negatives = retrieve_negatives(
-            datasets.load_from_disk(embeddings.images),
-            datasets.load_from_disk(embeddings.captions),
-            seed=seed,
-            ranks=(*embeddings.ranks, "random") if embeddings.random else embeddings.ranks,
-            engine=embeddings.engine,
-            device=embeddings.device,
-            as_released=as_released,
+LEFT_OUT = "left_out"  # the parameter that no recipe gives
+
+
+def find_source(name: str, folder: Path) -> Callable[..., Iterator[Example]]:
+    """The function of a source that a recipe in `folder` names.
+
+    Raises:
+        ValueError: no source is called so (the message names the nearest), a dotted path leads nowhere, or the
+            function takes by position what a recipe cannot give.
+    """
+    if name in SOURCES:
+        module, _, attribute = SOURCES[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+    if not is_dotted(name):
+        nearest = difflib.get_close_matches(name, SOURCES, n=1)
+        hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {', '.join(SOURCES)}."
+        raise ValueError(f"there is no source {name!r}. {hint} One of your own is named by `my_module:my_source`.")
+    function = import_dotted(name, folder)
+    parameters = inspect.signature(function).parameters.values()
+    by_position = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    if by_position not in (["seed"], ["seed", LEFT_OUT]):
+        raise ValueError(
+            f"`{name}` takes ({', '.join(by_position)}) by position, expected (seed) or (seed, {LEFT_OUT}). Put what "
+            "the recipe gives behind a `*`: `def my_source(seed, *, path: Path)`."
         )
-    return read_matching(read, negatives, seed=seed, as_released=as_released, left_out=left_out)
+    return function
+
+
+def convert_source(
+    found: Located, path: str, own_keys: Mapping[str, Any], converters: Mapping[Any, Converter]
+) -> tuple[Source, dict[str, Any]]:
+    """`{source: NAME, ...own keys, ...arguments of the function NAME}` as a source, and values of the own keys.
+
+    Args:
+        own_keys: key -> type; those that are not given are left out of the values.
+
+    Raises:
+        ValueError: there is no such source, or a key or value that is none of it; the message names the place.
+    """
+    if not isinstance(found.value, dict) or "source" not in found.value:
+        raise wrong_type(found, path, "a mapping with `source`")
+    name = found.value["source"]
+    if not isinstance(name.value, str):
+        raise wrong_type(name, join(path, "source"), "the name of a source")
+    try:
+        function = find_source(name.value, name.folder)
+    except ValueError as error:
+        raise ValueError(f"{name.place}: `{join(path, 'source')}`: {error}") from error
+    own = {
+        key: convert(found.value[key], expected, join(path, key), converters)
+        for key, expected in own_keys.items()
+        if key in found.value
+    }
+    rest = {key: value for key, value in found.value.items() if key != "source" and key not in own_keys}
+    arguments = arguments_for(
+        function, Located(rest, found.place), path, with_nested_sources(converters), not_given=(LEFT_OUT,)
+    )
+    return Source(name.value, arguments, folder=name.folder), own
+
+
+def with_nested_sources(converters: Mapping[Any, Converter]) -> dict[Any, Converter]:
+    """The converters with one for a source within the arguments of another, which has no keys of the recipe's."""
+    return {**converters, Source: lambda found, path: convert_source(found, path, {}, converters)[0]}
+
+
+def convert_language(found: Located, path: str) -> LanguageCode:
+    """A code of languages.tsv."""
+    try:
+        return LanguageCode(get_language(found.value).code)
+    except ValueError as error:
+        raise ValueError(f"{found.place}: `{path}`: {error}") from error

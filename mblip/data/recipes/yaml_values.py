@@ -7,7 +7,7 @@ though it is Norwegian in a list of languages, and `2e-5` is text. Here only `tr
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -83,6 +83,21 @@ def to_plain_values(found: Located) -> Any:
 def write_yaml(value: Any) -> str:
     """Plain values as YAML, keys in their order; `read_yaml` gives the same values back."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def without_places(value: Any) -> Any:
+    """Values without the machine's folders: others cannot use them, and need not know them."""
+    if isinstance(value, dict):
+        return {key: without_places(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_places(entry) for entry in value]
+    return without_place(value) if isinstance(value, str) else value
+
+
+def without_place(name: str) -> str:
+    """A path of this machine by its last part; anything else as it is."""
+    is_elsewhere = PurePath(name).is_absolute() or name.startswith(("..", "~"))
+    return PurePath(name).name if is_elsewhere else name
 
 
 def _parse(text: str, name: str, folder: Path, *, has_lines: bool = True) -> Located:

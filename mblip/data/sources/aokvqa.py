@@ -11,18 +11,20 @@ direct answers are what people wrote without choices, and differ. Each reason ma
 The test split has no answers and no reasons. Both tasks are English. Licence: Apache 2.0 (allenai/aokvqa).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..example import Example
 from ..json_stream import iter_json_array
 from ..left_out import LeftOut, has_usable_texts
+from . import published
 from .coco_files import CocoPhotos, Missing
+from .image_names import Images
 from .records import check_record
 
 SOURCE = "aokvqa"
-TASKS = ("reasoning", "explaining")
+TASKS: tuple[Literal["reasoning", "explaining"], ...] = ("reasoning", "explaining")
 FIELDS = {
     "image_id": int,
     "question_id": str,
@@ -33,13 +35,15 @@ FIELDS = {
 }
 
 
-def read_aokvqa(
-    path: str | Path,
-    *,
-    images: str | Path,
-    tasks: Sequence[str] = TASKS,
-    missing: Missing = "error",
+@published("questions that need knowledge, with reasons", "allenai/aokvqa", "Apache 2.0")
+def aokvqa(
+    seed: int,
     left_out: LeftOut | None = None,
+    *,
+    path: Path,
+    images: Images,
+    tasks: tuple[Literal["reasoning", "explaining"], ...] = TASKS,
+    missing: Missing = "error",
 ) -> Iterator[Example]:
     """The reasons of a file in its order, one example of each task after another.
 

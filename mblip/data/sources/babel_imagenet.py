@@ -18,10 +18,11 @@ from random import Random
 from typing import Literal
 
 from ..example import Example
-from ..languages import get_language
+from ..languages import LanguageCode, get_language
 from ..left_out import LeftOut
 from ..normal_text import normal_text
 from ..stable_random import stable_random
+from . import published
 from .babel_imagenet_files import Photo, read_labels, read_photos
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,47 @@ SOURCE = "babel_imagenet"
 TASKS = ("image_naming", "image_deciding")
 
 Split = Literal["train", "held_out"]
+
+
+@published(
+    "ImageNet photos with their names",
+    "gregor-ge/Babel-ImageNet, ImageNet",
+    "labels: BabelNet Non-Commercial License; photos: ImageNet's terms, non-commercial research and education",
+)
+def babel_imagenet(
+    seed: int,
+    left_out: LeftOut | None = None,
+    *,
+    photos: Path,
+    labels: Path,
+    languages: tuple[LanguageCode, ...] | None = None,
+    split: Literal["train", "held_out"] = "train",
+    held_out_share: float = 0.1,
+    held_out_by_language: bool = True,
+    held_out_seed: int = 0,
+    tasks: tuple[Literal["image_naming", "image_deciding"], ...] = (
+        "image_naming",
+        "image_deciding",
+    ),
+    rounds: int | None = None,
+    as_released: bool = False,
+) -> Iterator[Example]:
+    """Photos of a folder with the names that a Babel-ImageNet label file gives their classes.
+
+    `held_out_seed` is not the training's seed, so that every run holds out the same names. `rounds` takes so many
+    photos of each class in each language; `as_released` lets a wrong name be the right one.
+    """
+    hold_out = HoldOut(share=held_out_share, by_language=held_out_by_language, seed=held_out_seed)
+    read = BabelImageNet.read(photos, labels, languages=languages)
+    return read.examples(
+        split,
+        hold_out=hold_out,
+        tasks=tasks,
+        rounds=rounds,
+        as_released=as_released,
+        seed=seed,
+        left_out=left_out,
+    )
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ Licence of the captions: CC BY 4.0 (COCO's terms of use). Both files are read as
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..example import Example
 from ..json_stream import iter_json_array
 from ..left_out import LeftOut
+from . import published
 from .coco_files import CocoPhotos, Missing
+from .image_names import Images
 from .records import check_choice, check_record
 
 SOURCE = "coco_captions"
@@ -32,8 +34,9 @@ KARPATHY_FIELDS = {"filename": str, "filepath": str, "cocoid": int, "split": str
 SENTENCE_FIELDS = {"raw": str, "sentid": int}
 
 
-def read_coco_captions(
-    path: str | Path, *, images: str | Path, missing: Missing = "error", left_out: LeftOut | None = None
+@published("captions of photos", "COCO", "CC BY 4.0; photos: their Flickr licences")
+def coco_captions(
+    seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images, missing: Missing = "error"
 ) -> Iterator[Example]:
     """The captions of an official file, in its order, with runs of white space made one space.
 
@@ -67,13 +70,15 @@ def read_coco_captions(
         )
 
 
-def read_karpathy_captions(
-    path: str | Path,
-    *,
-    images: str | Path,
-    splits: Collection[str] = ("train",),
-    missing: Missing = "error",
+@published("captions of photos", "COCO, Karpathy's split", "CC BY 4.0; photos: Flickr's")
+def karpathy_captions(
+    seed: int,
     left_out: LeftOut | None = None,
+    *,
+    path: Path,
+    images: Images,
+    splits: tuple[Literal["train", "restval", "val", "test"], ...] = ("train",),
+    missing: Missing = "error",
 ) -> Iterator[Example]:
     """The captions of some splits of Karpathy's file, in its order, with runs of white space made one space.
 

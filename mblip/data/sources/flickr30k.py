@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ..example import Example
-from ..languages import get_language
+from ..languages import LanguageCode, get_language
 from ..left_out import LeftOut, has_usable_texts
+from . import published
 from .coco_files import CocoPhotos, Missing
-from .image_names import coco_image_id, flickr30k_image_id, image_place
+from .image_names import Images, coco_image_id, flickr30k_image_id, image_place
 from .records import check_record, read_json_lines
 
 SOURCE = "flickr30k"
@@ -63,7 +64,8 @@ def captioned_photo(record: Any, *, place: str) -> CaptionedPhoto:
     )
 
 
-def read_flickr30k(path: str | Path, *, images: str | Path, left_out: LeftOut | None = None) -> Iterator[Example]:
+@published("captions of photos", "Flickr30k", "Flickr30k's terms, research only")
+def flickr30k(seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images) -> Iterator[Example]:
     """The captions of a file of Flickr30k.
 
     Args:
@@ -79,6 +81,31 @@ def read_flickr30k(path: str | Path, *, images: str | Path, left_out: LeftOut | 
             raise ValueError(f"{place}: `img_path` is {photo.name!r}, expected a name such as 101362133.jpg.")
         shown = image_place(images, photo.name, place=place)
         yield from _captions(photo, shown, source=SOURCE, id=photo.stem, language="en", left_out=left_out)
+
+
+@published("captions in eight languages", "e-bug/iglue, xFlickrCO", "Flickr30k's terms; MIT")
+def xflickrco(
+    seed: int,
+    left_out: LeftOut | None = None,
+    *,
+    annotations: Path,
+    languages: tuple[LanguageCode, ...],
+    split: str,
+    images: Images,
+    coco_images: Images | None = None,
+    missing: Missing = "error",
+) -> Iterator[Example]:
+    """The captions of xFlickrCO in some languages; `coco_images` is asked for where a file has photos of COCO.
+
+    Args:
+        annotations: the folder above those of the languages.
+        split: the name of the files without their ending: train_100, test.
+    """
+    for language in languages:
+        path = annotations / language / f"{split}.jsonl"
+        yield from read_xflickrco(
+            path, language=language, images=images, coco_images=coco_images, missing=missing, left_out=left_out
+        )
 
 
 def read_xflickrco(

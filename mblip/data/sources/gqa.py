@@ -19,9 +19,10 @@ from typing import Any
 
 from ..example import Example
 from ..json_stream import iter_json_array
-from ..languages import get_language
+from ..languages import LanguageCode, get_language
 from ..left_out import LeftOut, has_usable_texts
-from .image_names import image_place
+from . import published
+from .image_names import Images, image_place
 from .records import check_record, read_json_object
 
 SOURCE = "gqa"
@@ -32,7 +33,8 @@ GQA_FIELDS = {"img_id": str, "label": dict[str, float], "question_id": str | int
 XGQA_FIELDS = {"question_id": str | int, "imageId": str, "question": str, "answer": str}
 
 
-def read_gqa(path: str | Path, *, images: str | Path, left_out: LeftOut | None = None) -> Iterator[Example]:
+@published("questions about photos of Visual Genome", "GQA, in LXMERT's layout", "GQA's terms")
+def gqa(seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images) -> Iterator[Example]:
     """The questions of a file of GQA in LXMERT's layout, one after another in constant memory.
 
     Args:
@@ -59,6 +61,27 @@ def read_gqa(path: str | Path, *, images: str | Path, left_out: LeftOut | None =
                 answer=max(scores, key=scores.__getitem__),
                 language="en",
             )
+
+
+@published("GQA's questions in eight languages", "Adapter-Hub/xGQA", "CC BY 4.0")
+def xgqa(
+    seed: int,
+    left_out: LeftOut | None = None,
+    *,
+    annotations: Path,
+    languages: tuple[LanguageCode, ...],
+    split: str,
+    images: Images,
+) -> Iterator[Example]:
+    """The questions of xGQA in some languages, with English answers.
+
+    Args:
+        annotations: the folder above those of the languages.
+        split: the name of the files without their ending: train_5, dev, test.
+    """
+    for language in languages:
+        path = annotations / language / f"{split}.json"
+        yield from read_xgqa(path, language=language, images=images, left_out=left_out)
 
 
 def read_xgqa(

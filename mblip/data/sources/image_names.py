@@ -16,6 +16,9 @@ import hashlib
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+# No `Path`, which would make https:/ of https://.
+Images = str
+
 
 def image_place(images: str | Path, name: str, *, place: str) -> Path | str:
     """The place of the image `name` in the folder, URL or archive `images`.

@@ -21,7 +21,9 @@ from ..example import IMAGE_TOKEN, Example
 from ..json_stream import iter_json_array
 from ..left_out import LeftOut
 from ..sentences import split_sentences
+from . import published
 from .coco_files import CocoPhotos, Missing, photo_number
+from .image_names import Images
 from .records import check_choice, check_record
 
 SOURCE = "llava"
@@ -30,13 +32,15 @@ TURN_FIELDS = {"from": str, "value": str}
 SPEAKERS = {"human": "human", "gpt": "gpt"}
 
 
-def read_llava_conversations(
-    path: str | Path,
+@published("dialogues by GPT-4 about photos of COCO", "liuhaotian/LLaVA-Instruct-150K", "CC BY-NC 4.0")
+def llava_conversations(
+    seed: int,
+    left_out: LeftOut | None = None,
     *,
-    images: str | Path,
+    path: Path,
+    images: Images,
     max_sentences: int | None = 3,
     missing: Missing = "error",
-    left_out: LeftOut | None = None,
 ) -> Iterator[Example]:
     """The single turns of a file of dialogues, in its order.
 
@@ -67,8 +71,14 @@ def read_llava_conversations(
             )
 
 
-def read_llava_details(
-    path: str | Path, *, images: str | Path, missing: Missing = "error", left_out: LeftOut | None = None
+@published("descriptions by GPT-4 of photos of COCO", "liuhaotian/LLaVA-Instruct-150K", "CC BY-NC 4.0")
+def llava_details(
+    seed: int,
+    left_out: LeftOut | None = None,
+    *,
+    path: Path,
+    images: Images,
+    missing: Missing = "error",
 ) -> Iterator[Example]:
     """The descriptions of a file such as detail_23k.json, in its order.
 
@@ -85,7 +95,7 @@ def read_llava_details(
         if len(turns) != 1:
             raise ValueError(
                 f"{place}: found a dialogue of {len(turns)} questions, expected one question and a description. "
-                "Read files of dialogues with `read_llava_conversations`."
+                "Read files of dialogues with the source `llava_conversations`."
             )
         yield from photos.example(
             number, place=place, source=SOURCE, id=turns[0].id, task="detailed_captioning", target=turns[0].answer

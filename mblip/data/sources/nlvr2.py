@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..example import Example
-from ..languages import get_language
+from ..languages import ENGLISH, LanguageCode, get_language
 from ..left_out import LeftOut, has_usable_texts
-from .image_names import image_place, join_image_ids
+from . import published
+from .image_names import Images, image_place, join_image_ids
 from .records import check_choice, check_record, read_json_lines
 
 SOURCE = "nlvr2"
@@ -50,8 +51,9 @@ MARVL_LANGUAGES = ("id", "sw", "ta", "tr", "zh")
 UnicodeForm = Literal["NFC", "NFD"]
 
 
-def read_nlvr2(
-    path: str | Path, *, images: str | Path, language: str = "en", left_out: LeftOut | None = None
+@published("statements about two photos", "lil-lab/nlvr", "texts CC BY 4.0")
+def nlvr2(
+    seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images, language: LanguageCode = ENGLISH
 ) -> Iterator[Example]:
     """The statements of a file of NLVR2.
 
@@ -97,12 +99,9 @@ def nlvr2_example(
         )
 
 
-def read_marvl(
-    path: str | Path,
-    *,
-    images: str | Path,
-    file_names: UnicodeForm = "NFD",
-    left_out: LeftOut | None = None,
+@published("statements about two photos, five languages", "marvl-challenge/marvl-code", "CC BY 4.0")
+def marvl(
+    seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images, file_names: UnicodeForm = "NFD"
 ) -> Iterator[Example]:
     """The statements of a file of MaRVL, zero-shot or few-shot, in the language each record says.
 

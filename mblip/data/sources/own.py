@@ -1,8 +1,8 @@
 """Anybody's own data: a folder of images with a table, or any dataset that `datasets` loads.
 
     columns = Columns(image="file_name", target="text", language="lang")
-    read_image_folder("photos", task="captioning", columns=columns)                  # photos/metadata.jsonl
-    read_dataset("me/my-captions", task="captioning", columns=Columns(target="caption"), language="sw")
+    own_folder(7, path=Path("photos"), task="captioning", columns=columns)           # photos/metadata.jsonl
+    own_dataset(7, path="me/my-captions", task="captioning", columns=Columns(target="caption"), language="sw")
 
 Which column holds what is said in `Columns` (own_rows.py); the data stay as they are. A recipe says the same:
 
@@ -24,8 +24,10 @@ from pathlib import Path
 import pyarrow.parquet
 
 from ..example import Example
+from ..languages import LanguageCode
 from ..left_out import LeftOut
 from .dataset_rows import Row, read_rows
+from .image_names import Images
 from .own_rows import Columns, OwnRows
 from .records import read_json_lines
 
@@ -33,14 +35,15 @@ SOURCE = "own"
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as `datasets`' ImageFolder has them
 
 
-def read_image_folder(
-    folder: str | Path,
+def own_folder(
+    seed: int,
+    left_out: LeftOut | None = None,
     *,
+    path: Path,
     task: str,
     columns: Columns,
-    language: str | None = None,
+    language: LanguageCode | None = None,
     name: str | None = None,
-    left_out: LeftOut | None = None,
 ) -> Iterator[Example]:
     """The rows of a folder as `datasets`' ImageFolder documents it: metadata.jsonl, metadata.csv or metadata.parquet,
     with the names of images below the folder in the column `file_name`, or in one that `columns.image` names.
@@ -54,10 +57,9 @@ def read_image_folder(
         ValueError: there is no table in the folder or more than one, a column is missing, a cell has a wrong type, or
             an image is not there; the message names the line or row, and the columns.
     """
-    folder = Path(folder)
     columns = columns if columns.image is not None else dataclasses.replace(columns, image="file_name")
-    rows = OwnRows(f"{SOURCE}/{name or folder.resolve().name}", task, columns, language, folder)
-    table = _metadata_file(folder)
+    rows = OwnRows(f"{SOURCE}/{name or path.resolve().name}", task, columns, language, path)
+    table = _metadata_file(path)
     left_out = LeftOut() if left_out is None else left_out
     for example in rows.examples(_read_table(table), id_prefix="", left_out=left_out):
         for image in example.images:
@@ -66,19 +68,20 @@ def read_image_folder(
         yield example
 
 
-def read_dataset(
-    path: str | Path,
+def own_dataset(
+    seed: int,
+    left_out: LeftOut | None = None,
     *,
+    path: str,
     task: str,
     columns: Columns,
-    language: str | None = None,
+    language: LanguageCode | None = None,
     split: str = "train",
     config: str | None = None,
     revision: str | None = None,
-    images: str | Path | None = None,
+    images: Images | None = None,
     name: str | None = None,
     streaming: bool = False,
-    left_out: LeftOut | None = None,
 ) -> Iterator[Example]:
     """The rows of a dataset; images are neither opened nor decoded.
 

@@ -17,10 +17,11 @@ from ..example import Example
 from ..images import Image
 from ..json_stream import iter_json_array
 from ..language_check import identify_language
-from ..languages import LANGUAGES
+from ..languages import LANGUAGES, LanguageCode
 from ..left_out import LeftOut, has_usable_texts
+from . import published
 from .coco_files import FILE_NAME
-from .image_names import coco_image_id, image_place
+from .image_names import Images, coco_image_id, image_place
 from .records import check_record
 
 SOURCE = "mblip_train"
@@ -54,6 +55,26 @@ def named_language(context: str, label: str) -> str | None:
 def named_or_identified_language(context: str, label: str) -> str | None:
     """The language that a prompt names or, without one, the target's (language_check.py, which needs py3langid)."""
     return named_language(context, label) or identify_language(label)
+
+
+@published("the mix as released", "Gregor/mblip-train", "that of each source in it")
+def released_json(
+    seed: int,
+    left_out: LeftOut | None = None,
+    *,
+    path: Path,
+    images: Images,
+    identify: bool = False,
+    other_language: LanguageCode | None = None,
+) -> Iterator[Example]:
+    """The original's training mix with its own prompts. Where these name no language, it is the target's with
+    `identify`, or else `other_language`; an example without any is left out."""
+
+    def language_of(context: str, label: str) -> str | None:
+        found = named_or_identified_language if identify else named_language
+        return found(context, label) or other_language
+
+    return read_released_json(path, images=images, language_of=language_of, left_out=left_out)
 
 
 def read_released_json(

@@ -12,27 +12,31 @@ Licence of the annotations: CC BY 4.0 (visualqa.org).
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from ..example import Example
 from ..left_out import LeftOut
 from ..stable_random import stable_random
+from . import published
 from .coco_files import CocoPhotos, Missing
+from .image_names import Images
 from .vqav2_files import Answer, AnsweredQuestion, read_answered_questions, read_answers
 
 SOURCE = "vqav2"
-TASKS = ("vqa", "question_generation")
+TASKS: tuple[Literal["vqa", "question_generation"], ...] = ("vqa", "question_generation")
 
 
-def read_vqav2(
-    questions: str | Path,
-    annotations: str | Path,
-    *,
-    images: str | Path,
-    tasks: Sequence[str] = TASKS,
-    as_released: bool = False,
-    seed: int = 0,
-    missing: Missing = "error",
+@published("questions about photos of COCO", "visualqa.org", "CC BY 4.0")
+def vqav2(
+    seed: int,
     left_out: LeftOut | None = None,
+    *,
+    questions: Path,
+    annotations: Path,
+    images: Images,
+    tasks: tuple[Literal["vqa", "question_generation"], ...] = TASKS,
+    as_released: bool = False,
+    missing: Missing = "error",
 ) -> Iterator[Example]:
     """The questions of a split in the order of their file, one example of each task after another.
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..example import Example
-from ..languages import ENGLISH, get_language
+from ..languages import ENGLISH, LanguageCode, get_language
 from ..left_out import LeftOut, has_usable_texts
-from .image_names import flickr30k_image_id, image_place
+from . import published
+from .image_names import Images, flickr30k_image_id, image_place
 from .records import check_choice, check_record, read_json_lines
 
 SOURCE = "xvnli"
@@ -25,6 +26,27 @@ SNLI_VE_SOURCE = "snli_ve"
 XVNLI_LANGUAGES = ("ar", "en", "es", "fr", "ru")
 
 ANSWERS = {"entailment": "yes", "neutral": "maybe", "contradiction": "no", "-": None}
+
+
+@published("SNLI-VE in five languages", "e-bug/iglue, XVNLI", "SNLI's text CC BY-SA 4.0")
+def xvnli(
+    seed: int,
+    left_out: LeftOut | None = None,
+    *,
+    annotations: Path,
+    languages: tuple[LanguageCode, ...],
+    split: str,
+    images: Images,
+) -> Iterator[Example]:
+    """The pairs of XVNLI in some languages.
+
+    Args:
+        annotations: the folder above those of the languages.
+        split: the name of the files without their ending: train_1, test.
+    """
+    for language in languages:
+        path = annotations / language / f"{split}.jsonl"
+        yield from read_xvnli(path, language=language, images=images, left_out=left_out)
 
 
 def read_xvnli(
@@ -44,7 +66,8 @@ def read_xvnli(
         yield from xvnli_example(record, place=place, language=language, images=images, left_out=left_out)
 
 
-def read_snli_ve(path: str | Path, *, images: str | Path, left_out: LeftOut | None = None) -> Iterator[Example]:
+@published("entailment between photos and sentences", "necla-ml/SNLI-VE", "SNLI's text CC BY-SA 4.0")
+def snli_ve(seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images) -> Iterator[Example]:
     """The pairs of a file of SNLI-VE, in English; arguments and errors as in `read_xvnli`."""
     left_out = LeftOut() if left_out is None else left_out
     for place, record in read_json_lines(path):

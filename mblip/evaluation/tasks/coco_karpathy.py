@@ -15,10 +15,9 @@ from typing import Literal
 
 from mblip.data.languages import ENGLISH
 from mblip.data.left_out import LeftOut
-from mblip.data.recipes.source_arguments import Images
 from mblip.data.sources.coco_captions import karpathy_photo, read_karpathy_records
 from mblip.data.sources.coco_files import CocoPlaces
-from mblip.data.sources.image_names import coco_image_id
+from mblip.data.sources.image_names import Images, coco_image_id
 
 from ..captioning import CaptionedImage, captioned_image, captioning_task
 from ..metrics.caption_tokens import Tokenization

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mblip.data.left_out import LeftOut, has_usable_texts
-from mblip.data.recipes.source_arguments import Images
-from mblip.data.sources.image_names import image_place, xm3600_image_id
+from mblip.data.sources.image_names import Images, image_place, xm3600_image_id
 from mblip.data.sources.records import check_record, read_json_object
 
 from ..answer_scoring import MaxmAccuracy

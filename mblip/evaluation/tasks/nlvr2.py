@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mblip.data.languages import ENGLISH
 from mblip.data.left_out import LeftOut
-from mblip.data.recipes.source_arguments import Images
+from mblip.data.sources.image_names import Images
 from mblip.data.sources.nlvr2 import nlvr2_example
 from mblip.data.sources.records import read_json_lines
 

@@ -19,9 +19,8 @@ from typing import Any, Literal
 
 from mblip.data.languages import ENGLISH
 from mblip.data.left_out import LeftOut, has_usable_texts
-from mblip.data.recipes.source_arguments import Images
 from mblip.data.sources.coco_files import CocoPlaces, photo_number
-from mblip.data.sources.image_names import coco_image_id
+from mblip.data.sources.image_names import Images, coco_image_id
 from mblip.data.sources.records import check_choice, check_record
 
 from ..answer_scoring import YesNoAccuracy

@@ -20,9 +20,8 @@ from typing import Any
 
 from mblip.data.languages import ENGLISH
 from mblip.data.left_out import LeftOut, has_usable_texts
-from mblip.data.recipes.source_arguments import Images
 from mblip.data.sources.coco_files import CocoPlaces
-from mblip.data.sources.image_names import coco_image_id
+from mblip.data.sources.image_names import Images, coco_image_id
 from mblip.data.sources.vqav2_files import (
     AnnotatedAnswer,
     AnsweredQuestion,

@@ -20,10 +20,9 @@ from typing import Any
 from mblip.data.images import Image
 from mblip.data.languages import ENGLISH
 from mblip.data.left_out import LeftOut
-from mblip.data.recipes.source_arguments import Images
 from mblip.data.sources.coco_files import CocoPlaces
 from mblip.data.sources.flickr30k import XFLICKRCO_LANGUAGES, CaptionedPhoto, captioned_photo
-from mblip.data.sources.image_names import image_place
+from mblip.data.sources.image_names import Images, image_place
 from mblip.data.sources.records import read_json_lines
 
 from ..captioning import CaptionedImage, captioned_image, captioning_task

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mblip.data.left_out import LeftOut
-from mblip.data.recipes.source_arguments import Images
 from mblip.data.sources.gqa import XGQA_LANGUAGES, read_xgqa_records, xgqa_example
+from mblip.data.sources.image_names import Images
 
 from ..answer_scoring import GqaAccuracy
 from ..answer_vocabulary import read_vocabulary

@@ -19,8 +19,7 @@ from pathlib import Path
 
 from mblip.data.images import Image
 from mblip.data.left_out import LeftOut
-from mblip.data.recipes.source_arguments import Images
-from mblip.data.sources.image_names import image_place
+from mblip.data.sources.image_names import Images, image_place
 from mblip.data.sources.records import check_record
 
 from ..captioning import CaptionedImage, captioned_image, captioning_task

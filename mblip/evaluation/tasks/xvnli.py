@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mblip.data.left_out import LeftOut
-from mblip.data.recipes.source_arguments import Images
+from mblip.data.sources.image_names import Images
 from mblip.data.sources.records import read_json_lines
 from mblip.data.sources.xvnli import XVNLI_LANGUAGES, xvnli_example
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from huggingface_hub import DatasetCardData
 
 from mblip.data.left_out import LeftOut
-from mblip.data.recipes.places import without_place
+from mblip.data.recipes.yaml_values import without_place
 
 from ..allocation import allocation_table
 from .folder import ShardReport, SourceReport, add_left_out
-from .origins import NOT_STATED, ORIGINS
 from .recipe import MixRecipe
 
 TASK_CATEGORIES = ["image-to-text", "visual-question-answering", "image-text-to-text"]
@@ -82,12 +81,11 @@ def _introduction(total: ShardReport) -> str:
 def _sources(recipe: MixRecipe, sources: Sequence[SourceReport]) -> str:
     lines = ["| source | what | from | licence | examples read |", "| --- | --- | --- | --- | ---: |"]
     for source, report in zip(recipe.sources, sources, strict=True):
-        known = ORIGINS.get(source.source, NOT_STATED)
         cells = (
             f"`{source.source}`",
-            known.what,
-            source.origin or known.origin,
-            source.license or known.license,
+            source.stated.what,
+            source.origin or source.stated.publisher,
+            source.license or source.stated.license,
             f"{sum(report.counts.values()):,}",
         )
         lines.append(f"| {' | '.join(cells)} |")

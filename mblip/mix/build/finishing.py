@@ -6,8 +6,7 @@ from typing import Any
 
 from huggingface_hub import HfApi
 
-from mblip.data.recipes.places import without_places
-from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, write_yaml
+from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, without_places, write_yaml
 from mblip.data.whole_files import unfinished_file, write_text
 
 from ..allocation import allocation_table, write_chart

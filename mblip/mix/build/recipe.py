@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mblip.data.images.check import ImageSettings
+from mblip.data.languages import LanguageCode
 from mblip.data.prompts import Wordings
-from mblip.data.recipes.source_arguments import LanguageCode
-from mblip.data.recipes.source_recipes import Source, convert_language, convert_source
+from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert
 from mblip.data.recipes.yaml_values import Located, read_yaml
 

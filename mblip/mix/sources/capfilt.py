@@ -11,17 +11,69 @@ stands in the file twice gives two examples of one id, of which a build takes on
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from mblip.data.example import Example
 from mblip.data.images.places import is_url
 from mblip.data.json_stream import iter_json_array
-from mblip.data.left_out import LeftOut, has_usable_texts
+from mblip.data.left_out import LeftOut, counted_once, has_usable_texts
+from mblip.data.sources import published
 from mblip.data.sources.image_names import url_image_id
 from mblip.data.sources.records import check_record
 
+from ..filters.near_duplicates import drop_near_duplicates
+from ..filters.noun_phrases import select_by_noun_phrases, spacy_noun_phrases
+
 SOURCE = "capfilt"
 FIELDS = {"url": str, "caption": str}
+
+
+@dataclass(frozen=True)
+class NounPhrases:
+    """How captions are chosen by their noun phrases; `model` is spaCy's."""
+
+    model: str = "en_core_web_sm"
+    min_captions: int = 10
+    max_captions: int = 30
+    num_processes: int = 1
+
+
+@published("web captions", "salesforce/BLIP, CapFilt", "repository BSD 3-Clause; images: their sites'")
+def capfilt(
+    seed: int,
+    left_out: LeftOut | None = None,
+    *,
+    path: Path,
+    max_similarity: float | None = None,
+    noun_phrases: NounPhrases | None = None,
+    as_released: bool = False,
+) -> Iterator[Example]:
+    """Web captions of BLIP CapFilt, a JSON array of URLs and captions.
+
+    With `max_similarity`, such as 0.8, captions as similar to an earlier one are left out; with `noun_phrases` those
+    that are left are chosen by them, in the original's way with `as_released`.
+    """
+
+    left_out = LeftOut() if left_out is None else left_out
+
+    def read(counted: LeftOut) -> Iterator[Example]:
+        captions = read_capfilt(path, left_out=counted)
+        if max_similarity is None:
+            return captions
+        return drop_near_duplicates(captions, threshold=max_similarity, left_out=counted)
+
+    if noun_phrases is None:
+        return read(left_out)
+    return select_by_noun_phrases(
+        counted_once(read, left_out),
+        parser=spacy_noun_phrases(noun_phrases.model, num_processes=noun_phrases.num_processes),
+        min_captions=noun_phrases.min_captions,
+        max_captions=noun_phrases.max_captions,
+        seed=seed,
+        as_released=as_released,
+        left_out=left_out,
+    )
 
 
 def read_capfilt(path: str | Path, *, left_out: LeftOut | None = None) -> Iterator[Example]:

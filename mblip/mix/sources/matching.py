@@ -8,15 +8,65 @@ punctuation and spacing, is not asked about. The original asked about those too;
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut, has_usable_texts
+from mblip.data.left_out import LeftOut, counted_once, has_usable_texts
 from mblip.data.normal_text import normal_text
+from mblip.data.recipes.sources import Source
+from mblip.data.sources import published
 from mblip.data.stable_random import stable_random
 
-from ..filters.negatives import Negatives
+from ..filters.hard_negatives import retrieve_negatives
+from ..filters.nearest_captions import SearchEngine
+from ..filters.negatives import Negatives, RandomNegatives
 
 SOURCE = "matching"
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Folders of embeddings (mblip/mix/filters/embeddings.py): of the captions, and of the images to be asked about;
+    who searches in them, and where. A wrong caption is that of one of `ranks` or, with `random`, any one."""
+
+    captions: Path
+    images: Path
+    ranks: tuple[int, ...] = (3, 10, 30, 100, 300)
+    random: bool = True
+    engine: SearchEngine = "torch"
+    device: str = "cpu"
+
+
+@published("does a caption describe an image?", "made of the captions that it names", "theirs")
+def matching(
+    seed: int,
+    left_out: LeftOut | None = None,
+    *,
+    captions: Source,
+    embeddings: Embeddings | None = None,
+    as_released: bool = False,
+) -> Iterator[Example]:
+    """Does a caption describe an image? Asked about the captions of another source and about wrong ones: captions of
+    images that look alike, found by their embeddings, or without these captions of any other image."""
+    left_out = LeftOut() if left_out is None else left_out
+    read = counted_once(lambda counted: captions.examples(seed, counted), left_out)
+    negatives: Negatives
+    if embeddings is None:
+        negatives = RandomNegatives(read(), seed=seed)
+    else:
+        negatives = retrieve_negatives(
+            datasets.load_from_disk(embeddings.images),
+            datasets.load_from_disk(embeddings.captions),
+            seed=seed,
+            ranks=(*embeddings.ranks, "random") if embeddings.random else embeddings.ranks,
+            engine=embeddings.engine,
+            device=embeddings.device,
+            as_released=as_released,
+        )
+    return read_matching(read, negatives, seed=seed, as_released=as_released, left_out=left_out)
 
 
 def read_matching(

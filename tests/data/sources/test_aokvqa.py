@@ -8,7 +8,7 @@ import pytest
 
 from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
-from mblip.data.sources.aokvqa import read_aokvqa
+from mblip.data.sources.aokvqa import aokvqa
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 needs_real_data = pytest.mark.skipif(
@@ -36,7 +36,7 @@ def write(folder, *records):
 
 
 def test_each_reason_is_reasoned_and_explained(tmp_path):
-    examples = list(read_aokvqa(write(tmp_path, RECORD), images=URL))
+    examples = list(aokvqa(0, path=write(tmp_path, RECORD), images=URL))
     question = {"question": "What is he waiting for?"}
     with_answer = question | {"answer": "cab"}
     assert [(example.id, example.task, dict(example.inputs), example.target) for example in examples] == [
@@ -51,7 +51,7 @@ def test_each_reason_is_reasoned_and_explained(tmp_path):
 
 def test_an_answer_is_never_its_own_reason_as_one_wording_of_the_original_had_it(tmp_path):
     records = [RECORD | {"question_id": f"q{number}"} for number in range(30)]
-    examples = list(read_aokvqa(write(tmp_path, *records), images=URL, tasks=["reasoning"]))
+    examples = list(aokvqa(0, path=write(tmp_path, *records), images=URL, tasks=["reasoning"]))
     ours = {apply_prompt(example, seed=0).target for example in examples}
     released = {apply_prompt(example, seed=0, wordings="as_released").target for example in examples}
     assert ours == {"cab because He has bags.", "cab because He stands at a road."}
@@ -60,15 +60,15 @@ def test_an_answer_is_never_its_own_reason_as_one_wording_of_the_original_had_it
 
 def test_tasks_are_chosen(tmp_path):
     path = write(tmp_path, RECORD)
-    assert [example.task for example in read_aokvqa(path, images=URL, tasks=["explaining"])] == ["explaining"] * 2
+    assert [example.task for example in aokvqa(0, path=path, images=URL, tasks=["explaining"])] == ["explaining"] * 2
     with pytest.raises(ValueError, match=r"Found the tasks \['vqa'\], but aokvqa gives reasoning, explaining"):
-        list(read_aokvqa(path, images=URL, tasks=["vqa"]))
+        list(aokvqa(0, path=path, images=URL, tasks=["vqa"]))
 
 
 def test_an_empty_reason_is_counted(tmp_path):
     left_out = LeftOut()
     path = write(tmp_path, RECORD | {"rationales": [" ", "He has bags."]})
-    examples = list(read_aokvqa(path, images=URL, left_out=left_out))
+    examples = list(aokvqa(0, left_out, path=path, images=URL))
     assert [example.id for example in examples] == ["22MexNkB/reasoning/1", "22MexNkB/explaining/1"]
     assert left_out.names == {"empty text": ["aokvqa/22MexNkB/reasoning/0", "aokvqa/22MexNkB/explaining/0"]}
 
@@ -77,18 +77,18 @@ def test_an_empty_reason_is_counted(tmp_path):
 def test_an_answer_that_is_no_choice_names_the_record(tmp_path, index):
     path = write(tmp_path, RECORD, RECORD | {"correct_choice_idx": index})
     with pytest.raises(ValueError, match=rf"record 1: `correct_choice_idx` is {index}, expected the position of one"):
-        list(read_aokvqa(path, images=URL))
+        list(aokvqa(0, path=path, images=URL))
 
 
 def test_the_test_split_has_nothing_to_learn(tmp_path):
     record = {key: value for key, value in RECORD.items() if key not in ("correct_choice_idx", "rationales")}
     with pytest.raises(ValueError, match="record 0: `correct_choice_idx`, `rationales` is missing or null"):
-        list(read_aokvqa(write(tmp_path, record), images=URL))
+        list(aokvqa(0, path=write(tmp_path, record), images=URL))
 
 
 @needs_real_data
 def test_the_published_record_has_three_reasons():
-    examples = list(read_aokvqa(REAL / "aokvqa" / "aokvqa_v1p0_train.json", images=URL))
+    examples = list(aokvqa(0, path=REAL / "aokvqa" / "aokvqa_v1p0_train.json", images=URL))
     assert len(examples) == 6
     assert examples[4].target == "cab because He looks to be waiting for a paid ride to pick him up."
     assert examples[4].image_id == "coco/000000299207"

@@ -8,7 +8,7 @@ import pytest
 
 from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
-from mblip.data.sources.coco_captions import read_coco_captions, read_karpathy_captions
+from mblip.data.sources.coco_captions import coco_captions, karpathy_captions
 from mblip.data.sources.coco_files import CocoPhotos, CocoPlaces, photo_number
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data")) / "coco"
@@ -62,7 +62,7 @@ def find(images, number, **options):
 
 
 def test_official_captions_come_in_the_order_of_the_file(tmp_path, photos):
-    examples = list(read_coco_captions(write(tmp_path, OFFICIAL), images=photos))
+    examples = list(coco_captions(0, path=write(tmp_path, OFFICIAL), images=photos))
     assert [(example.id, example.image_id, example.images[0], example.target) for example in examples] == [
         ("000000000139/5", "coco/000000000139", photos / "val2017/000000000139.jpg", "A room with a television."),
         ("000000000071/6", "coco/000000000071", photos / "COCO_train2014_000000000071.jpg", "A train."),
@@ -74,15 +74,15 @@ def test_official_captions_come_in_the_order_of_the_file(tmp_path, photos):
 
 def test_karpathys_splits_are_chosen(tmp_path, photos):
     path = write(tmp_path, KARPATHY)
-    train = list(read_karpathy_captions(path, images=photos))
+    train = list(karpathy_captions(0, path=path, images=photos))
     assert [(example.id, example.image_id, example.target) for example in train] == [
         ("000000000071/karpathy-8", "coco/000000000071", "A train."),
         ("000000000071/karpathy-9", "coco/000000000071", "Trains."),
     ]
-    both = read_karpathy_captions(path, images=photos, splits=["train", "restval"])
+    both = karpathy_captions(0, path=path, images=photos, splits=["train", "restval"])
     assert [example.target for example in both] == ["A train.", "Trains.", "A room"]
     with pytest.raises(ValueError, match=r"Found the splits \['dev'\], expected some of train, restval, val, test"):
-        list(read_karpathy_captions(path, images=photos, splits=["dev"]))
+        list(karpathy_captions(0, path=path, images=photos, splits=["dev"]))
 
 
 def test_a_photo_is_found_by_any_name_of_the_releases_in_a_folder_listed_once(tmp_path, monkeypatch):
@@ -140,15 +140,15 @@ def test_a_missing_photo_is_an_error_that_names_id_and_folder_or_is_counted(tmp_
     with pytest.raises(
         ValueError, match=rf"captions\.json, annotations\[0\]: there is no photo of the image id 139 in {photos}, such"
     ):
-        list(read_coco_captions(path, images=photos))
+        list(coco_captions(0, path=path, images=photos))
     left_out = LeftOut()
-    assert [example.id for example in read_coco_captions(path, images=photos, missing="count", left_out=left_out)] == [
+    assert [example.id for example in coco_captions(0, left_out, path=path, images=photos, missing="count")] == [
         "000000000071/6"
     ]
     assert left_out.counts == {"no photo of the image id": 2}
     assert left_out.names["no photo of the image id"][0] == "coco_captions/000000000139/5"
     with pytest.raises(ValueError, match="Found missing='skip', expected 'error' or 'count'"):
-        list(read_coco_captions(path, images=photos, missing="skip"))
+        list(coco_captions(0, path=path, images=photos, missing="skip"))
 
 
 def test_a_folder_without_photos_of_coco_is_an_error(tmp_path):
@@ -161,7 +161,7 @@ def test_a_folder_without_photos_of_coco_is_an_error(tmp_path):
 def test_an_empty_caption_is_counted(tmp_path, photos):
     left_out = LeftOut()
     empty = OFFICIAL | {"annotations": [{"image_id": 139, "id": 5, "caption": "\n"}]}
-    assert list(read_coco_captions(write(tmp_path, empty), images=photos, left_out=left_out)) == []
+    assert list(coco_captions(0, left_out, path=write(tmp_path, empty), images=photos)) == []
     assert left_out.names == {"empty text": ["coco_captions/000000000139/5"]}
 
 
@@ -178,7 +178,7 @@ def test_an_empty_caption_is_counted(tmp_path, photos):
 )  # fmt: skip
 def test_an_official_file_that_is_not_as_published_names_the_record(tmp_path, photos, content, message):
     with pytest.raises(ValueError, match=rf"captions\.json[:,] {message}"):
-        list(read_coco_captions(write(tmp_path, content), images=photos))
+        list(coco_captions(0, path=write(tmp_path, content), images=photos))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_an_official_file_that_is_not_as_published_names_the_record(tmp_path, ph
 def test_a_karpathy_file_that_is_not_as_published_names_the_record(tmp_path, photos, field, value, message):
     content = {"images": [KARPATHY["images"][0] | {field: value}]}
     with pytest.raises(ValueError, match=rf"captions\.json, {message}"):
-        list(read_karpathy_captions(write(tmp_path, content), images=photos))
+        list(karpathy_captions(0, path=write(tmp_path, content), images=photos))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_photo_has_a_number_in_its_name(name):
 def test_published_captions_have_their_photos(name, num_captions, num_photos):
     left_out = LeftOut()
     path = REAL / "annotations" / f"captions_{name}.json"
-    examples = list(read_coco_captions(path, images=REAL / "images", missing="count", left_out=left_out))
+    examples = list(coco_captions(0, left_out, path=path, images=REAL / "images", missing="count"))
     assert len(examples) + left_out.counts["no photo of the image id"] == num_captions
     assert len({example.image_id for example in examples}) == num_photos
     assert len({example.id for example in examples}) == len(examples)

@@ -7,7 +7,7 @@ import pytest
 
 from mblip.data.example import Example
 from mblip.data.left_out import LeftOut
-from mblip.data.sources.flickr30k import XFLICKRCO_LANGUAGES, read_flickr30k, read_xflickrco
+from mblip.data.sources.flickr30k import XFLICKRCO_LANGUAGES, flickr30k, read_xflickrco
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 
 FLICKR = {"sentences": ["Ein Mann. ", "Zwei Männer."], "id": "1013", "img_path": "1013.jpg"}
@@ -25,7 +25,7 @@ def test_each_caption_of_flickr30k_becomes_an_example(tmp_path):
         "source": "flickr30k",
         "image_id": "flickr30k/1013",
     }
-    assert list(read_flickr30k(path, images=Path("flickr"))) == [
+    assert list(flickr30k(0, path=path, images=Path("flickr"))) == [
         Example(target="Ein Mann.", id="1013/0", **shared),
         Example(target="Zwei Männer.", id="1013/1", **shared),
     ]
@@ -95,7 +95,7 @@ def test_an_empty_caption_is_left_out_and_moves_no_other(tmp_path):
 def test_a_record_that_is_not_as_published_is_named(tmp_path, changes, message):
     path = write_lines(tmp_path / "test.jsonl", [FLICKR, FLICKR | changes])
     with pytest.raises(ValueError, match=message):
-        list(read_flickr30k(path, images=tmp_path))
+        list(flickr30k(0, path=path, images=tmp_path))
     with pytest.raises(ValueError, match=message):
         list(read_xflickrco(path, language="de", **PLACES))
 
@@ -103,13 +103,13 @@ def test_a_record_that_is_not_as_published_is_named(tmp_path, changes, message):
 def test_flickr30k_has_no_photos_of_coco(tmp_path):
     path = write_lines(tmp_path / "test.jsonl", [COCO])
     with pytest.raises(ValueError, match=r"line 1: `img_path` is 'COCO_val2014_.*expected a name such as 101362133"):
-        list(read_flickr30k(path, images=tmp_path))
+        list(flickr30k(0, path=path, images=tmp_path))
 
 
 @needs_samples("flickr30k")
 def test_every_published_caption_of_flickr30k_is_read():
     folder = SAMPLES / "flickr30k/annotations"
-    read = {name: list(read_flickr30k(folder / f"{name}_ann.jsonl", images="f")) for name in ("valid", "test")}
+    read = {name: list(flickr30k(0, path=folder / f"{name}_ann.jsonl", images="f")) for name in ("valid", "test")}
     assert {name: len({example.id for example in examples}) for name, examples in read.items()} == {
         "valid": 1000,
         "test": 1250,

@@ -7,7 +7,7 @@ import pytest
 
 from mblip.data.example import Example
 from mblip.data.left_out import LeftOut
-from mblip.data.sources.gqa import XGQA_LANGUAGES, read_gqa, read_xgqa
+from mblip.data.sources.gqa import XGQA_LANGUAGES, gqa, read_xgqa
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 
 GQA = {"img_id": "n1", "label": {"beige": 1.0}, "question_id": "20", "sent": "What is the color of this bench? "}
@@ -16,7 +16,7 @@ XGQA = {"imageId": "n1", "question": "Ist der Bus schwarz?", "answer": "no", "fu
 
 def test_a_question_of_gqa_becomes_an_example(tmp_path):
     path = write_json(tmp_path / "train.json", [GQA])
-    assert list(read_gqa(path, images=tmp_path)) == [
+    assert list(gqa(0, path=path, images=tmp_path)) == [
         Example(
             images=(tmp_path / "n1.jpg",),
             prompt="",
@@ -52,7 +52,7 @@ def test_of_several_answers_the_best_is_taken_and_a_question_without_any_is_left
     several = GQA | {"label": {"red": 0.3, "green": 1.0, "blue": 0.9}}
     path = write_json(tmp_path / "train.json", [GQA | {"label": {}}, several, GQA | {"question_id": 21, "sent": " "}])
     left_out = LeftOut()
-    (example,) = read_gqa(path, images=tmp_path, left_out=left_out)
+    (example,) = gqa(0, left_out, path=path, images=tmp_path)
     assert example.target == "green"
     assert left_out.names == {"question without an answer": ["gqa/20"], "empty text": ["gqa/21"]}
 
@@ -76,7 +76,7 @@ def test_an_empty_question_of_xgqa_is_left_out_by_name(tmp_path):
 def test_a_record_that_is_not_as_published_is_named(tmp_path, changes, message):
     path = write_json(tmp_path / "train.json", [GQA, GQA | changes])
     with pytest.raises(ValueError, match=message):
-        list(read_gqa(path, images=tmp_path))
+        list(gqa(0, path=path, images=tmp_path))
 
 
 def test_a_wrong_record_of_xgqa_is_named_by_its_question(tmp_path):
@@ -90,7 +90,7 @@ def test_a_wrong_record_of_xgqa_is_named_by_its_question(tmp_path):
 @needs_samples("gqa")
 def test_every_published_question_of_gqa_is_read():
     left_out = LeftOut()
-    examples = list(read_gqa(SAMPLES / "gqa/annotations/testdev.json", images=Path("images"), left_out=left_out))
+    examples = list(gqa(0, left_out, path=SAMPLES / "gqa/annotations/testdev.json", images=Path("images")))
     assert (len(examples), len({example.id for example in examples}), left_out.counts) == (300, 300, Counter())
     assert (examples[0].id, examples[0].target) == ("20489632", "beige")
 

@@ -9,7 +9,7 @@ import pytest
 from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
 from mblip.data.sentences import split_sentences
-from mblip.data.sources.llava import read_llava_conversations, read_llava_details
+from mblip.data.sources.llava import llava_conversations, llava_details
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data")) / "llava"
 needs_real_data = pytest.mark.skipif(
@@ -35,7 +35,7 @@ def write(folder, *records):
 
 
 def test_a_dialogue_is_split_into_single_turns(tmp_path):
-    first, second = read_llava_conversations(write(tmp_path, BUS), images=URL)
+    first, second = llava_conversations(0, path=write(tmp_path, BUS), images=URL)
     assert (dict(first.inputs), first.target) == ({"question": "What color is the bus?"}, "It is red.")
     assert (dict(second.inputs), second.target) == ({"question": "Where is it?"}, "It is parked.\nIn a street.")
     assert (first.task, first.language, first.image_id) == ("conversation", "en", "coco/000000033471")
@@ -44,18 +44,18 @@ def test_a_dialogue_is_split_into_single_turns(tmp_path):
 
 
 def test_a_description_is_taken_whole(tmp_path):
-    (example,) = read_llava_details(write(tmp_path, DETAIL), images=URL)
+    (example,) = llava_details(0, path=write(tmp_path, DETAIL), images=URL)
     assert (example.task, dict(example.inputs)) == ("detailed_captioning", {})
     assert example.target == "The image shows a bus. It is red. It is parked. It rains.\n\nPeople wait."
-    with pytest.raises(ValueError, match=r"record 1: found a dialogue of 2 questions.*read_llava_conversations"):
-        list(read_llava_details(write(tmp_path, DETAIL, BUS), images=URL))
+    with pytest.raises(ValueError, match=r"record 1: found a dialogue of 2 questions.*llava_conversations"):
+        list(llava_details(0, path=write(tmp_path, DETAIL, BUS), images=URL))
 
 
 def test_ids_tell_dialogues_about_one_photo_apart_and_depend_on_no_other(tmp_path):
     other = record("<image>\nIs it raining?", "Yes.")
-    ids = [example.id for example in read_llava_conversations(write(tmp_path, BUS, other), images=URL)]
+    ids = [example.id for example in llava_conversations(0, path=write(tmp_path, BUS, other), images=URL)]
     assert len(set(ids)) == 3
-    assert [example.id for example in read_llava_conversations(write(tmp_path, other, BUS), images=URL)] == [
+    assert [example.id for example in llava_conversations(0, path=write(tmp_path, other, BUS), images=URL)] == [
         ids[2],
         *ids[:2],
     ]
@@ -64,10 +64,10 @@ def test_ids_tell_dialogues_about_one_photo_apart_and_depend_on_no_other(tmp_pat
 def test_long_answers_are_counted_unless_wanted(tmp_path):
     path = write(tmp_path, DETAIL, BUS)
     left_out = LeftOut()
-    assert len(list(read_llava_conversations(path, images=URL, left_out=left_out))) == 2
+    assert len(list(llava_conversations(0, left_out, path=path, images=URL))) == 2
     assert left_out.counts == {"answer of more than 3 sentences": 1}
-    assert len(list(read_llava_conversations(path, images=URL, max_sentences=1))) == 1
-    assert len(list(read_llava_conversations(path, images=URL, max_sentences=None))) == 3
+    assert len(list(llava_conversations(0, path=path, images=URL, max_sentences=1))) == 1
+    assert len(list(llava_conversations(0, path=path, images=URL, max_sentences=None))) == 3
 
 
 def test_an_image_mark_elsewhere_is_counted_and_named(tmp_path):
@@ -77,7 +77,7 @@ def test_an_image_mark_elsewhere_is_counted_and_named(tmp_path):
         record("<image>\nWhat is it? <image>", "A bus.", "And this?", "A car."),
         record("What is it?", "A <image> bus.", "<image> And this?", "A car."),
     )
-    examples = list(read_llava_conversations(path, images=URL, left_out=left_out))
+    examples = list(llava_conversations(0, left_out, path=path, images=URL))
     assert [example.inputs["question"] for example in examples] == ["And this?"]
     assert left_out.counts == {"`<image>` in the text": 3}
     assert left_out.names["`<image>` in the text"][0].startswith("llava/000000033471/0/")
@@ -97,7 +97,7 @@ def test_an_image_mark_elsewhere_is_counted_and_named(tmp_path):
 )  # fmt: skip
 def test_a_dialogue_that_is_not_as_published_is_named(tmp_path, dialogue, message):
     with pytest.raises(ValueError, match=rf"dialogues\.json, record 1.*{message.removeprefix('record 1')}"):
-        list(read_llava_conversations(write(tmp_path, BUS, dialogue), images=URL))
+        list(llava_conversations(0, path=write(tmp_path, BUS, dialogue), images=URL))
 
 
 @needs_real_data
@@ -108,9 +108,7 @@ def test_a_published_dialogue_is_split(tmp_path):
     assert [len(split_sentences(answer)) for answer in values[1::2]] == [2, 1, 3, 21]
     left_out = LeftOut()
     path = write(tmp_path, record(*values))
-    assert [
-        example.inputs["question"] for example in read_llava_conversations(path, images=URL, left_out=left_out)
-    ] == [
+    assert [example.inputs["question"] for example in llava_conversations(0, left_out, path=path, images=URL)] == [
         "What is the skier doing?",
         "Are there any other people or skiers visible in the image?",
         "What kind of skiing is the person doing? Cross-country or downhill?",

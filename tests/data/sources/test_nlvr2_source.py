@@ -8,7 +8,7 @@ import pytest
 
 from mblip.data.example import Example
 from mblip.data.left_out import LeftOut
-from mblip.data.sources.nlvr2 import MARVL_LANGUAGES, read_marvl, read_nlvr2
+from mblip.data.sources.nlvr2 import MARVL_LANGUAGES, marvl, nlvr2
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 
 NLVR2 = {
@@ -34,7 +34,7 @@ COMPOSED, DECOMPOSED = "80-T\u00fckenmez", "80-Tu\u0308kenmez"
 
 def test_a_statement_of_nlvr2_has_the_left_image_first(tmp_path):
     path = write_lines(tmp_path / "dev.jsonl", [NLVR2])
-    assert list(read_nlvr2(path, images=Path("dev"))) == [
+    assert list(nlvr2(0, path=path, images=Path("dev"))) == [
         Example(
             images=(Path("dev/dev-896-0-img0.png"), Path("dev/dev-896-0-img1.png")),
             prompt="",
@@ -51,7 +51,7 @@ def test_a_statement_of_nlvr2_has_the_left_image_first(tmp_path):
 
 def test_images_of_the_training_set_lie_in_the_directory_the_record_names(tmp_path):
     record = NLVR2 | {"identifier": "train-10171-0-0", "directory": 42, "label": "False"}
-    (example,) = read_nlvr2(write_lines(tmp_path / "train.jsonl", [record]), images=Path("train"))
+    (example,) = nlvr2(0, path=write_lines(tmp_path / "train.jsonl", [record]), images=Path("train"))
     assert example.images == (Path("train/42/train-10171-0-img0.png"), Path("train/42/train-10171-0-img1.png"))
     assert example.image_id == "nlvr2/train-10171-0-img0+nlvr2/train-10171-0-img1"
     assert example.target == "no"
@@ -60,15 +60,15 @@ def test_images_of_the_training_set_lie_in_the_directory_the_record_names(tmp_pa
 def test_a_translated_statement_is_in_its_language_and_shares_the_images(tmp_path):
     english = write_lines(tmp_path / "dev.jsonl", [NLVR2])
     swahili = write_lines(tmp_path / "dev-sw_gmt.jsonl", [NLVR2 | {"sentence": "Kuna chupa sita."}])
-    (a,) = read_nlvr2(english, images=Path("dev"))
-    (b,) = read_nlvr2(swahili, images=Path("dev"), language="sw")
+    (a,) = nlvr2(0, path=english, images=Path("dev"))
+    (b,) = nlvr2(0, path=swahili, images=Path("dev"), language="sw")
     assert (b.language, b.id, b.inputs) == ("sw", "sw/dev-896-0-1", {"statement": "Kuna chupa sita."})
     assert (a.images, a.image_id) == (b.images, b.image_id)
 
 
 def test_a_zero_shot_statement_of_marvl_finds_its_images_by_concept(tmp_path):
     path = write_lines(tmp_path / "marvl-id.jsonl", [MARVL])
-    assert list(read_marvl(path, images="tar://marvl-images::marvl.tar")) == [
+    assert list(marvl(0, path=path, images="tar://marvl-images::marvl.tar")) == [
         Example(
             images=(
                 "tar://marvl-images/id/images/39-Panci/39-0.jpg::marvl.tar",
@@ -88,7 +88,7 @@ def test_a_zero_shot_statement_of_marvl_finds_its_images_by_concept(tmp_path):
 
 def test_a_few_shot_statement_names_the_concept_itself_and_has_an_id_of_its_own(tmp_path):
     record = MARVL | {"left_img": "39-Panci/39-n-5.jpg", "right_img": "39-Panci/39-n-2.jpg", "label": True}
-    (example,) = read_marvl(write_lines(tmp_path / "marvl-id_train1.jsonl", [record]), images=Path("m"))
+    (example,) = marvl(0, path=write_lines(tmp_path / "marvl-id_train1.jsonl", [record]), images=Path("m"))
     assert example.images == (Path("m/id/images/39-Panci/39-n-5.jpg"), Path("m/id/images/39-Panci/39-n-2.jpg"))
     assert (example.id, example.target) == ("few_shot/id-0", "yes")
 
@@ -97,8 +97,8 @@ def test_a_few_shot_statement_names_the_concept_itself_and_has_an_id_of_its_own(
 def test_a_concept_is_one_however_it_is_written(tmp_path, concept):
     record = MARVL | {"language": "tr", "concept": concept}
     path = write_lines(tmp_path / "marvl-tr.jsonl", [record])
-    (published,) = read_marvl(path, images=Path("m"))
-    (composed,) = read_marvl(path, images=Path("m"), file_names="NFC")
+    (published,) = marvl(0, path=path, images=Path("m"))
+    (composed,) = marvl(0, path=path, images=Path("m"), file_names="NFC")
     assert published.image_id == composed.image_id == f"marvl/tr/{COMPOSED}/39-0+marvl/tr/{COMPOSED}/39-4"
     assert published.images[0] == Path(f"m/tr/images/{DECOMPOSED}/39-0.jpg")
     assert composed.images[0] == Path(f"m/tr/images/{COMPOSED}/39-0.jpg")
@@ -106,8 +106,8 @@ def test_a_concept_is_one_however_it_is_written(tmp_path, concept):
 
 def test_an_empty_statement_is_left_out_by_name(tmp_path):
     left_out = LeftOut()
-    assert not list(read_nlvr2(write_lines(tmp_path / "a", [NLVR2 | {"sentence": ""}]), images="m", left_out=left_out))
-    assert not list(read_marvl(write_lines(tmp_path / "b", [MARVL | {"caption": " "}]), images="m", left_out=left_out))
+    assert not list(nlvr2(0, left_out, path=write_lines(tmp_path / "a", [NLVR2 | {"sentence": ""}]), images="m"))
+    assert not list(marvl(0, left_out, path=write_lines(tmp_path / "b", [MARVL | {"caption": " "}]), images="m"))
     assert left_out.names == {"empty text": ["nlvr2/en/dev-896-0-1", "marvl/zero_shot/id-0"]}
 
 
@@ -126,7 +126,7 @@ def test_an_empty_statement_is_left_out_by_name(tmp_path):
 def test_a_statement_of_nlvr2_that_is_not_as_published_is_named(tmp_path, changes, message):
     path = write_lines(tmp_path / "dev.jsonl", [NLVR2, NLVR2 | changes])
     with pytest.raises(ValueError, match=message):
-        list(read_nlvr2(path, images=tmp_path))
+        list(nlvr2(0, path=path, images=tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -140,23 +140,23 @@ def test_a_statement_of_nlvr2_that_is_not_as_published_is_named(tmp_path, change
 def test_a_statement_of_marvl_that_is_not_as_published_is_named(tmp_path, changes, message):
     path = write_lines(tmp_path / "marvl.jsonl", [MARVL, MARVL | changes])
     with pytest.raises(ValueError, match=message):
-        list(read_marvl(path, images=tmp_path))
+        list(marvl(0, path=path, images=tmp_path))
 
 
 @needs_samples("nlvr2")
 def test_every_published_statement_of_nlvr2_is_read_in_every_language():
     folder = SAMPLES / "nlvr2/annotations"
-    english = list(read_nlvr2(folder / "dev.jsonl", images=Path("dev")))
+    english = list(nlvr2(0, path=folder / "dev.jsonl", images=Path("dev")))
     assert Counter(example.target for example in english) == {"yes": 155, "no": 145}
     for language in ("id", "sw", "tr", "zh"):
-        translated = list(read_nlvr2(folder / f"dev-{language}_gmt.jsonl", images=Path("dev"), language=language))
+        translated = list(nlvr2(0, path=folder / f"dev-{language}_gmt.jsonl", images=Path("dev"), language=language))
         assert [(e.image_id, e.target) for e in translated] == [(e.image_id, e.target) for e in english]
 
 
 @needs_samples("marvl")
 @pytest.mark.parametrize("language", MARVL_LANGUAGES)
 def test_every_published_statement_of_marvl_is_read(language):
-    examples = list(read_marvl(SAMPLES / f"marvl/zero_shot/annotations/marvl-{language}.jsonl", images=Path("m")))
+    examples = list(marvl(0, path=SAMPLES / f"marvl/zero_shot/annotations/marvl-{language}.jsonl", images=Path("m")))
     assert len({example.id for example in examples}) == 360
     assert {example.language for example in examples} == {language}
 
@@ -166,8 +166,8 @@ def test_published_few_shot_files_hold_each_other_and_are_not_the_zero_shot_ones
     folder = SAMPLES / "marvl"
     for language in ("id", "tr", "zh"):
         name = f"few_shot/annotations/marvl-{language}_train"
-        few, more = (list(read_marvl(folder / f"{name}{n}.jsonl", images=Path("m"))) for n in (1, 10))
-        zero = list(read_marvl(folder / f"zero_shot/annotations/marvl-{language}.jsonl", images=Path("m")))
+        few, more = (list(marvl(0, path=folder / f"{name}{n}.jsonl", images=Path("m"))) for n in (1, 10))
+        zero = list(marvl(0, path=folder / f"zero_shot/annotations/marvl-{language}.jsonl", images=Path("m")))
         assert (len(few), len(more)) == (4, 40)
         assert [example for example in more if example.id in {e.id for e in few}] == few
         assert not {example.id for example in more} & {example.id for example in zero}

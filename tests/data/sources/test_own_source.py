@@ -12,7 +12,7 @@ from mblip.data.example import Example, rows_to_dataset, to_rows
 from mblip.data.left_out import LeftOut
 from mblip.data.prompts import TASKS, apply_prompt
 from mblip.data.sources.image_names import url_image_id
-from mblip.data.sources.own import read_dataset, read_image_folder
+from mblip.data.sources.own import own_dataset, own_folder
 from mblip.data.sources.own_rows import ALL_INPUTS, Columns, OwnRows
 from tests.data.sources.sample_data import write_lines
 
@@ -57,7 +57,7 @@ def write_table(folder, kind, rows):
 def test_a_folder_with_a_table_becomes_examples(folder, kind):
     write_table(folder, kind, ROWS)
     shared = {"prompt": "", "task": "captioning", "source": "own/photos"}
-    assert list(read_image_folder(folder, task="captioning", columns=COLUMNS)) == [
+    assert list(own_folder(0, path=folder, task="captioning", columns=COLUMNS)) == [
         Example(
             images=(folder / "a.png",),
             target="ein Hund",
@@ -79,8 +79,8 @@ def test_a_folder_with_a_table_becomes_examples(folder, kind):
 
 def test_a_folder_is_read_as_datasets_reads_it(folder):
     write_table(folder, "jsonl", ROWS)
-    ours = list(read_image_folder(folder, task="captioning", columns=COLUMNS, name="mine"))
-    theirs = list(read_dataset(folder, task="captioning", columns=COLUMNS, name="mine"))
+    ours = list(own_folder(0, path=folder, task="captioning", columns=COLUMNS, name="mine"))
+    theirs = list(own_dataset(0, path=folder, task="captioning", columns=COLUMNS, name="mine"))
     assert [(e.target, e.language, e.images, e.image_id) for e in ours] == [
         (e.target, e.language, tuple(map(Path, e.images)), e.image_id) for e in theirs
     ]
@@ -89,14 +89,14 @@ def test_a_folder_is_read_as_datasets_reads_it(folder):
 def test_ids_may_be_mapped_and_the_source_named(folder):
     write_table(folder, "jsonl", [row | {"key": key} for row, key in zip(ROWS, ("x", 7), strict=True)])
     columns = Columns(target="text", id="key")
-    examples = list(read_image_folder(folder, task="captioning", columns=columns, language="de", name="mine"))
+    examples = list(own_folder(0, path=folder, task="captioning", columns=columns, language="de", name="mine"))
     assert [(e.source, e.id, e.language) for e in examples] == [("own/mine", "x", "de"), ("own/mine", "7", "de")]
 
 
 def test_inputs_of_the_task_are_taken_from_the_columns_mapped(folder):
     write_table(folder, "jsonl", [{"file_name": "a.png", "q": "Was ist das? ", "a": "ein Hund"}])
     columns = Columns(target="a", question="q")
-    (example,) = read_image_folder(folder, task="vqa", columns=columns, language="de")
+    (example,) = own_folder(0, path=folder, task="vqa", columns=columns, language="de")
     assert (example.inputs, example.target) == ({"question": "Was ist das?"}, "ein Hund")
     assert "Was ist das?" in apply_prompt(example, seed=0).prompt
 
@@ -112,7 +112,7 @@ def test_two_images_come_from_two_columns_or_from_a_list(folder):
         Columns(target="text", image="left", second_image="right", statement="s"),
         Columns(target="text", image="both", statement="s"),
     ):
-        (example,) = read_image_folder(folder, task="two_image_statement", columns=columns, language="en")
+        (example,) = own_folder(0, path=folder, task="two_image_statement", columns=columns, language="en")
         assert example.images == (folder / "a.png", folder / "in/b.png")
         assert example.image_id == "own/photos/a.png+own/photos/in/b.png"
 
@@ -131,7 +131,7 @@ def test_a_row_with_too_few_images_is_named(folder, image, message):
     write_table(folder, "jsonl", [{"file_name": image, "s": "Same?", "text": "no"}])
     columns = Columns(target="text", statement="s")
     with pytest.raises(ValueError, match=message):
-        list(read_image_folder(folder, task="two_image_statement", columns=columns, language="en"))
+        list(own_folder(0, path=folder, task="two_image_statement", columns=columns, language="en"))
 
 
 def test_a_url_that_holds_half_a_character_is_left_out_by_name(folder):
@@ -139,7 +139,7 @@ def test_a_url_that_holds_half_a_character_is_left_out_by_name(folder):
     (folder / "metadata.jsonl").write_text("\n".join(lines))
     left_out = LeftOut()
     columns = Columns(target="text")
-    (example,) = read_image_folder(folder, task="captioning", columns=columns, language="en", left_out=left_out)
+    (example,) = own_folder(0, left_out, path=folder, task="captioning", columns=columns, language="en")
     assert example.images == (folder / "a.png",)
     assert left_out.names == {"half a character in the text": ["own/photos/0"]}
 
@@ -148,7 +148,7 @@ def test_no_id_tells_where_files_lie(folder, tmp_path):
     png_inside, png_elsewhere = folder / "in/b.png", tmp_path / "c.png"
     names = [str(png_inside), str(png_elsewhere), f"zip://a.png::{folder}/x.zip", f"zip://a.png::{tmp_path}/x.zip"]
     path = write_lines(folder / "rows.jsonl", [{"image": name, "text": "a dog"} for name in names])
-    examples = list(read_dataset(path, task="captioning", columns=Columns(target="text"), language="en"))
+    examples = list(own_dataset(0, path=path, task="captioning", columns=Columns(target="text"), language="en"))
     assert [str(example.images[0]) for example in examples] == names
     image_ids = [example.image_id for example in examples]
     assert len(set(image_ids)) == 4
@@ -163,7 +163,7 @@ def test_empty_texts_are_left_out_by_name_and_move_no_id(folder):
     write_table(folder, "jsonl", rows)
     left_out = LeftOut()
     columns = Columns(target="text", question="q")
-    (example,) = read_image_folder(folder, task="vqa", columns=columns, language="en", left_out=left_out)
+    (example,) = own_folder(0, left_out, path=folder, task="vqa", columns=columns, language="en")
     assert example.id == "3"
     assert left_out.names == {"empty text": ["own/photos/0", "own/photos/1", "own/photos/2"]}
 
@@ -215,7 +215,7 @@ def test_empty_texts_are_left_out_by_name_and_move_no_id(folder):
 def test_a_row_that_cannot_be_used_is_named_with_its_columns(folder, changes, columns, message):
     write_table(folder, "jsonl", [ROWS[0], ROWS[1] | changes])
     with pytest.raises(ValueError, match=message):
-        list(read_image_folder(folder, task="captioning", columns=columns))
+        list(own_folder(0, path=folder, task="captioning", columns=columns))
 
 
 @pytest.mark.parametrize(
@@ -237,18 +237,18 @@ def test_a_row_that_cannot_be_used_is_named_with_its_columns(folder, changes, co
 def test_columns_that_do_not_fit_the_task_are_an_error(folder, task, columns, language, message):
     write_table(folder, "jsonl", ROWS)
     with pytest.raises(ValueError, match=message):
-        list(read_image_folder(folder, task=task, columns=columns, language=language))
+        list(own_folder(0, path=folder, task=task, columns=columns, language=language))
     with pytest.raises(ValueError, match=message):
-        read_dataset(folder, task=task, columns=columns, language=language)
+        own_dataset(0, path=folder, task=task, columns=columns, language=language)
 
 
 def test_a_folder_needs_one_table(folder):
     with pytest.raises(ValueError, match=r"photos: found none, expected one of metadata\.jsonl, metadata\.csv"):
-        list(read_image_folder(folder, task="captioning", columns=COLUMNS))
+        list(own_folder(0, path=folder, task="captioning", columns=COLUMNS))
     for kind in ("csv", "parquet"):
         write_table(folder, kind, ROWS)
     with pytest.raises(ValueError, match=r"photos: found metadata\.csv and metadata\.parquet, expected one"):
-        list(read_image_folder(folder, task="captioning", columns=COLUMNS))
+        list(own_folder(0, path=folder, task="captioning", columns=COLUMNS))
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_a_folder_needs_one_table(folder):
 def test_a_broken_table_is_named(folder, name, content, message):
     (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        list(read_image_folder(folder, task="captioning", columns=Columns(target="text"), language="en"))
+        list(own_folder(0, path=folder, task="captioning", columns=Columns(target="text"), language="en"))
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -273,7 +273,7 @@ def test_images_in_a_parquet_file_come_as_they_are_stored(tmp_path, streaming):
     datasets.Dataset.from_list(rows, features=FEATURES).to_parquet(tmp_path / "mine.parquet")
     columns = Columns(target="text", image="photo")
     path = tmp_path / "mine.parquet"
-    examples = list(read_dataset(path, task="captioning", columns=columns, language="en", streaming=streaming))
+    examples = list(own_dataset(0, path=path, task="captioning", columns=columns, language="en", streaming=streaming))
     assert [(e.images, e.id, e.source) for e in examples] == [
         ((png("red"),), "train/0", "own/mine.parquet"),
         ((png("red"),), "train/1", "own/mine.parquet"),
@@ -287,10 +287,10 @@ def test_names_of_images_are_joined_to_the_folder_of_the_file_or_to_the_one_give
     rows = [{"image": "in/b.png", "text": "a"}, {"image": "https://example.org/c.png", "text": "b"}]
     path = write_lines(folder / "rows.jsonl", rows)
     arguments = {"task": "captioning", "columns": Columns(target="text"), "language": "en", "streaming": streaming}
-    beside = list(read_dataset(path, **arguments))
+    beside = list(own_dataset(0, path=path, **arguments))
     assert [example.images for example in beside] == [(folder / "in/b.png",), ("https://example.org/c.png",)]
     assert [e.image_id for e in beside] == ["own/rows.jsonl/in/b.png", url_image_id("https://example.org/c.png")]
-    elsewhere, at_url = read_dataset(path, **arguments, images="zip://::photos.zip")
+    elsewhere, at_url = own_dataset(0, path=path, **arguments, images="zip://::photos.zip")
     assert elsewhere.images == ("zip://in/b.png::photos.zip",)
     assert (elsewhere.image_id, at_url.image_id) == (beside[0].image_id, beside[1].image_id)
 
@@ -302,19 +302,19 @@ def test_a_dataset_saved_to_disk_is_loaded_with_its_split_and_classes_by_name(tm
     datasets.DatasetDict({"test": saved}).save_to_disk(tmp_path / "pets")
     arguments = {"task": "image_naming", "columns": Columns(target="kind", image="photo"), "language": "en"}
     left_out = LeftOut()
-    examples = list(read_dataset(tmp_path / "pets", **arguments, split="test", left_out=left_out))
+    examples = list(own_dataset(0, left_out, path=tmp_path / "pets", **arguments, split="test"))
     assert [(e.id, e.target) for e in examples] == [("test/0", "dog"), ("test/1", "cat")]
     assert left_out.names == {"empty text": ["own/pets/test/2"]}
     with pytest.raises(ValueError, match=r"pets cannot be loaded: it has no split 'train', but test"):
-        list(read_dataset(tmp_path / "pets", **arguments))
+        list(own_dataset(0, path=tmp_path / "pets", **arguments))
 
 
 def test_lists_of_images_are_several_images(tmp_path):
     features = datasets.Features({"image": datasets.List(datasets.Image()), "text": datasets.Value("string")})
     rows = [{"image": [{"bytes": png(c), "path": None} for c in ("red", "blue")], "text": "both"}]
     datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "pairs.parquet")
-    (example,) = read_dataset(
-        tmp_path / "pairs.parquet", task="captioning", columns=Columns(target="text"), language="en"
+    (example,) = own_dataset(
+        0, path=tmp_path / "pairs.parquet", task="captioning", columns=Columns(target="text"), language="en"
     )
     assert example.images == (png("red"), png("blue"))
     assert len(set(example.image_id.split("+"))) == 2
@@ -340,7 +340,7 @@ def test_a_file_that_stays_on_the_hub_is_an_error_that_says_what_to_do(tmp_path)
 
 def test_examples_become_rows_with_the_images_inside(folder):
     write_table(folder, "jsonl", ROWS)
-    examples = read_image_folder(folder, task="captioning", columns=COLUMNS)
+    examples = own_folder(0, path=folder, task="captioning", columns=COLUMNS)
     stored = rows_to_dataset(to_rows(apply_prompt(example, seed=0) for example in examples))
     assert [row["images"][0]["bytes"] for row in stored] == [
         (folder / name).read_bytes() for name in ("a.png", "in/b.png")
@@ -354,4 +354,4 @@ def test_examples_become_rows_with_the_images_inside(folder):
 def test_a_dataset_that_cannot_be_loaded_is_named(folder, name, message):
     write_lines(folder / name, ROWS)
     with pytest.raises(ValueError, match=message):
-        list(read_dataset(folder / name, task="captioning", columns=COLUMNS, split="test"))
+        list(own_dataset(0, path=folder / name, task="captioning", columns=COLUMNS, split="test"))

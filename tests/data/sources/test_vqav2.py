@@ -9,7 +9,7 @@ import pytest
 
 from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
-from mblip.data.sources.vqav2 import read_vqav2
+from mblip.data.sources.vqav2 import vqav2
 from mblip.data.sources.vqav2_files import read_answers
 from mblip.mix.translation.answers import choose_translatable_answers
 
@@ -47,7 +47,7 @@ def write(folder, questions, annotations):
     paths = folder / "questions.json", folder / "annotations.json"
     paths[0].write_text(json.dumps({"info": {"year": 2014}, "questions": questions}))
     paths[1].write_text(json.dumps({"annotations": annotations, "license": {}}))
-    return paths
+    return dict(zip(("questions", "annotations"), paths, strict=True))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def files(tmp_path):
 
 
 def test_a_question_keeps_its_own_answer_in_both_tasks(files):
-    examples = list(read_vqav2(*files, images=URL))
+    examples = list(vqav2(0, **files, images=URL))
     assert [(example.id, example.image_id, dict(example.inputs), example.target) for example in examples] == [
         ("139000/vqa", "coco/000000000139", {"question": "What room is it?"}, "living room"),
         ("139000/question_generation", "coco/000000000139", {"answer": "living room"}, "What room is it?"),
@@ -72,10 +72,10 @@ def test_a_question_keeps_its_own_answer_in_both_tasks(files):
 
 
 def test_tasks_are_chosen(files):
-    examples = read_vqav2(*files, images=URL, tasks=["question_generation"])
+    examples = vqav2(0, **files, images=URL, tasks=["question_generation"])
     assert Counter(example.task for example in examples) == {"question_generation": 3}
     with pytest.raises(ValueError, match=r"Found the tasks \['caption'\], but vqav2 gives vqa, question_generation"):
-        list(read_vqav2(*files, images=URL, tasks=["caption"]))
+        list(vqav2(0, **files, images=URL, tasks=["caption"]))
 
 
 def many(tmp_path, number):
@@ -95,30 +95,30 @@ def own_answers(examples):
 def test_no_question_is_generated_from_the_answer_of_another_as_the_original_did(tmp_path):
     options = {"images": URL, "tasks": ["question_generation"]}
     files = many(tmp_path, 50)
-    assert own_answers(read_vqav2(*files, **options)) == 50
-    released = list(read_vqav2(*files, **options, as_released=True))
+    assert own_answers(vqav2(0, **files, **options)) == 50
+    released = list(vqav2(0, **files, **options, as_released=True))
     assert own_answers(released) == 0
     answers = Counter(example.inputs["answer"] for example in released)
     assert len(answers) > 25  # of all over the file
-    assert released == list(read_vqav2(*files, **options, as_released=True))
-    assert released != list(read_vqav2(*files, **options, as_released=True, seed=1))
+    assert released == list(vqav2(0, **files, **options, as_released=True))
+    assert released != list(vqav2(1, **files, **options, as_released=True))
 
 
 def test_answering_is_the_same_as_released(files):
     options = {"images": URL, "tasks": ["vqa"]}
-    assert list(read_vqav2(*files, **options, as_released=True)) == list(read_vqav2(*files, **options))
+    assert list(vqav2(0, **files, **options, as_released=True)) == list(vqav2(0, **files, **options))
 
 
 def test_one_question_has_no_other_answer(tmp_path):
     files = write(tmp_path, questions_of(ASKED[:1]), annotations_of(ASKED[:1]))
     with pytest.raises(ValueError, match=r"questions\[0\]: found 1 question, so there is no answer of another one"):
-        list(read_vqav2(*files, images=URL, as_released=True))
+        list(vqav2(0, **files, images=URL, as_released=True))
 
 
 def test_an_empty_answer_is_counted_in_both_tasks(tmp_path):
     left_out = LeftOut()
     files = write(tmp_path, questions_of(ASKED[:1]), annotations_of([(139000, 139, "", " ")]))
-    assert list(read_vqav2(*files, images=URL, left_out=left_out)) == []
+    assert list(vqav2(0, left_out, **files, images=URL)) == []
     assert left_out.names == {"empty text": ["vqav2/139000/vqa", "vqav2/139000/question_generation"]}
 
 
@@ -138,29 +138,29 @@ def test_an_empty_answer_is_counted_in_both_tasks(tmp_path):
 def test_files_that_do_not_belong_together_name_the_record(tmp_path, questions, annotations, message):
     files = write(tmp_path, questions_of(questions), annotations_of(annotations))
     with pytest.raises(ValueError, match=message):
-        list(read_vqav2(*files, images=URL))
+        list(vqav2(0, **files, images=URL))
 
 
 def test_a_file_of_another_layout_is_an_error(tmp_path, files):
     with pytest.raises(ValueError, match=r"questions\.json: there is no key 'annotations', found 'info', 'questions'"):
-        list(read_vqav2(files[0], files[0], images=URL))
+        list(vqav2(0, questions=files["questions"], annotations=files["questions"], images=URL))
 
 
 @needs_real_data
 @pytest.mark.parametrize(("split", "number", "num_with_photo"), [("train", 700, 22), ("valid", 250, 2)])
 def test_published_questions_have_their_answers(split, number, num_with_photo):
-    files = [REAL / "vqav2" / f"vqa_{kind}_{split}.json" for kind in ("questions", "annotations")]
+    files = {kind: REAL / "vqav2" / f"vqa_{kind}_{split}.json" for kind in ("questions", "annotations")}
     left_out = LeftOut()
     options = {"images": REAL / "coco" / "images", "missing": "count", "left_out": left_out}
-    examples = list(read_vqav2(*files, **options))
+    examples = list(vqav2(0, **files, **options))
     assert (len(examples), sum(left_out.counts.values())) == (2 * num_with_photo, 2 * (number - num_with_photo))
     published = {
         record["question_id"]: record["multiple_choice_answer"]
-        for record in json.loads(files[1].read_text())["annotations"]
+        for record in json.loads(files["annotations"].read_text())["annotations"]
     }
     for example in examples:
         id, task = example.id.split("/")
         assert published[int(id)] == (example.target if task == "vqa" else example.inputs["answer"])
     if split == "train":
-        texts = [answer.text for answer in read_answers(files[1]).values()]
+        texts = [answer.text for answer in read_answers(files["annotations"]).values()]
         assert choose_translatable_answers(texts) == {"yes", "no"}

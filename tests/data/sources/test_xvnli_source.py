@@ -7,7 +7,7 @@ import pytest
 
 from mblip.data.example import Example
 from mblip.data.left_out import LeftOut
-from mblip.data.sources.xvnli import XVNLI_LANGUAGES, read_snli_ve, read_xvnli
+from mblip.data.sources.xvnli import XVNLI_LANGUAGES, read_xvnli, snli_ve
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 
 PAIR = {
@@ -38,7 +38,7 @@ def test_a_pair_of_xvnli_becomes_an_example_without_its_premise(tmp_path):
 
 def test_a_pair_of_snli_ve_spells_the_photo_otherwise_and_is_english(tmp_path):
     path = write_lines(tmp_path / "snli_ve_train.jsonl", [PAIR | {"Flickr30K_ID": "7598"}])
-    (example,) = read_snli_ve(path, images=tmp_path)
+    (example,) = snli_ve(0, path=path, images=tmp_path)
     assert (example.source, example.language, example.image_id) == ("snli_ve", "en", "flickr30k/7598")
 
 
@@ -77,7 +77,7 @@ def test_a_pair_that_is_not_as_published_is_named(tmp_path, changes, message):
 def test_a_file_of_the_other_corpus_is_an_error_that_says_what_it_has(tmp_path):
     path = write_lines(tmp_path / "test.jsonl", [PAIR | {"Flikr30kID": "1"}])
     with pytest.raises(ValueError, match=r"`Flickr30K_ID` is missing or null, expected text\. Found .*`Flikr30kID`"):
-        list(read_snli_ve(path, images=tmp_path))
+        list(snli_ve(0, path=path, images=tmp_path))
 
 
 @needs_samples("xvnli")

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from mblip.data import load_rows
-from mblip.data.recipes.source_recipes import SOURCES, Source
+from mblip.data.recipes.sources import Source
+from mblip.data.sources import NOT_STATED, SOURCES
 from mblip.mix.build.__main__ import main
-from mblip.mix.build.origins import ORIGINS
 from mblip.mix.build.recipe import read_mix_recipe
 from tests.mix.build.mix_files import SCENES, write_mix_recipe
 
@@ -73,8 +73,50 @@ def test_what_is_wrong_in_a_recipe_is_named(tmp_path, change, message):
         build(write_mix_recipe(tmp_path, SCENES, **change), tmp_path / "out")
 
 
-def test_every_source_has_its_origin_and_licence():
-    assert set(ORIGINS) == set(SOURCES) | {"scenes"}
+def test_every_source_states_what_it_is_and_its_licence_in_its_own_file():
+    stated = {name: Source(name, {}).stated for name in SOURCES}
+    assert len(stated) == 20
+    assert [name for name, origin in stated.items() if origin == NOT_STATED] == ["own_folder", "own_dataset"]
+    assert all(origin.what and origin.publisher and origin.license for origin in stated.values())
+
+
+OWN = """
+from collections.abc import Iterator
+from pathlib import Path
+
+from mblip.data import Example
+from mblip.data.sources import published
+
+
+@published("pictures of one colour", "Jane Doe", "CC0")
+def colours(seed: int, left_out, *, names: list[str]) -> Iterator[Example]:
+    for name in names:
+        if name == "octarine":
+            left_out.add("no colour", f"colours/{name}")
+            continue
+        path = Path(__file__).with_name(f"{name}.png")
+        about = {"language": "en", "task": "captioning", "source": "colours", "id": name, "image_id": name}
+        yield Example(images=(path,), prompt="", target=name, **about)
+
+
+def unpublished(seed, *, names: list[str]):
+    yield from colours(seed, None, names=names)
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_source_in_one_file_beside_the_recipe_is_built(tmp_path, workers):
+    (tmp_path / "colours_beside.py").write_text(OWN)
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "red.png")
+    source = {"source": "colours_beside:colours", "names": ["red", "octarine"]}
+    nothing_stated = {"source": "colours_beside:unpublished", "names": ["red"], "license": "CC BY 4.0"}
+    build(write_mix_recipe(tmp_path, source, nothing_stated), tmp_path / "out", "--workers", workers)
+    (row,) = load_rows(tmp_path / "out" / "data")
+    assert (row["targets"], row["sources"]) == (["red", "red"], ["colours", "colours"])
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| `colours_beside:colours` | pictures of one colour | Jane Doe | CC0 | 1 |" in card
+    assert "| `colours_beside:unpublished` | own data | not stated | CC BY 4.0 | 1 |" in card
+    assert "| no colour | 1 | colours/octarine |" in card
 
 
 @pytest.mark.parametrize("path", MIXES, ids=lambda path: path.stem)

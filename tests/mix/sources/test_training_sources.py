@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mblip.data.sources.babel_imagenet import BabelImageNet, HoldOut
-from mblip.data.sources.vqav2 import read_vqav2
+from mblip.data.sources.vqav2 import vqav2
 from mblip.mix.filters.negatives import Negative
 from mblip.mix.sources.matching import read_matching
 from tests.data.sources import test_babel_imagenet, test_vqav2
@@ -36,7 +36,12 @@ def drawn(folder):
     sources = (
         BabelImageNet.read(photos, labels).examples("train", hold_out=HoldOut(0.3), rounds=2),
         read_matching(test_matching.captions, lambda caption: Negative("a zebra")),
-        read_vqav2(*test_vqav2.many(folder, 50), images=test_vqav2.URL, as_released=True),
+        vqav2(
+            0,
+            **test_vqav2.many(folder, 50),
+            images=test_vqav2.URL,
+            as_released=True,
+        ),
     )
     return [[example.id, dict(example.inputs), example.target] for source in sources for example in source]
 
