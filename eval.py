@@ -1,7 +1,8 @@
-"""Evaluate, `python eval.py MODEL_OR_RECIPE`: the steps are in mblip/eval.py."""
+"""`mblip eval`: `python eval.py MODEL_OR_RECIPE`, `torchrun eval.py RECIPE`."""
 
-from mblip.data.command import run_command
-from mblip.eval import main
+import sys
+
+from mblip.cli import main
 
 if __name__ == "__main__":
-    run_command(main)
+    main(["eval", *sys.argv[1:]])

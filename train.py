@@ -1,7 +1,9 @@
-"""Train, `python train.py [RECIPE]`: the steps are in mblip/train.py."""
+"""`mblip train`, by the quickstart's recipe if none is given: `python train.py`, `torchrun train.py RECIPE`."""
 
-from mblip.data.command import run_command
-from mblip.train import main
+import sys
+
+from mblip.cli import main
 
 if __name__ == "__main__":
-    run_command(main)
+    has_recipe = len(sys.argv) > 1 and not sys.argv[1].startswith("-")
+    main(["train", *([] if has_recipe else ["quickstart/quickstart.yaml"]), *sys.argv[1:]])

@@ -48,7 +48,7 @@ def measure(num_examples: int, num_shards: int) -> tuple[Watched, Watched]:
         write_source(folder, num_examples)
         source = {"source": "released_json", "path": str(folder / "mix.json"), "images": str(folder / "images")}
         (folder / "recipe.yaml").write_text(yaml.safe_dump({"sources": [source], "num_shards": num_shards}))
-        command = ["-m", "mblip.mix.build", str(folder / "recipe.yaml"), "--output", str(folder / "out")]
+        command = ["-m", "mblip", "build", str(folder / "recipe.yaml"), "--output", str(folder / "out")]
         return run_watched([*command, "--tables_only"], []), run_watched(command, [])
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--examples-a-shard", type=int, default=10_000)
     arguments = parser.parse_args()
-    imports = run_watched(["-c", "import mblip.mix.build.__main__"], [])
+    imports = run_watched(["-c", "import mblip.mix.build.command"], [])
     print(f"imports: {imports.seconds:.1f} s, {imports.peak_anonymous_bytes / 1e6:.0f} MB\n")
     print("| examples | shards | step | examples/s | memory, MB |\n|---:|---:|---|---:|---:|")
     for num_examples in arguments.examples:

@@ -4,7 +4,7 @@
 
 A BLIP-2 laid out like Salesforce/blip2-flan-t5-xl (parent_folders.py) and a language model are written to disk, then
 each step runs in a process of its own, watched from outside (watched_command.py): `MBlipForConditionalGeneration
-.from_blip2_pretrained`, `python -m mblip.training.compose`, and `python -m mblip.training.merge` of an adapter with
+.from_blip2_pretrained`, `mblip compose`, and `mblip merge` of an adapter with
 what was composed. The bound of composing is the parts and one shard, that of a merge the model and twice the adapter;
 the imports, printed first, come on top. No transformers side here: it has neither. Everything written is deleted at
 the end.
@@ -96,17 +96,17 @@ def measure_load(parents: Parents) -> None:
 
 
 def measure_compose(parents: Parents, composed: Path) -> None:
-    command = ["-m", "mblip.training.compose", *map(str, parents.folders), str(composed), "--dtype", parents.dtype]
-    _print_composition("python -m mblip.training.compose", run_watched(command, parents.folders), parents)
+    command = ["-m", "mblip", "compose", *map(str, parents.folders), str(composed), "--dtype", parents.dtype]
+    _print_composition("mblip compose", run_watched(command, parents.folders), parents)
 
 
 def measure_merge(parents: Parents, work: Path, max_shard_size: str) -> None:
     """Merge an adapter into `work / "composed"`. Its weights are in the model, and as they were read beside it."""
     adapter_bytes = write_adapter(work / "adapter", work / "composed")
-    command = ["-m", "mblip.training.merge", str(work / "adapter"), str(work / "merged")]
+    command = ["-m", "mblip", "merge", str(work / "adapter"), str(work / "merged")]
     watched = run_watched([*command, "--max-shard-size", max_shard_size], [])
     shards = [path.stat().st_size for path in sorted((work / "merged").glob("*.safetensors"))]
-    _print_row("python -m mblip.training.merge", watched, bound=sum(parents.part_bytes.values()) + 2 * adapter_bytes)
+    _print_row("mblip merge", watched, bound=sum(parents.part_bytes.values()) + 2 * adapter_bytes)
     print(f"  an adapter of {_megabytes(adapter_bytes)} MB; merged: {_listed(shards)} MB")
 
 

@@ -9,12 +9,12 @@ humans do reaches what is recognised, not 100 %.
 """
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mblip.data.command import run_command
 from mblip.data.sources.records import check_record, read_json_lines
 from mblip.evaluation.languages import evaluation_language, mix_code
 from mblip.evaluation.metrics.intervals import Interval, wilson_interval
@@ -178,4 +178,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    main(sys.argv[1:])

@@ -3,11 +3,12 @@
     python benchmarks/quantised_quality.py quickstart/eval_quantised.yaml
     python benchmarks/quantised_quality.py MODEL --task scenes --conditions as_is --output_dir FOLDER
 
-The command line is that of eval.py, and so are the files: answers, results.json and table.md. `python -m
-mblip.training.model_card RUN --results FOLDER/results.json` puts the table into the model's card.
+The command line is that of eval.py, and so are the files: answers, results.json and table.md. `mblip
+card RUN --results FOLDER/results.json` puts the table into the model's card.
 """
 
 import dataclasses
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from mblip.data.command import run_command
 from mblip.data.languages import get_language
 from mblip.evaluation import EvaluationRun, Results, evaluate_task, predictions_path
 from mblip.evaluation.command_line import parse_command_line
@@ -158,4 +158,4 @@ def _bytes_in_memory(model: nn.Module) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    main(sys.argv[1:])

@@ -9,11 +9,11 @@ pictures without this file is left alone.
 """
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mblip.data.command import run_command
 from mblip.data.stable_random import stable_random
 from mblip.data.whole_files import unfinished_file, write_text
 from mblip.evaluation.benchmark import STAND_INS_FILE
@@ -85,4 +85,4 @@ def _draw(place: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    main(sys.argv[1:])

@@ -10,6 +10,7 @@ never wins.
 """
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,6 @@ from typing import get_args
 import torch
 from torch import nn
 
-from mblip.data.command import run_command
 from mblip.evaluation.evaluate import evaluate_task
 from mblip.evaluation.metrics.paired_comparison import compare_paired
 from mblip.evaluation.model_inputs import Model, Processor
@@ -96,4 +96,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    main(sys.argv[1:])

@@ -1,12 +1,12 @@
 """Evaluate a model: its answers, results with 95 % intervals, and a table.
 
-    python eval.py MODEL [--task scenes --languages sw,hi ...]      one task
-    python eval.py RECIPE.yaml [--model MODEL --output_dir DIR]     all tasks of a recipe
-    python eval.py MODEL --load_in 4bit                             its language model quantised (8bit, 4bit)
-    python eval.py --help                                           every option
-    torchrun --nproc_per_node 4 eval.py RECIPE.yaml                 four processes, the same answers
+    mblip eval MODEL [--task scenes --languages sw,hi ...]            one task
+    mblip eval RECIPE [--model MODEL --output_dir DIR]                all tasks of a recipe
+    mblip eval MODEL --load_in 4bit                                   its language model quantised (8bit, 4bit)
+    torchrun --nproc_per_node 4 -m mblip eval RECIPE                  four processes, the same answers
 
-MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base.
+MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base. RECIPE
+is a YAML file, or the short name of one that comes with the package (`mblip recipes`).
 """
 
 from torch import nn

@@ -1,8 +1,11 @@
 """Train an mBLIP model: from a recipe to a model folder with its card, log, and table of results.
 
-    python train.py                                      the quickstart
-    python train.py RECIPE [--field value ...]           any other recipe, single fields replaced
-    torchrun --nproc_per_node 2 train.py RECIPE          the same training on two processes
+    mblip train RECIPE [--field value ...]
+    mblip train fine_tune_own --output_dir outputs/mine --stages.0.num_epochs 3
+    torchrun --nproc_per_node 2 -m mblip train RECIPE       the same training on two processes
+
+RECIPE is a YAML file, or the short name of one that comes with the package (`mblip recipes`). A field of it is named
+by its path, list entries counted from 0; every field stands in mblip/training/recipe.py.
 
 Killed and started again with the same line, it goes on from its last checkpoint and ends with the same weights.
 """

@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "mblip.loading": {"modeling_mblip", "processing_mblip", "mblip.evaluation"},
     "mblip.training": {"modeling_mblip", "processing_mblip", "mblip.data", "mblip.evaluation", "mblip.loading"},
 }
-NO_PACKAGES = {"mblip.train", "mblip.eval", "train", "eval", "tests", "quickstart", "scenes", "benchmarks"}
+DOORS = {"mblip.cli", "mblip.train", "mblip.eval"}
+NO_PACKAGES = DOORS | {"train", "eval", "tests", "quickstart", "scenes", "benchmarks"}
 # Where the files that the Hub gets begin: the modules of the classes that are registered for an Auto class.
 SHIPPED_FROM = {
     "modeling_mblip": ("configuration_mblip", "modeling_mblip"),

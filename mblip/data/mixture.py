@@ -120,7 +120,7 @@ def _load_from_hub(name: str, revision: str, streaming: bool) -> datasets.Datase
     if missing := missing_columns(found):
         raise ValueError(
             f"The dataset {name} has the columns {list(found)}, but lacks {missing}, expected the rows of a mix. Make "
-            "some of it with `python -m mblip.mix.build` and a source `own_dataset`."
+            "some of it with `mblip build` and a source `own_dataset`."
         )
     # Said beforehand: to close images that come open, `datasets` would write all rows again.
     features = datasets.Features(found | {"images": FEATURES["images"]})

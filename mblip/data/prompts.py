@@ -80,7 +80,7 @@ def get_task(name: str) -> Task:
 
 def native_wordings(language: str, task: str, folder: Path | None = None) -> tuple[Wording, ...]:
     """The wordings of a task in `language` itself; none where there are none, and none in English. Those of a file in
-    `folder`, as `python -m mblip.mix.translate_prompts` writes it, come behind the package's own."""
+    `folder`, as `mblip translate-prompts` writes it, come behind the package's own."""
     get_task(task)
     if language == ENGLISH:
         return ()

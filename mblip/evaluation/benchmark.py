@@ -78,7 +78,7 @@ def _named(missing: Collection[str | Path]) -> str:
     first = sorted(missing, key=place_name)[:NUM_NAMES]
     names = ", ".join(map(place_name, first))
     if any(map(is_url, missing)):
-        return f"such as {names}: URLs are not read here. Fetch them first (python -m mblip.mix.fetching --help)"
+        return f"such as {names}: URLs are not read here. Fetch them first (mblip fetch --help)"
     return f"such as {names} (looked for: {first[0]}). Put them into the folder or archive that the recipe names"
 
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from mblip.recipes import find_recipe, recipe_names
+
 from .languages import LanguageNames
 from .protocol import MissingImages, ProtocolName
 from .recipe import DtypeName, EvaluationRecipe, EvaluationRun, LoadIn
@@ -36,6 +38,8 @@ def parse_command_line(arguments: Sequence[str], read_recipe: Callable[[Path], E
     output_dir = given.pop("output_dir", None)
     precision = {name: given.pop(name) for name in PRECISION_OPTIONS if name in given}
     setup = {name: given.pop(name) for name in SETUP_OPTIONS if name in given}
+    if source in recipe_names() and not Path(source).exists():
+        source = str(find_recipe(source))
     if source.endswith(RECIPE_SUFFIXES):
         run = _from_recipe(read_recipe(Path(source)), output_dir, given)
         evaluation = replace(run.evaluation, setup=replace(run.evaluation.setup, **setup))
@@ -70,9 +74,9 @@ def _one_task(task: str, given: dict[str, Any]) -> EvaluationRecipe:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="eval.py", description="Evaluate a model on a task, or on all tasks of a recipe.", allow_abbrev=False
+        prog="mblip eval", description="Evaluate a model on a task, or on all tasks of a recipe.", allow_abbrev=False
     )
-    parser.add_argument("model_or_recipe", help="a model folder, a model's name on the Hub, or a YAML recipe")
+    parser.add_argument("model_or_recipe", help="a model folder, a model's name on the Hub, or a recipe")
     parser.add_argument("--model", help="with a recipe: this model instead of the recipe's")
     parser.add_argument("--output_dir", type=Path, help="where answers, results.json and table.md go")
     parser.add_argument("--dtype", choices=get_args(DtypeName), help="of ViT and language model; auto if left out")

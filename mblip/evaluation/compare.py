@@ -1,7 +1,7 @@
 """Compare two systems by their predictions: is the difference more than the choice of images?
 
-    python -m mblip.evaluation.compare A/predictions_xm3600.jsonl B/predictions_xm3600.jsonl
-    python -m mblip.evaluation.compare A.jsonl B.jsonl --metric language_fidelity
+    mblip compare A/predictions_xm3600.jsonl B/predictions_xm3600.jsonl
+    mblip compare A.jsonl B.jsonl --metric language_fidelity
 
 Prints a Markdown table for each condition: in each language the mean of A and of B, their difference with its 95 %
 interval, p-values, and how many answers of either have the higher score; last the mean of the languages. How it is
@@ -11,8 +11,6 @@ reckoned: metrics/paired_comparison.py.
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-
-from mblip.data.command import run_command
 
 from .languages import evaluation_language
 from .metrics.bootstrap import NUM_RESAMPLES
@@ -86,8 +84,9 @@ def _line(*cells: str) -> str:
 def main(arguments: list[str]) -> None:
     """The command: read both files, compare them and print the report."""
     parser = argparse.ArgumentParser(
-        prog="python -m mblip.evaluation.compare",
-        description="Compare two systems by the prediction files of eval.py.",
+        prog="mblip compare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("a", type=Path, help="the predictions of system A")
@@ -99,7 +98,3 @@ def main(arguments: list[str]) -> None:
     reckoning = {"metric": given.metric, "num_resamples": given.num_resamples, "seed": given.seed}
     comparisons = compare_predictions(read_predictions(given.a), read_predictions(given.b), **reckoning)
     print(comparison_report(comparisons, name_a=str(given.a), name_b=str(given.b), **reckoning), end="")
-
-
-if __name__ == "__main__":
-    run_command(main)

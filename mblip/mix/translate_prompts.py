@@ -1,6 +1,6 @@
 """Make native wordings of the English ones by a translation engine.
 
-    python -m mblip.mix.translate_prompts fi,ta,zu --model facebook/nllb-200-distilled-1.3B --output wordings
+    mblip translate-prompts fi,ta,zu --model facebook/nllb-200-distilled-1.3B --output wordings
 
 writes wordings/fi.yaml and so on, each with its origin and with everything that was refused in its head. Read them,
 mend or delete lines. `prompts: {native_share: 0.3, native_folder: wordings}` in the recipe of a mix then draws from
@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_type_hints
 
-from mblip.data.command import run_command
 from mblip.data.languages import ENGLISH, Language, get_language, prompt_name
 from mblip.data.prompt_files import (
     TaskWordings,
@@ -164,7 +163,9 @@ def _count(language: str, made: MadeWordings, report: TranslationReport) -> None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mblip.mix.translate_prompts", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="mblip translate-prompts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("languages", help="codes of mblip/data/languages.tsv, with commas between them")
     parser.add_argument("--output", type=Path, required=True, help="the folder of the files")
     parser.add_argument("--model", default=MODEL, help="an NLLB, by name or folder; default: %(default)s")
@@ -173,7 +174,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine", choices=engines, default=engines[0], help="default: %(default)s")
     parser.add_argument("--num_beams", type=int, default=4, help="default: %(default)s")
     return parser
-
-
-if __name__ == "__main__":
-    run_command(main)

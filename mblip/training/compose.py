@@ -1,7 +1,7 @@
 """Compose a BLIP-2's image side and any language model of transformers, into a folder that `from_pretrained` loads.
 
-    python -m mblip.training.compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER
-    python -m mblip.training.compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER --weightless
+    mblip compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER
+    mblip compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER --weightless
 
 The folder holds model, tokenizer and image processor. With --weightless it holds no weights: loading it composes the
 parents again, so that an adapter trained on it is all that has to be shared. No weights are read for that.
@@ -10,15 +10,12 @@ parents again, so that an adapter trained on it is all that has to be shared. No
 import argparse
 import json
 import os
-import pickle
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, ImageProcessingMixin
 
 from modeling_mblip.configuration_mblip import MBlipConfig
@@ -31,12 +28,8 @@ PROCESSOR_CLASS = "MBlipProcessor"  # of processing_mblip, which nothing here ma
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command; what is wrong with its input ends it with a message."""
-    given = _parse(arguments)
-    try:
-        print(compose_into_folder(**vars(given)))
-    except (ValueError, OSError, pickle.UnpicklingError, SafetensorError) as error:
-        sys.exit(f"Not composed. {error}")
+    """The command."""
+    print(compose_into_folder(**vars(_parse(arguments))))
 
 
 def compose_into_folder(
@@ -176,7 +169,9 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="mblip.training.compose", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="mblip compose", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("blip2", metavar="BLIP2", help="a checkpoint of BLIP-2's layout: ViT, Q-Former, query tokens")
     parser.add_argument("language_model", metavar="LANGUAGE_MODEL", help="any seq2seq or causal language model")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not exist")
@@ -187,7 +182,3 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--blip2-revision", metavar="REVISION")
     parser.add_argument("--language-model-revision", metavar="REVISION")
     return parser.parse_args(arguments)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

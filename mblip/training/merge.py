@@ -1,6 +1,6 @@
 """Merge an adapter, LoRA and trained image side, into its base by PEFT's `merge_and_unload`.
 
-    python -m mblip.training.merge ADAPTER FOLDER [--adapter-revision REVISION] [--base BASE] [--max-shard-size 5GB]
+    mblip merge ADAPTER FOLDER [--adapter-revision REVISION] [--base BASE] [--max-shard-size 5GB]
 
 It holds the whole model in memory once, in its base's own dtype, and needs no GPU. FOLDER appears in one step, when it
 is complete.
@@ -9,9 +9,7 @@ is complete.
 import argparse
 import json
 import os
-import pickle
 import shutil
-import sys
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -21,7 +19,6 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel
-from safetensors import SafetensorError
 from transformers import PreTrainedConfig
 
 from modeling_mblip.checkpoint_reading import check_place, find_file
@@ -40,8 +37,10 @@ TEXT_FILES = (
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command; what is wrong with its input ends it with a message."""
-    parser = argparse.ArgumentParser(prog="mblip.training.merge", description=(__doc__ or "").split("\n")[0])
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="mblip merge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("adapter", metavar="ADAPTER", help="an adapter's folder, or its name on the Hub")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not exist")
     parser.add_argument("--adapter-revision", metavar="REVISION", help="a branch, tag or commit of the Hub")
@@ -49,10 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--base-revision", metavar="REVISION", help="of BASE; without --base: of the adapter's own")
     parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="of a file (default: %(default)s)")
     given = parser.parse_args(arguments)
-    try:
-        print(merge_adapter(**vars(given)))
-    except (ValueError, OSError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
-        sys.exit(f"Not merged. {error}")
+    print(merge_adapter(**vars(given)))
 
 
 def merge_adapter(
@@ -210,7 +206,3 @@ def _copy(name_or_path: str, revision: str | None, patterns: Sequence[str], fold
         target = folder / path.relative_to(source)
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, target)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,10 +1,10 @@
 """Model cards: the README.md of a trained model, with the Hub's metadata, from what the run wrote.
 
-    python -m mblip.training.model_card outputs/quickstart
-    python -m mblip.training.model_card outputs/quickstart --results outputs/eval_quickstart/results.json
-    python -m mblip.training.model_card quickstart/results/quickstart.json --output model_cards/mblip-quickstart.md
+    mblip card outputs/quickstart
+    mblip card outputs/quickstart --results outputs/eval_quickstart/results.json
+    mblip card quickstart/results/quickstart.json --output model_cards/mblip-quickstart.md
 
-train.py writes the card when a run ends. The command writes it again, with more evaluations, or with what only its
+`mblip train` writes the card when a run ends. This writes it again, with more evaluations, or with what only its
 author knows. What the card is written from stands in the run's `card.json`; given in place of a run's folder, that
 file alone gives the same card. What nobody said is left as a TODO.
 """
@@ -12,7 +12,6 @@ file alone gives the same card. What nobody said is left as a TODO.
 import argparse
 import dataclasses
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -221,19 +220,18 @@ def _own_limits(record: RunRecord) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command; a user's errors end it with their message."""
-    parser = argparse.ArgumentParser(prog="mblip.training.model_card", description=__doc__.split("\n")[0])
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="mblip card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, help="the output folder of a finished run, or a card.json")
-    parser.add_argument("--results", type=Path, nargs="+", help="each a results.json of eval.py, table.md beside it")
+    parser.add_argument("--results", type=Path, nargs="+", help="results.json of `mblip eval`, table.md beside each")
     parser.add_argument("--name", help="the model's name; else the folder's")
     parser.add_argument("--license", help="of the weights, by the Hub's identifier")
     parser.add_argument("--datasets", nargs="+", help="names on the Hub of what it was trained on")
     parser.add_argument("--output", type=Path, help="where the card goes; else the run's model/README.md")
     given = parser.parse_args(arguments)
-    try:
-        print(_write_again(given))
-    except (ValueError, OSError) as error:
-        sys.exit(f"No card written. {error}")
+    print(_write_again(given))
 
 
 def _write_again(given: argparse.Namespace) -> Path:
@@ -275,7 +273,3 @@ def _with_changes(record: RunRecord, given: argparse.Namespace) -> RunRecord:
         own = (evaluation for evaluation in record.evaluations if evaluation.is_of_run)
         changes["evaluations"] = (*own, *(read_evaluation(path.parent, is_of_run=False) for path in given.results))
     return dataclasses.replace(record, **changes)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

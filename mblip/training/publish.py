@@ -1,7 +1,7 @@
 """Publish what a finished run made on the Hub: its model, or its adapter alone.
 
-    python -m mblip.training.publish outputs/quickstart NAME/REPOSITORY
-    python -m mblip.training.publish outputs/quickstart NAME/REPOSITORY --adapter
+    mblip publish outputs/quickstart NAME/REPOSITORY
+    mblip publish outputs/quickstart NAME/REPOSITORY --adapter
 
 A repository changes in one commit, which comes after all files have arrived: whatever breaks, others see the old state
 or the new one. Run again, it sends what had not arrived. The token is the client's own (`hf auth login`, HF_TOKEN).
@@ -15,7 +15,6 @@ with both at its top `from_pretrained` would load the adapter as part of the bas
 import argparse
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,24 +32,23 @@ WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.inde
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command; errors of the user or the Hub end it with their message."""
-    parser = argparse.ArgumentParser(prog="mblip.training.publish", description=__doc__.split("\n")[0])
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="mblip publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run_folder", type=Path, help="the output folder of a finished run")
     parser.add_argument("repository", help="NAME/REPOSITORY on the Hub; made if it is not there")
     parser.add_argument("--private", action="store_true", help="for nobody else to see")
     parser.add_argument("--remote-code", action="store_true", help="with the code, for `trust_remote_code=True`")
     parser.add_argument("--adapter", action="store_true", help="what re-alignment trained, instead of the model")
     given = parser.parse_args(arguments)
-    try:
-        urls = publish(
-            given.run_folder,
-            given.repository,
-            is_private=given.private,
-            with_code=given.remote_code,
-            is_adapter=given.adapter,
-        )
-    except (ValueError, OSError) as error:
-        sys.exit(f"Not published. {error}")
+    urls = publish(
+        given.run_folder,
+        given.repository,
+        is_private=given.private,
+        with_code=given.remote_code,
+        is_adapter=given.adapter,
+    )
     print("\n".join(urls))
 
 
@@ -154,7 +152,3 @@ class _Hub:
                 f"{error} {repo} is as it was. Run the same line again: what has arrived is kept. ({error.__cause__})"
             ) from error
         return commit.commit_url
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -9,15 +9,9 @@ from mblip.data.languages import LanguageCode
 from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert, join
 from mblip.data.recipes.yaml_values import Located, parse_scalar, read_yaml, write_yaml
+from mblip.recipes import find_recipe
 
 from .recipe import Recipe, RowsRecipe, SourceRecipe
-
-DEFAULT_RECIPE = Path("quickstart/quickstart.yaml")
-USAGE = f"""usage: python train.py [RECIPE] [--field value ...]
-
-RECIPE is a YAML file, {DEFAULT_RECIPE} if left out. A field of it is named by its path, list entries counted from 0:
-    python train.py quickstart/quickstart.yaml --output_dir outputs/short --stages.1.max_steps 20
-Every field stands in mblip/training/recipe.py."""
 
 
 def parse_command_line(arguments: Sequence[str]) -> Recipe:
@@ -26,18 +20,17 @@ def parse_command_line(arguments: Sequence[str]) -> Recipe:
     Raises:
         ValueError: the recipe cannot be read, or a field does not exist or has a wrong type; the message names the
             place.
-        SystemExit: `--help` was given; the usage is printed.
     """
-    if "--help" in arguments or "-h" in arguments:
-        print(USAGE)
-        raise SystemExit(0)
-    rest = list(arguments)
-    path = Path(rest.pop(0)) if rest and not rest[0].startswith("--") else DEFAULT_RECIPE
-    found = read_yaml(path)
+    if not arguments or arguments[0].startswith("--"):
+        raise ValueError("Found no recipe, expected a path or a short name first; `mblip recipes` lists short names.")
+    name, *rest = arguments
+    found = read_yaml(find_recipe(name))
     while rest:
         name, separator, text = rest.pop(0).partition("=")
         if not name.startswith("--") or not (separator or rest):
-            raise ValueError(f"Found {name!r} on the command line, expected `--field value`.\n{USAGE}")
+            raise ValueError(
+                f"Found {name!r} on the command line, expected `--field value`. See `mblip train --help`."
+            )
         value = parse_scalar(text if separator else rest.pop(0), name, found.folder)
         found = _replace(found, name.removeprefix("--").split("."), value, "")
     return to_recipe(found)

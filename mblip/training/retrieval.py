@@ -1,10 +1,10 @@
 """Image-text retrieval as a command: how often a model finds the caption of a photo, and the photo of a caption.
 
-    python -m mblip.training.retrieval mblip/recipes/eval_xflickrco_paper.yaml --num_candidates 100
+    mblip retrieval eval_xflickrco_paper --num_candidates 100
 
-The recipe is one of eval.py whose benchmarks are captions; what it says about prompts and search is not used. Results,
-predictions and report go into `retrieval` below its `output_dir`. What is measured, and what it costs, stands in
-mblip/evaluation/retrieval.py.
+The recipe is one of `mblip eval` whose benchmarks are captions; what it says about prompts and search is not used.
+Results, predictions and report go into `retrieval` below its `output_dir`. What is measured, and what it costs,
+stands in mblip/evaluation/retrieval.py.
 """
 
 import argparse
@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mblip.data.command import run_command
 from mblip.evaluation import conditions_table, predictions_path, write_report, write_results
 from mblip.evaluation.predictions import write_predictions
 from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.retrieval import RetrievalSettings, retrieval_results
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
+from mblip.recipes import find_recipe
 
 FOLDER = "retrieval"
 
@@ -27,7 +27,7 @@ FOLDER = "retrieval"
 def main(arguments: Sequence[str]) -> None:
     """The command."""
     given = _parser().parse_args(arguments)
-    run = read_evaluation_run(given.recipe)
+    run = read_evaluation_run(find_recipe(given.recipe))
     tasks = run.evaluation.build_tasks()
     name = given.model or run.model
     model, processor = load_checkpoint(name, Precision.named(run.dtype, run.load_in))
@@ -51,11 +51,12 @@ def main(arguments: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     defaults = RetrievalSettings()
     parser = argparse.ArgumentParser(
-        prog="mblip.training.retrieval",
-        description="Measure how often a model finds the caption of a photo, and the photo of a caption.",
+        prog="mblip retrieval",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("recipe", type=Path, help="a recipe of eval.py, whose benchmarks are captions")
+    parser.add_argument("recipe", help="of benchmarks that are captions: a path or a short name")
     parser.add_argument("--model", help="this model instead of the recipe's")
     parser.add_argument("--output_dir", type=Path, help="this folder instead of the recipe's")
     parser.add_argument(
@@ -63,7 +64,3 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--batch_size", type=int, default=defaults.batch_size, help="captions that are read at once")
     return parser
-
-
-if __name__ == "__main__":
-    run_command(main)

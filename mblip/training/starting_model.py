@@ -57,7 +57,7 @@ def _load_adapter(name_or_path: str, recipe: ModelRecipe, precision: Precision) 
         if recipe.load_in is not None:
             raise ValueError(
                 f"`adapter: fresh` merges {name_or_path} into its base, and a base in {recipe.load_in} cannot take it "
-                "in. Merge it first, `python -m mblip.training.merge ADAPTER FOLDER`, and give that folder as "
+                "in. Merge it first, `mblip merge ADAPTER FOLDER`, and give that folder as "
                 "`model.name_or_path`."
             )
         return load_merged(name_or_path, precision)

@@ -140,7 +140,7 @@ def test_composed_and_merge_are_measured_and_nothing_is_left(capsys, tmp_path):
     toy = ["--shape", "toy", "--blip2-shard-size", "60KB", "--shard-size", "20KB", "--work-folder", str(tmp_path)]
     composing_memory.main(toy)
     printed = capsys.readouterr().out
-    for what in ("from_blip2_pretrained", "python -m mblip.training.compose", "python -m mblip.training.merge"):
+    for what in ("from_blip2_pretrained", "mblip compose", "mblip merge"):
         assert re.search(rf"{re.escape(what)} +[\d.]+ +\d+ +\d+ +\d+\n", printed)
     assert printed.count("never: model-00004-of-00005.safetensors, model-00005-of-00005.safetensors") == 2
     assert list(Path(tmp_path).iterdir()) == []

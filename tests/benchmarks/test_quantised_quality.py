@@ -1,11 +1,8 @@
 """The command that asks a model its questions in every precision, on a tiny random model."""
 
 import json
-import runpy
-import sys
 
 import pytest
-import quantised_quality
 from quantised_quality import main
 
 from mblip.evaluation import read_predictions
@@ -37,13 +34,3 @@ def test_a_model_is_measured_in_every_precision(model_folder, tmp_path, capsys):
 def test_a_precision_is_not_given_where_every_one_is_measured(model_folder):
     with pytest.raises(ValueError, match=r"Found `dtype` or `load_in`, but the model is measured in every precision"):
         main([str(model_folder), "--load_in", "8bit"])
-
-
-def test_a_wrong_input_is_one_message_and_no_traceback(model_folder, monkeypatch, capsys):
-    script = quantised_quality.__file__
-    monkeypatch.setattr(sys, "argv", [script, str(model_folder), "--load_in", "8bit"])
-    with pytest.raises(SystemExit, match="2"):
-        runpy.run_path(script, run_name="__main__")
-    printed = capsys.readouterr().err
-    assert printed.startswith("quantised_quality.py: error: Found `dtype` or `load_in`")
-    assert printed.count("\n") == 1

@@ -1,6 +1,7 @@
-"""`python -m mblip.training.compose` and `.merge` with names of the Hub: what they ask for, and at which revision."""
+"""`mblip compose` and `mblip merge` with names of the Hub: what they ask for, and at which revision."""
 
 import json
+import pickle
 
 import pytest
 import torch
@@ -148,7 +149,7 @@ def test_an_adapter_and_its_base_are_merged_at_the_revisions_asked_for(hub, clie
         folder = tmp_path / f"merged{seed}"
         merge(["tester/adapter", str(folder), "--adapter-revision", f"v{seed}", "--base-revision", f"v{seed}"])
         assert_equal_weights(load(folder), expected[seed])
-    with pytest.raises(SystemExit, match=r"Not merged\. [\s\S]*tester/adapter"):
+    with pytest.raises((ValueError, OSError), match=r"tester/adapter"):
         merge(["tester/adapter", str(tmp_path / "merged3"), "--adapter-revision", "v3"])
 
 
@@ -200,9 +201,9 @@ def test_a_shard_that_would_run_code_ends_both_commands_with_a_message(hub, clie
     (tmp_path / name).rename(tmp_path / "evil" / name)
     donor.commit("main", donor.files | upload(hub, "other/evil", tmp_path / "evil").files, "evil")
     capsys.readouterr()
-    with pytest.raises(SystemExit, match=r"Not composed\. .*Weights only load failed"):
+    with pytest.raises(pickle.UnpicklingError, match=r"Weights only load failed"):
         compose([DONOR, TEXT, str(tmp_path / "composed")])
-    with pytest.raises(SystemExit, match=r"Not merged\. .*Weights only load failed"):
+    with pytest.raises(pickle.UnpicklingError, match=r"Weights only load failed"):
         merge(["tester/adapter", str(tmp_path / "merged")])
     assert capsys.readouterr().out == ""
     assert not (tmp_path / "composed").exists()
@@ -226,7 +227,7 @@ def test_bin_files_in_pytorchs_older_format_are_read_whole(tmp_path):
     ],
 )
 def test_a_parent_that_is_not_there_ends_the_command_with_its_name(hub, client, parents, tmp_path, arguments, message):
-    with pytest.raises(SystemExit, match=rf"Not composed\. [\s\S]*{message}"):
+    with pytest.raises((ValueError, OSError), match=rf"{message}"):
         compose([*arguments[:2], str(tmp_path / "composed"), *arguments[2:]])
     assert not (tmp_path / "composed").exists()
 
@@ -234,12 +235,12 @@ def test_a_parent_that_is_not_there_ends_the_command_with_its_name(hub, client, 
 @pytest.mark.slow
 def test_both_commands_run_from_a_shell(hub, client, parents, tmp_path):
     done = run_python(
-        hub, tmp_path / "a", "-m", "mblip.training.compose", DONOR, TEXT, str(tmp_path / "base"), "--weightless"
+        hub, tmp_path / "a", "-m", "mblip", "compose", DONOR, TEXT, str(tmp_path / "base"), "--weightless"
     )
     assert done.returncode == 0, done.stderr
     assert f"from {DONOR}" in done.stdout
     upload(hub, "tester/base", tmp_path / "base")
     expected = push_adapter(hub, "tester/base", "tester/adapter")
-    done = run_python(hub, tmp_path / "b", "-m", "mblip.training.merge", "tester/adapter", str(tmp_path / "merged"))
+    done = run_python(hub, tmp_path / "b", "-m", "mblip", "merge", "tester/adapter", str(tmp_path / "merged"))
     assert done.returncode == 0, done.stderr
     assert_equal_weights(load(tmp_path / "merged"), expected)

@@ -1,4 +1,4 @@
-"""`python -m mblip.mix.build --push`: a mix pushed by the true client, read by `load_dataset` as anybody would."""
+"""`mblip build --push`: a mix pushed by the true client, read by `load_dataset` as anybody would."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from mblip.data import load_rows
-from mblip.mix.build.__main__ import main
+from mblip.mix.build.command import main
 from tests.hub.client import run_python
 from tests.hub.faults import Fault
 from tests.hub.repositories import StoredFile
@@ -85,7 +85,7 @@ def test_shards_that_are_there_are_not_sent_again_and_others_of_the_mix_are_take
 
 def test_a_push_that_breaks_off_leaves_the_dataset_as_it_was_and_goes_on(hub, client, mix):
     hub.fail(Fault("POST", "/commit/main", status=403))
-    with pytest.raises(SystemExit, match=r"Not built\. .*403"):
+    with pytest.raises(OSError, match=r"403"):
         push(mix)
     repository = hub.repositories[f"datasets/{MIX}"]
     assert set(repository.files) == {".gitattributes"}
@@ -105,6 +105,6 @@ def test_a_private_mix_is_for_its_owner(hub, client, mix):
 
 def test_nothing_private_is_put_into_a_public_repository(hub, client, mix):
     hub.add(f"datasets/{MIX}", {})
-    with pytest.raises(SystemExit, match=rf"Not built\. {MIX} is public already\. Make it private"):
+    with pytest.raises(ValueError, match=rf"{MIX} is public already\. Make it private"):
         push(mix, "--private")
     assert set(hub.repositories[f"datasets/{MIX}"].files) == {".gitattributes"}

@@ -1,4 +1,4 @@
-"""`python -m mblip.training.publish`: what a finished run made, pushed by the true client and loaded by others."""
+"""`mblip publish`: what a finished run made, pushed by the true client and loaded by others."""
 
 import json
 import logging
@@ -196,7 +196,7 @@ def test_a_push_that_breaks_leaves_the_old_commit_and_a_second_one_completes_it(
     folder, expected = run
     hub.part_size = 20_000
     fault = hub.fail(Fault("PUT", r"/4$", upload_bytes=1000, times=6))
-    with pytest.raises(SystemExit, match=r"Not published\. Error while uploading 'model.safetensors'.*is as it was"):
+    with pytest.raises((ValueError, OSError), match=r"Error while uploading 'model.safetensors'.*is as it was"):
         main([str(folder), "tester/model"])
     repository = hub.repositories["tester/model"]
     assert fault.times == 0
@@ -210,7 +210,7 @@ def test_a_push_that_breaks_leaves_the_old_commit_and_a_second_one_completes_it(
 def test_after_a_commit_that_failed_no_large_file_is_sent_again(hub, run):
     folder, expected = run
     hub.fail(Fault("POST", r"/commit/", status=503))
-    with pytest.raises(SystemExit, match="503"):
+    with pytest.raises((ValueError, OSError), match="503"):
         main([str(folder), "tester/model"])
     assert hub.repositories["tester/model"].messages == ["initial"]
     num_puts = len([request for request in hub.requests if request.method == "PUT"])
@@ -222,10 +222,10 @@ def test_after_a_commit_that_failed_no_large_file_is_sent_again(hub, run):
 
 def test_without_a_token_or_rights_the_error_says_so(hub, client, run):
     folder, _ = run
-    with pytest.raises(SystemExit, match="the rights to create a model under the namespace of other/model"):
+    with pytest.raises((ValueError, OSError), match="the rights to create a model under the namespace of other/model"):
         main([str(folder), "other/model"])
     client.sign_out()
-    with pytest.raises(SystemExit, match="Found no token of the Hub"):
+    with pytest.raises((ValueError, OSError), match="Found no token of the Hub"):
         main([str(folder), "tester/model"])
 
 
@@ -233,7 +233,7 @@ def test_the_token_is_nowhere_but_in_the_requests(hub, run, caplog, capsys):
     folder, _ = run
     caplog.set_level(logging.DEBUG)
     hub.fail(Fault("POST", r"/commit/", status=503))
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises((ValueError, OSError)) as caught:
         main([str(folder), "tester/model"])
     main([str(folder), "tester/model"])
     main([str(folder), "tester/adapter", "--adapter"])
@@ -249,9 +249,7 @@ def test_the_token_is_nowhere_but_in_the_requests(hub, run, caplog, capsys):
 @pytest.mark.slow
 def test_with_remote_code_a_process_without_these_packages_loads_it(hub, run, tmp_path):
     folder, expected = run
-    done = run_python(
-        hub, tmp_path / "a", "-m", "mblip.training.publish", str(folder), "tester/model", "--remote-code"
-    )
+    done = run_python(hub, tmp_path / "a", "-m", "mblip", "publish", str(folder), "tester/model", "--remote-code")
     assert done.returncode == 0, done.stderr
     assert TOKEN not in done.stdout + done.stderr
     torch.save((tiny_batch("mt5"), expected), tmp_path / "expected.pt")

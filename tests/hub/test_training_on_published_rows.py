@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mblip.mix.build.__main__ import main as build
+from mblip.mix.build.command import main as build
 from tests.hub.client import run_python
 from tests.hub.published import upload
 from tests.hub.repositories import StoredFile

@@ -212,7 +212,7 @@ def test_the_base_can_lie_elsewhere_and_the_report_counts(tmp_path, capsys):
     expected = adapted_model(base, adapter).merge_and_unload()
     expected.save_pretrained(tmp_path / "expected")
     base.rename(tmp_path / "moved")
-    with pytest.raises(SystemExit, match=rf"Not merged\. There is no folder {base}"):
+    with pytest.raises((ValueError, OSError), match=rf"There is no folder {base}"):
         merge([str(adapter), str(tmp_path / "merged")])
     merge([str(adapter), str(tmp_path / "merged"), "--base", str(tmp_path / "moved")])
     files = weight_files(tmp_path / "merged")
@@ -289,7 +289,7 @@ def base(tmp_path_factory):
 def assert_refused(message, adapter, tmp_path, *options):
     """Refused with this message, and nothing is written."""
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(SystemExit, match=rf"Not merged\. {message}"):
+    with pytest.raises((ValueError, OSError), match=rf"{message}"):
         merge([str(adapter), str(tmp_path / "merged"), *options])
     assert sorted(tmp_path.iterdir()) == before
 

@@ -165,13 +165,13 @@ def test_the_command_adds_evaluations_and_what_the_author_knows_and_keeps_the_re
 
 def test_what_the_command_cannot_write_ends_with_one_message(tmp_path):
     RECORD.write(tmp_path / "card.json")
-    with pytest.raises(SystemExit, match=r"No card written\. .*is a record without its run\. Say with --output"):
+    with pytest.raises(ValueError, match=r"is a record without its run\. Say with --output"):
         main([str(tmp_path / "card.json")])
-    with pytest.raises(SystemExit, match=r"No card written\. .*nowhere lacks results\.json, table\.md"):
+    with pytest.raises(ValueError, match=r"nowhere lacks results\.json, table\.md"):
         main([str(tmp_path), "--results", str(tmp_path / "nowhere" / "results.json")])
-    with pytest.raises(SystemExit, match=r"No card written\. There is no recipe"):
+    with pytest.raises(ValueError, match=r"There is no recipe"):
         main([str(tmp_path / "elsewhere")])
-    with pytest.raises(SystemExit, match=r"No card written\. .*has no `model/`, which appears when a run is finished"):
+    with pytest.raises(ValueError, match=r"has no `model/`, which appears when a run is finished"):
         main([str(tmp_path)])
     assert not (tmp_path / "model").exists()
 

@@ -113,7 +113,7 @@ def test_an_adapter_is_used_on_its_base_in_bits(first_run, bits):
 
 
 def test_a_fresh_lora_on_an_adapter_in_bits_is_refused(first_run, tmp_path):
-    message = r"a base in 8bit cannot take it in\. Merge it first, `python -m mblip.training\.merge"
+    message = r"a base in 8bit cannot take it in\. Merge it first, `mblip merge"
     with pytest.raises(ValueError, match=message):
         run_from(first_run / "adapter", tmp_path, adapter="fresh", load_in="8bit")
 

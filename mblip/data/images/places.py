@@ -155,7 +155,7 @@ def _read(place: Place, fetched: FetchedBytes | None, max_bytes: int) -> bytes:
         return read_file(place, max_bytes=max_bytes)
     if is_url(place):
         if fetched is None:
-            raise RefusedImageError("missing", "it is a URL. Fetch it first: python -m mblip.mix.fetching --help")
+            raise RefusedImageError("missing", "it is a URL. Fetch it first: mblip fetch --help")
         return fetched(place)
     if chained := CHAINED.fullmatch(place):
         return _read_chained(chained[1], chained[2], chained[3], max_bytes)

@@ -1,6 +1,6 @@
 """The build of a training mix: a recipe and the published files in, a dataset for `load_dataset` and the Hub out.
 
-    python -m mblip.mix.build quickstart/mix_sample.yaml --output outputs/mix_sample
+    mblip build mix_corrected --output mix
 
 Three steps, each a list of tasks that depend on nothing but the steps before, so that any number of processes or
 machines may share them (executors.py):

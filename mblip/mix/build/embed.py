@@ -1,6 +1,6 @@
 """Embed the captions and images that a recipe's caption matching looks for hard negatives in.
 
-    python -m mblip.mix.build.embed mblip/recipes/mix_v2.yaml --model openai/clip-vit-large-patch14 --fetched images
+    mblip embed mix_corrected --model openai/clip-vit-large-patch14 --fetched images
 
 For every source `matching` with `embeddings` in the recipe, the folders named there are written, unless they are
 there. Images by URL are fetched into the folder --fetched, as the recipe says (`fetching`), unless they are there.
@@ -8,7 +8,6 @@ Images that cannot be read are left out, counted and named: their captions are t
 """
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mblip.data.images.decoding import decode
 from mblip.data.images.places import FetchedBytes, is_url, open_bytes
 from mblip.data.images.refusal import RefusedImageError
 from mblip.data.left_out import LeftOut
+from mblip.recipes import find_recipe
 
 from ..fetching.fetch import fetch_images
 from ..fetching.fetched_images import FetchedImages
@@ -28,19 +28,19 @@ from .recipe import MixRecipe, MixSource, read_mix_recipe
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command; what is wrong with its input ends it with a message."""
-    parser = argparse.ArgumentParser(prog="mblip.mix.build.embed", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("recipe", type=Path, help="a recipe of a mix")
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="mblip embed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipe", help="a recipe of a mix, by its path or short name")
     parser.add_argument("--model", required=True, help="a CLIP or SigLIP: a name on the Hub, or a folder")
     parser.add_argument("--revision", help="of the model")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument("--fetched", type=Path, help="where images by URL are, or are fetched to")
     given = parser.parse_args(arguments)
-    try:
-        embedder = Embedder.from_pretrained(given.model, revision=given.revision, device=given.device)
-        left_out = embed_sources(read_mix_recipe(given.recipe), embedder, fetched_folder=given.fetched)
-    except (ValueError, OSError) as error:
-        sys.exit(f"Not embedded. {error}")
+    recipe = read_mix_recipe(find_recipe(given.recipe))
+    embedder = Embedder.from_pretrained(given.model, revision=given.revision, device=given.device)
+    left_out = embed_sources(recipe, embedder, fetched_folder=given.fetched)
     if left_out.counts:
         print(left_out.table())
 
@@ -104,7 +104,3 @@ def _open(image: Image, fetched: FetchedBytes | None) -> PILImage.Image:
     if isinstance(image, PILImage.Image):
         return image
     return decode(image if isinstance(image, bytes) else open_bytes(image, fetched=fetched))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

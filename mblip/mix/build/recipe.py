@@ -1,4 +1,4 @@
-"""What a recipe of a mix says: the schema of the YAML files that `python -m mblip.mix.build` reads."""
+"""What a recipe of a mix says: the schema of the YAML files that `mblip build` reads."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ class PromptSettings:
         if not any(self.native_folder.glob("*.yaml")):
             raise ValueError(
                 f"`native_folder` is {self.native_folder}, where there are no YAML files. Write them with "
-                "`python -m mblip.mix.translate_prompts`."
+                "`mblip translate-prompts`."
             )
 
 

@@ -45,7 +45,7 @@ class FetchedImages:
         """
         record = self.index.get(url.strip())
         if record is None:
-            raise RefusedImageError("missing", "it is not fetched yet: python -m mblip.mix.fetching --help")
+            raise RefusedImageError("missing", "it is not fetched yet: mblip fetch --help")
         if "cause" in record:
             raise RefusedImageError("missing", f"fetching failed: {_describe(record)}")
         return self.content.read(str(record["key"]))

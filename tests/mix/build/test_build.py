@@ -1,4 +1,4 @@
-"""`python -m mblip.mix.build`: from a recipe and published files to a dataset with its card, each example once."""
+"""`mblip build`: from a recipe and published files to a dataset with its card, each example once."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from PIL import Image
 from mblip.data import TrainingRows, load_rows
 from mblip.data.locking import locked
 from mblip.data.prompts import native_wordings
-from mblip.mix.build.__main__ import main
+from mblip.mix.build.command import main
 from mblip.mix.build.folder import BuildFolder
 from mblip.mix.build.reading import examples_of
 from tests.mix.build.mix_files import (
@@ -99,7 +99,7 @@ def test_built_again_nothing_is_written_again(built, capsys):
 
 
 def test_another_recipe_wants_another_folder(built, tmp_path):
-    with pytest.raises(SystemExit, match=r"was begun with another recipe.* Give another --output"):
+    with pytest.raises(ValueError, match=r"was begun with another recipe.* Give another --output"):
         build(write_mix_recipe(tmp_path, SCENES), built)
 
 
@@ -187,14 +187,14 @@ def test_as_released_an_image_that_cannot_be_read_is_black_and_counted(tmp_path)
 
 
 def test_a_build_takes_a_worker_at_least(tmp_path):
-    with pytest.raises(SystemExit, match=r"Not built\. --workers is 0, expected at least 1"):
+    with pytest.raises(ValueError, match=r"--workers is 0, expected at least 1"):
         build(write_mix_recipe(tmp_path, SCENES), tmp_path / "out", "--workers", "0")
 
 
 def test_two_builds_in_one_folder_at_once_are_refused(tmp_path):
     recipe = write_mix_recipe(tmp_path, SCENES)
     (tmp_path / "out" / ".build").mkdir(parents=True)
-    refused = pytest.raises(SystemExit, match=r"Not built. Another process is building .*out")
+    refused = pytest.raises(OSError, match=r"Another process is building .*out")
     with locked(tmp_path / "out" / ".build", "building.lock", "building"), refused:
         build(recipe, tmp_path / "out")
     build(recipe, tmp_path / "out")
@@ -217,7 +217,7 @@ def test_a_recipe_says_how_large_images_are_stored(tmp_path, images, size, is_as
 
 def test_a_source_that_gives_nothing_is_an_error_that_names_it(tmp_path):
     write_captions(tmp_path)
-    with pytest.raises(SystemExit, match=r"'coco_captions' \(number 0 of the recipe\) gave no examples"):
+    with pytest.raises(ValueError, match=r"'coco_captions' \(number 0 of the recipe\) gave no examples"):
         build(write_mix_recipe(tmp_path, captions_source(tmp_path, share=1e-9)), tmp_path / "out")
 
 

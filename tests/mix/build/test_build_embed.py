@@ -1,4 +1,4 @@
-"""`python -m mblip.mix.build.embed`: what caption matching needs to find captions of images that look alike."""
+"""`mblip embed`: what caption matching needs to find captions of images that look alike."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from mblip.data import load_rows
 from mblip.data.sources.image_names import url_image_id
-from mblip.mix.build.__main__ import main as build
+from mblip.mix.build.command import main as build
 from mblip.mix.build.embed import main
 from tests.mix.build.mix_files import (
     BROKEN,
@@ -74,7 +74,7 @@ def test_images_of_the_web_are_fetched_and_embedded(tmp_path, capsys):
 
 def test_without_caption_matching_there_is_nothing_to_embed(tmp_path):
     save_tiny_model("clip", tmp_path / "clip")
-    with pytest.raises(SystemExit, match="no source `matching` with `embeddings`"):
+    with pytest.raises(ValueError, match="no source `matching` with `embeddings`"):
         main([str(write_mix_recipe(tmp_path, SCENES)), "--model", str(tmp_path / "clip")])
 
 

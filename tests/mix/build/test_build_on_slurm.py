@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mblip.mix.build.__main__ import main
+from mblip.mix.build.command import main
 from tests.mix.build.mix_files import SCENES, captions_source, contents, write_captions, write_mix_recipe
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ def test_jobs_of_slurm_build_the_same_dataset(tmp_path, monkeypatch):
         "SLURM_TEST_LOG": str(log),
     }
     options = ["--executor", "slurm", "--executor_options", str(tmp_path / "options.yaml"), "--workers", "2"]
-    command = [sys.executable, "-m", "mblip.mix.build", str(recipe), "--output", str(tmp_path / "there"), *options]
+    command = [sys.executable, "-m", "mblip", "build", str(recipe), "--output", str(tmp_path / "there"), *options]
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:] + (log.read_text()[-3000:] if log.exists() else "")
     assert contents(tmp_path / "there") == contents(tmp_path / "here")

@@ -11,7 +11,7 @@ from PIL import Image
 from mblip.data import load_rows
 from mblip.data.recipes.sources import Source
 from mblip.data.sources import NOT_STATED, SOURCES
-from mblip.mix.build.__main__ import main
+from mblip.mix.build.command import main
 from mblip.mix.build.recipe import read_mix_recipe
 from tests.mix.build.mix_files import SCENES, write_mix_recipe
 
@@ -35,7 +35,9 @@ def write_own_photo(folder, colour):
 
 def test_own_data_of_one_name_are_told_apart_by_a_name_or_refused(tmp_path):
     red, blue = (write_own_photo(tmp_path / colour, colour) | {"language": "en"} for colour in ("red", "blue"))
-    with pytest.raises(SystemExit, match=r"are both called 'photos', .*red/photos and .*blue/photos.* a `name`"):
+    with pytest.raises(
+        (ValueError, OSError), match=r"are both called 'photos', .*red/photos and .*blue/photos.* a `name`"
+    ):
         build(write_mix_recipe(tmp_path, red, blue), tmp_path / "out")
     build(write_mix_recipe(tmp_path, red, blue | {"name": "blues"}), tmp_path / "out")
     shown = {
@@ -69,7 +71,7 @@ def test_own_data_may_be_asked_about_in_several_ways(tmp_path):
     ],
 )
 def test_what_is_wrong_in_a_recipe_is_named(tmp_path, change, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         build(write_mix_recipe(tmp_path, SCENES, **change), tmp_path / "out")
 
 

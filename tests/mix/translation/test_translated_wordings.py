@@ -1,4 +1,4 @@
-"""`python -m mblip.mix.translate_prompts`: native wordings by an engine, checked, and read back."""
+"""`mblip translate-prompts`: native wordings by an engine, checked, and read back."""
 
 import re
 import zlib

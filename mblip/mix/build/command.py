@@ -1,15 +1,14 @@
 """Build a training mix by a recipe.
 
-    python -m mblip.mix.build quickstart/mix_sample.yaml --output outputs/mix_sample --workers 2
-    python -m mblip.mix.build mblip/recipes/mix_v2.yaml --output mix --tables_only   # what it will hold, and no more
-    python -m mblip.mix.build mblip/recipes/mix_v2.yaml --output mix --push me/my-mix
+    mblip build mix_corrected --output mix --workers 16
+    mblip build mix_corrected --output mix --tables_only   # what it will hold, and no more
+    mblip build mix_corrected --output mix --push me/my-mix
 
 Killed, or ended by an error, it goes on where it was when the same line is run again. Another recipe wants another
 folder. `--executor slurm` or `ray` shares the tasks among machines that see the output folder.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -17,6 +16,7 @@ from typing import get_args
 from mblip.data.locking import locked
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 from mblip.data.whole_files import write_text
+from mblip.recipes import find_recipe
 
 from .executors import Kind, Tasks, run_by_datatrove, run_in_processes
 from .finishing import FinishingStep, planned_counts, planned_table, push, write_planned_chart
@@ -30,20 +30,13 @@ LOCK_FILE = "building.lock"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command; what is wrong with its input ends it with a message."""
+    """The command."""
     given = _parser().parse_args(arguments)
-    try:
-        build(given)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"Not built. {error}")
-
-
-def build(given: argparse.Namespace) -> None:
-    """Build what the command line asks for."""
     if given.workers < 1:
         raise ValueError(f"--workers is {given.workers}, expected at least 1.")
-    recipe, folder = read_mix_recipe(given.recipe), BuildFolder(given.output.absolute())
-    _keep_recipe(given.recipe, folder)
+    path, folder = find_recipe(given.recipe), BuildFolder(given.output.absolute())
+    recipe = read_mix_recipe(path)
+    _keep_recipe(path, folder)
     reading = Tasks("reading", ReadingStep(recipe, folder), len(recipe.sources))
     rest = [
         Tasks("fetching", FetchingStep(recipe, folder, min(given.workers, recipe.num_shards)), recipe.num_shards),
@@ -77,7 +70,7 @@ def _run_elsewhere(given: argparse.Namespace, steps: Sequence[Tasks], folder: Bu
         raise ValueError(
             f"The {given.executor} tasks end later: leave out --push, and run it again when all are done."
         )
-    options = {} if given.executor_options is None else to_plain_values(read_yaml(given.executor_options))
+    options = {} if given.executor_options is None else to_plain_values(read_yaml(find_recipe(given.executor_options)))
     run_by_datatrove(steps, given.executor, num_workers=given.workers, logs=folder.logs, options=options)
 
 
@@ -106,17 +99,15 @@ def _plan(recipe: MixRecipe, folder: BuildFolder) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mblip.mix.build", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("recipe", type=Path, help="a YAML file; its fields stand in mblip/mix/build/recipe.py")
+    parser = argparse.ArgumentParser(
+        prog="mblip build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipe", help="a YAML file, or its short name; its fields stand in mblip/mix/build/recipe.py")
     parser.add_argument("--output", type=Path, required=True, help="the folder of the dataset")
     parser.add_argument("--tables_only", action="store_true", help="read the sources, print the table, and stop")
     parser.add_argument("--workers", type=int, default=1, help="tasks at a time; default: %(default)s")
     parser.add_argument("--executor", choices=get_args(Kind), default="processes", help="default: %(default)s")
-    parser.add_argument("--executor_options", type=Path, help="YAML: arguments of datatrove's Slurm or Ray executor")
+    parser.add_argument("--executor_options", metavar="RECIPE", help="arguments of datatrove's Slurm or Ray executor")
     parser.add_argument("--push", metavar="REPOSITORY", help="put the finished dataset on the Hub")
     parser.add_argument("--private", action="store_true", help="with --push: a private repository")
     return parser
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,6 +1,6 @@
 """Fetch the images of a list of URLs into a folder.
 
-    python -m mblip.mix.fetching URLS.txt FOLDER [--num-connections 64] [...]
+    mblip fetch URLS.txt FOLDER [--num-connections 64] [...]
 
 URLS.txt holds one URL a line. Stopped at any moment and started again, it goes on. Hosts are asked politely, so a list
 sorted by host is slow: shuffle it. At the end it prints what became of the URLs; FOLDER/failures.jsonl names every
@@ -12,15 +12,15 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from mblip.data.command import run_command
-
 from .fetch import fetch_images
 from .settings import FetchSettings
 
 
 def main(arguments: Sequence[str]) -> None:
     """The command: fetch, and print the report."""
-    parser = argparse.ArgumentParser(prog="mblip.mix.fetching", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="mblip fetch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("urls", metavar="URLS.txt", type=Path, help="one URL a line")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to; the same again goes on")
     for field in dataclasses.fields(FetchSettings):
@@ -33,7 +33,3 @@ def main(arguments: Sequence[str]) -> None:
     urls, folder = given.pop("urls"), given.pop("folder")
     with urls.open(encoding="utf-8", errors="surrogateescape") as lines:
         print(fetch_images(lines, folder, settings=FetchSettings(**given)).table())
-
-
-if __name__ == "__main__":
-    run_command(main)
