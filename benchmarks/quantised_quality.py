@@ -1,7 +1,7 @@
 """What it costs to hold a model in fewer bits: the same questions in each precision, and the size of each.
 
     python benchmarks/quantised_quality.py quickstart/eval_quantised.yaml
-    python benchmarks/quantised_quality.py MODEL --task scenes --conditions as_is --output_dir FOLDER
+    python benchmarks/quantised_quality.py MODEL --task xgqa --task.questions FILES --task.images FOLDER
 
 The command line is that of eval.py, and so are the files: answers, results.json and table.md. `mblip
 card RUN --results FOLDER/results.json` puts the table into the model's card.
@@ -21,7 +21,6 @@ from torch import nn
 from mblip.data.languages import get_language
 from mblip.evaluation import EvaluationRun, Results, evaluate_task, predictions_path
 from mblip.evaluation.command_line import parse_command_line
-from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.reports.files import write_files
 from mblip.loading import Precision, load_checkpoint
 from modeling_mblip import MBlipForConditionalGeneration
@@ -59,7 +58,7 @@ class Measured:
 
 def main(arguments: Sequence[str]) -> None:
     """The command."""
-    run = parse_command_line(arguments, read_evaluation_run)
+    run = parse_command_line(arguments)
     if (run.dtype, run.load_in) != ("auto", None):
         raise ValueError("Found `dtype` or `load_in`, but the model is measured in every precision. Take them out.")
     measured = {name: measure(run, name, precision) for name, precision in PRECISIONS.items()}

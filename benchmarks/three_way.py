@@ -3,7 +3,7 @@
     PYTHONPATH=quickstart python benchmarks/three_way.py outputs/quickstart/model
     PYTHONPATH=quickstart python benchmarks/three_way.py MODEL --languages en,zh,tr --num_images 200
 
-The question is asked in every language, the answer is English (mblip/evaluation/tasks/scene_counts.py). Prints a table
+The question is asked in every language, the answer is English (quickstart/scenes/counts.py). Prints a table
 in Markdown: accuracy by way of ranking (sum, mean per token, calibrated), the gain of calibration over the sum with
 its paired 95 % interval, and how often each answer was chosen, rightly in brackets. Accuracy alone hides a class that
 never wins.
@@ -27,8 +27,8 @@ from mblip.evaluation.protocol import Setup
 from mblip.evaluation.results import Results
 from mblip.evaluation.runner import DEFAULT_SETTINGS, RunSettings
 from mblip.evaluation.task import EvaluationTask, RankBy
-from mblip.evaluation.tasks.scene_counts import CANDIDATES, SceneCountsRecipe
 from mblip.loading import Precision, load_checkpoint
+from scenes.counts import CANDIDATES, scene_counts
 from scenes.languages import SCENE_LANGUAGES
 
 WAYS: tuple[RankBy, ...] = get_args(RankBy)
@@ -37,7 +37,7 @@ WAYS: tuple[RankBy, ...] = get_args(RankBy)
 def main(arguments: Sequence[str]) -> None:
     """The command."""
     given = _parser().parse_args(arguments)
-    task = SceneCountsRecipe(given.languages, given.num_images, given.seed).build(Setup())
+    task = scene_counts(Setup(), languages=given.languages, num_images=given.num_images, seed=given.seed)
     model, processor = load_checkpoint(given.model, Precision.named("auto", None))
     nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     results = rank_in_every_way(model, processor, task)

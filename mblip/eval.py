@@ -1,8 +1,10 @@
 """Evaluate a model: its answers, results with 95 % intervals, and a table.
 
-    mblip eval MODEL [--task scenes --languages sw,hi ...]            one task
+    mblip eval MODEL --task xm3600 --task.images DIR ...              one task, with its own arguments
+    mblip eval MODEL --task my_module:my_benchmark ...                one of yours, a function of my_module.py
     mblip eval RECIPE [--model MODEL --output_dir DIR]                all tasks of a recipe
-    mblip eval MODEL --load_in 4bit                                   its language model quantised (8bit, 4bit)
+    mblip eval RECIPE --load_in 4bit                                  its language model quantised (8bit, 4bit)
+    mblip eval --task xm3600 --help                                   what a task takes
     torchrun --nproc_per_node 4 -m mblip eval RECIPE                  four processes, the same answers
 
 MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base. RECIPE
@@ -14,14 +16,13 @@ from torch import nn
 from mblip.evaluation import conditions_table, evaluate_task, predictions_path, write_report, write_results
 from mblip.evaluation.command_line import parse_command_line
 from mblip.evaluation.processes import is_main_process, process_group
-from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.runner import forget_unfinished
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
 
 
 def main(arguments: list[str]) -> None:
     # 1. What to evaluate on what: questions first, so that files that lack are named before a model is loaded
-    run = parse_command_line(arguments, read_evaluation_run)
+    run = parse_command_line(arguments)
     tasks = run.evaluation.build_tasks()
 
     with process_group() as device:

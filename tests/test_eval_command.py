@@ -28,7 +28,7 @@ def test_a_recipe_writes_answers_results_and_table(model_folder, tmp_path, capsy
         f"model: {model_folder}\n"
         f"output_dir: {tmp_path / 'out'}\n"
         "evaluation:\n"
-        "  scenes: {languages: [sw, hi], num_images: 3, conditions: [as_is, shuffled]}\n"
+        "  scenes.task:scenes: {languages: [sw, hi], num_images: 3, conditions: [as_is, shuffled]}\n"
         "  settings: {batch_size: 4, generation: {max_new_tokens: 5, num_beams: 2, length_penalty: -1.0}}\n"
     )
     run_eval(recipe)
@@ -53,18 +53,18 @@ def test_a_command_killed_in_its_second_task_asks_nothing_of_the_first_again(mod
     recipe.write_text(
         f"model: {model_folder}\noutput_dir: {out}\n"
         "evaluation:\n"
-        "  scenes: {languages: [sw], num_images: 3}\n"
-        "  scene_counts: {languages: [sw], num_images: 3}\n"
+        "  scenes.task:scenes: {languages: [sw], num_images: 3}\n"
+        "  scenes.counts:scene_counts: {languages: [sw], num_images: 3}\n"
         "  settings: {batch_size: 4, generation: {max_new_tokens: 5}}\n"
     )
     asked = []
     answer = Answerer.answer
 
-    def answer_or_die(answerer, images, batch):
+    def answer_or_die(answerer, *batch):
         asked.append(answerer.task.name)
         if asked.count("scene_counts") == 1:
             raise KeyboardInterrupt
-        return answer(answerer, images, batch)
+        return answer(answerer, *batch)
 
     monkeypatch.setattr(Answerer, "answer", answer_or_die)
     with pytest.raises(KeyboardInterrupt):
@@ -78,15 +78,16 @@ def test_a_command_killed_in_its_second_task_asks_nothing_of_the_first_again(mod
 
 def test_an_unknown_key_of_a_recipe_is_an_error_that_names_its_line(tmp_path):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("model: m\noutput_dir: out\nevaluation:\n  scenes:\n    num_image: 3\n")
-    message = r"recipe.yaml, line 5: the key `evaluation.scenes.num_image` is unknown. Did you mean `num_images`\?"
+    recipe.write_text("model: m\noutput_dir: out\nevaluation:\n  scenes.task:scenes:\n    num_image: 3\n")
+    message = r"recipe.yaml, line 5: the key `evaluation.scenes.task:scenes.num_image` is unknown. Did you mean `num_"
     with pytest.raises(ValueError, match=message):
         run_eval(recipe)
 
 
 @pytest.mark.parametrize(("bits", "words"), [("8bit", "8 bit"), ("4bit", "4 bit (nf4)")])
 def test_a_language_model_is_quantised_and_the_results_say_so(model_folder, bits, words, tmp_path):
-    run_eval(model_folder, "--num_images", 2, "--languages", "sw", "--load_in", bits, "--output_dir", tmp_path)
+    task = ["--task", "scenes.task:scenes", "--task.num_images", 2, "--task.languages", "[sw]"]
+    run_eval(model_folder, *task, "--load_in", bits, "--output_dir", tmp_path)
     (result,) = json.loads((tmp_path / "results.json").read_text(encoding="utf-8")).values()
     assert result["model"]["precision"] == f"float32, language model in {words}"
     assert f"; float32, language model in {words}); greedy search" in (tmp_path / "table.md").read_text()

@@ -17,7 +17,7 @@ from processing_mblip import MBlipProcessor
 from tests.training.tiny_run import ROOT, run_training, torchrun, write_parents, write_recipe
 
 EVALUATION = {
-    "scenes": {"num_images": 2, "languages": ["en", "de"]},
+    "scenes.task:scenes": {"num_images": 2, "languages": ["en", "de"]},
     "settings": {"generation": {"max_new_tokens": 3}},
 }
 

@@ -1,21 +1,35 @@
-"""The benchmarks: tasks to questions, questions to answers, answers to scores with intervals."""
+"""The benchmarks: published records to examples, examples to answers, answers to scores with intervals."""
 
-from .evaluate import evaluate_scenes, evaluate_task
+from .answer_scoring import (
+    ChairMetric,
+    ChoiceAccuracy,
+    ExactMatch,
+    GqaAccuracy,
+    MaxmAccuracy,
+    VqaAccuracy,
+    YesNoAccuracy,
+)
+from .benchmark import ask, ask_example, benchmark_task, with_shuffled_images
+from .captioning import CaptionMetric, ask_for_caption, caption_prompts, captioning_task
+from .evaluate import evaluate_task
 from .generation_settings import GenerationChanges, GenerationSettings
 from .predictions import Prediction, read_predictions
-from .protocol import Setup
-from .recipe import EvaluationRecipe, EvaluationRun
+from .protocol import OWN, Setup, fixed_prompt
+from .recipe import EvaluationRecipe, EvaluationRun, TaskRecipe
+from .records import DatasetPlace, read_examples, records_in, records_of
 from .reports.files import alignment_table, conditions_table, predictions_path, write_results
 from .reports.full_report import write_report
 from .reports.tables import markdown_table
 from .results import Ratio, Results, Score, ratio_to_reference, score_predictions
 from .runner import RunSettings, run_task
-from .scoring import ExactMatch
-from .task import EvaluationExample, EvaluationTask
-from .tasks.babel_imagenet import babel_imagenet_task
-from .tasks.scenes import scenes_task
+from .task import EvaluationExample, EvaluationTask, Metric, Origin, Scored
 
 __all__ = [
+    "OWN",
+    "CaptionMetric",
+    "ChairMetric",
+    "ChoiceAccuracy",
+    "DatasetPlace",
     "EvaluationExample",
     "EvaluationRecipe",
     "EvaluationRun",
@@ -23,24 +37,40 @@ __all__ = [
     "ExactMatch",
     "GenerationChanges",
     "GenerationSettings",
+    "GqaAccuracy",
+    "MaxmAccuracy",
+    "Metric",
+    "Origin",
     "Prediction",
     "Ratio",
     "Results",
     "RunSettings",
     "Score",
+    "Scored",
     "Setup",
+    "TaskRecipe",
+    "VqaAccuracy",
+    "YesNoAccuracy",
     "alignment_table",
-    "babel_imagenet_task",
+    "ask",
+    "ask_example",
+    "ask_for_caption",
+    "benchmark_task",
+    "caption_prompts",
+    "captioning_task",
     "conditions_table",
-    "evaluate_scenes",
     "evaluate_task",
+    "fixed_prompt",
     "markdown_table",
     "predictions_path",
     "ratio_to_reference",
+    "read_examples",
     "read_predictions",
+    "records_in",
+    "records_of",
     "run_task",
-    "scenes_task",
     "score_predictions",
+    "with_shuffled_images",
     "write_report",
     "write_results",
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from .metrics.chair import find_objects, score_chair
 from .metrics.choice_accuracy import ClassCounts, score_choices
+from .metrics.exact_match import is_exact_match
 from .metrics.gqa_accuracy import score_gqa
 from .metrics.maxm_accuracy import score_maxm
 from .metrics.vqa_accuracy import score_vqa
@@ -19,6 +20,23 @@ from .task import EvaluationExample, Scored
 
 ACCURACY = "accuracy"
 ANSWER_TYPE, QUESTION_TYPE = "answer_type", "question_type"  # facts of an example of VQAv2
+
+
+@dataclass(frozen=True)
+class ExactMatch:
+    """The share of answers that equal one of their references; see metrics/exact_match.py."""
+
+    description: str = "exact match of the whole answer"
+    main: str = "exact_match"
+    is_share: bool = True
+    greater_is_better: bool = True
+
+    def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
+        is_right = [
+            float(is_exact_match(output, example.references))
+            for example, output in zip(examples, outputs, strict=True)
+        ]
+        return Scored({self.main: sum(is_right) / len(is_right)}, tuple(is_right))
 
 
 @dataclass(frozen=True)

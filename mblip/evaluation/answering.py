@@ -1,10 +1,13 @@
 """The answers of a model to the prompts of a batch: written, written as one of given candidates, or ranked."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from .generation import answer_texts, are_cut
+import torch
+
+from mblip.data.token_ids import answer_lead, uses_chat_template
+
 from .generation_settings import GenerationSettings
 from .likelihood.calibration import ContentFree, PictureProcessor, grey_features
 from .likelihood.constrained import candidates_only
@@ -12,18 +15,10 @@ from .likelihood.prompt_batch import ScoringModel
 from .likelihood.ranking import rank
 from .model_inputs import EncodedImages, Model, Processor, prompt_tensors
 from .predictions import Prediction, predict
-from .task import Answering, EvaluationExample, EvaluationTask
+from .task import EvaluationExample, EvaluationTask
 
 MIN_CANDIDATES = 16  # run at once, however few prompts a batch has
 NUM_KEPT = 5  # log-likelihoods of so many candidates are kept with an answer
-
-
-@dataclass(frozen=True)
-class Asked:
-    """An example with the token ids of its prompt."""
-
-    example: EvaluationExample
-    ids: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -35,19 +30,31 @@ class Answerer:
     task: EvaluationTask
     generation: GenerationSettings
 
-    def answer(self, images: EncodedImages, batch: Sequence[Asked]) -> list[Prediction]:
-        """The answers to a batch, not scored yet; `images` holds its images, and may hold others."""
-        return WAYS[self.task.answering](self, images, batch)
+    def answer(
+        self, images: EncodedImages, examples: Sequence[EvaluationExample], ids: Sequence[Sequence[int]]
+    ) -> list[Prediction]:
+        """The answers to a batch, not scored yet.
+
+        Args:
+            images: theirs, perhaps among others.
+            ids: token ids of each example's prompt.
+        """
+        if self.task.answering == "rank":
+            return _rank(self, images, examples)
+        inputs = prompt_tensors(self.model, self.processor, ids) | images.shown_to(examples)
+        write = _generate if self.task.answering == "generate" else _generate_candidates
+        return write(self, inputs, examples)
 
     def prediction(self, example: EvaluationExample, output: str, **facts: Any) -> Prediction:
         """An answer of this task."""
         return replace(predict(self.task.name, self.task.protocol, example, output), **facts)
 
 
-def _generate(answerer: Answerer, images: EncodedImages, batch: Sequence[Asked]) -> list[Prediction]:
-    examples, model = [asked.example for asked in batch], answerer.model
-    inputs = prompt_tensors(model, answerer.processor, [asked.ids for asked in batch])
-    ids_BL = model.generate(**inputs, **images.shown_to(examples), **answerer.generation.arguments())
+def _generate(
+    answerer: Answerer, inputs: Mapping[str, torch.Tensor], examples: Sequence[EvaluationExample]
+) -> list[Prediction]:
+    model = answerer.model
+    ids_BL = model.generate(**inputs, **answerer.generation.arguments())
     outputs = answer_texts(answerer.processor, ids_BL)
     return [
         answerer.prediction(example, output, is_cut=is_cut)
@@ -55,9 +62,10 @@ def _generate(answerer: Answerer, images: EncodedImages, batch: Sequence[Asked])
     ]
 
 
-def _generate_candidates(answerer: Answerer, images: EncodedImages, batch: Sequence[Asked]) -> list[Prediction]:
-    examples, model = [asked.example for asked in batch], answerer.model
-    inputs = prompt_tensors(model, answerer.processor, [asked.ids for asked in batch])
+def _generate_candidates(
+    answerer: Answerer, inputs: Mapping[str, torch.Tensor], examples: Sequence[EvaluationExample]
+) -> list[Prediction]:
+    model = answerer.model
     allowed = candidates_only(
         model,
         answerer.processor,
@@ -70,7 +78,7 @@ def _generate_candidates(answerer: Answerer, images: EncodedImages, batch: Seque
         "max_new_tokens": allowed.max_new_tokens,
         "prefix_allowed_tokens_fn": allowed,
     }
-    ids_BL = model.generate(**inputs, **images.shown_to(examples), **arguments)
+    ids_BL = model.generate(**inputs, **arguments)
     chosen = allowed.chosen(ids_BL, begins_with_start=model.config.is_encoder_decoder)
     return [
         answerer.prediction(example, "" if number is None else example.candidates[number], is_cut=number is None)
@@ -78,8 +86,7 @@ def _generate_candidates(answerer: Answerer, images: EncodedImages, batch: Seque
     ]
 
 
-def _rank(answerer: Answerer, images: EncodedImages, batch: Sequence[Asked]) -> list[Prediction]:
-    examples = [asked.example for asked in batch]
+def _rank(answerer: Answerer, images: EncodedImages, examples: Sequence[EvaluationExample]) -> list[Prediction]:
     ranked = rank(
         cast(ScoringModel, answerer.model),
         answerer.processor,
@@ -89,7 +96,7 @@ def _rank(answerer: Answerer, images: EncodedImages, batch: Sequence[Asked]) -> 
         image_rows=[images.rows[example.image_id] for example in examples],
         scoring=answerer.task.rank_by,
         content_free=_content_free(answerer, examples),
-        batch_size=max(len(batch), MIN_CANDIDATES),
+        batch_size=max(len(examples), MIN_CANDIDATES),
     )
     predictions = []
     for example, answers in zip(examples, ranked, strict=True):
@@ -109,8 +116,17 @@ def _content_free(answerer: Answerer, examples: Sequence[EvaluationExample]) -> 
     return ContentFree(prompts, grey_features(answerer.model, processor) if has_images else None)
 
 
-WAYS: Mapping[Answering, Callable[[Answerer, EncodedImages, Sequence[Asked]], list[Prediction]]] = {
-    "generate": _generate,
-    "constrained": _generate_candidates,
-    "rank": _rank,
-}
+def are_cut(model: Model, ids_BL: torch.Tensor) -> list[bool]:
+    """For each answer as `generate` returned it whether it lacks an end: it grew to its longest length."""
+    ends = model.generation_config.eos_token_id
+    if ends is None:
+        return [True] * len(ids_BL)
+    new_BL = ids_BL[:, 1:] if model.config.is_encoder_decoder else ids_BL  # some start with their end token
+    return (~torch.isin(new_BL, torch.tensor(ends, device=new_BL.device)).any(dim=1)).tolist()
+
+
+def answer_texts(processor: Processor, ids_BL: torch.Tensor) -> list[str]:
+    """The answers as text, without what the language model's chat template has a model say before each."""
+    lead = answer_lead(processor).strip() if uses_chat_template(processor) else ""
+    texts = processor.batch_decode(ids_BL, skip_special_tokens=True)
+    return [text.strip().removeprefix(lead).strip() for text in texts]

@@ -1,20 +1,49 @@
-"""From the examples of a published benchmark to its task: what is missing is found before a model is asked."""
+"""What the files of tasks/ share: a question in every prompt it is asked in, and the task of all of them.
 
-from collections.abc import Collection, Iterable
+A task is a function in a file of its own. Its keyword-only parameters are what a recipe may say; it reads the
+published records and gives an `EvaluationTask`:
+
+    def my_benchmark(setup: Setup, *, questions: Path, images: Path) -> EvaluationTask:
+        prompts = setup.prompts("vqa", paper="Question: {question} Short answer in {language}:")
+        examples: list[EvaluationExample] = []
+        for place, record in read_json_lines(questions):
+            fields = check_record(record, {"id": str, "image": str, "question": str, "answer": str}, place=place)
+            examples += ask(
+                prompts,
+                inputs={"question": fields["question"]},
+                references=(fields["answer"],),
+                images=(images / fields["image"],),
+                image_id=fields["image"],
+                language="de",
+                answer_language="de",
+                id=fields["id"],
+            )
+        return benchmark_task("my_benchmark", examples, metric=ExactMatch(), setup=setup, kind="short_answer")
+
+A recipe names it `my_module:my_benchmark`, or by its bare name where it is built in: then it is the function of that
+name in tasks/<name>.py, and nothing lists it.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
+from mblip.data.example import Example
 from mblip.data.images import Image
 from mblip.data.images.places import is_url, open_bytes, place_name
 from mblip.data.images.refusal import RefusedImageError
+from mblip.data.languages import ENGLISH
 from mblip.data.left_out import LeftOut
+from mblip.data.stable_random import stable_random
 
-from .protocol import AnswerKind, Setup
-from .task import EvaluationExample, EvaluationTask, Metric, Origin
+from .protocol import AnswerKind, PromptForm, Setup
+from .task import AS_IS, SHUFFLED, Answering, EvaluationExample, EvaluationTask, Metric, Origin, RankBy
 
 MISSING = "image missing"
 STAND_INS_FILE = "STAND_INS.txt"  # in a folder whose pictures are drawn in place of photos (benchmarks/stand_ins.py)
 NUM_NAMES = 3
+NO_CONTENT = "N/A"  # in place of question or statement, in the prompt that calibration asks
 
 
 def benchmark_task(
@@ -24,20 +53,21 @@ def benchmark_task(
     metric: Metric,
     setup: Setup,
     kind: AnswerKind,
-    origin: Origin,
-    left_out: LeftOut,
-    **answering: Any,
+    origin: Origin | None = None,
+    left_out: LeftOut | None = None,
+    answering: Answering = "generate",
+    rank_by: RankBy = "sum",
 ) -> EvaluationTask:
-    """The task of a published benchmark.
+    """The task of a benchmark that both protocols ask.
 
     Args:
         kind: of its answers, which says how the protocol searches for them.
         left_out: what the readers left out; missing images are added.
-        answering: `answering` and `rank_by` of `EvaluationTask`.
 
     Raises:
         ValueError: no example is there, or images are missing that may not be (`Setup.missing_images`).
     """
+    left_out = LeftOut() if left_out is None else left_out
     return EvaluationTask(
         name=name,
         examples=_with_images(name, list(examples), setup, origin, left_out),
@@ -46,12 +76,110 @@ def benchmark_task(
         protocol=setup.protocol,
         origin=origin,
         left_out=left_out,
-        **answering,
+        answering=answering,
+        rank_by=rank_by,
     )
 
 
+def ask(
+    prompts: Sequence[PromptForm],
+    *,
+    images: tuple[Image, ...],
+    image_id: str,
+    references: tuple[str, ...],
+    language: str,
+    id: str,
+    inputs: Mapping[str, str] = MappingProxyType({}),
+    answer_language: str = ENGLISH,
+    condition: str = AS_IS,
+    candidates: tuple[str, ...] = (),
+    facts: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[EvaluationExample]:
+    """A question in each of its prompts; the condition is the question's, the prompt's, or both.
+
+    Args:
+        prompts: of `Setup.prompts`.
+        inputs: what they hold, such as the question.
+        language: that answers are counted under.
+        answer_language: that the prompts name.
+        candidates: to choose from; none where the model writes what it likes.
+    """
+    empty = dict.fromkeys(inputs, NO_CONTENT)
+    for prompt in prompts:
+        yield EvaluationExample(
+            images=images,
+            image_id=image_id,
+            prompt=prompt.fill(answer_language, **inputs),
+            references=references,
+            language=language,
+            condition=joined_condition(condition, prompt.condition),
+            id=id,
+            candidates=candidates,
+            content_free=prompt.fill(answer_language, **empty) if candidates else None,
+            facts=facts,
+        )
+
+
+def ask_example(
+    example: Example, prompts: Sequence[PromptForm], candidates: tuple[str, ...] = ()
+) -> Iterator[EvaluationExample]:
+    """What a source of training has read, asked in each prompt and answered in English."""
+    return ask(
+        prompts,
+        images=example.images,
+        image_id=example.image_id,
+        inputs=example.inputs,
+        references=(example.target,),
+        language=example.language,
+        id=example.id,
+        candidates=candidates,
+    )
+
+
+def joined_condition(*conditions: str) -> str:
+    """The name of what holds several conditions at once; `as_is` adds nothing."""
+    return ", ".join(condition for condition in conditions if condition != AS_IS) or AS_IS
+
+
+def with_shuffled_images(examples: Sequence[EvaluationExample], *, seed: int) -> list[EvaluationExample]:
+    """The blind test: the examples under the condition `shuffled`, each with the images of another `image_id`. A model
+    that answers as well as before has not looked.
+
+    All examples of one `image_id` see the same other images, and every image set is seen again.
+
+    Raises:
+        ValueError: there is only one image set.
+    """
+    images = {example.image_id: example.images for example in examples}
+    image_ids = list(images)
+    other = {image_ids[i]: image_ids[j] for i, j in enumerate(derangement(len(image_ids), seed=seed))}
+    return [
+        replace(
+            example,
+            images=images[other[example.image_id]],
+            image_id=other[example.image_id],
+            condition=SHUFFLED,
+        )
+        for example in examples
+    ]
+
+
+def derangement(num_things: int, *, seed: int) -> list[int]:
+    """An order of 0 ... num_things - 1 in which nothing stays at its place, drawn by `seed`.
+
+    Raises:
+        ValueError: there are fewer than two things.
+    """
+    if num_things < 2:
+        raise ValueError(f"Found {num_things} image set(s) to shuffle, expected at least 2.")
+    circle = list(range(num_things))
+    stable_random(seed, "derangement").shuffle(circle)
+    successor = dict(zip(circle, [*circle[1:], circle[0]], strict=True))
+    return [successor[i] for i in range(num_things)]
+
+
 def _with_images(
-    name: str, examples: list[EvaluationExample], setup: Setup, origin: Origin, left_out: LeftOut
+    name: str, examples: list[EvaluationExample], setup: Setup, origin: Origin | None, left_out: LeftOut
 ) -> list[EvaluationExample]:
     """The examples whose images are all there."""
     if setup.missing_images == "unchecked":
@@ -62,10 +190,10 @@ def _with_images(
     if not without:
         return examples
     if setup.missing_images == "error":
+        url = "" if origin is None else f" (the benchmark: {origin.url})"
         raise ValueError(
-            f"{name}: {len(missing)} of {len(places)} images are missing, {_named(missing)} (the benchmark: "
-            f"{origin.url}), or set `missing_images: leave_out`, which leaves out {len(without)} of {len(examples)} "
-            "examples."
+            f"{name}: {len(missing)} of {len(places)} images are missing, {_named(missing)}{url}, or set "
+            f"`missing_images: leave_out`, which leaves out {len(without)} of {len(examples)} examples."
         )
     for example in without:
         left_out.add(MISSING, f"{name}/{example.id}")

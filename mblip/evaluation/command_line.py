@@ -1,104 +1,134 @@
-"""The command line of eval.py: a recipe, or a model with the few options that most evaluations need."""
+"""The command line of eval.py: a recipe, or a model and one task with its own arguments."""
 
 import argparse
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from mblip.data.recipes.yaml_values import Located, parse_scalar
 from mblip.recipes import find_recipe, recipe_names
 
 from .languages import LanguageNames
-from .protocol import MissingImages, ProtocolName
-from .recipe import DtypeName, EvaluationRecipe, EvaluationRun, LoadIn
-from .tasks.babel_imagenet import BabelImageNetRecipe
-from .tasks.scenes import ScenesRecipe
+from .protocol import MissingImages, ProtocolName, Setup
+from .recipe import (
+    TASKS,
+    DtypeName,
+    EvaluationRecipe,
+    EvaluationRun,
+    LoadIn,
+    convert_task,
+    find_task,
+    read_evaluation_run,
+)
+from .runner import RunSettings
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
-PRECISION_OPTIONS = ("dtype", "load_in")
-SETUP_OPTIONS = ("protocol", "language_names", "missing_images")
-TASK_OPTIONS = {
-    "scenes": ("languages", "num_images", "seed", "conditions", "wording"),
-    "babel_imagenet": ("photos", "labels", "languages", "splits", "wording"),
-}
+TASK_PREFIX = "--task."
+SETUP_OPTIONS = ("protocol", "language_names", "missing_images", "wordings")
+SETTINGS_OPTIONS = ("batch_size", "image_batch_size")
+RUN_OPTIONS = ("dtype", "load_in")
 
 
-def parse_command_line(arguments: Sequence[str], read_recipe: Callable[[Path], EvaluationRun]) -> EvaluationRun:
+def parse_command_line(arguments: Sequence[str]) -> EvaluationRun:
     """The evaluation that a command line asks for.
 
-    Args:
-        read_recipe: reads a YAML file.
-
     Raises:
-        ValueError: an option does not belong to the task, or has a wrong value.
+        ValueError: the recipe, the task or one of its arguments is wrong.
         SystemExit: the command line is malformed, or asks for help.
     """
-    given = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
-    source = given.pop("model_or_recipe")
-    output_dir = given.pop("output_dir", None)
-    precision = {name: given.pop(name) for name in PRECISION_OPTIONS if name in given}
+    parser = _parser()
+    known, rest = parser.parse_known_args(arguments)
+    given = {name: value for name, value in vars(known).items() if value is not None}
+    if given.pop("help", False):
+        print(f"{parser.format_help()}\n{task_help(known.task)}" if known.task else parser.format_help())
+        raise SystemExit(0)
+    if known.model_or_recipe is None:
+        parser.error("expected a model or a recipe")
+    source, task_arguments = given.pop("model_or_recipe"), _task_arguments(rest, parser)
     setup = {name: given.pop(name) for name in SETUP_OPTIONS if name in given}
+    settings = {name: given.pop(name) for name in SETTINGS_OPTIONS if name in given}
     if source in recipe_names() and not Path(source).exists():
         source = str(find_recipe(source))
-    if source.endswith(RECIPE_SUFFIXES):
-        run = _from_recipe(read_recipe(Path(source)), output_dir, given)
-        evaluation = replace(run.evaluation, setup=replace(run.evaluation.setup, **setup))
-        return replace(run, evaluation=evaluation, **precision)
-    if setup:
-        raise ValueError(f"Found {_options(list(setup))} without a recipe, whose benchmarks they concern. Give one.")
-    if output_dir is None:
-        output_dir = Path("outputs", "evaluation", source.strip("/").replace("/", "--"))
-    return EvaluationRun(source, output_dir, _one_task(given.pop("task", "scenes"), given), **precision)
+    if not source.endswith(RECIPE_SUFFIXES):
+        return _one_task(source, given, Setup(**setup), RunSettings(**settings), task_arguments)
+    if "task" in given or task_arguments:
+        raise ValueError(f"Found --task beside the recipe {source}, which names its tasks. Write it into the recipe.")
+    run = replace(read_evaluation_run(Path(source)), **given)
+    evaluation = run.evaluation
+    return replace(
+        run,
+        evaluation=replace(
+            evaluation, setup=replace(evaluation.setup, **setup), settings=replace(evaluation.settings, **settings)
+        ),
+    )
 
 
-def _from_recipe(run: EvaluationRun, output_dir: Path | None, given: dict[str, Any]) -> EvaluationRun:
-    run = replace(run, model=given.pop("model", run.model), output_dir=output_dir or run.output_dir)
-    if given:
-        raise ValueError(
-            f"Found {_options(given)} beside a recipe, which takes --model, --output_dir, "
-            f"{_options((*PRECISION_OPTIONS, *SETUP_OPTIONS))} only. Write the rest into the recipe."
-        )
-    return run
+def task_help(name: str) -> str:
+    """What a task does, and the arguments it takes."""
+    function = find_task(name, Path.cwd())
+    lines = [f"{name}: {inspect.getdoc(function) or 'no description'}", "", "arguments:"]
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            is_needed = parameter.default is parameter.empty
+            kind = inspect.formatannotation(parameter.annotation)
+            default = "needed" if is_needed else f"{parameter.default!r} if left out"
+            lines.append(f"  {TASK_PREFIX}{parameter.name} ({kind}): {default}")
+    return "\n".join(lines)
 
 
-def _one_task(task: str, given: dict[str, Any]) -> EvaluationRecipe:
-    if foreign := [name for name in given if name not in TASK_OPTIONS[task]]:
-        known = _options(TASK_OPTIONS[task])
-        raise ValueError(f"Found {_options(foreign)} with the task {task}, which takes {known}.")
-    if task == "scenes":
-        return EvaluationRecipe(scenes=ScenesRecipe(**given))
-    if missing := [name for name in ("photos", "labels") if name not in given]:
-        raise ValueError(f"The task {task} lacks {_options(missing)}. Add it.")
-    return EvaluationRecipe(babel_imagenet=BabelImageNetRecipe(**given))
+def _one_task(
+    model: str, given: dict[str, Any], setup: Setup, settings: RunSettings, arguments: dict[str, Located]
+) -> EvaluationRun:
+    if "model" in given:
+        raise ValueError(f"Found --model beside the model {model}. Give one of them.")
+    if "task" not in given:
+        raise ValueError(f"Found no --task with the model {model}, expected one of {TASKS}.")
+    task = convert_task(given.pop("task"), Located(arguments, "--task", Path.cwd()), "task")
+    output_dir = given.pop("output_dir", Path("outputs", "evaluation", model.strip("/").replace("/", "--")))
+    return EvaluationRun(model, output_dir, EvaluationRecipe((task,), setup, settings), **given)
+
+
+def _task_arguments(rest: Sequence[str], parser: argparse.ArgumentParser) -> dict[str, Located]:
+    """`--task.KEY VALUE` or `--task.KEY=VALUE`, values as YAML; `--task.dataset.path X` is a key of a mapping."""
+    found: dict[str, Located] = {}
+    words = list(rest)
+    while words:
+        option, separator, text = words.pop(0).partition("=")
+        if not option.startswith(TASK_PREFIX) or not (separator or words):
+            parser.error(f"{option} is unknown or lacks a value; a task's own arguments are {TASK_PREFIX}KEY VALUE")
+        value = parse_scalar(text if separator else words.pop(0), option, Path.cwd())
+        *outer, last = option.removeprefix(TASK_PREFIX).split(".")
+        fields = found
+        for key in outer:
+            fields = fields.setdefault(key, Located({}, option, Path.cwd())).value
+        fields[last] = value
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="mblip eval", description="Evaluate a model on a task, or on all tasks of a recipe.", allow_abbrev=False
+        prog="mblip eval",
+        usage="%(prog)s RECIPE [options] | %(prog)s MODEL --task NAME [--task.KEY VALUE ...] [options]",
+        description="Evaluate a model on a task, or on all tasks of a recipe.",
+        epilog=f"tasks: {TASKS}, in the working directory. `--task NAME --help` lists what a task takes.",
+        allow_abbrev=False,
+        add_help=False,
     )
-    parser.add_argument("model_or_recipe", help="a model folder, a model's name on the Hub, or a recipe")
+    parser.add_argument("model_or_recipe", nargs="?", help="a model folder, a model's name on the Hub, or a recipe")
+    parser.add_argument("--task", help="with a model: what to ask it; the task's own arguments are --task.KEY VALUE")
     parser.add_argument("--model", help="with a recipe: this model instead of the recipe's")
     parser.add_argument("--output_dir", type=Path, help="where answers, results.json and table.md go")
     parser.add_argument("--dtype", choices=get_args(DtypeName), help="of ViT and language model; auto if left out")
     parser.add_argument("--load_in", choices=get_args(LoadIn), help="quantise the language model (4bit: nf4)")
-    parser.add_argument("--protocol", choices=get_args(ProtocolName), help="with a recipe: how benchmarks are asked")
-    parser.add_argument("--language_names", choices=get_args(LanguageNames), help="with a recipe: in prompts")
-    parser.add_argument("--missing_images", choices=get_args(MissingImages), help="with a recipe")
-    parser.add_argument("--task", choices=TASK_OPTIONS, help="with a model: the task, scenes if left out")
-    parser.add_argument("--languages", type=_list, help="codes with commas between, such as sw,hi")
-    parser.add_argument("--wording", choices=("first", "held_out"), help="the wording of the prompts")
-    parser.add_argument("--num_images", type=int, help="scenes: how many pictures")
-    parser.add_argument("--seed", type=int, help="scenes: which pictures")
-    parser.add_argument("--conditions", type=_list, help="scenes: of as_is,shuffled,seen,questions")
-    parser.add_argument("--photos", type=Path, help="babel_imagenet: the folder of photos")
-    parser.add_argument("--labels", type=Path, help="babel_imagenet: the label file")
-    parser.add_argument("--splits", type=_list, help="babel_imagenet: of train,held_out")
+    parser.add_argument("--protocol", choices=get_args(ProtocolName), help="how benchmarks are asked")
+    parser.add_argument("--language_names", choices=get_args(LanguageNames), help="in prompts")
+    parser.add_argument("--missing_images", choices=get_args(MissingImages), help="what a missing image is")
+    parser.add_argument("--wordings", action="store_true", default=None, help="ask in every wording of the prompt")
+    parser.add_argument("--batch_size", type=int, help="prompts answered at once")
+    parser.add_argument("--image_batch_size", type=int, help="images encoded at once")
+    parser.add_argument(
+        "-h", "--help", action="store_true", default=None, help="show this; with --task, its arguments"
+    )
     return parser
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
-def _options(names: Sequence[str] | dict[str, Any]) -> str:
-    return ", ".join(f"--{name}" for name in names)

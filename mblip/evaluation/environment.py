@@ -1,13 +1,17 @@
-"""What a result was computed with: model, versions, precision and hardware, without names of machines or people."""
+"""What a result was computed with: model, code, versions, precision and hardware, without names of machines or
+people."""
 
 import platform
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
+ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "mblip",
     "torch",
@@ -83,3 +87,25 @@ def describe_hardware(device: torch.device) -> str:
     if device.type == "cpu":
         return f"CPU ({platform.machine()}), {torch.get_num_threads()} thread(s)"
     return device.type
+
+
+def code_commit() -> str | None:
+    """The commit of the checkout that this file belongs to, with a note where something in it is not committed.
+
+    Returns:
+        None where this file is not under git's care: an installed package may lie inside a checkout of something else.
+    """
+    if _git("ls-files", "--error-unmatch", Path(__file__).relative_to(ROOT).as_posix()) is None:
+        return None
+    commit = _git("rev-parse", "HEAD")
+    is_changed = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    return f"{commit} with changes that are not committed" if commit and is_changed else commit
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says, or None where it is not installed or refuses."""
+    try:
+        result = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()

@@ -1,24 +1,20 @@
-"""The functions that evaluate a model: one for any task, and one for each task there is.
+"""Evaluates a model on a task.
 
-results = evaluate_scenes(model, processor, languages=["sw", "hi"], num_images=200)
-print(markdown_table({"unseen": results.by_language("as_is"), "shuffled": results.by_language("shuffled")}))
+results = evaluate_task(model, processor, xm3600(Setup(), captions=Path("captions.jsonl"), images="photos"))
+print(markdown_table({"XM3600": results.by_language("as_is")}))
 """
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from .benchmark import shows_stand_ins
-from .code_version import code_commit
-from .environment import describe_hardware, describe_model, package_versions
+from .environment import code_commit, describe_hardware, describe_model, package_versions
 from .model_inputs import Model, Processor
 from .predictions import write_predictions
 from .processes import is_main_process, num_processes
 from .results import Results, score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, forget_unfinished, run_task, seconds_before
 from .task import EvaluationTask
-from .tasks.scenes import SCENE_LANGUAGES, SceneCondition, scenes_task
-from .wordings import WordingChoice
 
 
 def evaluate_task(
@@ -78,20 +74,3 @@ def evaluate_task(
         num_processes=num_processes(),
         predictions=scored,
     )
-
-
-def evaluate_scenes(
-    model: Model,
-    processor: Processor,
-    *,
-    languages: Sequence[str] = SCENE_LANGUAGES,
-    num_images: int = 200,
-    seed: int = 0,
-    conditions: Sequence[SceneCondition] = ("as_is", "shuffled"),
-    wording: WordingChoice = "first",
-    settings: RunSettings = DEFAULT_SETTINGS,
-    predictions_path: str | Path | None = None,
-) -> Results:
-    """Caption (and ask about) pictures of the drawn world; see `scenes_task`."""
-    task = scenes_task(languages=languages, num_images=num_images, seed=seed, conditions=conditions, wording=wording)
-    return evaluate_task(model, processor, task, settings=settings, predictions_path=predictions_path)

@@ -2,7 +2,7 @@
 
 With transformers' own Trainer:
 
-    generation = GenerationEvaluation(processor, [scenes_task()], num_images=16)
+    generation = GenerationEvaluation(processor, [xgqa(Setup(), questions=..., images=...)], num_images=16)
     Trainer(..., callbacks=[generation], args=TrainingArguments(
         eval_strategy="steps", metric_for_best_model=generation.main, greater_is_better=True, ...))
 

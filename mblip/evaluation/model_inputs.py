@@ -4,10 +4,12 @@ Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, Q = query t
 language model, S = image slots.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -16,8 +18,11 @@ from mblip.data.images import Image as AnyImage
 from mblip.data.images import open_image
 from mblip.data.token_ids import prompt_ids, uses_chat_template
 
-from .fitting import Fitting
 from .task import EvaluationExample
+
+logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Processor(token_ids.Processor, Protocol):
@@ -45,6 +50,35 @@ class Model(Protocol):
     def get_image_features(self, pixel_values: torch.Tensor) -> Any: ...
 
     def generate(self, **kwargs: Any) -> torch.Tensor: ...
+
+
+class Fitting:
+    """Does work batch by batch, and in halves where the device's memory is too small, from then on too: found as
+    accelerate's `find_executable_batch_size` does, but within a batch, so that what is done stays done."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.limit: int | None = None
+
+    def run(self, work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result]:
+        """`work` on all items, in their order.
+
+        Raises:
+            torch.OutOfMemoryError: there is no room for a single one.
+        """
+        size = len(items) if self.limit is None else min(len(items), self.limit)
+        results: list[Result] = []
+        while len(results) < len(items):
+            part = items[len(results) : len(results) + size]
+            try:
+                results += work(part)
+            except torch.OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                torch.cuda.empty_cache()
+                size = self.limit = len(part) // 2
+                logger.warning("No room for %d %s at once; going on with %d.", len(part), self.what, size)
+        return results
 
 
 @dataclass(frozen=True)
@@ -143,3 +177,16 @@ def prompt_tensors(model: Model, processor: Processor, ids: Sequence[Sequence[in
     """`input_ids` and `attention_mask` (B, T), padded where the language model wants it."""
     inputs = processor.pad(ids, padding_side="right" if model.config.is_encoder_decoder else "left")
     return {name: tensor.to(model.device) for name, tensor in inputs.items()}
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards every module is in the mode it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, is_training in modes:
+            module.training = is_training

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from mblip.data.languages import get_language
 from mblip.data.prompts import get_task
 
 from .generation_settings import GenerationSettings
@@ -18,6 +19,7 @@ from .task import AS_IS
 ProtocolName = Literal["paper", "centurio"]
 AnswerKind = Literal["caption", "short_answer", "description"]
 MissingImages = Literal["error", "leave_out", "unchecked"]
+WordingChoice = Literal["first", "held_out"]
 
 OWN = "own"  # of benchmarks that no paper has: the drawn world, naming photos
 HELD_OUT_WORDING = "held-out wording"
@@ -95,3 +97,15 @@ class PromptForm:
     def fill(self, language: str, **inputs: str) -> str:
         """The prompt in which `language` is asked for, with the inputs that the text names."""
         return self.text.format(language=prompt_language(language, self.language_names), **inputs)
+
+
+def fixed_prompt(task: str, language: str, wording: WordingChoice = "first", **inputs: str) -> str:
+    """The prompt of a task of mblip/data/prompts, in its first wording (mBLIP's own, where there is one) or the one
+    that training never uses: what tasks with a protocol of their own ask in.
+
+    Raises:
+        ValueError: the task or language is unknown.
+    """
+    wordings = get_task(task)
+    chosen = wordings.held_out if wording == "held_out" else wordings.wordings[0]
+    return chosen.text.format(language=get_language(language).name, **inputs)

@@ -1,82 +1,88 @@
-"""What an evaluation recipe says: the schema of the YAML, as frozen dataclasses.
+"""What an evaluation recipe says: the benchmarks to run, and how.
 
-A training recipe holds an `EvaluationRecipe` under `evaluation`; a recipe of eval.py is an `EvaluationRun`.
+    evaluation:
+      setup: {protocol: paper}
+      xgqa: {questions: "xgqa/{language}.json", images: gqa}    # built in: the function `xgqa` of tasks/xgqa.py
+      my_module:my_benchmark: {questions: mine.jsonl}           # yours, of my_module.py beside the recipe
+
+The keys of a benchmark are the keyword-only parameters of its function. A training recipe holds an `EvaluationRecipe`
+under `evaluation`; a recipe of eval.py is an `EvaluationRun`.
 """
 
-from dataclasses import dataclass, field, fields
+import inspect
+import pkgutil
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal
 
-from mblip.data.recipes.strict_loading import convert
-from mblip.data.recipes.yaml_values import read_yaml
+from mblip.data.recipes.dotted import import_dotted, is_dotted
+from mblip.data.recipes.strict_loading import Converter, arguments_for, convert, join, wrong_type
+from mblip.data.recipes.yaml_values import Located, read_yaml
 
+from . import tasks
 from .protocol import Setup
 from .runner import RunSettings
 from .task import EvaluationTask
-from .tasks.babel_imagenet import BabelImageNetRecipe
-from .tasks.chair import ChairRecipe
-from .tasks.coco_karpathy import CocoKarpathyRecipe
-from .tasks.marvl import MarvlRecipe
-from .tasks.maxm import MaxmRecipe
-from .tasks.nlvr2 import Nlvr2Recipe
-from .tasks.pope import PopeRecipe
-from .tasks.scene_counts import SceneCountsRecipe
-from .tasks.scenes import ScenesRecipe
-from .tasks.vqav2 import Vqav2Recipe
-from .tasks.xflickrco import XflickrcoRecipe
-from .tasks.xgqa import XgqaRecipe
-from .tasks.xm3600 import Xm3600Recipe
-from .tasks.xvnli import XvnliRecipe
 
 DtypeName = Literal["auto", "float32", "bfloat16"]
 LoadIn = Literal["8bit", "4bit"]
+TaskFunction = Callable[..., EvaluationTask]
+
+BUILT_IN = tuple(sorted(module.name for module in pkgutil.iter_modules(tasks.__path__)))
+OWN_KEYS: Mapping[str, Any] = {"setup": Setup, "settings": RunSettings}
+TASKS = f"{', '.join(BUILT_IN)}, or a function of your own, my_module:my_benchmark"  # in words
 
 
-class Benchmark(Protocol):
-    """What a recipe says of a benchmark."""
+@dataclass(frozen=True)
+class TaskRecipe:
+    """A benchmark in a recipe: its name, built in or dotted, its function, the arguments given, and their place."""
 
-    def build(self, setup: Setup) -> EvaluationTask: ...
+    name: str
+    function: TaskFunction
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    place: str = field(default="", compare=False)
+
+    def build(self, setup: Setup) -> EvaluationTask:
+        """The task, with its files read.
+
+        Raises:
+            ValueError: arguments or files are wrong; the message begins with the place in the recipe.
+        """
+        try:
+            task = self.function(setup, **self.arguments)
+        except ValueError as error:
+            raise ValueError(f"{self.place}: {error}" if self.place else str(error)) from error
+        if not isinstance(task, EvaluationTask):
+            raise ValueError(f"`{self.name}` returns {type(task).__name__}, expected an `EvaluationTask`.")
+        return task
 
 
 @dataclass(frozen=True)
 class EvaluationRecipe:
-    """The benchmarks to run, and how. Each field but the last two is a benchmark, described in its file of tasks/."""
+    """The benchmarks to run, and how."""
 
-    scenes: ScenesRecipe | None = None
-    scene_counts: SceneCountsRecipe | None = None
-    babel_imagenet: BabelImageNetRecipe | None = None
-    xm3600: Xm3600Recipe | None = None
-    xflickrco: XflickrcoRecipe | None = None
-    coco_karpathy: CocoKarpathyRecipe | None = None
-    xgqa: XgqaRecipe | None = None
-    vqav2: Vqav2Recipe | None = None
-    maxm: MaxmRecipe | None = None
-    xvnli: XvnliRecipe | None = None
-    marvl: MarvlRecipe | None = None
-    nlvr2: Nlvr2Recipe | None = None
-    pope: PopeRecipe | None = None
-    chair: ChairRecipe | None = None
+    tasks: tuple[TaskRecipe, ...]
     setup: Setup = field(default_factory=Setup)
     settings: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
-        if not self._benchmarks():
-            raise ValueError(f"expected at least one task: {', '.join(BENCHMARKS)}.")
+        if not self.tasks:
+            raise ValueError(f"expected at least one task: {TASKS}.")
 
     def build_tasks(self) -> list[EvaluationTask]:
         """The tasks with their examples.
 
         Raises:
-            ValueError: a task's data cannot be read.
+            ValueError: a task's data cannot be read, or two tasks have one name.
         """
-        return [benchmark.build(self.setup) for benchmark in self._benchmarks()]
-
-    def _benchmarks(self) -> list[Benchmark]:
-        named = [getattr(self, name) for name in BENCHMARKS]
-        return [benchmark for benchmark in named if benchmark is not None]
-
-
-BENCHMARKS = tuple(entry.name for entry in fields(EvaluationRecipe) if entry.name not in ("setup", "settings"))
+        built = [task.build(self.setup) for task in self.tasks]
+        if repeated := [name for name, count in Counter(task.name for task in built).items() if count > 1]:
+            raise ValueError(f"Found several tasks called {repeated[0]!r}, by which results are named. Keep one.")
+        return built
 
 
 @dataclass(frozen=True)
@@ -96,4 +102,58 @@ class EvaluationRun:
 
 def read_evaluation_run(path: Path) -> EvaluationRun:
     """The recipe of eval.py in a YAML file; what is wrong in it is named with its line."""
-    return convert(read_yaml(path), EvaluationRun, "", {})
+    return convert(read_yaml(path), EvaluationRun, "", CONVERTERS)
+
+
+def convert_evaluation(found: Located, path: str) -> EvaluationRecipe:
+    """The evaluation of a recipe; `found` maps benchmarks to their arguments, beside `OWN_KEYS`."""
+    if not isinstance(found.value, dict):
+        raise wrong_type(found, path, "a mapping of benchmarks to their arguments")
+    own = {
+        key: convert(value, OWN_KEYS[key], join(path, key), {})
+        for key, value in found.value.items()
+        if key in OWN_KEYS
+    }
+    named = [convert_task(key, value, join(path, key)) for key, value in found.value.items() if key not in OWN_KEYS]
+    try:
+        return EvaluationRecipe(tuple(named), **own)
+    except ValueError as error:
+        raise ValueError(f"{found.place}: `{path}`: {error}") from error
+
+
+def convert_task(name: str, found: Located, path: str) -> TaskRecipe:
+    """The benchmark `name` with the arguments `found`.
+
+    Raises:
+        ValueError: there is no such benchmark, or an argument that it does not take; the message names the nearest.
+    """
+    try:
+        function = find_task(name, found.folder)
+    except ValueError as error:
+        raise ValueError(f"{found.place}: {error}") from error
+    return TaskRecipe(name, function, arguments_for(function, found, path, {}), f"{found.place}: `{path}`")
+
+
+def find_task(name: str, folder: Path) -> TaskFunction:
+    """The function of a benchmark: a dotted path's, looked for in `folder`, or a built-in one's.
+
+    Raises:
+        ValueError: there is none, the message names the nearest; or it does not take the set-up.
+    """
+    if not is_dotted(name):
+        if name not in BUILT_IN:
+            nearest = get_close_matches(name, (*BUILT_IN, *OWN_KEYS), n=1, cutoff=0.5)
+            hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {TASKS}."
+            raise ValueError(f"the task `{name}` is unknown. {hint}")
+        return getattr(import_module(f"{tasks.__name__}.{name}"), name)
+    function = import_dotted(name, folder)
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if sum(parameter.kind in positional for parameter in inspect.signature(function).parameters.values()) != 1:
+        raise ValueError(
+            f"`{name}` takes {inspect.signature(function)}, expected the set-up, then by keyword alone what a recipe "
+            "may say: `def my_benchmark(setup, *, questions: Path)`."
+        )
+    return function
+
+
+CONVERTERS: Mapping[Any, Converter] = {EvaluationRecipe: convert_evaluation}

@@ -8,18 +8,26 @@ reader checks both. A dataset may hold the pictures too, in a column `image`, or
 are shown in place of files (`pictures_in`), and stay in memory, encoded, as long as the task.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image as PILImage
 
+from mblip.data.example import Example
 from mblip.data.images import Image
+from mblip.data.left_out import LeftOut
 from mblip.data.sources.dataset_rows import read_rows
 from mblip.data.sources.records import describe, read_json_lines
 
+from .languages import mix_code
+from .task import Answering
+
 PlacedRecord = tuple[str, Any]  # what an error calls the record, and the record
+ReadFile = Callable[[Path], Iterator[PlacedRecord]]
+ReadRecord = Callable[..., Iterator[Example]]
 
 LANGUAGE_MARK = "{language}"
 
@@ -67,11 +75,32 @@ def check_one_place(file: Path | None, dataset: DatasetPlace | None) -> None:
         )
 
 
+def check_languages_of(files: Path | None, dataset: DatasetPlace | None, languages: Sequence[str]) -> None:
+    """Raises ValueError for an unknown language, and unless just one of files and dataset is named and has a part of
+    its own for each language."""
+    check_one_place(files, dataset)
+    check_codes(languages)
+    if dataset is not None:
+        dataset.check_is_by_language()
+    elif LANGUAGE_MARK not in str(files):
+        raise ValueError(
+            f"found {files} for every language, expected a file of its own for each. Write {LANGUAGE_MARK} in place "
+            "of the language's code."
+        )
+
+
+def check_codes(languages: Sequence[str]) -> None:
+    """Raises ValueError for an unknown language, or one that is named twice, by whichever of its codes."""
+    codes = [mix_code(language) for language in languages]
+    if not codes or len(set(codes)) < len(codes):
+        raise ValueError(f"found the languages {', '.join(languages) or 'none'}, expected each one once.")
+
+
 def records_of(
     file: Path | None,
     dataset: DatasetPlace | None,
     *,
-    read: Callable[[Path], Iterator[PlacedRecord]] = read_json_lines,
+    read: ReadFile = read_json_lines,
     language: str | None = None,
 ) -> Iterator[PlacedRecord]:
     """The records of the file, or of the dataset, whichever is given.
@@ -88,6 +117,38 @@ def records_of(
         return dataset.records(language)
     assert file is not None  # checked
     return read(file)
+
+
+def records_in(
+    language: str, files: Path | None, dataset: DatasetPlace | None, *, read: ReadFile = read_json_lines
+) -> Iterator[PlacedRecord]:
+    """The records of one language, of its file or of its part of the dataset."""
+    file = None if files is None else Path(str(files).replace(LANGUAGE_MARK, language))
+    return records_of(file, dataset, read=read, language=language)
+
+
+def read_examples(
+    read: ReadRecord, records: Iterable[PlacedRecord], *, images: str | None, left_out: LeftOut, **arguments: object
+) -> Iterator[Example]:
+    """The examples that a source makes of records. Pictures in a row of a dataset are shown in place of files.
+
+    Args:
+        read: of mblip/data/sources, such as `xvnli_example`.
+        images: the folder, URL or archive of the images; None: the rows hold them.
+        arguments: more of `read`.
+
+    Raises:
+        ValueError: a record is not as published, or holds another number of pictures; the message names its place.
+    """
+    for place, record in records:
+        for example in read(record, place=place, images=images or "", left_out=left_out, **arguments):
+            pictures = pictures_in(record, place=place)
+            if len(pictures) != len(example.images) and (pictures or images is None):
+                raise ValueError(
+                    f"{place}: holds {len(pictures)} pictures, expected {len(example.images)}. Say with `images` "
+                    "where the files lie, or give the dataset a column `image`, or `images` for several."
+                )
+            yield replace(example, images=pictures or example.images)
 
 
 def pictures_in(record: Mapping[str, Any], *, place: str) -> tuple[Image, ...]:
@@ -127,6 +188,45 @@ def image_of(
     if file is None:
         raise ValueError(f"{place}: there is no picture in the record. Say with `{field}` where {name} lies.")
     return file
+
+
+def check_vocabulary(vocabulary: Path | None, answering: Answering) -> None:
+    """Raises ValueError unless there is a vocabulary where answers are chosen from one, and there alone."""
+    if (vocabulary is None) != (answering == "generate"):
+        found = "no `vocabulary`" if vocabulary is None else f"the `vocabulary` {vocabulary}"
+        raise ValueError(
+            f"found {found} with `answering: {answering}`. Name the file of answers, such as trainval_label2ans.json, "
+            "where answers are ranked or constrained, and leave it out where the model generates them."
+        )
+
+
+def read_vocabulary(path: str | Path, left_out: LeftOut) -> tuple[str, ...]:
+    """The answers that a benchmark chooses from, in the order of their file: trainval_label2ans.json of GQA (1,842)
+    and VQAv2 (3,129), a JSON list of texts. VQAv2's has an empty one, which is left out and counted: saying nothing is
+    no answer.
+
+    Raises:
+        ValueError: there is no such file, it is no JSON list of texts, or an answer stands in it twice.
+    """
+    path = Path(path)
+    try:
+        answers = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file {path}. Expected the vocabulary of answers to choose from.") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON in UTF-8: {error}.") from error
+    if not isinstance(answers, list) or not answers:
+        raise ValueError(f"{path}: found {describe(answers)}, expected a list of answers, such as GQA's 1,842.")
+    for position, answer in enumerate(answers):
+        if not isinstance(answer, str):
+            raise ValueError(f"{path}, answer {position}: found {describe(answer)}, expected text.")
+        if not answer.strip():
+            left_out.add("empty answer of the vocabulary", f"{path.name}, answer {position}")
+    kept = tuple(answer for answer in answers if answer.strip())
+    if len(set(kept)) < len(kept):
+        twice = next(answer for position, answer in enumerate(kept) if answer in kept[:position])
+        raise ValueError(f"{path}: the answer {twice!r} stands there more than once. Fetch the file again.")
+    return kept
 
 
 def _picture(value: Any, place: str, column: str) -> Image:

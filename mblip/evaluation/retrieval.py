@@ -22,10 +22,7 @@ from tqdm.auto import tqdm
 
 from .benchmark import shows_stand_ins
 from .captioning import PAPER_PROMPT
-from .code_version import code_commit
-from .environment import describe_hardware, describe_model, package_versions
-from .fitting import Fitting
-from .generation import evaluating
+from .environment import code_commit, describe_hardware, describe_model, package_versions
 from .generation_settings import GenerationSettings
 from .languages import prompt_language
 from .likelihood.calibration import PictureProcessor, grey_features
@@ -34,7 +31,7 @@ from .likelihood.prompt_batch import ScoringModel
 from .metrics.bootstrap import mean_estimate
 from .metrics.intervals import wilson_interval
 from .metrics.retrieval import Recall, score_retrieval
-from .model_inputs import EncodedImages, encode_images
+from .model_inputs import EncodedImages, Fitting, encode_images, evaluating
 from .predictions import Prediction
 from .protocol import OWN
 from .results import Results, Score

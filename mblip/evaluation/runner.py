@@ -1,29 +1,35 @@
 """Puts the questions of a task to a model.
 
 Every image goes through the ViT once, however many prompts, languages and conditions ask about it: half of the cost of
-asking in many languages is otherwise a ViT run again on an image already seen. Several processes (torchrun) share the
-chunks of the plan, and a killed run goes on where it was; neither changes an answer.
+asking in many languages is otherwise a ViT run again on an image already seen.
+
+Which prompts are answered together, and by which process, is a plan that depends on the examples alone: not on their
+order, not on the number of processes (torchrun), not on what an earlier run that was killed has answered. So each of
+these gives the same batches, and the same answers to the last bit. A chunk is what one process encodes the images of;
+all prompts about an image set are in one chunk.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .answering import Answerer, Asked
-from .fitting import Fitting
-from .generation import evaluating
+from .answering import Answerer
 from .generation_settings import GenerationChanges
-from .model_inputs import Model, Processor, encode_images, encode_prompts
-from .plan import plan_batches, plan_chunks
+from .model_inputs import Fitting, Model, Processor, encode_images, encode_prompts, evaluating
 from .predictions import Prediction
 from .processes import gather, is_main_process, num_processes, rank, wait_for_all
 from .task import EvaluationExample, EvaluationTask
 from .unfinished import Key, UnfinishedAnswers, run_identity
+
+# Features are held of so many image sets at once. The more, the more batches are of one prompt, so that answers end
+# together; the fewer, the more evenly processes share the work.
+MIN_IMAGES, MAX_IMAGES, NUM_CHUNKS = 64, 512, 16
+MAX_PROMPTS = 8192
 
 
 @dataclass(frozen=True)
@@ -140,8 +146,7 @@ class _Run:
         )
         for batch in left:
             predictions = self.fitting_prompts.run(
-                partial(self.answerer.answer, images),
-                [Asked(examples[i], ids[i]) for i in batch],
+                lambda part: self.answerer.answer(images, [examples[i] for i in part], [ids[i] for i in part]), batch
             )
             if self.unfinished is not None:
                 self.unfinished.append(number, predictions)
@@ -153,6 +158,36 @@ class _Run:
         last, self.last = self.last, time.monotonic()
         if is_main_process():
             unfinished.add_seconds(self.last - last)
+
+
+def plan_chunks(
+    examples: Sequence[EvaluationExample], *, max_prompts: int = MAX_PROMPTS
+) -> list[list[EvaluationExample]]:
+    """The examples in chunks, all of an `image_id` in one of them: at most 512 image sets, and sixteen chunks or more
+    where there are enough. A chunk ends early with the image set that brings it to `max_prompts`."""
+    groups: dict[str, list[EvaluationExample]] = {}
+    for example in examples:
+        groups.setdefault(example.image_id, []).append(example)
+    num_images = max(MIN_IMAGES, min(MAX_IMAGES, math.ceil(len(groups) / NUM_CHUNKS)))
+    chunks: list[list[EvaluationExample]] = [[]]
+    num_held = 0
+    for image_id in sorted(groups):
+        if num_held == num_images or len(chunks[-1]) >= max_prompts:
+            chunks.append([])
+            num_held = 0
+        chunks[-1] += sorted(groups[image_id], key=_key)
+        num_held += 1
+    return chunks
+
+
+def plan_batches(
+    examples: Sequence[EvaluationExample], ids: Sequence[list[int]], batch_size: int
+) -> Iterator[list[int]]:
+    """Positions of the examples of a chunk in batches of like length, so that little is padding, and of equal prompts
+    as far as may be: answers in one language end at about the same length."""
+    order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i], examples[i].image_id))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
 
 
 def _key(example: EvaluationExample) -> Key:

@@ -19,7 +19,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from mblip.data.whole_files import write_text
-from mblip.evaluation.code_version import code_commit
+from mblip.evaluation.environment import code_commit
 from mblip.evaluation.languages import evaluation_language
 
 from .recipe_reading import read_recipe

@@ -9,6 +9,7 @@ from mblip.data.languages import LanguageCode
 from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert, join
 from mblip.data.recipes.yaml_values import Located, parse_scalar, read_yaml, write_yaml
+from mblip.evaluation.recipe import OWN_KEYS, EvaluationRecipe, convert_evaluation
 from mblip.recipes import find_recipe
 
 from .recipe import Recipe, RowsRecipe, SourceRecipe
@@ -51,6 +52,9 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Source):
         weight = {"weight": value.weight} if isinstance(value, SourceRecipe) else {}
         return {"source": value.source} | weight | to_plain(value.arguments)
+    if isinstance(value, EvaluationRecipe):
+        own = {key: to_plain(getattr(value, key)) for key in OWN_KEYS}
+        return own | {task.name: to_plain(task.arguments) for task in value.tasks}
     if dataclasses.is_dataclass(value):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -79,11 +83,14 @@ def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> 
             )
         entries = list(found.value)
         entries[int(key)] = _replace(entries[int(key)], rest, value, join(path, key))
-        return Located(entries, found.place)
-    entry = found.value.get(key) if isinstance(found.value, dict) else None
-    inner = Located({}, value.place) if entry is None or (rest and entry.value is None) else entry
+        return Located(entries, found.place, found.folder)
     fields = found.value if isinstance(found.value, dict) else {}
-    return Located(fields | {key: _replace(inner, rest, value, join(path, key))}, found.place)
+    for known in fields:  # a key may hold dots itself, as that of a task of one's own does
+        if "." in known and list(keys[: known.count(".") + 1]) == known.split("."):
+            key, rest = known, list(keys[known.count(".") + 1 :])
+    entry = fields.get(key)
+    inner = Located({}, value.place, value.folder) if entry is None or (rest and entry.value is None) else entry
+    return Located(fields | {key: _replace(inner, rest, value, join(path, key))}, found.place, found.folder)
 
 
 def _convert_source(found: Located, path: str) -> SourceRecipe:
@@ -102,4 +109,5 @@ CONVERTERS: Mapping[Any, Converter] = {
     SourceRecipe: _convert_source,
     tuple[RowsRecipe, ...]: _convert_rows,
     LanguageCode: convert_language,
+    EvaluationRecipe: convert_evaluation,
 }

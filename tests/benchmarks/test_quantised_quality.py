@@ -8,6 +8,8 @@ from quantised_quality import main
 from mblip.evaluation import read_predictions
 from tests.tiny import tiny_model, tiny_processor
 
+SCENES = ["--task", "scenes.task:scenes", "--task.num_images", "2", "--task.languages", "[sw, hi]"]
+
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
@@ -18,7 +20,7 @@ def model_folder(tmp_path_factory):
 
 
 def test_a_model_is_measured_in_every_precision(model_folder, tmp_path, capsys):
-    main([str(model_folder), "--num_images", "2", "--languages", "sw,hi", "--output_dir", str(tmp_path)])
+    main([str(model_folder), *SCENES, "--output_dir", str(tmp_path)])
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert list(results) == ["scenes_float32", "scenes_bfloat16", "scenes_8bit", "scenes_4bit"]
     assert {len(read_predictions(tmp_path / f"predictions_{name}.jsonl")) for name in results} == {2 * 2 * 2}
@@ -33,4 +35,4 @@ def test_a_model_is_measured_in_every_precision(model_folder, tmp_path, capsys):
 
 def test_a_precision_is_not_given_where_every_one_is_measured(model_folder):
     with pytest.raises(ValueError, match=r"Found `dtype` or `load_in`, but the model is measured in every precision"):
-        main([str(model_folder), "--load_in", "8bit"])
+        main([str(model_folder), *SCENES, "--load_in", "8bit"])

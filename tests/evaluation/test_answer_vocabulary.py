@@ -1,7 +1,7 @@
 import pytest
 
 from mblip.data.left_out import LeftOut
-from mblip.evaluation.answer_vocabulary import read_vocabulary
+from mblip.evaluation.records import read_vocabulary
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 
 

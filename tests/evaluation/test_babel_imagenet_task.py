@@ -6,7 +6,8 @@ from table_model import knows_all
 
 from mblip.data import apply_prompt
 from mblip.data.sources.babel_imagenet import BabelImageNet, HoldOut
-from mblip.evaluation import babel_imagenet_task, conditions_table, evaluate_task
+from mblip.evaluation import Setup, conditions_table, evaluate_task
+from mblip.evaluation.tasks.babel_imagenet import babel_imagenet
 
 LABELS = {"EN": [[0, 1], ["tench", "goldfish"]], "DE": [[0, 1], ["Schleie", "Goldfisch"]], "SW": [[1], ["samaki"]]}
 NONE = HoldOut(share=0.0)
@@ -22,11 +23,11 @@ def photos(tmp_path):
         Image.new("RGB", (8, 8), (200 * index, 0, 0)).save(folder / f"{synset}_{index}.png")
     (tmp_path / "imagenet_classes.json").write_text(json.dumps(SYNSETS))
     (tmp_path / "labels.json").write_text(json.dumps(LABELS), encoding="utf-8")
-    return BabelImageNet.read(folder, tmp_path / "labels.json")
+    return {"photos": folder, "labels": tmp_path / "labels.json"}
 
 
 def test_every_photo_is_named_in_every_language_that_has_a_name_for_it(photos):
-    task = babel_imagenet_task(photos, hold_out=NONE)
+    task = babel_imagenet(Setup(), **photos, held_out_share=0.0)
     assert [(example.image_id, example.prompt, example.references) for example in task.examples] == [
         ("babel_imagenet/n01440764_0", "What is in the image? Short answer in English:", ("tench",)),
         ("babel_imagenet/n01440764_0", "What is in the image? Short answer in German:", ("Schleie",)),
@@ -37,14 +38,14 @@ def test_every_photo_is_named_in_every_language_that_has_a_name_for_it(photos):
 
 
 def test_the_conditions_are_the_splits_and_no_name_is_in_both(photos):
-    task = babel_imagenet_task(photos, hold_out=HoldOut(share=0.5))
+    task = babel_imagenet(Setup(), **photos, held_out_share=0.5)
     names = {split: {e.references for e in task.examples if e.condition == split} for split in ("train", "held_out")}
     assert not names["train"] & names["held_out"]
     assert len(names["train"] | names["held_out"]) == 5
 
 
 def test_a_model_that_knows_the_names_is_right_in_every_language_and_group(photos):
-    task = babel_imagenet_task(photos, hold_out=NONE)
+    task = babel_imagenet(Setup(), **photos, held_out_share=0.0)
     results = evaluate_task(*_opening(task), task)
     scores = results.by_language("train")
     assert {code: (score.value, score.num_prompts) for code, score in scores.items()} == {
@@ -57,19 +58,22 @@ def test_a_model_that_knows_the_names_is_right_in_every_language_and_group(photo
 
 def test_names_are_asked_in_the_wordings_that_a_training_drew_for_them(photos):
     drawn = {
-        seed: [example.prompt for example in babel_imagenet_task(photos, hold_out=NONE, wording_seed=seed).examples]
+        seed: [
+            example.prompt
+            for example in babel_imagenet(Setup(), **photos, held_out_share=0.0, wording_seed=seed).examples
+        ]
         for seed in (1, 2)
     }
     trained = [
         apply_prompt(example, seed=2).prompt
-        for example in photos.examples("train", hold_out=NONE, tasks=("image_naming",))
+        for example in BabelImageNet.read(*photos.values()).examples("train", hold_out=NONE, tasks=("image_naming",))
     ]
     assert drawn[2] == trained != drawn[1]
 
 
 def test_the_first_split_is_asked_again_with_each_others_photos(photos):
-    plain = babel_imagenet_task(photos, hold_out=NONE).examples
-    shuffled = babel_imagenet_task(photos, hold_out=NONE, shuffled=True).examples[len(plain) :]
+    plain = babel_imagenet(Setup(), **photos, held_out_share=0.0).examples
+    shuffled = babel_imagenet(Setup(), **photos, held_out_share=0.0, shuffled=True).examples[len(plain) :]
     assert {example.condition for example in shuffled} == {"shuffled"}
     for example, straight in zip(shuffled, plain, strict=True):
         assert (example.prompt, example.references) == (straight.prompt, straight.references)
@@ -89,4 +93,4 @@ def _opening(task):
 
 def test_no_name_in_a_split_is_an_error(photos):
     with pytest.raises(ValueError, match=r"no names of 2 photos in the splits \['held_out'\]"):
-        babel_imagenet_task(photos, hold_out=NONE, splits=["held_out"])
+        babel_imagenet(Setup(), **photos, held_out_share=0.0, splits=["held_out"])

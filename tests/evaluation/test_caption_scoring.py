@@ -1,6 +1,6 @@
 import pytest
 
-from mblip.evaluation.caption_scoring import CaptionMetric
+from mblip.evaluation.captioning import CaptionMetric
 from mblip.evaluation.metrics.caption_scores import score_captions
 from tests.evaluation.table_model import example
 
@@ -54,7 +54,7 @@ def test_a_library_that_is_missing_is_told_of_before_anything_is_asked(monkeypat
     def missing(language, by_character):
         raise ImportError("Japanese captions are segmented by SudachiPy")
 
-    monkeypatch.setattr("mblip.evaluation.caption_scoring.load_segmenter", missing)
+    monkeypatch.setattr("mblip.evaluation.captioning.load_segmenter", missing)
     with pytest.raises(ImportError, match="Japanese captions are segmented"):
         CaptionMetric(("ja",))
 

@@ -1,6 +1,5 @@
 """Captioning benchmarks as one: prompts of the protocols, references, missing photos, a run from end to end."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from PIL import Image
 
 from mblip.data.left_out import LeftOut
 from mblip.evaluation import Setup, evaluate_task
-from mblip.evaluation.captioning import CaptionedImage, caption_examples, captioned_image, captioning_task
+from mblip.evaluation.captioning import ask_for_caption, caption_prompts, captioning_task
 from mblip.evaluation.task import Origin
 from tests.evaluation.table_model import knows_all
 from tests.tiny import tiny_model, tiny_processor
@@ -21,13 +20,27 @@ CAPTIONS = {
 }
 
 
-def captioned(image="a.jpg", languages=tuple(CAPTIONS), key="a"):
-    return [CaptionedImage(image, f"x/{key}", CAPTIONS[code], code, f"{code}/{key}") for code in languages]
+def asked(setup, image="a.jpg", languages=tuple(CAPTIONS), key="a", captions=CAPTIONS):
+    """The examples about a photo."""
+    return [
+        example
+        for code in languages
+        for example in ask_for_caption(
+            caption_prompts(setup),
+            image,
+            captions[code],
+            image_id=f"x/{key}",
+            language=code,
+            id=f"{code}/{key}",
+            benchmark="photos",
+            left_out=LeftOut(),
+        )
+    ]
 
 
-def make(photos, setup=Setup(), left_out=None):  # noqa: B008
+def make(examples, setup=Setup(), left_out=None):  # noqa: B008
     left_out = LeftOut() if left_out is None else left_out
-    return captioning_task("photos", photos, setup=setup, tokenization="ptb", origin=ORIGIN, left_out=left_out)
+    return captioning_task("photos", examples, setup=setup, tokenization="ptb", origin=ORIGIN, left_out=left_out)
 
 
 @pytest.mark.parametrize(
@@ -46,14 +59,14 @@ def make(photos, setup=Setup(), left_out=None):  # noqa: B008
     ],
 )
 def test_each_protocol_has_its_prompt(setup, prompts):
-    examples = list(caption_examples(captioned(), setup))
+    examples = asked(setup)
     assert [example.prompt for example in examples] == prompts
     assert {example.condition for example in examples} == {"as_is"}
     assert [example.language for example in examples] == ["en", "fa", "quz"]
 
 
 def test_each_wording_is_a_condition_about_the_same_photo():
-    examples = list(caption_examples(captioned(languages=("en",)), Setup(wordings=True)))
+    examples = asked(Setup(wordings=True), languages=("en",))
     assert examples[0].condition == "wording 1"
     assert examples[-1].prompt == "Please give the picture a title in English."
     assert {(example.image_id, example.id, example.references) for example in examples} == {
@@ -65,10 +78,10 @@ def test_references_are_composed_and_stripped_and_empty_ones_are_counted():
     left_out = LeftOut()
     texts = ["  Ein Bad. ", "", "Mu\u0308de Katze"]
     fields = {"language": "de", "benchmark": "photos", "left_out": left_out}
-    (photo,) = captioned_image("a.jpg", texts, image_id="x/a", id="de/a", **fields)
-    (example,) = caption_examples([photo], Setup())
+    prompts = caption_prompts(Setup())
+    (example,) = ask_for_caption(prompts, "a.jpg", texts, image_id="x/a", id="de/a", **fields)
     assert example.references == ("Ein Bad.", "M\u00fcde Katze")
-    assert list(captioned_image("b.jpg", [" "], image_id="x/b", id="de/b", **fields)) == []
+    assert list(ask_for_caption(prompts, "b.jpg", [" "], image_id="x/b", id="de/b", **fields)) == []
     assert left_out.names == {
         "empty text": ["photos/de/a/1", "photos/de/b/0"],
         "photo without a caption in the language": ["photos/de/b"],
@@ -76,15 +89,16 @@ def test_references_are_composed_and_stripped_and_empty_ones_are_counted():
 
 
 def test_the_search_is_that_of_the_protocol():
-    photos = captioned(Image.new("RGB", (2, 2)))
-    assert str(make(photos).generation) == "5 beams, 1 to 50 new tokens, length penalty 1"
-    task = make(photos, Setup(protocol="centurio"))
+    photo = Image.new("RGB", (2, 2))
+    assert str(make(asked(Setup(), photo)).generation) == "5 beams, 1 to 50 new tokens, length penalty 1"
+    centurio = Setup(protocol="centurio")
+    task = make(asked(centurio, photo), centurio)
     assert (str(task.generation), task.protocol) == ("greedy search, at most 50 new tokens", "centurio")
 
 
 def test_missing_photos_are_an_error_or_left_out_by_name(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "a.jpg")
-    photos = captioned(tmp_path / "a.jpg") + captioned(tmp_path / "b.jpg", ("en",), key="b")
+    photos = asked(Setup(), tmp_path / "a.jpg") + asked(Setup(), tmp_path / "b.jpg", ("en",), key="b")
     with pytest.raises(ValueError, match=r"photos: 1 of 2 images are missing, such as b\.jpg.*example\.org"):
         make(photos)
     left_out = LeftOut()
@@ -95,11 +109,10 @@ def test_missing_photos_are_an_error_or_left_out_by_name(tmp_path):
 
 def test_a_model_that_knows_the_captions_scores_as_they_do():
     pictures = [Image.new("RGB", (2, 2), (number, 0, 0)) for number in (0, 100, 200)]
-    photos = [
-        dataclasses.replace(one, captions=(f"{one.captions[0]} {'abc'[n]}",))
-        for n, picture in enumerate(pictures)
-        for one in captioned(picture, key=str(n))
-    ]
+    photos = []
+    for n, picture in enumerate(pictures):
+        captions = {code: (f"{texts[0]} {'abc'[n]}",) for code, texts in CAPTIONS.items()}
+        photos += asked(Setup(), picture, key=str(n), captions=captions)
     task = make(photos)
     model, processor = knows_all(task.examples)
     results = evaluate_task(model, processor, task)
@@ -115,8 +128,9 @@ def test_a_model_that_knows_the_captions_scores_as_they_do():
 def test_both_kinds_of_model_caption_from_end_to_end(tmp_path, family):
     for key, colour in (("a", "red"), ("b", "blue")):
         Image.new("RGB", (28, 28), colour).save(tmp_path / f"{key}.png")
-    photos = [one for key in "ab" for one in captioned(tmp_path / f"{key}.png", ("en", "quz"), key=key)]
-    task = make(photos, Setup(protocol="centurio"))
+    setup = Setup(protocol="centurio")
+    photos = [one for key in "ab" for one in asked(setup, tmp_path / f"{key}.png", ("en", "quz"), key=key)]
+    task = make(photos, setup)
     path = Path(tmp_path, "predictions.jsonl")
     results = evaluate_task(tiny_model(family), tiny_processor(family), task, predictions_path=path)
     assert {code: score.num_prompts for code, score in results.by_language("as_is").items()} == {"en": 2, "quz": 2}

@@ -9,7 +9,7 @@ from PIL import Image
 from table_model import TableProcessor, example
 
 from mblip.data import MBlipCollator
-from mblip.evaluation.generation import answer_texts
+from mblip.evaluation.answering import answer_texts
 from mblip.evaluation.model_inputs import encode_prompts
 
 RED, BLUE = (Image.new("RGB", (40, 32), colour) for colour in ("red", "blue"))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mblip.evaluation.fitting import Fitting
+from mblip.evaluation.model_inputs import Fitting
 
 
 def with_room_for(size, calls):

@@ -16,8 +16,8 @@ from mblip.evaluation import (
     write_report,
     write_results,
 )
-from mblip.evaluation.tasks.xgqa import XgqaRecipe
-from mblip.evaluation.tasks.xm3600 import Xm3600Recipe
+from mblip.evaluation.tasks.xgqa import xgqa
+from mblip.evaluation.tasks.xm3600 import xm3600
 
 UNCHECKED = Setup(missing_images="unchecked")
 
@@ -38,18 +38,23 @@ def test_answers_results_and_report_are_written_to_paths_given_as_text(tmp_path)
 def test_the_files_of_a_benchmark_are_named_by_text(tmp_path):
     (tmp_path / "captions.jsonl").write_text(json.dumps({"image/key": "a1", "sw": {"caption": ["mbwa"]}}))
     (tmp_path / "mine.txt").write_text("a1")
-    xm3600 = Xm3600Recipe(
-        captions=f"{tmp_path}/captions.jsonl", images="photos", languages=["sw"], subset=f"{tmp_path}/mine.txt"
-    ).build(UNCHECKED)
-    assert (xm3600.name, [entry.id for entry in xm3600.examples]) == ("xm3600_mine", ["sw/a1"])
+    captioning = xm3600(
+        UNCHECKED,
+        captions=f"{tmp_path}/captions.jsonl",
+        images="photos",
+        languages=["sw"],
+        subset=f"{tmp_path}/mine.txt",
+    )
+    assert (captioning.name, [entry.id for entry in captioning.examples]) == ("xm3600_mine", ["sw/a1"])
     question = {"question": "Who?", "answer": "man", "imageId": "7", "fullAnswer": "A man."}
     (tmp_path / "de.json").write_text(json.dumps({"1": question}))
     (tmp_path / "label2ans.json").write_text('["man", "woman"]')
-    xgqa = XgqaRecipe(
+    questions = xgqa(
+        UNCHECKED,
         questions=f"{tmp_path}/{{language}}.json",
         images="photos",
         languages=["de"],
         answering="rank",
         vocabulary=f"{tmp_path}/label2ans.json",
-    ).build(UNCHECKED)
-    assert xgqa.examples[0].candidates == ("man", "woman")
+    )
+    assert questions.examples[0].candidates == ("man", "woman")

@@ -7,21 +7,21 @@ import pytest
 from mblip.data.left_out import LeftOut
 from mblip.data.sources.xvnli import xvnli_example
 from mblip.evaluation import Setup
+from mblip.evaluation.benchmark import ask
 from mblip.evaluation.protocol import HELD_OUT_WORDING
-from mblip.evaluation.questions import Question, ask, check_languages_of, read_examples, records_in
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetPlace, check_languages_of, read_examples, records_in
 from tests.data.sources.sample_data import write_lines
 
-QUESTION = Question(
-    images=(Path("a.jpg"),),
-    image_id="photos/a",
-    inputs={"question": "Rouge ou {bleu}?"},
-    references=("rouge",),
-    language="fr",
-    id="fr/1",
-    answer_language="fr",
-    facts={"answer_type": "other"},
-)
+QUESTION = {
+    "images": (Path("a.jpg"),),
+    "image_id": "photos/a",
+    "inputs": {"question": "Rouge ou {bleu}?"},
+    "references": ("rouge",),
+    "language": "fr",
+    "id": "fr/1",
+    "answer_language": "fr",
+    "facts": {"answer_type": "other"},
+}
 PAPER = "Question: {question} Short answer in {language}:"
 PAIR = {"gold_label": "neutral", "sentence2": "Il dort.", "pairID": "7.jpg#0r1n", "Flikr30kID": "7"}
 
@@ -32,7 +32,7 @@ def forms(**setup):
 
 def test_a_question_is_asked_in_the_prompt_of_the_protocol():
     for protocol in ("paper", "centurio"):
-        (example,) = ask([QUESTION], forms(protocol=protocol))
+        (example,) = ask(forms(protocol=protocol), **QUESTION)
         assert example.prompt == "Question: Rouge ou {bleu}? Short answer in French:"
         assert (example.condition, example.language, example.references) == ("as_is", "fr", ("rouge",))
         assert (example.images, example.image_id, example.id) == ((Path("a.jpg"),), "photos/a", "fr/1")
@@ -41,17 +41,17 @@ def test_a_question_is_asked_in_the_prompt_of_the_protocol():
 
 
 def test_candidates_come_with_a_prompt_that_says_nothing_of_the_question():
-    (example,) = ask([QUESTION], forms(), candidates=("rouge", "bleu"))
+    (example,) = ask(forms(), **QUESTION, candidates=("rouge", "bleu"))
     assert example.candidates == ("rouge", "bleu")
     assert example.content_free == "Question: N/A Short answer in French:"
 
 
 def test_each_wording_is_a_condition_beside_that_of_the_benchmark():
-    conditions = [example.condition for example in ask([QUESTION], forms(wordings=True))]
+    conditions = [example.condition for example in ask(forms(wordings=True), **QUESTION)]
     assert conditions == [*(f"wording {number}" for number in range(1, 8)), HELD_OUT_WORDING]
-    split = Question((), "a", {"question": "?"}, ("yes",), "en", "1", condition="random")
-    assert next(ask([split], forms())).condition == "random"
-    assert [example.condition for example in ask([split], forms(wordings=True))][::7] == [
+    split = QUESTION | {"condition": "random"}
+    assert next(ask(forms(), **split)).condition == "random"
+    assert [example.condition for example in ask(forms(wordings=True), **split)][::7] == [
         "random, wording 1",
         "random, held-out wording",
     ]

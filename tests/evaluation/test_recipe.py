@@ -1,82 +1,230 @@
+"""What a recipe and the command line of eval.py say: built-in benchmarks, and a benchmark of one's own in one file."""
+
+import sys
 from pathlib import Path
 
 import pytest
 
-from mblip.evaluation import EvaluationRecipe, EvaluationRun, GenerationChanges, RunSettings
+from mblip.evaluation import EvaluationRecipe, GenerationChanges, RunSettings, Setup, TaskRecipe
 from mblip.evaluation.command_line import parse_command_line
-from mblip.evaluation.tasks.babel_imagenet import BabelImageNetRecipe
-from mblip.evaluation.tasks.scenes import ScenesRecipe
+from mblip.evaluation.recipe import BUILT_IN, read_evaluation_run
+from mblip.evaluation.tasks.pope import pope
 
-RECIPE = EvaluationRun("model", Path("out"), EvaluationRecipe(scenes=ScenesRecipe()))
+COLOURS = '''
+"""Which colour is it?"""
 
+from pathlib import Path
 
-def parse(*arguments):
-    return parse_command_line(arguments, lambda path: RECIPE)
-
-
-def test_a_model_alone_is_asked_about_the_drawn_world_in_all_its_languages():
-    run = parse("outputs/quickstart/model/")
-    assert run.model == "outputs/quickstart/model/"
-    assert run.output_dir == Path("outputs/evaluation/outputs--quickstart--model")
-    assert run.evaluation == EvaluationRecipe(scenes=ScenesRecipe())
+from mblip.data.sources.records import check_record, read_json_lines
+from mblip.evaluation import EvaluationTask, ExactMatch, Setup, ask, benchmark_task
 
 
-def test_options_of_a_task_are_read():
-    run = parse("m", "--task", "scenes", "--languages", "sw,hi", "--num_images", "5", "--conditions", "seen")
-    assert run.evaluation.scenes == ScenesRecipe(languages=("sw", "hi"), num_images=5, conditions=("seen",))
-    run = parse("m", "--task", "babel_imagenet", "--photos", "p", "--labels", "l.json", "--output_dir", "o")
-    assert run.output_dir == Path("o")
-    assert run.evaluation.babel_imagenet == BabelImageNetRecipe(photos=Path("p"), labels=Path("l.json"))
-    assert run.evaluation.scenes is None
+def colours(setup: Setup, *, questions: Path, images: Path = Path("images"), language: str = "en") -> EvaluationTask:
+    """The colour of each picture."""
+    prompts = setup.prompts("vqa", paper="Question: {question} Short answer in {language}:")
+    examples = []
+    for place, record in read_json_lines(questions):
+        fields = check_record(record, {"image": str, "question": str, "answer": str}, place=place)
+        examples += ask(
+            prompts,
+            inputs={"question": fields["question"]},
+            references=(fields["answer"],),
+            images=(images / fields["image"],),
+            image_id=fields["image"],
+            language=language,
+            answer_language=language,
+            id=fields["image"],
+        )
+    return benchmark_task("colours", examples, metric=ExactMatch(), setup=setup, kind="short_answer")
 
 
-def test_a_recipe_may_be_given_another_model_and_folder():
-    assert parse("recipe.yaml") == RECIPE
-    run = parse("recipe.yaml", "--model", "other", "--output_dir", "there")
-    assert (run.model, run.output_dir, run.evaluation) == ("other", Path("there"), RECIPE.evaluation)
+def no_task(*, questions: Path) -> None: ...
 
 
-def test_options_of_a_task_beside_a_recipe_are_an_error():
-    with pytest.raises(
-        ValueError, match="Found --languages beside a recipe, which takes --model, --output_dir, --dtype"
-    ):
-        parse("recipe.yaml", "--languages", "sw")
+def of_another_kind(setup: Setup) -> list[str]:
+    return []
+'''
+RECIPE = """model: some/model
+output_dir: out
+evaluation:
+  setup: {protocol: centurio, missing_images: unchecked}
+  my_colours:colours: {questions: QUESTIONS, language: sw}
+"""
 
 
-def test_an_option_of_another_task_is_an_error():
-    with pytest.raises(ValueError, match="Found --photos with the task scenes, which takes --languages, --num_images"):
-        parse("m", "--photos", "p")
+@pytest.fixture(autouse=True)
+def python_path_is_put_back(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
 
 
-def test_a_missing_option_is_an_error_that_names_it():
-    with pytest.raises(ValueError, match="The task babel_imagenet lacks --labels"):
-        parse("m", "--task", "babel_imagenet", "--photos", "p")
+@pytest.fixture
+def own(tmp_path):
+    """A folder with a benchmark of one's own: one file, its questions, and a recipe that names it."""
+    (tmp_path / "my_colours.py").write_text(COLOURS, encoding="utf-8")
+    (tmp_path / "questions.jsonl").write_text('{"image": "a.png", "question": "Rangi gani?", "answer": "nyekundu"}\n')
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("QUESTIONS", str(tmp_path / "questions.jsonl")))
+    return tmp_path
 
 
-def test_an_unknown_language_is_an_error_that_names_the_nearest():
-    with pytest.raises(ValueError, match=r"Found the language 'swa'.*Nearest: `sw` \(Swahili\)"):
-        parse("m", "--languages", "swa")
+def asked(run):
+    return [
+        (task.name, task.protocol, e.prompt, e.images) for task in run.evaluation.build_tasks() for e in task.examples
+    ]
 
 
-def test_a_repeated_language_is_an_error():
-    with pytest.raises(ValueError, match="`languages` names sw more than once"):
-        ScenesRecipe(languages=("sw", "hi", "sw"))
+def test_a_benchmark_of_ones_own_is_one_file_named_in_a_recipe(own):
+    prompt = "Question: Rangi gani? Short answer in Swahili:"
+    assert asked(read_evaluation_run(own / "recipe.yaml")) == [
+        ("colours", "centurio", prompt, (Path("images/a.png"),)),
+    ]
 
 
-def test_a_recipe_without_a_task_is_an_error():
-    with pytest.raises(ValueError, match="expected at least one task: scenes, scene_counts, babel_imagenet, xm3600"):
-        EvaluationRecipe(settings=RunSettings(generation=GenerationChanges(num_beams=5)))
+def test_a_benchmark_of_ones_own_is_asked_from_the_command_line_by_its_own_arguments(own, monkeypatch):
+    monkeypatch.chdir(own)
+    task = ["--task", "my_colours:colours", "--task.questions", "questions.jsonl", "--task.language=de"]
+    run = parse_command_line(["some/model", *task, "--missing_images", "unchecked", "--batch_size", "8"])
+    prompt = "Question: Rangi gani? Short answer in German:"
+    assert asked(run) == [("colours", "paper", prompt, (Path("images/a.png"),))]
+    assert run.evaluation.settings == RunSettings(batch_size=8)
+    assert (run.model, run.output_dir) == ("some/model", Path("outputs/evaluation/some--model"))
 
 
-def test_the_tasks_of_a_recipe_are_built():
-    recipe = EvaluationRecipe(scenes=ScenesRecipe(languages=("ko",), num_images=2))
-    (task,) = recipe.build_tasks()
-    assert task.name == "scenes"
-    assert [example.condition for example in task.examples] == ["as_is", "as_is", "shuffled", "shuffled"]
+def test_a_built_in_benchmark_is_asked_from_the_command_line():
+    task = ["--task", "pope", "--task.questions", "pope_{split}.json", "--task.splits", "[random]"]
+    run = parse_command_line(["m/", *task, "--task.answering", "rank", "--protocol", "centurio", "--output_dir", "o"])
+    (found,) = run.evaluation.tasks
+    arguments = {"questions": Path("pope_{split}.json"), "splits": ("random",), "answering": "rank"}
+    assert found == TaskRecipe("pope", pope, arguments)
+    assert (run.evaluation.setup, run.output_dir) == (Setup(protocol="centurio"), Path("o"))
 
 
-@pytest.mark.parametrize("source", ["model", "recipe.yaml"])
-def test_the_precision_is_an_option_of_a_model_and_of_a_recipe(source):
-    run = parse(source, "--dtype", "bfloat16", "--load_in", "4bit")
-    assert (run.dtype, run.load_in) == ("bfloat16", "4bit")
-    assert (parse(source).dtype, parse(source).load_in) == ("auto", None)
+def test_a_mapping_among_a_tasks_arguments_is_given_key_by_key():
+    run = parse_command_line(["m", "--task", "xm3600", "--task.dataset.path", "me/x", "--task.dataset.split", "dev"])
+    dataset = run.evaluation.tasks[0].arguments["dataset"]
+    assert (dataset.path, dataset.split) == ("me/x", "dev")
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_file_of_tasks_is_a_benchmark(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        parse_command_line(["--task", name, "--help"])
+    assert f"\n{name}: " in capsys.readouterr().out
+
+
+def test_help_lists_what_a_task_takes(own, monkeypatch, capsys):
+    monkeypatch.chdir(own)
+    with pytest.raises(SystemExit, match="0"):
+        parse_command_line(["--task", "my_colours:colours", "--help"])
+    assert capsys.readouterr().out.endswith(
+        "my_colours:colours: The colour of each picture.\n\narguments:\n"
+        "  --task.questions (pathlib.Path): needed\n"
+        "  --task.images (pathlib.Path): PosixPath('images') if left out\n"
+        "  --task.language (str): 'en' if left out\n"
+    )
+
+
+def replaced(own, old, new):
+    recipe = own / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(old, new))
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("my_colours:colours", "xm360", r"line 5: the task `xm360` is unknown\. Did you mean `xm3600`\?"),
+        (
+            "my_colours:colours",
+            "cubism",
+            r"the task `cubism` is unknown\. Expected one of babel_imagenet, .*, or",
+        ),
+        ("setup:", "setupp:", r"line 4: the task `setupp` is unknown\. Did you mean `setup`\?"),
+        ("language:", "langage:", r"line 5: the key `.*colours\.langage` is unknown\. Did you mean `language`\?"),
+        ("questions: ", "images: ", r"line 5: `evaluation\.my_colours:colours` lacks `questions`"),
+        (
+            "language: sw",
+            "language: 3",
+            r"line 5: `evaluation\.my_colours:colours\.language` is 3, a number",
+        ),
+        ("my_colours:", "my_colors:", r"line 5: `my_colors:colours`: found no module `my_colors` in "),
+        (":colours", ":colors", r"line 5: `my_colours:colors`: no `colors` in .*\. Did you mean `colours`\?"),
+        (":colours", ":COLOURS", r"`my_colours:COLOURS`: no `COLOURS` in "),
+        (":colours", ":no_task", r"`my_colours:no_task` takes \(\*, questions.*expected the set-up, then by keyword"),
+    ],
+)
+def test_what_is_wrong_in_a_recipe_is_named_with_its_line_and_the_nearest(own, old, new, message):
+    with pytest.raises(ValueError, match=message):
+        read_evaluation_run(replaced(own, old, new))
+
+
+def test_what_a_task_refuses_is_named_with_its_place_in_the_recipe(own):
+    run = read_evaluation_run(replaced(own, "language: sw", "language: xx"))
+    with pytest.raises(ValueError, match=r"line 5: `evaluation\.my_colours:colours`: Found the language 'xx'"):
+        run.evaluation.build_tasks()
+
+
+def test_a_function_that_makes_no_task_is_an_error(own):
+    path = replaced(own, ":colours: {questions: ", ":of_another_kind: {} #")
+    with pytest.raises(ValueError, match=r"`my_colours:of_another_kind` returns list, expected an `EvaluationTask`"):
+        read_evaluation_run(path).evaluation.build_tasks()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["m"], r"Found no --task with the model m, expected one of babel_imagenet, chair"),
+        (["m", "--task", "xm360"], r"--task: the task `xm360` is unknown\. Did you mean `xm3600`\?"),
+        (
+            ["m", "--task", "xm3600", "--task.num_image", "3"],
+            r"`task\.num_image` is unknown\. Did you mean `num_images`",
+        ),
+        (["m", "--task", "xm3600", "--task.num_images", "few"], r"--task\.num_images: `task\.num_images` is 'few'"),
+        (["m", "--task", "chair"], r"--task: `task` lacks `synonyms`"),
+        (["m", "--task", "pope", "--model", "n"], r"Found --model beside the model m"),
+        (["r.yaml", "--task", "pope"], r"Found --task beside the recipe r\.yaml, which names its tasks"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        parse_command_line(arguments)
+
+
+@pytest.mark.parametrize("option", ["--languages", "--task.languages"])
+def test_an_unknown_option_or_one_without_a_value_is_an_error(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        parse_command_line(["m", "--task", "pope", option])
+    assert f"{option} is unknown or lacks a value; a task's own arguments are --task.KEY" in capsys.readouterr().err
+
+
+def test_a_recipe_may_be_given_another_model_folder_and_protocol(own):
+    recipe = str(own / "recipe.yaml")
+    plain = parse_command_line([recipe])
+    assert plain == read_evaluation_run(own / "recipe.yaml")
+    run = parse_command_line([recipe, "--model", "other", "--output_dir", "there", "--protocol", "paper"])
+    assert (run.model, run.output_dir, run.evaluation.tasks) == ("other", Path("there"), plain.evaluation.tasks)
+    assert run.evaluation.setup == Setup(missing_images="unchecked")
+
+
+def test_the_precision_is_an_option_of_a_model_and_of_a_recipe(own):
+    for source in (["m", "--task", "marvl"], [str(own / "recipe.yaml")]):
+        run = parse_command_line([*source, "--dtype", "bfloat16", "--load_in", "4bit"])
+        assert (run.dtype, run.load_in) == ("bfloat16", "4bit")
+        plain = parse_command_line(source)
+        assert (plain.dtype, plain.load_in) == ("auto", None)
+
+
+def test_a_recipe_without_a_task_is_an_error(own):
+    with pytest.raises(ValueError, match=r"expected at least one task: babel_imagenet, .*, or a function of your"):
+        EvaluationRecipe((), settings=RunSettings(generation=GenerationChanges(num_beams=5)))
+    recipe = own / "recipe.yaml"
+    recipe.write_text("model: m\noutput_dir: o\nevaluation: {}\n")
+    with pytest.raises(ValueError, match=r"line 3: `evaluation`: expected at least one task"):
+        read_evaluation_run(recipe)
+
+
+def test_two_tasks_of_one_name_are_an_error(own):
+    run = read_evaluation_run(own / "recipe.yaml")
+    twice = EvaluationRecipe(run.evaluation.tasks * 2, run.evaluation.setup)
+    with pytest.raises(ValueError, match="Found several tasks called 'colours'"):
+        twice.build_tasks()

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from mblip.evaluation.protocol import Setup
-from mblip.evaluation.recipe import BENCHMARKS, read_evaluation_run
+from mblip.evaluation.recipe import BUILT_IN, read_evaluation_run
 
 RECIPES = Path(__file__).parents[2] / "mblip" / "recipes"
-PUBLISHED = [name for name in BENCHMARKS if name not in ("scenes", "scene_counts", "babel_imagenet")]
+PUBLISHED = [name for name in BUILT_IN if name not in ("scenes", "scene_counts", "babel_imagenet")]
 
 
 def benchmarks_of(name):
     evaluation = read_evaluation_run(RECIPES / f"{name}.yaml").evaluation
-    return {field: getattr(evaluation, field) for field in BENCHMARKS if getattr(evaluation, field) is not None}
+    return {task.name: task.arguments for task in evaluation.tasks}
 
 
 @pytest.mark.parametrize("protocol", ["paper", "centurio"])

@@ -8,16 +8,16 @@ from mblip.evaluation import (
     EvaluationTask,
     ExactMatch,
     GenerationSettings,
+    Setup,
     alignment_table,
     conditions_table,
-    evaluate_scenes,
     evaluate_task,
     markdown_table,
-    scenes_task,
     write_results,
 )
 from mblip.evaluation.reports.language_groups import group_scores, resource_level, script
 from mblip.evaluation.reports.tables import group_table
+from scenes.task import scenes
 
 
 def task_of(examples):
@@ -83,9 +83,10 @@ def test_a_table_of_nothing_is_an_error():
 
 
 def scenes_results(*, knows, languages=("en", "sw"), conditions=("as_is", "shuffled")):
-    examples = scenes_task(languages=languages, num_images=4, conditions=["as_is"]).examples
+    examples = scenes(Setup(), languages=languages, num_images=4, conditions=["as_is"]).examples
     model, processor = knows_all([entry for entry in examples if entry.language in knows])
-    return evaluate_scenes(model, processor, languages=languages, num_images=4, conditions=conditions)
+    task = scenes(Setup(), languages=languages, num_images=4, conditions=conditions)
+    return evaluate_task(model, processor, task)
 
 
 def test_the_alignment_table_shows_before_after_shuffled_and_the_share_of_the_english_parent():

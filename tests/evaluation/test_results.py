@@ -9,7 +9,7 @@ from mblip.evaluation import (
     EvaluationTask,
     ExactMatch,
     GenerationSettings,
-    evaluate_scenes,
+    Setup,
     evaluate_task,
     ratio_to_reference,
 )
@@ -17,6 +17,7 @@ from mblip.evaluation.metrics.bootstrap import mean_estimate
 from mblip.evaluation.metrics.intervals import paired_ratio_interval, wilson_interval
 from mblip.evaluation.predictions import predict
 from mblip.evaluation.results import score_predictions
+from scenes.task import scenes
 
 SETTINGS = GenerationSettings(max_new_tokens=4)
 
@@ -107,15 +108,13 @@ def test_two_answers_about_one_picture_cannot_be_paired():
 def test_a_model_that_knows_all_scores_100_per_cent_and_nothing_when_shuffled():
     examples = evaluation_examples()
     model, processor = knows_all(examples)
-    results = evaluate_scenes(model, processor, languages=["en", "ht"], num_images=4)
+    results = evaluate_task(model, processor, scenes(Setup(), languages=["en", "ht"], num_images=4))
     assert {code: score.value for code, score in results.by_language("as_is").items()} == {"en": 1.0, "ht": 1.0}
     assert {code: score.value for code, score in results.by_language("shuffled").items()} == {"en": 0.0, "ht": 0.0}
 
 
 def evaluation_examples():
-    from mblip.evaluation import scenes_task
-
-    return scenes_task(languages=["en", "ht"], num_images=4, conditions=["as_is"]).examples
+    return scenes(Setup(), languages=["en", "ht"], num_images=4, conditions=["as_is"]).examples
 
 
 def test_results_record_how_they_were_made():

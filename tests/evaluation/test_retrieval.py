@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from mblip.evaluation import EvaluationTask, GenerationSettings, conditions_table
+from mblip.evaluation.answer_scoring import ExactMatch
 from mblip.evaluation.likelihood.image_text_scores import image_text_scores
 from mblip.evaluation.retrieval import RetrievalSettings, choose_pools, retrieval_results
-from mblip.evaluation.scoring import ExactMatch
 from tests.evaluation.table_model import example
 from tests.tiny import tiny_model, tiny_processor
 

@@ -9,12 +9,14 @@ from mblip.evaluation import (
     GenerationChanges,
     GenerationSettings,
     RunSettings,
+    Setup,
     evaluate_task,
     run_task,
-    scenes_task,
 )
-from mblip.evaluation.generation import are_cut, evaluating
-from mblip.evaluation.plan import plan_batches, plan_chunks
+from mblip.evaluation.answering import are_cut
+from mblip.evaluation.model_inputs import evaluating
+from mblip.evaluation.runner import plan_batches, plan_chunks
+from scenes.task import scenes
 
 SMALL = RunSettings(batch_size=3, image_batch_size=2, generation=GenerationChanges(max_new_tokens=6))
 
@@ -24,9 +26,9 @@ def task_of(examples):
 
 
 def test_a_model_that_knows_all_is_always_right_and_never_with_shuffled_pictures():
-    as_is = scenes_task(languages=["en", "sw"], num_images=6, conditions=["as_is"])
+    as_is = scenes(Setup(), languages=["en", "sw"], num_images=6, conditions=["as_is"])
     model, processor = knows_all(as_is.examples)
-    task = scenes_task(languages=["en", "sw"], num_images=6)
+    task = scenes(Setup(), languages=["en", "sw"], num_images=6)
     predictions = evaluate_task(model, processor, task, settings=SMALL).predictions
     assert [p.score for p in predictions if p.condition == "as_is"] == [1.0] * 12
     assert [p.score for p in predictions if p.condition == "shuffled"] == [0.0] * 12
@@ -44,7 +46,7 @@ def test_predictions_come_in_the_order_of_the_examples():
 
 
 def test_every_picture_is_encoded_once_for_all_prompts_languages_and_conditions():
-    task = scenes_task(languages=["en", "sw", "hi"], num_images=5, conditions=["as_is", "shuffled", "questions"])
+    task = scenes(Setup(), languages=["en", "sw", "hi"], num_images=5, conditions=["as_is", "shuffled", "questions"])
     model, processor = knows_all(task.examples)
     run_task(model, processor, task, settings=RunSettings(batch_size=30, image_batch_size=2))
     assert model.num_encoded == [2, 2, 1]
@@ -57,7 +59,7 @@ def test_the_vit_sees_every_picture_once_and_answers_are_those_of_single_calls(f
     model, processor = tiny_model(family), tiny_processor(family)
     rows = []
     model.vision_model.register_forward_hook(lambda module, args, output: rows.append(len(output[0])))
-    task = scenes_task(languages=["en", "de"], num_images=5, conditions=["as_is", "shuffled", "questions"])
+    task = scenes(Setup(), languages=["en", "de"], num_images=5, conditions=["as_is", "shuffled", "questions"])
     predictions = run_task(model, processor, task, settings=SMALL)
     assert sum(rows) == 5
     for entry, prediction in list(zip(task.examples, predictions, strict=True))[::7]:

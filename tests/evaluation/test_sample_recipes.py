@@ -10,7 +10,7 @@ from benchmarks.stand_ins import draw_stand_ins, unchecked_tasks
 from mblip.evaluation import GenerationChanges, RunSettings, evaluate_task
 from mblip.evaluation.in_training import fixed_subset
 from mblip.evaluation.protocol import Setup
-from mblip.evaluation.recipe import BENCHMARKS, read_evaluation_run
+from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.reports.full_report import report_text
 from tests.tiny import tiny_model, tiny_processor
 
@@ -36,12 +36,13 @@ def recipe_of(name, folder, monkeypatch):
     """A sample recipe whose stand-ins lie in `folder`."""
     monkeypatch.chdir(ROOT)
     recipe = read_evaluation_run(Path("quickstart", name)).evaluation
-    changes = {}
-    for field in BENCHMARKS:
-        benchmark = getattr(recipe, field)
-        if benchmark is not None and str(benchmark.images).startswith("outputs/"):
-            changes[field] = dataclasses.replace(benchmark, images=str(folder / field))
-    return dataclasses.replace(recipe, **changes)
+    tasks = [
+        dataclasses.replace(task, arguments=task.arguments | {"images": str(folder / task.name)})
+        if task.arguments["images"].startswith("outputs/")
+        else task
+        for task in recipe.tasks
+    ]
+    return dataclasses.replace(recipe, tasks=tuple(tasks))
 
 
 def tasks_of(name, folder, monkeypatch, protocol):
@@ -87,7 +88,7 @@ def test_the_protocols_ask_xm3600_in_their_own_words(tmp_path, monkeypatch):
     prompts = {}
     for protocol in ("paper", "centurio"):
         setup = Setup(protocol=protocol, missing_images="unchecked")
-        task = recipe.xm3600.build(setup)
+        (task,) = (task.build(setup) for task in recipe.tasks if task.name == "xm3600")
         prompts[protocol] = {e.prompt for e in task.examples if e.language in ("sw", "hr")}
     assert prompts == {
         "paper": {"Caption in Swahili: ", "Caption in Croatian: "},

@@ -1,7 +1,7 @@
 import pytest
 from table_model import example
 
-from mblip.evaluation.shuffled_images import derangement, with_shuffled_images
+from mblip.evaluation.benchmark import derangement, with_shuffled_images
 
 
 @pytest.mark.parametrize("num_things", [2, 3, 5, 200])

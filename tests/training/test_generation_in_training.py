@@ -11,12 +11,13 @@ from transformers import Trainer, TrainingArguments
 
 from mblip import train
 from mblip.data import MBlipCollator, TrainingRows, load_rows
-from mblip.evaluation import ExactMatch, GenerationChanges, RunSettings, in_training, scenes_task
+from mblip.evaluation import ExactMatch, GenerationChanges, RunSettings, Setup, in_training
 from mblip.evaluation.in_training import GenerationEvaluation, fixed_subset
 from mblip.training.checkpoints import load_trained
 from mblip.training.recipe import TrainingRecipe
 from mblip.training.stages import train_stage
 from mblip.training.trainable import set_trainable
+from scenes.task import scenes
 from tests.tiny import tiny_model, tiny_processor
 from tests.training.test_mblip_trainer import stage_run
 from tests.training.tiny_run import write_parents, write_recipe, write_tiny_rows
@@ -24,7 +25,7 @@ from tests.training.tiny_run import write_parents, write_recipe, write_tiny_rows
 pytestmark = pytest.mark.slow
 
 SHORT = RunSettings(generation=GenerationChanges(max_new_tokens=3))
-TASK = scenes_task(languages=["en", "sw"], num_images=8, conditions=["as_is", "shuffled", "questions"])
+TASK = scenes(Setup(), languages=["en", "sw"], num_images=8, conditions=["as_is", "shuffled", "questions"])
 
 
 class Scripted(GenerationEvaluation):
@@ -156,7 +157,7 @@ def test_evaluations_disturb_no_training_and_are_in_the_log(tmp_path, family):
     """The last step is evaluated whatever `eval_steps` is."""
     write_parents(tmp_path, family)
     evaluation = {
-        "scenes": {"languages": ["en", "sw"], "num_images": 4},
+        "scenes.task:scenes": {"languages": ["en", "sw"], "num_images": 4},
         "settings": {"generation": {"max_new_tokens": 3}},
     }
     lora = {"rank": 2, "dropout": 0.1}

@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from mblip.data.recipes.yaml_values import without_places
-from mblip.evaluation import code_version
-from mblip.evaluation.code_version import code_commit
+from mblip.evaluation import environment
+from mblip.evaluation.environment import code_commit
 from mblip.training.model_card import build_card, card_metadata, eval_results, main
 from mblip.training.run_record import Evaluation, Parent, RunRecord, StageFacts, StageRecord, read_license
 
@@ -208,11 +208,11 @@ def git(folder, *arguments):
 
 
 def test_the_commit_is_that_of_a_checkout_and_says_what_is_not_committed(tmp_path, monkeypatch):
-    file = tmp_path / "mblip" / "evaluation" / "code_version.py"
+    file = tmp_path / "mblip" / "evaluation" / "environment.py"
     file.parent.mkdir(parents=True)
     file.write_text("one")
-    monkeypatch.setattr(code_version, "ROOT", tmp_path)
-    monkeypatch.setattr(code_version, "__file__", str(file))
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "__file__", str(file))
     assert code_commit() is None
     git(tmp_path, "init")
     assert code_commit() is None

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from ..captioning import PAPER_PROMPT
-from ..generation import evaluating
 from ..languages import prompt_language
+from ..model_inputs import evaluating
 from .calibration import PictureProcessor, grey_features
 from .candidate_scores import CandidatePrompt, score_candidates
 from .prompt_batch import ScoringModel

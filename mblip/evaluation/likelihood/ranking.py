@@ -19,8 +19,7 @@ from typing import get_args
 
 import torch
 
-from ..generation import evaluating
-from ..model_inputs import Processor
+from ..model_inputs import Processor, evaluating
 from ..task import RankBy
 from .calibration import ContentFree
 from .candidate_scores import CandidatePrompt, CandidateScores, score_candidates

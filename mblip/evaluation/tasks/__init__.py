@@ -1,6 +1,1 @@
-"""Until the tasks of the drawn world stand beside it in quickstart/, they find it there."""
-
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parents[3] / "quickstart"))
+"""The built-in benchmarks: `xgqa` in a recipe is the function `xgqa` of xgqa.py. A new file is a new benchmark."""

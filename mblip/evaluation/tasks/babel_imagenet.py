@@ -5,20 +5,17 @@ scores are a lower bound. The split is that of `mblip.data.sources.babel_imagene
 was given.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mblip.data import Example, apply_prompt
 from mblip.data.sources.babel_imagenet import BabelImageNet, HoldOut, Split
 
+from ..answer_scoring import ExactMatch
+from ..benchmark import with_shuffled_images
 from ..generation_settings import GenerationSettings
 from ..languages import check_languages
-from ..protocol import OWN, Setup
-from ..scoring import ExactMatch
-from ..shuffled_images import with_shuffled_images
+from ..protocol import OWN, Setup, WordingChoice, fixed_prompt
 from ..task import EvaluationExample, EvaluationTask, Origin
-from ..wordings import WordingChoice, fixed_prompt
 
 NAME = "babel_imagenet"
 GENERATION = GenerationSettings(max_new_tokens=32)
@@ -27,51 +24,28 @@ ORIGIN = Origin(
 )
 
 
-@dataclass(frozen=True)
-class BabelImageNetRecipe:
-    """What a recipe says of it. `languages` None takes every one that has labels; the fields of the hold-out are those
-    of training, the others the arguments of `babel_imagenet_task`."""
-
-    photos: Path
-    labels: Path
-    languages: tuple[str, ...] | None = None
-    splits: tuple[Split, ...] = ("train", "held_out")
-    held_out_share: float = 0.1
-    held_out_by_language: bool = True
-    held_out_seed: int = 0
-    wording: WordingChoice = "first"
-    wording_seed: int | None = None
-    shuffled: bool = False
-
-    def __post_init__(self) -> None:
-        check_languages(self.languages or ())
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with photos and labels read. It has a protocol of its own."""
-        hold_out = HoldOut(self.held_out_share, self.held_out_by_language, self.held_out_seed)
-        photos = BabelImageNet.read(self.photos, self.labels, languages=self.languages)
-        return babel_imagenet_task(
-            photos,
-            hold_out=hold_out,
-            splits=self.splits,
-            wording=self.wording,
-            wording_seed=self.wording_seed,
-            shuffled=self.shuffled,
-        )
-
-
-def babel_imagenet_task(
-    photos: BabelImageNet,
+def babel_imagenet(
+    setup: Setup,
     *,
-    hold_out: HoldOut,
-    splits: Sequence[Split] = ("train", "held_out"),
+    photos: Path,
+    labels: Path,
+    languages: tuple[str, ...] | None = None,
+    splits: tuple[Split, ...] = ("train", "held_out"),
+    held_out_share: float = 0.1,
+    held_out_by_language: bool = True,
+    held_out_seed: int = 0,
     wording: WordingChoice = "first",
     wording_seed: int | None = None,
     shuffled: bool = False,
 ) -> EvaluationTask:
-    """Every photo in every language that has a name for it; the conditions are the splits.
+    """Every photo in every language that has a name for it; the conditions are the splits. It has a protocol of its
+    own.
 
     Args:
+        photos: the folder of photos.
+        labels: the label file.
+        languages: None takes every one that has labels.
+        held_out_share, held_out_by_language, held_out_seed: those of training.
         wording_seed: that of a training; every example is then asked in the wording that this training drew for it,
             in place of `wording`.
         shuffled: ask the names of the first split once more, with each other's photos.
@@ -79,6 +53,9 @@ def babel_imagenet_task(
     Raises:
         ValueError: no photo has a name in any of the splits.
     """
+    check_languages(languages or ())
+    read = BabelImageNet.read(photos, labels, languages=languages)
+    hold_out = HoldOut(held_out_share, held_out_by_language, held_out_seed)
     examples = [
         EvaluationExample(
             images=example.images,
@@ -90,11 +67,11 @@ def babel_imagenet_task(
             id=example.id,
         )
         for split in splits
-        for example in photos.examples(split, hold_out=hold_out, tasks=("image_naming",))
+        for example in read.examples(split, hold_out=hold_out, tasks=("image_naming",))
     ]
     if not examples:
         raise ValueError(
-            f"Found no names of {len(photos.photos)} photos in the splits {list(splits)}, expected some. "
+            f"Found no names of {len(read.photos)} photos in the splits {list(splits)}, expected some. "
             "Raise the held-out share, or evaluate the train split."
         )
     if shuffled:

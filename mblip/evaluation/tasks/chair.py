@@ -13,10 +13,8 @@ for Centurio's own are not among the facts at hand. The original takes the first
 split (`karpathy`, `num_images`), with POPE's lists of objects alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mblip.data.images import Image
 from mblip.data.languages import ENGLISH
@@ -27,13 +25,12 @@ from mblip.data.sources.image_names import Images, coco_image_id
 from mblip.data.sources.records import check_choice, check_record
 
 from ..answer_scoring import ChairMetric, split_sentences
-from ..benchmark import benchmark_task
+from ..benchmark import ask, benchmark_task
 from ..metrics.chair import read_synonyms
 from ..metrics.chair_objects import LIST_FIELDS, add_objects, read_captioned_objects, read_instances
 from ..protocol import Setup
-from ..questions import Question, ask
 from ..records import DatasetPlace, image_of, records_of
-from ..task import EvaluationExample, EvaluationTask, Origin
+from ..task import EvaluationTask, Origin
 
 NAME = "chair"
 ORIGIN = Origin(
@@ -48,142 +45,122 @@ PROMPTS = {
 }
 KARPATHY_SPLIT = "val"
 
-
-@dataclass(frozen=True)
-class ChairRecipe:
-    """What a recipe says of it.
-
-    One of three says what the photos show: `objects`, a file in POPE's layout; `dataset` with its fields, the picture
-    in a column `images`; or `instances`, COCO's file. `captions` adds what people named. `images` is the folder, URL
-    or archive of COCO's photos. `karpathy` takes the photos of Karpathy's validation split alone, `num_images` the
-    first ones.
-    """
-
-    synonyms: Path
-    objects: Path | None = None
-    dataset: DatasetPlace | None = None
-    instances: Path | None = None
-    captions: Path | None = None
-    images: Images | None = None
-    karpathy: Path | None = None
-    num_images: int | None = None
-
-    def __post_init__(self) -> None:
-        if sum(source is not None for source in (self.objects, self.dataset, self.instances)) != 1:
-            raise ValueError("expected just one of `objects`, `dataset` and `instances`, which say what photos show.")
-        if self.num_images is not None and self.num_images < 1:
-            raise ValueError(f"`num_images` is {self.num_images}, expected at least 1.")
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with the objects of its photos read."""
-        left_out = LeftOut()
-        category_of = read_synonyms(self.synonyms)
-        return benchmark_task(
-            NAME,
-            chair_examples(self.photos(category_of, left_out), setup),
-            metric=ChairMetric(category_of),
-            setup=setup,
-            kind="description",
-            origin=ORIGIN,
-            left_out=left_out,
-        )
-
-    def photos(self, category_of: Mapping[str, str], left_out: LeftOut) -> list["Photo"]:
-        """The photos asked about, with all that they show."""
-        photos = self._listed(category_of) if self.instances is None else self._outlined(self.instances, category_of)
-        if self.captions is not None:
-            named = read_captioned_objects(self.captions, category_of, split_sentences=split_sentences)
-            photos = _with_named(photos, named)
-        if self.karpathy is not None:
-            photos = _in_split(photos, self.karpathy, left_out)
-        taken = photos[: self.num_images]
-        for photo in photos[len(taken) :]:
-            left_out.add(f"not among the first {self.num_images:,}", f"{NAME}/{photo.number:012d}")
-        return taken
-
-    def _listed(self, category_of: Mapping[str, str]) -> list["Photo"]:
-        """The photos of lists of objects, in their order."""
-        places = None if self.images is None else CocoPlaces(self.images)
-        categories = dict.fromkeys(category_of.values(), None)
-        return [
-            listed_photo(record, place=place, categories=categories, places=places)
-            for place, record in records_of(self.objects, self.dataset)
-        ]
-
-    def _outlined(self, instances: Path, category_of: Mapping[str, str]) -> list["Photo"]:
-        """The photos of COCO's annotations, in the order of the file."""
-        places = None if self.images is None else CocoPlaces(self.images)
-        photos = []
-        for number, shown in read_instances(instances, category_of).items():
-            file = None if places is None else places.find(number, place=str(instances))
-            image = image_of({}, file, place=str(instances), name=f"{number:012d}.jpg")
-            photos.append(Photo(number, image, frozenset(shown)))
-        return photos
+Shown = tuple[dict[int, Image], dict[int, frozenset[str]]]  # by the photo's number: the photo, and what it shows
 
 
-@dataclass(frozen=True)
-class Photo:
-    """A photo of COCO and the objects it shows."""
-
-    number: int
-    image: Image
-    shown: frozenset[str]
-
-
-def listed_photo(record: Any, *, place: str, categories: Mapping[str, None], places: CocoPlaces | None) -> Photo:
-    """The photo of a record of POPE's lists.
+def chair(
+    setup: Setup,
+    *,
+    synonyms: Path,
+    objects: Path | None = None,
+    dataset: DatasetPlace | None = None,
+    instances: Path | None = None,
+    captions: Path | None = None,
+    images: Images | None = None,
+    karpathy: Path | None = None,
+    num_images: int | None = None,
+) -> EvaluationTask:
+    """Each photo, asked for a caption and for a description; references are the objects it shows.
 
     Args:
-        categories: those of the synonyms, which are all that a photo can show.
-        places: of COCO's photos; None where the record holds its photo.
+        objects, dataset, instances: one of three says what the photos show: a file in POPE's layout; a dataset with
+            its fields, the picture in a column `images`; or COCO's file.
+        captions: adds what people named.
+        images: the folder, URL or archive of COCO's photos.
+        karpathy: takes the photos of Karpathy's validation split alone.
+        num_images: takes the first ones.
+    """
+    if sum(source is not None for source in (objects, dataset, instances)) != 1:
+        raise ValueError("expected just one of `objects`, `dataset` and `instances`, which say what photos show.")
+    if num_images is not None and num_images < 1:
+        raise ValueError(f"`num_images` is {num_images}, expected at least 1.")
+    left_out, category_of = LeftOut(), read_synonyms(synonyms)
+    places = None if images is None else CocoPlaces(images)
+    pictures, shown = (
+        read_listed(objects, dataset, category_of, places)
+        if instances is None
+        else read_outlined(instances, category_of, places)
+    )
+    if captions is not None:
+        shown = add_objects(shown, read_captioned_objects(captions, category_of, split_sentences=split_sentences))
+    numbers = list(pictures) if karpathy is None else _in_split(pictures, karpathy, left_out)
+    for number in numbers[num_images:] if num_images else ():
+        left_out.add(f"not among the first {num_images:,}", f"{NAME}/{number:012d}")
+    examples = (
+        example
+        for condition, (task, prompt) in PROMPTS.items()
+        for number in numbers[:num_images]
+        for example in ask(
+            setup.prompts(task, paper=prompt),
+            images=(pictures[number],),
+            image_id=coco_image_id(number),
+            references=tuple(sorted(shown[number])),
+            language=ENGLISH,
+            id=f"{number:012d}",
+            condition=condition,
+        )
+    )
+    return benchmark_task(
+        NAME,
+        examples,
+        metric=ChairMetric(category_of),
+        setup=setup,
+        kind="description",
+        origin=ORIGIN,
+        left_out=left_out,
+    )
+
+
+def read_listed(
+    objects: Path | None, dataset: DatasetPlace | None, category_of: Mapping[str, str], places: CocoPlaces | None
+) -> Shown:
+    """The photos of lists of objects, in their order.
+
+    Args:
+        category_of: the list of synonyms, whose categories are all that a photo can show.
+        places: of COCO's photos; None where the records hold them.
 
     Raises:
-        ValueError: the record is not as published, or its photo is nowhere; the message names the place.
+        ValueError: a record is not as published, or its photo is nowhere; the message names the place.
     """
-    fields = check_record(record, LIST_FIELDS, place=place)
-    for shown in fields["objects"]:
-        check_choice(shown, categories, place=place, field="objects")
-    name = fields["image"]
-    number = photo_number(name, place=place)
-    file = None if places is None else places.find(number, place=place, file_name=name)
-    return Photo(number, image_of(record, file, place=place, name=name), frozenset(fields["objects"]))
+    pictures: dict[int, Image] = {}
+    shown: dict[int, frozenset[str]] = {}
+    categories = dict.fromkeys(category_of.values(), None)
+    for place, record in records_of(objects, dataset):
+        fields = check_record(record, LIST_FIELDS, place=place)
+        for found in fields["objects"]:
+            check_choice(found, categories, place=place, field="objects")
+        name = fields["image"]
+        number = photo_number(name, place=place)
+        if number in pictures:
+            raise ValueError(f"{place}: the photo {name} stands there a second time. List it once.")
+        file = None if places is None else places.find(number, place=place, file_name=name)
+        pictures[number] = image_of(record, file, place=place, name=name)
+        shown[number] = frozenset(fields["objects"])
+    return pictures, shown
 
 
-def chair_examples(photos: Iterable[Photo], setup: Setup) -> Iterator[EvaluationExample]:
-    """Each photo, asked for a caption and for a description; references are the objects it shows."""
-    questions = [
-        Question(
-            images=(photo.image,),
-            image_id=coco_image_id(photo.number),
-            inputs={},
-            references=tuple(sorted(photo.shown)),
-            language=ENGLISH,
-            id=f"{photo.number:012d}",
-        )
-        for photo in photos
-    ]
-    for condition, (task, prompt) in PROMPTS.items():
-        asked = (replace(question, condition=condition) for question in questions)
-        yield from ask(asked, setup.prompts(task, paper=prompt))
+def read_outlined(instances: Path, category_of: Mapping[str, str], places: CocoPlaces | None) -> Shown:
+    """The photos of COCO's annotations, in the order of the file; arguments as of `read_listed`."""
+    shown = {number: frozenset(found) for number, found in read_instances(instances, category_of).items()}
+    pictures: dict[int, Image] = {}
+    for number in shown:
+        file = None if places is None else places.find(number, place=str(instances))
+        pictures[number] = image_of({}, file, place=str(instances), name=f"{number:012d}.jpg")
+    return pictures, shown
 
 
-def _with_named(photos: Iterable[Photo], named: Mapping[int, frozenset[str]]) -> list[Photo]:
-    """The photos with what people named in them."""
-    shown = {photo.number: photo.shown for photo in photos}
-    both = add_objects(shown, named)
-    return [replace(photo, shown=both[photo.number]) for photo in photos]
-
-
-def _in_split(photos: Iterable[Photo], karpathy: Path, left_out: LeftOut) -> list[Photo]:
+def _in_split(pictures: Mapping[int, Image], karpathy: Path, left_out: LeftOut) -> list[int]:
     """The photos of Karpathy's validation split, in its order."""
-    by_number = {photo.number: photo for photo in photos}
+    numbers = dict.fromkeys(pictures)
     found = []
     for place, record in read_karpathy_records(karpathy):
         listed = karpathy_photo(record, place=place)
-        if listed.split == KARPATHY_SPLIT and listed.number in by_number:
-            found.append(by_number.pop(listed.number))
+        if listed.split == KARPATHY_SPLIT and listed.number in numbers:
+            del numbers[listed.number]
+            found.append(listed.number)
         elif listed.split == KARPATHY_SPLIT:
             left_out.add("photo of the split whose objects are not known", f"{NAME}/{listed.number:012d}")
-    for number in by_number:
+    for number in numbers:
         left_out.add("photo outside Karpathy's validation split", f"{NAME}/{number:012d}")
     return found

@@ -9,7 +9,6 @@ Karpathy and Fei-Fei, 2015. Licences: captions CC BY 4.0 (COCO's terms), photos 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,11 +18,11 @@ from mblip.data.sources.coco_captions import karpathy_photo, read_karpathy_recor
 from mblip.data.sources.coco_files import CocoPlaces
 from mblip.data.sources.image_names import Images, coco_image_id
 
-from ..captioning import CaptionedImage, captioned_image, captioning_task
+from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
 from ..records import DatasetPlace, check_one_place, image_of, records_of
-from ..task import EvaluationTask, Origin
+from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "coco_karpathy"
 ORIGIN = Origin(
@@ -31,43 +30,32 @@ ORIGIN = Origin(
 )
 
 
-@dataclass(frozen=True)
-class CocoKarpathyRecipe:
-    """What a recipe says of it.
+def coco_karpathy(
+    setup: Setup,
+    *,
+    captions: Path | None = None,
+    images: Images | None = None,
+    dataset: DatasetPlace | None = None,
+    split: Literal["val", "test"] = "test",
+    tokenization: Tokenization = "ptb",
+) -> EvaluationTask:
+    """The photos of the split.
 
-    `captions` is the published file, or `dataset` has the fields of its "images". `images` is the folder, URL or
-    archive of COCO's photos, unless the dataset holds them.
+    Args:
+        captions: the published file; or `dataset` has the fields of its "images".
+        images: the folder, URL or archive of COCO's photos, unless the dataset holds them.
     """
+    check_one_place(captions, dataset)
+    prompts, left_out = caption_prompts(setup), LeftOut()
+    places = None if images is None else CocoPlaces(images)
 
-    captions: Path | None = None
-    images: Images | None = None
-    dataset: DatasetPlace | None = None
-    split: Literal["val", "test"] = "test"
-    tokenization: Tokenization = "ptb"
-
-    def __post_init__(self) -> None:
-        check_one_place(self.captions, self.dataset)
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with its captions read."""
-        left_out = LeftOut()
-        return captioning_task(
-            NAME if self.split == "test" else f"{NAME}_{self.split}",
-            list(self.captioned(left_out)),
-            setup=setup,
-            tokenization=self.tokenization,
-            origin=ORIGIN,
-            left_out=left_out,
-        )
-
-    def captioned(self, left_out: LeftOut) -> Iterator[CaptionedImage]:
-        """The photos of the split with their captions."""
-        places = None if self.images is None else CocoPlaces(self.images)
-        for place, record in records_of(self.captions, self.dataset, read=read_karpathy_records):
+    def examples() -> Iterator[EvaluationExample]:
+        for place, record in records_of(captions, dataset, read=read_karpathy_records):
             photo = karpathy_photo(record, place=place)
-            if photo.split == self.split:
+            if photo.split == split:
                 file = None if places is None else places.find(photo.number, place=place, file_name=photo.file_name)
-                yield from captioned_image(
+                yield from ask_for_caption(
+                    prompts,
                     image_of(record, file, place=place, name=photo.file_name),
                     [text for _, text in photo.sentences],
                     image_id=coco_image_id(photo.number),
@@ -76,3 +64,12 @@ class CocoKarpathyRecipe:
                     benchmark=NAME,
                     left_out=left_out,
                 )
+
+    return captioning_task(
+        NAME if split == "test" else f"{NAME}_{split}",
+        examples(),
+        setup=setup,
+        tokenization=tokenization,
+        origin=ORIGIN,
+        left_out=left_out,
+    )

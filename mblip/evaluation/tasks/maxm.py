@@ -13,8 +13,7 @@ at hand. Right is an answer that equals one of the `processed_answers` (metrics/
 list of answers to rank.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,11 @@ from mblip.data.sources.image_names import Images, image_place, xm3600_image_id
 from mblip.data.sources.records import check_record, read_json_object
 
 from ..answer_scoring import MaxmAccuracy
+from ..benchmark import ask, benchmark_task
 from ..languages import mix_code
-from ..protocol import Setup
-from ..questions import Question, check_languages_of, question_task, records_in
-from ..records import DatasetPlace, PlacedRecord, image_of
-from ..task import EvaluationTask, Origin
+from ..protocol import PromptForm, Setup
+from ..records import DatasetPlace, PlacedRecord, check_languages_of, image_of, records_in
+from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "maxm"
 ORIGIN = Origin("https://github.com/google-research-datasets/maxm", "states none; photos CC BY 2.0")
@@ -40,44 +39,40 @@ PAIRS_FIELDS = {"qa_pairs": list[dict]}
 PAIR_FIELDS = {"question_id": str, "question": str, "processed_answers": list[str]}
 
 
-@dataclass(frozen=True)
-class MaxmRecipe:
-    """What a recipe says of it.
+def maxm(
+    setup: Setup,
+    *,
+    questions: Path | None = None,
+    images: Images | None = None,
+    dataset: DatasetPlace | None = None,
+    languages: tuple[str, ...] = MAXM_LANGUAGES,
+) -> EvaluationTask:
+    """The questions in each language, one language after another.
 
-    `questions` are the published files, with `{language}` in place of the code; or the rows of `dataset` have the
-    fields of an annotation, with its pairs in a column `qa_pairs`, or with one pair a row. `images` is the folder, URL
-    or archive of Crossmodal-3600's photos, unless the dataset holds them.
+    Args:
+        questions: the published files, with `{language}` in place of the code; or the rows of `dataset` have the
+            fields of an annotation, with its pairs in a column `qa_pairs`, or with one pair a row.
+        images: the folder, URL or archive of Crossmodal-3600's photos, unless the dataset holds them.
     """
-
-    questions: Path | None = None
-    images: Images | None = None
-    dataset: DatasetPlace | None = None
-    languages: tuple[str, ...] = MAXM_LANGUAGES
-
-    def __post_init__(self) -> None:
-        check_languages_of(self.questions, self.dataset, self.languages)
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with its questions read."""
-        left_out = LeftOut()
-        return question_task(
-            NAME,
-            self.asked(left_out),
-            prompt=PROMPT,
-            wordings_of="vqa",
-            metric=MaxmAccuracy(),
-            setup=setup,
-            origin=ORIGIN,
-            left_out=left_out,
+    check_languages_of(questions, dataset, languages)
+    prompts, left_out = setup.prompts("vqa", paper=PROMPT), LeftOut()
+    examples = (
+        example
+        for language in languages
+        for place, record in records_in(language, questions, dataset, read=read_maxm_records)
+        for example in maxm_examples(
+            record, prompts, place=place, language=mix_code(language), images=images, left_out=left_out
         )
-
-    def asked(self, left_out: LeftOut) -> Iterator[Question]:
-        """The questions in each language, one language after another."""
-        for language in self.languages:
-            for place, record in records_in(language, self.questions, self.dataset, read=read_maxm_records):
-                yield from maxm_questions(
-                    record, place=place, language=mix_code(language), images=self.images, left_out=left_out
-                )
+    )
+    return benchmark_task(
+        NAME,
+        examples,
+        metric=MaxmAccuracy(),
+        setup=setup,
+        kind="short_answer",
+        origin=ORIGIN,
+        left_out=left_out,
+    )
 
 
 def read_maxm_records(path: Path) -> Iterator[PlacedRecord]:
@@ -91,9 +86,9 @@ def read_maxm_records(path: Path) -> Iterator[PlacedRecord]:
         yield f"{path}, annotations[{index}]", annotation
 
 
-def maxm_questions(
-    record: Any, *, place: str, language: str, images: str | None, left_out: LeftOut
-) -> Iterator[Question]:
+def maxm_examples(
+    record: Any, prompts: Sequence[PromptForm], *, place: str, language: str, images: str | None, left_out: LeftOut
+) -> Iterator[EvaluationExample]:
     """The questions of an annotation. One without an answer, or with a text that cannot be used, is counted.
 
     Raises:
@@ -109,7 +104,8 @@ def maxm_questions(
         if not answers:
             left_out.add("question without an answer", f"{NAME}/{id}")
         elif has_usable_texts([fields["question"]], name=f"{NAME}/{id}", left_out=left_out):
-            yield Question(
+            yield from ask(
+                prompts,
                 images=(image,),
                 image_id=xm3600_image_id(key),
                 inputs={"question": fields["question"].strip()},

@@ -12,8 +12,8 @@ vqa_in_english). The answer is yes or no: written by the model, or chosen of the
 figures are POPE's five (metrics/yes_no.py); an empty answer is wrong here, where POPE's script takes it for a yes.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,10 +24,10 @@ from mblip.data.sources.image_names import Images, coco_image_id
 from mblip.data.sources.records import check_choice, check_record
 
 from ..answer_scoring import YesNoAccuracy
-from ..protocol import Setup
-from ..questions import Question, question_task
+from ..benchmark import ask, benchmark_task
+from ..protocol import PromptForm, Setup
 from ..records import DatasetPlace, PlacedRecord, check_one_place, image_of, records_of
-from ..task import Answering, EvaluationTask, Origin, RankBy
+from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "pope"
 ORIGIN = Origin("https://github.com/RUCAIBox/POPE", "questions MIT, photos: Flickr licences")
@@ -42,69 +42,66 @@ SPLIT_MARK = "{split}"
 FIELDS = {"question_id": int, "image": str, "text": str, "label": str}
 
 
-@dataclass(frozen=True)
-class PopeRecipe:
-    """What a recipe says of it.
+def pope(
+    setup: Setup,
+    *,
+    questions: Path | None = None,
+    images: Images | None = None,
+    dataset: DatasetPlace | None = None,
+    splits: tuple[Split, ...] = SPLITS,
+    answering: Answering = "generate",
+    rank_by: RankBy = "sum",
+) -> EvaluationTask:
+    """The questions of each split, one split after another.
 
-    `questions` are the published files, with `{split}` in place of random, popular, adversarial; or `dataset` has
-    their fields, with `{split}` in its `path`, `config` or `split`, and the pictures, if it holds them, in a column
-    `images`, for `image` is the name of the file. `images` is the folder, URL or archive of COCO's photos.
+    Args:
+        questions: the published files, with `{split}` in place of random, popular, adversarial; or `dataset` has their
+            fields, with `{split}` in its `path`, `config` or `split`, and the pictures, if it holds them, in a column
+            `images`, for `image` is the name of the file.
+        images: the folder, URL or archive of COCO's photos.
     """
-
-    questions: Path | None = None
-    images: Images | None = None
-    dataset: DatasetPlace | None = None
-    splits: tuple[Split, ...] = SPLITS
-    answering: Answering = "generate"
-    rank_by: RankBy = "sum"
-
-    def __post_init__(self) -> None:
-        check_one_place(self.questions, self.dataset)
-        if not self.splits or len(set(self.splits)) < len(self.splits):
-            raise ValueError(f"found the splits {', '.join(self.splits) or 'none'}, expected each one once.")
-        if SPLIT_MARK not in str(self.questions or self.dataset):
-            raise ValueError(
-                f"found {self.questions or self.dataset} for every split, expected a part of its own for each. Write "
-                f"{SPLIT_MARK} in place of random, popular, adversarial."
-            )
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with its questions read."""
-        left_out = LeftOut()
-        return question_task(
-            NAME,
-            self.asked(left_out),
-            prompt=PROMPT,
-            wordings_of="vqa_in_english",
-            metric=YesNoAccuracy(),
-            setup=setup,
-            origin=ORIGIN,
-            left_out=left_out,
-            candidates=CANDIDATES,
-            answering=self.answering,
-            rank_by=self.rank_by,
+    check_one_place(questions, dataset)
+    if not splits or len(set(splits)) < len(splits):
+        raise ValueError(f"found the splits {', '.join(splits) or 'none'}, expected each one once.")
+    if SPLIT_MARK not in str(questions or dataset):
+        raise ValueError(
+            f"found {questions or dataset} for every split, expected a part of its own for each. Write {SPLIT_MARK} "
+            "in place of random, popular, adversarial."
         )
+    prompts, left_out = setup.prompts("vqa_in_english", paper=PROMPT), LeftOut()
+    candidates = () if answering == "generate" else CANDIDATES
+    places = None if images is None else CocoPlaces(images)
+    examples = (
+        example
+        for split in splits
+        for place, record in _records(questions, dataset, split)
+        for example in pope_examples(
+            record, prompts, candidates, place=place, split=split, places=places, left_out=left_out
+        )
+    )
+    return benchmark_task(
+        NAME,
+        examples,
+        metric=YesNoAccuracy(),
+        setup=setup,
+        kind="short_answer",
+        origin=ORIGIN,
+        left_out=left_out,
+        answering=answering,
+        rank_by=rank_by,
+    )
 
-    def asked(self, left_out: LeftOut) -> Iterator[Question]:
-        """The questions of each split, one split after another."""
-        places = None if self.images is None else CocoPlaces(self.images)
-        for split in self.splits:
-            for place, record in self._records(split):
-                yield from pope_question(record, place=place, split=split, places=places, left_out=left_out)
 
-    def _records(self, split: Split) -> Iterator[PlacedRecord]:
-        """The records of a split, of its file or of its part of the dataset."""
-        if self.dataset is None:
-            return records_of(Path(str(self.questions).replace(SPLIT_MARK, split)), None)
-        named = {
-            name: value.replace(SPLIT_MARK, split) for name, value in asdict(self.dataset).items() if value is not None
-        }
-        return records_of(None, DatasetPlace(**named))
-
-
-def pope_question(
-    record: Any, *, place: str, split: Split, places: CocoPlaces | None, left_out: LeftOut
-) -> Iterator[Question]:
+def pope_examples(
+    record: Any,
+    prompts: Sequence[PromptForm],
+    candidates: tuple[str, ...],
+    *,
+    place: str,
+    split: str,
+    places: CocoPlaces | None,
+    left_out: LeftOut,
+) -> Iterator[EvaluationExample]:
     """The question of a record; none where its text cannot be used, and that is counted.
 
     Args:
@@ -119,7 +116,8 @@ def pope_question(
     file = None if places is None else places.find(number, place=place, file_name=fields["image"])
     id = str(fields["question_id"])
     if has_usable_texts([fields["text"]], name=f"{NAME}/{split}/{id}", left_out=left_out):
-        yield Question(
+        yield from ask(
+            prompts,
             images=(image_of(record, file, place=place, name=fields["image"]),),
             image_id=coco_image_id(number),
             inputs={"question": fields["text"].strip()},
@@ -127,4 +125,13 @@ def pope_question(
             language=ENGLISH,
             id=id,
             condition=split,
+            candidates=candidates,
         )
+
+
+def _records(questions: Path | None, dataset: DatasetPlace | None, split: Split) -> Iterator[PlacedRecord]:
+    """The records of a split, of its file or of its part of the dataset."""
+    if dataset is None:
+        return records_of(Path(str(questions).replace(SPLIT_MARK, split)), None)
+    named = {name: value.replace(SPLIT_MARK, split) for name, value in asdict(dataset).items() if value is not None}
+    return records_of(None, DatasetPlace(**named))

@@ -14,7 +14,6 @@ alone, by nearly the same rules.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,103 +29,87 @@ from mblip.data.sources.vqav2_files import (
 )
 
 from ..answer_scoring import ANSWER_TYPE, QUESTION_TYPE, VqaAccuracy
-from ..answer_vocabulary import read_vocabulary
+from ..benchmark import ask, benchmark_task
 from ..protocol import Setup
-from ..questions import Question, question_task
-from ..records import DatasetPlace, check_one_place, image_of
-from ..task import Answering, EvaluationTask, Origin, RankBy
-from .xgqa import check_vocabulary
+from ..records import DatasetPlace, check_one_place, check_vocabulary, image_of, read_vocabulary
+from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "vqav2"
 ORIGIN = Origin("https://visualqa.org/download.html", "annotations CC BY 4.0, photos: Flickr licences")
 PROMPT = "Question: {question} Short answer in English:"
 
-Annotated = tuple[AnsweredQuestion, AnnotatedAnswer, Mapping[str, Any]]  # with the row that may hold the photo
 
-
-@dataclass(frozen=True)
-class Vqav2Recipe:
-    """What a recipe says of it.
-
-    `questions` and `annotations` are the published files of a split; or `dataset` has the fields of both. `images` is
-    the folder, URL or archive of the photos, unless the dataset holds them. `num_questions` takes the first ones.
-    Answers that are ranked or constrained are those of the file `vocabulary`.
-    """
-
-    questions: Path | None = None
-    annotations: Path | None = None
-    images: Images | None = None
-    dataset: DatasetPlace | None = None
-    num_questions: int | None = None
-    answering: Answering = "generate"
-    rank_by: RankBy = "sum"
-    vocabulary: Path | None = None
-
-    def __post_init__(self) -> None:
-        check_one_place(self.questions, self.dataset)
-        if (self.questions is None) != (self.annotations is None):
-            raise ValueError("found one of `questions` and `annotations`, expected both files, or neither.")
-        if self.num_questions is not None and self.num_questions < 1:
-            raise ValueError(f"`num_questions` is {self.num_questions}, expected at least 1.")
-        check_vocabulary(self.vocabulary, self.answering)
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with its questions and answers read."""
-        left_out = LeftOut()
-        candidates = () if self.vocabulary is None else read_vocabulary(self.vocabulary, left_out)
-        return question_task(
-            NAME,
-            self.asked(left_out),
-            prompt=PROMPT,
-            wordings_of="vqa_in_english",
-            metric=VqaAccuracy(),
-            setup=setup,
-            origin=ORIGIN,
-            left_out=left_out,
-            candidates=candidates,
-            answering=self.answering,
-            rank_by=self.rank_by,
-        )
-
-    def asked(self, left_out: LeftOut) -> Iterator[Question]:
-        """The questions, in the order of their file."""
-        places = None if self.images is None else CocoPlaces(self.images)
-        for number, (asked, annotation, record) in enumerate(self._annotated()):
-            if self.num_questions is not None and number >= self.num_questions:
-                left_out.add(f"not among the first {self.num_questions:,}", f"{NAME}/{asked.question_id}")
-            elif has_usable_texts([asked.question], name=f"{NAME}/{asked.question_id}", left_out=left_out):
-                yield vqa_question(asked, annotation, record, places)
-
-    def _annotated(self) -> Iterator[Annotated]:
-        if self.dataset is not None:
-            for place, record in self.dataset.records():
-                yield *annotated_question(record, place=place), record
-        else:
-            assert self.questions is not None
-            assert self.annotations is not None
-            for asked, annotation in read_annotated_questions(self.questions, self.annotations):
-                yield asked, annotation, {}
-
-
-def vqa_question(
-    asked: AnsweredQuestion, annotation: AnnotatedAnswer, record: Mapping[str, Any], places: CocoPlaces | None
-) -> Question:
-    """The question about a photo, with the answers of all annotators.
+def vqav2(
+    setup: Setup,
+    *,
+    questions: Path | None = None,
+    annotations: Path | None = None,
+    images: Images | None = None,
+    dataset: DatasetPlace | None = None,
+    num_questions: int | None = None,
+    answering: Answering = "generate",
+    rank_by: RankBy = "sum",
+    vocabulary: Path | None = None,
+) -> EvaluationTask:
+    """The questions, in the order of their file, with the answers of all annotators.
 
     Args:
-        record: the row that may hold the photo.
-        places: of the photos; None where the rows hold them.
-
-    Raises:
-        ValueError: the photo is in neither.
+        questions, annotations: the published files of a split; or `dataset` has the fields of both.
+        images: the folder, URL or archive of the photos, unless the dataset holds them.
+        num_questions: takes the first ones.
+        vocabulary: the file of answers that are ranked or constrained.
     """
-    file = None if places is None else places.find(asked.image_id, place=asked.place)
-    return Question(
-        images=(image_of(record, file, place=asked.place, name=f"{asked.image_id:012d}.jpg"),),
-        image_id=coco_image_id(asked.image_id),
-        inputs={"question": asked.question},
-        references=annotation.answers,
-        language=ENGLISH,
-        id=str(asked.question_id),
-        facts={ANSWER_TYPE: annotation.answer_type, QUESTION_TYPE: annotation.question_type},
+    check_one_place(questions, dataset)
+    if (questions is None) != (annotations is None):
+        raise ValueError("found one of `questions` and `annotations`, expected both files, or neither.")
+    if num_questions is not None and num_questions < 1:
+        raise ValueError(f"`num_questions` is {num_questions}, expected at least 1.")
+    check_vocabulary(vocabulary, answering)
+    prompts, left_out = setup.prompts("vqa_in_english", paper=PROMPT), LeftOut()
+    candidates = () if vocabulary is None else read_vocabulary(vocabulary, left_out)
+    places = None if images is None else CocoPlaces(images)
+
+    def examples() -> Iterator[EvaluationExample]:
+        for number, (asked, annotation, record) in enumerate(_annotated(questions, annotations, dataset)):
+            name = f"{NAME}/{asked.question_id}"
+            if num_questions is not None and number >= num_questions:
+                left_out.add(f"not among the first {num_questions:,}", name)
+            elif has_usable_texts([asked.question], name=name, left_out=left_out):
+                file = None if places is None else places.find(asked.image_id, place=asked.place)
+                yield from ask(
+                    prompts,
+                    images=(image_of(record, file, place=asked.place, name=f"{asked.image_id:012d}.jpg"),),
+                    image_id=coco_image_id(asked.image_id),
+                    inputs={"question": asked.question},
+                    references=annotation.answers,
+                    language=ENGLISH,
+                    id=str(asked.question_id),
+                    candidates=candidates,
+                    facts={ANSWER_TYPE: annotation.answer_type, QUESTION_TYPE: annotation.question_type},
+                )
+
+    return benchmark_task(
+        NAME,
+        examples(),
+        metric=VqaAccuracy(),
+        setup=setup,
+        kind="short_answer",
+        origin=ORIGIN,
+        left_out=left_out,
+        answering=answering,
+        rank_by=rank_by,
     )
+
+
+def _annotated(
+    questions: Path | None, annotations: Path | None, dataset: DatasetPlace | None
+) -> Iterator[tuple[AnsweredQuestion, AnnotatedAnswer, Mapping[str, Any]]]:
+    """Each question with its answers, and with the row that may hold the photo."""
+    if dataset is not None:
+        for place, record in dataset.records():
+            yield *annotated_question(record, place=place), record
+    else:
+        assert questions is not None
+        assert annotations is not None
+        for asked, annotation in read_annotated_questions(questions, annotations):
+            yield asked, annotation, {}

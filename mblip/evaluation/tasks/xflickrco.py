@@ -13,7 +13,6 @@ captions each. `english` names that file, where its figure is wanted.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,12 @@ from mblip.data.left_out import LeftOut
 from mblip.data.sources.coco_files import CocoPlaces
 from mblip.data.sources.flickr30k import XFLICKRCO_LANGUAGES, CaptionedPhoto, captioned_photo
 from mblip.data.sources.image_names import Images, image_place
-from mblip.data.sources.records import read_json_lines
 
-from ..captioning import CaptionedImage, captioned_image, captioning_task
+from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
-from ..questions import check_languages_of, records_in
-from ..records import DatasetPlace, PlacedRecord, image_of, records_of
-from ..task import EvaluationTask, Origin
+from ..records import DatasetPlace, check_languages_of, image_of, records_in, records_of
+from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "xflickrco"
 ORIGIN = Origin(
@@ -39,46 +36,39 @@ ORIGIN = Origin(
 )
 
 
-@dataclass(frozen=True)
-class XflickrcoRecipe:
-    """What a recipe says of it.
+def xflickrco(
+    setup: Setup,
+    *,
+    captions: Path | None = None,
+    images: Images | None = None,
+    coco_images: Images | None = None,
+    dataset: DatasetPlace | None = None,
+    languages: tuple[str, ...] = XFLICKRCO_LANGUAGES,
+    english: Path | None = None,
+    tokenization: Tokenization = "ptb",
+) -> EvaluationTask:
+    """The photos in each language.
 
-    `captions` is the file of each language, with `{language}` for its code; or `dataset` has the same fields, with
-    `{language}` in its `path`, `config` or `split`. `images` is the folder, URL or archive of Flickr30k's photos and
-    `coco_images` that of COCO's, unless the dataset holds them. `english` is a file to take English from instead.
+    Args:
+        captions: the file of each language, with `{language}` for its code; or `dataset` has the same fields, with
+            `{language}` in its `path`, `config` or `split`.
+        images: the folder, URL or archive of Flickr30k's photos, unless the dataset holds them.
+        coco_images: that of COCO's.
+        english: a file to take English from instead.
     """
+    check_languages_of(captions, dataset, languages)
+    prompts, left_out = caption_prompts(setup), LeftOut()
+    coco = None if coco_images is None else CocoPlaces(coco_images)
 
-    captions: Path | None = None
-    images: Images | None = None
-    coco_images: Images | None = None
-    dataset: DatasetPlace | None = None
-    languages: tuple[str, ...] = XFLICKRCO_LANGUAGES
-    english: Path | None = None
-    tokenization: Tokenization = "ptb"
-
-    def __post_init__(self) -> None:
-        check_languages_of(self.captions, self.dataset, self.languages)
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with its captions read."""
-        left_out = LeftOut()
-        return captioning_task(
-            NAME if self.english is None else f"{NAME}_english_of_{Path(self.english).stem}",
-            list(self.captioned(left_out)),
-            setup=setup,
-            tokenization=self.tokenization,
-            origin=ORIGIN,
-            left_out=left_out,
-        )
-
-    def captioned(self, left_out: LeftOut) -> Iterator[CaptionedImage]:
-        """The photos with their captions in each language."""
-        coco = None if self.coco_images is None else CocoPlaces(self.coco_images)
-        for language in self.languages:
-            for place, record in self._records(language):
+    def examples() -> Iterator[EvaluationExample]:
+        for language in languages:
+            is_other_file = language == ENGLISH and english is not None
+            records = records_of(english, None) if is_other_file else records_in(language, captions, dataset)
+            for place, record in records:
                 photo = captioned_photo(record, place=place)
-                yield from captioned_image(
-                    _image(record, photo, self.images, coco, place),
+                yield from ask_for_caption(
+                    prompts,
+                    _image(record, photo, images, coco, place),
                     photo.sentences,
                     image_id=photo.image_id,
                     language=language,
@@ -87,10 +77,14 @@ class XflickrcoRecipe:
                     left_out=left_out,
                 )
 
-    def _records(self, language: str) -> Iterator[PlacedRecord]:
-        if language == ENGLISH and self.english is not None:
-            return records_of(self.english, None)
-        return records_in(language, self.captions, self.dataset, read=read_json_lines)
+    return captioning_task(
+        NAME if english is None else f"{NAME}_english_of_{Path(english).stem}",
+        examples(),
+        setup=setup,
+        tokenization=tokenization,
+        origin=ORIGIN,
+        left_out=left_out,
+    )
 
 
 def _image(record: Any, photo: CaptionedPhoto, images: str | None, coco: CocoPlaces | None, place: str) -> Image:

@@ -22,12 +22,12 @@ from mblip.data.left_out import LeftOut
 from mblip.data.sources.image_names import Images, image_place
 from mblip.data.sources.records import check_record
 
-from ..captioning import CaptionedImage, captioned_image, captioning_task
+from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..languages import check_languages, mix_code
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
 from ..records import DatasetPlace, PlacedRecord, check_one_place, image_of, records_of
-from ..task import EvaluationTask, Origin
+from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "xm3600"
 ORIGIN = Origin("https://google.github.io/crossmodal-3600", "captions CC BY 4.0, photos CC BY 2.0")
@@ -36,55 +36,39 @@ OWN_SUBSET = "photo outside our own subset, that of the lowest SHA-256 of the ke
 GIVEN_SUBSET = "photo outside the subset {name}"
 
 
-@dataclass(frozen=True)
-class Xm3600Recipe:
-    """What a recipe says of it.
+def xm3600(
+    setup: Setup,
+    *,
+    captions: Path | None = None,
+    images: Images | None = None,
+    dataset: DatasetPlace | None = None,
+    languages: tuple[str, ...] | None = None,
+    subset: Path | None = None,
+    num_images: int | None = None,
+    tokenization: Tokenization = "ptb",
+) -> EvaluationTask:
+    """The photos in each language that is asked for.
 
-    `captions` is the published file, or `dataset` has its fields. `images` is the folder, URL or archive of the
-    photos, unless the dataset holds them. `languages` None takes all that there are. `subset` is a file of keys,
-    `num_images` how many to take by SHA-256; neither takes all photos.
+    Args:
+        captions: the published file; or `dataset` has its fields.
+        images: the folder, URL or archive of the photos, unless the dataset holds them.
+        languages: None takes all that there are.
+        subset: a file of keys.
+        num_images: how many to take by SHA-256; without it and `subset` all photos.
     """
+    check_one_place(captions, dataset)
+    check_languages(languages or ())
+    if subset is not None and num_images is not None:
+        raise ValueError(f"found `num_images` beside the `subset` {subset}, expected one of the two.")
+    prompts, left_out = caption_prompts(setup), LeftOut()
 
-    captions: Path | None = None
-    images: Images | None = None
-    dataset: DatasetPlace | None = None
-    languages: tuple[str, ...] | None = None
-    subset: Path | None = None
-    num_images: int | None = None
-    tokenization: Tokenization = "ptb"
-
-    def __post_init__(self) -> None:
-        check_one_place(self.captions, self.dataset)
-        check_languages(self.languages or ())
-        if self.subset is not None and self.num_images is not None:
-            raise ValueError(f"found `num_images` beside the `subset` {self.subset}, expected one of the two.")
-
-    @property
-    def name(self) -> str:
-        """Of the task."""
-        if self.subset is not None:
-            return f"{NAME}_{Path(self.subset).stem}"
-        return NAME if self.num_images is None else f"{NAME}_{self.num_images}_by_sha256"
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with its captions read."""
-        left_out = LeftOut()
-        return captioning_task(
-            self.name,
-            list(self.captioned(left_out)),
-            setup=setup,
-            tokenization=self.tokenization,
-            origin=ORIGIN,
-            left_out=left_out,
-        )
-
-    def captioned(self, left_out: LeftOut) -> Iterator[CaptionedImage]:
-        """The photos asked about, with their captions in each language asked for."""
-        photos = read_photos(records_of(self.captions, self.dataset), images=self.images)
-        languages = chosen_languages(photos.values(), self.languages)
-        for key in self._chosen_keys(photos, left_out):
-            for language in languages:
-                yield from captioned_image(
+    def examples() -> Iterator[EvaluationExample]:
+        photos = read_photos(records_of(captions, dataset), images=images)
+        chosen_codes = chosen_languages(photos.values(), languages)
+        for key in _chosen_keys(photos, subset, num_images, left_out):
+            for language in chosen_codes:
+                yield from ask_for_caption(
+                    prompts,
                     photos[key].image,
                     photos[key].captions.get(language, ()),
                     image_id=f"{NAME}/{key}",
@@ -94,18 +78,37 @@ class Xm3600Recipe:
                     left_out=left_out,
                 )
 
-    def _chosen_keys(self, photos: Mapping[str, "Photo"], left_out: LeftOut) -> list[str]:
-        """The keys of the subset, in the order of the file."""
-        if self.subset is not None:
-            chosen, reason = read_subset(self.subset, photos), GIVEN_SUBSET.format(name=Path(self.subset).stem)
-        elif self.num_images is not None:
-            chosen, reason = lowest_by_sha256(photos, self.num_images), OWN_SUBSET
-        else:
-            return list(photos)
-        for key in photos:
-            if key not in chosen:
-                left_out.add(reason, f"{NAME}/{key}")
-        return [key for key in photos if key in chosen]
+    return captioning_task(
+        _name(subset, num_images),
+        examples(),
+        setup=setup,
+        tokenization=tokenization,
+        origin=ORIGIN,
+        left_out=left_out,
+    )
+
+
+def _name(subset: Path | None, num_images: int | None) -> str:
+    """Of the task: another subset is another task."""
+    if subset is not None:
+        return f"{NAME}_{Path(subset).stem}"
+    return NAME if num_images is None else f"{NAME}_{num_images}_by_sha256"
+
+
+def _chosen_keys(
+    photos: Mapping[str, "Photo"], subset: Path | None, num_images: int | None, left_out: LeftOut
+) -> list[str]:
+    """The keys of the subset, in the order of the file."""
+    if subset is not None:
+        chosen, reason = read_subset(subset, photos), GIVEN_SUBSET.format(name=Path(subset).stem)
+    elif num_images is not None:
+        chosen, reason = lowest_by_sha256(photos, num_images), OWN_SUBSET
+    else:
+        return list(photos)
+    for key in photos:
+        if key not in chosen:
+            left_out.add(reason, f"{NAME}/{key}")
+    return [key for key in photos if key in chosen]
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,18 @@ writes them. The figure is the accuracy; the shares and recalls of the three bes
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from mblip.data.left_out import LeftOut
 from mblip.data.sources.image_names import Images
-from mblip.data.sources.records import read_json_lines
 from mblip.data.sources.xvnli import XVNLI_LANGUAGES, xvnli_example
 
 from ..answer_scoring import ChoiceAccuracy
+from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
 from ..protocol import Setup
-from ..questions import Question, check_languages_of, question_of, question_task, read_examples, records_in
-from ..records import DatasetPlace
-from ..task import Answering, EvaluationTask, Origin, RankBy
+from ..records import DatasetPlace, check_languages_of, read_examples, records_in
+from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "xvnli"
 ORIGIN = Origin(
@@ -37,45 +35,40 @@ PROMPT = 'Is it guaranteed true that "{hypothesis}"? Yes, no, or maybe? Answer i
 CANDIDATES = ("yes", "no", "maybe")
 
 
-@dataclass(frozen=True)
-class XvnliRecipe:
-    """What a recipe says of it.
+def xvnli(
+    setup: Setup,
+    *,
+    pairs: Path | None = None,
+    images: Images | None = None,
+    dataset: DatasetPlace | None = None,
+    languages: tuple[str, ...] = XVNLI_LANGUAGES,
+    answering: Answering = "generate",
+    rank_by: RankBy = "sum",
+) -> EvaluationTask:
+    """Yes, no or maybe: the pairs in each language, one language after another.
 
-    `pairs` are the published files, with `{language}` in place of the code; or `dataset` has their fields. `images` is
-    the folder, URL or archive of Flickr30k's images, unless the dataset holds them.
+    Args:
+        pairs: the published files, with `{language}` in place of the code; or `dataset` has their fields.
+        images: the folder, URL or archive of Flickr30k's images, unless the dataset holds them.
     """
+    check_languages_of(pairs, dataset, languages)
+    prompts, left_out = setup.prompts("entailment", paper=PROMPT), LeftOut()
+    candidates = () if answering == "generate" else CANDIDATES
 
-    pairs: Path | None = None
-    images: Images | None = None
-    dataset: DatasetPlace | None = None
-    languages: tuple[str, ...] = XVNLI_LANGUAGES
-    answering: Answering = "generate"
-    rank_by: RankBy = "sum"
+    def examples() -> Iterator[EvaluationExample]:
+        for language in languages:
+            records, code = records_in(language, pairs, dataset), mix_code(language)
+            for example in read_examples(xvnli_example, records, images=images, left_out=left_out, language=code):
+                yield from ask_example(example, prompts, candidates)
 
-    def __post_init__(self) -> None:
-        check_languages_of(self.pairs, self.dataset, self.languages)
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with its pairs read."""
-        left_out = LeftOut()
-        return question_task(
-            NAME,
-            self.asked(left_out),
-            prompt=PROMPT,
-            wordings_of="entailment",
-            metric=ChoiceAccuracy(CANDIDATES),
-            setup=setup,
-            origin=ORIGIN,
-            left_out=left_out,
-            candidates=CANDIDATES,
-            answering=self.answering,
-            rank_by=self.rank_by,
-        )
-
-    def asked(self, left_out: LeftOut) -> Iterator[Question]:
-        """The pairs in each language, one language after another."""
-        for language in self.languages:
-            records = records_in(language, self.pairs, self.dataset, read=read_json_lines)
-            code = mix_code(language)
-            examples = read_examples(xvnli_example, records, images=self.images, left_out=left_out, language=code)
-            yield from map(question_of, examples)
+    return benchmark_task(
+        NAME,
+        examples(),
+        metric=ChoiceAccuracy(CANDIDATES),
+        setup=setup,
+        kind="short_answer",
+        origin=ORIGIN,
+        left_out=left_out,
+        answering=answering,
+        rank_by=rank_by,
+    )

@@ -5,7 +5,7 @@ import torch
 from chat_models import CHAT_MODELS, chat_processor
 from likelihood_models import PICTURES, PROMPTS, encode, model_and_processor
 
-from mblip.evaluation.generation import answer_texts
+from mblip.evaluation.answering import answer_texts
 from mblip.evaluation.likelihood.candidate_tokens import CandidateTokens
 from mblip.evaluation.likelihood.constrained import candidates_only
 from mblip.evaluation.likelihood.ranking import rank

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mblip.evaluation.compare import comparison_table, main
-from mblip.evaluation.paired_predictions import compare_predictions, pair_predictions
+from mblip.evaluation.compare import compare_predictions, comparison_table, main, pair_predictions
 from mblip.evaluation.predictions import Prediction, write_predictions
 
 GERMAN, ENGLISH = "Zwei braune Hunde spielen im Schnee", "Two brown dogs are playing in the snow"

@@ -1,6 +1,6 @@
 """Pictures for small benchmarks, and runs of their tasks from end to end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from mblip.evaluation import (
     RunSettings,
     Score,
     Setup,
+    TaskRecipe,
     evaluate_task,
     score_predictions,
 )
@@ -23,6 +24,11 @@ from tests.tiny import tiny_model, tiny_processor
 
 UNCHECKED = Setup(missing_images="unchecked")
 SHORT = RunSettings(generation=GenerationChanges(max_new_tokens=3, num_beams=2))
+
+
+def task_of(function: Callable[..., EvaluationTask], **arguments: object) -> TaskRecipe:
+    """What a recipe says of a task."""
+    return TaskRecipe(function.__name__, function, arguments)
 
 
 def draw(places: Iterable[Path]) -> None:

@@ -9,9 +9,9 @@ import pytest
 from mblip.evaluation import Setup
 from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.chair import ChairRecipe
+from mblip.evaluation.tasks.chair import chair
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json, write_lines
-from tests.evaluation.tasks.small_benchmarks import UNCHECKED, answered_by_a_tiny_model, draw, scores_of
+from tests.evaluation.tasks.small_benchmarks import UNCHECKED, answered_by_a_tiny_model, draw, scores_of, task_of
 
 RECIPES = Path(__file__).parents[3] / "mblip" / "recipes"
 SYNONYMS = "dog, puppy\ncat, kitty\nperson, man, woman\n"
@@ -52,7 +52,7 @@ def recipe(tmp_path):
         "objects": write_lines(tmp_path / "objects.jsonl", LISTS),
         "images": str(tmp_path / "images"),
     }
-    return lambda **other: ChairRecipe(**fields | other)
+    return lambda **other: task_of(chair, **fields | other)
 
 
 def test_less_is_better(recipe):
@@ -132,7 +132,7 @@ def test_an_object_that_the_synonyms_do_not_know_is_an_error_before_anything_is_
 
 def test_at_least_one_photo_is_asked_about(recipe):
     with pytest.raises(ValueError, match="`num_images` is 0, expected at least 1"):
-        recipe(num_images=0)
+        recipe(num_images=0).build(UNCHECKED)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_at_least_one_photo_is_asked_about(recipe):
 )
 def test_just_one_source_says_what_photos_show(recipe, fields):
     with pytest.raises(ValueError, match="expected just one of `objects`, `dataset` and `instances`"):
-        recipe(**fields)
+        recipe(**fields).build(UNCHECKED)
 
 
 def test_a_wrong_record_is_named(recipe, tmp_path):
@@ -188,8 +188,9 @@ def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
 
 @pytest.mark.parametrize("protocol", ["paper", "centurio"])
 def test_the_recipes_take_the_first_1000_photos_of_karpathys_split_as_the_original_did(protocol):
-    recipe = read_evaluation_run(RECIPES / f"eval_chair_{protocol}.yaml").evaluation.chair
-    assert (recipe.num_images, recipe.karpathy) == (1000, Path("data/coco/dataset_coco.json"))
+    (recipe,) = read_evaluation_run(RECIPES / f"eval_chair_{protocol}.yaml").evaluation.tasks
+    taken = {"num_images": 1000, "karpathy": Path("data/coco/dataset_coco.json")}
+    assert recipe.arguments | taken == recipe.arguments
 
 
 @needs_samples("chair")
@@ -197,7 +198,7 @@ def test_the_scores_of_human_captions_are_the_published_functions():
     folder = SAMPLES / "chair"
     expected = json.loads((folder / "expected_scores.json").read_text())
     captions = {row["image"]: row for row in map(json.loads, (folder / "captions.jsonl").read_text().splitlines())}
-    task = ChairRecipe(synonyms=folder / "synonyms.txt", objects=folder / "objects.jsonl", images="i").build(UNCHECKED)
+    task = chair(UNCHECKED, synonyms=folder / "synonyms.txt", objects=folder / "objects.jsonl", images="i")
     asked_for = {f"{example.id}.jpg": example for example in task.examples if example.condition == "caption"}
     examples = [asked_for[name] for name in captions]
     scored = task.metric.score(examples, [row["caption"] for row in captions.values()])

@@ -6,8 +6,9 @@ from PIL import Image
 
 from mblip.evaluation import GenerationChanges, RunSettings, Setup, evaluate_task
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.coco_karpathy import CocoKarpathyRecipe
+from mblip.evaluation.tasks.coco_karpathy import coco_karpathy
 from tests.data.sources.sample_data import write_json
+from tests.evaluation.tasks.small_benchmarks import task_of
 from tests.tiny import tiny_model, tiny_processor
 
 UNCHECKED = Setup(missing_images="unchecked")
@@ -36,7 +37,7 @@ RECORDS = [photo(139, "test", "A room  with\na television. ", "A room."), photo(
 def recipe(tmp_path):
     """A recipe of the four photos, with other fields where they are given."""
     captions = write_json(tmp_path / "dataset_coco.json", {"images": RECORDS, "dataset": "coco"})
-    return lambda **fields: CocoKarpathyRecipe(**{"captions": captions, "images": str(tmp_path / "coco")} | fields)
+    return lambda **fields: task_of(coco_karpathy, **{"captions": captions, "images": str(tmp_path / "coco")} | fields)
 
 
 def asked(recipe):

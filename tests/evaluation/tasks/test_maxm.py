@@ -8,8 +8,8 @@ import pytest
 from mblip.data.prompts import get_task
 from mblip.evaluation import Setup
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.maxm import MAXM_LANGUAGES, PROMPT, MaxmRecipe
-from mblip.evaluation.tasks.xm3600 import Xm3600Recipe
+from mblip.evaluation.tasks.maxm import MAXM_LANGUAGES, PROMPT, maxm
+from mblip.evaluation.tasks.xm3600 import xm3600
 from tests.data.sources.sample_data import write_json, write_lines
 from tests.evaluation.tasks.small_benchmarks import (
     UNCHECKED,
@@ -17,6 +17,7 @@ from tests.evaluation.tasks.small_benchmarks import (
     answered_by_one_who_knows,
     draw,
     scores_of,
+    task_of,
 )
 
 
@@ -54,7 +55,7 @@ def recipe(tmp_path):
         published = {"dataset": "maxm", "version": "1.0", "split": language, "annotations": annotations}
         write_json(tmp_path / f"maxm_v1_{language}.json", published)
     fields = {"images": str(tmp_path / "images"), "languages": ("fr", "iw")}
-    return lambda **other: MaxmRecipe(**{"questions": tmp_path / "maxm_v1_{language}.json"} | fields | other)
+    return lambda **other: task_of(maxm, **{"questions": tmp_path / "maxm_v1_{language}.json"} | fields | other)
 
 
 def asked(recipe, setup=UNCHECKED):
@@ -89,7 +90,7 @@ def test_hebrew_may_be_called_he_where_the_files_are(recipe, tmp_path):
 
 def test_a_photo_is_called_as_in_crossmodal_3600_so_that_both_share_its_encoding(recipe, tmp_path):
     captions = write_lines(tmp_path / "captions.jsonl", [{"image/key": "a1", "fr": {"caption": ["Deux chats."]}}])
-    (captioned,) = Xm3600Recipe(captions=captions, images="images").build(UNCHECKED).examples
+    (captioned,) = task_of(xm3600, captions=captions, images="images").build(UNCHECKED).examples
     assert recipe().build(UNCHECKED).examples[0].image_id == captioned.image_id
 
 

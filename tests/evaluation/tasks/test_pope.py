@@ -7,7 +7,7 @@ import pytest
 
 from mblip.evaluation import Setup
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.pope import PopeRecipe
+from mblip.evaluation.tasks.pope import pope
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 from tests.evaluation.tasks.small_benchmarks import (
     UNCHECKED,
@@ -15,6 +15,7 @@ from tests.evaluation.tasks.small_benchmarks import (
     answered_by_one_who_knows,
     draw,
     scores_of,
+    task_of,
 )
 
 NAMES = {number: f"COCO_val2014_{number:012d}.jpg" for number in (71, 139)}
@@ -37,7 +38,7 @@ def recipe(tmp_path):
     for split, records in RECORDS.items():
         write_lines(tmp_path / f"coco_pope_{split}.json", records)
     fields = {"questions": tmp_path / "coco_pope_{split}.json", "images": str(tmp_path / "images")}
-    return lambda **other: PopeRecipe(**fields | other)
+    return lambda **other: task_of(pope, **fields | other)
 
 
 def asked(recipe, setup=UNCHECKED):
@@ -120,7 +121,7 @@ def test_a_wrong_record_is_named(recipe, tmp_path, changes, message):
 )
 def test_a_recipe_that_does_not_say_where_each_split_is_is_an_error(recipe, fields, message):
     with pytest.raises(ValueError, match=message):
-        recipe(**fields)
+        recipe(**fields).build(UNCHECKED)
 
 
 def test_a_dataset_with_its_splits_gives_the_same(recipe, tmp_path):
@@ -151,7 +152,7 @@ def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
 @needs_samples("pope")
 def test_the_published_questions_are_read_half_of_them_about_what_is_not_there():
     questions = SAMPLES / "pope/output/coco/coco_pope_{split}.json"
-    task = PopeRecipe(questions=questions, images="images").build(UNCHECKED)
+    task = task_of(pope, questions=questions, images="images").build(UNCHECKED)
     assert Counter(example.condition for example in task.examples) == dict.fromkeys(RECORDS, 900)
     assert len({example.image_id for example in task.examples}) == 150
     scores, _ = scores_of(task, ["yes"] * 2700)
@@ -163,6 +164,6 @@ def test_the_published_questions_are_read_half_of_them_about_what_is_not_there()
 @needs_samples("coco")
 def test_the_sampled_photos_are_asked_about():
     questions = SAMPLES / "pope/output/coco/coco_pope_{split}.json"
-    recipe = PopeRecipe(questions=questions, images=str(SAMPLES / "coco/images"))
+    recipe = task_of(pope, questions=questions, images=str(SAMPLES / "coco/images"))
     task = recipe.build(Setup(missing_images="leave_out"))
     assert Counter(example.condition for example in task.examples) == dict.fromkeys(RECORDS, 12)

@@ -9,31 +9,34 @@ import pytest
 from mblip.data.prompts import get_task
 from mblip.evaluation import Setup
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.marvl import PROMPT, MarvlRecipe
-from mblip.evaluation.tasks.nlvr2 import Nlvr2Recipe
+from mblip.evaluation.tasks.marvl import PROMPT, marvl
+from mblip.evaluation.tasks.nlvr2 import nlvr2
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
-from tests.evaluation.tasks.small_benchmarks import UNCHECKED, answered_by_a_tiny_model, draw, scores_of
+from tests.evaluation.tasks.small_benchmarks import UNCHECKED, answered_by_a_tiny_model, draw, scores_of, task_of
 
 ASKED = 'Based on the two images, is it correct to say "{}"? Yes or no? Answer in English:'
 CONCEPT = "39-Çörek"
 
 
-def marvl(language, id, caption, label):
+def marvl_record(language, id, caption, label):
     names = {"concept": CONCEPT, "left_img": "39-0.jpg", "right_img": "39-4.jpg", "chapter": "..."}
     return names | {"language": language, "caption": caption, "id": id, "label": label}
 
 
-def nlvr2(identifier, sentence, label):
+def nlvr2_record(identifier, sentence, label):
     return {"identifier": identifier, "sentence": sentence, "label": label, "synset": "...", "query": "..."}
 
 
 MARVL = {
-    "tr": [marvl("tr", "tr-0", "İki çörek var.", True), marvl("tr", "tr-1", "Çörek yok.", False)],
-    "sw": [marvl("sw", "sw-0", "Kuna mikate miwili.", True)],
+    "tr": [marvl_record("tr", "tr-0", "İki çörek var.", True), marvl_record("tr", "tr-1", "Çörek yok.", False)],
+    "sw": [marvl_record("sw", "sw-0", "Kuna mikate miwili.", True)],
 }
 NLVR2 = {
-    "en": [nlvr2("dev-8-0-1", "There are six bottles.", "True"), nlvr2("dev-8-0-2", "There are none.", "False")],
-    "sw": [nlvr2("dev-8-0-1", "Kuna chupa sita.", "True")],
+    "en": [
+        nlvr2_record("dev-8-0-1", "There are six bottles.", "True"),
+        nlvr2_record("dev-8-0-2", "There are none.", "False"),
+    ],
+    "sw": [nlvr2_record("dev-8-0-1", "Kuna chupa sita.", "True")],
 }
 
 
@@ -42,7 +45,7 @@ def marvl_recipe(tmp_path):
     for language, records in MARVL.items():
         write_lines(tmp_path / f"marvl-{language}.jsonl", records)
     fields = {"images": str(tmp_path / "images"), "languages": ("tr", "sw")}
-    return lambda **other: MarvlRecipe(**{"statements": tmp_path / "marvl-{language}.jsonl"} | fields | other)
+    return lambda **other: task_of(marvl, **{"statements": tmp_path / "marvl-{language}.jsonl"} | fields | other)
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def nlvr2_recipe(tmp_path):
         "languages": ("en", "sw"),
     }
     write_lines(tmp_path / "dev-sw_gmt.jsonl", NLVR2["sw"])
-    return lambda **other: Nlvr2Recipe(**fields | other)
+    return lambda **other: task_of(nlvr2, **fields | other)
 
 
 def asked(recipe, setup=UNCHECKED):
@@ -125,9 +128,9 @@ def test_a_statement_in_another_language_than_its_file_is_an_error(marvl_recipe,
 def test_translated_statements_are_asked_for_by_name(nlvr2_recipe):
     assert [example.language for example in nlvr2_recipe(languages=("en",), translated=None).build(UNCHECKED).examples]
     with pytest.raises(ValueError, match="Found neither files nor a dataset"):
-        nlvr2_recipe(translated=None)
+        nlvr2_recipe(translated=None).build(UNCHECKED)
     with pytest.raises(ValueError, match="Found neither files nor a dataset"):
-        nlvr2_recipe(statements=None)
+        nlvr2_recipe(statements=None).build(UNCHECKED)
 
 
 def test_a_dataset_holds_both_pictures_the_left_one_first(nlvr2_recipe, tmp_path):
@@ -173,7 +176,7 @@ def test_models_of_both_kinds_choose_by_likelihood_of_two_images(marvl_recipe, f
 @needs_samples("marvl")
 def test_the_published_statements_of_marvl_are_read_in_their_five_languages():
     statements = SAMPLES / "marvl/zero_shot/annotations/marvl-{language}.jsonl"
-    task = MarvlRecipe(statements=statements, images="images").build(UNCHECKED)
+    task = task_of(marvl, statements=statements, images="images").build(UNCHECKED)
     assert Counter(example.language for example in task.examples) == dict.fromkeys(("id", "sw", "ta", "tr", "zh"), 360)
     scores, _ = scores_of(task, [example.references[0] for example in task.examples])
     assert [score.value for score in scores] == [1.0] * 5
@@ -183,7 +186,7 @@ def test_the_published_statements_of_marvl_are_read_in_their_five_languages():
 def test_the_published_statements_of_nlvr2_are_read_in_english_and_four_languages():
     folder, languages = SAMPLES / "nlvr2/annotations", ("en", "id", "sw", "tr", "zh")
     files = {"statements": folder / "dev.jsonl", "translated": folder / "dev-{language}_gmt.jsonl"}
-    task = Nlvr2Recipe(**files, images="images", languages=languages).build(UNCHECKED)
+    task = task_of(nlvr2, **files, images="images", languages=languages).build(UNCHECKED)
     assert Counter(example.language for example in task.examples) == dict.fromkeys(languages, 300)
     by_language = [{e.image_id for e in task.examples if e.language == language} for language in languages]
     assert by_language == [by_language[0]] * 5

@@ -10,7 +10,7 @@ import pytest
 from mblip.evaluation import Setup
 from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.vqav2 import Vqav2Recipe
+from mblip.evaluation.tasks.vqav2 import vqav2
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 from tests.evaluation.tasks.small_benchmarks import (
     UNCHECKED,
@@ -18,6 +18,7 @@ from tests.evaluation.tasks.small_benchmarks import (
     answered_by_one_who_knows,
     draw,
     scores_of,
+    task_of,
 )
 
 RECIPES = Path(__file__).parents[3] / "mblip" / "recipes"
@@ -54,7 +55,7 @@ def recipe(tmp_path):
         "annotations": write_json(tmp_path / "annotations.json", {"annotations": annotations}),
         "images": str(tmp_path / "images"),
     }
-    return lambda **other: Vqav2Recipe(**fields | other)
+    return lambda **other: task_of(vqav2, **fields | other)
 
 
 def asked(recipe, setup=UNCHECKED):
@@ -95,7 +96,7 @@ def test_the_first_questions_may_be_taken_and_the_rest_is_counted(recipe):
     assert [example.id for example in task.examples] == ["139000"]
     assert task.left_out.names == {"not among the first 1": ["vqav2/139001", "vqav2/71000"]}
     with pytest.raises(ValueError, match="`num_questions` is 0, expected at least 1"):
-        recipe(num_questions=0)
+        recipe(num_questions=0).build(UNCHECKED)
 
 
 def test_answers_may_be_chosen_from_a_vocabulary(recipe, tmp_path):
@@ -121,7 +122,7 @@ def test_a_dataset_with_the_fields_of_both_files_gives_the_same(recipe, tmp_path
 )
 def test_a_recipe_names_both_files_or_a_dataset(recipe, fields, message):
     with pytest.raises(ValueError, match=message):
-        recipe(**fields)
+        recipe(**fields).build(UNCHECKED)
 
 
 def test_a_wrong_annotation_is_named(recipe, tmp_path):
@@ -149,8 +150,9 @@ def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
 
 @pytest.mark.parametrize("protocol", ["paper", "centurio"])
 def test_the_recipes_take_the_first_5000_questions_as_the_original_did(protocol):
-    recipe = read_evaluation_run(RECIPES / f"eval_vqav2_{protocol}.yaml").evaluation.vqav2
-    assert (recipe.num_questions, recipe.answering) == (5000, "generate")
+    (recipe,) = read_evaluation_run(RECIPES / f"eval_vqav2_{protocol}.yaml").evaluation.tasks
+    assert recipe.arguments["num_questions"] == 5000
+    assert "answering" not in recipe.arguments
 
 
 @needs_samples("vqav2")
@@ -163,7 +165,7 @@ def test_the_scores_of_real_answers_are_those_of_the_official_evaluator(split):
         for row in json.loads((folder / f"vqa_results_{split}.json").read_text())
     }
     files = {kind: folder / f"vqa_{kind}_{split}.json" for kind in ("questions", "annotations")}
-    task = Vqav2Recipe(**files, images="images").build(UNCHECKED)
+    task = task_of(vqav2, **files, images="images").build(UNCHECKED)
     (score,), answers = scores_of(task, [given[example.id] for example in task.examples])
     percent = {name: round(100 * value, 2) for name, value in score.figures.items()}
     assert len(answers) == expected["n"]
@@ -181,7 +183,7 @@ def _by(prefix, figures):
 @needs_samples("coco")
 def test_the_sampled_photos_are_asked_about():
     files = {kind: SAMPLES / f"vqav2/vqa_{kind}_train.json" for kind in ("questions", "annotations")}
-    task = Vqav2Recipe(**files, images=str(SAMPLES / "coco/images")).build(Setup(missing_images="leave_out"))
+    task = task_of(vqav2, **files, images=str(SAMPLES / "coco/images")).build(Setup(missing_images="leave_out"))
     assert (len(task.examples), len({example.image_id for example in task.examples})) == (22, 16)
     assert task.left_out.counts == Counter({"image missing": 678})
     assert all(isinstance(example.images[0], Path) for example in task.examples)

@@ -7,8 +7,9 @@ import pytest
 
 from mblip.evaluation import Setup
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.xflickrco import XflickrcoRecipe
+from mblip.evaluation.tasks.xflickrco import xflickrco
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
+from tests.evaluation.tasks.small_benchmarks import task_of
 
 FILES = SAMPLES / "xflickrco/annotations/{language}/test.jsonl"
 UNCHECKED = Setup(missing_images="unchecked")
@@ -31,7 +32,7 @@ def recipe(tmp_path):
         write_lines(tmp_path / "annotations" / language / "test.jsonl", records)
     places = {"images": "flickr", "coco_images": str(tmp_path / "coco"), "languages": ("de", "en")}
     captions = tmp_path / "annotations/{language}/test.jsonl"
-    return lambda **fields: XflickrcoRecipe(**{"captions": captions} | places | fields)
+    return lambda **fields: task_of(xflickrco, **{"captions": captions} | places | fields)
 
 
 def asked(recipe):
@@ -81,7 +82,7 @@ def test_a_dataset_with_a_part_for_each_language_gives_the_same(recipe, tmp_path
     place = DatasetPlace(str(tmp_path / "stored"), split="{language}")
     assert asked(recipe(captions=None, dataset=place)) == asked(recipe())
     with pytest.raises(ValueError, match=r"`dataset` names me/xflickrco for every language"):
-        recipe(captions=None, dataset=DatasetPlace("me/xflickrco"))
+        recipe(captions=None, dataset=DatasetPlace("me/xflickrco")).build(UNCHECKED)
     with pytest.raises(ValueError, match=r"row 1: there is no picture.*Say with `coco_images` where COCO_val2014"):
         recipe(captions=None, dataset=place, coco_images=None).build(UNCHECKED)
 
@@ -94,7 +95,7 @@ def test_a_record_that_is_not_as_published_is_named(recipe, tmp_path):
 
 @needs_samples("xflickrco")
 def test_the_published_captions_are_read_in_their_eight_languages():
-    recipe = XflickrcoRecipe(captions=FILES, images="flickr", coco_images="coco")
+    recipe = task_of(xflickrco, captions=FILES, images="flickr", coco_images="coco")
     task = recipe.build(UNCHECKED)
     languages = [example.language for example in task.examples]
     expected = dict.fromkeys(("de", "en", "es", "id", "ja", "ru", "tr", "zh"), 500) | {"de": 499}
@@ -107,7 +108,7 @@ def test_the_published_captions_are_read_in_their_eight_languages():
 @needs_samples("coco")
 def test_the_sampled_photos_of_coco_are_asked_about():
     places = {"images": "flickr", "coco_images": str(SAMPLES / "coco/images")}
-    recipe = XflickrcoRecipe(captions=FILES, languages=("de", "zh"), **places)
+    recipe = task_of(xflickrco, captions=FILES, languages=("de", "zh"), **places)
     task = recipe.build(Setup(missing_images="leave_out"))
     assert task.examples
     assert all(example.images[0].is_file() for example in task.examples)

@@ -9,13 +9,14 @@ import pytest
 from mblip.data.prompts import get_task
 from mblip.evaluation import Setup
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.xgqa import PROMPT, XgqaRecipe
+from mblip.evaluation.tasks.xgqa import PROMPT, xgqa
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 from tests.evaluation.tasks.small_benchmarks import (
     UNCHECKED,
     answered_by_a_tiny_model,
     answered_by_one_who_knows,
     draw,
+    task_of,
 )
 
 RECORDS = {
@@ -35,7 +36,7 @@ def recipe(tmp_path):
         (tmp_path / language).mkdir()
         write_json(tmp_path / language / "test.json", records)
     fields = {"images": str(tmp_path / "images"), "languages": ("de", "zh")}
-    return lambda **other: XgqaRecipe(**{"questions": tmp_path / "{language}/test.json"} | fields | other)
+    return lambda **other: task_of(xgqa, **{"questions": tmp_path / "{language}/test.json"} | fields | other)
 
 
 def asked(recipe, setup=UNCHECKED):
@@ -100,7 +101,7 @@ def test_answers_are_chosen_from_the_vocabulary(recipe, tmp_path):
 )
 def test_a_recipe_that_does_not_fit_together_is_an_error(recipe, fields, message):
     with pytest.raises(ValueError, match=message):
-        recipe(**fields)
+        recipe(**fields).build(UNCHECKED)
 
 
 def test_a_wrong_record_is_named(recipe, tmp_path):
@@ -137,7 +138,7 @@ def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
 
 @needs_samples("xgqa")
 def test_the_published_questions_are_read_in_their_eight_languages():
-    task = XgqaRecipe(questions=SAMPLES / "xgqa/few_shot/{language}/dev.json", images="images").build(UNCHECKED)
+    task = task_of(xgqa, questions=SAMPLES / "xgqa/few_shot/{language}/dev.json", images="images").build(UNCHECKED)
     assert Counter(example.language for example in task.examples) == dict.fromkeys(
         ("bn", "de", "en", "id", "ko", "pt", "ru", "zh"), 420
     )

@@ -6,13 +6,13 @@ from pathlib import Path
 import datasets
 import pytest
 
-from mblip.data.left_out import LeftOut
 from mblip.evaluation import Setup
 from mblip.evaluation.languages import evaluation_language
 from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.xm3600 import Xm3600Recipe
+from mblip.evaluation.tasks.xm3600 import xm3600
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
+from tests.evaluation.tasks.small_benchmarks import task_of
 
 RECIPES = Path(__file__).parents[3] / "mblip" / "recipes"
 UNCHECKED = Setup(missing_images="unchecked")
@@ -33,7 +33,7 @@ RECORDS = [
 def recipe(tmp_path):
     """A recipe of the three photos, with other fields where they are given."""
     captions = write_lines(tmp_path / "captions.jsonl", RECORDS)
-    return lambda **fields: Xm3600Recipe(**{"captions": captions, "images": str(tmp_path / "images")} | fields)
+    return lambda **fields: task_of(xm3600, **{"captions": captions, "images": str(tmp_path / "images")} | fields)
 
 
 def asked(recipe, setup=UNCHECKED):
@@ -66,7 +66,7 @@ def test_languages_are_asked_for_by_our_codes_and_those_that_are_not_there_are_a
     with pytest.raises(ValueError, match="xm3600: found no captions in hi, ru, expected languages of en, iw, hr"):
         recipe(languages=("hi", "en", "ru")).build(UNCHECKED)
     with pytest.raises(ValueError, match=r"Found the language 'he'.*Nearest: `iw` \(Hebrew\)"):
-        recipe(languages=("he",))
+        recipe(languages=("he",)).build(UNCHECKED)
 
 
 def test_a_subset_of_our_own_is_that_of_the_lowest_sha256_and_says_so(recipe):
@@ -104,7 +104,7 @@ def test_a_subset_is_read_from_a_file_of_keys(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"none cannot be read: .*No such file"):
         recipe(subset=subset.with_name("none")).build(UNCHECKED)
     with pytest.raises(ValueError, match="found `num_images` beside the `subset`"):
-        recipe(subset=subset, num_images=2)
+        recipe(subset=subset, num_images=2).build(UNCHECKED)
 
 
 def test_a_dataset_gives_the_examples_of_the_file_and_may_hold_the_photos(recipe, tmp_path):
@@ -122,7 +122,7 @@ def test_a_dataset_gives_the_examples_of_the_file_and_may_hold_the_photos(recipe
 
 def test_a_recipe_without_captions_is_an_error():
     with pytest.raises(ValueError, match="Found neither files nor a dataset"):
-        Xm3600Recipe(images="images")
+        xm3600(UNCHECKED, images="images")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_record_that_is_not_as_published_is_named(recipe, tmp_path, changes, m
 @needs_samples("xm3600")
 @pytest.mark.parametrize("protocol", ["paper", "centurio"])
 def test_the_published_captions_are_read_in_their_33_languages(protocol):
-    recipe = Xm3600Recipe(captions=SAMPLES / "xm3600/captions.jsonl", images="images")
+    recipe = task_of(xm3600, captions=SAMPLES / "xm3600/captions.jsonl", images="images")
     task = recipe.build(Setup(protocol=protocol, missing_images="unchecked"))
     languages = [example.language for example in task.examples]
     assert len(set(languages)) == 33
@@ -158,14 +158,13 @@ def test_the_published_captions_are_read_in_their_33_languages(protocol):
 
 @needs_samples("xm3600")
 def test_the_published_captions_number_as_the_sample_says():
-    recipe = Xm3600Recipe(captions=SAMPLES / "xm3600/captions.jsonl", images="images", languages=("en", "mi", "zh"))
-    left_out = LeftOut()
-    photos = list(recipe.captioned(left_out))
-    counts = {code: sum(len(one.captions) for one in photos if one.language == code) for code in ("en", "mi", "zh")}
+    captions = SAMPLES / "xm3600/captions.jsonl"
+    examples = xm3600(UNCHECKED, captions=captions, images="images", languages=("en", "mi", "zh")).examples
+    counts = {code: sum(len(e.references) for e in examples if e.language == code) for code in ("en", "mi", "zh")}
     assert counts == {"en": 600, "mi": 375, "zh": 599}
 
 
 def test_only_centurios_recipe_takes_a_subset_and_it_is_our_own():
     recipes = {name: read_evaluation_run(RECIPES / f"eval_xm3600_{name}.yaml") for name in ("paper", "centurio")}
-    names = {name: run.evaluation.xm3600.name for name, run in recipes.items()}
-    assert names == {"paper": "xm3600", "centurio": "xm3600_500_by_sha256"}
+    taken = {name: run.evaluation.tasks[0].arguments.get("num_images") for name, run in recipes.items()}
+    assert taken == {"paper": None, "centurio": 500}

@@ -9,7 +9,7 @@ from mblip.data.prompts import get_task
 from mblip.data.sources.xvnli import ANSWERS
 from mblip.evaluation import Setup
 from mblip.evaluation.records import DatasetPlace
-from mblip.evaluation.tasks.xvnli import CANDIDATES, PROMPT, XvnliRecipe
+from mblip.evaluation.tasks.xvnli import CANDIDATES, PROMPT, xvnli
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 from tests.evaluation.tasks.small_benchmarks import (
     UNCHECKED,
@@ -17,6 +17,7 @@ from tests.evaluation.tasks.small_benchmarks import (
     answered_by_one_who_knows,
     draw,
     scores_of,
+    task_of,
 )
 
 
@@ -49,7 +50,7 @@ def recipe(tmp_path):
         (tmp_path / language).mkdir()
         write_lines(tmp_path / language / "test.jsonl", pairs)
     fields = {"images": str(tmp_path / "images"), "languages": ("en", "ar")}
-    return lambda **other: XvnliRecipe(**{"pairs": tmp_path / "{language}/test.jsonl"} | fields | other)
+    return lambda **other: task_of(xvnli, **{"pairs": tmp_path / "{language}/test.jsonl"} | fields | other)
 
 
 def asked(recipe, setup=UNCHECKED):
@@ -149,7 +150,7 @@ def test_models_of_both_kinds_choose_by_likelihood(recipe, tmp_path, family, ran
 
 @needs_samples("xvnli")
 def test_the_published_pairs_are_read_in_their_five_languages():
-    task = XvnliRecipe(pairs=SAMPLES / "xvnli/annotations/{language}/test.jsonl", images="images").build(UNCHECKED)
+    task = task_of(xvnli, pairs=SAMPLES / "xvnli/annotations/{language}/test.jsonl", images="images").build(UNCHECKED)
     assert Counter(example.language for example in task.examples) == dict.fromkeys(("ar", "en", "es", "fr", "ru"), 494)
     assert task.left_out.counts == {"annotators disagree (label `-`)": 30}
     scores, _ = scores_of(task, [example.references[0] for example in task.examples])

@@ -1,5 +1,7 @@
 """The drawn world as a benchmark: pictures to caption and to be asked about, in its twelve languages.
 
+Recipes beside this package name it `scenes.task:scenes`; its answers are written under the name `scenes`.
+
 Captions count as right only as a whole: count, size, colour and shape of both groups, their relation, and the grammar
 of it all. Pictures are drawn by a stream of their own, so no seed makes them those of training; all languages are
 asked about the same ones. The scenes differ from each other, so a shuffled picture is always a wrong one.
@@ -13,17 +15,15 @@ from typing import Literal, get_args
 from PIL import Image
 
 from mblip.data.stable_random import stable_random
+from mblip.evaluation.answer_scoring import ExactMatch
+from mblip.evaluation.benchmark import with_shuffled_images
+from mblip.evaluation.generation_settings import GenerationSettings
+from mblip.evaluation.languages import check_languages
+from mblip.evaluation.protocol import OWN, Setup, WordingChoice, fixed_prompt
+from mblip.evaluation.task import AS_IS, SHUFFLED, EvaluationExample, EvaluationTask
 from scenes.drawing import draw_scene
 from scenes.languages import SCENE_LANGUAGES, caption, questions
 from scenes.world import Scene, sample_training_scene, sample_unseen_scene
-
-from ..generation_settings import GenerationSettings
-from ..languages import check_languages
-from ..protocol import OWN, Setup
-from ..scoring import ExactMatch
-from ..shuffled_images import with_shuffled_images
-from ..task import AS_IS, SHUFFLED, EvaluationExample, EvaluationTask
-from ..wordings import WordingChoice, fixed_prompt
 
 NAME = "scenes"
 GENERATION = GenerationSettings(max_new_tokens=40)
@@ -36,54 +36,23 @@ SEEN = "seen"
 QUESTIONS = "questions"
 
 
-@dataclass(frozen=True)
-class ScenesRecipe:
-    """What a recipe says of the drawn world; the fields are the arguments of `scenes_task`."""
-
-    languages: tuple[str, ...] = SCENE_LANGUAGES
-    num_images: int = 200
-    seed: int = 0
-    conditions: tuple[SceneCondition, ...] = ("as_is", "shuffled")
-    wording: WordingChoice = "first"
-
-    def __post_init__(self) -> None:
-        check_languages(self.languages)
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with its pictures drawn. It has a protocol of its own."""
-        return scenes_task(
-            languages=self.languages,
-            num_images=self.num_images,
-            seed=self.seed,
-            conditions=self.conditions,
-            wording=self.wording,
-        )
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A scene and a drawing of it."""
-
-    image_id: str
-    scene: Scene
-    image: Image.Image
-
-
-def scenes_task(
+def scenes(
+    setup: Setup,
     *,
-    languages: Sequence[str] = SCENE_LANGUAGES,
+    languages: tuple[str, ...] = SCENE_LANGUAGES,
     num_images: int = 200,
     seed: int = 0,
-    conditions: Sequence[SceneCondition] = ("as_is", "shuffled"),
+    conditions: tuple[SceneCondition, ...] = ("as_is", "shuffled"),
     wording: WordingChoice = "first",
 ) -> EvaluationTask:
     """Captions (and questions) of `num_images` pictures in each language and condition.
 
-    Picture number i of a seed is always the same, however many are asked for.
+    Picture number i of a seed is always the same, however many are asked for. The task has a protocol of its own.
 
     Raises:
         ValueError: a condition is unknown, a language has no captions, or there are too few pictures to shuffle.
     """
+    check_languages(languages)
     unknown = sorted(set(conditions) - set(get_args(SceneCondition)))
     if unknown or not conditions or not languages:
         raise ValueError(
@@ -101,6 +70,15 @@ def scenes_task(
         seen = draw_pictures(num_images, _sample_seen_scene, stream="seen", seed=seed)
         examples += _captions(seen, languages, SEEN, wording)
     return EvaluationTask(NAME, examples, ExactMatch(), GENERATION, OWN)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A scene and a drawing of it."""
+
+    image_id: str
+    scene: Scene
+    image: Image.Image
 
 
 def draw_pictures(

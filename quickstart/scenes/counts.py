@@ -1,10 +1,10 @@
 """How many are there: one, two or three? A three-way choice about the drawn world, answered in English whatever
-language asks, as xGQA is.
+language asks, as xGQA is. Recipes beside this package name it `scenes.counts:scene_counts`.
 
 It shows what calibration is for. Training has asked and answered in one language at a time, and "one" more often than
 "two" or "three"; asked in Chinese, to be answered in English, a model says what it has always said, and some answers
 never win, as "maybe" never wins XVNLI. The pictures hold each count equally often and are of compositions that
-training never shows; they are none of those of tasks/scenes.py. Without content means with a grey picture: the content
+training never shows; they are none of those of task.py. Without content means with a grey picture: the content
 is the picture, the question stays.
 """
 
@@ -15,49 +15,44 @@ from PIL import Image
 
 from mblip.data.languages import ENGLISH
 from mblip.data.stable_random import stable_random
+from mblip.evaluation.answer_scoring import ChoiceAccuracy
+from mblip.evaluation.generation_settings import GenerationSettings
+from mblip.evaluation.languages import check_languages
+from mblip.evaluation.protocol import OWN, Setup, fixed_prompt
+from mblip.evaluation.task import AS_IS, Answering, EvaluationExample, EvaluationTask, RankBy
 from scenes.drawing import draw_scene
 from scenes.languages import SCENE_LANGUAGES, questions
 from scenes.world import COUNTS, Scene, sample_unseen_scene
-
-from ..answer_scoring import ChoiceAccuracy
-from ..generation_settings import GenerationSettings
-from ..languages import check_languages
-from ..protocol import OWN, Setup
-from ..task import AS_IS, Answering, EvaluationExample, EvaluationTask, RankBy
-from ..wordings import fixed_prompt
 
 NAME = "scene_counts"
 CANDIDATES = ("one", "two", "three")
 GENERATION = GenerationSettings(max_new_tokens=10)
 
 
-@dataclass(frozen=True)
-class SceneCountsRecipe:
-    """What a recipe says of it; `num_images` counts the pictures of each count."""
-
-    languages: tuple[str, ...] = SCENE_LANGUAGES
-    num_images: int = 100
-    seed: int = 0
-    answering: Answering = "rank"
-    rank_by: RankBy = "sum"
-
-    def __post_init__(self) -> None:
-        check_languages(self.languages)
-        if self.num_images < 1:
-            raise ValueError(f"`num_images` is {self.num_images}, expected at least one picture of each count.")
-
-    def build(self, setup: Setup) -> EvaluationTask:
-        """The task, with its pictures drawn. It has a protocol of its own."""
-        pictures = [_draw(number, self.seed) for number in range(self.num_images * len(COUNTS))]
-        return EvaluationTask(
-            NAME,
-            list(_examples(pictures, self.languages)),
-            ChoiceAccuracy(CANDIDATES),
-            GENERATION,
-            OWN,
-            answering=self.answering,
-            rank_by=self.rank_by,
-        )
+def scene_counts(
+    setup: Setup,
+    *,
+    languages: tuple[str, ...] = SCENE_LANGUAGES,
+    num_images: int = 100,
+    seed: int = 0,
+    answering: Answering = "rank",
+    rank_by: RankBy = "sum",
+) -> EvaluationTask:
+    """The question of the count, asked in each language about `num_images` pictures of each count. The task has a
+    protocol of its own."""
+    check_languages(languages)
+    if num_images < 1:
+        raise ValueError(f"`num_images` is {num_images}, expected at least one picture of each count.")
+    pictures = [draw_counted(number, seed) for number in range(num_images * len(COUNTS))]
+    return EvaluationTask(
+        NAME,
+        list(_examples(pictures, languages)),
+        ChoiceAccuracy(CANDIDATES),
+        GENERATION,
+        OWN,
+        answering=answering,
+        rank_by=rank_by,
+    )
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ class CountedPicture:
     image: Image.Image
 
 
-def _draw(number: int, seed: int) -> CountedPicture:
+def draw_counted(number: int, seed: int) -> CountedPicture:
     """Picture number i of a seed, always the same; the counts take turns."""
     rng = stable_random(seed, "evaluation", NAME, number)
     wanted = COUNTS[number % len(COUNTS)]

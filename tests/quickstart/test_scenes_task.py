@@ -2,11 +2,11 @@ from collections import Counter
 
 import pytest
 
-from mblip.evaluation import scenes_task
-from mblip.evaluation.tasks import scenes as scenes_file
-from mblip.evaluation.tasks.scenes import draw_pictures
+from mblip.evaluation import Setup
+from scenes import task as scenes_file
 from scenes.languages import SCENE_LANGUAGES, caption
-from scenes.source import scenes
+from scenes.source import scenes as training_scenes
+from scenes.task import draw_pictures, scenes
 from scenes.world import is_unseen, sample_unseen_scene
 
 
@@ -18,7 +18,7 @@ def by_condition(task):
 
 
 def test_every_language_is_asked_about_the_same_pictures():
-    task = scenes_task(languages=["en", "sw", "hi"], num_images=3, conditions=["as_is"])
+    task = scenes(Setup(), languages=["en", "sw", "hi"], num_images=3, conditions=["as_is"])
     pictures = {
         language: [e.image_id for e in task.examples if e.language == language] for language in ("en", "sw", "hi")
     }
@@ -28,7 +28,7 @@ def test_every_language_is_asked_about_the_same_pictures():
 
 def test_pictures_as_is_show_held_out_compositions_and_references_are_their_captions():
     shown = [p.scene for p in draw_pictures(20, sample_unseen_scene, stream="unseen", seed=5)]
-    task = scenes_task(languages=["de"], num_images=20, seed=5, conditions=["as_is"])
+    task = scenes(Setup(), languages=["de"], num_images=20, seed=5, conditions=["as_is"])
     assert all(is_unseen(scene) for scene in shown)
     assert [example.references for example in task.examples] == [(caption(scene, "de"),) for scene in shown]
 
@@ -42,14 +42,14 @@ def test_seen_compositions_come_with_two_groups_and_nothing_held_out(monkeypatch
         return pictures
 
     monkeypatch.setattr(scenes_file, "draw_pictures", draw)
-    scenes_task(languages=["en"], num_images=20, conditions=["seen"])
+    scenes(Setup(), languages=["en"], num_images=20, conditions=["seen"])
     assert [len(group) for group in drawn] == [20]
     assert not any(is_unseen(scene) or scene.reference is None for scene in drawn[0])
 
 
 def test_no_picture_is_one_of_training_whatever_the_seed():
-    trained = {example.images[0].tobytes() for example in scenes(7, num_images=50)}
-    asked = scenes_task(languages=["en"], num_images=50, seed=7, conditions=["as_is", "seen"]).examples
+    trained = {example.images[0].tobytes() for example in training_scenes(7, num_images=50)}
+    asked = scenes(Setup(), languages=["en"], num_images=50, seed=7, conditions=["as_is", "seen"]).examples
     assert not trained & {example.images[0].tobytes() for example in asked}
 
 
@@ -61,14 +61,14 @@ def test_pictures_show_different_scenes_and_more_pictures_change_none():
 
 
 def test_shuffled_pictures_never_show_what_the_reference_says():
-    groups = by_condition(scenes_task(languages=["en"], num_images=30, conditions=["as_is", "shuffled"]))
+    groups = by_condition(scenes(Setup(), languages=["en"], num_images=30, conditions=["as_is", "shuffled"]))
     shown = {example.image_id: example.references for example in groups["as_is"]}
     assert len(groups["shuffled"]) == 30
     assert all(shown[example.image_id] != example.references for example in groups["shuffled"])
 
 
 def test_questions_are_counted_by_kind_one_of_each_about_a_picture():
-    task = scenes_task(languages=["en", "tr"], num_images=10, conditions=["questions"])
+    task = scenes(Setup(), languages=["en", "tr"], num_images=10, conditions=["questions"])
     counts = Counter((example.condition, example.language, example.image_id) for example in task.examples)
     assert set(counts.values()) == {1}
     assert {condition for condition, _, _ in counts} == {"question: colour", "question: count", "question: position"}
@@ -79,21 +79,21 @@ def test_questions_are_counted_by_kind_one_of_each_about_a_picture():
     [("first", "Caption in Swahili: "), ("held_out", "Please give the picture a title in Swahili.")],
 )
 def test_the_wording_is_one_for_all(wording, prompt):
-    task = scenes_task(languages=["sw"], num_images=2, conditions=["as_is"], wording=wording)
+    task = scenes(Setup(), languages=["sw"], num_images=2, conditions=["as_is"], wording=wording)
     assert {example.prompt for example in task.examples} == {prompt}
 
 
 def test_unless_told_otherwise_all_twelve_languages_are_asked():
-    assert {example.language for example in scenes_task(num_images=2).examples} == set(SCENE_LANGUAGES)
+    assert {example.language for example in scenes(Setup(), num_images=2).examples} == set(SCENE_LANGUAGES)
 
 
 def test_an_unknown_condition_is_an_error_that_names_those_there_are():
     with pytest.raises(
         ValueError, match=r"conditions \['blurred'\].*one condition of as_is, shuffled, seen, questions"
     ):
-        scenes_task(conditions=["blurred"])
+        scenes(Setup(), conditions=["blurred"])
 
 
 def test_a_language_without_captions_is_an_error():
     with pytest.raises(ValueError, match="no captions in 'cy'"):
-        scenes_task(languages=["cy"], num_images=2)
+        scenes(Setup(), languages=["cy"], num_images=2)

@@ -5,12 +5,12 @@ from collections import Counter
 import pytest
 
 from mblip.evaluation.protocol import Setup
-from mblip.evaluation.tasks.scene_counts import CANDIDATES, SceneCountsRecipe, _draw
+from scenes.counts import CANDIDATES, draw_counted, scene_counts
 from scenes.world import is_unseen
 
 
 def task(**changes):
-    return SceneCountsRecipe(**{"languages": ("en", "sw"), "num_images": 5} | changes).build(Setup())
+    return scene_counts(Setup(), **{"languages": ("en", "sw"), "num_images": 5} | changes)
 
 
 def test_every_count_is_right_equally_often_in_every_language():
@@ -32,7 +32,7 @@ def test_the_question_is_asked_in_each_language_and_answered_in_english():
 
 def test_the_answer_is_the_number_of_things_in_the_group_that_is_asked_for():
     for number in range(12):
-        picture = _draw(number, seed=0)
+        picture = draw_counted(number, seed=0)
         example = task(languages=("en",), num_images=4).examples[number]
         group = picture.scene.groups[picture.place]
         assert example.references == (CANDIDATES[group.count - 1],)
