@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "retrieval": ("mblip.training.retrieval", "measure how often a model finds the caption of an image, and back"),
     "compare": ("mblip.evaluation.compare", "tell two models apart by their predictions, with p-values"),
     "build": ("mblip.mix.build.command", "build a training mix by a recipe"),
-    "fetch": ("mblip.mix.fetching.command", "fetch the images of a list of URLs"),
+    "fetch": ("mblip.mix.fetching.fetch", "fetch the images of a list of URLs"),
     "embed": ("mblip.mix.build.embed", "embed captions and images, for a mix with hard negatives"),
     "translate-prompts": ("mblip.mix.translate_prompts", "translate the prompt templates into other languages"),
     "compose": ("mblip.training.compose", "compose a BLIP-2's image side and a language model"),

@@ -1,6 +1,9 @@
-"""Files and folders that are whole or not there: written under another name, and renamed when they are finished."""
+"""Files and folders that are whole or not there: written under another name, and renamed when they are finished; and
+one process at a time in a folder.
+"""
 
 import errno
+import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +49,27 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
         unfinished.mkdir()
         yield unfinished
     unfinished.replace(path)
+
+
+@contextmanager
+def locked(folder: Path, name: str, doing: str) -> Iterator[None]:
+    """Hold the folder's lock; it goes with the process, however that ends.
+
+    Args:
+        name: of the file that is locked; it stays.
+        doing: what the error says another process is doing: "fetching into".
+
+    Raises:
+        OSError: another process holds it.
+    """
+    with (folder / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(
+                f"Another process is {doing} {folder}. Wait for it, or give this one another folder."
+            ) from error
+        yield
 
 
 class StorageFullError(OSError):

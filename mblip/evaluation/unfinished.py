@@ -15,8 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mblip.data.locking import locked
-from mblip.data.whole_files import UNFINISHED, write_text
+from mblip.data.whole_files import UNFINISHED, locked, write_text
 
 from .predictions import Prediction
 from .task import EvaluationExample, EvaluationTask

@@ -5,13 +5,6 @@
 writes wordings/fi.yaml and so on, each with its origin and with everything that was refused in its head. Read them,
 mend or delete lines. `prompts: {native_share: 0.3, native_folder: wordings}` in the recipe of a mix then draws from
 them, too; a file that all should have goes to mblip/data/prompts.
-
-A wording is given to the engine with the language's name in it ("Caption in Finnish:"). Its placeholders are protected
-as any text's are, and so are the answers that a task wants in English: they stand in quotation marks. The wording that
-is held out of training is left out here, too.
-
-The checks of every translation hold. They cannot tell whether a wording asks for what it should: have somebody who
-knows the language read them before training on them.
 """
 
 import argparse
@@ -72,6 +65,11 @@ def translate_wordings(
     language: str, engine: TranslationEngine, *, retry_engine: TranslationEngine | None = None
 ) -> MadeWordings:
     """The English wordings of all tasks, in `language`, but for those that the language has already.
+
+    A wording is given to the engine with the language's name in it ("Caption in Finnish:"). Its placeholders are
+    protected as any text's are, and so are the answers that a task wants in English: they stand in quotation marks.
+    The wording that is held out of training is left out here, too. The checks of every translation hold; they cannot
+    tell whether a wording asks for what it should.
 
     Raises:
         ValueError: the language is English or unknown, to the table or to an engine.

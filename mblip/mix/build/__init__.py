@@ -3,7 +3,7 @@
     mblip build mix_corrected --output mix
 
 Three steps, each a list of tasks that depend on nothing but the steps before, so that any number of processes or
-machines may share them (executors.py):
+machines may share them (command.py):
 
 1. reading.py, a task for each source: its examples, each with the language allotted to it, parted by image set among
    the shards. What the mix will hold is known, and printed, before any translation is paid for.

@@ -9,24 +9,45 @@ folder. `--executor slurm` or `ray` shares the tasks among machines that see the
 """
 
 import argparse
-from collections.abc import Sequence
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, Literal, get_args
 
-from mblip.data.locking import locked
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
-from mblip.data.whole_files import write_text
+from mblip.data.whole_files import locked, write_text
 from mblip.recipes import find_recipe
 
-from .executors import Kind, Tasks, run_by_datatrove, run_in_processes
-from .finishing import FinishingStep, planned_counts, planned_table, push, write_planned_chart
+from .finishing import finish, plan, push
 from .folder import BuildFolder
-from .images import FetchingStep
-from .reading import ReadingStep
-from .recipe import MixRecipe, read_mix_recipe
-from .shards import ShardStep
+from .images import fetch_for_shard
+from .reading import read_source
+from .recipe import read_mix_recipe
+from .shards import build_shard
+
+Kind = Literal["processes", "local", "slurm", "ray"]
 
 LOCK_FILE = "building.lock"
+INSTALL = "datatrove is not installed: `pip install mblip[scale]`, or build with `--executor processes`."
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """A step of a build: what does one of its tasks, by number, and how many there are.
+
+    Tasks look themselves whether their result is there, so whoever runs them need not remember which are done.
+    """
+
+    name: str
+    run: Callable[[int], None]
+    num_tasks: int
+
+    def __call__(self, data: Any, rank: int, world_size: int) -> None:
+        """Run a task as datatrove runs the steps of a pipeline."""
+        self.run(rank)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,18 +58,21 @@ def main(arguments: Sequence[str]) -> None:
     path, folder = find_recipe(given.recipe), BuildFolder(given.output.absolute())
     recipe = read_mix_recipe(path)
     _keep_recipe(path, folder)
-    reading = Tasks("reading", ReadingStep(recipe, folder), len(recipe.sources))
+    # the steps, each a list of tasks
+    reading = _Tasks("reading", partial(read_source, recipe, folder), len(recipe.sources))
+    num_at_once = min(given.workers, recipe.num_shards)
     rest = [
-        Tasks("fetching", FetchingStep(recipe, folder, min(given.workers, recipe.num_shards)), recipe.num_shards),
-        Tasks("shards", ShardStep(recipe, folder), recipe.num_shards),
-        Tasks("finishing", FinishingStep(recipe, folder), 1),
+        _Tasks("fetching", partial(fetch_for_shard, recipe, folder, num_at_once), recipe.num_shards),
+        _Tasks("shards", partial(build_shard, recipe, folder), recipe.num_shards),
+        _Tasks("finishing", partial(finish, recipe, folder), 1),
     ]
+    # handed to other machines, or done here, with the plan in between
     if given.executor in ("slurm", "ray"):
         _run_elsewhere(given, [reading] if given.tables_only else [reading, *rest], folder)
         return
     with locked(folder.work, LOCK_FILE, "building"):
         _run_here(given, [reading], folder)
-        print(_plan(recipe, folder))
+        print(plan(recipe, folder))
         if given.tables_only:
             return
         _run_here(given, rest, folder)
@@ -57,21 +81,83 @@ def main(arguments: Sequence[str]) -> None:
         print(push(folder, given.push, is_private=given.private))
 
 
-def _run_here(given: argparse.Namespace, steps: Sequence[Tasks], folder: BuildFolder) -> None:
+def _run_here(given: argparse.Namespace, steps: Sequence[_Tasks], folder: BuildFolder) -> None:
     if given.executor == "local":
-        run_by_datatrove(steps, "local", num_workers=given.workers, logs=folder.logs, options={})
+        _run_by_datatrove(steps, "local", num_workers=given.workers, logs=folder.logs, options={})
         return
     for tasks in steps:
-        run_in_processes(tasks, given.workers)
+        _run_in_processes(tasks, given.workers)
 
 
-def _run_elsewhere(given: argparse.Namespace, steps: Sequence[Tasks], folder: BuildFolder) -> None:
+def _run_elsewhere(given: argparse.Namespace, steps: Sequence[_Tasks], folder: BuildFolder) -> None:
     if given.push is not None:
         raise ValueError(
             f"The {given.executor} tasks end later: leave out --push, and run it again when all are done."
         )
     options = {} if given.executor_options is None else to_plain_values(read_yaml(find_recipe(given.executor_options)))
-    run_by_datatrove(steps, given.executor, num_workers=given.workers, logs=folder.logs, options=options)
+    _run_by_datatrove(steps, given.executor, num_workers=given.workers, logs=folder.logs, options=options)
+
+
+def _run_in_processes(tasks: _Tasks, num_workers: int) -> None:
+    """Run the tasks of a step in this process, or in so many processes.
+
+    Raises:
+        what the first task that fails has raised; the others are run to their end before.
+    """
+    if num_workers == 1:
+        for number in range(tasks.num_tasks):
+            tasks.run(number)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+        futures = [pool.submit(tasks.run, number) for number in range(tasks.num_tasks)]
+        for future in as_completed(futures):
+            future.result()
+
+
+def _run_by_datatrove(
+    steps: Sequence[_Tasks], kind: Kind, *, num_workers: int, logs: Path, options: Mapping[str, Any]
+) -> None:
+    """Hand the steps, each waiting for the one before, to executors of datatrove.
+
+    Args:
+        kind: "local": processes of this machine; "slurm": a job array for each step, which this process submits and
+            does not wait for; "ray": a Ray cluster.
+        num_workers: tasks at a time.
+        logs: where datatrove logs.
+        options: further arguments of the executor, such as `time` and `partition` for Slurm.
+
+    Raises:
+        ImportError: datatrove is not installed.
+    """
+    executor_class = _executor_class(kind)
+    before = None
+    for tasks in steps:
+        arguments = {
+            "pipeline": [tasks],
+            "tasks": tasks.num_tasks,
+            "workers": min(num_workers, tasks.num_tasks),
+            "logging_dir": str(logs / tasks.name),
+            "skip_completed": False,
+            "depends": before,
+        }
+        if kind == "slurm":
+            arguments["job_name"] = f"mix-{tasks.name}"
+        before = executor_class(**arguments | dict(options))
+    assert before is not None  # a build has steps
+    before.run()
+
+
+def _executor_class(kind: Kind) -> Any:
+    try:
+        from datatrove import executor
+    except ImportError as error:
+        raise ImportError(INSTALL) from error
+    return {
+        "local": executor.LocalPipelineExecutor,
+        "slurm": executor.SlurmPipelineExecutor,
+        "ray": executor.RayPipelineExecutor,
+    }[kind]
 
 
 def _keep_recipe(path: Path, folder: BuildFolder) -> None:
@@ -88,14 +174,6 @@ def _keep_recipe(path: Path, folder: BuildFolder) -> None:
         )
     if not folder.recipe.is_file():
         write_text(folder.recipe, text)
-
-
-def _plan(recipe: MixRecipe, folder: BuildFolder) -> str:
-    num_examples = sum(planned_counts(recipe, folder).values())
-    return (
-        f"{num_examples:,} examples by language and task, before translation:\n\n{planned_table(recipe, folder)}\n"
-        f"As a chart: {write_planned_chart(recipe, folder)}"
-    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,36 +1,56 @@
-"""The last step of a build: all shards counted together, the dataset's card and its chart; and its way to the Hub."""
+"""The last step of a build: all shards counted together, the dataset's card and its chart; and its way to the Hub.
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+The card holds the Hub's metadata, counts by language and task, sources with their licences, what was left out, how it
+was translated, and the recipe. It tells no date and no place, so that equal builds have equal cards.
+"""
 
-from huggingface_hub import HfApi
+from collections.abc import Sequence
 
-from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, without_places, write_yaml
+from huggingface_hub import DatasetCardData, HfApi
+
+from mblip.data.left_out import LeftOut
+from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, without_place, without_places, write_yaml
 from mblip.data.whole_files import unfinished_file, write_text
 
 from ..allocation import allocation_table, write_chart
-from .dataset_card import dataset_card
-from .folder import BuildFolder, Counts, ShardReport, SourceReport
+from .folder import BuildFolder, Counts, ShardReport, SourceReport, add_left_out
 from .reading import read_report
 from .recipe import MixRecipe
 
 CARD, CHART = "README.md", "languages.png"
+TASK_CATEGORIES = ["image-to-text", "visual-question-answering", "image-text-to-text"]
+NLLB_LICENCE = " (NLLB: CC BY-NC 4.0)"
+HUB_LANGUAGES = {"iw": "he"}  # where the Hub writes another code than languages.tsv
+
+USE = """```python
+from datasets import load_dataset
+from mblip.data import TrainingRows, load_rows
+
+rows = load_dataset("NAME", split="train", streaming=True)  # to look at it
+rows = TrainingRows(load_rows("NAME", revision="COMMIT"))  # to train on it, or, built here, load_rows("FOLDER/data")
+```"""
+COLUMNS = """One row holds all prompts about one set of images, so that an image is stored and encoded once: `images`,
+`image_id`, and the lists `prompts`, `targets`, `languages`, `tasks`, `sources`, `ids` and `provenance` (JSON: who
+translated what), an entry for each prompt."""
 
 
-@dataclass(frozen=True)
-class FinishingStep:
-    """One task: card and chart. Called as datatrove calls the steps of a pipeline."""
+def plan(recipe: MixRecipe, folder: BuildFolder) -> str:
+    """What the mix will hold by the languages allotted, once all sources are read, before anything is translated: as a
+    table, and as a chart in the work folder."""
+    counts: Counts = Counts()
+    for report in _source_reports(recipe, folder):
+        counts += report.counts
+    chart = folder.work / f"planned_{CHART}"
+    with unfinished_file(chart) as unfinished:
+        write_chart(counts, unfinished)
+    return (
+        f"{sum(counts.values()):,} examples by language and task, before translation:\n\n{allocation_table(counts)}\n"
+        f"As a chart: {chart}"
+    )
 
-    recipe: MixRecipe
-    folder: BuildFolder
 
-    def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        finish(self.recipe, self.folder)
-
-
-def finish(recipe: MixRecipe, folder: BuildFolder) -> None:
-    """Write the card and the chart.
+def finish(recipe: MixRecipe, folder: BuildFolder, number: int = 0) -> None:
+    """Write the card and the chart, which is one task, number 0.
 
     Raises:
         ValueError: a shard is missing.
@@ -48,28 +68,7 @@ def finish(recipe: MixRecipe, folder: BuildFolder) -> None:
     with unfinished_file(folder.root / CHART) as unfinished:
         write_chart(total.counts, unfinished)
     recipe_text = write_yaml(without_places(to_plain_values(read_yaml(folder.recipe))))
-    write_text(folder.root / CARD, dataset_card(recipe, _source_reports(recipe, folder), total, recipe_text))
-
-
-def planned_table(recipe: MixRecipe, folder: BuildFolder) -> str:
-    """What the mix will hold by the languages allotted, once all sources are read, before anything is translated."""
-    return allocation_table(planned_counts(recipe, folder))
-
-
-def write_planned_chart(recipe: MixRecipe, folder: BuildFolder) -> Path:
-    """The chart of the same, in the work folder."""
-    path = folder.work / f"planned_{CHART}"
-    with unfinished_file(path) as unfinished:
-        write_chart(planned_counts(recipe, folder), unfinished)
-    return path
-
-
-def planned_counts(recipe: MixRecipe, folder: BuildFolder) -> Counts:
-    """Examples by (language allotted, task)."""
-    total: Counts = Counts()
-    for report in _source_reports(recipe, folder):
-        total += report.counts
-    return total
+    write_text(folder.root / CARD, _card(recipe, _source_reports(recipe, folder), total, recipe_text))
 
 
 def push(folder: BuildFolder, repository: str, *, is_private: bool) -> str:
@@ -98,3 +97,86 @@ def push(folder: BuildFolder, repository: str, *, is_private: bool) -> str:
 
 def _source_reports(recipe: MixRecipe, folder: BuildFolder) -> list[SourceReport]:
     return [read_report(number, folder) for number in range(len(recipe.sources))]
+
+
+def _card(recipe: MixRecipe, sources: Sequence[SourceReport], total: ShardReport, recipe_text: str) -> str:
+    """The card's text, with its metadata."""
+    sections = {
+        "Use": f"{USE}\n\n{COLUMNS}",
+        "Languages and tasks": f"![examples by language](languages.png)\n\n{allocation_table(total.counts)}",
+        "Sources": _sources(recipe, sources),
+        "Translation": _translation(recipe, total),
+        "Left out": _left_out(sources, total),
+        "Recipe": f"```yaml\n{recipe_text}```",
+    }
+    texts = "\n\n".join(f"## {heading}\n\n{text.strip()}" for heading, text in sections.items() if text)
+    return f"---\n{_metadata(recipe, total)}\n---\n\n# {recipe.name}\n\n{_introduction(total)}\n\n{texts}\n"
+
+
+def _metadata(recipe: MixRecipe, total: ShardReport) -> str:
+    languages = sorted({HUB_LANGUAGES.get(code, code) for code, _ in total.counts})
+    data = DatasetCardData(
+        pretty_name=recipe.name,
+        language=languages,
+        license="other",
+        license_name="of-each-source",
+        task_categories=TASK_CATEGORIES,
+        size_categories=[_size_category(total.num_rows)],
+        tags=["mblip", "multilingual"],
+        configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
+    )
+    return str(data.to_yaml())
+
+
+def _size_category(num_rows: int) -> str:
+    """The Hub's name for a number of rows."""
+    bounds = [(10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7, "10M"), (10**8, "100M")]
+    below = "n<"
+    for bound, name in bounds:
+        if num_rows < bound:
+            return f"{below}{name}" if below == "n<" else f"{below}n<{name}"
+        below = f"{name}<"
+    return "n>100M"
+
+
+def _introduction(total: ShardReport) -> str:
+    num_examples = sum(total.counts.values())
+    num_languages = len({language for language, _ in total.counts})
+    return (
+        f"A mix of image-text tasks for mBLIP: {num_examples:,} prompts in {num_languages} languages about "
+        f"{total.num_rows:,} sets of images ({total.num_images:,} images, {total.num_bytes / 1e6:,.1f} MB)."
+    )
+
+
+def _sources(recipe: MixRecipe, sources: Sequence[SourceReport]) -> str:
+    lines = ["| source | what | from | licence | examples read |", "| --- | --- | --- | --- | ---: |"]
+    for source, report in zip(recipe.sources, sources, strict=True):
+        cells = (
+            f"`{source.source}`",
+            source.stated.what,
+            source.origin or source.stated.publisher,
+            source.license or source.stated.license,
+            f"{sum(report.counts.values()):,}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _translation(recipe: MixRecipe, total: ShardReport) -> str:
+    if recipe.translation is None:
+        return "Nothing is translated."
+    settings = recipe.translation
+    revision = "" if settings.revision is None else f", revision `{settings.revision}`"
+    licence = NLLB_LICENCE if "nllb" in settings.model.lower() else ""
+    return (
+        f"By `{without_place(settings.model)}`{revision} ({settings.engine}), whose licence holds for what it wrote, "
+        f"too{licence}.\n\n{total.translation.table()}"
+    )
+
+
+def _left_out(sources: Sequence[SourceReport], total: ShardReport) -> str:
+    left_out = LeftOut()
+    for report in sources:
+        add_left_out(left_out, report.left_out)
+    add_left_out(left_out, total.left_out)
+    return left_out.table() if left_out.counts else "Nothing."

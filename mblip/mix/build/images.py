@@ -8,7 +8,6 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -32,34 +31,12 @@ UNREACHED = frozenset({"host not found", "no connection", "no connection in time
 MANY_HOSTS = 20  # that are not all down at once
 
 
-@dataclass(frozen=True)
-class FetchingStep:
-    """Task n fetches for shard n. Called as datatrove calls the steps of a pipeline.
-
-    So many tasks as run at a time share what a host is asked of: together they are as polite as one.
-    """
-
-    recipe: MixRecipe
-    folder: BuildFolder
-    num_at_once: int = 1
-
-    def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        fetch_for_shard(self.recipe, rank, self.folder, self.settings)
-
-    @property
-    def settings(self) -> FetchSettings:
-        """How one task fetches."""
-        whole = self.recipe.fetching
-        return dataclasses.replace(
-            whole,
-            requests_per_second_per_host=whole.requests_per_second_per_host / self.num_at_once,
-            connections_per_host=max(1, whole.connections_per_host // self.num_at_once),
-        )
-
-
-def fetch_for_shard(recipe: MixRecipe, number: int, folder: BuildFolder, settings: FetchSettings) -> None:
+def fetch_for_shard(recipe: MixRecipe, folder: BuildFolder, num_at_once: int, number: int) -> None:
     """Fetch what is not fetched yet, unless the shard is built. What cannot be had is no error here: its examples are
     left out, counted and named, when the shard is built.
+
+    Args:
+        num_at_once: tasks that fetch at a time.
 
     Raises:
         OSError: no host at all could be reached, of so many that the network must be down.
@@ -68,9 +45,20 @@ def fetch_for_shard(recipe: MixRecipe, number: int, folder: BuildFolder, setting
         return
     urls = list(dict.fromkeys(_urls(recipe, number, folder)))
     if urls:
+        settings = shared_settings(recipe.fetching, num_at_once)
         report = fetch_images(urls, folder.fetched(number), settings=settings)
         _check_network(urls, report, folder.fetched(number))
         write_text(folder.fetched(number) / "report.md", report.table())
+
+
+def shared_settings(whole: FetchSettings, num_at_once: int) -> FetchSettings:
+    """How one task fetches where so many run at a time and share what a host is asked of: together they are as polite
+    as one."""
+    return dataclasses.replace(
+        whole,
+        requests_per_second_per_host=whole.requests_per_second_per_host / num_at_once,
+        connections_per_host=max(1, whole.connections_per_host // num_at_once),
+    )
 
 
 def fetched_images(number: int, folder: BuildFolder) -> FetchedBytes | None:

@@ -11,7 +11,6 @@ import resource
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -33,18 +32,7 @@ IMAGES = "images"
 IN_FOLDER = "example-image:"  # before the name of an image that lies beside the lines
 
 
-@dataclass(frozen=True)
-class ReadingStep:
-    """Task n reads source n of the recipe. Called as datatrove calls the steps of a pipeline."""
-
-    recipe: MixRecipe
-    folder: BuildFolder
-
-    def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        read_source(self.recipe, rank, self.folder)
-
-
-def read_source(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
+def read_source(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
     """Read source `number` of a recipe into its folder, unless it is there.
 
     Raises:

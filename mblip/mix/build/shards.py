@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -39,18 +38,7 @@ MAX_GROUP_ROWS = 1000
 PUBLISHED_FEATURES = datasets.Features(FEATURES_WITH_PROVENANCE | {"images": datasets.List(datasets.Image())})
 
 
-@dataclass(frozen=True)
-class ShardStep:
-    """Task n builds shard n. Called as datatrove calls the steps of a pipeline."""
-
-    recipe: MixRecipe
-    folder: BuildFolder
-
-    def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        build_shard(self.recipe, rank, self.folder)
-
-
-def build_shard(recipe: MixRecipe, number: int, folder: BuildFolder) -> None:
+def build_shard(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
     """Write the parquet file of shard `number`, unless it is there."""
     path, report_path = folder.shard(number, recipe.num_shards), folder.shard_report(number)
     if path.is_file() and report_path.is_file():

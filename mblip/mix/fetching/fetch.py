@@ -1,24 +1,27 @@
-"""Fetching the images of many URLs into a folder.
+"""Fetch the images of a list of URLs into a folder.
 
-Stopped at any moment and started again, it goes on: what was fetched is not fetched again, and nothing half fetched is
-ever taken for an image. Memory does not grow with the list. Hosts are asked politely (`FetchSettings`). What became of
-the URLs is counted, and every failure written down with its cause.
+    mblip fetch URLS.txt FOLDER [--num-connections 64] [...]
+
+URLS.txt holds one URL a line. Stopped at any moment and started again, it goes on: what was fetched is not fetched
+again, and nothing half fetched is ever taken for an image. Memory does not grow with the list. Hosts are asked
+politely, so a list sorted by host is slow: shuffle it. At the end it prints what became of the URLs;
+FOLDER/failures.jsonl names every failure with its cause.
 """
 
+import argparse
 import asyncio
 import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mblip.data.images.decoding import quiet_pillow
-from mblip.data.locking import locked
 from mblip.data.stable_random import stable_random
-from mblip.data.whole_files import StorageFullError, full_disk_explained
+from mblip.data.whole_files import StorageFullError, full_disk_explained, locked
 
 from .fetched_images import ContentFolder, FetchedImages, Record, readable
 from .settings import DEFAULT_SETTINGS, FetchError, FetchSettings
@@ -98,6 +101,25 @@ def fetch_images(
             return asyncio.run(_Run(fetched, FetchReport(folder / FAILURES_FILE), settings).fetch(urls))
         finally:
             fetched.index.close()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command: fetch, and print the report."""
+    parser = argparse.ArgumentParser(
+        prog="mblip fetch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("urls", metavar="URLS.txt", type=Path, help="one URL a line")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to; the same again goes on")
+    for setting in fields(FetchSettings):
+        option = f"--{setting.name.replace('_', '-')}"
+        if isinstance(setting.default, bool):
+            parser.add_argument(option, action="store_true")
+        else:
+            parser.add_argument(option, type=type(setting.default), default=setting.default, help=f"{setting.default}")
+    given = vars(parser.parse_args(arguments))
+    urls, folder = given.pop("urls"), given.pop("folder")
+    with urls.open(encoding="utf-8", errors="surrogateescape") as lines:
+        print(fetch_images(lines, folder, settings=FetchSettings(**given)).table())
 
 
 class _Run:

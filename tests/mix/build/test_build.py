@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from mblip.data import TrainingRows, load_rows
-from mblip.data.locking import locked
 from mblip.data.prompts import native_wordings
+from mblip.data.whole_files import locked
 from mblip.mix.build.command import main
 from mblip.mix.build.folder import BuildFolder
 from mblip.mix.build.reading import examples_of

@@ -9,8 +9,7 @@ import pytest
 
 from mblip.data import load_rows
 from mblip.mix.build.command import main
-from mblip.mix.build.folder import BuildFolder
-from mblip.mix.build.images import FetchingStep
+from mblip.mix.build.images import shared_settings
 from mblip.mix.build.recipe import read_mix_recipe
 from tests.mix.build.mix_files import SCENES, write_captions, write_mix_recipe
 from tests.mix.fetching.loopback_images import LoopbackImages
@@ -72,7 +71,7 @@ def test_without_a_network_nothing_is_built_and_it_goes_on_when_there_is_one(tmp
 @pytest.mark.parametrize(("num_at_once", "rate", "connections"), [(1, 10.0, 4), (2, 5.0, 2), (16, 0.625, 1)])
 def test_tasks_that_fetch_at_a_time_are_as_polite_together_as_one(tmp_path, num_at_once, rate, connections):
     recipe = read_mix_recipe(write_mix_recipe(tmp_path, SCENES, fetching={"num_attempts": 2}))
-    settings = FetchingStep(recipe, BuildFolder(tmp_path), num_at_once).settings
+    settings = shared_settings(recipe.fetching, num_at_once)
     assert settings.requests_per_second_per_host == rate
     assert settings.connections_per_host == connections
     assert settings.num_attempts == 2

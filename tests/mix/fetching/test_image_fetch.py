@@ -8,8 +8,7 @@ import pytest
 
 from mblip.data.images.check import ImageSettings, check_place
 from mblip.data.images.refusal import RefusedImageError
-from mblip.mix.fetching.command import main
-from mblip.mix.fetching.fetch import fetch_images
+from mblip.mix.fetching.fetch import fetch_images, main
 from mblip.mix.fetching.fetched_images import FetchedImages
 from mblip.mix.fetching.hosts import is_public
 from mblip.mix.fetching.settings import FetchSettings
