@@ -2,7 +2,7 @@
 
 from .collator import GenerationCollator, MBlipCollator
 from .example import Example, to_rows
-from .interleaving import InterleavedRows
+from .interleaving import EpochCallback, InterleavedRows
 from .languages import LANGUAGES, Language, get_language
 from .mixture import load_rows, write_rows
 from .prompts import TASKS, apply_prompt
@@ -11,6 +11,7 @@ from .training_rows import TrainingRows, TrainingStream
 __all__ = [
     "LANGUAGES",
     "TASKS",
+    "EpochCallback",
     "Example",
     "GenerationCollator",
     "InterleavedRows",

@@ -15,6 +15,7 @@ from typing import Any
 
 import datasets
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .stable_random import stable_random
 from .training_rows import ALL_PROMPTS, PromptChoice, SharedEpoch, TrainingRows, TrainingStream
@@ -124,6 +125,25 @@ class InterleavedStreams(IterableDataset[dict[str, Any]]):
         iterators = [iter(stream) for stream in self.streams]
         while True:
             yield next(draw.choices(iterators, self.weights)[0])
+
+
+class EpochCallback(TrainerCallback):
+    """Tells rows their epoch where the Trainer's data loader does not (training_rows.py says where).
+
+    `Trainer(..., train_dataset=TrainingRows(rows), callbacks=[EpochCallback()])`
+    """
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Set the epoch that begins. A stream is told by accelerate, which alone knows how often it was read."""
+        rows = kwargs["train_dataloader"].dataset
+        if isinstance(rows, TrainingRows | InterleavedRows):
+            rows.set_epoch(int(state.epoch or 0))
 
 
 def rows_an_epoch(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:

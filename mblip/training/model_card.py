@@ -22,8 +22,7 @@ from mblip.data.whole_files import write_text
 from mblip.evaluation.environment import code_commit
 from mblip.evaluation.languages import evaluation_language
 
-from .recipe_reading import read_recipe
-from .run_folder import RECIPE_FILE, Run
+from .run_folder import Run
 from .run_record import CHECKPOINT, RECORD_FILE, Evaluation, RunRecord, StageRecord, read_evaluation, record_run
 
 PIPELINE_TAG = "image-text-to-text"
@@ -249,12 +248,10 @@ def _write_again(given: argparse.Namespace) -> Path:
 
 
 def _find_record(folder: Path) -> RunRecord:
-    """The record of a finished run; of one without, a new one, which cannot know the commit."""
-    if (folder / RECORD_FILE).is_file():
-        return RunRecord.read(folder / RECORD_FILE)
-    run = Run(dataclasses.replace(read_recipe(folder / RECIPE_FILE), output_dir=folder))
-    _check_finished(folder)
-    return record_run(run, commit=None)
+    """The record of a finished run."""
+    if not (folder / RECORD_FILE).is_file():
+        raise ValueError(f"{folder} holds no {RECORD_FILE}, which train.py writes when a run ends. Start it again.")
+    return RunRecord.read(folder / RECORD_FILE)
 
 
 def _check_finished(folder: Path) -> None:

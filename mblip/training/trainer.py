@@ -19,8 +19,7 @@ from torch import nn
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from mblip.data import InterleavedRows, MBlipCollator, TrainingRows
-from mblip.data.epoch_callback import EpochCallback
+from mblip.data import EpochCallback, InterleavedRows, MBlipCollator, TrainingRows
 from mblip.data.stable_random import stable_random
 from mblip.evaluation.in_training import GenerationEvaluation
 from mblip.evaluation.model_inputs import Model

@@ -3,7 +3,7 @@
 import torch
 from transformers import Trainer, TrainingArguments
 
-from mblip.data.epoch_callback import EpochCallback
+from mblip.data import EpochCallback
 
 
 class Recorder(torch.nn.Module):

@@ -8,8 +8,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from mblip.data import training_rows
-from mblip.data.epoch_callback import EpochCallback
+from mblip.data import EpochCallback, training_rows
 from mblip.data.training_rows import TrainingRows, TrainingStream, add_length
 from tests.data.recorded_training import collate, recorded
 

@@ -169,7 +169,7 @@ def test_what_the_command_cannot_write_ends_with_one_message(tmp_path):
         main([str(tmp_path / "card.json")])
     with pytest.raises(ValueError, match=r"nowhere lacks results\.json, table\.md"):
         main([str(tmp_path), "--results", str(tmp_path / "nowhere" / "results.json")])
-    with pytest.raises(ValueError, match=r"There is no recipe"):
+    with pytest.raises(ValueError, match=r"elsewhere holds no card.json"):
         main([str(tmp_path / "elsewhere")])
     with pytest.raises(ValueError, match=r"has no `model/`, which appears when a run is finished"):
         main([str(tmp_path)])

@@ -71,7 +71,7 @@ def find_source(name: str, folder: Path) -> Callable[..., Iterator[Example]]:
     """
     if name in SOURCES:
         module, _, attribute = SOURCES[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module), attribute)
     if not is_dotted(name):
         nearest = difflib.get_close_matches(name, SOURCES, n=1)
         hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {', '.join(SOURCES)}."
