@@ -6,6 +6,7 @@ own. Where they are missing, `--help` still shows what the subcommand is for, an
 
 import ast
 import importlib
+import logging
 import os
 import pickle
 import sys
@@ -86,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if name == "train" and wants_help:  # its options are the fields of a recipe, which no parser lists
         print(_docstring(module))
         return
+    # bitsandbytes, which PEFT imports, warns at every start that an optional kernel for CPUs is missing.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         importlib.import_module(module).main(rest)
     except REFUSALS as error:

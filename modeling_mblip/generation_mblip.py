@@ -1,9 +1,9 @@
 """Text from images and prompts: transformers' `generate` on this model's own forward.
 
-Images are encoded and placed once, before the search begins: an encoder-decoder gets its encoder's output, a
-decoder-only language model the embeddings of its prompt. Both return new tokens only. As in transformers, logits
-processors of a decoder-only model see the prompt's words too; where the `<image>` id lies outside the vocabulary they
-see a word of the same prompt in its place, as an id without a logit would crash or corrupt them.
+Images are encoded and placed once, before decoding begins: an encoder-decoder gets its encoder's output, a
+decoder-only language model the embeddings of its prompt. Both return new tokens only. As in transformers, the logits
+processors of a decoder-only model also see the prompt's tokens. Where the `<image>` id lies outside the vocabulary,
+they see another token of the same prompt in its place: an id without a logit would crash or corrupt them.
 
 Shape suffixes: B = prompts, T = prompt tokens, D = width of the language model.
 """

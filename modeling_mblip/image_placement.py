@@ -1,9 +1,9 @@
 """Placing Q-Former outputs into the language model's input.
 
-Everything here counts: `masked_scatter` and indexing would take too few or the wrong features without a word, and the
-model would train on without seeing its images. The checks are also what catches a batch torn apart by dispatching,
-DataParallel or a pipeline's batching, and the inputs of another checkpoint's processor. They read from the device once
-a batch; what is wrong is looked into only then.
+Everything here is counted. `masked_scatter` and indexing would silently take too few or the wrong features, and the
+model would train on without seeing its images. The checks also catch a batch torn apart by dispatching, DataParallel
+or a pipeline's batching, and the inputs of another checkpoint's processor. They read from the device once per batch;
+the causes are looked for only when a check fails.
 
 Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, S = image slots in reading order, Q = query tokens
 per image, D = width of the language model.
@@ -79,8 +79,10 @@ def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Ten
 def find_image_tokens(
     input_ids_BT: torch.Tensor, num_slots: int, rules: PromptRules, *, are_words_embedded: bool = False
 ) -> torch.Tensor:
-    """Where the `<image>` tokens stand, in prompts that hold exactly those that the image slots fill, prompt by
-    prompt, and otherwise words of the language model: True there, (B, T).
+    """Where the `<image>` tokens stand, (B, T): True at each of them.
+
+    Every prompt must hold whole images, the batch as many as there are image slots, and every other id must be one of
+    the language model's.
 
     Args:
         are_words_embedded: the ids only say where images stand; the others are not looked at.
@@ -118,7 +120,8 @@ def place_image_features(
 ) -> torch.Tensor:
     """Overwrite the embeddings of the `<image>` tokens with image features, in reading order.
 
-    `is_image_BT` must be that of `find_image_tokens`: of too many features the last would be left out without a word.
+    `is_image_BT` must come from `find_image_tokens`: if there were more features than tokens, the last ones would be
+    silently dropped.
     """
     features_SQD = features_SQD.to(device=embeds_BTD.device, dtype=embeds_BTD.dtype)
     return embeds_BTD.masked_scatter(is_image_BT[..., None].to(embeds_BTD.device), features_SQD)

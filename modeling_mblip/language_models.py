@@ -98,7 +98,7 @@ def check_cache(model_class: type[PreTrainedModel]) -> str:
     """What a model class's `forward` calls its cache.
 
     Raises:
-        ValueError: it takes no cache of transformers (RWKV): it would forget its prompt without a word.
+        ValueError: it takes none of transformers' caches (RWKV), so it would silently forget its prompt.
     """
     names = argument_names(model_class)
     if (found := next((name for name in CACHE_NAMES if name in names), None)) is None:
@@ -148,7 +148,7 @@ def counts_tokens(cache: Cache) -> bool:
 
 
 def holds_prompt(cache: Cache | None) -> bool:
-    """Whether the prompt is in the cache already: what comes in then is new text, in which no image stands."""
+    """Whether the cache already holds the prompt. What comes in is then new text, without images."""
     if cache is None:
         return False
     return cache.get_seq_length() > 0 if counts_tokens(cache) else cache.has_previous_state()
@@ -157,7 +157,7 @@ def holds_prompt(cache: Cache | None) -> bool:
 def position_ids_from_mask(
     attention_mask: torch.Tensor | None, num_tokens: int, first: int = 0
 ) -> torch.Tensor | None:
-    """Count positions over the tokens that stand, so that padding moves nothing: (B, past + T) -> (B, T).
+    """Number the positions of the tokens, padding not counted: (B, past + T) -> (B, T).
 
     Args:
         attention_mask: 1 where a token stands; None, or masks already made of it: the language model counts itself.
@@ -172,7 +172,7 @@ def position_ids_from_mask(
 def move_padding(
     states_BT: torch.Tensor, attention_mask_BT: torch.Tensor | None, side: Literal["left", "right"]
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Put all padding on one side of every prompt, keeping the order of what stands: (B, T, ...) and its mask."""
+    """Move all padding to one side of every prompt; the tokens keep their order: (B, T, ...) and its mask."""
     if attention_mask_BT is None:
         return states_BT, None
     stands_BT = attention_mask_BT != 0
@@ -184,9 +184,9 @@ def move_padding(
 
 
 def embedding_scale(language_model: PreTrainedModel) -> float:
-    """What a language model multiplies embeddings by where it looks them up itself, and only there.
+    """The factor by which a language model multiplies embeddings that it looks up itself, but not those it is given.
 
-    Most scale inside the embedding module or scale whatever comes in; these do neither.
+    Most models scale inside the embedding module, or scale whatever they are given; for them the factor is 1.
     """
     config = language_model.config.get_text_config()
     if config.model_type in MODEL_TYPES_WITH_SCALING_ENCODER and language_model.config.is_encoder_decoder:
@@ -195,7 +195,7 @@ def embedding_scale(language_model: PreTrainedModel) -> float:
 
 
 def first_position(model: nn.Module) -> int:
-    """The number of the first position: RoBERTa's family counts from behind its padding id, all others from 0."""
+    """The number of the first position. RoBERTa's family starts behind its padding id, all others at 0."""
     for name, module in model.named_modules():
         if name.rpartition(".")[2] == "position_embeddings" and isinstance(module, nn.Embedding):
             return 0 if module.padding_idx is None else module.padding_idx + 1
@@ -203,10 +203,10 @@ def first_position(model: nn.Module) -> int:
 
 
 def check_language_model(language_model: PreTrainedModel) -> None:
-    """Refuse a language model whose results would be wrong without a word.
+    """Refuse a language model whose results would be silently wrong.
 
     Raises:
-        ValueError: it takes no embeddings, needs the words beside them, or looks ahead.
+        ValueError: it takes no embeddings, needs the token ids as well, or attends to later tokens.
     """
     reason = _why_words_are_needed(language_model) or _why_it_looks_ahead(language_model)
     if reason:
@@ -275,7 +275,7 @@ def check_training_precision(language_model: PreTrainedModel) -> None:
 
 
 def check_padding_in_front(language_model: PreTrainedModel, attention_mask: torch.Tensor | None) -> None:
-    """Refuse padding in front of prompts for a decoder-only language model that takes it for words.
+    """Refuse padding in front of prompts for a decoder-only language model that reads it as tokens.
 
     Args:
         attention_mask: (B, T), or masks made of it already, in which padding is not looked for.

@@ -61,9 +61,9 @@ logger = logging.get_logger(__name__)
 class QueryTokens(nn.Module):
     """`num_query_tokens` learned vectors, the same for every image.
 
-    A module, where BLIP-2 has a bare parameter, which PEFT's `modules_to_save` passes over without a word: trained,
-    but never saved. Our folders have the module's own key, `query_tokens.weight`, which every reader of weights by
-    name finds in the model; BLIP-2's is renamed by `from_pretrained`.
+    BLIP-2 has a bare parameter here, which PEFT's `modules_to_save` silently ignores: it would be trained, but never
+    saved. Our folders have the module's key, `query_tokens.weight`, so that whoever reads weights by name finds them;
+    `from_pretrained` renames BLIP-2's key.
     """
 
     def __init__(self, num_query_tokens: int, hidden_size: int) -> None:
@@ -76,7 +76,7 @@ class QueryTokens(nn.Module):
 
 
 class _FromBlip2(WeightRenaming):
-    """A renaming that holds for loading alone: what is saved keeps the name that it has in the model."""
+    """A renaming at loading only: saving keeps the name that the weight has in the model."""
 
     __slots__ = ()
 
@@ -230,7 +230,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         return super()._get_name() if self.config.is_encoder_decoder else type(self.language_model).__name__
 
     def __repr__(self) -> str:
-        """torch prints what `_get_name` says; this is the class that it is."""
+        """As torch's, but with the true class name where `_get_name` lends another."""
         return super().__repr__().replace(self._get_name(), type(self).__name__, 1)
 
     @can_return_tuple
@@ -526,7 +526,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         return known_arguments(type(self.language_model), arguments | {"return_dict": True})
 
     def forward_to_head(self, **inputs: Any) -> tuple[MBlipOutput, torch.Tensor]:
-        """`forward` without logits, for those who need them at few places: `logits_from_states` makes them there.
+        """`forward` without logits, for callers who need few of them: `logits_from_states` makes those.
 
         Args:
             inputs: those of `forward`, without labels.
@@ -608,7 +608,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         self.language_model.set_output_embeddings(new_embeddings)
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        """The ties that the configurations name, less those that the checkpoint did not bear out."""
+        """The ties that the configurations name, except those that the loaded weights contradict."""
         keys = super().get_expanded_tied_weights_keys(all_submodels=all_submodels)
         if not all_submodels:
             return keys
@@ -635,7 +635,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
                 self.forget_tie(target)
 
     def forget_tie(self, target: str) -> None:
-        """Take one pair off the books, here and in the language model."""
+        """Forget that one weight is tied, here and in the language model."""
         self.all_tied_weights_keys.pop(target)
         self.language_model.all_tied_weights_keys.pop(target.removeprefix("language_model."), None)
 
