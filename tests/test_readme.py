@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import statistics
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from mblip.evaluation import evaluate_task
+from mblip.evaluation.command_line import parse_command_line as evaluation_command_line
 from mblip.training.recipe_reading import parse_command_line
 from mblip.training.rows import build_rows
 from tests.tiny import VOCAB_SIZE, tiny_blip2, tiny_model, tiny_processor
@@ -168,6 +171,31 @@ def test_a_source_of_ones_own_is_one_file(folder, own_modules):
         ValueError, match=r"my_recipe\.yaml, line \d+: .*`data\.sources\.0\.imags` is unknown\. Did you"
     ):
         parse_command_line(["my_recipe.yaml"])
+
+
+def test_a_benchmark_of_ones_own_is_one_file(folder, own_modules):
+    heading = "A benchmark of your own, in one file"
+    write_blocks("docs/evaluation.md", heading, "my_nli.py", "my_evaluation.yaml")
+    Path("data/my_nli/images").mkdir(parents=True)
+    Path("dog.jpg").rename("data/my_nli/images/dog.jpg")
+    for language in ("sw", "de"):
+        lines = [
+            {"image": "dog.jpg", "sentence": f"{language} {label}", "label": label, "id": label}
+            for label in ("entailment", "neutral", "contradiction")
+        ]
+        Path(f"data/my_nli/{language}.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    (command,) = re.findall(r"^mblip eval (outputs.*)$", section("docs/evaluation.md", heading), re.MULTILINE)
+    for arguments in (["my_evaluation.yaml"], shlex.split(command)):
+        run = evaluation_command_line(arguments)
+        (task,) = run.evaluation.build_tasks()
+        assert task.name == "my_nli"
+        assert [(e.prompt, e.references, e.language) for e in task.examples[:2]] == [
+            ('Is it guaranteed true that "sw entailment"? Yes, no, or maybe? Answer in English:', ("yes",), "sw"),
+            ('Is it guaranteed true that "sw neutral"? Yes, no, or maybe? Answer in English:', ("maybe",), "sw"),
+        ]
+        assert len(task.examples) == 6
+    model, processor = tiny_model("mt5"), tiny_processor("mt5")
+    assert len(evaluate_task(model, processor, task, settings=run.evaluation.settings).scores) == 2
 
 
 def cells(text: str, language: str) -> list[str]:
