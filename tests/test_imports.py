@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "processing_mblip": set(),
     "mblip.data": set(),
     "mblip.mix": {"mblip.data"},
-    "mblip.evaluation": {"mblip.data", "scenes"},  # scenes: its tasks, until they stand beside it in quickstart/
+    "mblip.evaluation": {"mblip.data"},
     "mblip.loading": {"modeling_mblip", "processing_mblip", "mblip.evaluation"},
     "mblip.training": {"modeling_mblip", "processing_mblip", "mblip.data", "mblip.evaluation", "mblip.loading"},
 }
@@ -112,6 +112,30 @@ def test_imports_between_the_parts_flow_one_way(part):
     found = {path.relative_to(ROOT).as_posix(): set(imported_parts(path)) - {part} for path in files(part)}
     wrong = {name: parts - MAY_IMPORT[part] for name, parts in found.items() if parts - MAY_IMPORT[part]}
     assert wrong == {}
+
+
+def code_words(path):
+    """The names and texts in a file's code, without comments and docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if id(node) not in docstrings:
+            yield from (value for _, value in ast.iter_fields(node) if isinstance(value, str))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_package_knows_the_drawn_world_of_the_quickstart(package):
+    words = {path.relative_to(ROOT).as_posix(): set(code_words(path)) for path in files(package)}
+    assert sum(map(len, words.values())) > 100
+    drawn_world = re.compile(r"scenes|quickstart|drawn world", re.IGNORECASE)
+    found = {name: sorted(filter(drawn_world.search, of_file)) for name, of_file in words.items()}
+    assert {name: known for name, known in found.items() if known} == {}
+    assert not (ROOT / package / "scenes").exists()
 
 
 @pytest.mark.parametrize("package", SHIPPED_FROM)

@@ -21,7 +21,7 @@ AnswerKind = Literal["caption", "short_answer", "description"]
 MissingImages = Literal["error", "leave_out", "unchecked"]
 WordingChoice = Literal["first", "held_out"]
 
-OWN = "own"  # of benchmarks that no paper has: the drawn world, naming photos
+OWN = "own"  # of benchmarks that no paper has, such as naming photos
 HELD_OUT_WORDING = "held-out wording"
 
 # centurio: lengths are the paper's, for Centurio's own are not among the facts at hand.
