@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
         # 3. For each task: the model's answers (kept as they come), the scores
         results = {
             task.name: evaluate_task(
-                model,
+                model,  # type: ignore[arg-type]  # its `generate` is typed as transformers has it, with all its outputs
                 processor,
                 task,
                 settings=run.evaluation.settings,

@@ -209,7 +209,8 @@ class Recipe:
     in the card what the model is not meant for.
 
     `compare_with_parents` names a task of `evaluation` that two more models answer: the composition before training,
-    and BLIP-2 itself in English.
+    and BLIP-2 itself in English. `modules` is the folder that dotted paths are looked for in, the recipe's own unless
+    said; a run, which has its recipe in a folder of its own, writes it down.
     """
 
     output_dir: Path
@@ -222,6 +223,7 @@ class Recipe:
     license: str | None = None
     limits: str | None = None
     compare_with_parents: str | None = None
+    modules: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.stages:

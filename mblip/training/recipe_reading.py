@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mblip.data.languages import LanguageCode
+from mblip.data.recipes.dotted import is_dotted
 from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert, join
-from mblip.data.recipes.yaml_values import Located, parse_scalar, read_yaml, write_yaml
+from mblip.data.recipes.yaml_values import Located, found_beside, parse_scalar, read_yaml, write_yaml
 from mblip.evaluation.recipe import OWN_KEYS, EvaluationRecipe, convert_evaluation
 from mblip.recipes import find_recipe
 
@@ -43,8 +44,15 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def to_recipe(found: Located) -> Recipe:
-    """The recipe of YAML values."""
-    return convert(found, Recipe, "", CONVERTERS)
+    """The recipe of YAML values, with the folder of its modules where it names something by a dotted path."""
+    modules = found.value.get("modules") if isinstance(found.value, dict) else None
+    if modules is not None and isinstance(modules.value, str):
+        found = found_beside(found, Path(modules.value).absolute())
+    recipe: Recipe = convert(found, Recipe, "", CONVERTERS)
+    if recipe.modules is not None or not _names_its_own(to_plain(recipe)):
+        return recipe
+    folder, here = found.folder.absolute(), Path.cwd()
+    return dataclasses.replace(recipe, modules=folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def to_plain(value: Any) -> Any:
@@ -68,6 +76,14 @@ def to_plain(value: Any) -> Any:
 def to_yaml(recipe: Recipe) -> str:
     """The recipe as YAML, with all its defaults."""
     return write_yaml(to_plain(recipe))
+
+
+def _names_its_own(plain: Any) -> bool:
+    """Whether a source or a task of a plain recipe is named by a dotted path."""
+    if isinstance(plain, dict):
+        names = [*(plain.get("evaluation") or ()), str(plain.get("source", ""))]
+        return any(map(is_dotted, names)) or any(map(_names_its_own, plain.values()))
+    return isinstance(plain, list) and any(map(_names_its_own, plain))
 
 
 def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> Located:

@@ -27,7 +27,13 @@ from .recipe_reading import to_plain, to_yaml
 RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "training_log.jsonl"
 CURVE_FILE = "loss_curve.png"
-FREE_FIELDS = ("output_dir", "training.report_to", "training.dataloader_num_workers", "training.save_total_limit")
+FREE_FIELDS = (
+    "output_dir",
+    "modules",
+    "training.report_to",
+    "training.dataloader_num_workers",
+    "training.save_total_limit",
+)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Recipes: what is read, and that everything wrong is named with its place."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,30 @@ def test_every_recipe_of_the_project_that_trains_is_read():
 def test_the_warm_up_is_on_web_captions_alone():
     (rows,) = read_recipe(ROOT / "mblip" / "recipes" / "warm_up_mt0_xl.yaml").data.rows
     assert (rows.sources, rows.tasks, rows.languages) == (frozenset({"capfilt"}), None, None)
+
+
+def test_a_runs_own_recipe_knows_where_modules_of_its_own_are(tmp_path, monkeypatch):
+    """A run keeps its recipe in a folder of its own, away from the modules that dotted paths name."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "recipes").mkdir()
+    module = (
+        "from mblip.evaluation import EvaluationTask\ndef source(seed): ...\ndef task(setup) -> EvaluationTask: ...\n"
+    )
+    (tmp_path / "recipes" / "beside_the_recipe.py").write_text(module)
+    plain = tiny_recipe(tmp_path)
+    plain["data"]["sources"] = [{"source": "beside_the_recipe:source"}]
+    plain["evaluation"] = {"beside_the_recipe:task": {}}
+    (tmp_path / "recipes" / "mine.yaml").write_text(write_yaml(plain))
+    recipe = read_recipe(tmp_path / "recipes" / "mine.yaml")
+    assert recipe.modules == tmp_path / "recipes"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text(to_yaml(recipe))
+    again = read_recipe(tmp_path / "run" / "recipe.yaml")
+    assert again == recipe
+    assert [source.folder for source in again.data.sources] == [tmp_path / "recipes"]
+
+
+def test_a_task_whose_name_holds_a_dot_is_changed_on_the_command_line():
+    arguments = [str(ROOT / "quickstart/quickstart.yaml"), "--evaluation.scenes.task:scenes.num_images", "7"]
+    (task,) = parse_command_line(arguments).evaluation.tasks
+    assert (task.name, task.arguments) == ("scenes.task:scenes", {"num_images": 7})

@@ -71,6 +71,16 @@ def parse_scalar(text: str, place: str, folder: Path = Path()) -> Located:
     return _parse(text, place, folder, has_lines=False)
 
 
+def found_beside(found: Located, folder: Path) -> Located:
+    """The same values, whose dotted paths are looked for in `folder`."""
+    value = found.value
+    if isinstance(value, dict):
+        value = {key: found_beside(entry, folder) for key, entry in value.items()}
+    elif isinstance(value, list):
+        value = [found_beside(entry, folder) for entry in value]
+    return Located(value, found.place, folder)
+
+
 def to_plain_values(found: Located) -> Any:
     """The values without their places."""
     if isinstance(found.value, dict):
