@@ -31,15 +31,14 @@ def section(name: str, heading: str) -> str:
     return page(name).split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def python_block(name: str, heading: str) -> str:
-    """The Python block of a section."""
-    (block,) = re.findall(r"```python\n(.*?)```", section(name, heading), flags=re.DOTALL)
-    return block
+def python_block(name: str, heading: str, number: int = 0) -> str:
+    """A Python block of a section."""
+    return re.findall(r"```python\n(.*?)```", section(name, heading), flags=re.DOTALL)[number]
 
 
-def run(name: str, heading: str, **replaced: str) -> dict[str, Any]:
-    """What the block of a section leaves, run with some of its texts replaced."""
-    block, names = python_block(name, heading), {}
+def run(name: str, heading: str, number: int = 0, **replaced: str) -> dict[str, Any]:
+    """What a block of a section leaves, run with some of its texts replaced."""
+    block, names = python_block(name, heading, number), {}
     for old, new in replaced.items():
         assert old in block
         block = block.replace(old, new)
@@ -96,13 +95,16 @@ def test_a_language_model_is_held_in_4_bit(folder):
     assert run("docs/models.md", "In fewer bits")["model"].is_loaded_in_4bit
 
 
-def test_own_images_train_with_the_plain_trainer(folder):
+@pytest.mark.parametrize(
+    ("name", "heading", "number"),
+    [("README.md", "Fine-tune on your data", 1), ("docs/training.md", "With the plain Trainer", 0)],
+)
+def test_own_images_train_with_the_plain_trainer(folder, name, heading, number):
     assert python_block("README.md", "Fine-tune on your data") == python_block("docs/data.md", "Rows by hand")
     run("README.md", "Fine-tune on your data")
-    block = python_block("docs/training.md", "With the plain Trainer")
-    assert "label_smoothing = 0.1" in block
-    names = run("docs/training.md", "With the plain Trainer", **{"max_steps=100": "max_steps=2, use_cpu=True"})
+    names = run(name, heading, number, **{"max_steps=100": "max_steps=2, use_cpu=True"})
     assert names["rows"][0]["languages"] == ["sw", "de"]
+    assert names["model"].config.label_smoothing == (0.0 if name == "README.md" else 0.1)
 
 
 @pytest.mark.parametrize("which", ["quickstart", "test"])
