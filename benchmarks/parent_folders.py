@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from mblip.training.trainable import LoraSettings, lora_config
+from mblip.training.trainable import lora_config
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from modeling_mblip.language_models import text_model_class
 from modeling_mblip.quantisation import IMAGE_SIDE
@@ -72,7 +72,7 @@ def write_adapter(folder: Path, base: Path) -> int:
     """What re-alignment of this base saves, in fp32: LoRA, Q-Former, query tokens, projection. Returns its bytes."""
     with torch.device("meta"):
         model = MBlipForConditionalGeneration(MBlipConfig.from_pretrained(base))
-    config = replace(lora_config(model, LoraSettings()), base_model_name_or_path=str(base))
+    config = replace(lora_config(model), base_model_name_or_path=str(base))
     with warnings.catch_warnings():
         # peft 0.21 asks for an attribute that transformers 5.23 has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)

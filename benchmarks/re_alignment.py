@@ -10,16 +10,15 @@ from model_pair import ModelPair
 from paired_inputs import PairedInputs
 from peft import LoraConfig, inject_adapter_in_model
 
-from mblip.training.trainable import LoraSettings, linear_layers, pattern_for
+from mblip.training.trainable import linear_layers
 
 NUM_WORDS, NUM_TARGETS = 16, 24  # of a prompt beside its image, and of what is to be learnt
 
 
 def train_as_in_re_alignment(pair: ModelPair) -> None:
     """Q-Former, query tokens, projection and LoRA on the language model train, the ViT is frozen, on both sides."""
-    lora = LoraSettings(dropout=0.0)
-    layers = pattern_for(linear_layers(pair.ours), pair.ours)
-    inject_adapter_in_model(LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=layers), pair.ours)
+    lora = LoraConfig(r=8, lora_alpha=16, target_modules=list(linear_layers(pair.ours)))
+    inject_adapter_in_model(lora, pair.ours)
     for module in (pair.theirs.qformer, pair.theirs.language_projection):
         module.requires_grad_(True)
     pair.theirs.query_tokens.requires_grad_(True)

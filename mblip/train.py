@@ -10,31 +10,36 @@ by its path, list entries counted from 0; every field stands in mblip/training/r
 Killed and started again with the same line, it goes on from its last checkpoint and ends with the same weights.
 """
 
+import gc
+
 from mblip.training.checkpoints import load_trained
-from mblip.training.evaluation import evaluate, generation_evaluation
+from mblip.training.evaluation import evaluate, generation_evaluations
 from mblip.training.finishing import finish_model, save_adapter, save_model
 from mblip.training.model_card import write_card
 from mblip.training.recipe_reading import parse_command_line
-from mblip.training.rows import build_rows
+from mblip.training.rows import build_collator, build_rows
 from mblip.training.run_folder import is_main_process, leave_group, open_run, write_log
-from mblip.training.stages import build_collator, choose_trainable, train_stage
+from mblip.training.run_record import write_facts
 from mblip.training.starting_model import build_model
+from mblip.training.trainable import choose_trainable, learning_rates
+from mblip.training.trainer import MBlipTrainer, training_arguments
 
 
 def main(arguments: list[str]) -> None:
-    # 1. The recipe, and the folder it writes to
+    # 1. The recipe, the folder it writes to, and each stage's TrainingArguments: what is wrong is known at once
     recipe = parse_command_line(arguments)
     run = open_run(recipe, is_main_process=is_main_process())
     if run.is_finished:
         print(f"{run.model_folder} is finished. Give another --output_dir to train again.")
         return
+    all_args = [training_arguments(stage) for stage in run.stages]
 
     # 2. Model and processor: the parents composed, or a checkpoint
     model, processor = build_model(recipe.model, recipe.seed)
 
-    generation = generation_evaluation(recipe, processor)
+    generations = generation_evaluations(run, processor)
 
-    for stage in run.stages:
+    for stage, args, generation in zip(run.stages, all_args, generations, strict=True):
         # 3. What trains: the projection (warm-up), or Q-Former, query tokens, projection and LoRA (re-alignment)
         model = choose_trainable(model, stage)
         if stage.weights is not None:
@@ -45,8 +50,20 @@ def main(arguments: list[str]) -> None:
         rows = build_rows(stage.data, stage.seed)
         collator = build_collator(processor, model, stage)
 
-        # 5. Training: the model gives the loss, the Trainer does the rest
-        train_stage(model, rows, collator, stage, recipe.training, generation)
+        # 5. Training, from the stage's last checkpoint if there is one: the model gives the loss
+        trainer = MBlipTrainer(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=rows,
+            rates=learning_rates(stage.recipe),
+            generation=generation,
+            keep_best=stage.training["keep_best"],
+        )
+        write_facts(stage.folder, model, rows, args)
+        trainer.train()
+        del trainer
+        gc.collect()  # with it goes the memory of the optimizer
 
     # 6. From here on one process: log and loss curve, the finished model, and its results
     if not leave_group():

@@ -1,16 +1,17 @@
-"""Checkpoints that hold what trains and nothing else, and are whole or not there.
+"""Checkpoints that hold what trains and nothing else, and are complete or not taken.
 
-A checkpoint is written into the hidden folder `.unfinished` and moved to its place in one step. Its manifest, written
-last, names every file with its size, so that a checkpoint cut short by copying is not taken for one either.
+The manifest of a checkpoint is written last and names every file with its size, so that one cut short, in writing, in
+deleting or in copying, is not taken for a checkpoint.
 """
 
 import json
 import logging
-import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from torch import nn
 
 logger = logging.getLogger(__name__)
@@ -22,15 +23,33 @@ UNFINISHED = ".unfinished"
 PREFIX = "checkpoint-"  # transformers' name
 
 
-def save_trained(model: nn.Module, folder: Path) -> None:
-    """Write the parameters that train, and nothing else, under their names in `model`."""
+def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Write the parameters that train, and nothing else, under their names in `model`.
+
+    Args:
+        state_dict: their values, where the model's own are in shards.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)  # an earlier run's: from here on the checkpoint is not complete
+    values = dict(model.named_parameters()) if state_dict is None else state_dict
     trained = {
-        name: parameter.detach().contiguous()
+        name: values[name].detach().contiguous()
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
     safetensors.torch.save_file(trained, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def write_manifest(folder: Path) -> None:
+    """Declare a checkpoint complete."""
+    files = {
+        file.relative_to(folder).as_posix(): file.stat().st_size
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != MANIFEST_FILE
+    }
+    partial = folder / f".{MANIFEST_FILE}.partial"
+    partial.write_text(json.dumps(files, indent=1), encoding="utf-8")
+    partial.replace(folder / MANIFEST_FILE)
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
@@ -53,23 +72,15 @@ def load_trained(model: nn.Module, folder: Path) -> None:
         parameter.data.copy_(saved[name])
 
 
-def publish(unfinished: Path, folder: Path) -> None:
-    """Complete a folder with its manifest and move it to its place."""
-    files = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
-    (unfinished / MANIFEST_FILE).write_text(json.dumps(files, indent=1), encoding="utf-8")
-    remove(folder)
-    os.replace(unfinished, folder)
-
-
 def last_checkpoint(folder: Path) -> Path | None:
-    """The whole checkpoint of the most steps in `folder`; None where there is none. Incomplete ones are passed over,
-    with a warning."""
-    checkpoints = sorted(folder.glob(f"{PREFIX}*"), key=num_steps, reverse=True)
-    for checkpoint in checkpoints:
+    """The complete checkpoint of the most steps in `folder`; None where there is none. One that lost a file is
+    skipped, with a warning."""
+    complete = (manifest.parent for manifest in folder.glob(f"{PREFIX}*/{MANIFEST_FILE}"))
+    for checkpoint in sorted(complete, key=_num_steps, reverse=True):
         missing = _missing_part(checkpoint)
         if missing is None:
             return checkpoint
-        logger.warning("%s is passed over: %s. Delete it, or restore the file.", checkpoint, missing)
+        logger.warning("%s is skipped: %s. Restore the file, or delete the checkpoint.", checkpoint, missing)
     return None
 
 
@@ -79,8 +90,7 @@ def is_last_step(checkpoint: Path) -> bool:
     return state["global_step"] >= state["max_steps"]
 
 
-def num_steps(checkpoint: Path) -> int:
-    """The steps that a checkpoint's name tells."""
+def _num_steps(checkpoint: Path) -> int:
     steps = checkpoint.name.removeprefix(PREFIX)
     return int(steps) if steps.isdigit() else -1
 
@@ -91,40 +101,18 @@ def best_checkpoint(last: Path) -> Path:
     return last.with_name(f"{PREFIX}{state['best_global_step']}")
 
 
-def remove_old(folder: Path, limit: int, *, best: int | None = None) -> None:
-    """Delete all but the newest `limit` checkpoints, and that of the step `best`."""
-    for checkpoint in sorted(folder.glob(f"{PREFIX}*"), key=num_steps)[:-limit]:
-        if num_steps(checkpoint) != best:
-            remove(checkpoint)
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder, if it is there; it is moved away first, so that no half of it is ever left in its place."""
-    if not folder.exists():
-        return
-    trash = folder.parent / UNFINISHED / f"{folder.name}.deleted"
-    shutil.rmtree(trash, ignore_errors=True)
-    trash.parent.mkdir(exist_ok=True)
-    os.replace(folder, trash)
-    shutil.rmtree(trash)
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Delete the folder for unfinished things, with what an interrupted run may have left half-written in it."""
-    unfinished = folder / UNFINISHED
-    if unfinished.exists():
-        left = sorted(entry.name for entry in unfinished.iterdir())
-        if left:
-            logger.info("%s: deleting what was left half-written: %s.", folder, ", ".join(left))
-        shutil.rmtree(unfinished)
+def remove_partial(folder: Path) -> None:
+    """Delete what an interrupted run may have left half-written in the folder of a run or a stage."""
+    checkpoints = (path for path in folder.glob(f"{PREFIX}*") if not (path / MANIFEST_FILE).is_file())
+    for partial in [*checkpoints, folder / UNFINISHED]:
+        if partial.exists():
+            logger.info("Deleting %s, which was left half-written.", partial)
+            shutil.rmtree(partial)
 
 
 def _missing_part(checkpoint: Path) -> str | None:
-    """What a checkpoint lacks, in words; None for a whole one."""
-    manifest = checkpoint / MANIFEST_FILE
-    if not manifest.is_file():
-        return f"{MANIFEST_FILE}, which is written last, is missing"
-    for name, size in json.loads(manifest.read_text(encoding="utf-8")).items():
+    """What a checkpoint lacks of what its manifest names, in words; None for a complete one."""
+    for name, size in json.loads((checkpoint / MANIFEST_FILE).read_text(encoding="utf-8")).items():
         file = checkpoint / name
         if not file.is_file():
             return f"{name} is missing"

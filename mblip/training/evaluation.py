@@ -25,37 +25,36 @@ from mblip.evaluation.task import AS_IS
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
-from .recipe import ModelRecipe, Recipe
+from .recipe import ModelRecipe
 from .run_folder import Run
 from .starting_model import Model, build_model
 
 BEFORE, ENGLISH_PARENT = "before", "english_parent"
 
 
-def generation_evaluation(recipe: Recipe, processor: MBlipProcessor) -> GenerationEvaluation | None:
-    """What is asked while a recipe trains; None where it asks nothing.
+def generation_evaluations(run: Run, processor: MBlipProcessor) -> list[GenerationEvaluation | None]:
+    """What is asked while each stage trains; None where nothing is.
 
     Raises:
         ValueError: files of a benchmark lack, or a task to compare by, also where it is asked at the end alone: found
             then, the recipe could not be mended, for what is trained is bound to it.
     """
+    recipe = run.recipe
     if recipe.evaluation is None:
-        return None
-    tasks = recipe.evaluation.build_tasks()
+        return [None for _ in run.stages]
+    tasks, settings = recipe.evaluation.build_tasks(), recipe.evaluation.settings
     names = [task.name for task in tasks]
     if recipe.compare_with_parents not in (None, *names):
         raise ValueError(
             f"`compare_with_parents` is {recipe.compare_with_parents!r}, expected a task of `evaluation`: "
             f"{', '.join(names)}."
         )
-    if recipe.training.eval_steps is None:
-        return None
-    return GenerationEvaluation(
-        processor,
-        tasks,
-        num_images=recipe.training.eval_images,
-        settings=recipe.evaluation.settings,
-    )
+    return [
+        None
+        if stage.training.get("eval_steps") is None
+        else GenerationEvaluation(processor, tasks, num_images=stage.training["eval_images"], settings=settings)
+        for stage in run.stages
+    ]
 
 
 def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, run: Run) -> str:

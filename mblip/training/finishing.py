@@ -18,8 +18,8 @@ from processing_mblip import MBlipProcessor
 from .checkpoints import UNFINISHED, load_trained
 from .merge import merge_adapter
 from .run_folder import Run
-from .stages import Model, choose_trainable
-from .starting_model import build_model
+from .starting_model import Model, build_model
+from .trainable import choose_trainable
 
 logger = logging.getLogger(__name__)
 

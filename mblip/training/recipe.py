@@ -18,7 +18,9 @@ from mblip.data.training_rows import PromptChoice
 from mblip.evaluation import EvaluationRecipe
 from mblip.evaluation.recipe import DtypeName, LoadIn
 
-from .trainable import Stage
+from .options import DEFAULTS, LORA_DEFAULTS, LoraOptions, TrainingOptions
+
+Stage = Literal["warm_up", "re_alignment", "full"]
 
 
 @dataclass(frozen=True)
@@ -129,23 +131,15 @@ class DataRecipe:
 
 
 @dataclass(frozen=True)
-class LoraRecipe:
-    """LoRA on the language model, with its own peak learning rate."""
-
-    rank: int = 8
-    alpha: int = 16
-    dropout: float = 0.05
-    learning_rate: float = 2e-4
-
-
-@dataclass(frozen=True)
 class StageRecipe:
     """One stage: what trains (`warm_up`: the projection; `re_alignment`: Q-Former, query tokens, projection, LoRA;
     `full`: everything), for how long, and how fast.
 
-    `learning_rate` is that of projection, Q-Former and query tokens, and in `full` of everything. `batch_size`
-    counts images (rows) of one optimizer step over all processes and accumulation steps, so that a step is the same on
-    any number of them. `warmup_steps` below 1 are a share of all steps.
+    `learning_rate` is the peak for projection, Q-Former and query tokens, and in `full` for everything;
+    `lora_learning_rate` that for LoRA, 2e-4 if left out. `batch_size` counts images (rows) of one optimizer step over
+    all processes and accumulation steps, so that a step is the same on any number of them. `warmup_steps` below 1 are
+    a share of all steps. `lora` holds options of PEFT's `LoraConfig` over `LORA_DEFAULTS`, `training` those of this
+    stage over the run's.
     """
 
     stage: Stage
@@ -154,59 +148,36 @@ class StageRecipe:
     max_steps: int | None = None
     num_epochs: float | None = None
     warmup_steps: float = 1000.0
-    lora: LoraRecipe | None = None
+    lora_learning_rate: float | None = None
+    lora: LoraOptions | None = None
+    training: TrainingOptions = field(default_factory=TrainingOptions)
     data: DataRecipe | None = None  # None: the recipe's
 
     def __post_init__(self) -> None:
         if (self.max_steps is None) == (self.num_epochs is None):
             raise ValueError("expected either `max_steps` or `num_epochs`, and one of them.")
-        for name in ("batch_size", "max_steps", "num_epochs", "learning_rate"):
+        for name in ("batch_size", "max_steps", "num_epochs", "learning_rate", "lora_learning_rate"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"`{name}` is {value}, expected more than 0.")
-        if self.stage != "re_alignment" and self.lora is not None:
-            raise ValueError(f"`{self.stage}` trains no LoRA: take `lora` out, or make it `re_alignment`.")
-        if self.stage == "re_alignment" and self.lora is None:
-            raise ValueError("`re_alignment` trains LoRA: add `lora: {}` for the defaults.")
-
-
-@dataclass(frozen=True)
-class TrainingRecipe:
-    """What all stages share. `report_to` names transformers' reporting integrations, such as tensorboard.
-
-    Every `eval_steps` steps, and at the last one, the tasks of `evaluation` are asked about `eval_images` image sets
-    in each language, the same each time. With `keep_best` a stage ends with the weights of the best of these
-    evaluations instead of the last ones.
-    """
-
-    gradient_accumulation_steps: int = 1
-    weight_decay: float = 0.1
-    lr_scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    max_grad_norm: float = 1.0
-    gradient_checkpointing: bool = False
-    logging_steps: int = 10
-    save_steps: int = 500
-    save_total_limit: int = 2
-    eval_steps: int | None = None
-    eval_images: int = 32
-    keep_best: bool = False
-    dataloader_num_workers: int = 0
-    report_to: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.keep_best and self.eval_steps is None:
-            raise ValueError("`keep_best` asks for the best evaluation, but there is none: give `eval_steps`.")
-        if self.keep_best and self.eval_steps is not None and self.eval_steps % self.save_steps:
-            raise ValueError(
-                f"`keep_best` keeps checkpoints, which are saved every {self.save_steps} steps: `eval_steps` is "
-                f"{self.eval_steps}, expected a multiple of `save_steps`."
-            )
+        if self.stage == "re_alignment":
+            lora_learning_rate = 2e-4 if self.lora_learning_rate is None else self.lora_learning_rate
+            object.__setattr__(self, "lora_learning_rate", lora_learning_rate)
+            object.__setattr__(self, "lora", LoraOptions(LORA_DEFAULTS | (self.lora or LoraOptions())))
+        elif self.lora is not None or self.lora_learning_rate is not None:
+            given = "lora" if self.lora is not None else "lora_learning_rate"
+            raise ValueError(f"`{self.stage}` trains no LoRA: take `{given}` out, or make it `re_alignment`.")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run. `license` is that of the weights, for the model card; the parents' decide on it. `limits` says
-    in the card what the model is not meant for.
+    """A training run. `training` holds what all stages share: any field of transformers' `TrainingArguments`, over
+    `DEFAULTS`. `license` is that of the weights, for the model card; the parents' decide on it. `limits` says in the
+    card what the model is not meant for.
+
+    Every `training.eval_steps` steps, and at the last one, the tasks of `evaluation` are asked about
+    `training.eval_images` image sets in each language, the same each time. With `training.keep_best` a stage ends with
+    the weights of the best of these evaluations instead of the last ones.
 
     `compare_with_parents` names a task of `evaluation` that two more models answer: the composition before training,
     and BLIP-2 itself in English. `modules` is the folder that dotted paths are looked for in, the recipe's own unless
@@ -217,7 +188,7 @@ class Recipe:
     model: ModelRecipe
     data: DataRecipe
     stages: tuple[StageRecipe, ...]
-    training: TrainingRecipe = field(default_factory=TrainingRecipe)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
     evaluation: EvaluationRecipe | None = None
     seed: int = 42
     license: str | None = None
@@ -236,22 +207,46 @@ class Recipe:
             )
         if self.model.load_in is not None and "full" in kinds:
             raise ValueError("`full` trains the language model, and a quantised one cannot be: take `load_in` out.")
-        shapes = {(lora.rank, lora.alpha, lora.dropout) for lora in (s.lora for s in self.stages) if lora is not None}
-        if len(shapes) > 1:
-            raise ValueError(
-                "stages train one LoRA further, so `rank`, `alpha` and `dropout` must agree in all of them."
-            )
-        if self.training.eval_steps is not None and self.evaluation is None:
-            raise ValueError("`training.eval_steps` asks for evaluations, but `evaluation` names no task: add one.")
         if self.compare_with_parents is not None and self.model.name_or_path is not None:
             raise ValueError(
                 "`compare_with_parents` is for a composition of `blip2` and `language_model`, but `model` is "
                 f"{self.model.name_or_path}. Take it out."
             )
+        loras = [stage.lora for stage in self.stages if stage.lora is not None]
+        if any(lora != loras[0] for lora in loras):
+            raise ValueError("stages train one LoRA further, so their `lora` must agree.")
+        object.__setattr__(self, "training", TrainingOptions(DEFAULTS | self.training, self.training.place))
         for stage in self.stages:
             if self.data_of(stage).is_streamed and stage.max_steps is None:
                 raise ValueError(f"the stage {stage.stage} streams its rows, which have no length: give `max_steps`.")
+            _check_training(self.training_of(stage), is_evaluated=self.evaluation is not None)
 
     def data_of(self, stage: StageRecipe) -> DataRecipe:
         """The data of a stage: its own, or the recipe's."""
         return stage.data or self.data
+
+    def training_of(self, stage: StageRecipe) -> TrainingOptions:
+        """The training options of a stage: its own over the recipe's."""
+        place = stage.training.place if stage.training else self.training.place
+        return TrainingOptions(self.training | stage.training, place)
+
+
+def _check_training(training: TrainingOptions, *, is_evaluated: bool) -> None:
+    """Refuse options that do not go together, as far as `TrainingArguments` does not."""
+    eval_steps, save_steps = training.get("eval_steps"), training["save_steps"]
+    if eval_steps is not None and not is_evaluated:
+        raise ValueError("`training.eval_steps` asks for evaluations, but `evaluation` names no task: add one.")
+    if training["keep_best"] and eval_steps is None:
+        raise ValueError("`keep_best` asks for the best evaluation, but there is none: give `eval_steps`.")
+    if training["keep_best"] and abs(eval_steps / save_steps - round(eval_steps / save_steps)) > 1e-6:  # or shares
+        raise ValueError(
+            f"`keep_best` keeps checkpoints, which are saved every {save_steps} steps: `eval_steps` is "
+            f"{eval_steps}, expected a multiple of `save_steps`."
+        )
+    if training["save_total_limit"] is not None and training["save_total_limit"] < 2:
+        raise ValueError(
+            f"`save_total_limit` is {training['save_total_limit']}, expected at least 2: an old checkpoint is "
+            "deleted before the new one is complete."
+        )
+    if training.get("push_to_hub") and not training.get("hub_model_id"):
+        raise ValueError("`push_to_hub` sends checkpoints to the Hub, but says not where: give `hub_model_id`.")

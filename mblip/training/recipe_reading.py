@@ -13,6 +13,7 @@ from mblip.data.recipes.yaml_values import Located, found_beside, parse_scalar, 
 from mblip.evaluation.recipe import OWN_KEYS, EvaluationRecipe, convert_evaluation
 from mblip.recipes import find_recipe
 
+from .options import LoraOptions, TrainingOptions, convert_lora, convert_training
 from .recipe import Recipe, RowsRecipe, SourceRecipe
 
 
@@ -126,4 +127,6 @@ CONVERTERS: Mapping[Any, Converter] = {
     tuple[RowsRecipe, ...]: _convert_rows,
     LanguageCode: convert_language,
     EvaluationRecipe: convert_evaluation,
+    TrainingOptions: convert_training,
+    LoraOptions: convert_lora,
 }

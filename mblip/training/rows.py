@@ -1,15 +1,20 @@
-"""From a recipe's `data` to training rows: sources -> mix -> prompts -> rows."""
+"""Step 4 of train.py, from a recipe's `data` to batches: sources -> mix -> prompts -> rows, and their collator."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 
-from mblip.data import Example, InterleavedRows, TrainingRows, apply_prompt, load_rows, to_rows
+from peft import PeftModel
+
+from mblip.data import Example, InterleavedRows, MBlipCollator, TrainingRows, apply_prompt, load_rows, to_rows
 from mblip.data.example import rows_to_dataset
 from mblip.data.interleaving import EndlessStream, InterleavedStreams
 from mblip.data.mixture import WeightedSource, mix
+from mblip.data.token_ids import Processor
 from mblip.data.training_rows import PromptChoice
+from modeling_mblip import MBlipForConditionalGeneration
 
 from .recipe import DataRecipe, RowsRecipe
+from .run_folder import StageRun
 
 Rows = TrainingRows | InterleavedRows | EndlessStream | InterleavedStreams
 
@@ -29,6 +34,21 @@ def build_rows(data: DataRecipe, seed: int) -> Rows:
     if not len(rows):
         raise ValueError(f"The sources {', '.join(source.source for source in data.sources)} gave no examples.")
     return TrainingRows(rows, prompts_per_image=data.prompts_per_image)
+
+
+def build_collator(
+    processor: Processor, model: MBlipForConditionalGeneration | PeftModel, stage: StageRun
+) -> MBlipCollator:
+    """The collator that makes rows into the batches of this model."""
+    return MBlipCollator(
+        processor,
+        model.config,
+        max_text_tokens=stage.data.max_text_tokens,
+        max_target_tokens=stage.data.max_target_tokens,
+        prompts_per_image=stage.data.prompts_per_image,
+        augmentation=stage.data.augmentation,
+        seed=stage.seed,
+    )
 
 
 def _examples(data: DataRecipe, seed: int) -> Iterator[Example]:

@@ -10,6 +10,7 @@ model/                         model and processor for `from_pretrained`; writte
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,36 +21,42 @@ import torch.distributed as dist
 from mblip.data.recipes.strict_loading import join
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 
-from .checkpoints import PREFIX, STATE_FILE, best_checkpoint, is_last_step, last_checkpoint, remove_unfinished
+from .checkpoints import (
+    MANIFEST_FILE,
+    PREFIX,
+    STATE_FILE,
+    best_checkpoint,
+    is_last_step,
+    last_checkpoint,
+    remove_partial,
+)
+from .options import TrainingOptions
 from .recipe import DataRecipe, Recipe, StageRecipe
 from .recipe_reading import to_plain, to_yaml
 
 RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "training_log.jsonl"
 CURVE_FILE = "loss_curve.png"
-FREE_FIELDS = (
-    "output_dir",
-    "modules",
-    "training.report_to",
-    "training.dataloader_num_workers",
-    "training.save_total_limit",
+FREE_FIELDS = re.compile(  # they change nothing that is trained, and may differ when a run goes on
+    r"output_dir|modules|(stages\.\d+\.)?training\."
+    r"(report_to|run_name|dataloader_num_workers|save_total_limit|disable_tqdm|log_level|push_to_hub|hub_\w+)(\.|$)"
 )
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """One stage of a run: its recipe, data, seed, and the folder of its checkpoints."""
+    """One stage of a run: its recipe, data, training options, seed, and the folder of its checkpoints."""
 
     recipe: StageRecipe
     data: DataRecipe
+    training: TrainingOptions
     seed: int
     folder: Path
-    keeps_best: bool = False
 
     @property
     def weights(self) -> Path | None:
         """The checkpoint whose weights the stage ends with: the result, or the best evaluation's."""
-        return best_checkpoint(self.result) if self.result is not None and self.keeps_best else self.result
+        return best_checkpoint(self.result) if self.result is not None and self.training["keep_best"] else self.result
 
     @property
     def result(self) -> Path | None:
@@ -85,9 +92,9 @@ class Run:
             StageRun(
                 stage,
                 recipe.data_of(stage),
+                recipe.training_of(stage),
                 recipe.seed + number,
                 self.folder / f"{number}_{stage.stage}",
-                recipe.training.keep_best,
             )
             for number, stage in enumerate(recipe.stages)
         ]
@@ -103,7 +110,7 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
     """
     run = Run(recipe)
     record = run.folder / RECIPE_FILE
-    is_begun = record.exists() and (run.is_finished or any(run.folder.glob(f"*/{PREFIX}*")))
+    is_begun = record.exists() and (run.is_finished or any(run.folder.glob(f"*/{PREFIX}*/{MANIFEST_FILE}")))
     if is_begun:
         _check_same_recipe(record, run)
     elif is_main_process:
@@ -114,7 +121,7 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
         _write_recipe(record, recipe)
     if is_main_process:
         for folder in (run.folder, *(stage.folder for stage in run.stages)):
-            remove_unfinished(folder)
+            remove_partial(folder)
     return run
 
 
@@ -147,12 +154,12 @@ def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str
     return [
         f"{path}: {old_fields.get(path, 'not there')} -> {new_fields.get(path, 'not there')}"
         for path in dict.fromkeys([*old_fields, *new_fields])
-        if not path.startswith(FREE_FIELDS) and old_fields.get(path) != new_fields.get(path)
+        if not FREE_FIELDS.match(path) and old_fields.get(path) != new_fields.get(path)
     ]
 
 
 def _flatten(value: Any, path: str) -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping):  # an empty one is as none: free fields may come into it
         return {k: v for key, entry in value.items() for k, v in _flatten(entry, join(path, key)).items()}
     if isinstance(value, list) and value:
         return {k: v for i, entry in enumerate(value) for k, v in _flatten(entry, join(path, str(i))).items()}

@@ -190,8 +190,8 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
     if not entries:
         raise ValueError(f"{stage.folder} holds no trained stage, expected its last checkpoint. Restore the folder.")
     rates = {"": stage.recipe.learning_rate}
-    if stage.recipe.lora is not None:
-        rates["LoRA"] = stage.recipe.lora.learning_rate
+    if stage.recipe.lora_learning_rate is not None:
+        rates["LoRA"] = stage.recipe.lora_learning_rate
     paths = dict.fromkeys(
         rows.path if rows.revision is None else f"{rows.path}, commit {rows.revision}" for rows in stage.data.rows
     )
@@ -214,7 +214,9 @@ def _recipe_to_show(recipe: Recipe) -> dict[str, Any]:
 
 
 def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingArguments) -> None:
-    """Note the facts of a stage in its folder."""
+    """Note the facts of a stage in its folder, once for all processes."""
+    if not arguments.should_save:
+        return
     sources = _sources(rows)
     facts = StageFacts(
         num_trained=_count_by_kind(model),

@@ -5,31 +5,26 @@ layer of the language model but its output head; the ViT is frozen. Full trains 
 parents, and models small enough for it. What trains is fp32, whatever the rest is held in.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
+from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
+from transformers import set_seed
 from transformers.pytorch_utils import Conv1D
 
-from mblip.loading import MBlipAdapterModel
+from mblip.loading import MBlipAdapterModel, quiet_peft
 from modeling_mblip.label_loss import output_head
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
 
-Stage = Literal["warm_up", "re_alignment", "full"]
-STAGES: tuple[Stage, ...] = ("warm_up", "re_alignment", "full")
+from .options import LORA_DEFAULTS, LORA_INSTEAD, LoraOptions
+from .recipe import Stage, StageRecipe
+from .run_folder import StageRun
+
+STAGES: tuple[Stage, ...] = get_args(Stage)
 IMAGE_SIDE_MODULES = ("query_tokens", "qformer", "language_projection")
-
-
-@dataclass(frozen=True)
-class LoraSettings:
-    """LoRA of the language model; the defaults are those of the released checkpoints."""
-
-    rank: int = 8
-    alpha: int = 16
-    dropout: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,34 +41,72 @@ class LearningRates:
 
 
 def set_trainable(
-    model: MBlipForConditionalGeneration, stage: Stage, lora: LoraSettings | None = None
+    model: MBlipForConditionalGeneration, stage: Stage, lora: LoraConfig | None = None
 ) -> MBlipForConditionalGeneration | MBlipAdapterModel:
     """Freeze everything and thaw what the stage trains, in fp32.
 
     Args:
         model: an `MBlipForConditionalGeneration`, changed in place.
         stage: "warm_up", "re_alignment" or "full".
-        lora: for re-alignment; None: the defaults of `LoraSettings`.
+        lora: for re-alignment; None: `LORA_DEFAULTS`, those of the released checkpoints. See `lora_config`.
 
     Returns:
         The PEFT model around it in re-alignment, whose adapter files hold exactly what trains; else the model itself.
 
     Raises:
-        ValueError: an unknown stage, or LoRA settings for a stage without LoRA.
+        ValueError: an unknown stage, LoRA for a stage without it, or for layers that are not there.
     """
     if stage not in STAGES:
         raise ValueError(f"`stage` is {stage!r}, expected one of {', '.join(STAGES)}.")
     if stage != "re_alignment" and lora is not None:
-        raise ValueError(f'The stage "{stage}" has no LoRA, but LoRA settings came in. Leave them out.')
+        raise ValueError(f'The stage "{stage}" has no LoRA, but a `LoraConfig` came in. Leave it out.')
     model.requires_grad_(stage == "full")
     if stage == "warm_up":
         model.language_projection.requires_grad_(True)
     if stage != "re_alignment":
         cast_trainable_to_fp32(model)
         return model
-    adapted = MBlipAdapterModel(model, lora_config(model, lora or LoraSettings()))
+    adapted = MBlipAdapterModel(model, lora_config(model, lora))
     cast_trainable_to_fp32(adapted)
     return adapted
+
+
+def choose_trainable(
+    model: MBlipForConditionalGeneration | MBlipAdapterModel, stage: StageRun
+) -> MBlipForConditionalGeneration | MBlipAdapterModel:
+    """Step 3 of train.py: `set_trainable` as a stage wants it; fresh LoRA weights are drawn by the stage's seed.
+
+    A re-alignment that follows another one, or begins from an adapter, trains the same LoRA further.
+
+    Raises:
+        ValueError: the stage trains no LoRA, or one of another shape than the adapter's; or what `set_trainable` says.
+    """
+    if isinstance(model, PeftModel):
+        _check_same_lora(model, stage.recipe)
+        return model
+    lora = None if stage.recipe.lora is None else LoraConfig(**stage.recipe.lora)
+    set_seed(stage.seed)
+    with quiet_peft():
+        return set_trainable(model, stage.recipe.stage, lora)
+
+
+def _check_same_lora(model: MBlipAdapterModel, recipe: StageRecipe) -> None:
+    """Refuse a stage whose `lora` says something else than the adapter."""
+    config, options = model.peft_config["default"], recipe.lora or LoraOptions()
+    wanted = LoraConfig(**options)
+    differing = [
+        f"`{name}` {getattr(wanted, name)!r}, but the adapter {getattr(config, name)!r}"
+        for name in options
+        if name != "target_modules" and getattr(config, name) != getattr(wanted, name)
+    ]
+    layers: list[str] = model.base_model.targeted_module_names  # type: ignore[assignment]
+    if wanted.target_modules and not all(check_target_module_exists(wanted, layer) for layer in layers):
+        differing.append(f"`target_modules` {options['target_modules']!r}, but the adapter other layers")
+    if recipe.lora is None or differing:
+        raise ValueError(
+            f"The stage {recipe.stage} has {differing[0] if differing else 'no LoRA'}; the LoRA that the run begins "
+            "from is trained further. Give the stage the same, or merge it first: `model.adapter: fresh`."
+        )
 
 
 def continue_adapter(model: MBlipForConditionalGeneration, name_or_path: str) -> MBlipAdapterModel:
@@ -99,18 +132,40 @@ def continue_adapter(model: MBlipForConditionalGeneration, name_or_path: str) ->
     return adapted
 
 
-def lora_config(model: MBlipForConditionalGeneration, settings: LoraSettings) -> LoraConfig:
-    """LoRA on every linear layer of the language model but its head; the trained image side is saved with it."""
+def lora_config(model: MBlipForConditionalGeneration, lora: LoraConfig | None = None) -> LoraConfig:
+    """`lora` for this model: on the layers that it names inside the language model, by their full names; with it, the
+    trained image side is saved.
+
+    Args:
+        lora: `target_modules` names layers by the ends of their names, or by a regular expression; None: every linear
+            layer but the head. `layers_to_transform` and `exclude_modules` narrow them further. As a whole None:
+            `LORA_DEFAULTS`.
+
+    Raises:
+        ValueError: it names a layer that is not there, or modules to save.
+    """
+    lora = LoraConfig(**LORA_DEFAULTS) if lora is None else lora
+    if lora.modules_to_save:
+        raise ValueError(f"`modules_to_save` is {lora.modules_to_save}, but {LORA_INSTEAD['modules_to_save']}")
     layers = linear_layers(model)
-    return LoraConfig(
+    leaves = sorted({name.rpartition(".")[2] for name in layers})
+    is_narrowed = lora.target_modules is not None and lora.target_modules != "all-linear"
+    chosen = lora if is_narrowed else replace(lora, target_modules=leaves)
+    targets = [name for name in layers if check_target_module_exists(chosen, name)]
+    named: set[str] = chosen.target_modules if isinstance(chosen.target_modules, set) else set()
+    absent = sorted(each for each in named if not any(f".{name}".endswith(f".{each}") for name in layers))
+    if absent or not targets:
+        what = f"no linear layer `{absent[0]}`" if absent else "no layer that it leaves to adapt"
+        raise ValueError(f"`lora`: the language model has {what}. Those beside its head end in {', '.join(leaves)}.")
+    if lora.lora_bias and any(layers[name].bias is None for name in targets):
+        raise ValueError("`lora_bias` gives a bias to layers that have none, so it could not be merged: take it out.")
+    return replace(
+        lora,
         base_model_name_or_path=model.name_or_path or None,  # a model made in memory has the name ""
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=pattern_for(layers, model),
+        target_modules=targets,
         modules_to_save=list(IMAGE_SIDE_MODULES),
         # GPT-2's layers hold their weight transposed; PEFT warns where this does not say so.
-        fan_in_fan_out=all(isinstance(layer, Conv1D) for layer in layers.values()),
+        fan_in_fan_out=all(isinstance(layers[name], Conv1D) for name in targets),
     )
 
 
@@ -131,18 +186,6 @@ def linear_layers(model: MBlipForConditionalGeneration) -> dict[str, nn.Module]:
     return layers
 
 
-def pattern_for(layers: Mapping[str, Any], model: nn.Module) -> str:
-    """A regular expression, short enough to read in an adapter's configuration, that matches exactly these modules of
-    the model.
-    """
-    leaves = sorted({name.rpartition(".")[2] for name in layers})
-    pattern = rf"language_model\..*\.({'|'.join(map(re.escape, leaves))})"
-    matched = {name for name, _ in model.named_modules() if re.fullmatch(pattern, name)}
-    if matched == set(layers):
-        return pattern
-    return "|".join(re.escape(name) for name in layers)
-
-
 def cast_trainable_to_fp32(model: nn.Module) -> None:
     """Hold what trains in fp32: in 16 bits a small update is rounded away."""
     for parameter in model.parameters():
@@ -153,6 +196,16 @@ def cast_trainable_to_fp32(model: nn.Module) -> None:
 def count_trainable(model: nn.Module) -> int:
     """Number of parameters that train."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def learning_rates(stage: StageRecipe) -> LearningRates:
+    """The peak learning rates that a stage names."""
+    return LearningRates(
+        projection=stage.learning_rate,
+        qformer=stage.learning_rate,
+        lora=stage.lora_learning_rate or 0.0,
+        rest=stage.learning_rate if stage.stage == "full" else None,
+    )
 
 
 def parameter_groups(model: nn.Module, rates: LearningRates, weight_decay: float) -> list[dict[str, Any]]:

@@ -1,12 +1,14 @@
-"""transformers' Trainer with three things of its own.
+"""transformers' Trainer with three things of its own, and the arguments that a stage gives it.
 
-A learning rate per kind of parameter; checkpoints that hold what trains and nothing else, and are whole or not there;
-and an order of rows that a resumed run finds again.
+A learning rate per kind of parameter; checkpoints that hold what trains and nothing else, and are complete or not
+taken; and an order of rows that a resumed run finds again.
 
 What is resumed, by the Trainer itself: optimizer, schedule, random states, and the position in the data. Batches are
 drawn by (seed, epoch) alone, so a run that was killed ends with the very weights of one that was not.
 """
 
+import gc
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +20,79 @@ from peft import PeftModel
 from torch import nn
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import TrainOutput
 
 from mblip.data import EpochCallback, InterleavedRows, MBlipCollator, TrainingRows
 from mblip.data.stable_random import stable_random
 from mblip.evaluation.in_training import GenerationEvaluation
 from mblip.evaluation.model_inputs import Model
+from mblip.loading import has_bf16
 
-from .checkpoints import PREFIX, UNFINISHED, load_trained, publish, remove_old, remove_unfinished, save_trained
+from .checkpoints import PREFIX, best_checkpoint, last_checkpoint, load_trained, save_trained, write_manifest
+from .options import OWN_FIELDS
 from .rows import Rows
+from .run_folder import StageRun
 from .trainable import LearningRates, parameter_groups
+
+
+def training_arguments(stage: StageRun) -> TrainingArguments:
+    """The arguments of one stage, whose checkpoints go to its folder.
+
+    Raises:
+        ValueError: transformers refuses an option (the message names the recipe's line), the batch does not divide by
+            processes and accumulation steps, or one process sees several GPUs.
+    """
+    options = {name: value for name, value in stage.training.items() if name not in OWN_FIELDS}
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    num_parts = num_processes * options["gradient_accumulation_steps"]
+    if stage.recipe.batch_size % num_parts:
+        raise ValueError(
+            f"`batch_size` is {stage.recipe.batch_size}, but {num_processes} process(es) x "
+            f"{options['gradient_accumulation_steps']} accumulation step(s) want a multiple of {num_parts}."
+        )
+    of_hardware = {
+        "bf16": has_bf16() and not options.get("fp16"),
+        "use_cpu": not torch.cuda.is_available(),  # said explicitly, or processes of torchrun on a CPU train apart
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_find_unused_parameters": False,  # the model gives zero gradients where a batch has no image
+    }
+    if options.get("eval_steps") is not None:
+        options = {"metric_for_best_model": GenerationEvaluation.main, "greater_is_better": True} | options
+    if options.get("push_to_hub"):
+        options = {
+            "hub_strategy": "checkpoint"
+        } | options  # `every_save` would send no weights, for they are no model's
+    given: dict[str, Any] = of_hardware | options
+    given |= {
+        "output_dir": str(stage.folder),
+        "seed": stage.seed,
+        "data_seed": stage.seed,
+        "max_steps": stage.recipe.max_steps or -1,
+        "num_train_epochs": stage.recipe.num_epochs or 1,
+        "per_device_train_batch_size": stage.recipe.batch_size // num_parts,
+        "learning_rate": stage.recipe.learning_rate,
+        "warmup_steps": stage.recipe.warmup_steps,
+        "eval_strategy": "no" if options.get("eval_steps") is None else "steps",
+        "remove_unused_columns": False,  # rows are not yet the model's inputs
+        # slices would tear `pixel_values` from their prompts
+        "accelerator_config": {**options.get("accelerator_config", {}), "dispatch_batches": False},
+    }
+    try:
+        arguments = TrainingArguments(**given)
+    except (ValueError, TypeError, ImportError) as error:
+        raise ValueError(f"{stage.training.place}: `training`: {error}") from error
+    if arguments.world_size != num_processes:
+        raise ValueError(
+            f"{num_processes} processes were started, but transformers sees {arguments.world_size}: each would train "
+            "by itself. Start them with torchrun."
+        )
+    if arguments.n_gpu > 1:
+        raise ValueError(
+            f"One process sees {arguments.n_gpu} GPUs, among which transformers would tear batches apart. Start one "
+            f"process per GPU, `torchrun --nproc_per_node {arguments.n_gpu} train.py ...`, or set "
+            "CUDA_VISIBLE_DEVICES=0."
+        )
+    return arguments
 
 
 class RowOrder(Sampler[int]):
@@ -83,62 +149,82 @@ class LastStepCallback(TrainerCallback):
 
 
 class MBlipTrainer(Trainer):
-    """Trains what `set_trainable` chose.
+    """Trains what `set_trainable` chose, from the last complete checkpoint in `args.output_dir`, if there is one.
+
+    `args.label_smoothing_factor` smooths in the model's own loss, which makes no logits for it.
 
     Args:
         model: what `set_trainable` returned.
         args: as `training_arguments` makes them.
-        collator: of the rows.
-        rows: to train on.
-        rates: peak learning rates.
+        data_collator: of the rows.
+        train_dataset: the rows.
+        rates: peak learning rates; None: `args.learning_rate` for all.
         generation: what is asked in evaluations; None: nothing is evaluated.
-        keeps_best: the checkpoint of the best evaluation stays, beside the last `save_total_limit`.
+        keep_best: training ends with the weights of the best evaluation instead of the last ones.
     """
 
     def __init__(
         self,
         model: PreTrainedModel | PeftModel,
         args: TrainingArguments,
+        data_collator: MBlipCollator,
+        train_dataset: Rows,
         *,
-        collator: MBlipCollator,
-        rows: Rows,
-        rates: LearningRates,
-        save_total_limit: int,
+        rates: LearningRates | None = None,
         generation: GenerationEvaluation | None = None,
-        keeps_best: bool = False,
+        keep_best: bool = False,
     ) -> None:
         callbacks: list[TrainerCallback] = [EpochCallback(), LastStepCallback()]
         self.order: RowOrder | None = None
-        if isinstance(rows, TrainingRows | InterleavedRows):
+        if isinstance(train_dataset, TrainingRows | InterleavedRows):
             rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-            self.order = RowOrder(len(rows), rows_per_step, args.seed)
+            self.order = RowOrder(len(train_dataset), rows_per_step, args.seed)
             callbacks.append(RowOrderCallback(self.order))
         with _passing_for_adapted(model):
             super().__init__(
                 model=model,
                 args=args,
-                data_collator=collator,
-                train_dataset=rows,
+                data_collator=data_collator,
+                train_dataset=train_dataset,
                 eval_dataset=None if generation is None else generation.tasks,  # see `evaluate`
                 callbacks=callbacks,
             )
+        self.label_smoother = None  # the Trainer's own takes the labels away and makes all logits
         assert args.output_dir is not None  # `training_arguments` gives one
         self.folder = Path(args.output_dir)
         self.trained_model = model
-        self.rates = rates
-        self.num_checkpoints_kept = save_total_limit
-        self.generation, self.keeps_best = generation, keeps_best
-        self.is_saving = False
+        rate = args.learning_rate
+        self.rates = LearningRates(projection=rate, qformer=rate, lora=rate, rest=rate) if rates is None else rates
+        self.generation, self.keep_best = generation, keep_best
         self.started_at = time.monotonic()
         self.seconds_before: float | None = None
 
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """As the Trainer's; None resumes from the last complete checkpoint."""
+        gc.collect()  # DistributedDataParallel's hooks of an earlier Trainer on this model go with it
+        if resume_from_checkpoint is None and (last := last_checkpoint(self.folder)) is not None:
+            resume_from_checkpoint = str(last)
+        config = self.trained_model.config
+        smoothing_before = config.label_smoothing
+        config.label_smoothing = self.args.label_smoothing_factor or smoothing_before
+        try:
+            output = super().train(resume_from_checkpoint, *args, **kwargs)
+        finally:
+            config.label_smoothing = smoothing_before
+        if self.keep_best:
+            self.accelerator.wait_for_everyone()
+            last = last_checkpoint(self.folder)
+            assert last is not None  # it was written at the last step
+            load_trained(self.trained_model, best_checkpoint(last))
+        self.accelerator.free_memory()
+        return output
+
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """The optimizer over `parameter_groups`."""
-        if self.optimizer is None:
-            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args)
-            groups = parameter_groups(self.trained_model, self.rates, self.args.weight_decay)
-            self.optimizer = optimizer_class(groups, **options)
-        return self.optimizer
+        """The Trainer's, over `parameter_groups`."""
+        optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args)
+        groups = parameter_groups(self.trained_model, self.rates, self.args.weight_decay)
+        self.optimizer_cls_and_kwargs = optimizer_class, options | {"params": groups}
+        return super().create_optimizer(model)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The figures of `generation`; no loss is computed."""
@@ -158,33 +244,27 @@ class MBlipTrainer(Trainer):
             logs["learning_rate_lora"] = logs["learning_rate"] * self.rates.lora / self.rates.qformer
         super().log(logs, start_time)
 
+    # Private methods of the Trainer, each with what its own would do.
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+        # Its own loses count of epochs when several processes resume.
         return self.order
 
-    def _get_output_dir(self, trial: Any) -> str:
-        """Where checkpoints are written: out of sight until they are whole."""
-        return str(self.folder / UNFINISHED if self.is_saving else self.folder)
-
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As the Trainer's, and then moved to its place in one step."""
-        self.is_saving = True
+        # Its own ends without saying that all files are there.
         super()._save_checkpoint(model, trial)
-        self.is_saving = False
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            name = f"{PREFIX}{self.state.global_step}"
-            publish(self.folder / UNFINISHED / name, self.folder / name)
-            best = self.state.best_global_step if self.keeps_best else None
-            remove_old(self.folder, self.num_checkpoints_kept, best=best)
-            remove_unfinished(self.folder)
+            write_manifest(self.folder / f"{PREFIX}{self.state.global_step}")
         self.accelerator.wait_for_everyone()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """The weight file of a checkpoint: what trains, nothing else."""
+        # Its own writes a whole model, or an adapter that names a base.
         if self.args.should_save:
-            save_trained(self.trained_model, Path(output_dir or self.folder))
+            save_trained(self.trained_model, Path(output_dir or self.folder), state_dict)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        # Its own looks for what its own `_save` writes.
         load_trained(self.trained_model, Path(resume_from_checkpoint))
 
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from mblip.training.finishing import finish_model, save_adapter, save_model
 from mblip.training.recipe_reading import read_recipe
 from mblip.training.run_folder import open_run
-from mblip.training.stages import choose_trainable
 from mblip.training.starting_model import build_model
+from mblip.training.trainable import choose_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from tests.hub.repositories import Repository, StoredFile, is_large
 from tests.hub.server import LoopbackHub

@@ -4,10 +4,11 @@ not.
 
 import pytest
 import torch
+from peft import LoraConfig
 from tiny import tiny_batch, tiny_model
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, Trainer, TrainingArguments
 
-from mblip.training.trainable import LoraSettings, set_trainable
+from mblip.training.trainable import set_trainable
 
 QUIET = {"report_to": [], "use_cpu": True, "disable_tqdm": True, "remove_unused_columns": False, "save_strategy": "no"}
 
@@ -46,7 +47,7 @@ def test_the_training_loss_is_the_textbook_formula(family, smoothing, smoothed_b
     if smoothed_by == "model":
         model.config.label_smoothing = smoothing
     if is_adapted:
-        model = set_trainable(model, "re_alignment", LoraSettings(dropout=0.0))
+        model = set_trainable(model, "re_alignment", LoraConfig(lora_alpha=16))
     arguments = TrainingArguments(
         str(tmp_path),
         per_device_train_batch_size=1,

@@ -8,7 +8,7 @@ import logging
 import bitsandbytes
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from tiny import tiny_batch, tiny_blip2, tiny_model, tiny_text_config
 from transformers import (
     AutoConfig,
@@ -19,7 +19,7 @@ from transformers import (
     GPTQConfig,
 )
 
-from mblip.training.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
+from mblip.training.trainable import LearningRates, linear_layers, parameter_groups, set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.quantisation import sparing_the_image_side
 
@@ -29,7 +29,7 @@ WIDE = {
     "llama": {"hidden_size": 64, "intermediate_size": 128},
 }
 LAYERS = {"8bit": bitsandbytes.nn.Linear8bitLt, "nf4": bitsandbytes.nn.Linear4bit}
-NO_DROPOUT = LoraSettings(dropout=0.0)
+NO_DROPOUT = LoraConfig(lora_alpha=16)
 RATES = LearningRates(projection=1e-2, qformer=1e-3, lora=1e-2)
 
 every_family = pytest.mark.parametrize("family", WIDE)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mblip import train
-from mblip.training import checkpoints
+from mblip.training import trainer
 from mblip.training.trainer import MBlipTrainer
 from processing_mblip import MBlipProcessor
 
@@ -38,7 +38,7 @@ def before_call(owner: Any, name: str, number: int) -> None:
 KILLS: dict[str, Callable[[], None]] = {
     "in the warm-up, before there is a checkpoint": lambda: before_call(MBlipTrainer, "training_step", 2),
     "while a checkpoint is written": lambda: before_call(MBlipTrainer, "_save_optimizer_and_scheduler", 1),
-    "when a checkpoint is whole, but not in its place": lambda: before_call(checkpoints, "remove", 1),
+    "when all of a checkpoint is written but its manifest": lambda: before_call(trainer, "write_manifest", 1),
     "in the warm-up, in mid-epoch": lambda: before_call(MBlipTrainer, "training_step", 4),
     "between the stages": lambda: before_call(train, "build_rows", 2),
     "in the re-alignment": lambda: before_call(MBlipTrainer, "training_step", 4),

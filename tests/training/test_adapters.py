@@ -8,13 +8,13 @@ import peft
 import pytest
 import torch
 from packaging.version import Version
-from peft import PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import tiny_batch, tiny_blip2, tiny_model
 from transformers import AutoModelForImageTextToText
 from transformers.integrations.peft import MIN_PEFT_VERSION
 
 from mblip.loading import check_base
-from mblip.training.trainable import IMAGE_SIDE_MODULES, LoraSettings, lora_config, set_trainable
+from mblip.training.trainable import IMAGE_SIDE_MODULES, lora_config, set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 
 # transformers 5.24 asks for PEFT 0.22, which is not published: with 0.21 it loads adapters and refuses to handle them.
@@ -24,7 +24,7 @@ needs_the_peft_that_transformers_asks_for = pytest.mark.xfail(
     raises=ValueError,
     strict=True,
 )
-NO_DROPOUT = LoraSettings(dropout=0.0)
+NO_DROPOUT = LoraConfig(lora_alpha=16)
 
 
 def logits(model):

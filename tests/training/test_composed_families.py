@@ -7,19 +7,19 @@ import re
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from tiny import ENCODER_DECODERS, IMAGE_SIZE, tiny_batch, tiny_blip2, tiny_model, tiny_tokenizer
 from torch import nn
 from transformers import AutoModelForImageTextToText
 from transformers.pytorch_utils import Conv1D
 
-from mblip.training.trainable import LearningRates, LoraSettings, linear_layers, parameter_groups, set_trainable
+from mblip.training.trainable import LearningRates, linear_layers, parameter_groups, set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 
 # NLLB's type is m2m_100.
 LANGUAGE_MODELS = ("mt5", "umt5", "t5", "mbart", "m2m_100", "bloom", "xglm", "llama", "qwen3", "gemma3_text")
 DONORS = ("opt", "t5")  # the language models of the published BLIP-2s: OPT and Flan-T5
-NO_DROPOUT = LoraSettings(dropout=0.0)
+NO_DROPOUT = LoraConfig(lora_alpha=16)
 RATES = LearningRates(projection=1e-2, qformer=1e-3, lora=1e-2)
 
 

@@ -14,9 +14,8 @@ from mblip.data import MBlipCollator, TrainingRows, load_rows
 from mblip.evaluation import ExactMatch, GenerationChanges, RunSettings, Setup, in_training
 from mblip.evaluation.in_training import GenerationEvaluation, fixed_subset
 from mblip.training.checkpoints import load_trained
-from mblip.training.recipe import TrainingRecipe
-from mblip.training.stages import train_stage
 from mblip.training.trainable import set_trainable
+from mblip.training.trainer import MBlipTrainer, training_arguments
 from scenes.task import scenes
 from tests.tiny import tiny_model, tiny_processor
 from tests.training.test_mblip_trainer import stage_run
@@ -51,8 +50,9 @@ def rows_and_collator(folder: Path, model, family):
 def train_scripted(folder, generation, **training):
     model = set_trainable(tiny_model("mt5"), "warm_up", None)
     rows, collator = rows_and_collator(folder, model, "mt5")
-    stage = stage_run(folder, "warm_up", keeps_best=training.get("keep_best", False))
-    train_stage(model, rows, collator, stage, TrainingRecipe(save_steps=1, eval_steps=1, **training), generation)
+    stage = stage_run(folder, "warm_up", save_steps=1, eval_steps=1, **training)
+    arguments, keep_best = training_arguments(stage), stage.training["keep_best"]
+    MBlipTrainer(model, arguments, collator, rows, generation=generation, keep_best=keep_best).train()
     return model, stage
 
 
@@ -136,12 +136,10 @@ def test_transformers_own_trainer_evaluates_by_answers_and_takes_its_best_by_the
 
 @pytest.mark.parametrize(("scores", "best"), [((0.1, 0.5, 0.2), 2), ((0.1, 0.5, 0.5), 2), ((0.1, 0.2, 0.3), 3)])
 def test_a_stage_ends_with_the_weights_of_the_best_evaluation(tmp_path, scores, best):
-    model, stage = train_scripted(tmp_path, Scripted(*scores), keep_best=True, save_total_limit=1)
+    model, stage = train_scripted(tmp_path, Scripted(*scores), keep_best=True)
     assert stage.result.name == "checkpoint-3"
     assert stage.weights.name == f"checkpoint-{best}"
-    assert sorted(path.name for path in stage.folder.glob("checkpoint-*")) == sorted(
-        {f"checkpoint-{best}", "checkpoint-3"}
-    )
+    assert sorted(path.name for path in stage.folder.glob("checkpoint-*")) == sorted({"checkpoint-2", "checkpoint-3"})
     expected = set_trainable(tiny_model("mt5"), "warm_up", None)
     load_trained(expected, stage.weights)
     assert torch.equal(model.language_projection.weight, expected.language_projection.weight)
@@ -160,7 +158,7 @@ def test_evaluations_disturb_no_training_and_are_in_the_log(tmp_path, family):
         "scenes.task:scenes": {"languages": ["en", "sw"], "num_images": 4},
         "settings": {"generation": {"max_new_tokens": 3}},
     }
-    lora = {"rank": 2, "dropout": 0.1}
+    lora = {"r": 2, "lora_dropout": 0.1}
     stages = [{"stage": "re_alignment", "max_steps": 3, "batch_size": 4, "learning_rate": 1e-3, "lora": lora}]
     outputs = {}
     for name, training in (("plain", {}), ("evaluated", {"eval_steps": 2, "eval_images": 2})):

@@ -5,32 +5,31 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 
 from mblip.data import MBlipCollator, TrainingRows, load_rows
-from mblip.training.recipe import LoraRecipe, StageRecipe, TrainingRecipe
+from mblip.training.options import DEFAULTS, LoraOptions, TrainingOptions
+from mblip.training.recipe import StageRecipe
 from mblip.training.run_folder import StageRun
-from mblip.training.stages import train_stage
-from mblip.training.trainable import LoraSettings, set_trainable
-from mblip.training.trainer import RowOrder
-from mblip.training.training_arguments import training_arguments
+from mblip.training.trainable import learning_rates, set_trainable
+from mblip.training.trainer import MBlipTrainer, RowOrder, training_arguments
 from tests.tiny import tiny_model, tiny_processor
 from tests.training.tiny_run import write_tiny_rows
 
 IMAGE_SIDE = ("qformer", "query_tokens", "language_projection")
 
 
-def stage_run(folder: Path, stage: str, **changes: Any) -> StageRun:
+def stage_run(folder: Path, stage: str, **training: Any) -> StageRun:
     """Three steps of four rows."""
-    lora = LoraRecipe(rank=2, learning_rate=1e-2) if stage == "re_alignment" else None
-    recipe = StageRecipe(stage=stage, learning_rate=1e-2, batch_size=4, max_steps=3, warmup_steps=0, lora=lora)
-    return StageRun(recipe, data=None, seed=3, folder=folder / "stage", **changes)
+    lora = {"lora": LoraOptions({"r": 2}), "lora_learning_rate": 1e-2} if stage == "re_alignment" else {}
+    recipe = StageRecipe(stage=stage, learning_rate=1e-2, batch_size=4, max_steps=3, warmup_steps=0, **lora)
+    return StageRun(recipe, data=None, training=TrainingOptions(DEFAULTS | training), seed=3, folder=folder / "stage")
 
 
 def train_tiny(folder: Path, stage: str, family: str, **training: Any) -> tuple[Any, dict[str, torch.Tensor]]:
     """A tiny model after three steps, and its parameters before them."""
     write_tiny_rows(folder / "rows.parquet")
-    lora = LoraSettings(rank=2) if stage == "re_alignment" else None
+    lora = LoraConfig(r=2) if stage == "re_alignment" else None
     model = set_trainable(tiny_model(family), stage, lora)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     collator = MBlipCollator(
@@ -38,7 +37,8 @@ def train_tiny(folder: Path, stage: str, family: str, **training: Any) -> tuple[
         model.config,
     )
     rows = TrainingRows(load_rows(folder / "rows.parquet"))
-    train_stage(model, rows, collator, stage_run(folder, stage), TrainingRecipe(**training))
+    run = stage_run(folder, stage, **training)
+    MBlipTrainer(model, training_arguments(run), collator, rows, rates=learning_rates(run.recipe)).train()
     return model, before
 
 
@@ -53,7 +53,7 @@ def test_in_the_warm_up_the_projection_moves_and_nothing_else(tmp_path, family):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "training"),
-    [("mt5", {}), ("bloom", {}), ("mt5", {"gradient_checkpointing": True, "gradient_accumulation_steps": 2})],
+    [("mt5", {}), ("bloom", {}), ("mt5", {"activation_checkpointing": True, "gradient_accumulation_steps": 2})],
 )
 def test_in_the_re_alignment_image_side_and_lora_move_and_all_else_is_bit_equal(tmp_path, family, training):
     model, before = train_tiny(tmp_path, "re_alignment", family, **training)
@@ -101,4 +101,4 @@ def test_a_batch_that_does_not_divide_by_processes_is_an_error(tmp_path, monkeyp
     monkeypatch.setenv("WORLD_SIZE", "3")
     stage = stage_run(tmp_path, "warm_up")
     with pytest.raises(ValueError, match=r"`batch_size` is 4, but 3 process\(es\) x 1 .* want a multiple of 3"):
-        training_arguments(stage.recipe, TrainingRecipe(), folder=stage.folder, seed=1)
+        training_arguments(stage)

@@ -24,7 +24,7 @@ from transformers import AutoProcessor
 
 from mblip.training.compose import main as compose
 from mblip.training.merge import main as merge
-from mblip.training.trainable import LoraSettings, lora_config
+from mblip.training.trainable import lora_config
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
@@ -60,7 +60,7 @@ def save_base(kind, family, folder, dtype=torch.float32):
 def save_adapter(base, folder, save_embedding_layers="auto", **settings):
     """An adapter on `base` whose every weight is random, saved by PEFT."""
     model = MBlipForConditionalGeneration.from_pretrained(base)
-    config = replace(lora_config(model, LoraSettings(rank=4, dropout=0.0)), **settings)
+    config = replace(lora_config(model, LoraConfig(r=4, lora_alpha=16)), **settings)
     adapted = get_peft_model(model, config)
     torch.manual_seed(3)
     with torch.no_grad():

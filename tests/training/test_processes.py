@@ -27,7 +27,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, accumulation: int):
     write_parents(tmp_path)
     write_tiny_rows(tmp_path / "rows.parquet", NUM_ROWS, FIRST_WITHOUT_IMAGE)
     stage = {"max_steps": NUM_STEPS, "batch_size": BATCH_SIZE, "warmup_steps": 2}
-    lora = {"rank": 2, "dropout": 0}
+    lora = {"r": 2, "lora_dropout": 0}
     recipe = write_recipe(
         tmp_path,
         data={"rows": {"path": str(tmp_path / "rows.parquet")}},

@@ -122,7 +122,7 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
     recipe = parse_command_line([str(recipe_file), *arguments, "--output_dir", "elsewhere", "--training.save_steps=9"])
     assert (recipe.stages[0].max_steps, recipe.stages[1].max_steps) == (6, 3)
     assert recipe.output_dir == Path("elsewhere")
-    assert recipe.training.save_steps == 9
+    assert recipe.training["save_steps"] == 9
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
         ("max_steps: 6", "max_steps: 0", "`stages.0`: `max_steps` is 0, expected more than 0"),
         ("  max_steps: 6\n", "", "`stages.0`: expected either `max_steps` or `num_epochs`"),
         ("  learning_rate: 0.005\n", "", "`stages.0` lacks `learning_rate`"),
-        ("  lora:\n    rank: 2\n    dropout: 0.1\n", "", "`stages.1`: `re_alignment` trains LoRA: add `lora: {}`"),
+        ("stage: re_alignment", "stage: full", "`stages.1`: `full` trains no LoRA: take `lora` out"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_place(recipe_file, old, new, message):
@@ -196,8 +196,8 @@ def test_a_warm_up_after_a_re_alignment_is_refused(recipe_file):
             [
                 str(recipe_file),
                 "--stages",
-                "[{stage: re_alignment, max_steps: 1, batch_size: 1, learning_rate: 1, lora: {}},"
-                " {stage: re_alignment, max_steps: 1, batch_size: 1, learning_rate: 1, lora: {}},"
+                "[{stage: re_alignment, max_steps: 1, batch_size: 1, learning_rate: 1},"
+                " {stage: re_alignment, max_steps: 1, batch_size: 1, learning_rate: 1},"
                 " {stage: warm_up, max_steps: 1, batch_size: 1, learning_rate: 1}]",
             ]
         )

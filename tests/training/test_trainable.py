@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors import safe_open
 from tiny import DECODER_ONLY, FAMILIES, tiny_batch, tiny_model
 from torch import nn
@@ -10,7 +11,6 @@ from transformers import AutoConfig
 from mblip.training.trainable import (
     STAGES,
     LearningRates,
-    LoraSettings,
     count_trainable,
     linear_layers,
     parameter_groups,
@@ -18,7 +18,7 @@ from mblip.training.trainable import (
 )
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 
-NO_DROPOUT = LoraSettings(dropout=0.0)
+NO_DROPOUT = LoraConfig(lora_alpha=16)
 RATES = LearningRates(projection=1e-2, qformer=1e-3, lora=1e-4)
 
 
@@ -174,7 +174,7 @@ def test_an_unknown_stage_and_lora_in_warm_up_are_errors():
     with pytest.raises(ValueError, match="`stage` is 'both', expected one of warm_up, re_alignment"):
         set_trainable(tiny_model("mt5"), "both")
     with pytest.raises(ValueError, match='The stage "warm_up" has no LoRA'):
-        set_trainable(tiny_model("mt5"), "warm_up", LoraSettings())
+        set_trainable(tiny_model("mt5"), "warm_up", LoraConfig())
 
 
 def text_config(name):

@@ -14,8 +14,8 @@ from mblip.evaluation.environment import describe_model
 from mblip.loading import Precision, load_checkpoint, quiet_peft
 from mblip.training.recipe_reading import read_recipe
 from mblip.training.run_folder import Run
-from mblip.training.stages import choose_trainable
 from mblip.training.starting_model import build_model
+from mblip.training.trainable import choose_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from tests.tiny import VOCAB_SIZE, tiny_blip2, tiny_tokenizer
 from tests.training.tiny_run import write_parents, write_recipe
@@ -23,7 +23,7 @@ from tests.training.tiny_run import write_parents, write_recipe
 pytestmark = pytest.mark.slow
 
 QUANTISED = (Linear8bitLt, Linear4bit)
-LORA = {"rank": 2, "dropout": 0.0}
+LORA = {"r": 2, "lora_dropout": 0.0}
 STAGE = {"stage": "re_alignment", "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 0, "lora": LORA}
 
 
@@ -142,8 +142,8 @@ def test_a_checkpoint_in_blip2s_layout_is_converted_for_the_adapter_to_stand_on(
     [
         ({"stage": "warm_up", "lora": ...}, "The stage warm_up trains no LoRA"),
         (
-            {"lora": LORA | {"rank": 4}},
-            r"trains LoraSettings\(rank=4.* an adapter with LoraSettings\(rank=2",
+            {"lora": LORA | {"r": 4}},
+            "The stage re_alignment has `r` 4, but the adapter 2; .* is trained further",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def tiny_recipe(folder: Path, **changes: Any) -> dict[str, Any]:
                 "batch_size": 4,
                 "learning_rate": 1e-3,
                 "warmup_steps": 2,
-                "lora": {"rank": 2, "dropout": 0.1},
+                "lora": {"r": 2, "lora_dropout": 0.1},
             },
         ],
         "training": {"save_steps": 2, "logging_steps": 2},

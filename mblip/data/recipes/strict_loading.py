@@ -9,10 +9,11 @@ import difflib
 import inspect
 import types
 from collections.abc import Callable, Collection, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .yaml_values import Located
+from .yaml_values import Located, to_plain_values
 
 Converter = Callable[[Located, str], Any]
 
@@ -118,7 +119,8 @@ def arguments_for(
 def unknown_key(key: str, place: str, path: str, known: Mapping[str, Any]) -> ValueError:
     """The error for a key that does not exist."""
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {', '.join(known)}."
+    some = f"{', '.join(list(known)[:40])}{', ...' if len(known) > 40 else ''}"
+    hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {some}."
     return ValueError(f"{place}: the key `{join(path, key)}` is unknown. {hint}")
 
 
@@ -159,3 +161,67 @@ def _convert_list(
         raise ValueError(f"{found.place}: `{path}` has {len(found.value)} entries, expected {len(wanted)}.")
     pairs = enumerate(zip(found.value, wanted, strict=True))
     return origin(convert(entry, kind, join(path, str(i)), converters) for i, (entry, kind) in pairs)
+
+
+def plain_arguments(known: Mapping[str, Any], found: Located, path: str, instead: Mapping[str, str]) -> dict[str, Any]:
+    """The keyword arguments that the mapping `found` gives for a library's class, which checks most of them itself.
+
+    Args:
+        known: the type of each argument, as the library declares it.
+        instead: the arguments that may not be given, each with what to do instead.
+
+    Raises:
+        ValueError: an argument is unknown (the message names the nearest), may not be given, or has a wrong type.
+    """
+    if not isinstance(found.value, dict):
+        raise wrong_type(found, path, "a mapping of keys to values")
+    for key, value in found.value.items():
+        if key in instead:
+            raise ValueError(f"{value.place}: `{join(path, key)}` cannot be given: {instead[key]}")
+        if key not in known:
+            raise unknown_key(key, value.place, path, known)
+        _check_library_value(value, known[key], join(path, key))
+    return {key: to_plain_values(value) for key, value in found.value.items()}
+
+
+def _check_library_value(found: Located, expected: Any, path: str) -> None:
+    value, kinds = to_plain_values(found), _kinds(expected)
+    enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum)]
+    members = [str(member.value) for enum in enums for member in enum]
+    if enums and isinstance(value, str) and value not in members:
+        begun = [member for member in members if member.startswith(value)]
+        nearest = begun or difflib.get_close_matches(value, members, n=1, cutoff=0.5)
+        hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {', '.join(members)}."
+        raise ValueError(f"{found.place}: `{path}` is {value!r}, which is unknown. {hint}")
+    if not any(_fits(value, kind) for kind in kinds):
+        words = {**SCALARS, type(None): "nothing", list: "a list", tuple: "a list", Literal: "a name that is known"}
+        expected_words = dict.fromkeys(words.get(get_origin(kind) or kind, "a mapping") for kind in kinds)
+        raise wrong_type(found, path, " or ".join(expected_words))
+
+
+def _kinds(expected: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
+    return get_args(expected) if get_origin(expected) in (Union, types.UnionType) else (expected,)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a plain value may be of a type; where the type is not one of YAML's, the library decides."""
+    origin = get_origin(kind) or kind
+    if (
+        origin is Literal
+    ):  # a name with a number to fill in, `pissa_niter_[number of iters]`, is known by its beginning
+        options = get_args(kind)
+        return value in options or any(
+            isinstance(value, str) and "[" in str(option) and value.startswith(option.partition("[")[0])
+            for option in options
+        )
+    if origin in (list, tuple):
+        (entry, *_) = get_args(kind) or (Any,)
+        return isinstance(value, list) and all(any(_fits(each, one) for one in _kinds(entry)) for each in value)
+    if origin is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if origin in (bool, int, str, type(None)):
+        return type(value) is origin
+    if origin is dict or dataclasses.is_dataclass(origin):
+        return isinstance(value, dict)
+    return True
