@@ -234,8 +234,6 @@ class Recipe:
 def _check_training(training: TrainingOptions, *, is_evaluated: bool) -> None:
     """Refuse options that do not go together, as far as `TrainingArguments` does not."""
     eval_steps, save_steps = training.get("eval_steps"), training["save_steps"]
-    if eval_steps is not None and not is_evaluated:
-        raise ValueError("`training.eval_steps` asks for evaluations, but `evaluation` names no task: add one.")
     if training["keep_best"] and eval_steps is None:
         raise ValueError("`keep_best` asks for the best evaluation, but there is none: give `eval_steps`.")
     if training["keep_best"] and abs(eval_steps / save_steps - round(eval_steps / save_steps)) > 1e-6:  # or shares
@@ -243,6 +241,8 @@ def _check_training(training: TrainingOptions, *, is_evaluated: bool) -> None:
             f"`keep_best` keeps checkpoints, which are saved every {save_steps} steps: `eval_steps` is "
             f"{eval_steps}, expected a multiple of `save_steps`."
         )
+    if eval_steps is not None and not is_evaluated:
+        raise ValueError("`training.eval_steps` asks for evaluations, but `evaluation` names no task: add one.")
     if training["save_total_limit"] is not None and training["save_total_limit"] < 2:
         raise ValueError(
             f"`save_total_limit` is {training['save_total_limit']}, expected at least 2: an old checkpoint is "

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mblip.training.checkpoints import write_manifest
+from mblip.training.options import TrainingOptions
 from mblip.training.recipe import Recipe
 from mblip.training.recipe_reading import parse_command_line, read_recipe
 from mblip.training.run_folder import find_differences, open_run
@@ -14,6 +16,13 @@ from tests.training.tiny_run import write_recipe
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
     return read_recipe(write_recipe(tmp_path))
+
+
+def begin(recipe: Recipe) -> None:
+    """A complete checkpoint of the warm-up."""
+    checkpoint = recipe.output_dir / "0_warm_up" / "checkpoint-2"
+    checkpoint.mkdir(parents=True)
+    write_manifest(checkpoint)
 
 
 def test_a_run_records_its_recipe_and_opens_again(recipe):
@@ -27,7 +36,7 @@ def test_a_run_records_its_recipe_and_opens_again(recipe):
 
 def test_another_recipe_in_the_same_folder_is_an_error_that_names_the_difference(recipe, tmp_path):
     open_run(recipe, is_main_process=True)
-    (recipe.output_dir / "0_warm_up" / "checkpoint-2").mkdir(parents=True)
+    begin(recipe)
     other = parse_command_line([str(tmp_path / "recipe.yaml"), "--stages.1.max_steps", "9", "--seed", "8"])
     with pytest.raises(ValueError, match=r"another recipe: stages.1.max_steps: 8 -> 9; seed: 7 -> 8\. Give the old"):
         open_run(other, is_main_process=True)
@@ -49,8 +58,8 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(recipe
 
 def test_what_does_not_touch_the_weights_may_differ(recipe):
     open_run(recipe, is_main_process=True)
-    (recipe.output_dir / "0_warm_up" / "checkpoint-2").mkdir(parents=True)
-    training = dataclasses.replace(recipe.training, report_to=("tensorboard",), dataloader_num_workers=2)
+    begin(recipe)
+    training = TrainingOptions(recipe.training | {"report_to": ["tensorboard"], "dataloader_num_workers": 2})
     open_run(dataclasses.replace(recipe, training=training), is_main_process=True)
 
 
