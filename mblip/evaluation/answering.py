@@ -9,10 +9,9 @@ import torch
 from mblip.data.token_ids import answer_lead, uses_chat_template
 
 from .generation_settings import GenerationSettings
-from .likelihood.calibration import ContentFree, PictureProcessor, grey_features
 from .likelihood.constrained import candidates_only
-from .likelihood.prompt_batch import ScoringModel
-from .likelihood.ranking import rank
+from .likelihood.ranking import ContentFree, PictureProcessor, grey_features, rank
+from .likelihood.read_prompts import ScoringModel
 from .model_inputs import EncodedImages, Model, Processor, prompt_tensors
 from .predictions import Prediction, predict
 from .task import EvaluationExample, EvaluationTask

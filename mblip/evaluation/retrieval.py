@@ -25,9 +25,9 @@ from .captioning import PAPER_PROMPT
 from .environment import code_commit, describe_hardware, describe_model, package_versions
 from .generation_settings import GenerationSettings
 from .languages import prompt_language
-from .likelihood.calibration import PictureProcessor, grey_features
 from .likelihood.image_text_scores import image_text_scores
-from .likelihood.prompt_batch import ScoringModel
+from .likelihood.ranking import PictureProcessor, grey_features
+from .likelihood.read_prompts import ScoringModel
 from .metrics.bootstrap import mean_estimate
 from .metrics.intervals import wilson_interval
 from .metrics.retrieval import Recall, score_retrieval

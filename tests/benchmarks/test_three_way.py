@@ -7,8 +7,7 @@ from three_way import main, rank_in_every_way, ways_table
 
 from mblip.evaluation.answer_scoring import ChoiceAccuracy
 from mblip.evaluation.generation_settings import GenerationSettings
-from mblip.evaluation.likelihood.calibration import ContentFree, grey_features
-from mblip.evaluation.likelihood.ranking import rank
+from mblip.evaluation.likelihood.ranking import ContentFree, grey_features, rank
 from mblip.evaluation.task import EvaluationExample, EvaluationTask
 from tests.evaluation.likelihood.likelihood_models import PICTURES, encode, model_and_processor
 from tests.tiny import tiny_model, tiny_processor

@@ -1,8 +1,7 @@
 """Answers by likelihood: `rank`, what calibrates it, decoding among candidates only, image-text scores."""
 
-from .calibration import ContentFree, grey_features
 from .constrained import candidates_only
 from .image_text_scores import image_text_scores
-from .ranking import RankedAnswers, rank
+from .ranking import ContentFree, RankedAnswers, grey_features, rank
 
 __all__ = ["ContentFree", "RankedAnswers", "candidates_only", "grey_features", "image_text_scores", "rank"]

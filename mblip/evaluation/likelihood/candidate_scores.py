@@ -18,11 +18,19 @@ import torch
 from ..model_inputs import Processor, encode_prompts
 from .candidate_plan import CandidatePlan, PlannedRow, plan_candidates
 from .candidate_tokens import CandidateTokens, Tokens
-from .decoder_only import DecoderOnlyPrompts
-from .encoder_decoder import EncoderDecoderPrompts
-from .prompt_batch import PromptBatch, ScoringModel
-from .prompt_cache import ReadPrompts, continues_exactly, leaves_window
-from .token_scores import token_log_likelihoods
+from .read_prompts import (
+    DecoderOnlyPrompts,
+    EncoderDecoderPrompts,
+    PromptBatch,
+    ReadPrompts,
+    ScoringModel,
+    continues_exactly,
+    leaves_window,
+)
+
+# Logits of so many numbers at once: 64 MB in fp32 on a CPU, 512 MB elsewhere.
+NUM_LOGITS_ON_CPU = 2**24
+NUM_LOGITS_ON_DEVICE = 2**27
 
 Continue = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -149,3 +157,34 @@ class _Scorer:
         tokens_P = [wanted.token for _, row in rows for wanted in row.wanted]
         states_ND = states_RLD[is_word_RL.to(states_RLD.device)]
         return token_log_likelihoods(self.model, states_ND, states_P, tokens_P)
+
+
+def token_log_likelihoods(
+    model: ScoringModel, states_ND: torch.Tensor, states_P: list[int], tokens_P: list[int]
+) -> torch.Tensor:
+    """The log-likelihood of token `tokens_P[p]` where state `states_P[p]` predicts it, (P,) in fp64 on the CPU.
+
+    Log-softmax is taken in fp32, as the loss takes it; fp64 is for the sums that follow.
+
+    Args:
+        states_P: ascending.
+    """
+    device = states_ND.device
+    wanted_P = torch.tensor(states_P, dtype=torch.long)
+    tokens = torch.tensor(tokens_P, dtype=torch.long)
+    size = _chunk_size(model, device)
+    found = []
+    for start in range(0, len(states_ND), size):
+        first, behind = torch.searchsorted(wanted_P, torch.tensor([start, start + size])).tolist()
+        if first == behind:
+            continue
+        logits_CV = model.logits_from_states(states_ND[start : start + size])
+        log_likelihoods_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
+        place = (wanted_P[first:behind] - start).to(logits_CV.device)
+        found.append(log_likelihoods_CV[place, tokens[first:behind].to(logits_CV.device)].double().cpu())
+    return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
+
+
+def _chunk_size(model: ScoringModel, device: torch.device) -> int:
+    num_words: int = model.config.text_config.get_text_config().vocab_size
+    return max(1, (NUM_LOGITS_ON_CPU if device.type == "cpu" else NUM_LOGITS_ON_DEVICE) // num_words)

@@ -15,9 +15,9 @@ import torch
 from ..captioning import PAPER_PROMPT
 from ..languages import prompt_language
 from ..model_inputs import evaluating
-from .calibration import PictureProcessor, grey_features
 from .candidate_scores import CandidatePrompt, score_candidates
-from .prompt_batch import ScoringModel
+from .ranking import PictureProcessor, grey_features
+from .read_prompts import ScoringModel
 
 
 def image_text_scores(

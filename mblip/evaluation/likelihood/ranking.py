@@ -2,28 +2,57 @@
 
 A score is the log-likelihood of the candidate as training would have it learned: all its tokens, its end included. So
 a sum is what `model(..., labels=...)` loses on it; `mean` is per token, so that long answers are not at a loss;
-`calibrated` is the sum less that behind an input without content (calibration.py). All candidates are scored from one
-encoding of image and prompt. Families whose cache cannot be shared out are scored by whole forwards (prompt_cache.py),
+`calibrated` is the sum less that behind an input without content. All candidates are scored from one
+encoding of image and prompt. Families whose cache cannot be shared out are scored by whole forwards (read_prompts.py),
 to the same numbers.
 
     images = model.get_image_features(pixel_values).pooler_output
     ranked = rank(model, processor, ["Is there a dog? Answer:"], ["yes", "no"], image_features=images)
     ranked[0].best
 
-Shape suffix: C = candidates of one prompt.
+A language model likes some answers whatever it is asked ("yes" more than "maybe"). Calibrated scores take from a
+candidate's log-likelihood the one it has behind the same wording without content: "N/A" in place of the hypothesis, a
+grey picture in place of the photo. That is PMI_DC of Holtzman et al. (2021, "Surface Form Competition", arXiv
+2104.08315); contextual calibration of Zhao et al. (2021, "Calibrate Before Use", arXiv 2102.09690), who divide the
+candidates' probabilities by those of a content-free input, chooses the same candidate.
+
+Shape suffixes: C = candidates of one prompt, I = distinct images, Q = query tokens per image, D = width of the
+language model.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, Protocol, get_args
 
 import torch
+from PIL import Image
 
-from ..model_inputs import Processor, evaluating
+from ..model_inputs import Model, Processor, evaluating
 from ..task import RankBy
-from .calibration import ContentFree
 from .candidate_scores import CandidatePrompt, CandidateScores, score_candidates
-from .prompt_batch import ScoringModel
+from .read_prompts import ScoringModel
+
+
+class PictureProcessor(Processor, Protocol):
+    """What is asked of `MBlipProcessor` beside prompts."""
+
+    image_processor: Any
+
+
+@dataclass(frozen=True, eq=False)
+class ContentFree:
+    """The inputs that calibrate prompts.
+
+    Args:
+        prompts: for each prompt its wording without content; equal ones are asked once.
+        image_features: (I, Q, D), such as `grey_features`; None: no pictures.
+        image_rows: for each prompt the rows of `image_features` that it shows; None: row 0 as often as the prompt that
+            it calibrates shows pictures.
+    """
+
+    prompts: Sequence[str]
+    image_features: torch.Tensor | None = None
+    image_rows: Sequence[Sequence[int]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,3 +195,17 @@ def _ranked(
     elif scoring == "mean":
         scores_C = sums_C / scored.num_tokens
     return RankedAnswers(asked.candidates, sums_C, scored.num_tokens, scores_C)
+
+
+def grey_image(processor: PictureProcessor) -> Image.Image:
+    """A picture of the colour that the processor takes for the mean of all pictures: it becomes (nearly) zero."""
+    mean = processor.image_processor.image_mean
+    red, green, blue = (round(255 * channel) for channel in mean)
+    return Image.new("RGB", (64, 64), (red, green, blue))
+
+
+@torch.no_grad()
+def grey_features(model: Model, processor: PictureProcessor) -> torch.Tensor:
+    """The features of the grey picture, (1, Q, D)."""
+    pixel_values = processor(images=[grey_image(processor)], return_tensors="pt")["pixel_values"]
+    return model.get_image_features(pixel_values.to(model.device)).pooler_output

@@ -4,8 +4,8 @@ import pytest
 import torch
 from likelihood_models import encode, model_and_processor, separate_forward
 
-from mblip.evaluation.likelihood.calibration import grey_image
 from mblip.evaluation.likelihood.image_text_scores import image_text_scores
+from mblip.evaluation.likelihood.ranking import grey_image
 
 CAPTIONS = ("a red circle", "ein Kreis", "a star", "a red circle")
 LANGUAGES = ("en", "de", "en", "de")

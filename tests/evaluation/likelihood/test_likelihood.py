@@ -15,8 +15,7 @@ from likelihood_models import (
 from peft import LoraConfig, get_peft_model
 from tiny import FAMILIES, NUM_QUERY_TOKENS, enliven, tiny_config, tiny_text_config
 
-from mblip.evaluation.likelihood.calibration import ContentFree, grey_features, grey_image
-from mblip.evaluation.likelihood.ranking import rank
+from mblip.evaluation.likelihood.ranking import ContentFree, grey_features, grey_image, rank
 from modeling_mblip import MBlipForConditionalGeneration
 
 KINDS = ("mt5", "bart", "bloom", "llama", "gemma2", "mamba")

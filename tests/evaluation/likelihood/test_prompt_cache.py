@@ -10,13 +10,13 @@ from transformers import AutoConfig
 from transformers.cache_utils import DynamicCache, StaticCache
 
 from mblip.evaluation.likelihood import candidate_scores
-from mblip.evaluation.likelihood.prompt_cache import (
+from mblip.evaluation.likelihood.ranking import rank
+from mblip.evaluation.likelihood.read_prompts import (
     can_be_shared_out,
     continues_exactly,
     leaves_window,
     select_prompts,
 )
-from mblip.evaluation.likelihood.ranking import rank
 from modeling_mblip import MBlipForConditionalGeneration
 
 RECURRENT = ("falcon_h1", "mamba")

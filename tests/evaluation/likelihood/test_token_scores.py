@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mblip.evaluation.likelihood import token_scores
-from mblip.evaluation.likelihood.token_scores import token_log_likelihoods
+from mblip.evaluation.likelihood import candidate_scores
+from mblip.evaluation.likelihood.candidate_scores import token_log_likelihoods
 
 
 class Head:
@@ -26,7 +26,7 @@ class Head:
 
 @pytest.mark.parametrize(("num_logits", "sizes"), [(1, [1, 1, 1]), (10, [2, 2, 1]), (1000, [7])])
 def test_every_token_is_found_whatever_the_chunks(monkeypatch, num_logits, sizes):
-    monkeypatch.setattr(token_scores, "NUM_LOGITS_ON_CPU", num_logits)
+    monkeypatch.setattr(candidate_scores, "NUM_LOGITS_ON_CPU", num_logits)
     head, states_ND = Head(), torch.randn(7, 3, generator=torch.Generator().manual_seed(1))
     found_P = token_log_likelihoods(head, states_ND, [0, 0, 3, 6], [4, 1, 2, 0])
     every_NV = torch.log_softmax(states_ND @ head.weight, dim=-1)
