@@ -14,7 +14,7 @@ import gc
 
 from mblip.training.checkpoints import load_trained
 from mblip.training.evaluation import evaluate, generation_evaluations
-from mblip.training.finishing import finish_model, save_adapter, save_model
+from mblip.training.finishing import finish_model, rebuild_model, save_adapter, save_model
 from mblip.training.model_card import write_card
 from mblip.training.recipe_reading import parse_command_line
 from mblip.training.rows import build_collator, build_rows
@@ -62,8 +62,11 @@ def main(arguments: list[str]) -> None:
         )
         write_facts(stage.folder, model, rows, args)
         trainer.train()
+        is_sharded = trainer.is_sharded
         del trainer
         gc.collect()  # with it goes the memory of the optimizer
+        if is_sharded:
+            model = rebuild_model(run, recipe.model.load_in)
 
     # 6. From here on one process: log and loss curve, the finished model, and its results
     if not leave_group():

@@ -21,6 +21,7 @@ MANIFEST_FILE = "manifest.json"
 STATE_FILE = "trainer_state.json"  # transformers' name
 UNFINISHED = ".unfinished"
 PREFIX = "checkpoint-"  # transformers' name
+FSDP_PREFIX = "_fsdp_wrapped_module."  # torch's, before names in a model that FSDP has wrapped
 
 
 def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.Tensor] | None = None) -> None:
@@ -31,12 +32,12 @@ def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST_FILE).unlink(missing_ok=True)  # an earlier run's: from here on the checkpoint is not complete
-    values = dict(model.named_parameters()) if state_dict is None else state_dict
-    trained = {
-        name: values[name].detach().contiguous()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if state_dict is None:
+        trained = {name: model.get_parameter(name) for name in names}
+    else:
+        trained = {name: state_dict[name] for name in (each.replace(FSDP_PREFIX, "") for each in names)}
+    trained = {name: value.detach().contiguous() for name, value in trained.items()}
     safetensors.torch.save_file(trained, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 

@@ -11,6 +11,7 @@ import shutil
 
 from peft import PeftConfig, PeftModel
 
+from mblip.evaluation.recipe import LoadIn
 from mblip.loading import is_adapter, is_own_checkpoint
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
@@ -71,7 +72,7 @@ def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
     trained is put on them.
     """
     if run.recipe.model.load_in is not None:
-        model = _rebuild_unquantised(run)
+        model = rebuild_model(run)
     merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
     assert isinstance(merged, MBlipForConditionalGeneration)
     return merged.requires_grad_(False).eval()
@@ -88,12 +89,13 @@ def save_model(model: MBlipForConditionalGeneration, processor: MBlipProcessor, 
     (run.folder / UNFINISHED).rmdir()
 
 
-def _rebuild_unquantised(run: Run) -> Model:
-    recipe = dataclasses.replace(run.recipe.model, load_in=None)
+def rebuild_model(run: Run, load_in: LoadIn | None = None) -> Model:
+    """The model as the trained stages left it, from where the run begins: after training in shards, and without the
+    quantisation that it had while it trained."""
     model: Model
-    model, _ = build_model(recipe, run.recipe.seed)
+    model, _ = build_model(dataclasses.replace(run.recipe.model, load_in=load_in), run.recipe.seed)
     for stage in run.stages:
-        model = choose_trainable(model, stage)
-        assert stage.weights is not None  # every stage was trained to its end
-        load_trained(model, stage.weights)
+        if stage.weights is not None:
+            model = choose_trainable(model, stage)
+            load_trained(model, stage.weights)
     return model

@@ -199,6 +199,11 @@ class MBlipTrainer(Trainer):
         self.started_at = time.monotonic()
         self.seconds_before: float | None = None
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the model lies in shards (FSDP, DeepSpeed) after training, so that it is to be loaded again."""
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
+
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """As the Trainer's; None resumes from the last complete checkpoint."""
         gc.collect()  # DistributedDataParallel's hooks of an earlier Trainer on this model go with it
@@ -211,7 +216,7 @@ class MBlipTrainer(Trainer):
             output = super().train(resume_from_checkpoint, *args, **kwargs)
         finally:
             config.label_smoothing = smoothing_before
-        if self.keep_best:
+        if self.keep_best and not self.is_sharded:
             self.accelerator.wait_for_everyone()
             last = last_checkpoint(self.folder)
             assert last is not None  # it was written at the last step
@@ -252,6 +257,11 @@ class MBlipTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         # Its own ends without saying that all files are there.
+        if self.is_fsdp_enabled and "FULL" not in str(self.accelerator.state.fsdp_plugin.state_dict_type):
+            raise ValueError(
+                "FSDP saves shards, but a checkpoint holds what trains in one file: give "
+                "`training.fsdp_config: {state_dict_type: FULL_STATE_DICT}`."
+            )
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
@@ -264,8 +274,11 @@ class MBlipTrainer(Trainer):
             save_trained(self.trained_model, Path(output_dir or self.folder), state_dict)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        # Its own looks for what its own `_save` writes.
-        load_trained(self.trained_model, Path(resume_from_checkpoint))
+        # Its own looks for what its own `_save` writes, or FSDP does.
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_trained(self.trained_model, Path(resume_from_checkpoint))
 
 
 @contextmanager

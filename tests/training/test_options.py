@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig
+from safetensors.torch import load_file
 from transformers import TrainingArguments, trainer_optimizer
 from transformers.training_args import OptimizerNames
 
@@ -15,6 +16,7 @@ from mblip import train
 from mblip.data import MBlipCollator, TrainingRows, load_rows
 from mblip.data.recipes.yaml_values import read_yaml
 from mblip.loading import load_checkpoint
+from mblip.training.checkpoints import save_trained
 from mblip.training.options import INSTEAD, LORA_INSTEAD
 from mblip.training.recipe_reading import parse_command_line, read_recipe, to_recipe, to_yaml
 from mblip.training.run_folder import Run, find_differences
@@ -307,3 +309,26 @@ def test_every_kind_of_lora_is_trained_saved_loaded_and_merged(tmp_path, lora):
     assert changed
     if "layers_to_transform" in lora:
         assert all(".block.0." in name for name in changed)
+
+
+@pytest.mark.slow
+def test_a_model_that_lies_in_shards_after_training_is_loaded_again(tmp_path, monkeypatch):
+    """FSDP needs several GPUs; what follows it does not."""
+    write_parents(tmp_path)
+    recipe = str(write_recipe(tmp_path))
+    train.main([recipe, "--output_dir", str(tmp_path / "in_memory")])
+    monkeypatch.setattr(MBlipTrainer, "is_sharded", True)
+    train.main([recipe, "--output_dir", str(tmp_path / "loaded_again")])
+    one, other = (tmp_path / name / "model" / "model.safetensors" for name in ("in_memory", "loaded_again"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_what_trains_is_saved_from_gathered_values_under_its_plain_names(tmp_path):
+    model = set_trainable(tiny_model("mt5"), "warm_up")
+    gathered = {name: torch.ones_like(parameter) for name, parameter in model.named_parameters()}
+    wrapped = torch.nn.Module()
+    wrapped._fsdp_wrapped_module = model
+    save_trained(wrapped, tmp_path, gathered)
+    saved = load_file(tmp_path / "trained.safetensors")
+    assert saved.keys() == {"language_projection.weight", "language_projection.bias"}
+    assert all(value.eq(1).all() for value in saved.values())
