@@ -32,12 +32,11 @@ def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST_FILE).unlink(missing_ok=True)  # an earlier run's: from here on the checkpoint is not complete
-    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    if state_dict is None:
-        trained = {name: model.get_parameter(name) for name in names}
-    else:
-        trained = {name: state_dict[name] for name in (each.replace(FSDP_PREFIX, "") for each in names)}
-    trained = {name: value.detach().contiguous() for name, value in trained.items()}
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    values: Mapping[str, torch.Tensor] = parameters
+    if state_dict is not None:
+        values = {name: state_dict[name] for name in (each.replace(FSDP_PREFIX, "") for each in parameters)}
+    trained = {name: value.detach().contiguous() for name, value in values.items()}
     safetensors.torch.save_file(trained, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
