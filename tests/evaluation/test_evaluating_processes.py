@@ -27,7 +27,7 @@ def recipe(tmp_path_factory):
         f"model: {folder / 'model'}\n"
         f"output_dir: {folder / 'unused'}\n"
         "evaluation:\n"
-        "  scenes: {languages: [sw, hi, de], num_images: 150, conditions: [as_is, shuffled]}\n"
+        "  scenes.task:scenes: {languages: [sw, hi, de], num_images: 150, conditions: [as_is, shuffled]}\n"
         "  settings: {batch_size: 16, generation: {max_new_tokens: 12}}\n"
     )
     return path

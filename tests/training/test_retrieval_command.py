@@ -14,7 +14,7 @@ RECIPE = """
 model: none
 output_dir: {folder}
 evaluation:
-  scenes: {{languages: [sw, hi], num_images: 4, conditions: [{conditions}]}}
+  scenes.task:scenes: {{languages: [sw, hi], num_images: 4, conditions: [{conditions}]}}
 """
 
 
