@@ -3,7 +3,7 @@
     python benchmarks/quantised_quality.py quickstart/eval_quantised.yaml
     python benchmarks/quantised_quality.py MODEL --task xgqa --task.questions FILES --task.images FOLDER
 
-The command line is that of eval.py, and so are the files: answers, results.json and table.md. `mblip
+The command line is that of `mblip eval`, and so are the files: answers, results.json and table.md. `mblip
 card RUN --results FOLDER/results.json` puts the table into the model's card.
 """
 

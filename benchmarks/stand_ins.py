@@ -29,7 +29,7 @@ FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 def main(arguments: Sequence[str]) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("recipes", nargs="+", type=Path, help="recipes of eval.py")
+    parser.add_argument("recipes", nargs="+", type=Path, help="recipes of `mblip eval`")
     for path in parser.parse_args(arguments).recipes:
         print(f"{path}: {draw_stand_ins(unchecked_tasks(read_evaluation_run(path).evaluation))} pictures drawn.")
 

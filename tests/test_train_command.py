@@ -171,8 +171,8 @@ def test_the_default_recipe_is_the_quickstart():
 def test_an_unknown_key_ends_the_command_with_an_error_that_names_it(tmp_path):
     ended = run_training(str(write_recipe(tmp_path)), "--stages.1.max_stepz", "3")
     assert ended.returncode == 2
-    assert ended.stderr == (
-        "train.py: error: --stages.1.max_stepz: the key `stages.1.max_stepz` is unknown. Did you mean `max_steps`?\n"
+    assert ended.stderr.splitlines()[0] == (
+        "mblip train: error: --stages.1.max_stepz: the key `stages.1.max_stepz` is unknown. Did you mean `max_steps`?"
     )
 
 
@@ -180,7 +180,7 @@ def test_an_unknown_key_ends_the_command_with_an_error_that_names_it(tmp_path):
 def test_torchrun_sees_that_the_input_was_wrong(tmp_path):
     ended = torchrun(2, str(write_recipe(tmp_path)), "--stages.1.max_stepz", "3")
     assert ended.returncode != 0
-    assert ended.stderr.count("train.py: error: --stages.1.max_stepz") >= 1
+    assert ended.stderr.count("mblip train: error: --stages.1.max_stepz") >= 1
 
 
 @pytest.mark.slow

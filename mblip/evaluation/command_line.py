@@ -1,4 +1,4 @@
-"""The command line of eval.py: a recipe, or a model and one task with its own arguments."""
+"""The command line of `mblip eval`: a recipe, or a model and one task with its own arguments."""
 
 import argparse
 import inspect

@@ -52,7 +52,7 @@ def task_score(prediction: Prediction) -> float:
     """
     if prediction.score is None:
         raise ValueError(
-            f"The answer to {_key_name(_key(prediction))} has no score, expected a number. Let eval.py finish it."
+            f"The answer to {_key_name(_key(prediction))} has no score, expected a number. Let `mblip eval` finish it."
         )
     return float(prediction.score)
 

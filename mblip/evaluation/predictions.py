@@ -69,7 +69,7 @@ def read_predictions(path: str | Path) -> list[Prediction]:
                 predictions.append(Prediction.from_line(line))
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(
-                    f"{path}, line {number}: found no prediction ({error}), expected a file of eval.py."
+                    f"{path}, line {number}: found no prediction ({error}), expected a file of `mblip eval`."
                 ) from error
     return predictions
 

@@ -6,7 +6,7 @@
       my_module:my_benchmark: {questions: mine.jsonl}           # yours, of my_module.py beside the recipe
 
 The keys of a benchmark are the keyword-only parameters of its function. A training recipe holds an `EvaluationRecipe`
-under `evaluation`; a recipe of eval.py is an `EvaluationRun`.
+under `evaluation`; a recipe of `mblip eval` is an `EvaluationRun`.
 """
 
 import inspect
@@ -87,7 +87,7 @@ class EvaluationRecipe:
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """A recipe of eval.py: `model` is a folder or Hub name; results go to `output_dir`.
+    """A recipe of `mblip eval`: `model` is a folder or Hub name; results go to `output_dir`.
 
     `dtype` is what ViT and language model are held in, "auto" what the hardware has; `load_in` quantises the language
     model (4 bit: nf4).
@@ -101,7 +101,7 @@ class EvaluationRun:
 
 
 def read_evaluation_run(path: Path) -> EvaluationRun:
-    """The recipe of eval.py in a YAML file; what is wrong in it is named with its line."""
+    """The recipe of `mblip eval` in a YAML file; what is wrong in it is named with its line."""
     return convert(read_yaml(path), EvaluationRun, "", CONVERTERS)
 
 

@@ -250,14 +250,16 @@ def _write_again(given: argparse.Namespace) -> Path:
 def _find_record(folder: Path) -> RunRecord:
     """The record of a finished run."""
     if not (folder / RECORD_FILE).is_file():
-        raise ValueError(f"{folder} holds no {RECORD_FILE}, which train.py writes when a run ends. Start it again.")
+        raise ValueError(
+            f"{folder} holds no {RECORD_FILE}, which `mblip train` writes when a run ends. Start it again."
+        )
     return RunRecord.read(folder / RECORD_FILE)
 
 
 def _check_finished(folder: Path) -> None:
-    """Raise unless the model is there: a folder made for its card alone would make train.py take it for finished."""
+    """Raise unless the model is there: a folder made for its card alone would look like a finished run."""
     if not (folder / "model").is_dir():
-        raise ValueError(f"{folder} has no `model/`, which appears when a run is finished. Start train.py again.")
+        raise ValueError(f"{folder} has no `model/`, which appears when a run is finished. Start `mblip train` again.")
 
 
 def _with_changes(record: RunRecord, given: argparse.Namespace) -> RunRecord:

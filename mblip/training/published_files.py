@@ -34,11 +34,11 @@ def check_finished(run_folder: Path, *, is_adapter: bool) -> None:
         ValueError: no run folder, an unfinished one, or one that lost something; the message names it.
     """
     if not (run_folder / RECIPE_FILE).is_file():
-        raise ValueError(f"{run_folder} holds no {RECIPE_FILE}, expected the output folder of train.py.")
+        raise ValueError(f"{run_folder} holds no {RECIPE_FILE}, expected the output folder of `mblip train`.")
     if not (run_folder / "model").is_dir():
         raise ValueError(
-            f"{run_folder} has no `model/`, which appears when a run is finished. Start train.py with the same recipe "
-            "again: it goes on where it stopped."
+            f"{run_folder} has no `model/`, which appears when a run is finished. Start `mblip train` again with "
+            "the same recipe: it goes on where it stopped."
         )
     _check_whole(run_folder / "model", MODEL_FILES)
     if is_adapter:
@@ -138,11 +138,11 @@ def _check_whole(folder: Path, names: tuple[str, ...]) -> None:
     index = folder / INDEX_FILE
     shards = set(_read(index)["weight_map"].values()) if index.is_file() else set()
     if missing := sorted(name for name in {*names, *shards} if not (folder / name).is_file()):
-        raise ValueError(f"{folder} lacks {', '.join(missing)}: it is not as train.py left it. Restore it.")
+        raise ValueError(f"{folder} lacks {', '.join(missing)}: it is not as `mblip train` left it. Restore it.")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ValueError(
-            f"{folder} holds no weights, expected *.safetensors: it is not as train.py left it. Restore it."
+            f"{folder} holds no weights, expected *.safetensors: it is not as `mblip train` left it. Restore it."
         )
     for path in weights:
         try:

@@ -80,7 +80,7 @@ class StageRecord:
 @dataclass(frozen=True)
 class Evaluation:
     """`results` is what results.json holds, by name; `ratios` to the English parent by language, where it was asked;
-    `table` is table.md. `is_of_run`: train.py made it, not eval.py."""
+    `table` is table.md. `is_of_run`: `mblip train` made it, not `mblip eval`."""
 
     is_of_run: bool
     results: dict[str, Any]
@@ -148,13 +148,13 @@ def record_run(run: Run, commit: str | None) -> RunRecord:
 
 
 def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
-    """What train.py or eval.py wrote into a folder.
+    """What `mblip train` or `mblip eval` wrote into a folder.
 
     Raises:
         ValueError: results.json or table.md is not there.
     """
     if missing := [name for name in ("results.json", "table.md") if not (folder / name).is_file()]:
-        raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of train.py or eval.py.")
+        raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of `mblip train` or `mblip eval`.")
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     named = {name: result | {"model": without_places(result["model"])} for name, result in results.items()}
     table = (folder / "table.md").read_text(encoding="utf-8").strip()

@@ -89,7 +89,7 @@ def training_arguments(stage: StageRun) -> TrainingArguments:
     if arguments.n_gpu > 1:
         raise ValueError(
             f"One process sees {arguments.n_gpu} GPUs, among which transformers would tear batches apart. Start one "
-            f"process per GPU, `torchrun --nproc_per_node {arguments.n_gpu} train.py ...`, or set "
+            f"process per GPU, `torchrun --nproc_per_node {arguments.n_gpu} -m mblip train ...`, or set "
             "CUDA_VISIBLE_DEVICES=0."
         )
     return arguments

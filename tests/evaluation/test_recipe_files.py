@@ -1,4 +1,4 @@
-"""The recipes of eval.py that lie in mblip/recipes/."""
+"""The recipes of `mblip eval` that lie in mblip/recipes/."""
 
 from pathlib import Path
 

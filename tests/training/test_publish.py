@@ -49,8 +49,8 @@ def test_a_finished_run_is_accepted(run_folder):
 @pytest.mark.parametrize(
     ("lost", "message"),
     [
-        ("recipe.yaml", r"holds no recipe\.yaml, expected the output folder of train\.py"),
-        ("model/README.md", r"model lacks README\.md: it is not as train\.py left it"),
+        ("recipe.yaml", r"holds no recipe\.yaml, expected the output folder of `mblip train`"),
+        ("model/README.md", r"model lacks README\.md: it is not as `mblip train` left it"),
         ("model/processor_config.json", r"model lacks processor_config\.json"),
         ("model/model-00002-of-00010.safetensors", r"model lacks model-00002-of-00010\.safetensors"),
         ("adapter/adapter_model.safetensors", r"adapter lacks adapter_model\.safetensors"),
