@@ -24,7 +24,7 @@ LANGUAGES = ("German", "Swahili", "Hindi", "Chinese", "Arabic")
 
 
 def write_source(folder: Path, num_examples: int) -> None:
-    """Pictures, and the JSON about them."""
+    """Images, and the JSON about them."""
     images = folder / "images"
     images.mkdir()
     draw = random.Random(0)

@@ -72,18 +72,18 @@ def repeat(captions: Captions, num_images: int, reorder: bool) -> Captions:
     """The records over and over; `reorder` puts the words of each caption of a repetition into another order."""
     num_records, draw = len(captions.hypotheses), random.Random(captions.language)
 
-    def text(caption: str, place: int) -> str:
-        if not reorder or place < num_records:
+    def text(caption: str, position: int) -> str:
+        if not reorder or position < num_records:
             return caption
         words = caption.split()
         draw.shuffle(words)
         return " ".join(words)
 
-    places = range(num_images)
+    positions = range(num_images)
     return Captions(
         captions.language,
-        [text(captions.hypotheses[i % num_records], i) for i in places],
-        [[text(reference, i) for reference in captions.references[i % num_records]] for i in places],
+        [text(captions.hypotheses[i % num_records], i) for i in positions],
+        [[text(reference, i) for reference in captions.references[i % num_records]] for i in positions],
     )
 
 

@@ -2,12 +2,11 @@
 
     python benchmarks/composing_memory.py [--language-model bloomz-7b1] [--stored-dtype float32] [--steps load compose]
 
-A BLIP-2 laid out like Salesforce/blip2-flan-t5-xl (parent_folders.py) and a language model are written to disk, then
-each step runs in a process of its own, watched from outside (watched_command.py): `MBlipForConditionalGeneration
-.from_blip2_pretrained`, `mblip compose`, and `mblip merge` of an adapter with
-what was composed. The bound of composing is the parts and one shard, that of a merge the model and twice the adapter;
-the imports, printed first, come on top. No transformers side here: it has neither. Everything written is deleted at
-the end.
+A BLIP-2 laid out like Salesforce/blip2-flan-t5-xl (component_folders.py) and a language model are written to disk,
+then each step runs in a process of its own, watched from outside (watched_command.py): `MBlipForConditionalGeneration
+.from_blip2_pretrained`, `mblip compose`, and `mblip merge` of an adapter with what was composed. The bound of
+composing is the parts and one shard, that of a merge the model and twice the adapter; the imports, printed first, come
+on top. No transformers side here: it has neither. Everything written is deleted at the end.
 """
 
 import argparse
@@ -18,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from component_folders import Component, write_adapter, write_blip2, write_language_model
 from model_shapes import LANGUAGE_MODELS, Shape, donor_shape, full_shape, toy_shape
-from parent_folders import Parent, write_adapter, write_blip2, write_language_model
 from watched_command import Watched, run_watched
 
 from modeling_mblip import MBlipForConditionalGeneration
@@ -37,11 +36,11 @@ MBlipForConditionalGeneration.from_blip2_pretrained(sys.argv[1], sys.argv[2], dt
 
 
 @dataclass(frozen=True)
-class Parents:
+class Components:
     """A BLIP-2 and a language model on disk, the dtype they are to be composed in, and the bytes of each part then."""
 
-    blip2: Parent
-    language_model: Parent
+    blip2: Component
+    language_model: Component
     dtype: str
     part_bytes: Mapping[str, int]
 
@@ -54,21 +53,21 @@ def main(command_line: Sequence[str] | None = None) -> None:
     arguments = _parse(command_line)
     with tempfile.TemporaryDirectory(dir=arguments.work_folder, prefix="composition-") as name:
         work = Path(name)
-        parents = write_parents(arguments, work)
-        _describe(parents)
+        components = write_components(arguments, work)
+        _describe(components)
         print(f"{'MB of memory':<32}{'seconds':>9}{'anonymous':>11}{'bound':>9}{'resident':>10}")
         _print_row("the imports alone", run_watched(IMPORTS, []))
         if "load" in arguments.steps:
-            measure_load(parents)
+            measure_load(components)
         if "compose" in arguments.steps:
-            measure_compose(parents, work / "composed")
+            measure_compose(components, work / "composed")
         if "merge" in arguments.steps:
-            shutil.rmtree(parents.language_model.folder)  # composed by now; the merged model needs the disk
-            measure_merge(parents, work, arguments.shard_size)
+            shutil.rmtree(components.language_model.folder)  # composed by now; the merged model needs the disk
+            measure_merge(components, work, arguments.shard_size)
 
 
-def write_parents(arguments: argparse.Namespace, work: Path) -> Parents:
-    """Both parents, of the shape that the command line asks for."""
+def write_components(arguments: argparse.Namespace, work: Path) -> Components:
+    """Both components, of the shape that the command line asks for."""
     is_toy, name = arguments.shape == "toy", arguments.language_model
     blip2_shape = toy_shape("mt0-xl") if is_toy else donor_shape()
     shape = toy_shape(name) if is_toy else full_shape(name)
@@ -76,7 +75,7 @@ def write_parents(arguments: argparse.Namespace, work: Path) -> Parents:
     blip2 = write_blip2(work / "blip2", blip2_shape, arguments.blip2_shard_size)
     language_model = write_language_model(work / "language-model", shape, stored_dtype, arguments.shard_size)
     part_bytes = composed_bytes(shape, language_model.num_parameters, DTYPES[arguments.dtype])
-    return Parents(blip2, language_model, arguments.dtype, part_bytes)
+    return Components(blip2, language_model, arguments.dtype, part_bytes)
 
 
 def composed_bytes(shape: Shape, num_language_model_parameters: int, dtype: torch.dtype) -> dict[str, int]:
@@ -90,41 +89,43 @@ def composed_bytes(shape: Shape, num_language_model_parameters: int, dtype: torc
     }
 
 
-def measure_load(parents: Parents) -> None:
-    watched = run_watched(["-c", LOAD, *map(str, parents.folders), parents.dtype], parents.folders)
-    _print_composition("from_blip2_pretrained", watched, parents)
+def measure_load(components: Components) -> None:
+    watched = run_watched(["-c", LOAD, *map(str, components.folders), components.dtype], components.folders)
+    _print_composition("from_blip2_pretrained", watched, components)
 
 
-def measure_compose(parents: Parents, composed: Path) -> None:
-    command = ["-m", "mblip", "compose", *map(str, parents.folders), str(composed), "--dtype", parents.dtype]
-    _print_composition("mblip compose", run_watched(command, parents.folders), parents)
+def measure_compose(components: Components, composed: Path) -> None:
+    command = ["-m", "mblip", "compose", *map(str, components.folders), str(composed), "--dtype", components.dtype]
+    _print_composition("mblip compose", run_watched(command, components.folders), components)
 
 
-def measure_merge(parents: Parents, work: Path, max_shard_size: str) -> None:
+def measure_merge(components: Components, work: Path, max_shard_size: str) -> None:
     """Merge an adapter into `work / "composed"`. Its weights are in the model, and as they were read beside it."""
     adapter_bytes = write_adapter(work / "adapter", work / "composed")
     command = ["-m", "mblip", "merge", str(work / "adapter"), str(work / "merged")]
     watched = run_watched([*command, "--max-shard-size", max_shard_size], [])
     shards = [path.stat().st_size for path in sorted((work / "merged").glob("*.safetensors"))]
-    _print_row("mblip merge", watched, bound=sum(parents.part_bytes.values()) + 2 * adapter_bytes)
+    _print_row("mblip merge", watched, bound=sum(components.part_bytes.values()) + 2 * adapter_bytes)
     print(f"  an adapter of {_megabytes(adapter_bytes)} MB; merged: {_listed(shards)} MB")
 
 
-def _describe(parents: Parents) -> None:
-    for name, parent in (("BLIP-2", parents.blip2), ("language model", parents.language_model)):
-        on_disk = sum(shard.stat().st_blocks * 512 for shard in parent.shards)
-        print(f"{name}: shards of {_listed(parent.shard_bytes.values())} MB, {_megabytes(on_disk)} without the holes")
-    parts = parents.part_bytes
+def _describe(components: Components) -> None:
+    for name, component in (("BLIP-2", components.blip2), ("language model", components.language_model)):
+        on_disk = sum(shard.stat().st_blocks * 512 for shard in component.shards)
+        print(
+            f"{name}: shards of {_listed(component.shard_bytes.values())} MB, {_megabytes(on_disk)} without the holes"
+        )
+    parts = components.part_bytes
     listed = ", ".join(f"{name} {_megabytes(size)}" for name, size in parts.items())
     print(f"composed: {listed}, together {_megabytes(sum(parts.values()))} MB")
 
 
-def _print_composition(what: str, watched: Watched, parents: Parents) -> None:
+def _print_composition(what: str, watched: Watched, components: Components) -> None:
     """A row, and which shards of the BLIP-2 were opened and which were not."""
-    shards = parents.blip2.shard_bytes
+    shards = components.blip2.shard_bytes
     opened = {shard: size for shard, size in shards.items() if shard in watched.opened}
-    one_shard = max([*opened.values(), *parents.language_model.shard_bytes.values()])
-    _print_row(what, watched, bound=sum(parents.part_bytes.values()) + one_shard)
+    one_shard = max([*opened.values(), *components.language_model.shard_bytes.values()])
+    _print_row(what, watched, bound=sum(components.part_bytes.values()) + one_shard)
     print(f"  of the BLIP-2 opened: {_named(opened)}; never: {_named(shards.keys() - opened.keys())}")
 
 

@@ -47,7 +47,7 @@ class FidelityError:
 
 
 def read_captions(paths: Iterable[Path]) -> dict[str, list[str]]:
-    """Captions by language, empty ones left out.
+    """Captions by language, without empty ones.
 
     Reads XM3600's captions.jsonl (a line holds an image's captions in all languages), and files of xFlickrCO's layout,
     whose language is the name of their folder.
@@ -57,8 +57,8 @@ def read_captions(paths: Iterable[Path]) -> dict[str, list[str]]:
     """
     captions: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        for place, record in read_json_lines(path):
-            for code, texts in _texts(record, path, place):
+        for location, record in read_json_lines(path):
+            for code, texts in _texts(record, path, location):
                 captions[code] += [text for text in texts if text.strip()]
     return {code: captions[code] for code in sorted(captions) if captions[code]}
 
@@ -102,21 +102,21 @@ def error_table(errors: Sequence[FidelityError]) -> str:
     return "\n".join([*lines, "", notes, ""])
 
 
-def _texts(record: object, path: Path, place: str) -> list[tuple[str, list[str]]]:
+def _texts(record: object, path: Path, location: str) -> list[tuple[str, list[str]]]:
     """The captions of a record, by language."""
     if isinstance(record, Mapping) and "sentences" in record:
-        fields = check_record(record, {"sentences": list[str]}, place=place)
-        return [(_code(path.parent.name, f"{place}: the folder"), fields["sentences"])]
-    check_record(record, {"image/key": str}, place=place)
+        fields = check_record(record, {"sentences": list[str]}, location=location)
+        return [(_code(path.parent.name, f"{location}: the folder"), fields["sentences"])]
+    check_record(record, {"image/key": str}, location=location)
     assert isinstance(record, Mapping)
-    return [(code, list(captions)) for code, captions in captions_of(record, place=place).items()]
+    return [(code, list(captions)) for code, captions in captions_of(record, location=location).items()]
 
 
-def _code(name: str, place: str) -> str:
+def _code(name: str, location: str) -> str:
     try:
         return mix_code(name)
     except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error
+        raise ValueError(f"{location}: {error}") from error
 
 
 def _error(

@@ -36,12 +36,12 @@ ENGINES = ("torch", "faiss")
 def make_captions(num_captions: int) -> list[str]:
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 9))) for _ in range(20_000)]
-    weights = [1 / (place + 10) for place in range(len(words))]
+    weights = [1 / (position + 10) for position in range(len(words))]
     captions: list[str] = []
     while len(captions) < num_captions:
         if len(captions) % 3 == 2:
-            text, place = draw.choice(captions), draw.randrange(10)
-            captions.append(text[:place] + draw.choice("aeiou") + text[place + 1 :])
+            text, position = draw.choice(captions), draw.randrange(10)
+            captions.append(text[:position] + draw.choice("aeiou") + text[position + 1 :])
         else:
             captions.append(" ".join(draw.choices(words, weights, k=10)))
     return captions

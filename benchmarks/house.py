@@ -55,7 +55,7 @@ def files_of_a_forward_pass() -> set[str]:
     """An image, a prompt and a target, through the model to its loss."""
     found: set[str] = set()
     model, processor = build_model(parse_command_line([str(RECIPE)]).model, seed=0)
-    inputs = processor(images=ROOT / "quickstart/results/picture.png", text="Caption: ", return_tensors="pt")
+    inputs = processor(images=ROOT / "quickstart/results/image.png", text="Caption: ", return_tensors="pt")
     with files_that_run(found):
         model.train()(**inputs, labels=inputs["input_ids"][:, -2:])
     return found

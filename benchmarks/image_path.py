@@ -2,7 +2,7 @@
 
     python benchmarks/image_path.py [FOLDER_OF_JPEGS] [--batch-size 16] [--rounds 10]
 
-Both sides decode every picture again in every round, and take turns within a round, so that a busy machine slows both
+Both sides decode every image again in every round, and take turns within a round, so that a busy machine slows both
 alike. The bound is what is left when only Pillow's decoding and resizing remain, which both need to the same bits, on
 one thread. transformers' processor uses no other thread; ours resizes on as many as torch has.
 Pixel values are compared first; nothing is asserted about time.
@@ -30,7 +30,7 @@ def read_jpegs(folder: Path | None, num_drawn: int) -> list[bytes]:
         return [draw_jpeg(i) for i in range(num_drawn)]
     jpegs = [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))]
     if not jpegs:
-        raise SystemExit(f"{folder} holds no .jpg file. Give a folder of photos, or none to have pictures drawn.")
+        raise SystemExit(f"{folder} holds no .jpg file. Give a folder of photos, or none to have images drawn.")
     return jpegs
 
 
@@ -47,7 +47,7 @@ def draw_jpeg(seed: int) -> bytes:
 def milliseconds_per_image(
     jpegs: list[bytes], batch_size: int, sides: dict[str, Callable[[list[bytes]], object]]
 ) -> dict[str, float]:
-    """One round over all pictures; the sides take turns batch by batch."""
+    """One round over all images; the sides take turns batch by batch."""
     seconds = dict.fromkeys(sides, 0.0)
     for i in range(0, len(jpegs), batch_size):
         for name, process in sides.items():
@@ -59,7 +59,7 @@ def milliseconds_per_image(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", help="JPEG photos; left out: drawn pictures")
+    parser.add_argument("folder", type=Path, nargs="?", help="JPEG files; by default drawn images")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()

@@ -26,7 +26,7 @@ from image_path import read_jpegs
 from PIL import Image
 
 from mblip.data.images.check import ImageSettings, check_image
-from mblip.data.images.places import open_bytes
+from mblip.data.images.locations import open_bytes
 from mblip.mix.fetching.fetch import fetch_images
 from mblip.mix.fetching.settings import FetchSettings
 
@@ -61,7 +61,7 @@ def write_files(jpegs: Sequence[bytes], folder: Path) -> list[Path]:
 
 
 async def serve(jpegs: Sequence[bytes], port: "multiprocessing.Queue[int]") -> None:
-    """Answers GET /NUMBER with a picture of that number."""
+    """Answers GET /NUMBER with an image of that number."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
@@ -78,7 +78,7 @@ async def serve(jpegs: Sequence[bytes], port: "multiprocessing.Queue[int]") -> N
 
 @contextmanager
 def served(jpegs: Sequence[bytes]) -> Iterator[int]:
-    """A port of this machine where the pictures are served."""
+    """A port of this machine where the images are served."""
     context = multiprocessing.get_context("fork")
     port = context.Queue()
     process = context.Process(target=lambda: asyncio.run(serve(jpegs, port)), daemon=True)
@@ -127,7 +127,7 @@ def print_rows(speeds: dict[str, float]) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", help="JPEG photos; left out: drawn pictures of 640 x 480")
+    parser.add_argument("folder", type=Path, nargs="?", help="JPEG files; by default drawn images of 640 x 480")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--num-urls", type=int, default=2000)
     given = parser.parse_args(arguments)
@@ -137,13 +137,13 @@ def main(arguments: Sequence[str]) -> None:
     as_is, at_size, smaller = ImageSettings(store="as_is"), ImageSettings(), ImageSettings(shorter_side=128)
     with tempfile.TemporaryDirectory() as name:
         paths = write_files(jpegs, Path(name))
-        places = [f"tar://{path.name}::{name}/images.tar" for path in paths]
+        locations = [f"tar://{path.name}::{name}/images.tar" for path in paths]
         steps: dict[str, Callable[[], object]] = {
             "bound: decode by Pillow alone": lambda: decode_alone(jpegs),
             "check, stored as it is": lambda: check(jpegs, as_is),
             "check, stored with shorter side 256": lambda: check(jpegs, at_size),
             "check, stored with shorter side 128": lambda: check(jpegs, smaller),
-            "read from a tar, not decoded": lambda: list(map(open_bytes, places)),
+            "read from a tar, not decoded": lambda: list(map(open_bytes, locations)),
         }
         print_rows(in_turns(steps, len(jpegs), given.rounds))
     with served(jpegs) as port:

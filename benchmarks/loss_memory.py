@@ -2,10 +2,10 @@
 
     python benchmarks/loss_memory.py [--language-model bloomz-7b1] [--device cuda]
 
-A training step of a model with one layer of everything at its real width, under the whole vocabulary of 250,112 words,
-so that the loss is nearly all there is. Memory is what the step takes at its highest above weights and optimizer: on a
-CPU the resident set, in a process of its own for each side; on CUDA what torch's allocator gave out (peak_memory.py).
-Operations set no bound to memory, so none is printed; that of time is as everywhere.
+A training step of a model with one layer of everything at its real width, under the whole vocabulary of 250,112
+tokens, so that the loss is nearly all there is. Memory is what the step takes at its highest above weights and
+optimizer: on a CPU the resident set, in a process of its own for each side; on CUDA what torch's allocator gave out
+(peak_memory.py). Operations set no bound to memory, so none is printed; that of time is as everywhere.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from paired_inputs import PairedInputs, ask
 from peak_memory import peak_megabytes, run_alone
 from re_alignment import (
     NUM_TARGETS,
-    NUM_WORDS,
+    NUM_TOKENS,
     loss_difference,
     make_optimizer,
     train_as_in_re_alignment,
@@ -40,7 +40,7 @@ def loss_shape(arguments: argparse.Namespace) -> Shape:
 def build(arguments: argparse.Namespace) -> tuple[ModelPair, PairedInputs]:
     pair = build_pair(loss_shape(arguments), arguments.device, chosen_dtype(arguments))
     train_as_in_re_alignment(pair)
-    return pair, ask(pair, arguments.prompts // 4, 4, NUM_WORDS, NUM_TARGETS)
+    return pair, ask(pair, arguments.prompts // 4, 4, NUM_TOKENS, NUM_TARGETS)
 
 
 def measure_side(arguments: argparse.Namespace) -> float:

@@ -21,7 +21,7 @@ VISION: dict[str, Any] = {
     "num_attention_heads": 16,
     "image_size": 224,
     "patch_size": 14,
-    "initializer_range": 0.02,  # transformers' default, 1e-10, makes every picture look the same
+    "initializer_range": 0.02,  # transformers' default, 1e-10, makes every image look the same
 }
 QFORMER: dict[str, Any] = {
     "hidden_size": 768,
@@ -77,13 +77,13 @@ class Shape:
     num_query_tokens: int = 32
 
     @property
-    def num_words(self) -> int:
-        """Size of the vocabulary. Its last word is the `<image>` token, for which transformers needs an embedding."""
+    def vocab_size(self) -> int:
+        """Size of the vocabulary. Its last token is the `<image>` token, for which transformers needs an embedding."""
         return self.text["vocab_size"]
 
     @property
     def image_token_id(self) -> int:
-        return self.num_words - 1
+        return self.vocab_size - 1
 
     def ours(self) -> MBlipConfig:
         return MBlipConfig(**self._parts(), image_token_id=self.image_token_id)
@@ -104,7 +104,7 @@ class Shape:
         return (
             f"ViT {self.vision['num_hidden_layers']} layers of width {self.vision['hidden_size']}, Q-Former "
             f"{self.qformer['num_hidden_layers']} of {self.qformer['hidden_size']}, {self.text['model_type']} "
-            f"{' + '.join(map(str, layers.values()))}, vocabulary {self.num_words:,}"
+            f"{' + '.join(map(str, layers.values()))}, vocabulary {self.vocab_size:,}"
         )
 
 
@@ -125,7 +125,7 @@ def cut_shape(language_model: str, num_vision_layers: int) -> Shape:
     return Shape(
         vision=full.vision | {"num_hidden_layers": num_vision_layers},
         qformer=full.qformer | {"num_hidden_layers": max(1, round(QFORMER["num_hidden_layers"] * share))},
-        text=full.text | depths | {"vocab_size": round(full.num_words * share)},
+        text=full.text | depths | {"vocab_size": round(full.vocab_size * share)},
     )
 
 

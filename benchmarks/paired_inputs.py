@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from model_pair import ModelPair
 
-FIRST_WORD = 10  # ids below are special tokens
+FIRST_TOKEN = 10  # ids below are special tokens
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,25 @@ class PairedInputs:
 
 
 def ask(
-    pair: ModelPair, num_images: int, prompts_per_image: int, num_words: int, num_targets: int | None = None
+    pair: ModelPair, num_images: int, prompts_per_image: int, num_tokens: int, num_targets: int | None = None
 ) -> PairedInputs:
-    """Random prompts, each over one image, and with `num_targets` labels of so many words behind each.
+    """Random prompts, each over one image, and with `num_targets` labels of so many tokens behind each.
 
     Args:
-        num_words: words of a prompt beside its image.
+        num_tokens: tokens of a prompt beside its image.
     """
     generator = torch.Generator().manual_seed(1)
     num_prompts, shape = num_images * prompts_per_image, pair.shape
     size = shape.vision["image_size"]
 
-    def random_words(length: int) -> torch.Tensor:
-        return torch.randint(FIRST_WORD, shape.image_token_id, (num_prompts, length), generator=generator)
+    def random_tokens(length: int) -> torch.Tensor:
+        return torch.randint(FIRST_TOKEN, shape.image_token_id, (num_prompts, length), generator=generator)
 
     image_tokens = torch.full((num_prompts, shape.num_query_tokens), shape.image_token_id)
-    input_ids = torch.cat([image_tokens, random_words(num_words)], dim=1)
+    input_ids = torch.cat([image_tokens, random_tokens(num_tokens)], dim=1)
     text = {"input_ids": input_ids}
     if num_targets is not None:
-        text = _with_labels(input_ids, random_words(num_targets), pair.ours.config.is_encoder_decoder)
+        text = _with_labels(input_ids, random_tokens(num_targets), pair.ours.config.is_encoder_decoder)
     text["attention_mask"] = torch.ones_like(text["input_ids"])
     text = {name: tensor.to(pair.device) for name, tensor in text.items()}
     pixel_values = torch.randn(num_images, 3, size, size, generator=generator).to(pair.device, pair.theirs.dtype)

@@ -1,11 +1,11 @@
-"""Ranking 1,800 answers to a question about a picture, beside 1,800 forwards of the same model, one for each answer.
+"""Ranking 1,800 answers to a question about an image, beside 1,800 forwards of the same model, one for each answer.
 
     python benchmarks/ranking.py [--language-model bloomz-7b1] [--device cuda] [--forwards 180]
 
 Random weights; both sides give the log-likelihood of every answer, and these are compared. The answers have the
 lengths that we suppose for a vocabulary like GQA's under a tokenizer of 250,000 pieces: 1.8 pieces and the end, on
-average. The bound counts floating-point operations. `batched` is the plainest remedy: the picture encoded once, and
-prompts with their answers in batches, but every prompt read again for each answer.
+average. The bound counts floating-point operations. `batched` is the plainest way round that: the image encoded once,
+and prompts with their answers in batches, but every prompt read again for each answer.
 
 The forwards are run in parts (`--rounds`), and all answers are ranked before each. On a CPU the seconds are those that
 the process computed: the clock counts those of others, too.
@@ -24,7 +24,7 @@ import transformers
 from flop_counts import count_flops
 from model_pair import add_pair_arguments, build_pair, chosen_dtype, chosen_shape
 from model_shapes import Shape
-from paired_inputs import FIRST_WORD
+from paired_inputs import FIRST_TOKEN
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -33,13 +33,13 @@ from mblip.evaluation.likelihood.ranking import rank
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
-NUM_PROMPT_WORDS = 16  # "Question: ... Short answer in English:"
+NUM_PROMPT_TOKENS = 16  # "Question: ... Short answer in English:"
 ANSWER_LENGTHS, LENGTH_SHARES = (1, 2, 3, 4), (0.45, 0.35, 0.15, 0.05)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A picture, a prompt about it, and answers; `joined` holds the inputs of a forward for each answer."""
+    """An image, a prompt about it, and answers; `joined` holds the inputs of a forward for each answer."""
 
     pixel_values: torch.Tensor
     prompt: str
@@ -47,11 +47,11 @@ class Asked:
     joined: list[dict[str, torch.Tensor]]
 
 
-def word_processor(shape: Shape) -> MBlipProcessor:
-    """A processor whose words are `w10`, `w11` ..., by their ids, with the language model's own special tokens."""
+def token_processor(shape: Shape) -> MBlipProcessor:
+    """A processor whose tokens are `w10`, `w11` ..., by their ids, with the language model's own special tokens."""
     special = {f"{name}_token": f"<{name}>" for name in ("pad", "eos")}
     ids = {f"<{name}>": shape.text[f"{name}_token_id"] for name in ("pad", "eos")}
-    ids |= {f"w{i}": i for i in range(FIRST_WORD, shape.num_words)}
+    ids |= {f"w{i}": i for i in range(FIRST_TOKEN, shape.vocab_size)}
     words = Tokenizer(models.WordLevel(ids, unk_token="<pad>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     size = {"height": shape.vision["image_size"], "width": shape.vision["image_size"]}
@@ -67,13 +67,13 @@ def ask(model: MBlipForConditionalGeneration, shape: Shape, num_answers: int) ->
     """A question with different random answers."""
     rng = random.Random(0)
 
-    def random_words(length: int) -> list[int]:
-        return [rng.randrange(FIRST_WORD, shape.image_token_id) for _ in range(length)]
+    def random_tokens(length: int) -> list[int]:
+        return [rng.randrange(FIRST_TOKEN, shape.image_token_id) for _ in range(length)]
 
-    prompt = random_words(NUM_PROMPT_WORDS)
+    prompt = random_tokens(NUM_PROMPT_TOKENS)
     answers: dict[tuple[int, ...], None] = {}
     while len(answers) < num_answers:
-        answers[tuple(random_words(*rng.choices(ANSWER_LENGTHS, LENGTH_SHARES)))] = None
+        answers[tuple(random_tokens(*rng.choices(ANSWER_LENGTHS, LENGTH_SHARES)))] = None
     size = shape.vision["image_size"]
     pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(model.device, model.dtype)
     ids = [shape.image_token_id] * shape.num_query_tokens + prompt
@@ -86,8 +86,8 @@ def ask(model: MBlipForConditionalGeneration, shape: Shape, num_answers: int) ->
     )
 
 
-def _text(words: Sequence[int]) -> str:
-    return " ".join(f"w{word}" for word in words)
+def _text(tokens: Sequence[int]) -> str:
+    return " ".join(f"w{token}" for token in tokens)
 
 
 def _forward_inputs(
@@ -126,7 +126,7 @@ def by_forwards(model: MBlipForConditionalGeneration, asked: Asked, chosen: Sequ
 def by_batches(
     model: MBlipForConditionalGeneration, asked: Asked, chosen: Sequence[int], batch_size: int
 ) -> torch.Tensor:
-    """Answers of one length in batches behind one encoding of the picture; the sum over all, as `loss` has it."""
+    """Answers of one length in batches behind one encoding of the image; the sum over all, as `loss` has it."""
     features = model.get_image_features(asked.pixel_values).pooler_output
     by_length: dict[int, list[int]] = {}
     for i in chosen:
@@ -168,7 +168,7 @@ def build(arguments: argparse.Namespace) -> tuple[MBlipForConditionalGeneration,
     """The model, what it is asked, and the processor."""
     shape = chosen_shape(arguments)
     model = build_pair(shape, arguments.device, chosen_dtype(arguments)).ours
-    return model, ask(model, shape, arguments.answers), word_processor(shape)
+    return model, ask(model, shape, arguments.answers), token_processor(shape)
 
 
 def measure(arguments: argparse.Namespace) -> str:

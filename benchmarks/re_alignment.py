@@ -12,7 +12,7 @@ from peft import LoraConfig, inject_adapter_in_model
 
 from mblip.training.trainable import linear_layers
 
-NUM_WORDS, NUM_TARGETS = 16, 24  # of a prompt beside its image, and of what is to be learnt
+NUM_TOKENS, NUM_TARGETS = 16, 24  # of a prompt beside its image, and of what is to be learnt
 
 
 def train_as_in_re_alignment(pair: ModelPair) -> None:

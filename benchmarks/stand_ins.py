@@ -1,11 +1,11 @@
-"""Pictures in place of those that are not at hand, so that an evaluation can be tried from its published files.
+"""Images in place of those that are not at hand, so that an evaluation can be tried from its published files.
 
     PYTHONPATH=quickstart python benchmarks/stand_ins.py quickstart/eval_sample_stand_ins.yaml
 
-draws a picture of the drawn world for every image of a recipe's benchmarks that is not there, at its place. What a
+draws an image of the drawn world for every image of a recipe's benchmarks that is not there, at its path. What a
 model answers about them says nothing about the benchmark; STAND_INS.txt in each folder says so, and by it every table,
 and cards leave such scores out of their metadata. Take the file away when the photos are there. A folder that holds
-pictures without this file is left alone.
+images without this file is left alone.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mblip.data.atomic_write import atomic_file, write_text
 from mblip.data.stable_random import stable_random
-from mblip.data.whole_files import unfinished_file, write_text
 from mblip.evaluation.benchmark import STAND_INS_FILE
 from mblip.evaluation.recipe import EvaluationRecipe, read_evaluation_run
 from mblip.evaluation.task import EvaluationTask
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("recipes", nargs="+", type=Path, help="recipes of `mblip eval`")
     for path in parser.parse_args(arguments).recipes:
-        print(f"{path}: {draw_stand_ins(unchecked_tasks(read_evaluation_run(path).evaluation))} pictures drawn.")
+        print(f"{path}: {draw_stand_ins(unchecked_tasks(read_evaluation_run(path).evaluation))} images drawn.")
 
 
 def unchecked_tasks(recipe: EvaluationRecipe) -> list[EvaluationTask]:
@@ -40,48 +40,48 @@ def unchecked_tasks(recipe: EvaluationRecipe) -> list[EvaluationTask]:
 
 
 def draw_stand_ins(tasks: Iterable[EvaluationTask]) -> int:
-    """Draw what is missing of the tasks' images; the same picture for the same file name.
+    """Draw what is missing of the tasks' images; the same image for the same file name.
 
     Returns:
         How many were drawn.
 
     Raises:
-        ValueError: a folder holds pictures of its own, or a place is no file of a format that is drawn.
+        ValueError: a folder holds images of its own, or a path is no file of a format that is drawn.
     """
-    places = {
+    locations = {
         image
         for task in tasks
         for example in task.examples
         for image in example.images
         if isinstance(image, Path) and not image.is_file()
     }
-    for folder in {place.parent for place in places}:
+    for folder in {location.parent for location in locations}:
         _claim(folder)
-    for place in sorted(places):
-        _draw(place)
-    return len(places)
+    for location in sorted(locations):
+        _draw(location)
+    return len(locations)
 
 
 def _claim(folder: Path) -> None:
-    """Take a folder for stand-ins: one without pictures, or one that stand-ins were drawn into."""
+    """Take a folder for stand-ins: one without images, or one that stand-ins were drawn into."""
     if (folder / STAND_INS_FILE).is_file():
         return
     held = [path.name for path in sorted(folder.glob("*")) if path.suffix.lower() in FORMATS]
     if held:
         raise ValueError(
-            f"{folder} holds {len(held)} pictures, such as {held[0]}, which are no stand-ins. Set "
-            "`missing_images: leave_out` to go without the others, or name another folder in the recipe."
+            f"{folder} holds {len(held)} images, such as {held[0]}, which are no stand-ins. Set "
+            "`missing_images: skip` to go without the others, or name another folder in the recipe."
         )
     write_text(folder / STAND_INS_FILE, NOTE)
 
 
-def _draw(place: Path) -> None:
-    if place.suffix.lower() not in FORMATS:
-        raise ValueError(f"{place}: found the suffix {place.suffix!r}, expected one of {', '.join(FORMATS)}.")
-    rng = stable_random(0, "stand-in", place.name)
-    picture = draw_scene(sample_training_scene(rng), rng)
-    with unfinished_file(place) as unfinished:
-        picture.save(unfinished, format=FORMATS[place.suffix.lower()])
+def _draw(location: Path) -> None:
+    if location.suffix.lower() not in FORMATS:
+        raise ValueError(f"{location}: found the suffix {location.suffix!r}, expected one of {', '.join(FORMATS)}.")
+    rng = stable_random(0, "stand-in", location.name)
+    image = draw_scene(sample_training_scene(rng), rng)
+    with atomic_file(location) as partial:
+        image.save(partial, format=FORMATS[location.suffix.lower()])
 
 
 if __name__ == "__main__":

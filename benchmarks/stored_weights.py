@@ -1,7 +1,8 @@
 """Checkpoints with random weights, written to disk without ever being in memory.
 
-The numbers of every weight are one block of normal ones over and over, begun at another place for each weight, so that
-no two of them are equal. What need not be numbers becomes a hole in its file: it has the full size and takes no disk.
+The numbers of every weight are one block of normal ones over and over, begun at another position for each weight, so
+that no two of them are equal. What need not be numbers becomes a hole in its file: it has the full size and takes no
+disk.
 """
 
 import json
@@ -84,8 +85,8 @@ def _block(dtype: torch.dtype) -> memoryview:
 
 def _write_block(file: BinaryIO, block: memoryview, weight: torch.Tensor, start: int) -> None:
     """Write the block from its number `start` on, and round again, until the weight is full."""
-    rest, place = weight.nbytes, start * weight.itemsize
+    rest, position = weight.nbytes, start * weight.itemsize
     while rest:
-        piece = block[place : place + rest]
+        piece = block[position : position + rest]
         file.write(piece)
-        rest, place = rest - len(piece), 0
+        rest, position = rest - len(piece), 0

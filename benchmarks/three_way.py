@@ -90,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a model folder, a model's name on the Hub, or an adapter")
     parser.add_argument("--languages", type=lambda text: tuple(text.split(",")), default=SCENE_LANGUAGES)
-    parser.add_argument("--num_images", type=int, default=100, help="pictures of each count")
-    parser.add_argument("--seed", type=int, default=0, help="which pictures")
+    parser.add_argument("--num_images", type=int, default=100, help="images of each count")
+    parser.add_argument("--seed", type=int, default=0, help="which images")
     return parser
 
 

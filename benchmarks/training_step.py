@@ -2,7 +2,7 @@
 
     python benchmarks/training_step.py [--language-model bloomz-7b1] [--device cuda]
 
-Forward, backward and AdamW over what trains. A prompt has 16 words beside its image and a target 24, which gives
+Forward, backward and AdamW over what trains. A prompt has 16 tokens beside its image and a target 24, which gives
 mT0-XL the proportions ViT : Q-Former : language model : head = 0.52 : 0.04 : 0.4 : 0.05 TFLOP; those counted in the
 shape that runs are printed.
 """
@@ -15,7 +15,7 @@ from paired_inputs import ask
 from peak_memory import peak_megabytes
 from re_alignment import (
     NUM_TARGETS,
-    NUM_WORDS,
+    NUM_TOKENS,
     loss_difference,
     make_optimizer,
     train_as_in_re_alignment,
@@ -29,7 +29,7 @@ def compare_steps(
     pair: ModelPair, optimizer: Optimizer, num_images: int, prompts_per_image: int, rounds: int
 ) -> Comparison:
     """One step of each side in turns, over the same prompts and images."""
-    inputs = ask(pair, num_images, prompts_per_image, NUM_WORDS, NUM_TARGETS)
+    inputs = ask(pair, num_images, prompts_per_image, NUM_TOKENS, NUM_TARGETS)
     ours = training_step(pair.ours, inputs.ours, optimizer)
     theirs = training_step(pair.theirs, inputs.theirs, optimizer)
     agreement = loss_difference(pair, inputs)
@@ -48,7 +48,7 @@ def compare_steps(
 
 
 def print_peak_vram(pair: ModelPair, optimizer: Optimizer, num_images: int, prompts_per_image: int) -> None:
-    inputs = ask(pair, num_images, prompts_per_image, NUM_WORDS, NUM_TARGETS)
+    inputs = ask(pair, num_images, prompts_per_image, NUM_TOKENS, NUM_TARGETS)
     ours = peak_megabytes(training_step(pair.ours, inputs.ours, optimizer), pair.device)
     theirs = peak_megabytes(training_step(pair.theirs, inputs.theirs, optimizer), pair.device)
     print(f"peak VRAM above weights and optimizer: {ours:,.0f} MB ours, {theirs:,.0f} MB theirs")

@@ -101,9 +101,9 @@ def make_model(folder: Path, *, is_toy: bool) -> tuple[M2M100ForConditionalGener
 def draw_batches(tokenizer: NllbTokenizer, num_batches: int, batch_size: int) -> tuple[Pieces, ...]:
     """Sources of 9 to 16 words, the lengths of captions; batches as NllbEngine makes them, of nearly equal length."""
     draw = random.Random(0)
-    words = [piece for piece in tokenizer.get_vocab() if piece.startswith("▁word")]
+    tokens = [piece for piece in tokenizer.get_vocab() if piece.startswith("▁word")]
     return tuple(
-        [[SOURCE, *draw.choices(words, k=draw.randint(9, 16)), "</s>"] for _ in range(batch_size)]
+        [[SOURCE, *draw.choices(tokens, k=draw.randint(9, 16)), "</s>"] for _ in range(batch_size)]
         for _ in range(num_batches)
     )
 
@@ -117,7 +117,7 @@ def transformers_engine(network: M2M100ForConditionalGeneration, tokenizer: Nllb
         for batch in work.batches:
             ids = [{"input_ids": tokenizer.convert_tokens_to_ids(pieces)} for pieces in batch]
             inputs = tokenizer.pad(ids, return_tensors="pt")
-            search = GenerationConfig(
+            decoding = GenerationConfig(
                 num_beams=work.num_beams,
                 do_sample=False,
                 min_new_tokens=work.num_new_pieces + 1,  # the language's token, and the pieces
@@ -127,7 +127,7 @@ def transformers_engine(network: M2M100ForConditionalGeneration, tokenizer: Nllb
                 eos_token_id=network.config.eos_token_id,
                 pad_token_id=network.config.pad_token_id,
             )
-            rows = network.generate(**inputs, generation_config=search).tolist()
+            rows = network.generate(**inputs, generation_config=decoding).tolist()
             written += [tokenizer.convert_ids_to_tokens(row[2:]) for row in rows]
         return written
 

@@ -98,11 +98,11 @@ def _opened(watches: _Watches) -> set[Path]:
         events = os.read(watches.descriptor, 1 << 20)
     except BlockingIOError:  # nothing was
         return set()
-    found, place = set(), 0
-    while place < len(events):
-        number, _, _, length = EVENT.unpack_from(events, place)
-        name = events[place + EVENT.size : place + EVENT.size + length].rstrip(b"\0")
+    found, position = set(), 0
+    while position < len(events):
+        number, _, _, length = EVENT.unpack_from(events, position)
+        name = events[position + EVENT.size : position + EVENT.size + length].rstrip(b"\0")
         if name:  # none where the folder itself is opened
             found.add(watches.folders[number] / os.fsdecode(name))
-        place += EVENT.size + length
+        position += EVENT.size + length
     return found

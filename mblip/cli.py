@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif extra is not None:
             _end(f"mblip {name}", f'{error}. Install it with what else is needed:\npip install "mblip[{extra}]"')
         elif _is_for_the_caller(error):
-            _end(f"mblip {name}", f"{error}\n({_place(error)}; {TRACEBACK}=1 shows the traceback)")
+            _end(f"mblip {name}", f"{error}\n({_location(error)}; {TRACEBACK}=1 shows the traceback)")
         else:
             raise
 
@@ -137,7 +137,7 @@ def _is_ours(names: Mapping[str, object]) -> bool:
     return str(names.get("__name__")).partition(".")[0] in PACKAGES
 
 
-def _place(error: Exception) -> str:
+def _location(error: Exception) -> str:
     """The last line of ours on the way to an error."""
     ours = [each for each in traceback.walk_tb(error.__traceback__) if _is_ours(each[0].f_globals)]
     frame, line = ours[-1]

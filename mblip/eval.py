@@ -16,7 +16,7 @@ from torch import nn
 from mblip.evaluation import conditions_table, evaluate_task, predictions_path, write_report, write_results
 from mblip.evaluation.command_line import parse_command_line
 from mblip.evaluation.processes import is_main_process, process_group
-from mblip.evaluation.runner import forget_unfinished
+from mblip.evaluation.runner import forget_partial
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
 
 
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
                 task,
                 settings=run.evaluation.settings,
                 predictions_path=predictions_path(run.output_dir, task.name),
-                keeps_unfinished=True,
+                keeps_partial=True,
                 base=base_of_adapter(run.model),
             )
             for task in tasks
@@ -51,6 +51,6 @@ def main(arguments: list[str]) -> None:
     write_results(run.output_dir, results, table)
     write_report(run.output_dir, results)
     for name in results:
-        forget_unfinished(predictions_path(run.output_dir, name))
+        forget_partial(predictions_path(run.output_dir, name))
     print(table)
     print(f"Answers, results and report are in {run.output_dir}.")

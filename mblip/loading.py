@@ -23,9 +23,9 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from mblip.evaluation.recipe import DtypeName, LoadIn
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.checkpoint_reading import check_place, has_weights
+from modeling_mblip.checkpoint_reading import check_location, has_weights
 from modeling_mblip.configuration_mblip import MBlipConfig
-from modeling_mblip.loading_mblip import parents_to_compose
+from modeling_mblip.loading_mblip import components_to_compose
 from processing_mblip import MBlipProcessor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -72,7 +72,7 @@ def load_checkpoint(
     Raises:
         OSError: there is no such checkpoint, or the adapter's base cannot be loaded.
     """
-    check_place(name_or_path)
+    check_location(name_or_path)
     precision = precision or Precision.named()
     if not is_adapter(name_or_path):
         return load_whole(name_or_path, precision)
@@ -106,7 +106,7 @@ def load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditio
     except OSError as error:
         raise OSError(
             f"{name_or_path} is an adapter on {base}, which cannot be loaded: {error}\nStart where it was trained, or "
-            "write the base's place into its adapter_config.json."
+            "write the base's path into its adapter_config.json."
         ) from error
 
 
@@ -121,27 +121,27 @@ def is_adapter(name_or_path: str) -> bool:
 
 
 def load_whole(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
-    """A checkpoint with its processor; one without weights, which composes its parents, has theirs."""
+    """A checkpoint with its processor; one without weights, which composes its components, has theirs."""
     if Path(name_or_path).is_dir() and not Path(name_or_path, "config.json").is_file():
         raise OSError(
             f"The folder {name_or_path} holds no config.json, so it is no model. Of a training run, give `model/` or "
             "`adapter/` in its output folder."
         )
     model = MBlipForConditionalGeneration.from_pretrained(name_or_path, **precision.arguments())
-    if parents_to_compose(name_or_path) is not None:
+    if components_to_compose(name_or_path) is not None:
         return model, compose_processor(model)
     return model, MBlipProcessor.from_pretrained(name_or_path)
 
 
 def compose_processor(model: MBlipForConditionalGeneration) -> MBlipProcessor:
     """The image processor of the BLIP-2 with the tokenizer of the language model, in the same revisions."""
-    parents = model.config.parents
-    assert parents is not None  # `model` is a composition
+    components = model.config.parents
+    assert components is not None  # `model` is a composition
     side = "right" if model.config.is_encoder_decoder else "left"
     return MBlipProcessor(
-        AutoImageProcessor.from_pretrained(parents["blip2"], revision=parents["blip2_revision"] or "main"),
+        AutoImageProcessor.from_pretrained(components["blip2"], revision=components["blip2_revision"] or "main"),
         AutoTokenizer.from_pretrained(
-            parents["language_model"], revision=parents["language_model_revision"] or "main", padding_side=side
+            components["language_model"], revision=components["language_model_revision"] or "main", padding_side=side
         ),
         num_query_tokens=model.config.num_query_tokens,
         image_token_id=model.config.image_token_id,
@@ -184,7 +184,7 @@ def check_base(name_or_path: str | None, revision: str | None = None) -> None:
     """Refuse a base that others could not load an adapter on.
 
     Raises:
-        ValueError: it has no name, cannot be found, is not of mBLIP's own type, or has neither weights nor parents.
+        ValueError: it has no name, cannot be found, is not of mBLIP's own type, or has neither weights nor components.
     """
     if not name_or_path:
         raise ValueError(
@@ -203,11 +203,11 @@ def check_base(name_or_path: str | None, revision: str | None = None) -> None:
             f'`MBlipForConditionalGeneration.from_pretrained("{name_or_path}").save_pretrained(folder)`, and name '
             "that folder as the base."
         )
-    is_composition = parents_to_compose(name_or_path, revision=revision) is not None
+    is_composition = components_to_compose(name_or_path, revision=revision) is not None
     if not is_composition and not has_weights(name_or_path, revision=revision):
         raise ValueError(
-            f"The adapter's base {name_or_path} holds no weights and names no parents. Save it with `save_pretrained` "
-            "or `save_composition`."
+            f"The adapter's base {name_or_path} holds no weights and names no components. Save it with "
+            "`save_pretrained` or `save_composition`."
         )
 
 

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
         return
     all_args = [training_arguments(stage) for stage in run.stages]
 
-    # 2. Model and processor: the parents composed, or a checkpoint
+    # 2. Model and processor: the components composed, or a checkpoint
     model, processor = build_model(recipe.model, recipe.seed)
 
     generations = generation_evaluations(run, processor)

@@ -23,7 +23,7 @@ INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def check_place(name_or_path: str | os.PathLike) -> None:
+def check_location(name_or_path: str | os.PathLike) -> None:
     """Refuse a path that leads nowhere, of which the Hub would say only that no repository is named so.
 
     Raises:

@@ -58,7 +58,7 @@ class MBlipConfig(PreTrainedConfig):
         image_token_id: id of the `<image>` token. None or a negative id means `text_config.vocab_size`.
         initializer_range: standard deviation of freshly made query tokens and projection.
         label_smoothing: the share of every label that the loss spreads over all tokens alike, from 0 to below 1.
-        parents: only on a folder without weights: the two checkpoints that `from_pretrained` composes, see
+        components: only on a folder without weights: the two checkpoints that `from_pretrained` composes, see
             `save_composition`.
 
     `pad_token_id`, `bos_token_id`, `eos_token_id` and `decoder_start_token_id` default to those of the language model.

@@ -33,8 +33,8 @@ if TYPE_CHECKING:  # the base of the class that this is a part of, which stands 
 else:
     MBlipPreTrainedModel = object
 
-# Searches of transformers that work on a prompt's words, where an image has none.
-REFUSED_SEARCHES = {
+# Generation modes of transformers that work on a prompt's tokens, where an image has none.
+REFUSED_MODES = {
     "assistant_model": "an assistant would have to see the images as well. `prompt_lookup_num_tokens` needs none",
     "assistant_early_exit": "an assistant would have to see the images as well. `prompt_lookup_num_tokens` needs none",
     "token_healing": "it rewrites the end of the prompt, which is embedded by then",
@@ -75,14 +75,14 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
             A `ModelOutput` with `return_dict_in_generate=True`.
 
         Raises:
-            ValueError: images and `<image>` tokens do not agree; there is no prompt; a search is asked for that would
-                go wrong here (`assistant_model` and others of `REFUSED_SEARCHES`).
+            ValueError: images and `<image>` tokens do not agree; there is no prompt; a generation mode is asked for
+                that would go wrong here (`assistant_model` and others of `REFUSED_MODES`).
         """
-        self._check_search(kwargs)
+        self._check_generation_mode(kwargs)
         kwargs.pop("labels", None)  # Seq2SeqTrainer hands over the whole batch
         rename_cache(kwargs, "cache", CACHE_NAME)  # as `forward` takes it under any release
         if kwargs.get("encoder_outputs") is not None:
-            return self._search(attention_mask=attention_mask, **kwargs)
+            return self._generate(attention_mask=attention_mask, **kwargs)
         embeds_BTD, _ = self.place_images(
             input_ids,
             inputs_embeds,
@@ -91,18 +91,18 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
             image_features=image_features,
             interpolate_pos_encoding=interpolate_pos_encoding,
         )
-        words_BT = None if input_ids is None else self._words_for_processors(input_ids, attention_mask)
+        tokens_BT = None if input_ids is None else self._tokens_for_processors(input_ids, attention_mask)
         if self.config.is_encoder_decoder:
             embeds_BTD, attention_mask = move_padding(embeds_BTD, attention_mask, side="right")
             kwargs["encoder_outputs"] = self._encode(embeds_BTD, attention_mask, kwargs)
-            return self._search(input_ids=words_BT, attention_mask=attention_mask, **kwargs)
-        return self._continue_prompts(words_BT, embeds_BTD, attention_mask, kwargs)
+            return self._generate(input_ids=tokens_BT, attention_mask=attention_mask, **kwargs)
+        return self._continue_prompts(tokens_BT, embeds_BTD, attention_mask, kwargs)
 
-    def _check_search(self, kwargs: dict[str, Any]) -> None:
+    def _check_generation_mode(self, kwargs: dict[str, Any]) -> None:
         """Refuse what would go wrong, whether an argument or the generation config asks for it."""
         wanted = vars(kwargs.get("generation_config") or self.generation_config) | kwargs
         name_of_model = type(self.language_model).__name__
-        refused = dict(REFUSED_SEARCHES)
+        refused = dict(REFUSED_MODES)
         if self.config.is_encoder_decoder and wanted.get("guidance_scale") != 1:
             refused["guidance_scale"] = (
                 f"transformers' guidance runs the model on its answer alone, without the encoder of {name_of_model}"
@@ -115,7 +115,7 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
 
     def _continue_prompts(
         self,
-        words_BT: torch.Tensor | None,
+        tokens_BT: torch.Tensor | None,
         embeds_BTD: torch.Tensor,
         attention_mask: torch.Tensor | None,
         kwargs: dict[str, Any],
@@ -124,19 +124,19 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         check_cache(type(self.language_model))
         embeds_BTD, moved_mask = move_padding(embeds_BTD, attention_mask, side="left")
         check_padding_in_front(self.language_model, moved_mask)
-        if words_BT is None:
-            return self._search(inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
-        words_BT, _ = move_padding(words_BT, attention_mask, side="left")
+        if tokens_BT is None:
+            return self._generate(inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
+        tokens_BT, _ = move_padding(tokens_BT, attention_mask, side="left")
         if kwargs.get("streamer") is not None:
             kwargs["streamer"] = _WithoutPrompt(kwargs["streamer"])
-        output = self._search(input_ids=words_BT, inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
-        num_prompt_tokens = words_BT.shape[1]
+        output = self._generate(input_ids=tokens_BT, inputs_embeds=embeds_BTD, attention_mask=moved_mask, **kwargs)
+        num_prompt_tokens = tokens_BT.shape[1]
         if torch.is_tensor(output):
             return output[:, num_prompt_tokens:]
         output.sequences = output.sequences[:, num_prompt_tokens:]
         return output
 
-    def _search(self, **kwargs: Any) -> Any:
+    def _generate(self, **kwargs: Any) -> Any:
         return super().generate(**kwargs)  # type: ignore[misc]  # transformers types its `self` as a protocol
 
     def _encode(
@@ -153,19 +153,19 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
             **{name: True for name, is_wanted in flags.items() if is_wanted},
         )
 
-    def _words_for_processors(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        """The prompts as ids that all have a logit: each prompt's first word stands where its images stand.
+    def _tokens_for_processors(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        """The prompts as ids that all have a logit: each prompt's first token stands where its images stand.
 
-        A word that is in the prompt anyway adds nothing to the set of its words. An `<image>` id inside the vocabulary
-        is left, as transformers leaves it.
+        A token that is in the prompt anyway adds nothing to the set of its tokens. An `<image>` id inside the
+        vocabulary is left, as transformers leaves it.
         """
-        image_token_id, num_words = self.image_token_id, self.config.text_config.get_text_config().vocab_size
-        if image_token_id < num_words:
+        image_token_id, vocab_size = self.image_token_id, self.config.text_config.get_text_config().vocab_size
+        if image_token_id < vocab_size:
             return input_ids
         is_image_BT = input_ids.eq(image_token_id)
-        is_word_BT = ~is_image_BT if attention_mask is None else ~is_image_BT & attention_mask.bool()
-        first_B1 = input_ids.gather(1, is_word_BT.long().argmax(dim=1, keepdim=True))
-        # A prompt of nothing but images has no word: padding's id, which every vocabulary can spare, stands in.
+        is_text_BT = ~is_image_BT if attention_mask is None else ~is_image_BT & attention_mask.bool()
+        first_B1 = input_ids.gather(1, is_text_BT.long().argmax(dim=1, keepdim=True))
+        # A prompt of nothing but images has no text token: padding's id, which every vocabulary can spare, stands in.
         first_B1 = first_B1.masked_fill(first_B1.eq(image_token_id), self.generation_config.pad_token_id or 0)
         return torch.where(is_image_BT, first_B1, input_ids)
 
@@ -176,7 +176,7 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         is_first_iteration: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Inputs of one step. Words that prompt lookup guesses behind the embedded prompt are embedded with it:
+        """Inputs of one step. Tokens that prompt lookup guesses behind the embedded prompt are embedded with it:
 
         transformers would leave them out of the first step, and take the prompt's last logits for theirs.
         """
@@ -204,8 +204,8 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
     ) -> None:
         """The cache that the language model prepares for itself (T5Gemma's is of a kind of its own).
 
-        One of recurrent layers alone counts no tokens, which transformers' search asks of a cache; the language model
-        makes the same one when it reads the prompt.
+        One of recurrent layers alone counts no tokens, which transformers' generation asks of a cache; the language
+        model makes the same one when it reads the prompt.
         """
         self.language_model._prepare_cache_for_generation(generation_config, model_kwargs, *args)
         cache = pop_cache(model_kwargs)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-# Words stand twice in a row, but hardly three times: an id that does may have been written for an image.
+# Tokens stand twice in a row, but hardly three times: an id that does may have been written for an image.
 MIN_TOKENS_OF_IMAGE = 3
 
 
@@ -26,19 +26,19 @@ class PromptRules:
     Args:
         image_token_id: id of the `<image>` token.
         num_query_tokens: `<image>` tokens per image.
-        num_words: of the language model's vocabulary; every other id is below it.
+        vocab_size: of the language model; every other id is below it.
         pad_token_id: of the language model.
         origin: the folder or repository that the model was loaded from; empty: none.
     """
 
     image_token_id: int
     num_query_tokens: int
-    num_words: int
+    vocab_size: int
     pad_token_id: int | None = None
     origin: str = ""
 
     @property
-    def remedy(self) -> str:
+    def hint(self) -> str:
         """How to get the processor that keeps these rules."""
         call = f"`MBlipProcessor.from_pretrained({self.origin!r})`" if self.origin else "the model's own processor"
         return (
@@ -77,7 +77,7 @@ def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Ten
 
 
 def find_image_tokens(
-    input_ids_BT: torch.Tensor, num_slots: int, rules: PromptRules, *, are_words_embedded: bool = False
+    input_ids_BT: torch.Tensor, num_slots: int, rules: PromptRules, *, are_tokens_embedded: bool = False
 ) -> torch.Tensor:
     """Where the `<image>` tokens stand, (B, T): True at each of them.
 
@@ -85,15 +85,15 @@ def find_image_tokens(
     the language model's.
 
     Args:
-        are_words_embedded: the ids only say where images stand; the others are not looked at.
+        are_tokens_embedded: the ids only say where images stand; the others are not looked at.
 
     Raises:
         ValueError: too few or too many `<image>` tokens in the batch, a prompt that holds a part of an image, or an id
-            that is no word of the language model.
+            that is no token of the language model.
     """
     is_image_BT = input_ids_BT.eq(rules.image_token_id)
-    is_word_BT = input_ids_BT.ge(0) & input_ids_BT.lt(rules.num_words)
-    is_foreign_BT = ~(is_image_BT | is_word_BT)
+    is_text_BT = input_ids_BT.ge(0) & input_ids_BT.lt(rules.vocab_size)
+    is_foreign_BT = ~(is_image_BT | is_text_BT)
     num_tokens_B, num_foreign_B = torch.stack([is_image_BT.sum(dim=1), is_foreign_BT.sum(dim=1)]).tolist()
     if sum(num_tokens_B) != num_slots * rules.num_query_tokens:
         raise ValueError(_wrong_total(input_ids_BT, num_tokens_B, num_slots, rules))
@@ -105,12 +105,12 @@ def find_image_tokens(
             "spread over two prompts. Build the inputs with `MBlipProcessor`, and cut long text before the image "
             "tokens are added."
         )
-    if any(num_foreign_B) and not are_words_embedded:
+    if any(num_foreign_B) and not are_tokens_embedded:
         row, column = is_foreign_BT.nonzero()[0].tolist()
         raise ValueError(
-            f"Prompt {row} holds the id {int(input_ids_BT[row, column])}, expected words of the language model, below "
-            f"{rules.num_words}, and `<image>`, {rules.image_token_id}: the processor's tokenizer is another "
-            f"checkpoint's, or was given words of its own. {rules.remedy}"
+            f"Prompt {row} holds the id {int(input_ids_BT[row, column])}, expected tokens of the language model, "
+            f"below {rules.vocab_size}, and `<image>`, {rules.image_token_id}: the processor's tokenizer is another "
+            f"checkpoint's, or was given tokens of its own. {rules.hint}"
         )
     return is_image_BT
 
@@ -132,11 +132,11 @@ def _wrong_total(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots:
     return (
         f"The prompts hold {sum(num_tokens_B)} `<image>` tokens, but {num_slots} image slot(s) x {num_query_tokens} "
         f"query tokens = {num_slots * num_query_tokens} features came in. "
-        f"{_suspicion(input_ids_BT, num_tokens_B, num_slots, rules)}{rules.remedy}"
+        f"{_likely_cause(input_ids_BT, num_tokens_B, num_slots, rules)}{rules.hint}"
     )
 
 
-def _suspicion(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots: int, rules: PromptRules) -> str:
+def _likely_cause(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots: int, rules: PromptRules) -> str:
     """What may be wrong: a setting of the processor that is another checkpoint's, or the number of images."""
     num_tokens, seems = sum(num_tokens_B), "The processor's `{}` seems to be {}, that of another checkpoint. "
     if num_tokens > 0 and all(count % rules.num_query_tokens == 0 for count in num_tokens_B):
@@ -150,7 +150,7 @@ def _suspicion(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots: i
 
 
 def _id_in_place_of_images(input_ids_BT: torch.Tensor, num_slots: int, rules: PromptRules) -> int | None:
-    """The highest id that stands in a row, as often for each image slot: ids of images are above those of words."""
+    """The highest id that stands in a row, as often for each image slot: ids of images are above those of tokens."""
     counts: Counter[int] = Counter()
     for row in input_ids_BT.tolist():
         for token_id, run in itertools.groupby(row):

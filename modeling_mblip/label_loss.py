@@ -42,24 +42,24 @@ def label_loss_sum(
     labels_N: torch.Tensor,
     logits_of: LogitsOf,
     parameters: Sequence[nn.Parameter],
-    num_words: int,
+    vocab_size: int,
     smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Sum of the cross-entropy over N label tokens, a scalar in fp32, without ever holding (N, V) logits.
 
     Args:
         hidden_ND: hidden states that predict the labels, as the head takes them.
-        labels_N: word ids; none may be -100.
+        labels_N: token ids; none may be -100.
         logits_of: head and tail, (C, D) -> (C, V).
         parameters: what `logits_of` uses and may train; those that require a gradient get it.
-        num_words: V, which decides the size of a chunk.
+        vocab_size: V, which decides the size of a chunk.
         smoothing: the share of every label that is spread over all tokens alike (Szegedy et al. 2016, section 7), as
             torch's `label_smoothing`.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if not torch.is_grad_enabled():
         hidden_ND, trained = hidden_ND.detach(), []
-    size = chunk_size(num_words, hidden_ND.device)
+    size = chunk_size(vocab_size, hidden_ND.device)
     return _LabelLossSum.apply(hidden_ND, labels_N, logits_of, size, smoothing, *trained)
 
 
@@ -74,10 +74,10 @@ def logits_loss_sum(logits: torch.Tensor, labels: torch.Tensor, smoothing: float
     )
 
 
-def chunk_size(num_words: int, device: torch.device) -> int:
+def chunk_size(vocab_size: int, device: torch.device) -> int:
     """Label tokens per chunk: few enough to stay small, many enough to keep the matrix products busy."""
     num_logits = NUM_LOGITS_PER_CHUNK_ON_CPU if device.type == "cpu" else NUM_LOGITS_PER_CHUNK_ON_DEVICE
-    return max(1, num_logits // num_words)
+    return max(1, num_logits // vocab_size)
 
 
 class _LabelLossSum(torch.autograd.Function):

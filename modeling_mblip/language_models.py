@@ -27,7 +27,7 @@ CACHE_NAMES = ("cache", "past_key_values", "cache_params")
 CACHE_NAME = next(name for name in CACHE_NAMES if name in CausalLMOutputWithPast.__dataclass_fields__)
 # Their encoders multiply by `embed_scale` what they look up themselves, and nothing else.
 MODEL_TYPES_WITH_SCALING_ENCODER = frozenset({"marian", "pegasus", "blenderbot-small", "mvp"})
-# Left out where the language model does not name them; anything else unknown is passed on, for it to refuse.
+# Omitted where the language model does not name them; anything else unknown is passed on, for it to refuse.
 OPTIONAL_ARGUMENTS = frozenset({"position_ids", "logits_to_keep", "use_cache"})
 # What transformers does with padding in front of their prompts: it goes into the state of recurrent layers, or
 # (MiniMax) shifts the mask of every step behind the first. Their classes take an `attention_mask` like all others, so
@@ -208,7 +208,7 @@ def check_language_model(language_model: PreTrainedModel) -> None:
     Raises:
         ValueError: it takes no embeddings, needs the token ids as well, or attends to later tokens.
     """
-    reason = _why_words_are_needed(language_model) or _why_it_looks_ahead(language_model)
+    reason = _why_tokens_are_needed(language_model) or _why_it_looks_ahead(language_model)
     if reason:
         raise ValueError(
             f"{type(language_model).__name__} ({language_model.config.model_type}) cannot read images: {reason}. "
@@ -216,23 +216,23 @@ def check_language_model(language_model: PreTrainedModel) -> None:
         )
 
 
-def _why_words_are_needed(language_model: PreTrainedModel) -> str | None:
+def _why_tokens_are_needed(language_model: PreTrainedModel) -> str | None:
     """Why embeddings with images in place are not enough for it; None where they are."""
     config = language_model.config.get_text_config()
     if "inputs_embeds" not in argument_names(type(language_model)):
         return "its `forward` takes no `inputs_embeds`, in which images would stand"
     if getattr(config, "hidden_size_per_layer_input", 0):
         return (
-            "it embeds words again in every layer, as `hidden_size_per_layer_input` is "
+            "it embeds tokens again in every layer, as `hidden_size_per_layer_input` is "
             f"{config.hidden_size_per_layer_input} and not 0"
         )
     if "hash_moe" in (getattr(config, "mlp_layer_types", None) or ()):
-        return 'it sends every word to experts by its id, as `mlp_layer_types` holds "hash_moe"'
+        return 'it sends every token to experts by its id, as `mlp_layer_types` holds "hash_moe"'
     return None
 
 
 def _why_it_looks_ahead(language_model: PreTrainedModel) -> str | None:
-    """Why a decoder-only language model would see the words that it is to predict; None where it does not."""
+    """Why a decoder-only language model would see the tokens that it is to predict; None where it does not."""
     config = language_model.config
     if config.is_encoder_decoder:
         return None
@@ -244,11 +244,11 @@ def _why_it_looks_ahead(language_model: PreTrainedModel) -> str | None:
     ]
     if flags and not any(flags):
         return (
-            "every word sees the words behind it, so it would be trained on what it is to predict. Where it is an "
+            "every token sees the tokens behind it, so it would be trained on what it is to predict. Where it is an "
             "encoder that can be a decoder, set `is_decoder=True` in its configuration"
         )
     if getattr(config, "attn_type", None) == "bi":  # XLNet's, of which transformers has no other kind
-        return 'every word sees the words behind it, as `attn_type` is "bi"'
+        return 'every token sees the tokens behind it, as `attn_type` is "bi"'
     return None
 
 
@@ -289,15 +289,16 @@ def check_padding_in_front(language_model: PreTrainedModel, attention_mask: torc
     if reads_padding or _counts_positions_itself(language_model):
         why = "reads padding" if reads_padding else "takes no `position_ids` and counts padding"
         raise ValueError(
-            f"Prompts are padded on the left, but {type(language_model).__name__} {why} as words. Pad on the right to "
-            "train, and generate for prompts of one length at a time."
+            f"Prompts are padded on the left, but {type(language_model).__name__} {why} as tokens. Pad on the right "
+            "to train, and generate for prompts of one length at a time."
         )
 
 
 def _counts_positions_itself(language_model: PreTrainedModel) -> bool:
-    """Whether it adds absolute positions to its words, counted from the first column on (BART's family and its heirs).
+    """Whether it adds absolute positions to its tokens, counted from the first column on (BART's family and its
+    heirs).
 
-    Positions that stand elsewhere than beside the words (RoFormer's) turn queries and keys: only distances count.
+    Positions that are not added to the tokens (RoFormer's) turn queries and keys: only distances count.
     """
     return "position_ids" not in argument_names(type(language_model)) and any(
         hasattr(module, "embed_tokens") and hasattr(module, "embed_positions") for module in language_model.modules()

@@ -1,4 +1,4 @@
-"""Where weights come from: one checkpoint, two parents composed, or either of them with an adapter on it.
+"""Where weights come from: one checkpoint, two components composed, or either of them with an adapter on it.
 
 Of a BLIP-2 that is composed only its image side is read, never its language model. What came from where is logged.
 """
@@ -17,7 +17,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from .checkpoint_reading import check_place, has_weights, read_weights
+from .checkpoint_reading import check_location, has_weights, read_weights
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
 from .language_models import text_model_class
 from .quantisation import IMAGE_SIDE, adopt_quantisation, prepare_quantised, sparing_the_image_side
@@ -57,8 +57,8 @@ class LoadingMixin(MBlipPreTrainedModel):
             return super().from_pretrained(None, *model_args, **kwargs)
         found = _find_adapter(pretrained_model_name_or_path, kwargs)
         location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
-        parents = parents_to_compose(found.base, **(location | {"revision": found.revision}))
-        if parents is None:
+        components = components_to_compose(found.base, **(location | {"revision": found.revision}))
+        if components is None:
             if kwargs.get("quantization_config") is not None:
                 config = MBlipConfig.from_pretrained(found.base, **(location | {"revision": found.revision or "main"}))
                 kwargs["quantization_config"] = sparing_the_image_side(
@@ -76,11 +76,11 @@ class LoadingMixin(MBlipPreTrainedModel):
         for name in ("config", "revision"):
             kwargs.pop(name, None)
         try:
-            model = cls.from_blip2_pretrained(**parents, **kwargs)
+            model = cls.from_blip2_pretrained(**components, **kwargs)
         except OSError as error:
             raise OSError(
-                f"{found.base} holds no weights: it composes {parents['blip2']} and {parents['language_model']}. One "
-                f"of the two cannot be loaded: {error}"
+                f"{found.base} holds no weights: it composes {components['blip2']} and "
+                f"{components['language_model']}. One of the two cannot be loaded: {error}"
             ) from error
         model.name_or_path = model.config.name_or_path = os.fspath(found.base)
         if found.adapter is not None:
@@ -153,17 +153,17 @@ class LoadingMixin(MBlipPreTrainedModel):
                 module.enable_adapters(True)  # type: ignore[operator]  # a wrapper of PEFT's
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """As `PreTrainedModel.save_pretrained`. What has weights of its own names no parents: should its weights ever
-        be out of reach, it must not come out as a new composition.
+        """As `PreTrainedModel.save_pretrained`. What has weights of its own names no components: should its weights
+        ever be out of reach, it must not come out as a new composition.
         """
-        parents, self.config.parents = self.config.parents, None
+        components, self.config.parents = self.config.parents, None
         try:
             super().save_pretrained(save_directory, *args, **kwargs)
         finally:
-            self.config.parents = parents
+            self.config.parents = components
 
     def save_composition(self, save_directory: str | os.PathLike) -> None:
-        """Write a folder without weights that `from_pretrained` loads by composing the same parents: a base for
+        """Write a folder without weights that `from_pretrained` loads by composing the same components: a base for
         adapters.
 
         A random projection comes out otherwise each time, so the adapter must hold the projection, as
@@ -174,7 +174,7 @@ class LoadingMixin(MBlipPreTrainedModel):
         """
         if self.config.parents is None:
             raise ValueError(
-                "This model names no parents: it was not made by `from_blip2_pretrained`. Use `save_pretrained`."
+                "This model names no components: it was not made by `from_blip2_pretrained`. Use `save_pretrained`."
             )
         self.config.save_pretrained(save_directory)
         self.generation_config.save_pretrained(save_directory)
@@ -195,13 +195,13 @@ def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Lo
     with open(config_file, encoding="utf-8") as file:
         adapter_config = json.load(file)
     base = adapter_config["base_model_name_or_path"]
-    remedy = "Write the base's place into its adapter_config.json, or load the base and call `load_adapter`."
+    hint = "Write the base's path into its adapter_config.json, or load the base and call `load_adapter`."
     if base is None:
-        raise ValueError(f"{name_or_path} is an adapter that names no base. {remedy}")
+        raise ValueError(f"{name_or_path} is an adapter that names no base. {hint}")
     try:
-        check_place(base)
+        check_location(base)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{name_or_path} is an adapter, whose base is not there. {error} {remedy}") from error
+        raise FileNotFoundError(f"{name_or_path} is an adapter, whose base is not there. {error} {hint}") from error
     return Location(base, adapter_config.get("revision"), name_or_path)
 
 
@@ -219,7 +219,7 @@ def compose(
 ) -> Any:
     """The body of `MBlipForConditionalGeneration.from_blip2_pretrained`; see there."""
     location = {name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
-    _check_parents(blip2, language_model, projection)
+    _check_components(blip2, language_model, projection)
     text_model = _load_language_model(
         language_model, quantization_config, dtype, location | {"revision": language_model_revision} | loading
     )
@@ -253,13 +253,13 @@ def composition_config(
     language_model_revision: str | None,
     **location: Any,
 ) -> MBlipConfig:
-    """The configuration of a composition, which names both parents; no weights are read.
+    """The configuration of a composition, which names both components; no weights are read.
 
     Raises:
         ValueError: `blip2` is no checkpoint of BLIP-2's layout, or there is no such `projection`.
-        FileNotFoundError: a parent is a folder that is not there.
+        FileNotFoundError: a component is a folder that is not there.
     """
-    _check_parents(blip2, language_model, projection)
+    _check_components(blip2, language_model, projection)
     text_location = location | {"revision": language_model_revision}
     return _read_image_config(
         blip2,
@@ -276,18 +276,18 @@ def composition_config(
     )
 
 
-def parents_to_compose(name_or_path: str | os.PathLike, **location: Any) -> dict[str, Any] | None:
+def components_to_compose(name_or_path: str | os.PathLike, **location: Any) -> dict[str, Any] | None:
     """The arguments of `compose` that a folder without weights names in its configuration; None for any other
     checkpoint.
     """
     config_dict, _ = PreTrainedConfig.get_config_dict(name_or_path, **location)
-    parents = config_dict.get("parents")
-    return None if parents is None or has_weights(name_or_path, **location) else parents
+    components = config_dict.get("parents")
+    return None if components is None or has_weights(name_or_path, **location) else components
 
 
-def _check_parents(blip2: str | os.PathLike, language_model: str | os.PathLike, projection: str) -> None:
-    for parent in (blip2, language_model):
-        check_place(parent)
+def _check_components(blip2: str | os.PathLike, language_model: str | os.PathLike, projection: str) -> None:
+    for component in (blip2, language_model):
+        check_location(component)
     if projection not in ("random", "blip2"):
         raise ValueError(f'`projection` is {projection!r}, expected "random" or "blip2".')
 

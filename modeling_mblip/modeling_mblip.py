@@ -195,7 +195,7 @@ class MBlipPreTrainedModel(PreTrainedModel):
 class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPreTrainedModel):
     """Text from images and a prompt, with an encoder-decoder or a decoder-only language model.
 
-    Load a checkpoint with `from_pretrained` (mBLIP's or BLIP-2's layout), or make a model of two parents with
+    Load a checkpoint with `from_pretrained` (mBLIP's or BLIP-2's layout), or make a model of two components with
     `from_blip2_pretrained`.
     """
 
@@ -396,7 +396,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             The embeddings, (B, T, D), and the features of the distinct images, (I, Q, D) or None.
 
         Raises:
-            ValueError: images, `image_indices` and `<image>` tokens do not agree, or an id is no word of the language
+            ValueError: images, `image_indices` and `<image>` tokens do not agree, or an id is no token of the language
                 model: the message says what another checkpoint's processor would have done.
         """
         self._check_arguments(input_ids, inputs_embeds, pixel_values, image_indices, image_features)
@@ -411,7 +411,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             input_ids,
             num_slots=num_rows if image_indices is None else image_indices.numel(),
             rules=self._prompt_rules(),
-            are_words_embedded=inputs_embeds is not None,
+            are_tokens_embedded=inputs_embeds is not None,
         )
         if inputs_embeds is None:
             # An image id may lie outside the table, so it is replaced before the lookup.
@@ -428,7 +428,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         return PromptRules(
             image_token_id=self.image_token_id,
             num_query_tokens=self.config.num_query_tokens,
-            num_words=text_config.vocab_size,
+            vocab_size=text_config.vocab_size,
             pad_token_id=self.config.pad_token_id,
             origin=self.config.name_or_path or "",
         )
@@ -641,7 +641,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
 
     @property
     def vocab_size(self) -> int:
-        """The language model's number of words, under the name that transformers' models have for it."""
+        """The language model's number of tokens, under transformers' own name for it."""
         return self.config.get_text_config().vocab_size
 
     def resize_token_embeddings(
@@ -660,8 +660,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         old_size, image_token_id = self.language_model.get_input_embeddings().weight.shape[0], self.image_token_id
         if is_resized and old_size <= image_token_id < (new_num_tokens or old_size):
             raise ValueError(
-                f"A table of {new_num_tokens} words would hold the id {image_token_id} of the `<image>` token, which "
-                f"stands outside the {old_size} words so far: a word added there would be taken for an image. Set "
+                f"A table of {new_num_tokens} tokens would hold the id {image_token_id} of the `<image>` token, which "
+                f"stands outside the {old_size} tokens so far: a token added there would be taken for an image. Set "
                 f"`config.image_token_id`, of model and processor, to {new_num_tokens} or above first."
             )
         embeddings = self._resize_language_model(new_num_tokens, pad_to_multiple_of, mean_resizing)

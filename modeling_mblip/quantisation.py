@@ -83,7 +83,7 @@ def prepare_quantised(model: nn.Module) -> None:
 
 def _check_quantised(model: nn.Module) -> None:
     """Refuse a model that was to be quantised by bitsandbytes and of which nothing is: it would need the memory of the
-    whole one without a word.
+    whole one in silence.
     """
     wants_bits = getattr(model, "is_loaded_in_8bit", False) or getattr(model, "is_loaded_in_4bit", False)
     if wants_bits and not any(type(module).__module__.startswith("bitsandbytes.") for module in model.modules()):

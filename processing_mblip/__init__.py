@@ -1,4 +1,4 @@
-"""The inputs: pictures and text to tensors. Importing this package registers `AutoProcessor` and `AutoImageProcessor`.
+"""The inputs: images and text to tensors. Importing this package registers `AutoProcessor` and `AutoImageProcessor`.
 
 `MBlipProcessor` is where to begin; the files beside it are its steps, and go to the Hub with it.
 """

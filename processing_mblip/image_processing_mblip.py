@@ -1,18 +1,18 @@
-"""Pictures, however they are given, to `pixel_values`: the upright RGB image a person would see, and BLIP's
+"""Images, however they are given, to `pixel_values`: the upright RGB image a person would see, and BLIP's
 preprocessing.
 
 `transformers.image_utils.load_image` turns everything into RGB at once: transparent pixels show whatever colour they
-hide, and a 16-bit grey scan becomes white. Here a picture is opened first and converted by what it is: turned as its
-EXIF entry says, transparency laid on white (the page most pictures are seen on), 16 bits scaled to 8, of an animation
+hide, and a 16-bit grey scan becomes white. Here an image is opened first and converted by what it is: turned as its
+EXIF entry says, transparency laid on white (the page most images are seen on), 16 bits scaled to 8, of an animation
 the frame it stands at (a freshly opened one: the first).
 
 The preprocessing gives the same bits as transformers' `BlipImageProcessorPil` in two thirds of the time: resize
 (bicubic), scale to 0..1, normalise with CLIP's mean and standard deviation, by default to the 224 pixels mBLIP was
-trained at. transformers goes through float64 and several copies of the whole picture; here it stays 8-bit until it is
+trained at. transformers goes through float64 and several copies of the whole image; here it stays 8-bit until it is
 written, in float32, into the tensor that is returned. x / 255 in float32 equals transformers' float32(float64(x) *
 (1 / 255)) for all 256 values of x: the results are equal, not merely close.
 
-Shape suffixes: I = pictures, C = the 3 colours, H, W = height and width of the result.
+Shape suffixes: I = images, C = the 3 colours, H, W = height and width of the result.
 """
 
 from .supported_releases import release  # noqa: F401
@@ -47,7 +47,7 @@ DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 URL_TIMEOUT_SECONDS = 60.0
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"  # what a URL may hold beside letters and digits (RFC 3986, section 2)
 
-# What Pillow raises on files that are broken, truncated, too large or no pictures at all, and what opening them
+# What Pillow raises on files that are broken, truncated, too large or no images at all, and what opening them
 # raises.
 UNREADABLE = (
     OSError,
@@ -61,7 +61,7 @@ UNREADABLE = (
 
 
 class MBlipImageProcessor(BlipImageProcessorPil):
-    """Pictures in any form that `load_upright_rgb` takes -> `pixel_values` (I, 3, H, W), float32.
+    """Images in any form that `load_upright_rgb` takes -> `pixel_values` (I, 3, H, W), float32.
 
     Any setting of `BlipImageProcessorPil` may be changed; the fast path serves the usual ones, transformers' own code
     all others, and the values are the same either way.
@@ -76,7 +76,7 @@ class MBlipImageProcessor(BlipImageProcessorPil):
     def _preprocess_image_like_inputs(
         self, images: ImageInput, *args: Any, names: Sequence[str] | None = None, **kwargs: Any
     ) -> BatchFeature:
-        """`names` are for messages, one for each picture; they come in by `image_like_kwargs`."""
+        """`names` are for messages, one for each image; they come in by `image_like_kwargs`."""
         given = flat_list(images)
         names = [f"image {i}" for i in range(len(given))] if names is None else names
         loaded = (load_upright_rgb(image, name) for image, name in zip(given, names, strict=True))
@@ -108,10 +108,10 @@ class MBlipImageProcessor(BlipImageProcessorPil):
 
 
 def _resized_lines(images: Iterable[PIL.Image.Image], size: tuple[int, int], resample: int) -> Iterator[bytes]:
-    """The 8-bit pixels of each picture: a line of red, one of green, one of blue, the next line of red, ...
+    """The 8-bit pixels of each image: a line of red, one of green, one of blue, the next line of red, ...
 
-    Pictures are decoded here, one after the other (lazily opened ones may share a file), and resized on as many
-    threads as torch uses: one in a worker of a DataLoader. At most one decoded picture per thread waits, so that
+    Images are decoded here, one after the other (lazily opened ones may share a file), and resized on as many
+    threads as torch uses: one in a worker of a DataLoader. At most one decoded image per thread waits, so that
     large photos never pile up.
     """
 
@@ -156,16 +156,16 @@ def is_usual(settings: dict[str, Any]) -> bool:
 
 
 def load_upright_rgb(image: Any, name: str = "the image") -> PIL.Image.Image:
-    """`image` as an upright RGB picture. A PIL image that is one already comes back as the same object.
+    """`image` as an upright RGB image. A PIL image that is one already comes back as the same object.
 
     Args:
         image: a PIL image; a numpy array or tensor (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels, of
             integers in 0..255 (uint16: 0..65535) or floats in 0..1 or 0..255; a path; an http(s) URL; a data URI or
             base64 text; the bytes of an image file.
-        name: how messages name the picture, such as "image 3".
+        name: how messages name the image, such as "image 3".
 
     Raises:
-        ValueError: the file is missing, broken or no picture, or the values are none of a picture's. The message holds
+        ValueError: the file is missing, broken or no image, or the values are none of an image's. The message holds
             `name` and the path.
         TypeError: `image` is of another type.
     """
@@ -213,10 +213,10 @@ def _decoded(encoded: bytes, name: str) -> PIL.Image.Image:
         image = PIL.Image.open(io.BytesIO(encoded))
         image.load()
     except UNREADABLE as error:
-        is_unknown = isinstance(error, PIL.UnidentifiedImageError)  # its message names a place in memory
+        is_unknown = isinstance(error, PIL.UnidentifiedImageError)  # its message names an address in memory
         reason = "its format is unknown" if is_unknown else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"{name} is not a picture that Pillow can read: {reason}. Check or remove the file; an empty picture does "
+            f"{name} is not an image that Pillow can read: {reason}. Check or remove the file; an empty image does "
             "not take its place."
         ) from error
     return _converted(image, name)
@@ -255,7 +255,7 @@ def _eight_bit_grey(image: PIL.Image.Image) -> PIL.Image.Image:
         scale = 255.0 if image.mode == "F" and highest <= 1 else 1.0
     if lowest < 0 or highest > 65535:
         raise ValueError(
-            f"its grey values run from {lowest} to {highest}, but those of a picture run from 0 to 255 or 65535 "
+            f"its grey values run from {lowest} to {highest}, but those of an image run from 0 to 255 or 65535 "
             "(floats: or to 1). Scale them first."
         )
     return grey.point(lambda value: value * scale + 0.5).convert("L")
@@ -269,16 +269,16 @@ def _from_values(values: Any, name: str) -> PIL.Image.Image:
         pixels = torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))  # a copy, which torch may write to
     else:
         raise ValueError(f"{name} holds {values.dtype} values, expected whole numbers or floats.")
-    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and {pixels.shape[0], pixels.shape[-1]} & {1, 3, 4})
-    if not is_picture or pixels.numel() == 0:
-        raise ValueError(f"{name} is not one picture. Expected (H, W), (H, W, C) or (C, H, W) with C = 1, 3 or 4.")
+    is_one_image = pixels.ndim == 2 or (pixels.ndim == 3 and {pixels.shape[0], pixels.shape[-1]} & {1, 3, 4})
+    if not is_one_image or pixels.numel() == 0:
+        raise ValueError(f"{name} is not one image. Expected (H, W), (H, W, C) or (C, H, W) with C = 1, 3 or 4.")
     if pixels.ndim == 3:
         pixels = (pixels.permute(1, 2, 0) if _has_channels_first(pixels) else pixels).squeeze(-1)
     return PIL.Image.fromarray(_eight_bit(pixels, name).contiguous().numpy())
 
 
 def _has_channels_first(pixels: torch.Tensor) -> bool:
-    """Of a picture one pixel high or wide, the three or four are its colours; else transformers decides, which warns
+    """Of an image one pixel high or wide, the three or four are its colours; else transformers decides, which warns
     where both ends might be."""
     first, last = pixels.shape[0], pixels.shape[-1]
     if 1 in (first, last) and first != last and {first, last} <= {1, 3, 4}:
@@ -294,7 +294,7 @@ def _eight_bit(pixels: torch.Tensor, name: str) -> torch.Tensor:
     lowest, highest = wide.min().item(), wide.max().item()
     if not (lowest >= 0 and highest <= (65535 if is_16_bit else 255)):
         raise ValueError(
-            f"{name} holds values from {lowest:.6g} to {highest:.6g}; expected 0..255, or 0..1 as floats. Pictures "
+            f"{name} holds values from {lowest:.6g} to {highest:.6g}; expected 0..255, or 0..1 as floats. Images "
             "that are normalised already go to the model as `pixel_values`, not through the processor."
         )
     scale = 1 / 257 if is_16_bit else 255.0 if is_float and highest <= 1 else 1.0
@@ -302,7 +302,7 @@ def _eight_bit(pixels: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def flat_list(images: Any) -> list[Any]:
-    """One picture, a list, a list of lists or a batch in one array, as a flat list."""
+    """One image, a list, a list of lists or a batch in one array, as a flat list."""
     if is_list(images):
         return [image for entry in images for image in flat_list(entry)]
     return list(images) if is_array(images) and images.ndim == 4 else [images]

@@ -1,10 +1,10 @@
-"""MBlipProcessor: pictures and text to `input_ids`, `attention_mask`, `pixel_values` and, where needed,
+"""MBlipProcessor: images and text to `input_ids`, `attention_mask`, `pixel_values` and, where needed,
 `image_indices`.
 
-What is unusual: a picture given more than once is encoded once; the image token need not be one of the tokenizer's;
+What is unusual: an image given more than once is encoded once; the image token need not be one of the tokenizer's;
 and a folder of 2023 (BLIP-2's layout, without an image token id) loads as well as one of ours. Which prompt shows
-which picture is found here: a *slot* is one showing of a picture in one prompt. The sibling files turn prompts into
-ids (`prompt_encoding`) and pictures into tensors (`image_processing_mblip`).
+which image is found here: a *slot* is one showing of an image in one prompt. The sibling files turn prompts into
+ids (`prompt_encoding`) and images into tensors (`image_processing_mblip`).
 """
 
 from .supported_releases import release  # noqa: F401
@@ -34,7 +34,7 @@ from .prompt_encoding import (
     split_at_marks,
 )
 
-EXPECTED_TEXT = "`text` must be a string or list of strings; `images` comes before it where names are left out."
+EXPECTED_TEXT = "`text` must be a string or list of strings; `images` comes before it where names are skipped."
 UNSUPPORTED_TEXT_KWARGS = (
     "text_pair",
     "text_target",
@@ -50,7 +50,7 @@ UNSUPPORTED_TEXT_KWARGS = (
 
 @dataclass(frozen=True)
 class ImageSlots:
-    """`images`: every distinct picture once, in order of appearance. `rows`: for each slot of the batch, in reading
+    """`images`: every distinct image once, in order of appearance. `rows`: for each slot of the batch, in reading
     order, its index in `images`. `num_images`: how many slots each prompt has."""
 
     images: tuple[Any, ...]
@@ -59,18 +59,18 @@ class ImageSlots:
 
     @property
     def is_one_to_one(self) -> bool:
-        """Whether slot s shows picture s for every s, so that `image_indices` can be left out."""
+        """Whether slot s shows image s for every s, so that `image_indices` can be omitted."""
         return self.rows == tuple(range(len(self.images)))
 
 
 class MBlipProcessor(ProcessorMixin):
-    """Pictures and text to the model's inputs.
+    """Images and text to the model's inputs.
 
     Args:
         image_processor: BLIP's settings are served by `MBlipImageProcessor`, to the same values; any other is used as
             it is.
-        tokenizer: the language model's. It is never changed: no word is added to it.
-        num_query_tokens: `<image>` tokens per picture, as in the model's config.
+        tokenizer: the language model's. It is never changed: no token is added to it.
+        num_query_tokens: `<image>` tokens per image, as in the model's config.
         image_token_id: their id, as in the model's config. None: that of the tokenizer's own `<image>` where it has
             one, else `len(tokenizer)`. It need not be one of the tokenizer's.
         chat_template: None: the tokenizer's own, or without one, the messages joined by line breaks.
@@ -103,8 +103,8 @@ class MBlipProcessor(ProcessorMixin):
         """Inputs for `forward` and `generate`.
 
         Args:
-            images: one picture, shown to every prompt; a list, one for each prompt, or all to the one prompt there
-                is; or a list of lists, with any number for each prompt. A picture is anything `load_upright_rgb`
+            images: one image, shown to every prompt; a list, one for each prompt, or all to the one prompt there
+                is; or a list of lists, with any number for each prompt. An image is anything `load_upright_rgb`
                 takes.
             text: a prompt or a list of prompts. Images stand in front, or where the text says `<image>`. None: pixel
                 values alone.
@@ -112,18 +112,18 @@ class MBlipProcessor(ProcessorMixin):
                 alone.
 
         Returns:
-            `input_ids` (B, T), `attention_mask` (B, T), `pixel_values` (I, 3, H, W) with every distinct picture once,
+            `input_ids` (B, T), `attention_mask` (B, T), `pixel_values` (I, 3, H, W) with every distinct image once,
             and `image_indices` (S,), the row of `pixel_values` that each image slot shows, where slot s does not show
             row s.
 
         Raises:
-            ValueError: images and `<image>` marks disagree in number, a picture cannot be read, `max_length` has no
+            ValueError: images and `<image>` marks disagree in number, an image cannot be read, `max_length` has no
                 room for the images, or an argument is not supported.
         """
         if images is None and text is None:
             raise ValueError("Neither `images` nor `text` was given. Give at least one of them.")
         if unknown := [name for name in ("videos", "audio") if kwargs.get(name) is not None]:
-            raise ValueError(f"`{unknown[0]}` was given, but mBLIP sees pictures alone.")
+            raise ValueError(f"`{unknown[0]}` was given, but mBLIP sees images alone.")
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         prompts = [split_at_marks(prompt) for prompt in _prompts(text)]
         if text is None:
@@ -193,11 +193,11 @@ class MBlipProcessor(ProcessorMixin):
         return ["input_ids", "attention_mask", "pixel_values"]
 
     def decode(self, token_ids: Any, **kwargs: Any) -> str | list[str]:
-        """The tokenizer's `decode`. Image tokens are left out: the tokenizer may not know their id."""
+        """The tokenizer's `decode`. Image tokens are skipped: the tokenizer may not know their id."""
         return self.tokenizer.decode(self._without_image_tokens(to_py_obj(token_ids)), **kwargs)
 
     def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]:
-        """The tokenizer's `batch_decode`, with image tokens left out."""
+        """The tokenizer's `batch_decode`, without image tokens."""
         return self.tokenizer.batch_decode(self._without_image_tokens(to_py_obj(sequences)), **kwargs)
 
     def post_process_image_text_to_text(
@@ -316,16 +316,16 @@ def _prompts(text: str | list[str] | None) -> list[str]:
 
 
 def assign_images(images: Any, num_marks: list[int]) -> ImageSlots:
-    """Give every prompt its pictures.
+    """Give every prompt its images.
 
     Args:
-        images: one picture, shown to every prompt; a flat list, one for each prompt, or in reading order to the
-            `<image>` marks, or all to the one prompt there is; a list with one list (of any length) or picture for
+        images: one image, shown to every prompt; a flat list, one for each prompt, or in reading order to the
+            `<image>` marks, or all to the one prompt there is; a list with one list (of any length) or image for
             each prompt.
         num_marks: the number of `<image>` marks in each prompt's text.
 
     Raises:
-        ValueError: the pictures cannot be given to the prompts, or a prompt has marks but another number of pictures.
+        ValueError: the images cannot be given to the prompts, or a prompt has marks but another number of images.
     """
     nested = _nested(images, num_marks)
     for i, (mine, marks) in enumerate(zip(nested, num_marks, strict=True)):
@@ -345,7 +345,7 @@ def check_marks(prompt: int, num_marks: int, num_images: int) -> None:
             f"Prompt {prompt} says `<image>` {num_marks} time(s), but {num_images} image(s) came with it: the number "
             "of `<image>` tokens in the prompts should be the same as the number of images. Give one image for each "
             "`<image>`, or leave out all of them to have the images in front of the text. A text that speaks of the "
-            "word itself writes `\\<image>`."
+            "text itself writes `\\<image>`."
         )
 
 
@@ -356,7 +356,7 @@ def _nested(images: Any, num_marks: list[int]) -> list[list[Any]]:
     if not is_list(images):
         if not (is_array(images) and images.ndim == 4):
             return [[images] for _ in num_marks]
-        images = list(images)  # a batch of pictures in one array
+        images = list(images)  # a batch of images in one array
     if any(is_list(entry) for entry in images):
         if len(images) != num_prompts:
             raise ValueError(
@@ -383,7 +383,7 @@ def _by_marks(images: list[Any], num_marks: list[int]) -> list[list[Any]]:
 
 
 def _distinct(nested: list[list[Any]]) -> ImageSlots:
-    """Find the pictures given more than once: the same object. Texts (paths, URLs) are opened each for itself."""
+    """Find the images given more than once: the same object. Texts (paths, URLs) are opened each for itself."""
     images: list[Any] = []
     row_of: dict[int, int] = {}
     rows = []

@@ -20,7 +20,7 @@ from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy
 
 IMAGE_TOKEN = "<image>"
-PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is the word itself
+PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is the text itself
 UNLIMITED = 10**20  # a tokenizer's `model_max_length` above this means none (transformers' LARGE_INTEGER)
 NO_OFFSET = (0, 0)
 
@@ -30,7 +30,7 @@ Token = tuple[int, tuple[int, int]]  # id, and the (start, end) of its character
 @dataclass(frozen=True)
 class PromptPieces:
     """A prompt cut at its `<image>` marks: `num_leading` marks, the first piece of text, a mark, a piece, a mark, ...
-    `starts` are the pieces' places in the prompt."""
+    `starts` are the pieces' positions in the prompt."""
 
     num_leading: int
     texts: tuple[str, ...]
@@ -44,13 +44,13 @@ class PromptPieces:
 def split_at_marks(prompt: str) -> PromptPieces:
     """Cut a prompt at its marks. Marks at the very beginning, with the space behind them, are the same as none:
     leading."""
-    texts, starts, place = [], [], 0
+    texts, starts, position = [], [], 0
     for match in PLACED_IMAGE.finditer(prompt):
-        texts.append(prompt[place : match.start()])
-        starts.append(place)
-        place = match.end()
-    texts.append(prompt[place:])
-    starts.append(place)
+        texts.append(prompt[position : match.start()])
+        starts.append(position)
+        position = match.end()
+    texts.append(prompt[position:])
+    starts.append(position)
     num_leading = 0
     while len(texts) > 1 and not texts[0].strip():
         num_leading += 1
@@ -167,9 +167,9 @@ def special_tokens_around(tokenizer: Any, texts: list[str]) -> tuple[list[int], 
     for text in ("a", *texts):
         plain = tokenizer(text, add_special_tokens=False)["input_ids"]
         full = tokenizer(text)["input_ids"]
-        for place in range(len(full) - len(plain) + 1):
-            if plain and full[place : place + len(plain)] == plain:
-                return full[:place], full[place + len(plain) :]
+        for position in range(len(full) - len(plain) + 1):
+            if plain and full[position : position + len(plain)] == plain:
+                return full[:position], full[position + len(plain) :]
     return [], tokenizer("")["input_ids"]
 
 
@@ -221,10 +221,10 @@ class PaddedLength:
         """Raise ValueError unless the rows, filled up, make one tensor."""
         lengths = sorted(max(len(row), self.length(rows)) for row in rows)
         if lengths and lengths[0] != lengths[-1]:
-            remedy = "`padding=True`" if self.pad_to == 0 else "`truncation=True`, or `padding=True` without a length"
+            hint = "`padding=True`" if self.pad_to == 0 else "`truncation=True`, or `padding=True` without a length"
             raise ValueError(
                 f"The prompts have {lengths[0]} to {lengths[-1]} tokens, `<image>` tokens included, which make no one "
-                f"tensor. Give {remedy}; without `return_tensors` they come out as lists."
+                f"tensor. Give {hint}; without `return_tensors` they come out as lists."
             )
 
     def pad_id(self, rows: list[list[int]]) -> int:

@@ -6,7 +6,7 @@ translate the drawn world's captions, questions and answers from English into it
 and answers back. It knows no other words: what else it is given it "translates" into the drawn world's.
 
 One CPU core; README.md beside the weights holds the figures of the ones committed here. No text shows a held-out
-composition, so captions of unseen scenes measure translation rather than memory.
+composition, so captions of held-out scenes measure translation rather than memory.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from torch.nn.utils.rnn import pad_sequence
 from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer, PreTrainedTokenizerBase
 
+from component_training import train
 from mblip.data.languages import get_language
 from mblip.mix.translation.answers import AnswerTranslator
 from mblip.mix.translation.nllb import NllbEngine
 from mblip.mix.translation.report import TranslationReport
-from parent_training import train
 from scenes.languages import SCENE_LANGUAGES, caption, questions
-from scenes.world import COLOURS, Scene, sample_training_scene, sample_unseen_scene
+from scenes.world import COLOURS, Scene, sample_held_out_scene, sample_training_scene
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as NLLB has them
 PAD, END, IGNORED = 1, 2, -100
@@ -83,9 +83,9 @@ def draw_pair(rng: random.Random, *, is_single: bool = False) -> Pair:
     source, target = (language, "en") if rng.random() < BACK_SHARE else ("en", language)
     draw = rng.random()
     if draw < QUESTION_SHARE + ANSWER_SHARE and (asked := questions(scene, source)):
-        place = rng.randrange(len(asked))
+        position = rng.randrange(len(asked))
         part = "question" if draw < QUESTION_SHARE else "answer"
-        return Pair(source, getattr(asked[place], part), target, getattr(questions(scene, target)[place], part))
+        return Pair(source, getattr(asked[position], part), target, getattr(questions(scene, target)[position], part))
     if is_single or draw > 1 - PHRASE_SHARE:
         scene = Scene(rng.choice(scene.groups))
     return Pair(source, caption(scene, source), target, caption(scene, target))
@@ -177,12 +177,12 @@ def _batch(encoded: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Te
 
 
 def print_table(engine: NllbEngine, num_scenes: int = 100) -> None:
-    """Captions of unseen scenes that are translated without a mistake, and answers that come back the same.
+    """Captions of held-out scenes that are translated without a mistake, and answers that come back the same.
 
     A Markdown table with a line per language.
     """
     rng = random.Random("translator's accuracy")
-    scenes = [sample_unseen_scene(rng) for _ in range(num_scenes)]
+    scenes = [sample_held_out_scene(rng) for _ in range(num_scenes)]
     answers = AnswerTranslator(engine, (*COLOURS, "one", "two", "three"), TranslationReport())
     print("| language | from English | into English | answers |\n|---|---:|---:|---:|")
     for code in SCENE_LANGUAGES:

@@ -175,7 +175,7 @@ def chat_tokenizer(chat_model: ChatModel) -> PreTrainedTokenizerFast:
 
 
 def chat_processor(chat_model: ChatModel) -> MBlipProcessor:
-    """A processor of small pictures and two `<image>` tokens each."""
+    """A processor of small images and two `<image>` tokens each."""
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     return MBlipProcessor(
         MBlipImageProcessor(size=size), chat_tokenizer(chat_model), num_query_tokens=NUM_QUERY_TOKENS

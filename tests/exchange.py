@@ -49,9 +49,9 @@ def read(folder: Path) -> bool:
 
     is_same = True
     for family in FAMILIES:
-        place = str(folder / family)
-        model = AutoModelForImageTextToText.from_pretrained(place, trust_remote_code=True).eval()
-        processor = AutoProcessor.from_pretrained(place, trust_remote_code=True)
+        position = str(folder / family)
+        model = AutoModelForImageTextToText.from_pretrained(position, trust_remote_code=True).eval()
+        processor = AutoProcessor.from_pretrained(position, trust_remote_code=True)
         for part in (model, processor):
             assert type(part).__module__.startswith("transformers_modules"), type(part).__module__
         written, found = torch.load(folder / family / "answers.pt"), _answers(model, processor)

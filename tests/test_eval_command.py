@@ -73,7 +73,7 @@ def test_a_command_killed_in_its_second_task_asks_nothing_of_the_first_again(mod
     run_eval(recipe)
     assert asked.count("scenes") == num_asked > 0
     assert list(json.loads((out / "results.json").read_text(encoding="utf-8"))) == ["scenes", "scene_counts"]
-    assert not list(out.glob("*.unfinished"))
+    assert not list(out.glob("*.partial"))
 
 
 def test_an_unknown_key_of_a_recipe_is_an_error_that_names_its_line(tmp_path):

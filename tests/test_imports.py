@@ -142,14 +142,14 @@ def test_no_package_knows_the_drawn_world_of_the_quickstart(package):
 def test_shipped_files_import_siblings_by_name_and_nothing_that_the_hub_would_lose(package):
     for path in shipped(package):
         for level, module, names in imports(path):
-            place = f"{path.name}: from {'.' * level}{module} import {', '.join(names)}"
+            location = f"{path.name}: from {'.' * level}{module} import {', '.join(names)}"
             if level:
-                assert level == 1, f"{place}: only siblings are shipped"
-                assert re.fullmatch(r"\w+", module), f"{place}: name the sibling, `from .sibling import X`"
-                assert (path.parent / f"{module}.py").is_file(), f"{place}: there is no such sibling"
+                assert level == 1, f"{location}: only siblings are shipped"
+                assert re.fullmatch(r"\w+", module), f"{location}: name the sibling, `from .sibling import X`"
+                assert (path.parent / f"{module}.py").is_file(), f"{location}: there is no such sibling"
             else:
                 allowed = SHIPPED_MAY_IMPORT[package] | set(sys.stdlib_module_names)
-                assert module.split(".")[0] in allowed, place
+                assert module.split(".")[0] in allowed, location
 
 
 @pytest.mark.parametrize("package", SHIPPED_FROM)

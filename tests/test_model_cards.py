@@ -82,7 +82,7 @@ def test_the_client_finds_the_card_valid(path, tmp_path, monkeypatch):
 
 
 @every_card
-def test_a_card_names_no_place_of_a_machine(path):
+def test_a_card_names_no_path_of_a_machine(path):
     assert re.findall(r"(?<![\w.:])/(?:home|root|tmp|opt|work|mnt|Users)\b.*", path.read_text(encoding="utf-8")) == []
 
 
@@ -92,7 +92,7 @@ def test_the_lines_of_use_answer(path, family, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     tiny_model(family).save_pretrained("FOLDER")
     tiny_processor(family).save_pretrained("FOLDER")
-    Image.new("RGB", (40, 30), "green").save("picture.png")
+    Image.new("RGB", (40, 30), "green").save("image.png")
     (block,) = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert block.count("\n") <= 10
     exec(compile(block, path.name, "exec"), {})
@@ -149,14 +149,14 @@ def shown(share: float, interval: dict[str, float]) -> str:
 COLUMNS = {
     "before": ("scenes_before", "as_is"),
     "after": ("scenes", "as_is"),
-    "after, pictures shuffled": ("scenes", "shuffled"),
-    "English parent": ("scenes_english_parent", "as_is"),
+    "after, images shuffled": ("scenes", "shuffled"),
+    "English BLIP-2": ("scenes_english_parent", "as_is"),
 }
 
 
 def column_of(evaluation, heading: str) -> dict[str, tuple[float, dict[str, float]]]:
     """What the record holds for a column of a table: language -> share and interval."""
-    if heading == "after / English parent":
+    if heading == "after / English BLIP-2":
         return {code: (ratio["value"], ratio["interval"]) for code, ratio in evaluation.ratios.items()}
     name, condition = COLUMNS.get(heading, ("scenes", heading))
     scores = [score for score in evaluation.results[name]["scores"] if score["condition"] == condition]

@@ -42,7 +42,7 @@ def test_the_notebook_runs_from_the_root_and_from_its_folder(family, start, tmp_
 
 
 def test_the_notebook_is_committed_without_outputs():
-    """Outputs grow stale, and name places of the machine that made them."""
+    """Outputs grow stale, and name paths of the machine that made them."""
     assert len(CODE) > 8
     for cell in CELLS:
         assert set(cell) == {"cell_type", "id", "metadata", "source"} | (

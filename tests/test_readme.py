@@ -52,7 +52,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tiny_model("mt5").save_pretrained(MODEL_FOLDER)
     tiny_processor("mt5").save_pretrained(MODEL_FOLDER)
-    for number, name in enumerate(["dog.jpg", "left.jpg", "right.jpg", "quickstart/results/picture.png"]):
+    for number, name in enumerate(["dog.jpg", "left.jpg", "right.jpg", "quickstart/results/image.png"]):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30 + number), "green").save(name)
     return tmp_path

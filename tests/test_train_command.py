@@ -14,7 +14,7 @@ from mblip import train
 from mblip.loading import load_checkpoint, quiet_peft
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
-from tests.training.tiny_run import ROOT, run_training, torchrun, write_parents, write_recipe
+from tests.training.tiny_run import ROOT, run_training, torchrun, write_components, write_recipe
 
 EVALUATION = {
     "scenes.task:scenes": {"num_images": 2, "languages": ["en", "de"]},
@@ -26,8 +26,8 @@ EVALUATION = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run: both stages, then the evaluation."""
     folder = tmp_path_factory.mktemp("run")
-    write_parents(folder)
-    train.main([str(write_recipe(folder, evaluation=EVALUATION, compare_with_parents="scenes", license="mit"))])
+    write_components(folder)
+    train.main([str(write_recipe(folder, evaluation=EVALUATION, compare_with_components="scenes", license="mit"))])
     return folder / "out"
 
 
@@ -51,7 +51,7 @@ def test_the_checkpoints_hold_what_trained_and_nothing_else(folder):
     assert {name for name in files if name.endswith((".safetensors", ".bin"))} == {"trained.safetensors"}
 
 
-def test_the_frozen_parts_are_bit_equal_to_the_parents(folder):
+def test_the_frozen_parts_are_bit_equal_to_the_components(folder):
     trained = load_file(folder / "model" / "model.safetensors")
     blip2 = load_file(folder.parent / "blip2" / "model.safetensors")
     language_model = load_file(folder.parent / "language_model" / "model.safetensors")
@@ -92,7 +92,7 @@ def test_the_adapter_on_its_base_is_the_merged_model(folder):
         torch.testing.assert_close(adapted(**inputs).logits, merged(**inputs).logits, rtol=1e-4, atol=1e-4)
 
 
-def test_an_adapter_is_loaded_on_its_base_with_the_processor_of_the_parents(folder):
+def test_an_adapter_is_loaded_on_its_base_with_the_processor_of_the_components(folder):
     model, processor = load_checkpoint(str(folder / "adapter"))
     assert model.name_or_path == str(folder / "adapter")
     whole, processor_of_whole = load_checkpoint(str(folder / "model"))
@@ -134,20 +134,20 @@ def test_the_card_has_the_hub_s_metadata_and_no_figure_that_was_not_measured(fol
     assert card.data.license == "mit"
     assert card.data.library_name == "transformers"
     assert card.data.pipeline_tag == "image-text-to-text"
-    assert card.data.base_model is None  # its parents are folders of this machine
+    assert card.data.base_model is None  # its components are folders of this machine
     assert "| warm_up | 544 (projection 544) | 6 | 4 | 0.005 |" in card.text
     assert (folder / "table.md").read_text().strip() in card.text
 
 
-def test_the_results_compare_with_before_and_with_the_english_parent(folder):
+def test_the_results_compare_with_before_and_with_the_english_blip2(folder):
     results = json.loads((folder / "results.json").read_text())
     assert set(results) == {"scenes", "scenes_before", "scenes_english_parent"}
 
 
 def test_the_task_to_compare_by_is_one_of_the_evaluation(tmp_path):
-    recipe = write_recipe(tmp_path, evaluation=EVALUATION, compare_with_parents="xm3600")
-    write_parents(tmp_path)
-    with pytest.raises(ValueError, match=r"`compare_with_parents` is 'xm3600', expected a task .*: scenes"):
+    recipe = write_recipe(tmp_path, evaluation=EVALUATION, compare_with_components="xm3600")
+    write_components(tmp_path)
+    with pytest.raises(ValueError, match=r"`compare_with_components` is 'xm3600', expected a task .*: scenes"):
         train.main([str(recipe)])
 
 
@@ -186,7 +186,7 @@ def test_torchrun_sees_that_the_input_was_wrong(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", ["8bit", "4bit"])
 def test_a_language_model_that_is_quantised_in_training_is_published_as_it_was_with_lora_merged(tmp_path, bits):
-    write_parents(tmp_path)
+    write_components(tmp_path)
     ended = run_training(str(write_recipe(tmp_path)), "--model.load_in", bits)
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert "quantization_config" not in json.loads((tmp_path / "out" / "model" / "config.json").read_text())

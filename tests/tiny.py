@@ -10,7 +10,7 @@ What it offers:
     tokenizer over TOKENS, with pad, bos, eos tiny_processor(family) an `MBlipProcessor` around `tiny_tokenizer` (needs
     `processing_mblip`)
 
-Vocabulary of the models: 128 words; `<image>` is 128, the first id behind it, so it has no embedding.
+Vocabulary of the models: 128 tokens; `<image>` is 128, the first id behind it, so it has no embedding.
 """
 
 from typing import Any
@@ -215,7 +215,7 @@ def tiny_model(family: str = "mt5", seed: int = 0, **changes: Any) -> MBlipForCo
 
 
 def tiny_blip2(family: str = "mt5", seed: int = 0, **changes: Any) -> Blip2ForConditionalGeneration:
-    """transformers' own BLIP-2 of the same shapes; its `<image>` token needs an embedding, so it is the last word,
+    """transformers' own BLIP-2 of the same shapes; its `<image>` token needs an embedding, so it is the last token,
     127.
     """
     arguments: dict[str, Any] = {
@@ -249,7 +249,7 @@ def enliven(model: torch.nn.Module) -> None:
 def tiny_batch(
     family: str = "mt5", batch_size: int = 3, seed: int = 1, image_token_id: int = IMAGE_TOKEN_ID
 ) -> dict[str, torch.Tensor]:
-    """Prompts of one image and six words each, without padding; the first row's last two labels are none."""
+    """Prompts of one image and six text tokens each, without padding; the first row's last two labels are none."""
     generator = torch.Generator().manual_seed(seed)
     words = torch.randint(5, 100, (batch_size, 6), generator=generator)
     images = torch.full((batch_size, NUM_QUERY_TOKENS), image_token_id)

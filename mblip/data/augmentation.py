@@ -1,13 +1,13 @@
 """Random resized crops and flips of training images, with Pillow alone.
 
 A crop is only cut out here: the processor resizes whatever it gets to the model's square, so cutting and resizing
-together are torchvision's `RandomResizedCrop` with one interpolation. In a mirrored picture "a cat to the left of a
-dog" is wrong, so a picture is flipped only where no text about it names a side. Every draw is keyed, by (seed, epoch,
-image_id) in training, so that a resumed run sees the same pictures.
+together are torchvision's `RandomResizedCrop` with one interpolation. In a mirrored image "a cat to the left of a
+dog" is wrong, so an image is flipped only where no text about it names a side. Every draw is keyed, by (seed, epoch,
+image_id) in training, so that a resumed run sees the same images.
 
 `side_words.tsv` lists, for 95 of the 96 languages, the words for left and right, for turning with the clock or against
 it, for mirrors and for east and west, and, in English, in which questions of all sources are asked, also the words of
-questions that have a picture's writing or clock read. Lists are generous: a word that only sometimes names a side
+questions that have an image's writing or clock read. Lists are generous: a word that only sometimes names a side
 ("rights", Vietnamese "trái", which is also fruit) costs a flip now and then, a word that is missing teaches something
 false. They are our own, by hand.
 
@@ -70,7 +70,7 @@ class Augmentation:
 
 def is_flip_safe(row: Mapping[str, Any], augmentation: Augmentation) -> bool:
     """Whether the images of a row may be mirrored under all its prompts: those of `flip_tasks`, and those that name no
-    side, neither in the language of the example nor in English, the language of most wordings.
+    side, neither in the language of the example nor in English, the language of most templates.
 
     Of a translation the English text it was made from, if the row tells it, must name none either: where a machine
     took "the right image" for the correct one, the translation names no side any more, but is still about one.

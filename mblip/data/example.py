@@ -1,8 +1,8 @@
 """From examples to rows.
 
 An `Example` is one prompt about one set of images with the answer wanted. Sources make them, prompts.py puts the
-wording around them, and `to_rows` gathers all examples about the same images into one row, so that an image is stored,
-decoded and encoded once however many prompts ask about it.
+template around them, and `to_rows` gathers all examples about the same images into one row, so that an image is
+stored, decoded and encoded once however many prompts ask about it.
 """
 
 import json
@@ -15,11 +15,11 @@ from typing import Any
 import datasets
 from PIL import Image as PILImage
 
-from .images import Image, StoredImage, place_image, store_image
+from .images import Image, StoredImage, locate_image, store_image
 from .languages import get_language
 
 IMAGE_TOKEN = "<image>"  # `MBlipProcessor.image_token`
-PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is the word itself
+PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is the text itself
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # which JSON can spell and UTF-8 cannot
 
@@ -45,7 +45,7 @@ FEATURES_WITH_PROVENANCE = datasets.Features(FEATURES | {PROVENANCE: datasets.Li
 class Example:
     """One prompt about one set of images.
 
-    `prompt` is "" until `apply_prompt` has put a wording of `task` around `inputs` ({"question": ...}, {"label":
+    `prompt` is "" until `apply_prompt` has put a template of `task` around `inputs` ({"question": ...}, {"label":
     ...}). `language` is the language the example is in, a code of languages.tsv; answers yes and no are English
     whatever it is. `id` is unique within `source`; examples of equal `image_id` share their images. `provenance`
     tells where text came from that the source did not write, as "<part>.<what>": "target.source_text",
@@ -133,7 +133,7 @@ def to_rows(examples: Iterable[Example]) -> Iterator[dict[str, Any]]:
     groups: dict[str, list[Example]] = {}
     for example in examples:
         if not example.prompt:
-            raise ValueError(f"{example.name} has no prompt. Put a wording around it with `apply_prompt` first.")
+            raise ValueError(f"{example.name} has no prompt. Put a template around it with `apply_prompt` first.")
         group = groups.setdefault(example.image_id, [])
         if group and group[0].images != example.images:
             raise ValueError(
@@ -171,13 +171,13 @@ def rows_to_dataset(rows: Iterable[Mapping[str, Any]], *, are_images_inside: boo
 
     Args:
         are_images_inside: if not, images on disk stay there and are read when they are wanted; memory holds their
-            places.
+            paths.
 
     Raises:
         ValueError: an image cannot be read, or, where it stays on disk, is not there; the message names its row and
             file.
     """
-    stored = [store_row(row, store_image if are_images_inside else place_image) for row in rows]
+    stored = [store_row(row, store_image if are_images_inside else locate_image) for row in rows]
     features = features_of({column for row in stored for column in row})
     columns = {column: [row.get(column) for row in stored] for column in features}
     return datasets.Dataset.from_dict(columns, features=features)
@@ -189,7 +189,7 @@ def features_of(columns: Collection[str]) -> datasets.Features:
 
 
 def store_row(row: Mapping[str, Any], store: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """The row with its images as `datasets` stores them, by `store_image` or `place_image`; `<image>` and empty
+    """The row with its images as `datasets` stores them, by `store_image` or `locate_image`; `<image>` and empty
     targets are refused."""
     check_row(row)
     name = row_name(row)

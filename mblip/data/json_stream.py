@@ -29,7 +29,7 @@ def iter_json_array(path: str | Path, *, key: str | None = None) -> Iterator[Any
     """The elements of the JSON array of a file, `.json` or `.json.gz`.
 
     Args:
-        key: take the array at this key of the object that the file holds; what stands in front of it is passed over,
+        key: take the array at this key of the object that the file holds; what stands in front of it is skipped,
             what stands behind it is not read.
 
     Raises:

@@ -62,7 +62,7 @@ def mix(sources: Mapping[str, WeightedSource], *, num_examples: int, seed: int) 
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
-    """Write rows to one parquet file with the images inside; it appears under its name only when it is whole.
+    """Write rows to one parquet file with the images inside; it appears under its name only when it is complete.
 
     Raises:
         ValueError: there are no rows, or a row has a broken image or a bad target; the message names it.
@@ -72,9 +72,9 @@ def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
         raise ValueError(f"There are no rows to write to {path}. Check that the source found its files.")
     dataset = rows_to_dataset(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    dataset.to_parquet(unfinished)
-    unfinished.replace(path)
+    partial = path.with_name(f".{path.name}.partial")
+    dataset.to_parquet(partial)
+    partial.replace(path)
 
 
 @overload

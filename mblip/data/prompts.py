@@ -1,11 +1,11 @@
-"""The tasks, and the wordings that ask for them.
+"""The tasks, and the prompt templates that ask for them.
 
-The original mBLIP was trained on five or six wordings a task and, asked in another one, lost most of what it could do
-(3.1 CIDEr on XM100 in Pangea, arXiv 2410.16153). So every task has many wordings that differ in form: question or
-order, with and without a colon, the language first or last. One wording a task is held out of training and measures
-how much wording matters.
+The original mBLIP was trained on five or six templates a task and, asked in another one, lost most of what it could do
+(3.1 CIDEr on XM100 in Pangea, arXiv 2410.16153). So every task has many templates that differ in form: question or
+order, with and without a colon, the language first or last. One template a task is held out of training and measures
+how much the template matters.
 
-The wordings stand in prompts/*.yaml (prompt_files.py). English ones name the example's language in English, native
+The templates stand in prompts/*.yaml (prompt_files.py). English ones name the example's language in English, native
 ones are in it. Tasks of yes and no answer in English, whatever the language of the prompt.
 """
 
@@ -18,10 +18,10 @@ from typing import Literal
 
 from .example import Example
 from .languages import ENGLISH, prompt_name
-from .prompt_files import TaskWordings, Wording, read_wordings
+from .prompt_files import PromptTemplate, TaskTemplates, read_templates
 from .stable_random import stable_random
 
-Wordings = Literal["ours", "as_released"]
+Templates = Literal["ours", "as_released"]
 
 # task: what its examples bring (`inputs`), and which parts are in the example's language (`translated`)
 PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = MappingProxyType(
@@ -46,7 +46,7 @@ INPUTS = MappingProxyType({task: inputs for task, (inputs, _) in PARTS.items()})
 
 @dataclass(frozen=True)
 class Task:
-    """What a task's examples bring (`inputs`), the English wordings to train with, and the one only ever tested with.
+    """What a task's examples bring (`inputs`), the English templates to train with, and the one only ever tested with.
 
     `translated` are the parts of an example that are in its language, "target" or names of inputs: what is turned into
     the language allotted to an English example. The other parts stay as the source wrote them.
@@ -54,17 +54,17 @@ class Task:
 
     inputs: tuple[str, ...]
     translated: tuple[str, ...]
-    wordings: tuple[Wording, ...]
-    held_out: Wording
+    templates: tuple[PromptTemplate, ...]
+    held_out: PromptTemplate
 
 
 def _read_tasks() -> Mapping[str, Task]:
-    english = read_wordings(ENGLISH, INPUTS)
+    english = read_templates(ENGLISH, INPUTS)
     tasks = {}
     for name, (inputs, translated) in PARTS.items():
         held_out = english[name].held_out
-        assert held_out is not None  # read_wordings refuses English without
-        tasks[name] = Task(inputs, translated, english[name].wordings, held_out)
+        assert held_out is not None  # read_templates refuses English without
+        tasks[name] = Task(inputs, translated, english[name].templates, held_out)
     return MappingProxyType(tasks)
 
 
@@ -78,20 +78,20 @@ def get_task(name: str) -> Task:
     return TASKS[name]
 
 
-def native_wordings(language: str, task: str, folder: Path | None = None) -> tuple[Wording, ...]:
-    """The wordings of a task in `language` itself; none where there are none, and none in English. Those of a file in
+def native_templates(language: str, task: str, folder: Path | None = None) -> tuple[PromptTemplate, ...]:
+    """The templates of a task in `language` itself; none where there are none, and none in English. Those of a file in
     `folder`, as `mblip translate-prompts` writes it, come behind the package's own."""
     get_task(task)
     if language == ENGLISH:
         return ()
     sources = [_read_native(language), *([] if folder is None else [_read_native(language, folder)])]
-    found = (wording for read in sources if task in read for wording in read[task].wordings)
-    return tuple({wording.text: wording for wording in found}.values())
+    found = (template for read in sources if task in read for template in read[task].templates)
+    return tuple({template.text: template for template in found}.values())
 
 
 @cache
-def _read_native(language: str, folder: Path | None = None) -> Mapping[str, TaskWordings]:
-    return read_wordings(language, INPUTS, folder)
+def _read_native(language: str, folder: Path | None = None) -> Mapping[str, TaskTemplates]:
+    return read_templates(language, INPUTS, folder)
 
 
 def apply_prompt(
@@ -101,18 +101,18 @@ def apply_prompt(
     held_out: bool = False,
     native_share: float = 0.0,
     native_folder: Path | None = None,
-    wordings: Wordings = "ours",
+    templates: Templates = "ours",
 ) -> Example:
-    """The example with a wording of its task around its inputs.
+    """The example with a template of its task around its inputs.
 
-    The wording is drawn by (seed, source, id) and nothing else. `held_out` takes the English one that training never
+    The template is drawn by (seed, source, id) and nothing else. `held_out` takes the English one that training never
     sees.
 
     Args:
-        native_share: so large a share of the examples gets a wording in its own language, where it has one.
-        native_folder: more of these wordings; see `native_wordings`.
-        wordings: "as_released" repeats what the original's wordings did wrong: questions are asked for in English
-            whatever language they are in, and one wording in six has a reasoning example learn
+        native_share: so large a share of the examples gets a template in its own language, where it has one.
+        native_folder: more of these templates; see `native_templates`.
+        templates: "as_released" repeats what the original's templates did wrong: questions are asked for in English
+            whatever language they are in, and one template in six has a reasoning example learn
             "<answer> because <answer>".
 
     Raises:
@@ -122,13 +122,13 @@ def apply_prompt(
         raise ValueError(f"Found native_share {native_share}, expected a share from 0 to 1.")
     task = _task_of(example)
     draw = stable_random(seed, example.source, example.id)
-    wording = task.held_out if held_out else draw.choice(task.wordings)
+    template = task.held_out if held_out else draw.choice(task.templates)
     if native_share and not held_out:
-        wording = _draw_native(example, seed, native_share, native_folder) or wording
-    as_released = wordings == "as_released"
+        template = _draw_native(example, seed, native_share, native_folder) or template
+    as_released = templates == "as_released"
     name = "English" if as_released and example.task == "question_generation" else None
-    text = wording.text.format(language=name or prompt_name(example.language, as_released), **example.inputs)
-    if as_released and example.task == "reasoning" and wording == task.wordings[-1]:
+    text = template.text.format(language=name or prompt_name(example.language, as_released), **example.inputs)
+    if as_released and example.task == "reasoning" and template == task.templates[-1]:
         answer = example.target.partition(" because ")[0]
         return replace(example, prompt=text, target=f"{answer} because {answer}")
     return replace(example, prompt=text)
@@ -137,7 +137,8 @@ def apply_prompt(
 def _task_of(example: Example) -> Task:
     if example.prompt:
         raise ValueError(
-            f"{example.name} has a prompt already: {example.prompt!r}. Wordings go around examples whose prompt is ''."
+            f"{example.name} has a prompt already: {example.prompt!r}. Templates go around examples whose prompt is "
+            "''."
         )
     try:
         task = get_task(example.task)
@@ -151,8 +152,8 @@ def _task_of(example: Example) -> Task:
     return task
 
 
-def _draw_native(example: Example, seed: int, native_share: float, folder: Path | None) -> Wording | None:
-    """A native wording, if the example is among `native_share` and its language has one."""
+def _draw_native(example: Example, seed: int, native_share: float, folder: Path | None) -> PromptTemplate | None:
+    """A native template, if the example is among `native_share` and its language has one."""
     draw = stable_random(seed, "native wording", example.source, example.id)
-    found = native_wordings(example.language, example.task, folder)
+    found = native_templates(example.language, example.task, folder)
     return draw.choice(found) if draw.random() < native_share and found else None

@@ -1,6 +1,6 @@
 """What a translation must leave as it is: quotations, numbers, `<image>`, and placeholders such as `{language}`.
 
-A quotation is what a picture shows or somebody says ('a sign that reads "STOP"'); a model would translate it, or
+A quotation is what an image shows or somebody says ('a sign that reads "STOP"'); a model would translate it, or
 write a name in another alphabet. What is protected is taken out before translation and put back afterwards:
 
 - numbers stay: a number is copied as a rule. That it was is verified by its digits, whatever the script they come back
@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"\d+(?:[.,:/'’٫٬]\d+)*")
 
 @dataclass(frozen=True)
 class Span:
-    """A protected part of a text: its place and its kind, "image", "brace", "quoted" or "number"."""
+    """A protected part of a text: its position and its kind, "image", "brace", "quoted" or "number"."""
 
     start: int
     end: int
@@ -71,12 +71,12 @@ class ProtectedText:
     @property
     def masked(self) -> str:
         """The text with stand-ins for what must not be translated."""
-        parts, place = [], 0
+        parts, position = [], 0
         for number, span in self.stand_ins.items():
             inside = f"{span.text[0]}{number}{span.text[-1]}" if span.kind == "quoted" else str(number)
-            parts += [self.body[place : span.start], inside]
-            place = span.end
-        return "".join([*parts, self.body[place:]])
+            parts += [self.body[position : span.start], inside]
+            position = span.end
+        return "".join([*parts, self.body[position:]])
 
     @property
     def is_translatable(self) -> bool:
@@ -112,13 +112,13 @@ class ProtectedText:
 
     def _parts(self) -> Iterator[tuple[str, bool]]:
         """The body in order: each part, and whether it stays as it is. What has no letters does too."""
-        place = 0
+        position = 0
         for span in (*self.spans, None):
-            between = self.body[place : span.start if span else len(self.body)]
+            between = self.body[position : span.start if span else len(self.body)]
             yield between, not any(character.isalpha() for character in between)
             if span:
                 yield span.text, True
-                place = span.end
+                position = span.end
 
 
 def protect(text: str) -> ProtectedText:

@@ -142,8 +142,8 @@ def answer_ids(
 
 
 def answer_lead(processor: Processor) -> str:
-    """What a trained model says before its answer because the template writes it there, as decoding shows it: special
-    tokens left out. Empty for most templates, and for those that cannot be trained with."""
+    """What a trained model says before its answer because the template writes it there, as decoding shows it: without
+    special tokens. Empty for most templates, and for those that cannot be trained with."""
     prompt, whole = _rendered(processor, "?", 0, _PROBE)
     lead, answer, _ = whole[len(prompt) :].partition(_PROBE)
     if not (whole.startswith(prompt) and answer):

@@ -58,7 +58,7 @@ class PromptChoice:
 
     @property
     def is_all(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether nothing is skipped."""
         return all(chosen is None for _, chosen in self._chosen)
 
     @property
@@ -163,8 +163,8 @@ class TrainingRows(datasets.Dataset):
     def count_prompts(self) -> Counter[str]:
         """The prompts of each language."""
         counts: Counter[str] = Counter()
-        for place, (tasks, languages, sources) in enumerate(zip(*(self[name] for name in CHOSEN_BY), strict=True)):
-            if self._turns is None or self._turns[place] == 0:
+        for position, (tasks, languages, sources) in enumerate(zip(*(self[name] for name in CHOSEN_BY), strict=True)):
+            if self._turns is None or self._turns[position] == 0:
                 counts.update(languages[position] for position in self._choice.positions(tasks, languages, sources))
         return counts
 

@@ -16,7 +16,7 @@ from .generation_settings import GenerationChanges, GenerationSettings
 from .predictions import Prediction, read_predictions
 from .protocol import OWN, Setup, fixed_prompt
 from .recipe import EvaluationRecipe, EvaluationRun, TaskRecipe
-from .records import DatasetPlace, read_examples, records_in, records_of
+from .records import DatasetLocation, read_examples, records_in, records_of
 from .reports.files import alignment_table, conditions_table, predictions_path, write_results
 from .reports.full_report import write_report
 from .reports.tables import markdown_table
@@ -29,7 +29,7 @@ __all__ = [
     "CaptionMetric",
     "ChairMetric",
     "ChoiceAccuracy",
-    "DatasetPlace",
+    "DatasetLocation",
     "EvaluationExample",
     "EvaluationRecipe",
     "EvaluationRun",

@@ -2,7 +2,7 @@
 (`task.Metric`).
 
 Every metric tells the share of empty answers beside its figures. A figure that is not defined for the answers at hand,
-such as the precision of yes where nobody said it, is left out.
+such as the precision of yes where nobody said it, is skipped.
 """
 
 from collections import defaultdict
@@ -159,7 +159,7 @@ class ChoiceAccuracy:
 
 @dataclass(frozen=True)
 class ChairMetric:
-    """CHAIR-s, and CHAIR-i beside it; see metrics/chair.py. References are the objects that the picture shows.
+    """CHAIR-s, and CHAIR-i beside it; see metrics/chair.py. References are the objects that the image shows.
 
     An empty caption names nothing and is as good as can be: read the scores beside `objects_per_caption` and
     `share_empty`.

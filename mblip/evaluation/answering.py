@@ -10,7 +10,7 @@ from mblip.data.token_ids import answer_lead, uses_chat_template
 
 from .generation_settings import GenerationSettings
 from .likelihood.constrained import candidates_only
-from .likelihood.ranking import ContentFree, PictureProcessor, grey_features, rank
+from .likelihood.ranking import ContentFree, ImageInputProcessor, grey_features, rank
 from .likelihood.read_prompts import ScoringModel
 from .model_inputs import EncodedImages, Model, Processor, prompt_tensors
 from .predictions import Prediction, predict
@@ -106,11 +106,11 @@ def _rank(answerer: Answerer, images: EncodedImages, examples: Sequence[Evaluati
 
 
 def _content_free(answerer: Answerer, examples: Sequence[EvaluationExample]) -> ContentFree | None:
-    """What calibrates: each prompt without its content, about a grey picture; None where nothing is calibrated."""
+    """What calibrates: each prompt without its content, about a grey image; None where nothing is calibrated."""
     if answerer.task.rank_by != "calibrated":
         return None
     prompts = [example.content_free or "" for example in examples]
-    processor = cast(PictureProcessor, answerer.processor)
+    processor = cast(ImageInputProcessor, answerer.processor)
     has_images = any(example.images for example in examples)
     return ContentFree(prompts, grey_features(answerer.model, processor) if has_images else None)
 

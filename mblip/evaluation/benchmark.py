@@ -6,8 +6,8 @@ published records and gives an `EvaluationTask`:
     def my_benchmark(setup: Setup, *, questions: Path, images: Path) -> EvaluationTask:
         prompts = setup.prompts("vqa", paper="Question: {question} Short answer in {language}:")
         examples: list[EvaluationExample] = []
-        for place, record in read_json_lines(questions):
-            fields = check_record(record, {"id": str, "image": str, "question": str, "answer": str}, place=place)
+        for location, record in read_json_lines(questions):
+            fields = check_record(record, {"id": str, "image": str, "question": str, "answer": str}, location=location)
             examples += ask(
                 prompts,
                 inputs={"question": fields["question"]},
@@ -31,17 +31,17 @@ from types import MappingProxyType
 
 from mblip.data.example import Example
 from mblip.data.images import Image
-from mblip.data.images.places import is_url, open_bytes, place_name
+from mblip.data.images.locations import is_url, location_name, open_bytes
 from mblip.data.images.refusal import RefusedImageError
 from mblip.data.languages import ENGLISH
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.stable_random import stable_random
 
 from .protocol import AnswerKind, PromptForm, Setup
 from .task import AS_IS, SHUFFLED, Answering, EvaluationExample, EvaluationTask, Metric, Origin, RankBy
 
 MISSING = "image missing"
-STAND_INS_FILE = "STAND_INS.txt"  # in a folder whose pictures are drawn in place of photos (benchmarks/stand_ins.py)
+STAND_INS_FILE = "STAND_INS.txt"  # in a folder whose images are drawn in place of photos (benchmarks/stand_ins.py)
 NUM_NAMES = 3
 NO_CONTENT = "N/A"  # in place of question or statement, in the prompt that calibration asks
 
@@ -54,28 +54,28 @@ def benchmark_task(
     setup: Setup,
     kind: AnswerKind,
     origin: Origin | None = None,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
 ) -> EvaluationTask:
     """The task of a benchmark that both protocols ask.
 
     Args:
-        kind: of its answers, which says how the protocol searches for them.
-        left_out: what the readers left out; missing images are added.
+        kind: of its answers, which says how the protocol decodes them.
+        skipped: what the readers skipped; missing images are added.
 
     Raises:
         ValueError: no example is there, or images are missing that may not be (`Setup.missing_images`).
     """
-    left_out = LeftOut() if left_out is None else left_out
+    skipped = SkipReport() if skipped is None else skipped
     return EvaluationTask(
         name=name,
-        examples=_with_images(name, list(examples), setup, origin, left_out),
+        examples=_with_images(name, list(examples), setup, origin, skipped),
         metric=metric,
         generation=setup.generation(kind),
         protocol=setup.protocol,
         origin=origin,
-        left_out=left_out,
+        skipped=skipped,
         answering=answering,
         rank_by=rank_by,
     )
@@ -179,55 +179,55 @@ def derangement(num_things: int, *, seed: int) -> list[int]:
 
 
 def _with_images(
-    name: str, examples: list[EvaluationExample], setup: Setup, origin: Origin | None, left_out: LeftOut
+    name: str, examples: list[EvaluationExample], setup: Setup, origin: Origin | None, skipped: SkipReport
 ) -> list[EvaluationExample]:
     """The examples whose images are all there."""
     if setup.missing_images == "unchecked":
         return examples
-    places = {image for example in examples for image in example.images if isinstance(image, str | Path)}
-    missing = {place for place in places if not is_there(place)}
+    locations = {image for example in examples for image in example.images if isinstance(image, str | Path)}
+    missing = {location for location in locations if not is_there(location)}
     without = [example for example in examples if any(_is_in(image, missing) for image in example.images)]
     if not without:
         return examples
     if setup.missing_images == "error":
         url = "" if origin is None else f" (the benchmark: {origin.url})"
         raise ValueError(
-            f"{name}: {len(missing)} of {len(places)} images are missing, {_named(missing)}{url}, or set "
-            f"`missing_images: leave_out`, which leaves out {len(without)} of {len(examples)} examples."
+            f"{name}: {len(missing)} of {len(locations)} images are missing, {_named(missing)}{url}, or set "
+            f"`missing_images: skip`, which skips {len(without)} of {len(examples)} examples."
         )
     for example in without:
-        left_out.add(MISSING, f"{name}/{example.id}")
+        skipped.add(MISSING, f"{name}/{example.id}")
     left = {id(example) for example in without}
     return [example for example in examples if id(example) not in left]
 
 
 def _named(missing: Collection[str | Path]) -> str:
     """The names of some, where the first was looked for, and what to do."""
-    first = sorted(missing, key=place_name)[:NUM_NAMES]
-    names = ", ".join(map(place_name, first))
+    first = sorted(missing, key=location_name)[:NUM_NAMES]
+    names = ", ".join(map(location_name, first))
     if any(map(is_url, missing)):
         return f"such as {names}: URLs are not read here. Fetch them first (mblip fetch --help)"
     return f"such as {names} (looked for: {first[0]}). Put them into the folder or archive that the recipe names"
 
 
 def shows_stand_ins(examples: Iterable[EvaluationExample]) -> bool:
-    """Whether any picture lies in a folder of stand-ins."""
+    """Whether any image lies in a folder of stand-ins."""
     folders = {image.parent for example in examples for image in example.images if isinstance(image, Path)}
     return any((folder / STAND_INS_FILE).is_file() for folder in folders)
 
 
-def _is_in(image: Image, places: set[str | Path]) -> bool:
-    return isinstance(image, str | Path) and image in places
+def _is_in(image: Image, locations: set[str | Path]) -> bool:
+    return isinstance(image, str | Path) and image in locations
 
 
-def is_there(place: str | Path) -> bool:
-    """Whether there is an image file at a place; it may still be broken. URLs are not asked."""
-    if isinstance(place, Path):
-        return place.is_file()
-    if is_url(place):
+def is_there(location: str | Path) -> bool:
+    """Whether there is an image file at a location; it may still be broken. URLs are not asked."""
+    if isinstance(location, Path):
+        return location.is_file()
+    if is_url(location):
         return False
     try:
-        open_bytes(place)
+        open_bytes(location)
     except RefusedImageError as error:
         return error.refused.reason != "missing"
     return True

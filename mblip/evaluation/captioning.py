@@ -1,7 +1,7 @@
-"""Captioning benchmarks: photos with human captions, how they are asked about, and the metric of captions.
+"""Captioning benchmarks: images with human captions, how they are asked about, and the metric of captions.
 
 The benchmarks differ in their files (tasks/xm3600.py, tasks/xflickrco.py, tasks/coco_karpathy.py) and in nothing else:
-prompts, search and metric are here.
+prompts, decoding and metric are here.
 """
 
 import unicodedata
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mblip.data.images import Image
-from mblip.data.left_out import LeftOut, has_usable_texts
+from mblip.data.skipped import SkipReport, has_usable_texts
 
 from .benchmark import ask, benchmark_task
 from .metrics.caption_scores import score_captions
@@ -34,12 +34,12 @@ def captioning_task(
     setup: Setup,
     tokenization: Tokenization,
     origin: Origin,
-    left_out: LeftOut,
+    skipped: SkipReport,
 ) -> EvaluationTask:
-    """The task of captioning every photo in every language that it has captions in.
+    """The task of captioning every image in every language that it has captions in.
 
     Raises:
-        ValueError: there is no photo, or photos are missing that may not be.
+        ValueError: there is no image, or images are missing that may not be.
         ImportError: a library that the metric needs is not installed.
     """
     examples = list(examples)
@@ -51,7 +51,7 @@ def captioning_task(
         setup=setup,
         kind="caption",
         origin=origin,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 
@@ -69,18 +69,18 @@ def ask_for_caption(
     language: str,
     id: str,
     benchmark: str,
-    left_out: LeftOut,
+    skipped: SkipReport,
 ) -> Iterator[EvaluationExample]:
-    """A photo in each prompt; references are those of its captions that can be used, in NFC. A photo without any is
-    not asked about. What is left out is counted and named."""
+    """An image in each prompt; references are those of its captions that can be used, in NFC. An image without any is
+    not asked about. What is skipped is counted and named."""
     name = f"{benchmark}/{id}"
     usable = tuple(
         unicodedata.normalize("NFC", caption.strip())
         for number, caption in enumerate(captions)
-        if has_usable_texts([caption], name=f"{name}/{number}", left_out=left_out)
+        if has_usable_texts([caption], name=f"{name}/{number}", skipped=skipped)
     )
     if not usable:
-        left_out.add(WITHOUT_CAPTION, name)
+        skipped.add(WITHOUT_CAPTION, name)
         return
     yield from ask(
         prompts,

@@ -26,7 +26,7 @@ from .runner import RunSettings
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
 TASK_PREFIX = "--task."
-SETUP_OPTIONS = ("protocol", "language_names", "missing_images", "wordings")
+SETUP_OPTIONS = ("protocol", "language_names", "missing_images", "templates")
 SETTINGS_OPTIONS = ("batch_size", "image_batch_size")
 RUN_OPTIONS = ("dtype", "load_in")
 
@@ -120,12 +120,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--task", help="with a model: what to ask it; the task's own arguments are --task.KEY VALUE")
     parser.add_argument("--model", help="with a recipe: this model instead of the recipe's")
     parser.add_argument("--output_dir", type=Path, help="where answers, results.json and table.md go")
-    parser.add_argument("--dtype", choices=get_args(DtypeName), help="of ViT and language model; auto if left out")
+    parser.add_argument("--dtype", choices=get_args(DtypeName), help="of ViT and language model; auto by default")
     parser.add_argument("--load_in", choices=get_args(LoadIn), help="quantise the language model (4bit: nf4)")
     parser.add_argument("--protocol", choices=get_args(ProtocolName), help="how benchmarks are asked")
     parser.add_argument("--language_names", choices=get_args(LanguageNames), help="in prompts")
     parser.add_argument("--missing_images", choices=get_args(MissingImages), help="what a missing image is")
-    parser.add_argument("--wordings", action="store_true", default=None, help="ask in every wording of the prompt")
+    parser.add_argument("--templates", action="store_true", default=None, help="ask in every template of the prompt")
     parser.add_argument("--batch_size", type=int, help="prompts answered at once")
     parser.add_argument("--image_batch_size", type=int, help="images encoded at once")
     parser.add_argument(

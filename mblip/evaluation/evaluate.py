@@ -13,7 +13,7 @@ from .model_inputs import Model, Processor
 from .predictions import write_predictions
 from .processes import is_main_process, num_processes
 from .results import Results, score_predictions
-from .runner import DEFAULT_SETTINGS, RunSettings, forget_unfinished, run_task, seconds_before
+from .runner import DEFAULT_SETTINGS, RunSettings, forget_partial, run_task, seconds_before
 from .task import EvaluationTask
 
 
@@ -24,7 +24,7 @@ def evaluate_task(
     *,
     settings: RunSettings = DEFAULT_SETTINGS,
     predictions_path: str | Path | None = None,
-    keeps_unfinished: bool = False,
+    keeps_partial: bool = False,
     base: str | None = None,
 ) -> Results:
     """Ask a model the questions of a task and score its answers.
@@ -34,7 +34,7 @@ def evaluate_task(
     Args:
         predictions_path: where the answers go, one JSON line each, with their scores; while the model answers they
             are kept beside it, and a run that was killed goes on from there. None writes nothing.
-        keeps_unfinished: leave what is beside it, until `forget_unfinished`: a run of several tasks that is killed in
+        keeps_partial: leave what is beside it, until `forget_partial`: a run of several tasks that is killed in
             a later one then asks nothing of this one again.
         base: the model below an adapter that was merged into `model`.
 
@@ -47,8 +47,8 @@ def evaluate_task(
     scores, scored = score_predictions(task, predictions)
     if predictions_path is not None and is_main_process():
         write_predictions(predictions_path, scored)
-        if not keeps_unfinished:
-            forget_unfinished(predictions_path)
+        if not keeps_partial:
+            forget_partial(predictions_path)
     prompts: dict[str, dict[str, str]] = {}
     for example in task.examples:
         prompts.setdefault(example.condition, {}).setdefault(example.language, example.prompt)
@@ -64,8 +64,8 @@ def evaluate_task(
         answering=f"rank, {task.rank_by}" if task.answering == "rank" else task.answering,
         generation=settings.generation.applied_to(task.generation),
         origin=task.origin,
-        left_out=dict(task.left_out.counts),
-        left_out_names=dict(task.left_out.names),
+        left_out=dict(task.skipped.counts),
+        left_out_names=dict(task.skipped.names),
         has_stand_ins=shows_stand_ins(task.examples),
         seconds=earlier + time.monotonic() - start,
         commit=code_commit(),

@@ -1,4 +1,4 @@
-"""How answers are searched for: greedy or beam search, never sampling, so that a score can be had again."""
+"""How answers are decoded: greedy or beam search, never sampling, so that scores are reproducible."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Generation inside a Trainer's evaluation: the same few pictures in every language, at every evaluation.
+"""Generation inside a Trainer's evaluation: the same few images in every language, at every evaluation.
 
 With transformers' own Trainer:
 
@@ -6,7 +6,7 @@ With transformers' own Trainer:
     Trainer(..., callbacks=[generation], args=TrainingArguments(
         eval_strategy="steps", metric_for_best_model=generation.main, greater_is_better=True, ...))
 
-Its loss says how likely the right words are; only answers say whether a model, encoder-decoder or decoder-only, has
+Its loss says how likely the right tokens are; only answers say whether a model, encoder-decoder or decoder-only, has
 found them. In several processes each answers its share, and all get all figures.
 """
 
@@ -31,7 +31,7 @@ class GenerationEvaluation(TrainerCallback):
     the lower it is (CHAIR, where saying nothing is best) have no part in `main`.
 
     Args:
-        tasks: as benchmarks have them; controls with shuffled pictures are left out.
+        tasks: as benchmarks have them; controls with shuffled images are skipped.
         num_images: so many image sets are asked about in each language.
 
     Raises:
@@ -90,7 +90,7 @@ class GenerationEvaluation(TrainerCallback):
 
 
 def fixed_subset(task: EvaluationTask, num_images: int) -> EvaluationTask:
-    """A task with `num_images` image sets in each language and condition, without shuffled pictures. Which they are
+    """A task with `num_images` image sets in each language and condition, without shuffled images. Which they are
     depends on their `image_id` alone, so that languages share them as far as the benchmark does.
 
     Raises:

@@ -94,11 +94,11 @@ class EncodedImages:
         if self.features is None or not slots:
             return {}
         used = sorted(set(slots))
-        place = {row: i for i, row in enumerate(used)}
+        position = {row: i for i, row in enumerate(used)}
         device = self.features.device
         return {
             "image_features": self.features[torch.tensor(used, device=device)],
-            "image_indices": torch.tensor([place[row] for row in slots], device=device),
+            "image_indices": torch.tensor([position[row] for row in slots], device=device),
         }
 
 
@@ -116,7 +116,7 @@ def encode_images(
 
     Args:
         wanted: the `image_id`s that are asked about; None: all. Batches are those of all examples, for the last bits
-            of an image's features may depend on what it is encoded with; one in which nothing is wanted is left out.
+            of an image's features may depend on what it is encoded with; one in which nothing is wanted is skipped.
 
     Raises:
         ValueError: an image cannot be read; the message names it.
@@ -129,18 +129,18 @@ def encode_images(
         starts[number] = len(features)
         batch = images[number * batch_size : (number + 1) * batch_size]
         features += fitting.run(lambda part: _encode(model, processor, part), batch)
-    places = {
+    positions = {
         image_id: tuple(starts[row // batch_size] + row % batch_size for row in mine)
         for image_id, mine in shown.items()
     }
-    return EncodedImages(torch.stack(features) if features else None, places)
+    return EncodedImages(torch.stack(features) if features else None, positions)
 
 
 def _distinct_images(
     examples: Sequence[EvaluationExample],
 ) -> tuple[list[tuple[AnyImage, str]], dict[str, tuple[int, ...]]]:
     """Every image once, with what errors call it, and the rows of those of each `image_id`."""
-    distinct: dict[Any, tuple[int, AnyImage, str]] = {}  # by place, or by object: row, image, name
+    distinct: dict[Any, tuple[int, AnyImage, str]] = {}  # by location, or by object: row, image, name
     rows: dict[str, tuple[int, ...]] = {}
     for example in examples:
         if example.image_id not in rows:

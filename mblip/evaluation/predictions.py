@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mblip.data.left_out import SURROGATE
-from mblip.data.whole_files import write_text
+from mblip.data.atomic_write import write_text
+from mblip.data.skipped import SURROGATE
 
 from .task import EvaluationExample
 
@@ -52,7 +52,7 @@ class Prediction:
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
-    """Write a file of predictions; it is whole or not there."""
+    """Write a file of predictions, atomically."""
     write_text(Path(path), "".join(prediction.to_line() for prediction in predictions))
 
 

@@ -18,11 +18,11 @@ from .task import AS_IS
 
 ProtocolName = Literal["paper", "centurio"]
 AnswerKind = Literal["caption", "short_answer", "description"]
-MissingImages = Literal["error", "leave_out", "unchecked"]
-WordingChoice = Literal["first", "held_out"]
+MissingImages = Literal["error", "skip", "unchecked"]
+TemplateChoice = Literal["first", "held_out"]
 
 OWN = "own"  # of benchmarks that no paper has, such as naming photos
-HELD_OUT_WORDING = "held-out wording"
+HELD_OUT_TEMPLATE = "held-out wording"
 
 # centurio: lengths are the paper's, for Centurio's own are not among the facts at hand.
 GENERATION: Mapping[ProtocolName, Mapping[AnswerKind, GenerationSettings]] = MappingProxyType(
@@ -50,40 +50,40 @@ class Setup:
     """How the benchmarks of an evaluation are asked.
 
     Args:
-        protocol: prompts, search and lengths.
-        wordings: ask in every English wording of mblip/data/prompts instead of the protocol's prompt, the one held out
-            of training included; each is a condition of its own.
+        protocol: prompts, decoding and lengths.
+        templates: ask in every English template of mblip/data/prompts instead of the protocol's prompt, the one held
+            out of training included; each is a condition of its own.
         language_names: what prompts call languages: as training did, or as the original's evaluation.
-        missing_images: an image that is not there is an error before anything is asked, or its examples are left out,
+        missing_images: an image that is not there is an error before anything is asked, or its examples are skipped,
             counted and named. `unchecked` looks for none, and fails at the first one that cannot be opened.
     """
 
     protocol: ProtocolName = "paper"
-    wordings: bool = False
+    templates: bool = False
     language_names: LanguageNames = "trained"
     missing_images: MissingImages = "error"
 
     def generation(self, kind: AnswerKind) -> GenerationSettings:
-        """The search for answers of a kind."""
+        """The decoding of answers of a kind."""
         return GENERATION[self.protocol][kind]
 
     def prompts(self, task: str, *, paper: str, centurio: str | None = None) -> "tuple[PromptForm, ...]":
         """The ways a benchmark is asked.
 
         Args:
-            task: of mblip/data/prompts, whose wordings are taken where `wordings` is on.
+            task: of mblip/data/prompts, whose templates are taken where `templates` is on.
             paper, centurio: the protocols' prompts, with {language} and the task's inputs; None: Centurio asks as the
                 paper does.
         """
-        if not self.wordings:
+        if not self.templates:
             text = centurio if self.protocol == "centurio" and centurio is not None else paper
             return (PromptForm(AS_IS, text, self.language_names),)
-        wordings = get_task(task)
+        templates = get_task(task)
         forms = [
-            PromptForm(f"wording {number}", wording.text, self.language_names)
-            for number, wording in enumerate(wordings.wordings, start=1)
+            PromptForm(f"wording {number}", template.text, self.language_names)
+            for number, template in enumerate(templates.templates, start=1)
         ]
-        return (*forms, PromptForm(HELD_OUT_WORDING, wordings.held_out.text, self.language_names))
+        return (*forms, PromptForm(HELD_OUT_TEMPLATE, templates.held_out.text, self.language_names))
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ class PromptForm:
         return self.text.format(language=prompt_language(language, self.language_names), **inputs)
 
 
-def fixed_prompt(task: str, language: str, wording: WordingChoice = "first", **inputs: str) -> str:
-    """The prompt of a task of mblip/data/prompts, in its first wording (mBLIP's own, where there is one) or the one
+def fixed_prompt(task: str, language: str, template: TemplateChoice = "first", **inputs: str) -> str:
+    """The prompt of a task of mblip/data/prompts, in its first template (mBLIP's own, where there is one) or the one
     that training never uses: what tasks with a protocol of their own ask in.
 
     Raises:
         ValueError: the task or language is unknown.
     """
-    wordings = get_task(task)
-    chosen = wordings.held_out if wording == "held_out" else wordings.wordings[0]
+    templates = get_task(task)
+    chosen = templates.held_out if template == "held_out" else templates.templates[0]
     return chosen.text.format(language=get_language(language).name, **inputs)

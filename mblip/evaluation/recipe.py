@@ -44,7 +44,7 @@ class TaskRecipe:
     name: str
     function: TaskFunction
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    place: str = field(default="", compare=False)
+    location: str = field(default="", compare=False)
 
     def build(self, setup: Setup) -> EvaluationTask:
         """The task, with its files read.
@@ -55,7 +55,7 @@ class TaskRecipe:
         try:
             task = self.function(setup, **self.arguments)
         except ValueError as error:
-            raise ValueError(f"{self.place}: {error}" if self.place else str(error)) from error
+            raise ValueError(f"{self.location}: {error}" if self.location else str(error)) from error
         if not isinstance(task, EvaluationTask):
             raise ValueError(f"`{self.name}` returns {type(task).__name__}, expected an `EvaluationTask`.")
         return task
@@ -118,7 +118,7 @@ def convert_evaluation(found: Located, path: str) -> EvaluationRecipe:
     try:
         return EvaluationRecipe(tuple(named), **own)
     except ValueError as error:
-        raise ValueError(f"{found.place}: `{path}`: {error}") from error
+        raise ValueError(f"{found.location}: `{path}`: {error}") from error
 
 
 def convert_task(name: str, found: Located, path: str) -> TaskRecipe:
@@ -130,8 +130,8 @@ def convert_task(name: str, found: Located, path: str) -> TaskRecipe:
     try:
         function = find_task(name, found.folder)
     except ValueError as error:
-        raise ValueError(f"{found.place}: {error}") from error
-    return TaskRecipe(name, function, arguments_for(function, found, path, {}), f"{found.place}: `{path}`")
+        raise ValueError(f"{found.location}: {error}") from error
+    return TaskRecipe(name, function, arguments_for(function, found, path, {}), f"{found.location}: `{path}`")
 
 
 def find_task(name: str, folder: Path) -> TaskFunction:

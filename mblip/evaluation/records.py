@@ -1,11 +1,11 @@
-"""Records of a benchmark with their places: of the published file, or of a dataset that has its fields as columns.
+"""Records of a benchmark with their locations: of the published file, or of a dataset that has its fields as columns.
 
-    for place, record in records_of(captions, dataset):
-        fields = check_record(record, {"image/key": str}, place=place)
+    for location, record in records_of(captions, dataset):
+        fields = check_record(record, {"image/key": str}, location=location)
 
-A recipe names the file, or under `dataset` what `datasets` loads (`DatasetPlace`). Both give the same records, so one
-reader checks both. A dataset may hold the pictures too, in a column `image`, or `images` for several of a record; they
-are shown in place of files (`pictures_in`), and stay in memory, encoded, as long as the task.
+A recipe names the file, or under `dataset` what `datasets` loads (`DatasetLocation`). Both give the same records, so
+one reader checks both. A dataset may hold the images too, in a column `image`, or `images` for several of a record;
+they are shown in place of files (`images_in`), and stay in memory, encoded, as long as the task.
 """
 
 import json
@@ -18,22 +18,22 @@ from PIL import Image as PILImage
 
 from mblip.data.example import Example
 from mblip.data.images import Image
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.dataset_rows import read_rows
 from mblip.data.sources.records import describe, read_json_lines
 
 from .languages import mix_code
 from .task import Answering
 
-PlacedRecord = tuple[str, Any]  # what an error calls the record, and the record
-ReadFile = Callable[[Path], Iterator[PlacedRecord]]
+LocatedRecord = tuple[str, Any]  # what an error calls the record, and the record
+ReadFile = Callable[[Path], Iterator[LocatedRecord]]
 ReadRecord = Callable[..., Iterator[Example]]
 
 LANGUAGE_MARK = "{language}"
 
 
 @dataclass(frozen=True)
-class DatasetPlace:
+class DatasetLocation:
     """What a recipe says of a dataset. `path` is a name on the Hub, or a folder or file that `datasets` reads. Where a
     benchmark has a file for each language, `{language}` in `path`, `split` or `config` stands for its code."""
 
@@ -42,8 +42,8 @@ class DatasetPlace:
     config: str | None = None
     revision: str | None = None
 
-    def records(self, language: str | None = None) -> Iterator[PlacedRecord]:
-        """The rows with their places; of one language where the recipe says `{language}`.
+    def records(self, language: str | None = None) -> Iterator[LocatedRecord]:
+        """The rows with their locations; of one language where the recipe says `{language}`.
 
         Raises:
             ValueError: the dataset cannot be loaded.
@@ -65,7 +65,7 @@ class DatasetPlace:
             )
 
 
-def check_one_place(file: Path | None, dataset: DatasetPlace | None) -> None:
+def check_one_location(file: Path | None, dataset: DatasetLocation | None) -> None:
     """Raises ValueError unless a recipe names just one of the two."""
     if (file is None) == (dataset is None):
         found = "neither files nor a dataset" if dataset is None else f"both {file} and the dataset {dataset.path}"
@@ -75,10 +75,10 @@ def check_one_place(file: Path | None, dataset: DatasetPlace | None) -> None:
         )
 
 
-def check_languages_of(files: Path | None, dataset: DatasetPlace | None, languages: Sequence[str]) -> None:
+def check_languages_of(files: Path | None, dataset: DatasetLocation | None, languages: Sequence[str]) -> None:
     """Raises ValueError for an unknown language, and unless just one of files and dataset is named and has a part of
     its own for each language."""
-    check_one_place(files, dataset)
+    check_one_location(files, dataset)
     check_codes(languages)
     if dataset is not None:
         dataset.check_is_by_language()
@@ -98,11 +98,11 @@ def check_codes(languages: Sequence[str]) -> None:
 
 def records_of(
     file: Path | None,
-    dataset: DatasetPlace | None,
+    dataset: DatasetLocation | None,
     *,
     read: ReadFile = read_json_lines,
     language: str | None = None,
-) -> Iterator[PlacedRecord]:
+) -> Iterator[LocatedRecord]:
     """The records of the file, or of the dataset, whichever is given.
 
     Args:
@@ -112,7 +112,7 @@ def records_of(
     Raises:
         ValueError: both or neither are given, or the one given cannot be read.
     """
-    check_one_place(file, dataset)
+    check_one_location(file, dataset)
     if dataset is not None:
         return dataset.records(language)
     assert file is not None  # checked
@@ -120,17 +120,17 @@ def records_of(
 
 
 def records_in(
-    language: str, files: Path | None, dataset: DatasetPlace | None, *, read: ReadFile = read_json_lines
-) -> Iterator[PlacedRecord]:
+    language: str, files: Path | None, dataset: DatasetLocation | None, *, read: ReadFile = read_json_lines
+) -> Iterator[LocatedRecord]:
     """The records of one language, of its file or of its part of the dataset."""
     file = None if files is None else Path(str(files).replace(LANGUAGE_MARK, language))
     return records_of(file, dataset, read=read, language=language)
 
 
 def read_examples(
-    read: ReadRecord, records: Iterable[PlacedRecord], *, images: str | None, left_out: LeftOut, **arguments: object
+    read: ReadRecord, records: Iterable[LocatedRecord], *, images: str | None, skipped: SkipReport, **arguments: object
 ) -> Iterator[Example]:
-    """The examples that a source makes of records. Pictures in a row of a dataset are shown in place of files.
+    """The examples that a source makes of records. Images in a row of a dataset are shown in place of files.
 
     Args:
         read: of mblip/data/sources, such as `xvnli_example`.
@@ -138,55 +138,55 @@ def read_examples(
         arguments: more of `read`.
 
     Raises:
-        ValueError: a record is not as published, or holds another number of pictures; the message names its place.
+        ValueError: a record is not as published, or holds another number of images; the message names its location.
     """
-    for place, record in records:
-        for example in read(record, place=place, images=images or "", left_out=left_out, **arguments):
-            pictures = pictures_in(record, place=place)
-            if len(pictures) != len(example.images) and (pictures or images is None):
+    for location, record in records:
+        for example in read(record, location=location, images=images or "", skipped=skipped, **arguments):
+            shown = images_in(record, location=location)
+            if len(shown) != len(example.images) and (shown or images is None):
                 raise ValueError(
-                    f"{place}: holds {len(pictures)} pictures, expected {len(example.images)}. Say with `images` "
+                    f"{location}: holds {len(shown)} images, expected {len(example.images)}. Say with `images` "
                     "where the files lie, or give the dataset a column `image`, or `images` for several."
                 )
-            yield replace(example, images=pictures or example.images)
+            yield replace(example, images=shown or example.images)
 
 
-def pictures_in(record: Mapping[str, Any], *, place: str) -> tuple[Image, ...]:
-    """The pictures that a row of a dataset holds, in its column `image` or `images`; none in the record of a file.
+def images_in(record: Mapping[str, Any], *, location: str) -> tuple[Image, ...]:
+    """The images that a row of a dataset holds, in its column `image` or `images`; none in the record of a file.
 
     Text in `image` is a field of the benchmark's own.
 
     Raises:
-        ValueError: a cell holds something else than pictures.
+        ValueError: a cell holds something else than images.
     """
     images, image = record.get("images"), record.get("image")
     if images is None:
-        return () if image is None or isinstance(image, str) else (_picture(image, place, "image"),)
+        return () if image is None or isinstance(image, str) else (_image_of_cell(image, location, "image"),)
     if not isinstance(images, list):
-        raise ValueError(f"{place}: `images` is {describe(images)}, expected a list of pictures.")
-    return tuple(_picture(value, place, "images") for value in images)
+        raise ValueError(f"{location}: `images` is {describe(images)}, expected a list of images.")
+    return tuple(_image_of_cell(value, location, "images") for value in images)
 
 
 def image_of(
-    record: Mapping[str, Any], file: Path | str | None, *, place: str, name: str, field: str = "images"
+    record: Mapping[str, Any], file: Path | str | None, *, location: str, name: str, field: str = "images"
 ) -> Image:
-    """The picture that a row of a dataset holds, or else the file.
+    """The image that a row of a dataset holds, or else the file.
 
     Args:
-        file: where the picture lies; None where the recipe does not say it.
+        file: where the image lies; None where the recipe does not say it.
         name: of the file, for the error.
-        field: of the recipe, that says where the pictures lie.
+        field: of the recipe, that says where the images lie.
 
     Raises:
         ValueError: the row holds several, or none and there is no file.
     """
-    pictures = pictures_in(record, place=place)
-    if len(pictures) > 1:
-        raise ValueError(f"{place}: found {len(pictures)} pictures, expected one.")
-    if pictures:
-        return pictures[0]
+    images = images_in(record, location=location)
+    if len(images) > 1:
+        raise ValueError(f"{location}: found {len(images)} images, expected one.")
+    if images:
+        return images[0]
     if file is None:
-        raise ValueError(f"{place}: there is no picture in the record. Say with `{field}` where {name} lies.")
+        raise ValueError(f"{location}: there is no image in the record. Say with `{field}` where {name} lies.")
     return file
 
 
@@ -200,9 +200,9 @@ def check_vocabulary(vocabulary: Path | None, answering: Answering) -> None:
         )
 
 
-def read_vocabulary(path: str | Path, left_out: LeftOut) -> tuple[str, ...]:
+def read_vocabulary(path: str | Path, skipped: SkipReport) -> tuple[str, ...]:
     """The answers that a benchmark chooses from, in the order of their file: trainval_label2ans.json of GQA (1,842)
-    and VQAv2 (3,129), a JSON list of texts. VQAv2's has an empty one, which is left out and counted: saying nothing is
+    and VQAv2 (3,129), a JSON list of texts. VQAv2's has an empty one, which is skipped and counted: saying nothing is
     no answer.
 
     Raises:
@@ -221,7 +221,7 @@ def read_vocabulary(path: str | Path, left_out: LeftOut) -> tuple[str, ...]:
         if not isinstance(answer, str):
             raise ValueError(f"{path}, answer {position}: found {describe(answer)}, expected text.")
         if not answer.strip():
-            left_out.add("empty answer of the vocabulary", f"{path.name}, answer {position}")
+            skipped.add("empty answer of the vocabulary", f"{path.name}, answer {position}")
     kept = tuple(answer for answer in answers if answer.strip())
     if len(set(kept)) < len(kept):
         twice = next(answer for position, answer in enumerate(kept) if answer in kept[:position])
@@ -229,13 +229,13 @@ def read_vocabulary(path: str | Path, left_out: LeftOut) -> tuple[str, ...]:
     return kept
 
 
-def _picture(value: Any, place: str, column: str) -> Image:
+def _image_of_cell(value: Any, location: str, column: str) -> Image:
     if isinstance(value, bytes | PILImage.Image):
         return value
     if isinstance(value, Mapping) and (value.get("bytes") or value.get("path")):
         return value.get("bytes") or Path(value["path"])
     raise ValueError(
-        f"{place}: `{column}` holds {describe(value)}, expected a picture, as `datasets.Image` stores it."
+        f"{location}: `{column}` holds {describe(value)}, expected an image, as `datasets.Image` stores it."
     )
 
 

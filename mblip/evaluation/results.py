@@ -1,7 +1,7 @@
 """From predictions to scores, and the record of an evaluation that goes into results.json.
 
 A score is the main figure of a metric under one condition in one language, with its count and 95 % interval. The
-interval speaks for the pictures: it says where the figure would lie on other pictures drawn alike, for this one model.
+interval speaks for the images: it says where the figure would lie on other images drawn alike, for this one model.
 """
 
 import dataclasses
@@ -42,8 +42,8 @@ class Results:
     """An evaluation of one model on one task.
 
     `metric` is the main figure, `description` what it is in words; `prompts`: condition -> language -> the prompt of
-    its first example; `left_out`: reason -> how many, and `left_out_names` the first of them; `has_stand_ins`:
-    pictures were drawn in place of photos. `predictions`, scored, stand in a file of their own.
+    its first example; `left_out`: reason -> how many examples were skipped, and `left_out_names` the first of them;
+    `has_stand_ins`: images were drawn in place of photos. `predictions`, scored, stand in a file of their own.
     """
 
     task: str
@@ -100,7 +100,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A model's share of right answers as a part of another model's, on the same pictures."""
+    """A model's share of right answers as a part of another model's, on the same images."""
 
     value: float
     interval: Interval
@@ -144,10 +144,10 @@ def _score(condition: str, language: str, answers: Sequence[Prediction], found: 
 
 
 def _interval(values: Sequence[float], image_ids: Sequence[str], is_share: bool) -> Interval:
-    """Of a share of answers about different pictures Wilson's; else by the bootstrap over pictures.
+    """Of a share of answers about different images Wilson's; else by the bootstrap over images.
 
     Where all answers are right, or all wrong, the bootstrap has nothing to draw from: then Wilson's again, each
-    picture counted once.
+    image counted once.
     """
     num_images = len(set(image_ids))
     if is_share and (num_images == len(values) or len(set(values)) == 1):
@@ -158,18 +158,18 @@ def _interval(values: Sequence[float], image_ids: Sequence[str], is_share: bool)
 def ratio_to_reference(predictions: Sequence[Prediction], reference: Sequence[Prediction]) -> Ratio | None:
     """How much of the reference's share of right answers is reached, with a paired 95 % interval.
 
-    Both hold one answer for each picture: of one condition and language each, which may differ between the two.
+    Both hold one answer for each image: of one condition and language each, which may differ between the two.
 
     Returns:
         None where the reference has no right answer, so that no ratio exists.
 
     Raises:
-        ValueError: the two are not about the same pictures, or ask more than once about one.
+        ValueError: the two are not about the same images, or ask more than once about one.
     """
     ours, theirs = _by_image(predictions), _by_image(reference)
     if ours.keys() != theirs.keys():
         raise ValueError(
-            f"Found answers about {len(ours)} pictures and the reference's about {len(theirs)}, of which "
+            f"Found answers about {len(ours)} images and the reference's about {len(theirs)}, of which "
             f"{len(ours.keys() & theirs.keys())} are the same. Evaluate both with one seed and one `num_images`."
         )
     pairs = [(is_right, theirs[image_id]) for image_id, is_right in ours.items()]
@@ -184,7 +184,7 @@ def _by_image(predictions: Sequence[Prediction]) -> dict[str, bool]:
     by_image = {prediction.image_id: prediction.score == 1 for prediction in predictions}
     if len(by_image) != len(predictions):
         raise ValueError(
-            f"Found {len(predictions)} answers about {len(by_image)} pictures, expected one about each. "
+            f"Found {len(predictions)} answers about {len(by_image)} images, expected one about each. "
             "Take those of one condition and one language."
         )
     return by_image

@@ -1,15 +1,15 @@
-"""Image-text retrieval by likelihood: the caption of a photo, and the photo of a caption, among those of a pool.
+"""Image-text retrieval by likelihood: the caption of an image, and the image of a caption, among those of a pool.
 
-Photos and captions are those of a captioning task (tasks/xflickrco.py, tasks/xm3600.py), one language at a time. A
-caption fits a photo as well as it is likely behind it (image_text_scores.py); one that is likely behind any photo is
-no find, so photos are given their captions once more with the score behind a grey picture taken away (`calibrated`).
+Images and captions are those of a captioning task (tasks/xflickrco.py, tasks/xm3600.py), one language at a time. A
+caption fits an image as well as it is likely behind it (image_text_scores.py); one that is likely behind any image is
+no find, so images are given their captions once more with the score behind a grey image taken away (`calibrated`).
 
-Every photo of a pool is scored with every caption of it: n photos with k captions each cost k n^2 captions read, in
-each language (60 pictures of the drawn world in 12 languages, 43,200 pairs: 33 s with the quickstart's model on one
+Every image of a pool is scored with every caption of it: n images with k captions each cost k n^2 captions read, in
+each language (60 images of the drawn world in 12 languages, 43,200 pairs: 33 s with the quickstart's model on one
 thread of a busy CPU; not measured at full size). Recall depends on n, so a task of another n has another name. The n
-photos are those of the lowest SHA-256 of their ids, and chance finds one in n, in both directions.
+images are those of the lowest SHA-256 of their ids, and chance finds one in n, in both directions.
 
-Shape suffixes: I = photos, C = captions, N = searches, K = entries searched.
+Shape suffixes: I = images, C = captions, N = searches, K = entries searched.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from .environment import code_commit, describe_hardware, describe_model, package
 from .generation_settings import GenerationSettings
 from .languages import prompt_language
 from .likelihood.image_text_scores import image_text_scores
-from .likelihood.ranking import PictureProcessor, grey_features
+from .likelihood.ranking import ImageInputProcessor, grey_features
 from .likelihood.read_prompts import ScoringModel
 from .metrics.bootstrap import mean_estimate
 from .metrics.intervals import wilson_interval
@@ -46,8 +46,8 @@ NOTHING_GENERATED = GenerationSettings(max_new_tokens=0)
 
 @dataclass(frozen=True)
 class RetrievalSettings:
-    """How much is searched: `num_candidates` photos with all their captions, in each language. `batch_size` counts
-    captions, `image_batch_size` pictures in the ViT."""
+    """How much is searched: `num_candidates` images with all their captions, in each language. `batch_size` counts
+    captions, `image_batch_size` images in the ViT."""
 
     num_candidates: int = 100
     batch_size: int = 64
@@ -56,7 +56,7 @@ class RetrievalSettings:
 
 @dataclass(frozen=True)
 class Pool:
-    """The photos of one language that are searched, one example each, with all their captions."""
+    """The images of one language that are searched, one example each, with all their captions."""
 
     language: str
     examples: Sequence[EvaluationExample]
@@ -82,13 +82,13 @@ class Search:
 
 def retrieval_results(
     model: ScoringModel,
-    processor: PictureProcessor,
+    processor: ImageInputProcessor,
     task: EvaluationTask,
     *,
     settings: RetrievalSettings = RetrievalSettings(),
     base: str | None = None,
 ) -> Results:
-    """Search the photos and captions of a captioning task, in one process.
+    """Search the images and captions of a captioning task, in one process.
 
     The conditions are the directions; the main figure is recall@1, beside it are recall@5, recall@10 and the median
     place of the first right entry. A tie is never resolved in the model's favour.
@@ -97,7 +97,7 @@ def retrieval_results(
         base: the model below an adapter that was merged into `model`.
 
     Raises:
-        ValueError: the task asks more than once about a photo, a language has fewer photos than `num_candidates`, or
+        ValueError: the task asks more than once about an image, a language has fewer images than `num_candidates`, or
             an image cannot be read.
     """
     start = time.monotonic()
@@ -117,7 +117,7 @@ def retrieval_results(
         task=name,
         protocol=OWN,
         metric=MAIN,
-        description=f"{MAIN} among {settings.num_candidates} photos with all their captions (chance finds one in "
+        description=f"{MAIN} among {settings.num_candidates} images with all their captions (chance finds one in "
         f"{settings.num_candidates})",
         model=describe_model(model, base),
         num_images=len({example.image_id for example in used}),
@@ -126,8 +126,8 @@ def retrieval_results(
         answering="likelihood per token of every pair",
         generation=NOTHING_GENERATED,
         origin=task.origin,
-        left_out=dict(task.left_out.counts),
-        left_out_names=dict(task.left_out.names),
+        left_out=dict(task.skipped.counts),
+        left_out_names=dict(task.skipped.names),
         has_stand_ins=shows_stand_ins(used),
         seconds=time.monotonic() - start,
         commit=code_commit(),
@@ -139,10 +139,10 @@ def retrieval_results(
 
 
 def choose_pools(task: EvaluationTask, num_candidates: int) -> list[Pool]:
-    """For each language the examples about the photos whose id has the lowest SHA-256.
+    """For each language the examples about the images whose id has the lowest SHA-256.
 
     Raises:
-        ValueError: the task asks more than once about a photo, or a language has fewer photos.
+        ValueError: the task asks more than once about an image, or a language has fewer photos.
     """
     by_language: dict[str, dict[str, EvaluationExample]] = {}
     for example in task.examples:
@@ -150,7 +150,7 @@ def choose_pools(task: EvaluationTask, num_candidates: int) -> list[Pool]:
         if example.image_id in photos or len(example.images) != 1:
             raise ValueError(
                 f"{task.name} asks more than once in {example.language!r} about {example.image_id}, or about several "
-                "images at once. Retrieval takes benchmarks of captions, under one condition and in one wording."
+                "images at once. Retrieval takes benchmarks of captions, under one condition and in one template."
             )
         photos[example.image_id] = example
     return [_pool(task.name, language, photos, num_candidates) for language, photos in by_language.items()]
@@ -159,7 +159,7 @@ def choose_pools(task: EvaluationTask, num_candidates: int) -> list[Pool]:
 def _pool(task: str, language: str, photos: Mapping[str, EvaluationExample], num_candidates: int) -> Pool:
     if not 1 < num_candidates <= len(photos):
         raise ValueError(
-            f"{task}: found {len(photos)} photos with captions in {language!r}, but `num_candidates` is "
+            f"{task}: found {len(photos)} images with captions in {language!r}, but `num_candidates` is "
             f"{num_candidates}. Take at least 2 and at most {len(photos)}, or leave the language out."
         )
     chosen = sorted(photos, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())[:num_candidates]
@@ -167,10 +167,10 @@ def _pool(task: str, language: str, photos: Mapping[str, EvaluationExample], num
 
 
 def search_pool(
-    model: ScoringModel, processor: PictureProcessor, pool: Pool, images: EncodedImages, batch_size: int
+    model: ScoringModel, processor: ImageInputProcessor, pool: Pool, images: EncodedImages, batch_size: int
 ) -> tuple[Search, Search, Search]:
     """The searches in a pool, in the three directions."""
-    assert images.features is not None  # every example has its photo
+    assert images.features is not None  # every example has its image
     features_IQD = images.features[[images.rows[example.image_id][0] for example in pool.examples]]
 
     def scores(features: torch.Tensor) -> torch.Tensor:
@@ -216,7 +216,7 @@ def predictions_of(search: Search, pool: Pool, task: str) -> Iterator[Prediction
 
 
 def _score(search: Search, found: Sequence[Prediction], num_photos: int) -> Score:
-    """Recall in one direction; its interval is that of other photos drawn alike."""
+    """Recall in one direction; its interval is that of other images drawn alike."""
     figures = {f"recall@{k}": share for k, share in search.recall.at.items()}
     hits = [place == 1 for place in search.recall.places]
     photos = [prediction.image_id for prediction in found]

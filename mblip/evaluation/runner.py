@@ -21,10 +21,10 @@ from tqdm.auto import tqdm
 from .answering import Answerer
 from .generation_settings import GenerationChanges
 from .model_inputs import Fitting, Model, Processor, encode_images, encode_prompts, evaluating
+from .partial_answers import Key, PartialAnswers, run_identity
 from .predictions import Prediction
 from .processes import gather, is_main_process, num_processes, rank, wait_for_all
 from .task import EvaluationExample, EvaluationTask
-from .unfinished import Key, UnfinishedAnswers, run_identity
 
 # Features are held of so many image sets at once. The more, the more batches are of one prompt, so that answers end
 # together; the fewer, the more evenly processes share the work.
@@ -34,8 +34,8 @@ MAX_PROMPTS = 8192
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a task is run. `batch_size` counts prompts, `image_batch_size` pictures in the ViT; both are halved where
-    the memory of the device is too small. `generation` changes the search that the task's protocol says."""
+    """How a task is run. `batch_size` counts prompts, `image_batch_size` images in the ViT; both are halved where
+    the memory of the device is too small. `generation` changes the decoding that the task's protocol says."""
 
     batch_size: int = 256
     image_batch_size: int = 64
@@ -60,7 +60,7 @@ def run_task(
     Args:
         model: with an encoder-decoder or a decoder-only language model; its mode is restored.
         predictions_path: the final file, beside which answers are kept as they come; None keeps none. It is the
-            caller's to write the file, and then to call `forget_unfinished`.
+            caller's to write the file, and then to call `forget_partial`.
 
     Raises:
         ValueError: an image cannot be read, or answers of another run lie beside `predictions_path`.
@@ -73,14 +73,14 @@ def run_task(
     return [everyone[example.condition, example.id] for example in task.examples]
 
 
-def forget_unfinished(predictions_path: str | Path) -> None:
+def forget_partial(predictions_path: str | Path) -> None:
     """Remove the answers kept as they came, when the final file is there."""
-    UnfinishedAnswers(predictions_path).remove()
+    PartialAnswers(predictions_path).remove()
 
 
 def seconds_before(predictions_path: str | Path | None) -> float:
     """How long earlier starts of a killed run took for the answers that are taken up."""
-    return 0.0 if predictions_path is None else UnfinishedAnswers(predictions_path).seconds()
+    return 0.0 if predictions_path is None else PartialAnswers(predictions_path).seconds()
 
 
 class _Run:
@@ -92,24 +92,24 @@ class _Run:
         self.model, self.processor, self.task, self.settings = model, processor, task, settings
         self.answerer = Answerer(model, processor, task, settings.generation.applied_to(task.generation))
         self.fitting_prompts, self.fitting_images = Fitting("prompts"), Fitting("images")
-        self.unfinished = None if path is None else UnfinishedAnswers(path)
+        self.partial = None if path is None else PartialAnswers(path)
         self.last = time.monotonic()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Take up what an earlier run has left, and let no other run answer there; the main process first, for it
         makes the folder."""
-        if self.unfinished is None:
+        if self.partial is None:
             yield
             return
         settings = f"{self.answerer.generation}, batches of {self.settings.batch_size}"
         identity = run_identity(self.model, self.task, settings)
-        with self.unfinished.alone() if is_main_process() else nullcontext():
+        with self.partial.alone() if is_main_process() else nullcontext():
             if is_main_process():
-                self.unfinished.begin(identity)
+                self.partial.begin(identity)
             wait_for_all()
             if not is_main_process():
-                self.unfinished.begin(identity)
+                self.partial.begin(identity)
             yield
 
     def answer(self) -> dict[Key, Prediction]:
@@ -132,7 +132,7 @@ class _Run:
             [example.prompt for example in examples],
             [len(example.images) for example in examples],
         )
-        found = {} if self.unfinished is None else self.unfinished.read(number)
+        found = {} if self.partial is None else self.partial.read(number)
         batches = list(plan_batches(examples, ids, self.settings.batch_size))
         left = [batch for batch in batches if not all(_key(examples[i]) in found for i in batch)]
         yield from [found[_key(examples[i])] for batch in batches if batch not in left for i in batch]
@@ -148,16 +148,16 @@ class _Run:
             predictions = self.fitting_prompts.run(
                 lambda part: self.answerer.answer(images, [examples[i] for i in part], [ids[i] for i in part]), batch
             )
-            if self.unfinished is not None:
-                self.unfinished.append(number, predictions)
-                self._count_time(self.unfinished)
+            if self.partial is not None:
+                self.partial.append(number, predictions)
+                self._count_time(self.partial)
             yield from predictions
 
-    def _count_time(self, unfinished: UnfinishedAnswers) -> None:
+    def _count_time(self, partial: PartialAnswers) -> None:
         """Put on disk what a batch took, for the record; processes answer at once, so that of the main one counts."""
         last, self.last = self.last, time.monotonic()
         if is_main_process():
-            unfinished.add_seconds(self.last - last)
+            partial.add_seconds(self.last - last)
 
 
 def plan_chunks(

@@ -13,13 +13,13 @@ from typing import Literal, Protocol
 from PIL import Image as PILImage
 
 from mblip.data.images import Image
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 
 from .generation_settings import GenerationSettings
 from .languages import check_languages
 
 AS_IS = "as_is"
-SHUFFLED = "shuffled"  # each prompt sees the pictures of another one
+SHUFFLED = "shuffled"  # each prompt sees the images of another one
 
 # generate: the model writes. constrained: it writes, and can only write a candidate. rank: the candidate of the
 # highest likelihood; `sum` and `mean` are over its tokens, `calibrated` against a prompt without content.
@@ -93,9 +93,9 @@ class EvaluationTask:
         name: of the benchmark; its predictions are written under it.
         examples: every prompt of every condition and language.
         metric: of the answers.
-        generation: the search, unless the recipe changes it.
+        generation: the decoding, unless the recipe changes it.
         protocol: under which it is asked.
-        left_out: what was left out on purpose, by reason.
+        skipped: what was skipped on purpose, by reason.
 
     Raises:
         ValueError: there are no examples, two have one id, an `image_id` stands for different images, a language is
@@ -110,13 +110,13 @@ class EvaluationTask:
     answering: Answering = "generate"
     rank_by: RankBy = "sum"
     origin: Origin | None = None
-    left_out: LeftOut = field(default_factory=LeftOut)
+    skipped: SkipReport = field(default_factory=SkipReport)
 
     def __post_init__(self) -> None:
         if not self.examples:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in self.left_out.counts.items())
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped.counts.items())
             raise ValueError(
-                f"The task {self.name} has no examples (left out: {reasons or 'none'}). Check its files and languages."
+                f"The task {self.name} has no examples (skipped: {reasons or 'none'}). Check its files and languages."
             )
         self._check_ids()
         check_languages(tuple({example.language for example in self.examples}))
@@ -158,7 +158,7 @@ class EvaluationTask:
 
 
 def _are_the_same(first: Sequence[Image], second: Sequence[Image]) -> bool:
-    """Whether two sets of images are alike. Files are told by their places, pictures by their pixels, and bytes, in
+    """Whether two sets of images are alike. Files are told by their locations, images by their pixels, and bytes, in
     which one photo may be stored in several ways, not at all."""
     return len(first) == len(second) and all(map(_may_be_the_same, first, second))
 

@@ -145,7 +145,7 @@ class Allocation:
         """For tasks with an English share of their own, and for all others (""): codes and where their shares end.
 
         The ends are rounded, so that they are the same on machines whose powers differ in the last digit, and the last
-        one is left out: what is drawn above all others is the last language's.
+        one is skipped: what is drawn above all others is the last language's.
         """
         by_task = {"": dict(self.shares)}
         if ENGLISH in self.languages and len(self.languages) > 1 and self.shares[ENGLISH] < 1:
@@ -217,7 +217,7 @@ def write_chart(counts: Counts, path: str | Path) -> None:
 
 
 def _totals(counts: Counts) -> dict[str, int]:
-    """Examples by language, most first, then by code; languages without any are left out.
+    """Examples by language, most first, then by code; languages without any are skipped.
 
     Raises:
         ValueError: there are no examples.

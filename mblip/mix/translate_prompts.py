@@ -1,9 +1,9 @@
-"""Make native wordings of the English ones by a translation engine.
+"""Make native prompt templates of the English ones by a translation engine.
 
-    mblip translate-prompts fi,ta,zu --model facebook/nllb-200-distilled-1.3B --output wordings
+    mblip translate-prompts fi,ta,zu --model facebook/nllb-200-distilled-1.3B --output templates
 
-writes wordings/fi.yaml and so on, each with its origin and with everything that was refused in its head. Read them,
-mend or delete lines. `prompts: {native_share: 0.3, native_folder: wordings}` in the recipe of a mix then draws from
+writes templates/fi.yaml and so on, each with its origin and with everything that was refused in its head. Read them,
+mend or delete lines. `prompts: {native_share: 0.3, native_folder: templates}` in the recipe of a mix then draws from
 them, too; a file that all should have goes to mblip/data/prompts.
 """
 
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_type_hints
 
+from mblip.data.atomic_write import write_text
 from mblip.data.languages import ENGLISH, Language, get_language, prompt_name
 from mblip.data.prompt_files import (
-    TaskWordings,
-    WordingTranslation,
-    native_wordings_from,
+    TaskTemplates,
+    TemplateTranslation,
+    native_templates_from,
     placeholders,
-    wordings_yaml,
+    templates_yaml,
 )
-from mblip.data.prompts import INPUTS, TASKS, native_wordings
-from mblip.data.whole_files import write_text
+from mblip.data.prompts import INPUTS, TASKS, native_templates
 
 from .translation.checks import Failure
 from .translation.engines import CAREFUL, TranslationEngine, TranslationSettings
@@ -37,8 +37,8 @@ ENGLISH_ANSWERS = re.compile(r"\b(?:yes|no|maybe)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class RefusedWording:
-    """A wording of a task that has no good translation: what it was, what came, and why that is refused."""
+class RefusedTemplate:
+    """A template of a task that has no good translation: what it was, what came, and why that is refused."""
 
     task: str
     source_text: str
@@ -50,51 +50,53 @@ class RefusedWording:
 
 
 @dataclass(frozen=True)
-class MadeWordings:
-    """What an engine made of all English wordings."""
+class MadeTemplates:
+    """What an engine made of all English templates."""
 
-    wordings: Mapping[str, TaskWordings]
-    refused: tuple[RefusedWording, ...]
+    templates: Mapping[str, TaskTemplates]
+    refused: tuple[RefusedTemplate, ...]
 
     @property
-    def num_wordings(self) -> int:
-        return sum(len(of_task.wordings) for of_task in self.wordings.values())
+    def num_templates(self) -> int:
+        return sum(len(of_task.templates) for of_task in self.templates.values())
 
 
-def translate_wordings(
+def translate_templates(
     language: str, engine: TranslationEngine, *, retry_engine: TranslationEngine | None = None
-) -> MadeWordings:
-    """The English wordings of all tasks, in `language`, but for those that the language has already.
+) -> MadeTemplates:
+    """The English templates of all tasks, in `language`, but for those that the language has already.
 
-    A wording is given to the engine with the language's name in it ("Caption in Finnish:"). Its placeholders are
+    A template is given to the engine with the language's name in it ("Caption in Finnish:"). Its placeholders are
     protected as any text's are, and so are the answers that a task wants in English: they stand in quotation marks.
-    The wording that is held out of training is left out here, too. The checks of every translation hold; they cannot
-    tell whether a wording asks for what it should.
+    The template that is held out of training is skipped here, too. The checks of every translation hold; they cannot
+    tell whether a template asks for what it should.
 
     Raises:
         ValueError: the language is English or unknown, to the table or to an engine.
     """
     target = get_language(language)
     if language == ENGLISH:
-        raise ValueError("Found the language 'en', expected another one: English wordings are what is translated.")
-    asked = [(task, _to_translate(task, wording.text, target)) for task in TASKS for wording in TASKS[task].wordings]
+        raise ValueError("Found the language 'en', expected another one: English templates are what is translated.")
+    asked = [
+        (task, _to_translate(task, template.text, target)) for task in TASKS for template in TASKS[task].templates
+    ]
     texts = [text for _, text in asked]
     found = translate_texts(texts, engine, get_language(ENGLISH), target, retry_engine=retry_engine)
     asks_for = dict(_written(language))
-    made: list[WordingTranslation] = []
-    refused: list[RefusedWording] = []
+    made: list[TemplateTranslation] = []
+    refused: list[RefusedTemplate] = []
     for (task, text), translated in zip(asked, found, strict=True):
         failure = translated.failure or _why_unusable(task, translated.text, asks_for)
         if failure is not None:
-            refused.append(RefusedWording(task, text, translated.text, failure))
+            refused.append(RefusedTemplate(task, text, translated.text, failure))
             continue
         asks_for[translated.text] = task
         made.append(_with_origin(task, translated))
-    return MadeWordings(native_wordings_from(made, INPUTS), tuple(refused))
+    return MadeTemplates(native_templates_from(made, INPUTS), tuple(refused))
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command: translate, write the files, and print what became of the wordings."""
+    """The command: translate, write the files, and print what became of the templates."""
     given = _parser().parse_args(arguments)
     paths = {code: given.output / f"{get_language(code).code}.yaml" for code in given.languages.split(",")}
     there = sorted(str(path) for path in paths.values() if path.exists())
@@ -104,28 +106,28 @@ def main(arguments: Sequence[str]) -> None:
     engine = open_engine(settings, converted=given.output / ".ctranslate2")
     report = TranslationReport()
     for language, path in paths.items():
-        made = translate_wordings(language, engine, retry_engine=engine.with_search(CAREFUL))
+        made = translate_templates(language, engine, retry_engine=engine.with_decoding(CAREFUL))
         _count(language, made, report)
         write_text(path, _file(language, made, engine))
-        print(f"{path}: {made.num_wordings} wordings, {len(made.refused)} refused")
+        print(f"{path}: {made.num_templates} templates, {len(made.refused)} refused")
     print(report.table())
 
 
 def _to_translate(task: str, text: str, language: Language) -> str:
-    """An English wording as the engine gets it."""
+    """An English template as the engine gets it."""
     if task in ANSWERED_BY_CHOICE:
         text = ENGLISH_ANSWERS.sub(lambda answer: f'"{answer[0].lower()}"', text)
     return text.replace("{language}", prompt_name(language.code))
 
 
 def _written(language: str) -> Iterator[tuple[str, str]]:
-    """The wordings that a language has, with their tasks."""
+    """The templates that a language has, with their tasks."""
     for task in TASKS:
-        yield from ((wording.text, task) for wording in native_wordings(language, task))
+        yield from ((template.text, task) for template in native_templates(language, task))
 
 
 def _why_unusable(task: str, text: str, asks_for: Mapping[str, str]) -> Failure | None:
-    """What makes a good translation a bad wording: `asks_for` are the texts that are taken, with their tasks."""
+    """What makes a good translation a bad template: `asks_for` are the texts that are taken, with their tasks."""
     try:
         found = placeholders(text, task)
     except ValueError as error:
@@ -133,28 +135,28 @@ def _why_unusable(task: str, text: str, asks_for: Mapping[str, str]) -> Failure 
     if found != set(INPUTS[task]):
         return Failure("placeholders", f"{sorted(found)}, expected {sorted(INPUTS[task])}")
     if text in asks_for:
-        return Failure("equal to another wording", f"of {asks_for[text]}")
+        return Failure("equal to another template", f"of {asks_for[text]}")
     return None
 
 
-def _with_origin(task: str, translated: TranslatedText) -> WordingTranslation:
+def _with_origin(task: str, translated: TranslatedText) -> TemplateTranslation:
     engine = translated.engine
-    return WordingTranslation(task, translated.text, engine=engine.name, model=engine.model, revision=engine.revision)
+    return TemplateTranslation(task, translated.text, engine=engine.name, model=engine.model, revision=engine.revision)
 
 
-def _file(language: str, made: MadeWordings, engine: TranslationEngine) -> str:
-    """A file of wordings, its head included."""
+def _file(language: str, made: MadeTemplates, engine: TranslationEngine) -> str:
+    """A file of templates, its head included."""
     head = [
-        f"{get_language(language).name} wordings, translated from the English ones and read by nobody yet.",
+        f"{get_language(language).name} templates, translated from the English ones and read by nobody yet.",
         f"Engine: {engine.name}. Model: {engine.model}, revision {engine.revision}.",
-        f"{made.num_wordings} wordings; refused: {len(made.refused)}.",
+        f"{made.num_templates} templates; refused: {len(made.refused)}.",
         *(f"- {refused}" for refused in made.refused),
     ]
-    return "".join(f"# {line}\n" for line in head) + "\n" + wordings_yaml(made.wordings)
+    return "".join(f"# {line}\n" for line in head) + "\n" + templates_yaml(made.templates)
 
 
-def _count(language: str, made: MadeWordings, report: TranslationReport) -> None:
-    for _ in range(made.num_wordings):
+def _count(language: str, made: MadeTemplates, report: TranslationReport) -> None:
+    for _ in range(made.num_templates):
         report.add(language, TRANSLATED)
     for refused in made.refused:
         report.add_failure(language, refused.failure, source_text=refused.source_text, translation=refused.text)

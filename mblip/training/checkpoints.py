@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 WEIGHTS_FILE = "trained.safetensors"
 MANIFEST_FILE = "manifest.json"
 STATE_FILE = "trainer_state.json"  # transformers' name
-UNFINISHED = ".unfinished"
+PARTIAL = ".partial"
 PREFIX = "checkpoint-"  # transformers' name
 FSDP_PREFIX = "_fsdp_wrapped_module."  # torch's, before names in a model that FSDP has wrapped
 
@@ -104,7 +104,7 @@ def best_checkpoint(last: Path) -> Path:
 def remove_partial(folder: Path) -> None:
     """Delete what an interrupted run may have left half-written in the folder of a run or a stage."""
     checkpoints = (path for path in folder.glob(f"{PREFIX}*") if not (path / MANIFEST_FILE).is_file())
-    for partial in [*checkpoints, folder / UNFINISHED]:
+    for partial in [*checkpoints, folder / PARTIAL]:
         if partial.exists():
             logger.info("Deleting %s, which was left half-written.", partial)
             shutil.rmtree(partial)

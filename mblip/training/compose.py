@@ -4,7 +4,7 @@
     mblip compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER --weightless
 
 The folder holds model, tokenizer and image processor. With --weightless it holds no weights: loading it composes the
-parents again, so that an adapter trained on it is all that has to be shared. No weights are read for that.
+components again, so that an adapter trained on it is all that has to be shared. No weights are read for that.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def compose_into_folder(
     language_model_revision: str | None,
     max_shard_size: str = "5GB",
 ) -> str:
-    """Write the folder. It appears in one step, when it is whole.
+    """Write the folder. It appears in one step, when it is complete.
 
     Args:
         max_shard_size: of one file, as in `save_pretrained`.
@@ -53,31 +53,31 @@ def compose_into_folder(
         What came from where, and what was initialised.
 
     Raises:
-        ValueError: a parent is of the wrong kind, or the arguments do not go together.
-        OSError: a parent cannot be read, or the folder is there already.
+        ValueError: a component is of the wrong kind, or the arguments do not go together.
+        OSError: a component cannot be read, or the folder is there already.
     """
     if weightless and dtype is not None:
         raise ValueError("A base without weights has no dtype: give `dtype` to `from_pretrained`, and leave it out.")
     if folder.exists():
         raise FileExistsError(f"{folder} is there already. Delete it, or give another folder.")
-    parents: dict[str, Any] = {
-        "blip2": _place(blip2),
-        "language_model": _place(language_model),
+    components: dict[str, Any] = {
+        "blip2": _location(blip2),
+        "language_model": _location(language_model),
         "projection": projection,
         "blip2_revision": blip2_revision,
         "language_model_revision": language_model_revision,
     }
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     try:
         config, report = (
-            _write_base(parents, unfinished)
+            _write_base(components, partial)
             if weightless
-            else _write_model(parents, unfinished, dtype, max_shard_size)
+            else _write_model(components, partial, dtype, max_shard_size)
         )
-        os.replace(unfinished, folder)
+        os.replace(partial, folder)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     tokens = f"{config.num_query_tokens} `<image>` tokens (id {config.image_token_id}) per image"
     return f"{report}\n{folder}: {'a base without weights' if weightless else 'a model'}, {tokens}."
 
@@ -87,65 +87,65 @@ def save_processor_files(folder: Path, config: MBlipConfig) -> None:
     settings of its BLIP-2's image processor.
 
     Raises:
-        OSError: a parent lacks one of them.
+        OSError: a component lacks one of them.
     """
-    parents = config.parents
-    assert parents is not None  # `config` is that of a composition
+    components = config.parents
+    assert components is not None  # `config` is that of a composition
     side = "right" if config.is_encoder_decoder else "left"
-    revision = parents["language_model_revision"] or "main"
-    tokenizer = AutoTokenizer.from_pretrained(parents["language_model"], revision=revision, padding_side=side)
+    revision = components["language_model_revision"] or "main"
+    tokenizer = AutoTokenizer.from_pretrained(components["language_model"], revision=revision, padding_side=side)
     tokenizer.save_pretrained(folder)
     # The settings alone: the class that they name may need torchvision, or processing_mblip.
     settings, _ = ImageProcessingMixin.get_image_processor_dict(
-        parents["blip2"], revision=parents["blip2_revision"] or "main"
+        components["blip2"], revision=components["blip2_revision"] or "main"
     )
     _write_json(folder / "preprocessor_config.json", settings | {"processor_class": PROCESSOR_CLASS})
     _write_json(folder / "processor_config.json", {"processor_class": PROCESSOR_CLASS})
 
 
 def _write_model(
-    parents: dict[str, Any], folder: Path, dtype: str | None, max_shard_size: str
+    components: dict[str, Any], folder: Path, dtype: str | None, max_shard_size: str
 ) -> tuple[MBlipConfig, str]:
-    model = MBlipForConditionalGeneration.from_blip2_pretrained(**parents, dtype=dtype)
-    save_processor_files(folder, model.config)  # before the many gigabytes: a parent may lack them
+    model = MBlipForConditionalGeneration.from_blip2_pretrained(**components, dtype=dtype)
+    save_processor_files(folder, model.config)  # before the many gigabytes: a component may lack them
     model.save_pretrained(folder, max_shard_size=max_shard_size)
-    return model.config, _origins(model, parents)
+    return model.config, _origins(model, components)
 
 
-def _write_base(parents: dict[str, Any], folder: Path) -> tuple[MBlipConfig, str]:
-    name, revision = parents["language_model"], parents["language_model_revision"]
-    config = composition_config(**parents, text_config=AutoConfig.from_pretrained(name, revision=revision))
+def _write_base(components: dict[str, Any], folder: Path) -> tuple[MBlipConfig, str]:
+    name, revision = components["language_model"], components["language_model_revision"]
+    config = composition_config(**components, text_config=AutoConfig.from_pretrained(name, revision=revision))
     with torch.device("meta"):
         model = MBlipForConditionalGeneration(config)
-    if parents["projection"] == "blip2":
-        _check_width(model, parents)
+    if components["projection"] == "blip2":
+        _check_width(model, components)
     save_processor_files(folder, config)
     config.save_pretrained(folder)
     try:
         GenerationConfig.from_pretrained(name, revision=revision).save_pretrained(folder)
     except OSError:  # the language model has none of its own: what its configuration says
         GenerationConfig.from_model_config(config.text_config).save_pretrained(folder)
-    return config, _origins(model, parents)
+    return config, _origins(model, components)
 
 
-def _check_width(model: MBlipForConditionalGeneration, parents: dict[str, Any]) -> None:
+def _check_width(model: MBlipForConditionalGeneration, components: dict[str, Any]) -> None:
     """Refuse to keep a projection that does not fit, before somebody loads the folder."""
     with torch.device("meta"):
-        config = MBlipConfig.from_pretrained(parents["blip2"], revision=parents["blip2_revision"])
+        config = MBlipConfig.from_pretrained(components["blip2"], revision=components["blip2_revision"])
         width = MBlipForConditionalGeneration(config).language_projection.out_features
     if width != model.language_projection.out_features:
         raise ValueError(
-            f"The projection of {parents['blip2']} leads to {width} dimensions, expected those of "
-            f"{parents['language_model']}, {model.language_projection.out_features}. Leave out --projection blip2."
+            f"The projection of {components['blip2']} leads to {width} dimensions, expected those of "
+            f"{components['language_model']}, {model.language_projection.out_features}. Leave out --projection blip2."
         )
 
 
-def _origins(model: MBlipForConditionalGeneration, parents: dict[str, Any]) -> str:
+def _origins(model: MBlipForConditionalGeneration, components: dict[str, Any]) -> str:
     """A line for each part: its size, and where it comes from."""
-    origins = dict.fromkeys(IMAGE_SIDE, f"from {_named(parents, 'blip2')}")
-    if parents["projection"] == "random":
+    origins = dict.fromkeys(IMAGE_SIDE, f"from {_named(components, 'blip2')}")
+    if components["projection"] == "random":
         origins["language_projection"] = "initialised, to be trained"
-    origins["language_model"] = f"from {_named(parents, 'language_model')}"
+    origins["language_model"] = f"from {_named(components, 'language_model')}"
     lines = []
     for name, origin in origins.items():
         parameters = list(getattr(model, name).parameters())
@@ -154,12 +154,12 @@ def _origins(model: MBlipForConditionalGeneration, parents: dict[str, Any]) -> s
     return "\n".join(lines)
 
 
-def _named(parents: dict[str, Any], parent: str) -> str:
-    revision = parents[f"{parent}_revision"]
-    return parents[parent] if revision is None else f"{parents[parent]}, revision {revision}"
+def _named(components: dict[str, Any], component: str) -> str:
+    revision = components[f"{component}_revision"]
+    return components[component] if revision is None else f"{components[component]}, revision {revision}"
 
 
-def _place(name_or_path: str) -> str:
+def _location(name_or_path: str) -> str:
     """A folder's absolute path, which is right wherever the composition is loaded from; a name on the Hub as it is."""
     return os.path.abspath(name_or_path) if os.path.isdir(name_or_path) else name_or_path
 

@@ -1,7 +1,7 @@
 """Step 6 of train.py: the finished model on the recipe's evaluation tasks; answers, figures and a table beside it.
 
-A composition can also be compared with the same model before training, and with its English parent, where the parent
-can do in English what the model is to do in every language (`compare_with_parents`).
+A composition can also be compared with the same model before training, and with its English BLIP-2, where the
+component can do in English what the model is to do in every language (`compare_with_components`).
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from mblip.evaluation import (
     write_results,
 )
 from mblip.evaluation.in_training import GenerationEvaluation
-from mblip.evaluation.runner import forget_unfinished
+from mblip.evaluation.runner import forget_partial
 from mblip.evaluation.task import AS_IS
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
@@ -29,7 +29,7 @@ from .recipe import ModelRecipe
 from .run_folder import Run
 from .starting_model import Model, build_model
 
-BEFORE, ENGLISH_PARENT = "before", "english_parent"
+BEFORE, ENGLISH_BLIP2 = "before", "english_parent"
 
 
 def generation_evaluations(run: Run, processor: MBlipProcessor) -> list[GenerationEvaluation | None]:
@@ -44,9 +44,9 @@ def generation_evaluations(run: Run, processor: MBlipProcessor) -> list[Generati
         return [None for _ in run.stages]
     tasks, settings = recipe.evaluation.build_tasks(), recipe.evaluation.settings
     names = [task.name for task in tasks]
-    if recipe.compare_with_parents not in (None, *names):
+    if recipe.compare_with_components not in (None, *names):
         raise ValueError(
-            f"`compare_with_parents` is {recipe.compare_with_parents!r}, expected a task of `evaluation`: "
+            f"`compare_with_components` is {recipe.compare_with_components!r}, expected a task of `evaluation`: "
             f"{', '.join(names)}."
         )
     return [
@@ -68,21 +68,21 @@ def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, ru
     tasks = {task.name: task for task in run.recipe.evaluation.build_tasks()}
     results = {name: _evaluate(model, processor, task, name, run) for name, task in tasks.items()}
     tables = {name: conditions_table(result) for name, result in results.items()}
-    if (name := run.recipe.compare_with_parents) is not None:
-        compared = _evaluate_parents(tasks[name], run)
+    if (name := run.recipe.compare_with_components) is not None:
+        compared = _evaluate_components(tasks[name], run)
         tables[name] = alignment_table(
-            results[name], before=compared[BEFORE], english_parent=compared.get(ENGLISH_PARENT)
+            results[name], before=compared[BEFORE], english_blip2=compared.get(ENGLISH_BLIP2)
         )
         results |= {f"{name}_{parent}": result for parent, result in compared.items()}
     table = "\n".join(tables.values())
     write_results(run.folder, results, table)
     for name in results:
-        forget_unfinished(predictions_path(run.folder, name))
+        forget_partial(predictions_path(run.folder, name))
     return table
 
 
-def _evaluate_parents(task: EvaluationTask, run: Run) -> dict[str, Results]:
-    """The composition before training, and the English parent where the task asks in English, on the same images."""
+def _evaluate_components(task: EvaluationTask, run: Run) -> dict[str, Results]:
+    """The composition before training, and the English BLIP-2 where the task asks in English, on the same images."""
     as_is = [example for example in task.examples if example.condition == AS_IS]
     before = build_model(run.recipe.model, run.recipe.seed)
     asked = dataclasses.replace(task, examples=as_is)
@@ -90,7 +90,7 @@ def _evaluate_parents(task: EvaluationTask, run: Run) -> dict[str, Results]:
     if in_english := [example for example in as_is if example.language == ENGLISH]:
         parent = ModelRecipe(name_or_path=run.recipe.model.blip2, dtype=run.recipe.model.dtype)
         asked = dataclasses.replace(task, examples=in_english)
-        results[ENGLISH_PARENT] = _evaluate(*build_model(parent, seed=0), asked, f"{task.name}_{ENGLISH_PARENT}", run)
+        results[ENGLISH_BLIP2] = _evaluate(*build_model(parent, seed=0), asked, f"{task.name}_{ENGLISH_BLIP2}", run)
     return results
 
 
@@ -104,5 +104,5 @@ def _evaluate(model: Model, processor: MBlipProcessor, task: EvaluationTask, nam
         task,
         settings=run.recipe.evaluation.settings,
         predictions_path=predictions_path(run.folder, name),
-        keeps_unfinished=True,
+        keeps_partial=True,
     )

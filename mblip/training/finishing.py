@@ -16,7 +16,7 @@ from mblip.loading import is_adapter, is_own_checkpoint
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
-from .checkpoints import UNFINISHED, load_trained
+from .checkpoints import PARTIAL, load_trained
 from .merge import merge_adapter
 from .run_folder import Run
 from .starting_model import Model, build_model
@@ -30,8 +30,8 @@ def save_adapter(model: Model, run: Run) -> None:
     language model whose weights are in no checkpoint: it would load on the wrong ones.
 
     Its base is the checkpoint or the adapter's base that the run began from, or `base/`: for a composition a folder
-    without weights that composes the parents again when it is loaded; for a checkpoint in BLIP-2's layout, and for an
-    adapter that a fresh LoRA was trained on, a whole model.
+    without weights that composes the components again when it is loaded; for a checkpoint in BLIP-2's layout, and for
+    an adapter that a fresh LoRA was trained on, a whole model.
     """
     if not isinstance(model, PeftModel):
         return
@@ -47,7 +47,7 @@ def save_adapter(model: Model, run: Run) -> None:
 
 
 def _base_of(model: PeftModel, run: Run) -> str:
-    """The place of the adapter's base, which is written where it is not on disk or on the Hub."""
+    """The path of the adapter's base, which is written where it is not on disk or on the Hub."""
     begun_from, base = run.recipe.model.name_or_path, run.folder / "base"
     if begun_from is None:
         composed = model.get_base_model()
@@ -68,8 +68,8 @@ def _base_of(model: PeftModel, run: Run) -> str:
 def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
     """The trained model with LoRA merged, in evaluation mode.
 
-    A quantised language model cannot take the update in: its parents are loaded again in 16 or 32 bits, and what was
-    trained is put on them.
+    A quantised language model cannot take the update in: its components are loaded again in 16 or 32 bits, and what
+    was trained is put on them.
     """
     if run.recipe.model.load_in is not None:
         model = rebuild_model(run)
@@ -79,14 +79,14 @@ def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
 
 
 def save_model(model: MBlipForConditionalGeneration, processor: MBlipProcessor, card: str, run: Run) -> None:
-    """Write `model/`: weights, processor and card. It appears in one step, when it is whole."""
-    unfinished = run.folder / UNFINISHED / run.model_folder.name
-    shutil.rmtree(unfinished, ignore_errors=True)
-    model.save_pretrained(unfinished)
-    processor.save_pretrained(unfinished)
-    (unfinished / "README.md").write_text(card, encoding="utf-8")
-    os.replace(unfinished, run.model_folder)
-    (run.folder / UNFINISHED).rmdir()
+    """Write `model/`: weights, processor and card. It appears in one step, when it is complete."""
+    partial = run.folder / PARTIAL / run.model_folder.name
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    processor.save_pretrained(partial)
+    (partial / "README.md").write_text(card, encoding="utf-8")
+    os.replace(partial, run.model_folder)
+    (run.folder / PARTIAL).rmdir()
 
 
 def rebuild_model(run: Run, load_in: LoadIn | None = None) -> Model:

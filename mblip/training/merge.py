@@ -21,9 +21,9 @@ from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel
 from transformers import PreTrainedConfig
 
-from modeling_mblip.checkpoint_reading import check_place, find_file
+from modeling_mblip.checkpoint_reading import check_location, find_file
 from modeling_mblip.configuration_mblip import TOKENIZER_FILES, MBlipConfig
-from modeling_mblip.loading_mblip import parents_to_compose
+from modeling_mblip.loading_mblip import components_to_compose
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
 
 from .compose import PROCESSOR_CLASS, save_processor_files
@@ -64,9 +64,9 @@ def merge_adapter(
 
     Args:
         adapter: a folder or repository of PEFT's.
-        folder: where to write; its parent must be writable.
+        folder: where to write; the folder above it must be writable.
         base: None: the one that the adapter names. An `mblip` folder, one of BLIP-2's layout, or a base without
-            weights, which composes its parents again.
+            weights, which composes its components again.
         base_revision: None: the one that the adapter names for its own base, the newest of any other.
         max_shard_size: of one file, as in `save_pretrained`.
 
@@ -101,16 +101,20 @@ def merge_adapter(
 
 
 def _load_base(base: str, revision: str | None, adapter_config: PeftConfig) -> MBlipForConditionalGeneration:
-    check_place(base)
-    parents = parents_to_compose(base, revision=revision)
-    stored = (base, revision) if parents is None else (parents["language_model"], parents["language_model_revision"])
+    check_location(base)
+    components = components_to_compose(base, revision=revision)
+    stored = (
+        (base, revision)
+        if components is None
+        else (components["language_model"], components["language_model_revision"])
+    )
     config, _ = PreTrainedConfig.get_config_dict(stored[0], revision=stored[1])
     if config.get("quantization_config") is not None:
         raise ValueError(
             f"{stored[0]} is quantised, and quantised weights cannot take an update in. Give the base in 16 or 32 "
             "bits with --base."
         )
-    if parents is not None:
+    if components is not None:
         return MBlipForConditionalGeneration.from_pretrained(base, revision=revision or "main")
     loaded: Any = MBlipForConditionalGeneration.from_pretrained(
         base, revision=revision or "main", output_loading_info=True
@@ -143,8 +147,12 @@ def _put_on(model: MBlipForConditionalGeneration, adapter: str, config: PeftConf
     has_biases = getattr(config, "bias", "none") != "none"  # PEFT stores those of `modules_to_save` twice
     if unplaced := [name for name in found.unexpected_keys if not (has_biases and name.endswith(".bias"))]:
         raise ValueError(_misfit(adapter, f"{len(unplaced)} of its weights have no place, such as {unplaced[0]!r}."))
-    parents = model.config.parents
-    if parents and parents["projection"] == "random" and not hasattr(model.language_projection, "modules_to_save"):
+    components = model.config.parents
+    if (
+        components
+        and components["projection"] == "random"
+        and not hasattr(model.language_projection, "modules_to_save")
+    ):
         raise ValueError(
             f"{adapter} holds no `language_projection`, and that of its base is random. Give an adapter that was "
             "trained with the projection in `modules_to_save`."
@@ -177,7 +185,7 @@ def _check_finite(model: torch.nn.Module, adapter: str) -> None:
 
 
 def _write_processor(sources: Sequence[tuple[str, str | None]], config: MBlipConfig, folder: Path) -> None:
-    """The processor of the first source that has one, else that of the base's parents, if they have one."""
+    """The processor of the first source that has one, else that of the base's components, if they have one."""
     for name, revision in sources:
         if _has_any(name, revision, IMAGE_PROCESSOR_FILES):
             _copy(name, revision, (*IMAGE_PROCESSOR_FILES, *TEXT_FILES), folder)
@@ -185,11 +193,11 @@ def _write_processor(sources: Sequence[tuple[str, str | None]], config: MBlipCon
                 text = json.dumps({"processor_class": PROCESSOR_CLASS}) + "\n"
                 (folder / "processor_config.json").write_text(text, encoding="utf-8")
             return
-    parents = config.parents
+    components = config.parents
     if (
-        parents is not None
-        and _has_any(parents["blip2"], parents["blip2_revision"], IMAGE_PROCESSOR_FILES)
-        and _has_any(parents["language_model"], parents["language_model_revision"], TOKENIZER_FILES)
+        components is not None
+        and _has_any(components["blip2"], components["blip2_revision"], IMAGE_PROCESSOR_FILES)
+        and _has_any(components["language_model"], components["language_model_revision"], TOKENIZER_FILES)
     ):
         save_processor_files(folder, config)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from mblip.data.whole_files import write_text
+from mblip.data.atomic_write import write_text
 from mblip.evaluation.environment import code_commit
 from mblip.evaluation.languages import evaluation_language
 
@@ -27,7 +27,7 @@ from .run_record import CHECKPOINT, RECORD_FILE, Evaluation, RunRecord, StageRec
 
 PIPELINE_TAG = "image-text-to-text"
 HUB_LANGUAGES = {"iw": "he"}  # where the Hub writes another code than languages.tsv
-CONTROLS = ("shuffled",)  # conditions that show what a model cannot do without its picture
+CONTROLS = ("shuffled",)  # conditions that show what a model cannot do without its image
 
 USE = """```python
 import modeling_mblip, processing_mblip  # of this package; they tell transformers what an mBLIP is
@@ -35,14 +35,14 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 model = AutoModelForImageTextToText.from_pretrained("FOLDER").eval()
 processor = AutoProcessor.from_pretrained("FOLDER")
-inputs = processor(images="picture.png", text="Caption in German: ", return_tensors="pt")
+inputs = processor(images="image.png", text="Caption in German: ", return_tensors="pt")
 ids = model.generate(**inputs, max_new_tokens=50)
 print(processor.batch_decode(ids, skip_special_tokens=True)[0])
 ```"""
 
 PROJECTIONS = {"random": "random projection", "blip2": "projection of the first"}
 GENERAL_LIMITS = """- Answers can be wrong or invented, more so in languages the language model has read little of.
-- Nothing was done against harmful or biased output; the parents' own cards and licences hold for this model too."""
+- Nothing was done against harmful or biased output; the components' own cards and licences hold for this model too."""
 NOT_MEASURED = "- What is not in the tables above was not measured."
 OPEN_LIMIT = "- TODO: what this model is and is not meant for."
 
@@ -68,7 +68,7 @@ def card_metadata(record: RunRecord) -> ModelCardData:
     """Languages, licence, base models, datasets, task, library, tags, and a summary of the scores."""
     facts = [stage.facts for stage in record.stages]
     languages = sorted({hub_language(code) for fact in facts for code in fact.num_prompts or {}})
-    base_models = [parent.name for parent in record.parents if parent.is_on_hub]
+    base_models = [component.name for component in record.parents if component.is_on_hub]
     results = [result for evaluation in record.evaluations for result in eval_results(evaluation)]
     return ModelCardData(
         language=languages or None,
@@ -148,12 +148,12 @@ def card_text(record: RunRecord) -> str:
 def _introduction(record: RunRecord) -> str:
     if record.parents[0].part == CHECKPOINT:
         return f"An mBLIP model, trained further from `{record.parents[0].name}`."
-    parents = "; ".join(f"{parent.part}: `{parent.name}`" for parent in record.parents)
+    components = "; ".join(f"{component.part}: `{component.name}`" for component in record.parents)
     if record.has_random_weights:
-        return f"A baseline without parents: their shapes ({parents}), trained from random weights."
+        return f"A baseline without components: their shapes ({components}), trained from random weights."
     return (
-        f"An mBLIP model composed from two parents ({parents}), with a {PROJECTIONS[record.projection]}. The image "
-        "encoder is as it was; LoRA, where it trained, is merged into the language model, otherwise as it was."
+        f"An mBLIP model composed from two components ({components}), with a {PROJECTIONS[record.projection]}. The "
+        "image encoder is as it was; LoRA, where it trained, is merged into the language model, otherwise as it was."
     )
 
 
@@ -206,8 +206,8 @@ def _data(stage: StageRecord) -> str:
 def _parts(record: RunRecord) -> str:
     lines = ["| part | from | licence in its own card |", "| --- | --- | --- |"]
     lines += [
-        f"| {parent.part} | `{parent.name}` | {parent.license or 'not stated, or not in reach'} |"
-        for parent in record.parents
+        f"| {component.part} | `{component.name}` | {component.license or 'not stated, or not in reach'} |"
+        for component in record.parents
     ]
     return "\n".join([*lines, "", f"These weights: {record.license or 'TODO: licence.'}"])
 

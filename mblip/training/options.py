@@ -88,9 +88,9 @@ LORA_INSTEAD: Mapping[str, str] = {
 class TrainingOptions(dict[str, Any]):
     """`training:`, of a run or a stage; `place` is where it stands, for errors that come later."""
 
-    def __init__(self, given: Mapping[str, Any] | None = None, place: str = "training") -> None:
+    def __init__(self, given: Mapping[str, Any] | None = None, location: str = "training") -> None:
         super().__init__(given or {})
-        self.place = place
+        self.location = location
 
 
 class LoraOptions(dict[str, Any]):
@@ -101,17 +101,17 @@ def convert_training(found: Located, path: str) -> TrainingOptions:
     """The options at `path`, those given alone.
 
     Raises:
-        ValueError: a field is unknown, is not to be given here, or has a wrong type. The message names the place.
+        ValueError: a field is unknown, is not to be given here, or has a wrong type. The message names the location.
     """
     given = plain_arguments(_field_types(TrainingArguments) | OWN_FIELDS, found, path, INSTEAD)
     if str(given.get("optim", "")).startswith(_WHOLE_MODEL_OPTIMIZERS):
         raise ValueError(
-            f"{found.value['optim'].place}: `{join(path, 'optim')}` is {given['optim']!r}, which makes groups of its "
-            "own, without a learning rate per kind of parameter. Take another, such as adamw_torch or adafactor."
+            f"{found.value['optim'].location}: `{join(path, 'optim')}` is {given['optim']!r}, which makes groups of "
+            "its own, without a learning rate per kind of parameter. Take another, such as adamw_torch or adafactor."
         )
     if "accelerator_config" in given:
         _check_accelerator(found.value["accelerator_config"], join(path, "accelerator_config"))
-    return TrainingOptions(given, found.place)
+    return TrainingOptions(given, found.location)
 
 
 def convert_lora(found: Located, path: str) -> LoraOptions:
@@ -120,7 +120,7 @@ def convert_lora(found: Located, path: str) -> LoraOptions:
     try:
         LoraConfig(**LORA_DEFAULTS | given)
     except (ValueError, TypeError, ImportError) as error:
-        raise ValueError(f"{found.place}: `{path}`: {error}") from error
+        raise ValueError(f"{found.location}: `{path}`: {error}") from error
     return LoraOptions(given)
 
 
@@ -131,7 +131,7 @@ def _field_types(options: type) -> dict[str, Any]:
 
 def _check_accelerator(found: Located, path: str) -> None:
     if not isinstance(found.value, dict):
-        raise ValueError(f"{found.place}: `{path}`: expected its keys and values here, not the name of a file.")
+        raise ValueError(f"{found.location}: `{path}`: expected its keys and values here, not the name of a file.")
     for name in _BATCH_SLICING:
         if name in found.value:
-            raise ValueError(f"{found.value[name].place}: `{join(path, name)}`: {_BATCHES}")
+            raise ValueError(f"{found.value[name].location}: `{join(path, name)}`: {_BATCHES}")

@@ -6,10 +6,11 @@
 A repository changes in one commit, which comes after all files have arrived: whatever breaks, others see the old state
 or the new one. Run again, it sends what had not arrived. The token is the client's own (`hf auth login`, HF_TOKEN).
 
-An adapter names the base it belongs to, and others must be able to load that. Where the run composed two parents, its
-base is a configuration without weights. It goes to a repository of its own, `NAME/REPOSITORY-base`, because PEFT and
-transformers load a base by its repository's name alone: a folder inside the adapter's repository cannot be named, and
-with both at its top `from_pretrained` would load the adapter as part of the base, and PEFT put it on a second time.
+An adapter names the base it belongs to, and others must be able to load that. Where the run composed two components,
+its base is a configuration without weights. It goes to a repository of its own, `NAME/REPOSITORY-base`, because PEFT
+and transformers load a base by its repository's name alone: a folder inside the adapter's repository cannot be named,
+and with both at its top `from_pretrained` would load the adapter as part of the base, and PEFT put it on a second
+time.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def publish(
         The addresses of the commits, one for each repository.
 
     Raises:
-        ValueError: the run is not finished or not whole, the adapter's base is not on the Hub, the repository is
+        ValueError: the run is not finished or not complete, the adapter's base is not on the Hub, the repository is
             public though `is_private`, or there is no token.
         OSError: the Hub refuses, or cannot be reached.
     """
@@ -79,9 +80,9 @@ def publish(
     config = json.loads((run_folder / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
     base, urls = config["base_model_name_or_path"], []
     if (run_folder / "base").is_dir():
-        parents = _pinned_parents(hub, run_folder / "base")
+        components = _pinned_components(hub, run_folder / "base")
         base = f"{repo}-base"
-        files = base_files(run_folder, parents, with_code=with_code)
+        files = base_files(run_folder, components, with_code=with_code)
         urls.append(hub.push(base, files, f"Base of the run {run_folder.name}, without weights"))
     elif hub.commit_of(base) is None:
         raise ValueError(
@@ -93,24 +94,24 @@ def publish(
     return [*urls, hub.push(repo, adapter_files(run_folder, repo, base), f"Adapter of the run {run_folder.name}")]
 
 
-def _pinned_parents(hub: "_Hub", base: Path) -> Mapping[str, Any]:
-    """The parents that a base names, each at a commit: its own where it names one, else the present one."""
-    parents = json.loads((base / "config.json").read_text(encoding="utf-8"))["parents"]
-    if parents is None:
+def _pinned_components(hub: "_Hub", base: Path) -> Mapping[str, Any]:
+    """The components that a base names, each at a commit: its own where it names one, else the present one."""
+    components = json.loads((base / "config.json").read_text(encoding="utf-8"))["parents"]
+    if components is None:
         raise ValueError(
             f"The adapter's base, {base}, is a whole model that the run wrote, because it began from none that an "
             "adapter can name. Publish the whole trained model: leave out --adapter."
         )
     revisions = {}
     for name in ("blip2", "language_model"):
-        revisions[f"{name}_revision"] = hub.commit_of(parents[name], parents[f"{name}_revision"])
+        revisions[f"{name}_revision"] = hub.commit_of(components[name], components[f"{name}_revision"])
         if revisions[f"{name}_revision"] is None:
             raise ValueError(
-                f"The adapter's base composes {parents[name]} (revision {parents[f'{name}_revision']}), which others "
-                "cannot load from the Hub. Publish it, and train with its name there; or publish the whole model: "
-                "leave out --adapter."
+                f"The adapter's base composes {components[name]} (revision {components[f'{name}_revision']}), which "
+                "others cannot load from the Hub. Publish it, and train with its name there; or publish the whole "
+                "model: leave out --adapter."
             )
-    return parents | revisions
+    return components | revisions
 
 
 @dataclass(frozen=True)

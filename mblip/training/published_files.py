@@ -50,7 +50,7 @@ def check_finished(run_folder: Path, *, is_adapter: bool) -> None:
 def model_files(run_folder: Path, repo: str, is_on_hub: Callable[[str], bool], *, with_code: bool) -> Files:
     """The finished model: weights, processor and card.
 
-    Its configuration no longer names the parents, which serve a folder without weights only; its card names itself,
+    Its configuration no longer names the components, which serve a folder without weights only; its card names itself,
     and as base models those that are on the Hub.
     """
     folder = run_folder / "model"
@@ -61,7 +61,7 @@ def model_files(run_folder: Path, repo: str, is_on_hub: Callable[[str], bool], *
     card.text = card.text.replace('"FOLDER"', f'"{repo}"')
     files: Files = {**_files_in(folder)}
     files |= _code_files(folder, folder) if with_code else {}
-    config = _without_places(_read(files["config.json"]))
+    config = _without_folders(_read(files["config.json"]))
     config.pop("parents", None)
     return files | {"README.md": str(card).encode(), "config.json": _json(config)}
 
@@ -76,15 +76,15 @@ def adapter_files(run_folder: Path, repo: str, base: str) -> Files:
     return files | {"README.md": _adapter_card(ModelCard.load(model / "README.md"), repo, base)}
 
 
-def base_files(run_folder: Path, parents: Mapping[str, Any], *, with_code: bool) -> Files:
-    """A model without weights that composes its parents when it is loaded."""
+def base_files(run_folder: Path, components: Mapping[str, Any], *, with_code: bool) -> Files:
+    """A model without weights that composes its components when it is loaded."""
     folder = run_folder / "base"
     files: Files = {**_files_in(folder)}
     files |= _code_files(folder, None) if with_code else {}
-    names = [parents["blip2"], parents["language_model"]]
+    names = [components["blip2"], components["language_model"]]
     card = ModelCard("---\nlibrary_name: transformers\ntags: [mblip]\n---\n" + BASE_TEXT.format(*names))
     card.data["base_model"] = names
-    config = _without_places(_read(files["config.json"])) | {"parents": dict(parents)}
+    config = _without_folders(_read(files["config.json"])) | {"parents": dict(components)}
     return files | {"config.json": _json(config), "README.md": str(card).encode()}
 
 
@@ -109,7 +109,7 @@ from transformers import AutoModelForImageTextToText
 
 model = AutoModelForImageTextToText.from_pretrained("{repo}").eval()
 processor = MBlipProcessor.from_pretrained("{repo}")
-inputs = processor(images="picture.png", text="Caption in German: ", return_tensors="pt")
+inputs = processor(images="image.png", text="Caption in German: ", return_tensors="pt")
 print(processor.batch_decode(model.generate(**inputs, max_new_tokens=50), skip_special_tokens=True)[0])
 ```
 
@@ -125,7 +125,7 @@ def _adapter_card(model_card: ModelCard, repo: str, base: str) -> bytes:
 
 
 def _files_in(folder: Path) -> dict[str, Path]:
-    """All files of a folder by their place in it: a tokenizer's named chat templates lie one deeper."""
+    """All files of a folder by their path in it: a tokenizer's named chat templates lie one deeper."""
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
@@ -149,7 +149,7 @@ def _check_whole(folder: Path, names: tuple[str, ...]) -> None:
             with safe_open(path, framework="pt"):
                 pass
         except SafetensorError as error:
-            raise ValueError(f"{path} is not whole ({error}). Restore it.") from error
+            raise ValueError(f"{path} is not complete ({error}). Restore it.") from error
 
 
 def _code_files(config_folder: Path, processor_folder: Path | None) -> Files:
@@ -184,7 +184,7 @@ def _registered() -> Iterator[None]:
             shipped._auto_class = auto_class
 
 
-def _without_places(config: dict[str, Any]) -> dict[str, Any]:
+def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration that does not say where its language model lay."""
     text_config = {name: value for name, value in config["text_config"].items() if name != "_name_or_path"}
     return config | {"text_config": text_config}

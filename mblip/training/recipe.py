@@ -29,7 +29,7 @@ class ModelRecipe:
 
     `dtype` is what ViT and language model are held in; "auto" is bfloat16 on a GPU that computes in it, else float32.
     What trains is float32 always. `load_in` quantises the language model (4 bit: nf4) while it trains; the
-    finished model is not. `random_weights` keeps the shapes and forgets the weights: the baseline without parents.
+    finished model is not. `random_weights` keeps the shapes and forgets the weights: the baseline without components.
 
     Where `name_or_path` is an adapter, its LoRA is trained further, with its image side; `adapter: fresh` merges it
     into its base first, and re-alignment begins a LoRA of its own.
@@ -101,7 +101,7 @@ class RowsRecipe:
 @dataclass(frozen=True)
 class DataRecipe:
     """What is trained on: `sources`, mixed by weight into `num_examples` or, without it, one behind the other; or
-    `rows` on disk, of one place or of several, drawn by weight.
+    `rows` on disk, from one path or several, drawn by weight.
 
     `prompts_per_image`: so many prompts of an image at most stand in one batch and share its pass through the ViT.
     """
@@ -172,16 +172,16 @@ class StageRecipe:
 @dataclass(frozen=True)
 class Recipe:
     """A training run. `training` holds what all stages share: any field of transformers' `TrainingArguments`, over
-    `DEFAULTS`. `license` is that of the weights, for the model card; the parents' decide on it. `limits` says in the
-    card what the model is not meant for.
+    `DEFAULTS`. `license` is that of the weights, for the model card; the components' decide on it. `limits` says in
+    the card what the model is not meant for.
 
     Every `training.eval_steps` steps, and at the last one, the tasks of `evaluation` are asked about
     `training.eval_images` image sets in each language, the same each time. With `training.keep_best` a stage ends with
     the weights of the best of these evaluations instead of the last ones.
 
-    `compare_with_parents` names a task of `evaluation` that two more models answer: the composition before training,
-    and BLIP-2 itself in English. `modules` is the folder that dotted paths are looked for in, the recipe's own unless
-    said; a run, which has its recipe in a folder of its own, writes it down.
+    `compare_with_components` names a task of `evaluation` that two more models answer: the composition before
+    training, and BLIP-2 itself in English. `modules` is the folder that dotted paths are looked for in, the recipe's
+    own unless said; a run, which has its recipe in a folder of its own, writes it down.
     """
 
     output_dir: Path
@@ -193,7 +193,7 @@ class Recipe:
     seed: int = 42
     license: str | None = None
     limits: str | None = None
-    compare_with_parents: str | None = None
+    compare_with_components: str | None = None
     modules: Path | None = None
 
     def __post_init__(self) -> None:
@@ -207,15 +207,15 @@ class Recipe:
             )
         if self.model.load_in is not None and "full" in kinds:
             raise ValueError("`full` trains the language model, and a quantised one cannot be: take `load_in` out.")
-        if self.compare_with_parents is not None and self.model.name_or_path is not None:
+        if self.compare_with_components is not None and self.model.name_or_path is not None:
             raise ValueError(
-                "`compare_with_parents` is for a composition of `blip2` and `language_model`, but `model` is "
+                "`compare_with_components` is for a composition of `blip2` and `language_model`, but `model` is "
                 f"{self.model.name_or_path}. Take it out."
             )
         loras = [stage.lora for stage in self.stages if stage.lora is not None]
         if any(lora != loras[0] for lora in loras):
             raise ValueError("stages train one LoRA further, so their `lora` must agree.")
-        object.__setattr__(self, "training", TrainingOptions(DEFAULTS | self.training, self.training.place))
+        object.__setattr__(self, "training", TrainingOptions(DEFAULTS | self.training, self.training.location))
         for stage in self.stages:
             if self.data_of(stage).is_streamed and stage.max_steps is None:
                 raise ValueError(f"the stage {stage.stage} streams its rows, which have no length: give `max_steps`.")
@@ -227,8 +227,8 @@ class Recipe:
 
     def training_of(self, stage: StageRecipe) -> TrainingOptions:
         """The training options of a stage: its own over the recipe's."""
-        place = stage.training.place if stage.training else self.training.place
-        return TrainingOptions(self.training | stage.training, place)
+        location = stage.training.location if stage.training else self.training.location
+        return TrainingOptions(self.training | stage.training, location)
 
 
 def _check_training(training: TrainingOptions, *, is_evaluated: bool) -> None:

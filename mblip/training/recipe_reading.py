@@ -22,7 +22,7 @@ def parse_command_line(arguments: Sequence[str]) -> Recipe:
 
     Raises:
         ValueError: the recipe cannot be read, or a field does not exist or has a wrong type; the message names the
-            place.
+            location.
     """
     if not arguments or arguments[0].startswith("--"):
         raise ValueError("Found no recipe, expected a path or a short name first; `mblip recipes` lists short names.")
@@ -95,19 +95,19 @@ def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> 
     if isinstance(found.value, list):
         if not key.isdigit() or int(key) >= len(found.value):
             raise ValueError(
-                f"{value.place}: `{path}` is a list of {len(found.value)} entries, so {key!r} is none of its places. "
-                f"They are counted from 0."
+                f"{value.location}: `{path}` is a list of {len(found.value)} entries, so {key!r} is none of its "
+                f"positions. They are counted from 0."
             )
         entries = list(found.value)
         entries[int(key)] = _replace(entries[int(key)], rest, value, join(path, key))
-        return Located(entries, found.place, found.folder)
+        return Located(entries, found.location, found.folder)
     fields = found.value if isinstance(found.value, dict) else {}
     for known in fields:  # a key may hold dots itself, as that of a task of one's own does
         if "." in known and list(keys[: known.count(".") + 1]) == known.split("."):
             key, rest = known, list(keys[known.count(".") + 1 :])
     entry = fields.get(key)
-    inner = Located({}, value.place, value.folder) if entry is None or (rest and entry.value is None) else entry
-    return Located(fields | {key: _replace(inner, rest, value, join(path, key))}, found.place, found.folder)
+    inner = Located({}, value.location, value.folder) if entry is None or (rest and entry.value is None) else entry
+    return Located(fields | {key: _replace(inner, rest, value, join(path, key))}, found.location, found.folder)
 
 
 def _convert_source(found: Located, path: str) -> SourceRecipe:
@@ -116,7 +116,7 @@ def _convert_source(found: Located, path: str) -> SourceRecipe:
 
 
 def _convert_rows(found: Located, path: str) -> tuple[RowsRecipe, ...]:
-    """One place or a list of them."""
+    """One path or a list of them."""
     if not isinstance(found.value, list):
         return (convert(found, RowsRecipe, path, CONVERTERS),)
     return tuple(convert(entry, RowsRecipe, join(path, str(i)), CONVERTERS) for i, entry in enumerate(found.value))

@@ -1,8 +1,8 @@
-"""Image-text retrieval as a command: how often a model finds the caption of a photo, and the photo of a caption.
+"""Image-text retrieval as a command: how often a model finds the caption of an image, and the image of a caption.
 
     mblip retrieval eval_xflickrco_paper --num_candidates 100
 
-The recipe is one of `mblip eval` whose benchmarks are captions; what it says about prompts and search is not used.
+The recipe is one of `mblip eval` whose benchmarks are captions; what it says about prompts and decoding is not used.
 Results, predictions and report go into `retrieval` below its `output_dir`. What is measured, and what it costs,
 stands in mblip/evaluation/retrieval.py.
 """
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", help="this model instead of the recipe's")
     parser.add_argument("--output_dir", type=Path, help="this folder instead of the recipe's")
     parser.add_argument(
-        "--num_candidates", type=int, default=defaults.num_candidates, help="photos that are searched in each language"
+        "--num_candidates", type=int, default=defaults.num_candidates, help="images that are searched in each language"
     )
     parser.add_argument("--batch_size", type=int, default=defaults.batch_size, help="captions that are read at once")
     return parser

@@ -139,11 +139,11 @@ def _visible_entries(folder: Path) -> list[Path]:
 
 
 def _write_recipe(record: Path, recipe: Recipe) -> None:
-    unfinished = record.with_name(f".{RECIPE_FILE}.unfinished")
+    partial = record.with_name(f".{RECIPE_FILE}.partial")
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(to_yaml(recipe), encoding="utf-8")
-        unfinished.replace(record)
+        partial.write_text(to_yaml(recipe), encoding="utf-8")
+        partial.replace(record)
     except OSError as error:
         raise OSError(f"The run cannot be written: {error}. Give another `--output_dir`.") from error
 

@@ -1,7 +1,7 @@
 """Everything a model card is written from, as one JSON file in the run's folder, `card.json`.
 
-Made when the run ends, because later its commit, its parents and their licences may no longer be known. It names no
-place of the machine, so that it can be shared beside the card: a number in the card is a number in this file.
+Made when the run ends, because later its commit, its components and their licences may no longer be known. It names no
+path of the machine, so that it can be shared beside the card: a number in the card is a number in this file.
 """
 
 import dataclasses
@@ -23,10 +23,10 @@ from torch import nn
 from transformers import TrainingArguments
 
 from mblip.data import InterleavedRows, TrainingRows
-from mblip.data.recipes.yaml_values import without_place, without_places, write_yaml
+from mblip.data.recipes.yaml_values import without_folder, without_folders, write_yaml
 from mblip.evaluation import predictions_path, ratio_to_reference, read_predictions
 
-from .evaluation import ENGLISH_PARENT
+from .evaluation import ENGLISH_BLIP2
 from .recipe import ModelRecipe, Recipe
 from .recipe_reading import to_plain
 from .rows import Rows
@@ -40,7 +40,7 @@ IMAGE_SIDE, LANGUAGE_MODEL, CHECKPOINT = "image encoder and Q-Former", "language
 
 
 @dataclass(frozen=True)
-class Parent:
+class Component:
     """A checkpoint that the run began from. `license` is the Hub's identifier in its own card; None: not stated."""
 
     part: str
@@ -79,7 +79,7 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`results` is what results.json holds, by name; `ratios` to the English parent by language, where it was asked;
+    """`results` is what results.json holds, by name; `ratios` to the English BLIP-2 by language, where it was asked;
     `table` is table.md. `is_of_run`: `mblip train` made it, not `mblip eval`."""
 
     is_of_run: bool
@@ -96,7 +96,7 @@ class RunRecord:
     name: str
     license: str | None
     datasets: tuple[str, ...]
-    parents: tuple[Parent, ...]
+    parents: tuple[Component, ...]
     projection: str
     has_random_weights: bool
     commit: str | None
@@ -106,11 +106,11 @@ class RunRecord:
     limits: str | None = None
 
     def write(self, path: Path) -> None:
-        """Write the record, one line a field; the file is whole or not there."""
-        plain, unfinished = dataclasses.asdict(self), path.with_name(f".{path.name}.unfinished")
+        """Write the record, one line a field; the file is written atomically."""
+        plain, partial = dataclasses.asdict(self), path.with_name(f".{path.name}.partial")
         fields = [f'"{name}": {json.dumps(value, ensure_ascii=False)}' for name, value in plain.items()]
-        unfinished.write_text("{\n" + ",\n".join(fields) + "\n}\n", encoding="utf-8")
-        unfinished.replace(path)
+        partial.write_text("{\n" + ",\n".join(fields) + "\n}\n", encoding="utf-8")
+        partial.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -122,7 +122,7 @@ class RunRecord:
         ]
         typed = {
             "datasets": tuple(plain["datasets"]),
-            "parents": tuple(Parent(**parent) for parent in plain["parents"]),
+            "parents": tuple(Component(**component) for component in plain["parents"]),
             "stages": tuple(stages),
             "evaluations": tuple(Evaluation(**evaluation) for evaluation in plain["evaluations"]),
         }
@@ -136,7 +136,7 @@ def record_run(run: Run, commit: str | None) -> RunRecord:
         name=run.folder.name,
         license=run.recipe.license,
         datasets=(),
-        parents=tuple(_parents(model)),
+        parents=tuple(_components(model)),
         projection=model.projection,
         has_random_weights=model.random_weights,
         commit=commit,
@@ -156,17 +156,17 @@ def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
     if missing := [name for name in ("results.json", "table.md") if not (folder / name).is_file()]:
         raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of `mblip train` or `mblip eval`.")
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    named = {name: result | {"model": without_places(result["model"])} for name, result in results.items()}
+    named = {name: result | {"model": without_folders(result["model"])} for name, result in results.items()}
     table = (folder / "table.md").read_text(encoding="utf-8").strip()
     return Evaluation(is_of_run, named, _read_ratios(folder), table)
 
 
 def _read_ratios(folder: Path) -> dict[str, Any]:
-    """How much of the English parent's score each language reaches; it takes both models' answers."""
-    theirs = next(folder.glob(predictions_path(folder, f"*_{ENGLISH_PARENT}").name), None)
+    """How much of the English BLIP-2's score each language reaches; it takes both models' answers."""
+    theirs = next(folder.glob(predictions_path(folder, f"*_{ENGLISH_BLIP2}").name), None)
     if theirs is None:
         return {}
-    ours = theirs.with_name(theirs.name.replace(f"_{ENGLISH_PARENT}", ""))
+    ours = theirs.with_name(theirs.name.replace(f"_{ENGLISH_BLIP2}", ""))
     answers = [answer for answer in read_predictions(ours) if answer.condition == "as_is"]
     reference = read_predictions(theirs)
     ratios = {
@@ -176,10 +176,10 @@ def _read_ratios(folder: Path) -> dict[str, Any]:
     return {code: dataclasses.asdict(ratio) for code, ratio in ratios.items() if ratio is not None}
 
 
-def _parents(model: ModelRecipe) -> list[Parent]:
+def _components(model: ModelRecipe) -> list[Component]:
     named = {IMAGE_SIDE: model.blip2, LANGUAGE_MODEL: model.language_model, CHECKPOINT: model.name_or_path}
     return [
-        Parent(part, without_place(name), not Path(name).is_dir(), read_license(name))
+        Component(part, without_folder(name), not Path(name).is_dir(), read_license(name))
         for part, name in named.items()
         if name is not None
     ]
@@ -202,7 +202,7 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
         batch_size=stage.recipe.batch_size,
         learning_rates=rates,
         minutes=round(entries[-1]["seconds"] / 60, 1),
-        sources=tuple(without_place(source) for source in sources),
+        sources=tuple(without_folder(source) for source in sources),
         facts=read_facts(stage.folder),
     )
 
@@ -210,7 +210,7 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
 def _recipe_to_show(recipe: Recipe) -> dict[str, Any]:
     """The recipe as the card shows it, where licence and limits stand elsewhere."""
     plain = {key: value for key, value in to_plain(recipe).items() if key not in ("output_dir", "license", "limits")}
-    return without_places(plain)
+    return without_folders(plain)
 
 
 def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingArguments) -> None:
@@ -228,9 +228,9 @@ def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingA
         versions={name: version(name) for name in LIBRARIES},
     )
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{FACTS_FILE}.unfinished"
-    unfinished.write_text(json.dumps(dataclasses.asdict(facts), indent=1), encoding="utf-8")
-    unfinished.replace(folder / FACTS_FILE)
+    partial = folder / f".{FACTS_FILE}.partial"
+    partial.write_text(json.dumps(dataclasses.asdict(facts), indent=1), encoding="utf-8")
+    partial.replace(folder / FACTS_FILE)
 
 
 def read_facts(folder: Path) -> StageFacts:

@@ -14,7 +14,7 @@ from mblip.loading import (
     quiet_peft,
 )
 from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.checkpoint_reading import check_place
+from modeling_mblip.checkpoint_reading import check_location
 from processing_mblip import MBlipProcessor
 
 from .recipe import ModelRecipe
@@ -24,18 +24,18 @@ Model = MBlipForConditionalGeneration | MBlipAdapterModel
 
 
 def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
-    """Load the checkpoint, or compose the two parents; a fresh projection is drawn by `seed`.
+    """Load the checkpoint, or compose the two components; a fresh projection is drawn by `seed`.
 
     Of an adapter the base is loaded and the adapter put on it, to be trained further; or, if the recipe wants a fresh
     LoRA, merged into it.
 
     Raises:
         OSError: there is no such checkpoint, or an adapter's base cannot be loaded.
-        ValueError: a parent is of the wrong kind, or the recipe does not suit the checkpoint; the message names it.
+        ValueError: a component is of the wrong kind, or the recipe does not suit the checkpoint; the message names it.
     """
     for name in (recipe.name_or_path, recipe.blip2, recipe.language_model):
         if name is not None:
-            check_place(name)
+            check_location(name)
     set_seed(seed)
     precision = Precision.named(recipe.dtype, recipe.load_in)
     if recipe.name_or_path is not None and is_adapter(recipe.name_or_path):
@@ -74,7 +74,7 @@ def _load(recipe: ModelRecipe, precision: Precision) -> tuple[MBlipForConditiona
                 "`adapter` out."
             )
         return load_whole(recipe.name_or_path, precision)
-    assert recipe.blip2 is not None  # a recipe names a checkpoint or both parents
+    assert recipe.blip2 is not None  # a recipe names a checkpoint or both components
     assert recipe.language_model is not None
     model = MBlipForConditionalGeneration.from_blip2_pretrained(
         recipe.blip2,

@@ -2,7 +2,7 @@
 
 Warm-up trains the projection alone. Re-alignment trains Q-Former, query tokens, projection, and LoRA on every linear
 layer of the language model but its output head; the ViT is frozen. Full trains everything: the baseline without
-parents, and models small enough for it. What trains is fp32, whatever the rest is held in.
+components, and models small enough for it. What trains is fp32, whatever the rest is held in.
 """
 
 from collections.abc import Iterator

@@ -80,7 +80,7 @@ def training_arguments(stage: StageRun) -> TrainingArguments:
     try:
         arguments = TrainingArguments(**given)
     except (ValueError, TypeError, ImportError) as error:
-        raise ValueError(f"{stage.training.place}: `training`: {error}") from error
+        raise ValueError(f"{stage.training.location}: `training`: {error}") from error
     if arguments.world_size != num_processes:
         raise ValueError(
             f"{num_processes} processes were started, but transformers sees {arguments.world_size}: each would train "
@@ -240,7 +240,7 @@ class MBlipTrainer(Trainer):
         return figures
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add LoRA's learning rate, and the seconds this stage has been trained, interruptions left out."""
+        """Add LoRA's learning rate, and the seconds this stage has been trained, without interruptions."""
         if self.seconds_before is None:
             history = self.state.log_history
             self.seconds_before = history[-1]["seconds"] if history else 0.0

@@ -3,9 +3,9 @@ language asks, as xGQA is. Recipes beside this package name it `scenes.counts:sc
 
 It shows what calibration is for. Training has asked and answered in one language at a time, and "one" more often than
 "two" or "three"; asked in Chinese, to be answered in English, a model says what it has always said, and some answers
-never win, as "maybe" never wins XVNLI. The pictures hold each count equally often and are of compositions that
-training never shows; they are none of those of task.py. Without content means with a grey picture: the content
-is the picture, the question stays.
+never win, as "maybe" never wins XVNLI. The images hold each count equally often and are of compositions that
+training never shows; they are none of those of task.py. Without content means with a grey image: the content
+is the image, the question stays.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from mblip.evaluation.protocol import OWN, Setup, fixed_prompt
 from mblip.evaluation.task import AS_IS, Answering, EvaluationExample, EvaluationTask, RankBy
 from scenes.drawing import draw_scene
 from scenes.languages import SCENE_LANGUAGES, questions
-from scenes.world import COUNTS, Scene, sample_unseen_scene
+from scenes.world import COUNTS, Scene, sample_held_out_scene
 
 NAME = "scene_counts"
 CANDIDATES = ("one", "two", "three")
@@ -38,15 +38,15 @@ def scene_counts(
     answering: Answering = "rank",
     rank_by: RankBy = "sum",
 ) -> EvaluationTask:
-    """The question of the count, asked in each language about `num_images` pictures of each count. The task has a
+    """The question of the count, asked in each language about `num_images` images of each count. The task has a
     protocol of its own."""
     check_languages(languages)
     if num_images < 1:
-        raise ValueError(f"`num_images` is {num_images}, expected at least one picture of each count.")
-    pictures = [draw_counted(number, seed) for number in range(num_images * len(COUNTS))]
+        raise ValueError(f"`num_images` is {num_images}, expected at least one image of each count.")
+    images = [draw_counted(number, seed) for number in range(num_images * len(COUNTS))]
     return EvaluationTask(
         NAME,
-        list(_examples(pictures, languages)),
+        list(_examples(images, languages)),
         ChoiceAccuracy(CANDIDATES),
         GENERATION,
         OWN,
@@ -56,43 +56,43 @@ def scene_counts(
 
 
 @dataclass(frozen=True)
-class CountedPicture:
-    """A drawing of a scene, of which group number `place` is asked for."""
+class CountedImage:
+    """A drawing of a scene, of which group number `position` is asked for."""
 
     image_id: str
     scene: Scene
-    place: int
+    position: int
     image: Image.Image
 
 
-def draw_counted(number: int, seed: int) -> CountedPicture:
-    """Picture number i of a seed, always the same; the counts take turns."""
+def draw_counted(number: int, seed: int) -> CountedImage:
+    """Image number i of a seed, always the same; the counts take turns."""
     rng = stable_random(seed, "evaluation", NAME, number)
     wanted = COUNTS[number % len(COUNTS)]
     while True:
-        scene, place = sample_unseen_scene(rng), rng.randrange(2)
-        if scene.groups[place].count == wanted and questions(scene, ENGLISH):
-            return CountedPicture(f"counts-{number}", scene, place, draw_scene(scene, rng))
+        scene, position = sample_held_out_scene(rng), rng.randrange(2)
+        if scene.groups[position].count == wanted and questions(scene, ENGLISH):
+            return CountedImage(f"counts-{number}", scene, position, draw_scene(scene, rng))
 
 
-def _examples(pictures: Sequence[CountedPicture], languages: Sequence[str]) -> Iterator[EvaluationExample]:
-    for picture in pictures:
+def _examples(images: Sequence[CountedImage], languages: Sequence[str]) -> Iterator[EvaluationExample]:
+    for image in images:
         for language in languages:
-            prompt = fixed_prompt("vqa", ENGLISH, question=_asked(picture, language)[0])
+            prompt = fixed_prompt("vqa", ENGLISH, question=_asked(image, language)[0])
             yield EvaluationExample(
-                images=(picture.image,),
-                image_id=picture.image_id,
+                images=(image.image,),
+                image_id=image.image_id,
                 prompt=prompt,
-                references=(_asked(picture, ENGLISH)[1],),
+                references=(_asked(image, ENGLISH)[1],),
                 language=language,
                 condition=AS_IS,
-                id=f"{picture.image_id}/{language}",
+                id=f"{image.image_id}/{language}",
                 candidates=CANDIDATES,
                 content_free=prompt,
             )
 
 
-def _asked(picture: CountedPicture, language: str) -> tuple[str, str]:
-    """Question and answer about the count of the picture's group."""
-    counts = [entry for entry in questions(picture.scene, language) if entry.kind == "count"]
-    return counts[picture.place].question, counts[picture.place].answer
+def _asked(image: CountedImage, language: str) -> tuple[str, str]:
+    """Question and answer about the count of the image's group."""
+    counts = [entry for entry in questions(image.scene, language) if entry.kind == "count"]
+    return counts[image.position].question, counts[image.position].answer

@@ -1,9 +1,9 @@
-"""Drawing a scene of the drawn world as a small RGB picture.
+"""Drawing a scene of the drawn world as a small RGB image.
 
-Positions, sizes, colours, tilt and background vary from draw to draw, so that no two pictures of one scene are equal;
-what the caption says never does. Things stand on a grid of 8 x 8 cells, a little off their places: a small thing fills
-one cell, a large one two by two. (A tiny ViT whose patches are the cells learns shapes several times sooner than where
-things stand anywhere.) Coordinates are in cells; the picture is drawn larger by `SUPERSAMPLING` and reduced, which
+Positions, sizes, colours, tilt and background vary from draw to draw, so that no two images of one scene are equal;
+what the caption says never does. Things stand on a grid of 8 x 8 cells, a little off their centres: a small thing
+fills one cell, a large one two by two. (A tiny ViT whose patches are the cells learns shapes several times sooner than
+where things stand anywhere.) Coordinates are in cells; the image is drawn larger by `SUPERSAMPLING` and reduced, which
 smooths the edges.
 """
 
@@ -103,14 +103,14 @@ def draw_scene(
     rng: random.Random,
     appearance: Callable[[Group, random.Random], Appearance] = named_appearance,
 ) -> Image.Image:
-    """Draw a scene on `IMAGE_SIZE` x `IMAGE_SIZE` pixels, RGB; equal states of `rng` give equal pictures."""
+    """Draw a scene on `IMAGE_SIZE` x `IMAGE_SIZE` pixels, RGB; equal states of `rng` give equal images."""
     placed = place_things(scene, rng)
     level = rng.uniform(*BACKGROUND_RANGE)
     background = tuple(round(level + rng.uniform(-BACKGROUND_TINT, BACKGROUND_TINT)) for _ in range(3))
     image = Image.new("RGB", (IMAGE_SIZE * SUPERSAMPLING,) * 2, background)
-    for group, radius, places in placed:
+    for group, radius, positions in placed:
         look = appearance(group, rng)
-        for x, y in places:
+        for x, y in positions:
             _draw_thing(image, look, x, y, radius, rng)
     return image.reduce(SUPERSAMPLING)
 
@@ -166,7 +166,7 @@ def _draw_thing(image: Image.Image, look: Appearance, x: float, y: float, radius
 
 def _pixel(image: Image.Image, x: float, y: float) -> Colour:
     value = image.getpixel((round(x * CELL_PIXELS * SUPERSAMPLING), round(y * CELL_PIXELS * SUPERSAMPLING)))
-    assert isinstance(value, tuple)  # the picture is RGB
+    assert isinstance(value, tuple)  # the image is RGB
     return value
 
 

@@ -1,9 +1,9 @@
-"""The drawn world as a source: pictures with captions and questions in the twelve languages of languages/.
+"""The drawn world as a source: images with captions and questions in the twelve languages of languages/.
 
 Recipes beside this package name it `scenes.source:scenes`.
 
 Only combinations that are not held out are drawn (world.py), so whatever is trained on this source has never
-seen an unseen composition. Picture number i of a seed is always the same, however many are asked for.
+seen a held-out composition. Image number i of a seed is always the same, however many are asked for.
 """
 
 import random
@@ -21,7 +21,7 @@ from .world import Scene, sample_training_scene
 SOURCE = "scenes"
 
 
-@published("drawn pictures with captions and questions", "this package", "MIT")
+@published("drawn images with captions and questions", "this package", "MIT")
 def scenes(
     seed: int,
     *,
@@ -30,11 +30,11 @@ def scenes(
     num_prompts: int = 4,
     question_share: float = 0.2,
 ) -> Iterator[Example]:
-    """Draw `num_images` pictures and yield `num_prompts` examples of each.
+    """Draw `num_images` images and yield `num_prompts` examples of each.
 
     About `question_share` of them are questions (task "vqa"), the others captions.
 
-    The prompts of one picture ask in languages drawn without repetition while there are enough of them.
+    The prompts of one image ask in languages drawn without repetition while there are enough of them.
 
     Raises:
         ValueError: a language has no captions, or `languages` is empty.

@@ -1,10 +1,10 @@
-"""The drawn world as a benchmark: pictures to caption and to be asked about, in its twelve languages.
+"""The drawn world as a benchmark: images to caption and to be asked about, in its twelve languages.
 
 Recipes beside this package name it `scenes.task:scenes`; its answers are written under the name `scenes`.
 
 Captions count as right only as a whole: count, size, colour and shape of both groups, their relation, and the grammar
-of it all. Pictures are drawn by a stream of their own, so no seed makes them those of training; all languages are
-asked about the same ones. The scenes differ from each other, so a shuffled picture is always a wrong one.
+of it all. Images are drawn by a stream of their own, so no seed makes them those of training; all languages are
+asked about the same ones. The scenes differ from each other, so a shuffled image is always a wrong one.
 """
 
 import random
@@ -19,17 +19,17 @@ from mblip.evaluation.answer_scoring import ExactMatch
 from mblip.evaluation.benchmark import with_shuffled_images
 from mblip.evaluation.generation_settings import GenerationSettings
 from mblip.evaluation.languages import check_languages
-from mblip.evaluation.protocol import OWN, Setup, WordingChoice, fixed_prompt
+from mblip.evaluation.protocol import OWN, Setup, TemplateChoice, fixed_prompt
 from mblip.evaluation.task import AS_IS, SHUFFLED, EvaluationExample, EvaluationTask
 from scenes.drawing import draw_scene
 from scenes.languages import SCENE_LANGUAGES, caption, questions
-from scenes.world import Scene, sample_training_scene, sample_unseen_scene
+from scenes.world import Scene, sample_held_out_scene, sample_training_scene
 
 NAME = "scenes"
 GENERATION = GenerationSettings(max_new_tokens=40)
 
-# as_is: captions of compositions that training never shows. shuffled: the same with each other's pictures. seen:
-# captions of compositions that training shows, in other pictures. questions: about the pictures of as_is, counted by
+# as_is: captions of compositions that training never shows. shuffled: the same with each other's images. seen:
+# captions of compositions that training shows, in other images. questions: about the images of as_is, counted by
 # kind (`question: colour` ...).
 SceneCondition = Literal["as_is", "shuffled", "seen", "questions"]
 SEEN = "seen"
@@ -43,14 +43,14 @@ def scenes(
     num_images: int = 200,
     seed: int = 0,
     conditions: tuple[SceneCondition, ...] = ("as_is", "shuffled"),
-    wording: WordingChoice = "first",
+    template: TemplateChoice = "first",
 ) -> EvaluationTask:
-    """Captions (and questions) of `num_images` pictures in each language and condition.
+    """Captions (and questions) of `num_images` images in each language and condition.
 
-    Picture number i of a seed is always the same, however many are asked for. The task has a protocol of its own.
+    Image number i of a seed is always the same, however many are asked for. The task has a protocol of its own.
 
     Raises:
-        ValueError: a condition is unknown, a language has no captions, or there are too few pictures to shuffle.
+        ValueError: a condition is unknown, a language has no captions, or there are too few images to shuffle.
     """
     check_languages(languages)
     unknown = sorted(set(conditions) - set(get_args(SceneCondition)))
@@ -61,19 +61,19 @@ def scenes(
         )
     examples: list[EvaluationExample] = []
     if set(conditions) != {SEEN}:
-        unseen = draw_pictures(num_images, sample_unseen_scene, stream="unseen", seed=seed)
-        captions = list(_captions(unseen, languages, AS_IS, wording))
+        held_out = draw_scene_images(num_images, sample_held_out_scene, stream="unseen", seed=seed)
+        captions = list(_captions(held_out, languages, AS_IS, template))
         examples += captions if AS_IS in conditions else []
         examples += with_shuffled_images(captions, seed=seed) if SHUFFLED in conditions else []
-        examples += _questions(unseen, languages, wording, seed) if QUESTIONS in conditions else []
+        examples += _questions(held_out, languages, template, seed) if QUESTIONS in conditions else []
     if SEEN in conditions:
-        seen = draw_pictures(num_images, _sample_seen_scene, stream="seen", seed=seed)
-        examples += _captions(seen, languages, SEEN, wording)
+        seen = draw_scene_images(num_images, _sample_seen_scene, stream="seen", seed=seed)
+        examples += _captions(seen, languages, SEEN, template)
     return EvaluationTask(NAME, examples, ExactMatch(), GENERATION, OWN)
 
 
 @dataclass(frozen=True)
-class Picture:
+class SceneImage:
     """A scene and a drawing of it."""
 
     image_id: str
@@ -81,11 +81,11 @@ class Picture:
     image: Image.Image
 
 
-def draw_pictures(
+def draw_scene_images(
     num_images: int, sample: Callable[[random.Random], Scene], *, stream: str, seed: int
-) -> list[Picture]:
-    """Pictures of different scenes; no source draws from this stream."""
-    pictures: list[Picture] = []
+) -> list[SceneImage]:
+    """Images of different scenes; no source draws from this stream."""
+    images: list[SceneImage] = []
     drawn: set[Scene] = set()
     for number in range(num_images):
         rng = stable_random(seed, "evaluation", NAME, stream, number)
@@ -93,12 +93,12 @@ def draw_pictures(
         while scene in drawn:
             scene = sample(rng)
         drawn.add(scene)
-        pictures.append(Picture(f"{stream}-{number}", scene, draw_scene(scene, rng)))
-    return pictures
+        images.append(SceneImage(f"{stream}-{number}", scene, draw_scene(scene, rng)))
+    return images
 
 
 def _sample_seen_scene(rng: random.Random) -> Scene:
-    """A scene of two groups, as the unseen ones are, without held-out combinations."""
+    """A scene of two groups, as the held-out ones are, without held-out combinations."""
     while True:
         scene = sample_training_scene(rng)
         if scene.reference is not None:
@@ -106,37 +106,37 @@ def _sample_seen_scene(rng: random.Random) -> Scene:
 
 
 def _captions(
-    pictures: Sequence[Picture], languages: Sequence[str], condition: str, wording: WordingChoice
+    images: Sequence[SceneImage], languages: Sequence[str], condition: str, template: TemplateChoice
 ) -> Iterator[EvaluationExample]:
-    for picture in pictures:
+    for image in images:
         for language in languages:
             yield EvaluationExample(
-                images=(picture.image,),
-                image_id=picture.image_id,
-                prompt=fixed_prompt("captioning", language, wording),
-                references=(caption(picture.scene, language),),
+                images=(image.image,),
+                image_id=image.image_id,
+                prompt=fixed_prompt("captioning", language, template),
+                references=(caption(image.scene, language),),
                 language=language,
                 condition=condition,
-                id=f"{picture.image_id}/{language}",
+                id=f"{image.image_id}/{language}",
             )
 
 
 def _questions(
-    pictures: Sequence[Picture], languages: Sequence[str], wording: WordingChoice, seed: int
+    images: Sequence[SceneImage], languages: Sequence[str], template: TemplateChoice, seed: int
 ) -> Iterator[EvaluationExample]:
-    """One question of each kind about each picture, the same one in every language."""
-    for picture in pictures:
+    """One question of each kind about each image, the same one in every language."""
+    for image in images:
         for language in languages:
-            rng = stable_random(seed, "evaluation", QUESTIONS, picture.image_id)
-            asked = questions(picture.scene, language)
+            rng = stable_random(seed, "evaluation", QUESTIONS, image.image_id)
+            asked = questions(image.scene, language)
             for kind in dict.fromkeys(entry.kind for entry in asked):
                 drawn = rng.choice([entry for entry in asked if entry.kind == kind])
                 yield EvaluationExample(
-                    images=(picture.image,),
-                    image_id=picture.image_id,
-                    prompt=fixed_prompt("vqa", language, wording, question=drawn.question),
+                    images=(image.image,),
+                    image_id=image.image_id,
+                    prompt=fixed_prompt("vqa", language, template, question=drawn.question),
                     references=(drawn.answer,),
                     language=language,
                     condition=f"question: {kind}",
-                    id=f"{picture.image_id}/{language}",
+                    id=f"{image.image_id}/{language}",
                 )

@@ -1,8 +1,8 @@
-"""The drawn world of the quickstart: what can stand in a picture, what is held out, and how scenes are sampled.
+"""The drawn world of the quickstart: what can stand in an image, what is held out, and how scenes are sampled.
 
-A picture shows one group of equal things ("three small red circles") or two groups in a relation ("... to the left of
+An image shows one group of equal things ("three small red circles") or two groups in a relation ("... to the left of
 a large blue square"). A fixed quarter of all colour x shape pairs and of all relation x shape pair combinations is
-held out: no training picture and no training text shows one, so a model that captions them has combined what it
+held out: no training image and no training text shows one, so a model that captions them has combined what it
 learned rather than recalled it. The rules are closed formulas, so that every part of the project agrees on them
 without a stored list.
 """
@@ -43,9 +43,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows: the subject alone, or the subject in a relation to a reference.
+    """What an image shows: the subject alone, or the subject in a relation to a reference.
 
-    The caption is a function of the picture: the subject is the group on the left, on top, or inside. Inside means
+    The caption is a function of the image: the subject is the group on the left, on top, or inside. Inside means
     small things within one large thing of another colour.
 
     Raises:
@@ -81,7 +81,7 @@ def is_held_out_relation(relation: str, subject_shape: str, reference_shape: str
     return (SHAPES.index(subject_shape) + SHAPES.index(reference_shape) + RELATIONS.index(relation)) % 4 == 0
 
 
-def is_unseen(scene: Scene) -> bool:
+def is_held_out(scene: Scene) -> bool:
     """True where the scene holds at least one held-out combination: it may be shown in evaluation only."""
     if any(is_held_out_pair(group.colour, group.shape) for group in scene.groups):
         return True
@@ -94,15 +94,15 @@ def sample_training_scene(rng: random.Random) -> Scene:
     """A scene without any held-out combination, even if its two groups exchanged their colours.
 
     Were the second part left out, "a red and a blue thing, a circle and a star" would often tell which is which by
-    what is never seen, and a model would learn that instead of looking: it then exchanges the colours of unseen
+    what is never seen, and a model would learn that instead of looking: it then exchanges the colours of held-out
     scenes.
     """
-    return _sample_until(rng, lambda scene: not is_unseen(scene) and not _is_unseen_exchanged(scene))
+    return _sample_until(rng, lambda scene: not is_held_out(scene) and not _is_held_out_exchanged(scene))
 
 
-def sample_unseen_scene(rng: random.Random) -> Scene:
+def sample_held_out_scene(rng: random.Random) -> Scene:
     """A scene of two groups with at least one held-out combination."""
-    return _sample_until(rng, lambda scene: scene.reference is not None and is_unseen(scene))
+    return _sample_until(rng, lambda scene: scene.reference is not None and is_held_out(scene))
 
 
 def _sample_until(rng: random.Random, is_wanted: Callable[[Scene], bool]) -> Scene:
@@ -125,7 +125,7 @@ def sample_scene(rng: random.Random) -> Scene:
     return Scene(subject, relation, reference)
 
 
-def _is_unseen_exchanged(scene: Scene) -> bool:
+def _is_held_out_exchanged(scene: Scene) -> bool:
     subject, reference = scene.subject, scene.reference
     if reference is None:
         return False

@@ -29,8 +29,8 @@ def test_a_training_step_is_timed_with_four_prompts_per_image_and_with_one(capsy
 def test_36_languages_are_asked_greedily_and_with_beams_and_answered_alike(capsys):
     many_languages.main(TOY)
     printed = capsys.readouterr().out
-    for search in many_languages.SEARCHES:
-        assert re.search(ROW.format(what=f"36 prompts, {search}"), printed)
+    for decoding in many_languages.MODES:
+        assert re.search(ROW.format(what=f"36 prompts, {decoding}"), printed)
     assert printed.count("36 of 36 texts equal") == 2
 
 
@@ -51,7 +51,7 @@ def test_the_loss_is_measured_in_time_and_memory(capsys):
     assert re.search(r"peak memory: [\d,]+ MB ours, [\d,]+ MB theirs, ratio [\d.]+", printed)
 
 
-def test_the_image_path_is_timed_on_drawn_pictures(capsys, monkeypatch):
+def test_the_image_path_is_timed_on_drawn_images(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["image_path.py", "--rounds", "1", "--batch-size", "32"])
     image_path.main()
     assert re.search(r"64 JPEGs.*\n.*ours.*theirs.*\n +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+", capsys.readouterr().out)

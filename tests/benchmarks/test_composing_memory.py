@@ -7,8 +7,8 @@ from pathlib import Path
 import composing_memory
 import pytest
 import torch
+from component_folders import write_blip2, write_language_model
 from model_shapes import full_shape, toy_shape
-from parent_folders import write_blip2, write_language_model
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from stored_weights import BLOCK_LENGTH, write_checkpoint, write_safetensors
@@ -57,21 +57,21 @@ def test_what_is_not_filled_takes_no_disk_and_a_shard_of_it_alone_cannot_be_open
 
 
 def test_the_blip2_is_one_that_transformers_loads_but_for_the_language_model(tmp_path):
-    parent = write_blip2(tmp_path, toy_shape("mt0-xl"), "1GB")
+    component = write_blip2(tmp_path, toy_shape("mt0-xl"), "1GB")
     model = Blip2ForConditionalGeneration.from_pretrained(tmp_path)
     for name, weight in model.named_parameters():
         assert (weight.count_nonzero() == 0) == name.startswith("language_model."), name
     head = model.language_model.lm_head.weight.numel()  # a hole as the embeddings are, so taken for the same
-    assert parent.num_parameters == sum(p.numel() for p in model.parameters()) + head
+    assert component.num_parameters == sum(p.numel() for p in model.parameters()) + head
 
 
 def test_the_language_model_has_a_head_of_its_own(tmp_path):
-    parent = write_language_model(tmp_path, toy_shape("mt0-xl"), torch.bfloat16, "20KB")
-    assert len(parent.shards) > 1
+    component = write_language_model(tmp_path, toy_shape("mt0-xl"), torch.bfloat16, "20KB")
+    assert len(component.shards) > 1
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     assert model.dtype == torch.bfloat16
     assert not torch.equal(model.lm_head.weight, model.shared.weight)
-    assert parent.num_parameters == sum(p.numel() for p in model.parameters())
+    assert component.num_parameters == sum(p.numel() for p in model.parameters())
 
 
 def test_the_parts_are_counted_in_the_dtype_that_each_has_when_composed():
@@ -117,8 +117,8 @@ def test_the_watcher_names_the_files_that_were_opened_and_no_others(tmp_path):
 
 @needs_linux
 def test_a_command_that_fails_is_an_error_with_what_it_printed():
-    with pytest.raises(RuntimeError, match=r"(?s)ended with 3:\n.*no such parent"):
-        run_watched(["-c", "print('no such parent'); raise SystemExit(3)"], [])
+    with pytest.raises(RuntimeError, match=r"(?s)ended with 3:\n.*no such component"):
+        run_watched(["-c", "print('no such component'); raise SystemExit(3)"], [])
 
 
 @needs_linux

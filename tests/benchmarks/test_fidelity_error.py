@@ -21,13 +21,13 @@ def xm3600(tmp_path):
     """Two images as XM3600 publishes them; `he` is our `iw`, and one caption is empty."""
     records = [
         {
-            "image/key": f"000{place}",
+            "image/key": f"000{position}",
             "image/locale": "de",
-            "de": {"caption": [GERMAN[place], " "], "caption/tokenized": [GERMAN[place], ""]},
-            "en": {"caption": [ENGLISH[place]]},
-            "he": {"caption": [HEBREW[place]]},
+            "de": {"caption": [GERMAN[position], " "], "caption/tokenized": [GERMAN[position], ""]},
+            "en": {"caption": [ENGLISH[position]]},
+            "he": {"caption": [HEBREW[position]]},
         }
-        for place in range(2)
+        for position in range(2)
     ]
     return write_lines(tmp_path / "captions.jsonl", records)
 
@@ -74,7 +74,7 @@ def test_the_command_prints_the_table(xm3600, capsys, candidates):
     assert "| Hebrew (`iw`) | 2 | 100.0 [34.2, 100.0] |  | 0.00 |" in capsys.readouterr().out
 
 
-def test_a_language_that_nobody_knows_is_an_error_with_its_place(tmp_path):
+def test_a_language_that_nobody_knows_is_an_error_with_its_location(tmp_path):
     path = write_lines(tmp_path / "captions.jsonl", [{"image/key": "1", "xx": {"caption": ["?"]}}])
     with pytest.raises(ValueError, match=r"captions.jsonl, line 1: the field 'xx' is no language"):
         read_captions([path])
@@ -93,7 +93,7 @@ def test_a_language_that_nobody_knows_is_an_error_with_its_place(tmp_path):
         (["a dog"], r"line 1: found a list of 1, expected an object"),
     ],
 )
-def test_another_layout_is_an_error_with_its_place(tmp_path, record, message):
+def test_another_layout_is_an_error_with_its_location(tmp_path, record, message):
     path = write_lines(tmp_path / "captions.jsonl", [record])
     with pytest.raises(ValueError, match=message):
         read_captions([path])

@@ -10,7 +10,7 @@ from PIL import Image
 ROW = r"{name} +[\d,]+ +[\d.]+\n"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the pictures are served by a forked process")
+@pytest.mark.skipif(sys.platform != "linux", reason="the images are served by a forked process")
 def test_reading_checking_storing_and_fetching_are_timed_beside_their_bounds(capsys, tmp_path):
     for number in range(4):
         Image.effect_noise((300, 280), 50).save(tmp_path / f"{number}.jpg")

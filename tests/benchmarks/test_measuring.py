@@ -34,15 +34,15 @@ def test_image_side_and_lora_train_and_the_rest_is_frozen(pair):
     assert kinds == {"query_tokens", "qformer", "language_projection", "lora"}
 
 
-def test_our_inputs_hold_every_picture_once_and_the_references_one_per_prompt(pair):
-    inputs = ask(pair, num_images=2, prompts_per_image=3, num_words=5)
+def test_our_inputs_hold_every_image_once_and_the_references_one_per_prompt(pair):
+    inputs = ask(pair, num_images=2, prompts_per_image=3, num_tokens=5)
     assert inputs.ours["image_indices"].tolist() == [0, 0, 0, 1, 1, 1]
     assert torch.equal(inputs.ours["pixel_values"][[0, 0, 0, 1, 1, 1]], inputs.theirs["pixel_values"])
     assert torch.equal(inputs.ours["input_ids"], inputs.theirs["input_ids"])
     assert inputs.image_share == 1 / 3
 
 
-def test_the_bound_leaves_out_repeated_pictures_and_rows_without_a_label():
+def test_the_bound_leaves_out_repeated_images_and_rows_without_a_label():
     flops = PartFlops(vision=52, qformer=4, language_model=40, head=4)
     assert flops.bound(image_share=0.25) == 100 / (14 + 40 + 4)
     assert flops.bound(image_share=1.0, label_share=0.5) == 100 / 98
@@ -50,9 +50,9 @@ def test_the_bound_leaves_out_repeated_pictures_and_rows_without_a_label():
 
 
 def test_the_parts_are_counted_as_by_hand(pair):
-    """The head: 2 x rows x width x words forward, and as much again for the gradient of its input."""
+    """The head: 2 x rows x width x vocabulary forward, and as much again for the gradient of its input."""
     train_as_in_re_alignment(pair)
-    inputs = ask(pair, num_images=1, prompts_per_image=2, num_words=3, num_targets=5)
+    inputs = ask(pair, num_images=1, prompts_per_image=2, num_tokens=3, num_targets=5)
     flops = count_part_flops(
         pair.theirs, inputs.theirs["pixel_values"], lambda: pair.theirs(**inputs.theirs).loss.backward()
     )
@@ -66,7 +66,7 @@ def test_the_parts_are_counted_as_by_hand(pair):
 
 def test_ours_needs_the_operations_that_the_bound_counts(pair):
     train_as_in_re_alignment(pair)
-    inputs = ask(pair, num_images=2, prompts_per_image=4, num_words=3, num_targets=5)
+    inputs = ask(pair, num_images=2, prompts_per_image=4, num_tokens=3, num_targets=5)
     flops = count_part_flops(
         pair.theirs, inputs.theirs["pixel_values"], lambda: pair.theirs(**inputs.theirs).loss.backward()
     )
@@ -94,12 +94,12 @@ def test_peak_memory_is_what_a_step_takes_at_its_highest_though_it_frees_it(tmp_
     assert 95 < float(run_alone(script, [])) < 130
 
 
-@pytest.mark.parametrize(("language_model", "num_words"), [("mt0-xl", 250112), ("bloomz-7b1", 250880)])
-def test_a_cut_shape_keeps_widths_and_takes_a_share_of_every_depth(language_model, num_words):
+@pytest.mark.parametrize(("language_model", "vocab_size"), [("mt0-xl", 250112), ("bloomz-7b1", 250880)])
+def test_a_cut_shape_keeps_widths_and_takes_a_share_of_every_depth(language_model, vocab_size):
     full, cut = full_shape(language_model), cut_shape(language_model, num_vision_layers=13)
-    assert full.num_words == num_words
+    assert full.vocab_size == vocab_size
     depths = {name for name in full.text if full.text[name] != cut.text[name]} - {"vocab_size"}
     assert depths == ({"num_layers", "num_decoder_layers"} if language_model == "mt0-xl" else {"n_layer"})
-    assert cut.num_words == round(num_words / 3)
+    assert cut.vocab_size == round(vocab_size / 3)
     assert cut.vision == full.vision | {"num_hidden_layers": 13}
     assert cut.qformer == full.qformer | {"num_hidden_layers": 4}

@@ -17,23 +17,23 @@ from tests.evaluation.table_model import example
 from tests.tiny import tiny_model, tiny_processor
 
 
-def format_of(place):
-    with Image.open(place) as image:
+def format_of(position):
+    with Image.open(position) as image:
         return image.format
 
 
-def task_about(*places):
-    examples = [example(number, images=(place,)) for number, place in enumerate(places)]
+def task_about(*positions):
+    examples = [example(number, images=(position,)) for number, position in enumerate(positions)]
     return EvaluationTask("photos", examples, ExactMatch(), GenerationSettings(max_new_tokens=4), "paper")
 
 
-def test_a_picture_is_drawn_where_one_is_missing_the_same_for_the_same_name(tmp_path):
-    places = [tmp_path / folder / name for folder, name in (("a", "1.jpg"), ("a", "2.png"), ("b", "1.jpg"))]
-    assert draw_stand_ins([task_about(*places)]) == 3
-    assert [format_of(place) for place in places] == ["JPEG", "PNG", "JPEG"]
-    assert places[0].read_bytes() == places[2].read_bytes()
+def test_an_image_is_drawn_where_one_is_missing_the_same_for_the_same_name(tmp_path):
+    positions = [tmp_path / folder / name for folder, name in (("a", "1.jpg"), ("a", "2.png"), ("b", "1.jpg"))]
+    assert draw_stand_ins([task_about(*positions)]) == 3
+    assert [format_of(position) for position in positions] == ["JPEG", "PNG", "JPEG"]
+    assert positions[0].read_bytes() == positions[2].read_bytes()
     assert "Scores on them mean nothing" in (tmp_path / "a" / "STAND_INS.txt").read_text()
-    assert draw_stand_ins([task_about(*places)]) == 0
+    assert draw_stand_ins([task_about(*positions)]) == 0
 
 
 @pytest.mark.parametrize("is_taken_away", [False, True])
@@ -45,19 +45,19 @@ def test_scores_on_stand_ins_are_said_to_mean_nothing_and_stay_out_of_a_cards_me
     results = {"photos": evaluate_task(tiny_model("mt5"), tiny_processor("mt5"), task)}
     table = conditions_table(results["photos"])
     write_results(tmp_path, results, table)
-    assert ("Pictures are drawn stand-ins for photos: the scores mean nothing." in table) != is_taken_away
+    assert ("Images are drawn stand-ins for photos: the scores mean nothing." in table) != is_taken_away
     line = "\n- Asked about drawn stand-ins for photos, scores mean nothing: photos\n"
     assert (line in report_text(results)) != is_taken_away
     assert len(eval_results(read_evaluation(tmp_path, is_of_run=False))) == is_taken_away
 
 
-def test_a_folder_of_real_pictures_is_left_alone(tmp_path):
+def test_a_folder_of_real_images_is_left_alone(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "real.jpg")
-    with pytest.raises(ValueError, match=r"holds 1 pictures, such as real.jpg, which are no stand-ins"):
+    with pytest.raises(ValueError, match=r"holds 1 images, such as real.jpg, which are no stand-ins"):
         draw_stand_ins([task_about(tmp_path / "missing.jpg")])
     assert [path.name for path in tmp_path.iterdir()] == ["real.jpg"]
 
 
-def test_a_place_of_an_unknown_format_is_an_error(tmp_path):
+def test_a_path_of_an_unknown_format_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"found the suffix '.webp', expected one of .jpg"):
         draw_stand_ins([task_about(tmp_path / "missing.webp")])

@@ -9,7 +9,7 @@ from mblip.evaluation.answer_scoring import ChoiceAccuracy
 from mblip.evaluation.generation_settings import GenerationSettings
 from mblip.evaluation.likelihood.ranking import ContentFree, grey_features, rank
 from mblip.evaluation.task import EvaluationExample, EvaluationTask
-from tests.evaluation.likelihood.likelihood_models import PICTURES, encode, model_and_processor
+from tests.evaluation.likelihood.likelihood_models import IMAGES, encode, model_and_processor
 from tests.tiny import tiny_model, tiny_processor
 
 CANDIDATES = ("red", "red circle", "blue w60 w61")
@@ -18,7 +18,7 @@ CANDIDATES = ("red", "red circle", "blue w60 w61")
 def small_task():
     examples = [
         EvaluationExample(
-            images=(picture,),
+            images=(image,),
             image_id=str(number),
             prompt="what colour is the star",
             references=("red",),
@@ -28,7 +28,7 @@ def small_task():
             candidates=CANDIDATES,
             content_free="caption",
         )
-        for number, picture in enumerate(PICTURES)
+        for number, image in enumerate(IMAGES)
     ]
     return EvaluationTask("small", examples, ChoiceAccuracy(CANDIDATES), GenerationSettings(max_new_tokens=5), "own")
 

@@ -12,7 +12,7 @@ from tiny import ENCODER_DECODERS, NUM_QUERY_TOKENS, tiny_batch, tiny_config
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 
 IMAGE_TOKEN_ID = (
-    4  # a low one, since the tests add words to the vocabulary and take some away; no prompt has it as a word
+    4  # a low one, since the tests add tokens to the vocabulary and take some away; no prompt has it as a token
 )
 
 ModelTesterMixin = transformers_source.load("test_modeling_common").ModelTesterMixin

@@ -11,7 +11,7 @@ import pytest
 PROCESSOR: dict[str, str] = {}
 
 IMAGE_PROCESSOR: dict[str, str] = {
-    "test_call_numpy_4_channels": "Every picture becomes RGB, with transparency laid on white: four channels fit no "
+    "test_call_numpy_4_channels": "Every image becomes RGB, with transparency laid on white: four channels fit no "
     "ViT of BLIP-2's.",
 }
 

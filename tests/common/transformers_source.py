@@ -2,7 +2,7 @@
 
 They come from the source distribution of exactly the installed version; nothing of them is copied here. What they
 import from places that no distribution holds is stood in for by three stubs: a mixin for export tests, a mixin for
-generation tests, and a function that maps the address of a picture to a local file.
+generation tests, and a function that maps the address of an image to a local file.
 """
 
 import importlib
@@ -18,7 +18,7 @@ import transformers
 from PIL import Image
 
 PACKAGE = "transformers_tests"
-PICTURES = tempfile.TemporaryDirectory(prefix="mblip-common-tests-")  # deleted when Python ends
+IMAGES = tempfile.TemporaryDirectory(prefix="mblip-common-tests-")  # deleted when Python ends
 
 
 def find_source(cache: Path) -> Path:
@@ -62,8 +62,8 @@ def load(name: str) -> ModuleType:
 
 
 def draw_for_address(url: str) -> str:
-    """A drawn picture of its own for every call: the tests count pictures by their number, not by their contents."""
-    path = Path(tempfile.mkdtemp(dir=PICTURES.name)) / (Path(url).stem + ".png")
+    """A drawn image of its own for every call: the tests count images by their number, not by their contents."""
+    path = Path(tempfile.mkdtemp(dir=IMAGES.name)) / (Path(url).stem + ".png")
     Image.linear_gradient("L").convert("RGB").save(path)
     return str(path)
 

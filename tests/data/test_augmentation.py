@@ -18,7 +18,7 @@ def is_black_left(image):
     return image.getpixel((0, 0)) == (0, 0, 0)
 
 
-def test_a_crop_lies_in_the_picture_with_the_area_and_ratio_asked_for():
+def test_a_crop_lies_in_the_image_with_the_area_and_ratio_asked_for():
     draw, areas, ratios = random.Random(0), [], []
     for _ in range(500):
         left, top, right, bottom = crop_box(320, 240, Augmentation(), draw)
@@ -32,17 +32,17 @@ def test_a_crop_lies_in_the_picture_with_the_area_and_ratio_asked_for():
     assert 1.28 < max(ratios) < 1.34
 
 
-def test_a_picture_no_crop_fits_into_is_cut_in_its_middle():
+def test_an_image_no_crop_fits_into_is_cut_in_its_middle():
     assert crop_box(1000, 10, Augmentation(crop_scale=(1.0, 1.0)), random.Random(0)) == (493, 0, 506, 10)
     assert crop_box(10, 1000, Augmentation(crop_scale=(1.0, 1.0)), random.Random(0)) == (0, 493, 10, 506)
 
 
-def test_a_crop_of_everything_is_the_picture_itself():
+def test_a_crop_of_everything_is_the_image_itself():
     same = augment(HALVES, Augmentation(**NO_CROP, flip_probability=0.0), random.Random(0), may_flip=True)
     assert same.tobytes() == HALVES.tobytes()
 
 
-def test_a_picture_is_mirrored_only_where_it_may_be_and_later_draws_do_not_depend_on_it():
+def test_an_image_is_mirrored_only_where_it_may_be_and_later_draws_do_not_depend_on_it():
     always = Augmentation(**NO_CROP, flip_probability=1.0)
     draws = random.Random(0), random.Random(0)
     assert not is_black_left(augment(HALVES, always, draws[0], may_flip=True))
@@ -98,7 +98,7 @@ def test_tasks_that_cannot_say_left_or_right_are_a_setting():
     assert not is_flip_safe(row(NAMED), Augmentation(flip_tasks=frozenset()))
 
 
-def test_half_of_the_pictures_are_mirrored():
+def test_half_of_the_images_are_mirrored():
     half = Augmentation(**NO_CROP)
     flipped = [
         not is_black_left(augment(HALVES, half, stable_random(0, 0, str(i)), may_flip=True)) for i in range(400)
@@ -106,7 +106,7 @@ def test_half_of_the_pictures_are_mirrored():
     assert 160 < sum(flipped) < 240
 
 
-def test_a_picture_lying_on_its_side_is_put_upright_before_it_is_mirrored():
+def test_an_image_lying_on_its_side_is_put_upright_before_it_is_mirrored():
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     lying = HALVES.copy()

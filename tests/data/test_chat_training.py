@@ -61,7 +61,7 @@ def test_a_step_learns_the_answers_and_their_end_of_turn_alone(tmp_path, name, s
     assert not torch.equal(trainer.model.query_tokens.weight, model.query_tokens.weight)
 
 
-def test_the_model_answers_what_the_pictures_show_and_ends_its_turn(tmp_path):
+def test_the_model_answers_what_the_images_show_and_ends_its_turn(tmp_path):
     processor = chat_processor(CHAT_MODELS["qwen2.5"])
     model = model_for(processor)
     collator = MBlipCollator(processor, model.config)

@@ -209,7 +209,7 @@ def test_only_rows_that_know_their_epoch_are_augmented():
 
 
 @pytest.mark.parametrize(("target", "is_mirrored"), [("a red dog", True), ("a dog left of a cat", False)])
-def test_a_picture_is_mirrored_under_captions_that_name_no_side_and_under_no_other(target, is_mirrored):
+def test_an_image_is_mirrored_under_captions_that_name_no_side_and_under_no_other(target, is_mirrored):
     striped = row(targets=(target,)) | {"images": [Image.linear_gradient("L").rotate(90).convert("RGB")], "epoch": 0}
     always = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip_probability=1.0)
     augmented = encoder_decoder_collator(augmentation=always)([striped])["pixel_values"]

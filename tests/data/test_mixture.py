@@ -21,9 +21,9 @@ def examples(source, count):
 
 
 def rows():
-    pictures = {name: Image.effect_noise((9, 7), 40).convert("RGB") for name in "ab"}
+    images = {name: Image.effect_noise((9, 7), 40).convert("RGB") for name in "ab"}
     asked = [
-        Example((pictures[name],), f"<image> {i}?", f"antwoord {i}", "nl", "vqa", "test", str(i), name)
+        Example((images[name],), f"<image> {i}?", f"antwoord {i}", "nl", "vqa", "test", str(i), name)
         for i, name in enumerate("abba")
     ]
     return list(to_rows(asked))

@@ -18,12 +18,12 @@ def row(number, *prompts):
         "images": [],
         "image_id": str(number),
         "prompts": [f"{task} in {language}" for task, language in prompts],
-        "targets": [f"target {place}" for place in range(len(prompts))],
+        "targets": [f"target {position}" for position in range(len(prompts))],
         "languages": [language for _, language in prompts],
         "tasks": [task for task, _ in prompts],
         "sources": ["web" if number == 1 else "coco"] * len(prompts),
-        "ids": [f"{number}-{place}" for place in range(len(prompts))],
-        "provenance": [json.dumps({"place": place}) for place in range(len(prompts))],
+        "ids": [f"{number}-{position}" for position in range(len(prompts))],
+        "provenance": [json.dumps({"place": position}) for position in range(len(prompts))],
     }
 
 
@@ -54,7 +54,7 @@ def train_on(request):
         (SWAHILI, [["0-0"], ["2-0", "2-1", "2-2", "2-3", "2-4", "2-5"]]),
         (BOTH, [["0-0"], ["2-0", "2-1", "2-2", "2-3", "2-4"]]),
         (PromptChoice(frozenset({"captioning"}), sources=frozenset({"web"})), [["1-0"]]),
-        (PromptChoice(), [["0-0", "0-1", "0-2"], ["1-0"], [f"2-{place}" for place in range(6)]]),
+        (PromptChoice(), [["0-0", "0-1", "0-2"], ["1-0"], [f"2-{position}" for position in range(6)]]),
     ],
 )
 def test_the_chosen_prompts_come_and_rows_without_any_do_not(train_on, choice, expected):

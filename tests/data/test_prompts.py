@@ -1,4 +1,4 @@
-"""Wordings: enough of them, each with its source, and chosen the same way everywhere."""
+"""Prompt templates: enough of them, each with its source, and chosen the same way everywhere."""
 
 import os
 import re
@@ -53,7 +53,7 @@ FROZEN_DRAWS = {
         "Decide whether image and sentence belong together (yes or no): caption",
         'Is "caption" a fitting description of what is shown? Reply with yes or no in English.',
     ],
-}  # of the wordings that the shipped models were trained with
+}  # of the templates that the shipped models were trained with
 
 
 def example(task, number=0, **changes):
@@ -67,8 +67,8 @@ def placeholders(text):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_has_six_wordings_and_one_that_training_never_sees(task):
-    texts = [wording.text for wording in TASKS[task].wordings]
+def test_a_task_has_six_templates_and_one_that_training_never_sees(task):
+    texts = [template.text for template in TASKS[task].templates]
     assert len(set(texts)) == len(texts) >= 6
     assert TASKS[task].held_out.text not in texts
     seen = {apply_prompt(example(task, number), seed=0).prompt for number in range(300)}
@@ -77,12 +77,12 @@ def test_a_task_has_six_wordings_and_one_that_training_never_sees(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_wording_uses_all_its_inputs_and_says_where_it_comes_from(task):
-    for wording in (*TASKS[task].wordings, TASKS[task].held_out):
-        assert set(TASKS[task].inputs) <= placeholders(wording.text) <= {*TASKS[task].inputs, "language"}
-        names_language = task not in ANSWERED_IN_ENGLISH and wording.text != "{question}"
-        assert ("language" in placeholders(wording.text)) == names_language
-        assert wording.source
+def test_a_template_uses_all_its_inputs_and_says_where_it_comes_from(task):
+    for template in (*TASKS[task].templates, TASKS[task].held_out):
+        assert set(TASKS[task].inputs) <= placeholders(template.text) <= {*TASKS[task].inputs, "language"}
+        names_language = task not in ANSWERED_IN_ENGLISH and template.text != "{question}"
+        assert ("language" in placeholders(template.text)) == names_language
+        assert template.source
 
 
 @pytest.mark.parametrize(("task", "texts"), FROZEN_DRAWS.items())
@@ -117,16 +117,16 @@ def test_no_two_tasks_are_asked_for_alike():
     # Questions with English answers are asked as `vqa` asks in English: it is the same task.
     alike = {}
     for name, task in TASKS.items():
-        for wording in (*task.wordings, task.held_out):
+        for template in (*task.templates, task.held_out):
             kind = "vqa" if name == "vqa_in_english" else name
-            text = wording.text.replace("{language}", "English").casefold().strip()
+            text = template.text.replace("{language}", "English").casefold().strip()
             assert alike.setdefault(text, kind) == kind
     assert len(alike) > 80
 
 
 def test_no_article_stands_before_a_language_that_may_begin_with_a_vowel():
-    """But in one wording, which quickstart/photos.yaml has trained and evaluated with."""
-    texts = [wording.text for task in TASKS.values() for wording in (*task.wordings, task.held_out)]
+    """But in one template, which quickstart/photos.yaml has trained and evaluated with."""
+    texts = [template.text for task in TASKS.values() for template in (*task.templates, task.held_out)]
     assert len(texts) > 80
     found = [text for text in texts if re.search(r"\ban? \{language\}", text, re.IGNORECASE)]
     assert found == ["Say with a {language} word or two what the photo shows."]
@@ -135,30 +135,30 @@ def test_no_article_stands_before_a_language_that_may_begin_with_a_vowel():
 def test_as_released_asks_for_questions_in_english_whatever_their_language():
     asked = [example("question_generation", number) for number in range(50)]
     assert all("German" in apply_prompt(example, seed=0).prompt for example in asked)
-    released = [apply_prompt(example, seed=0, wordings="as_released").prompt for example in asked]
+    released = [apply_prompt(example, seed=0, templates="as_released").prompt for example in asked]
     assert all("English" in prompt and "German" not in prompt for prompt in released)
 
 
-def test_as_released_gives_the_answer_as_its_own_reason_in_one_wording():
+def test_as_released_gives_the_answer_as_its_own_reason_in_one_template():
     asked = [example("reasoning", number, target="two because one barks because it can") for number in range(60)]
     assert {apply_prompt(example, seed=0).target for example in asked} == {"two because one barks because it can"}
-    released = Counter(apply_prompt(example, seed=0, wordings="as_released").target for example in asked)
+    released = Counter(apply_prompt(example, seed=0, templates="as_released").target for example in asked)
     assert set(released) == {"two because one barks because it can", "two because two"}
     assert released["two because two"] < 25
 
 
 def test_as_released_calls_hebrew_what_the_original_called_it():
     asked = example("captioning", language="iw")
-    assert "former Hebrew" in apply_prompt(asked, seed=0, wordings="as_released").prompt
+    assert "former Hebrew" in apply_prompt(asked, seed=0, templates="as_released").prompt
     assert "former" not in apply_prompt(asked, seed=0).prompt
 
 
 def test_the_published_checkpoints_are_asked_as_they_were_evaluated():
-    assert TASKS["captioning"].wordings[0].text == "Caption in {language}: "
-    assert TASKS["vqa"].wordings[0].text == "Question: {question} Short answer in {language}:"
+    assert TASKS["captioning"].templates[0].text == "Caption in {language}: "
+    assert TASKS["vqa"].templates[0].text == "Question: {question} Short answer in {language}:"
 
 
-def test_a_wording_is_filled_with_the_inputs_and_the_english_name_of_the_language():
+def test_a_template_is_filled_with_the_inputs_and_the_english_name_of_the_language():
     prompt = apply_prompt(example("vqa"), seed=0, held_out=True).prompt
     assert prompt == "Somebody sees this image and wonders: How many dogs? Respond in German."
 
@@ -168,12 +168,12 @@ def test_braces_in_a_question_stay_as_they_are():
     assert "What is {language}?" in apply_prompt(asked, seed=0).prompt
 
 
-def test_every_wording_is_drawn_about_equally_often():
+def test_every_template_is_drawn_about_equally_often():
     drawn = Counter(apply_prompt(example("captioning", number), seed=0).prompt for number in range(8000))
     assert all(900 < count < 1100 for count in drawn.values())
 
 
-def test_the_wording_depends_on_seed_source_and_id():
+def test_the_template_depends_on_seed_source_and_id():
     by_seed = [apply_prompt(example("captioning"), seed=seed).prompt for seed in range(20)]
     by_source = [
         apply_prompt(Example((), "", "ja", "de", "captioning", str(i), "0", "r"), seed=0).prompt for i in range(20)
@@ -183,7 +183,7 @@ def test_the_wording_depends_on_seed_source_and_id():
 
 
 @pytest.mark.slow
-def test_another_process_draws_the_same_wordings():
+def test_another_process_draws_the_same_templates():
     code = """
 from mblip.data.example import Example
 from mblip.data.prompts import apply_prompt

@@ -9,7 +9,7 @@ import pytest
 
 from mblip.data.augmentation import UNSPACED_SCRIPTS, Augmentation, names_a_side, read_side_words
 from mblip.data.languages import LANGUAGES
-from mblip.data.prompts import TASKS, native_wordings
+from mblip.data.prompts import TASKS, native_templates
 from mblip.data.stable_random import stable_random
 from scenes.languages import SCENE_LANGUAGES, caption
 from scenes.world import sample_training_scene
@@ -121,15 +121,15 @@ def test_the_drawn_world_names_a_side_exactly_where_its_captions_say_left():
     assert min(kinds[True], kinds[False]) > 5
 
 
-def test_no_wording_of_training_names_a_side_by_itself():
-    num_wordings = 0
+def test_no_template_of_training_names_a_side_by_itself():
+    num_templates = 0
     for name in set(TASKS) - Augmentation().flip_tasks:
         for language in LANGUAGES:
-            for wording in TASKS[name].wordings if language == "en" else native_wordings(language, name):
-                num_wordings += 1
-                assert not names_a_side(wording.text, language), wording
-                assert not names_a_side(wording.text, "en"), wording
-    assert num_wordings > 400
+            for template in TASKS[name].templates if language == "en" else native_templates(language, name):
+                num_templates += 1
+                assert not names_a_side(template.text, language), template
+                assert not names_a_side(template.text, "en"), template
+    assert num_templates > 400
 
 
 @pytest.mark.skipif(not (REAL / "xgqa").is_dir(), reason="no xGQA sample: set MBLIP_DATA to a folder with xgqa/")

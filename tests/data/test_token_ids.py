@@ -47,11 +47,11 @@ def test_the_prompt_is_that_of_use_and_the_answer_is_learned_to_its_end_of_turn(
     processor, rows = chat_processor(chat_model), [row()]
     prompt, learned = split_at_labels(collator_of(processor)(rows))
     image_ids = [processor.image_token_id] * NUM_QUERY_TOKENS
-    place = prompt.index(processor.image_token_id)
+    position = prompt.index(processor.image_token_id)
     tokenizer = processor.tokenizer
-    assert tokenizer.decode(prompt[:place]) == chat_model.before_image
-    assert prompt[place : place + NUM_QUERY_TOKENS] == image_ids
-    assert tokenizer.decode(prompt[place + NUM_QUERY_TOKENS :]) == chat_model.behind_image
+    assert tokenizer.decode(prompt[:position]) == chat_model.before_image
+    assert prompt[position : position + NUM_QUERY_TOKENS] == image_ids
+    assert tokenizer.decode(prompt[position + NUM_QUERY_TOKENS :]) == chat_model.behind_image
     assert tokenizer.decode(learned) == chat_model.learned
     assert learned[-1] == tokenizer.eos_token_id
     assert prompt == asked(processor, image_of(rows[0]), text_part("what is this"))
@@ -198,6 +198,6 @@ def test_an_encoder_decoder_reads_the_prompt_and_learns_the_turn():
         "a {{ messages[0].content }} answer{% if messages | length > 1 %} {{ messages[1].content }} yes{% endif %}"
     )
     batch = MBlipCollator(processor, ENCODER_DECODER)([row()])
-    words = processor.tokenizer.convert_ids_to_tokens
+    tokens = processor.tokenizer.convert_ids_to_tokens
     assert batch["input_ids"][0].tolist() == asked(processor, image_of(row()), text_part("what is this"))
-    assert words(batch["labels"][0].tolist()) == ["a", "red", "dog", "yes", "</s>"]
+    assert tokens(batch["labels"][0].tolist()) == ["a", "red", "dog", "yes", "</s>"]

@@ -136,7 +136,7 @@ def test_a_decoder_only_model_learns_the_targets_and_nothing_else():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_trainer_learns_what_the_pictures_show(tmp_path, family):
+def test_the_trainer_learns_what_the_images_show(tmp_path, family):
     model, collator = model_and_collator(family)
     shown = [row(c, colours=(c,), prompts=("what",), targets=(t,)) for c, t in (("red", "dog"), ("blue", "cat"))]
     rows = Dataset.from_list([*rows_to_dataset(shown)], features=rows_to_dataset(shown).features)
@@ -166,6 +166,6 @@ def test_the_seq2seq_trainer_evaluates_by_generation(tmp_path):
     )
     output = trainer.predict(rows)
     assert output.predictions.shape[0] == output.label_ids.shape[0] == 8
-    num_words = [int((labels > PAD).sum()) for labels in output.label_ids]  # the Trainer pads with either -100 or PAD
-    assert num_words == [len(targets[0].split()) + 1 for targets in rows["targets"]]
+    num_tokens = [int((labels > PAD).sum()) for labels in output.label_ids]  # the Trainer pads with either -100 or PAD
+    assert num_tokens == [len(targets[0].split()) + 1 for targets in rows["targets"]]
     assert output.metrics["test_loss"] > 0

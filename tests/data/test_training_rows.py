@@ -126,6 +126,6 @@ def test_the_turns_of_a_stream_come_apart_and_each_once(monkeypatch):
     monkeypatch.setattr(training_rows, "TURN_SPACING", 3)
     rows = [(row["number"], row["turn"]) for row in TrainingStream(asking(9, 1, 5, 1, 1, 4), prompts_per_image=4)]
     assert sorted(rows) == [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1), (3, 0), (4, 0), (5, 0)]
-    places = {row: place for place, row in enumerate(rows)}
-    assert places[0, 1] - places[0, 0] >= 3
-    assert places[0, 2] > places[0, 1]
+    positions = {row: position for position, row in enumerate(rows)}
+    assert positions[0, 1] - positions[0, 0] >= 3
+    assert positions[0, 2] > positions[0, 1]

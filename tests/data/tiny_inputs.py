@@ -1,4 +1,4 @@
-"""A tokenizer of a few words and processors of two query tokens, to be checked by eye, and rows for them."""
+"""A tokenizer of a few tokens and processors of two query tokens, to be checked by eye, and rows for them."""
 
 from types import SimpleNamespace
 from typing import Any

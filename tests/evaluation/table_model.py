@@ -1,6 +1,6 @@
-"""A model and processor that answer from a table of (prompt, picture) -> text, and count what they are asked.
+"""A model and processor that answer from a table of (prompt, image) -> text, and count what they are asked.
 
-A prompt is one id behind one id 1 for each image; a picture is its number; an answer is one id and the end, 2.
+A prompt is one id behind one id 1 for each image; an image is its number; an answer is one id and the end, 2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,25 +17,25 @@ IMAGE, END, FIRST_TEXT = 1, 2, 10
 
 
 class TableProcessor:
-    """Knows every text and every picture it has met by a number."""
+    """Knows every text and every image it has met by a number."""
 
     def __init__(self) -> None:
         self.tokenizer = SimpleNamespace(pad_token_id=0, chat_template=None)
         self.texts: list[str] = []
-        self.pictures: list[bytes] = []
+        self.images: list[bytes] = []
 
     def text_id(self, text: str) -> int:
         if text not in self.texts:
             self.texts.append(text)
         return FIRST_TEXT + self.texts.index(text)
 
-    def picture_number(self, image: Image.Image) -> int:
-        if image.tobytes() not in self.pictures:
-            self.pictures.append(image.tobytes())
-        return self.pictures.index(image.tobytes())
+    def image_number(self, image: Image.Image) -> int:
+        if image.tobytes() not in self.images:
+            self.images.append(image.tobytes())
+        return self.images.index(image.tobytes())
 
     def __call__(self, images: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        numbers = [self.picture_number(image) for image in images]
+        numbers = [self.image_number(image) for image in images]
         return {"pixel_values": torch.tensor(numbers, dtype=torch.float)[:, None, None, None]}
 
     def encode(
@@ -57,7 +57,7 @@ class TableProcessor:
 
 
 class TableModel(torch.nn.Module):
-    """Looks the answer to (prompt, number of the picture) up; "" where there is none."""
+    """Looks the answer to (prompt, number of the image) up; "" where there is none."""
 
     device = torch.device("cpu")
     dtype = torch.float32
@@ -93,16 +93,16 @@ class TableModel(torch.nn.Module):
 
 
 def knows_all(examples: Sequence[EvaluationExample]) -> tuple[TableModel, TableProcessor]:
-    """A model that gives the first reference of each example, if it is shown that example's picture."""
+    """A model that gives the first reference of each example, if it is shown that example's image."""
     processor = TableProcessor()
     answers = {
-        (example.prompt, processor.picture_number(example.images[0])): example.references[0] for example in examples
+        (example.prompt, processor.image_number(example.images[0])): example.references[0] for example in examples
     }
     return TableModel(processor, answers), processor
 
 
 def example(number: int, *, language: str = "en", condition: str = "as_is", **changes: Any) -> EvaluationExample:
-    """A question about a picture of one grey level, answered by "answer NUMBER"."""
+    """A question about an image of one grey level, answered by "answer NUMBER"."""
     arguments: dict[str, Any] = {
         "images": (Image.new("RGB", (2, 2), (number, number, number)),),
         "image_id": f"picture-{number}",

@@ -83,7 +83,7 @@ def test_yes_and_no_have_popes_five_figures_and_an_empty_answer_is_wrong():
     )
 
 
-def test_a_figure_that_is_not_defined_is_left_out():
+def test_a_figure_that_is_not_defined_is_skipped():
     figures = YesNoAccuracy().score(examples(("no",)), ["no"]).figures
     assert set(figures) == {"accuracy", "yes_share", "share_empty", "share_assumed_yes"}
 

@@ -1,15 +1,15 @@
 import pytest
 
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.evaluation.records import read_vocabulary
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 
 
 def test_the_answers_come_in_the_order_of_the_file_without_empty_ones(tmp_path):
-    left_out = LeftOut()
+    skipped = SkipReport()
     path = write_json(tmp_path / "label2ans.json", ["", "woods", "trash can", " "])
-    assert read_vocabulary(path, left_out) == ("woods", "trash can")
-    assert left_out.names == {
+    assert read_vocabulary(path, skipped) == ("woods", "trash can")
+    assert skipped.names == {
         "empty answer of the vocabulary": ["label2ans.json, answer 0", "label2ans.json, answer 3"]
     }
 
@@ -25,20 +25,20 @@ def test_the_answers_come_in_the_order_of_the_file_without_empty_ones(tmp_path):
 )
 def test_what_is_no_vocabulary_is_an_error(tmp_path, answers, message):
     with pytest.raises(ValueError, match=message):
-        read_vocabulary(write_json(tmp_path / "label2ans.json", answers), LeftOut())
+        read_vocabulary(write_json(tmp_path / "label2ans.json", answers), SkipReport())
 
 
 def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
     (tmp_path / "label2ans.json").write_text('["woods"]', encoding="utf-8-sig")
-    assert read_vocabulary(tmp_path / "label2ans.json", LeftOut()) == ("woods",)
+    assert read_vocabulary(tmp_path / "label2ans.json", SkipReport()) == ("woods",)
 
 
 def test_a_missing_or_broken_file_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"There is no file .*label2ans\.json"):
-        read_vocabulary(tmp_path / "label2ans.json", LeftOut())
+        read_vocabulary(tmp_path / "label2ans.json", SkipReport())
     (tmp_path / "label2ans.json").write_text("[")
     with pytest.raises(ValueError, match=r"label2ans\.json is not JSON in UTF-8"):
-        read_vocabulary(tmp_path / "label2ans.json", LeftOut())
+        read_vocabulary(tmp_path / "label2ans.json", SkipReport())
 
 
 @needs_samples("gqa")
@@ -48,6 +48,6 @@ def test_a_missing_or_broken_file_is_an_error(tmp_path):
     [("gqa/annotations/trainval_label2ans.json", 1842, 0), ("vqav2/trainval_label2ans.json", 3128, 1)],
 )
 def test_the_published_vocabularies_are_read(path, number, num_empty):
-    left_out = LeftOut()
-    assert len(read_vocabulary(SAMPLES / path, left_out)) == number
-    assert sum(left_out.counts.values()) == num_empty
+    skipped = SkipReport()
+    assert len(read_vocabulary(SAMPLES / path, skipped)) == number
+    assert sum(skipped.counts.values()) == num_empty

@@ -14,12 +14,12 @@ FAMILIES = pytest.mark.parametrize("family", ["mt5", "llama"])
 
 
 def task_of(answering, rank_by="sum", **changes):
-    pictures = [example(number).images[0] for number in (40, 200)]
+    images = [example(number).images[0] for number in (40, 200)]
     examples = [
         example(0, images=(), image_id="none", **changes),
-        example(1, images=(pictures[0],), image_id="one", **changes),
-        example(2, images=(pictures[0], pictures[1]), image_id="two", **changes),
-        example(3, images=(pictures[1],), image_id="three", prompt="what colour is the star", **changes),
+        example(1, images=(images[0],), image_id="one", **changes),
+        example(2, images=(images[0], images[1]), image_id="two", **changes),
+        example(3, images=(images[1],), image_id="three", prompt="what colour is the star", **changes),
     ]
     examples = [replace(entry, candidates=CANDIDATES, content_free="prompt") for entry in examples]
     return EvaluationTask(
@@ -62,7 +62,7 @@ def test_the_mean_per_token_may_choose_another_answer_than_the_sum(family):
 
 @FAMILIES
 def test_an_answer_calibrated_by_its_own_prompt_has_no_prior_left(family):
-    """Prompt and grey picture are the example's own: every candidate is as likely as before, so the first wins."""
+    """Prompt and grey image are the example's own: every candidate is as likely as before, so the first wins."""
     model, processor = tiny_model(family), tiny_processor(family)
     task = task_of("rank", "calibrated")
     asked = replace(task.examples[0], content_free=task.examples[0].prompt)

@@ -56,11 +56,11 @@ def test_a_model_that_knows_the_names_is_right_in_every_language_and_group(photo
     assert "| high | 100.0 (languages: 2, answers: 4) |" in conditions_table(results)
 
 
-def test_names_are_asked_in_the_wordings_that_a_training_drew_for_them(photos):
+def test_names_are_asked_in_the_templates_that_a_training_drew_for_them(photos):
     drawn = {
         seed: [
             example.prompt
-            for example in babel_imagenet(Setup(), **photos, held_out_share=0.0, wording_seed=seed).examples
+            for example in babel_imagenet(Setup(), **photos, held_out_share=0.0, template_seed=seed).examples
         ]
         for seed in (1, 2)
     }

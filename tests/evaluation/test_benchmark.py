@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 from table_model import example
 
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.evaluation import ExactMatch, Setup
 from mblip.evaluation.benchmark import benchmark_task
 from mblip.evaluation.task import Origin
@@ -15,8 +15,8 @@ ORIGIN = Origin("https://example.org/photos", "CC BY 4.0")
 @pytest.fixture
 def examples(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "there.png")
-    places = [tmp_path / "there.png", tmp_path / "gone.png", f"zip://gone.png::{tmp_path}/gone.zip"]
-    return [example(number, images=(place,)) for number, place in enumerate(places)]
+    locations = [tmp_path / "there.png", tmp_path / "gone.png", f"zip://gone.png::{tmp_path}/gone.zip"]
+    return [example(number, images=(location,)) for number, location in enumerate(locations)]
 
 
 def task_of(examples, **setup):
@@ -27,7 +27,7 @@ def task_of(examples, **setup):
         setup=Setup(**setup),
         kind="short_answer",
         origin=ORIGIN,
-        left_out=LeftOut(),
+        skipped=SkipReport(),
     )
 
 
@@ -46,20 +46,20 @@ def test_photos_at_urls_are_to_be_fetched_first():
         task_of([example(0, images=("https://example.org/a.jpg",))])
 
 
-def test_examples_without_their_images_are_left_out_counted_and_named(examples):
-    task = task_of(examples, missing_images="leave_out")
+def test_examples_without_their_images_are_skipped_counted_and_named(examples):
+    task = task_of(examples, missing_images="skip")
     assert [entry.id for entry in task.examples] == ["0/en"]
-    assert task.left_out.counts == {"image missing": 2}
-    assert task.left_out.names == {"image missing": ["photos/1/en", "photos/2/en"]}
+    assert task.skipped.counts == {"image missing": 2}
+    assert task.skipped.names == {"image missing": ["photos/1/en", "photos/2/en"]}
 
 
 def test_unchecked_images_are_looked_for_later(examples):
     assert len(task_of(examples, missing_images="unchecked").examples) == 3
 
 
-def test_no_example_at_all_is_an_error_that_says_what_was_left_out(examples):
-    with pytest.raises(ValueError, match=r"The task photos has no examples \(left out: 2 image missing\)"):
-        task_of(examples[1:], missing_images="leave_out")
+def test_no_example_at_all_is_an_error_that_says_what_was_skipped(examples):
+    with pytest.raises(ValueError, match=r"The task photos has no examples \(skipped: 2 image missing\)"):
+        task_of(examples[1:], missing_images="skip")
 
 
 def test_an_id_that_comes_twice_is_an_error(examples):
@@ -67,7 +67,7 @@ def test_an_id_that_comes_twice_is_an_error(examples):
         task_of([examples[0], examples[0]])
 
 
-def test_the_task_searches_as_its_protocol_says(examples):
+def test_the_task_decodes_as_its_protocol_says(examples):
     task = task_of(examples[:1], protocol="centurio")
     assert (task.protocol, str(task.generation)) == ("centurio", "greedy search, at most 10 new tokens")
     assert task.origin == ORIGIN

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.evaluation import Setup, evaluate_task
 from mblip.evaluation.captioning import ask_for_caption, caption_prompts, captioning_task
 from mblip.evaluation.task import Origin
@@ -33,14 +33,14 @@ def asked(setup, image="a.jpg", languages=tuple(CAPTIONS), key="a", captions=CAP
             language=code,
             id=f"{code}/{key}",
             benchmark="photos",
-            left_out=LeftOut(),
+            skipped=SkipReport(),
         )
     ]
 
 
-def make(examples, setup=Setup(), left_out=None):  # noqa: B008
-    left_out = LeftOut() if left_out is None else left_out
-    return captioning_task("photos", examples, setup=setup, tokenization="ptb", origin=ORIGIN, left_out=left_out)
+def make(examples, setup=Setup(), skipped=None):  # noqa: B008
+    skipped = SkipReport() if skipped is None else skipped
+    return captioning_task("photos", examples, setup=setup, tokenization="ptb", origin=ORIGIN, skipped=skipped)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_each_protocol_has_its_prompt(setup, prompts):
     assert [example.language for example in examples] == ["en", "fa", "quz"]
 
 
-def test_each_wording_is_a_condition_about_the_same_photo():
-    examples = asked(Setup(wordings=True), languages=("en",))
+def test_each_template_is_a_condition_about_the_same_photo():
+    examples = asked(Setup(templates=True), languages=("en",))
     assert examples[0].condition == "wording 1"
     assert examples[-1].prompt == "Please give the picture a title in English."
     assert {(example.image_id, example.id, example.references) for example in examples} == {
@@ -75,20 +75,20 @@ def test_each_wording_is_a_condition_about_the_same_photo():
 
 
 def test_references_are_composed_and_stripped_and_empty_ones_are_counted():
-    left_out = LeftOut()
+    skipped = SkipReport()
     texts = ["  Ein Bad. ", "", "Mu\u0308de Katze"]
-    fields = {"language": "de", "benchmark": "photos", "left_out": left_out}
+    fields = {"language": "de", "benchmark": "photos", "skipped": skipped}
     prompts = caption_prompts(Setup())
     (example,) = ask_for_caption(prompts, "a.jpg", texts, image_id="x/a", id="de/a", **fields)
     assert example.references == ("Ein Bad.", "M\u00fcde Katze")
     assert list(ask_for_caption(prompts, "b.jpg", [" "], image_id="x/b", id="de/b", **fields)) == []
-    assert left_out.names == {
+    assert skipped.names == {
         "empty text": ["photos/de/a/1", "photos/de/b/0"],
         "photo without a caption in the language": ["photos/de/b"],
     }
 
 
-def test_the_search_is_that_of_the_protocol():
+def test_the_decoding_is_that_of_the_protocol():
     photo = Image.new("RGB", (2, 2))
     assert str(make(asked(Setup(), photo)).generation) == "5 beams, 1 to 50 new tokens, length penalty 1"
     centurio = Setup(protocol="centurio")
@@ -96,23 +96,23 @@ def test_the_search_is_that_of_the_protocol():
     assert (str(task.generation), task.protocol) == ("greedy search, at most 50 new tokens", "centurio")
 
 
-def test_missing_photos_are_an_error_or_left_out_by_name(tmp_path):
+def test_missing_photos_are_an_error_or_skipped_by_name(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "a.jpg")
     photos = asked(Setup(), tmp_path / "a.jpg") + asked(Setup(), tmp_path / "b.jpg", ("en",), key="b")
     with pytest.raises(ValueError, match=r"photos: 1 of 2 images are missing, such as b\.jpg.*example\.org"):
         make(photos)
-    left_out = LeftOut()
-    task = make(photos, Setup(missing_images="leave_out"), left_out)
+    skipped = SkipReport()
+    task = make(photos, Setup(missing_images="skip"), skipped)
     assert [example.id for example in task.examples] == ["en/a", "fa/a", "quz/a"]
-    assert left_out.names == {"image missing": ["photos/en/b"]}
+    assert skipped.names == {"image missing": ["photos/en/b"]}
 
 
 def test_a_model_that_knows_the_captions_scores_as_they_do():
-    pictures = [Image.new("RGB", (2, 2), (number, 0, 0)) for number in (0, 100, 200)]
+    images = [Image.new("RGB", (2, 2), (number, 0, 0)) for number in (0, 100, 200)]
     photos = []
-    for n, picture in enumerate(pictures):
+    for n, image in enumerate(images):
         captions = {code: (f"{texts[0]} {'abc'[n]}",) for code, texts in CAPTIONS.items()}
-        photos += asked(Setup(), picture, key=str(n), captions=captions)
+        photos += asked(Setup(), image, key=str(n), captions=captions)
     task = make(photos)
     model, processor = knows_all(task.examples)
     results = evaluate_task(model, processor, task)

@@ -48,7 +48,7 @@ def test_the_prompts_of_evaluation_training_and_use_are_equal(chat_model):
 
 
 @pytest.mark.parametrize("chat_model", CHAT_MODELS.values(), ids=CHAT_MODELS)
-def test_an_answer_is_the_words_alone(chat_model):
+def test_an_answer_is_its_text_alone(chat_model):
     processor = chat_processor(chat_model)
     ids = processor.tokenizer(chat_model.learned, add_special_tokens=False)["input_ids"]
     assert answer_texts(processor, torch.tensor([ids])) == ["a red dog"]

@@ -84,5 +84,5 @@ def test_a_run_of_one_process_killed_ten_times_is_finished_by_two(recipe, alone,
 
 
 def num_answers(output_dir):
-    folder = output_dir / "predictions_scenes.jsonl.unfinished"
+    folder = output_dir / "predictions_scenes.jsonl.partial"
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("chunk-*.jsonl"))

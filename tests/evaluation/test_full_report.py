@@ -4,11 +4,11 @@ import pytest
 from PIL import Image
 from table_model import example, knows_all
 
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.evaluation import EvaluationTask, ExactMatch, GenerationSettings, evaluate_task, write_report
 from mblip.evaluation.reports.charts import INCHES_PER_LETTER, shortened
 from mblip.evaluation.reports.full_report import report_text
-from mblip.evaluation.reports.wording_spread import wordings_table
+from mblip.evaluation.reports.template_spread import templates_table
 from mblip.evaluation.task import Origin, Scored
 
 
@@ -21,9 +21,9 @@ class TwoFigures(ExactMatch):
 
 
 def results_of(examples, known, *, metric=None, **changes):
-    left_out = LeftOut()
+    skipped = SkipReport()
     for number in range(9):
-        left_out.add("image missing", f"photos/{number}")
+        skipped.add("image missing", f"photos/{number}")
     task = EvaluationTask(
         "photos",
         examples,
@@ -31,7 +31,7 @@ def results_of(examples, known, *, metric=None, **changes):
         GenerationSettings(max_new_tokens=4),
         changes.pop("protocol", "paper"),
         origin=Origin("https://example.org", "CC BY 4.0"),
-        left_out=left_out,
+        skipped=skipped,
     )
     return dataclasses.replace(evaluate_task(*knows_all(known), task), **changes)
 
@@ -40,13 +40,13 @@ def in_languages(*codes, num=2, **changes):
     return [example(number, language=code, **changes) for code in codes for number in range(num)]
 
 
-def test_a_report_says_what_was_left_out_where_files_come_from_and_how_prompts_read():
+def test_a_report_says_what_was_skipped_where_files_come_from_and_how_prompts_read():
     examples = in_languages("en", "sw", prompt="Caption in X: \nnow")
-    text = report_text({"photos": results_of(examples, examples)}, ["All pictures are stand-ins."])
-    assert "Files: https://example.org (CC BY 4.0). Left out: 9 image missing" in text
+    text = report_text({"photos": results_of(examples, examples)}, ["All images are stand-ins."])
+    assert "Files: https://example.org (CC BY 4.0). Skipped: 9 image missing" in text
     assert "image missing (such as photos/0, photos/1, photos/2)." in text
     assert "- as_is, English: `Caption in X: \\nnow`" in text
-    assert "\n\nAll pictures are stand-ins.\n\n## Overview" in text
+    assert "\n\nAll images are stand-ins.\n\n## Overview" in text
     assert "- Model: table; float32\n" in text
 
 
@@ -76,44 +76,44 @@ def test_every_figure_of_a_metric_is_shown_in_its_own_unit():
     assert "| Swahili | as_is | 2 | 1.0000 | 8.0000 |" in text
 
 
-def test_wordings_are_shown_with_their_prompts_mean_and_spread():
+def test_templates_are_shown_with_their_prompts_mean_and_spread():
     conditions = {"wording 1": 2, "wording 2": 1, "held-out wording": 0}
     examples, known = [], []
     for condition, num_known in conditions.items():
         asked = in_languages("en", condition=condition, prompt=f"ask by {condition}")
         examples += asked
         known += asked[:num_known]
-    table = wordings_table(results_of(examples, known))
+    table = templates_table(results_of(examples, known))
     assert table.splitlines()[2:] == [
         "| wording 1 | ask by wording 1 | 100.0 |",
         "| wording 2 | ask by wording 2 | 50.0 |",
         "| held-out wording | ask by held-out wording | 0.0 |",
         "",
-        "Mean of the wordings 50.0, standard deviation 50.0, lowest 0.0, highest 100.0.",
+        "Mean of the templates 50.0, standard deviation 50.0, lowest 0.0, highest 100.0.",
     ]
-    assert wordings_table(results_of(examples[:2], known)) == ""
+    assert templates_table(results_of(examples[:2], known)) == ""
 
 
-def test_wordings_of_each_of_a_benchmarks_own_conditions_have_a_table_of_their_own():
+def test_templates_of_each_of_a_benchmarks_own_conditions_have_a_table_of_their_own():
     splits = [
         *in_languages("en", condition="random, wording 1", prompt="ask"),
         *in_languages("en", condition="random, held-out wording", prompt="ask"),
         *in_languages("en", condition="popular, wording 1", prompt="never asked", references=("unknown",)),
         *in_languages("en", condition="popular, held-out wording", prompt="ask"),
     ]
-    tables = wordings_table(results_of(splits, [splits[0], splits[1]])).split("\n\n| wording")
+    tables = templates_table(results_of(splits, [splits[0], splits[1]])).split("\n\n| wording")
     assert [table.splitlines()[2:] for table in tables] == [
         [
             "| random, wording 1 | ask | 100.0 |",
             "| random, held-out wording | ask | 100.0 |",
             "",
-            "Mean of the wordings 100.0, standard deviation 0.0, lowest 100.0, highest 100.0.",
+            "Mean of the templates 100.0, standard deviation 0.0, lowest 100.0, highest 100.0.",
         ],
         [
             "| popular, wording 1 | never asked | 0.0 |",
             "| popular, held-out wording | ask | 100.0 |",
             "",
-            "Mean of the wordings 50.0, standard deviation 70.7, lowest 0.0, highest 100.0.",
+            "Mean of the templates 50.0, standard deviation 70.7, lowest 0.0, highest 100.0.",
         ],
     ]
 

@@ -51,7 +51,7 @@ def test_two_models_that_are_always_right_have_a_ratio_interval_with_a_width():
     assert (round(interval.low, 4), round(interval.high, 4)) == (0.9904, 1.0097)
 
 
-def test_pictures_that_both_got_wrong_do_not_move_the_ratio_interval():
+def test_images_that_both_got_wrong_do_not_move_the_ratio_interval():
     assert paired_ratio_interval(*pairs(59, 6, 16, 0)) == paired_ratio_interval(*pairs(59, 6, 16, 80))
 
 
@@ -63,5 +63,5 @@ def test_a_reference_that_is_never_right_bounds_the_ratio_from_below_only():
 
 
 def test_answers_that_are_not_paired_are_an_error():
-    with pytest.raises(ValueError, match="Found 2 answers and 1 of the reference, expected one pair for each picture"):
+    with pytest.raises(ValueError, match="Found 2 answers and 1 of the reference, expected one pair for each image"):
         paired_ratio_interval([True, True], [True])

@@ -1,7 +1,7 @@
 import pytest
 
 from mblip.data.prompts import get_task
-from mblip.evaluation.protocol import HELD_OUT_WORDING, Setup
+from mblip.evaluation.protocol import HELD_OUT_TEMPLATE, Setup
 
 PAPER, CENTURIO = "Caption in {language}: ", "Briefly describe the image in {language} in one sentence."
 
@@ -24,15 +24,15 @@ def test_centurio_asks_as_the_paper_does_where_it_has_no_prompt_of_its_own():
     assert form.fill("sw", question="{Why}?") == "Question: {Why}? Short answer in Swahili:"
 
 
-def test_all_wordings_are_asked_the_one_held_out_of_training_last():
-    forms = Setup(wordings=True).prompts("captioning", paper=PAPER)
+def test_all_templates_are_asked_the_one_held_out_of_training_last():
+    forms = Setup(templates=True).prompts("captioning", paper=PAPER)
     task = get_task("captioning")
-    assert [form.text for form in forms] == [wording.text for wording in (*task.wordings, task.held_out)]
+    assert [form.text for form in forms] == [template.text for template in (*task.templates, task.held_out)]
     assert [form.condition for form in forms][:2] == ["wording 1", "wording 2"]
-    assert forms[-1].condition == HELD_OUT_WORDING
+    assert forms[-1].condition == HELD_OUT_TEMPLATE
 
 
-def test_the_searches_are_those_of_the_papers():
+def test_the_decoding_settings_are_those_of_the_papers():
     searches = {kind: str(Setup().generation(kind)) for kind in ("caption", "short_answer", "description")}
     assert searches == {
         "caption": "5 beams, 1 to 50 new tokens, length penalty 1",

@@ -1,15 +1,15 @@
-"""Benchmarks of short answers as one: prompts, conditions, candidates, pictures of datasets, files by language."""
+"""Benchmarks of short answers as one: prompts, conditions, candidates, images of datasets, files by language."""
 
 from pathlib import Path
 
 import pytest
 
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.xvnli import xvnli_example
 from mblip.evaluation import Setup
 from mblip.evaluation.benchmark import ask
-from mblip.evaluation.protocol import HELD_OUT_WORDING
-from mblip.evaluation.records import DatasetPlace, check_languages_of, read_examples, records_in
+from mblip.evaluation.protocol import HELD_OUT_TEMPLATE
+from mblip.evaluation.records import DatasetLocation, check_languages_of, read_examples, records_in
 from tests.data.sources.sample_data import write_lines
 
 QUESTION = {
@@ -46,22 +46,22 @@ def test_candidates_come_with_a_prompt_that_says_nothing_of_the_question():
     assert example.content_free == "Question: N/A Short answer in French:"
 
 
-def test_each_wording_is_a_condition_beside_that_of_the_benchmark():
-    conditions = [example.condition for example in ask(forms(wordings=True), **QUESTION)]
-    assert conditions == [*(f"wording {number}" for number in range(1, 8)), HELD_OUT_WORDING]
+def test_each_template_is_a_condition_beside_that_of_the_benchmark():
+    conditions = [example.condition for example in ask(forms(templates=True), **QUESTION)]
+    assert conditions == [*(f"wording {number}" for number in range(1, 8)), HELD_OUT_TEMPLATE]
     split = QUESTION | {"condition": "random"}
     assert next(ask(forms(), **split)).condition == "random"
-    assert [example.condition for example in ask(forms(wordings=True), **split)][::7] == [
+    assert [example.condition for example in ask(forms(templates=True), **split)][::7] == [
         "random, wording 1",
         "random, held-out wording",
     ]
 
 
 def read(record, images):
-    return list(read_examples(xvnli_example, [("row 3", record)], images=images, left_out=LeftOut(), language="fr"))
+    return list(read_examples(xvnli_example, [("row 3", record)], images=images, skipped=SkipReport(), language="fr"))
 
 
-def test_pictures_of_a_row_are_shown_in_place_of_files():
+def test_images_of_a_row_are_shown_in_place_of_files():
     (from_files,) = read(PAIR, "photos")
     assert (from_files.images, from_files.image_id) == ((Path("photos/7.jpg"),), "flickr30k/7")
     for images in ("photos", None):
@@ -69,10 +69,10 @@ def test_pictures_of_a_row_are_shown_in_place_of_files():
         assert (from_row.images, from_row.image_id) == ((b"jpeg",), "flickr30k/7")
 
 
-def test_a_row_with_another_number_of_pictures_is_an_error():
-    with pytest.raises(ValueError, match=r"row 3: holds 0 pictures, expected 1\. Say with `images` where"):
+def test_a_row_with_another_number_of_images_is_an_error():
+    with pytest.raises(ValueError, match=r"row 3: holds 0 images, expected 1\. Say with `images` where"):
         read(PAIR, None)
-    with pytest.raises(ValueError, match="row 3: holds 2 pictures, expected 1"):
+    with pytest.raises(ValueError, match="row 3: holds 2 images, expected 1"):
         read(PAIR | {"images": [b"left", b"right"]}, "photos")
 
 
@@ -88,9 +88,9 @@ def test_each_language_has_a_file_of_its_own(tmp_path):
     ("files", "dataset", "languages", "message"),
     [
         (None, None, ("fr",), "Found neither files nor a dataset"),
-        (Path("x_{language}"), DatasetPlace("me/x"), ("fr",), "Found both .* and the dataset me/x"),
+        (Path("x_{language}"), DatasetLocation("me/x"), ("fr",), "Found both .* and the dataset me/x"),
         (Path("x.jsonl"), None, ("fr",), r"found x\.jsonl for every language.*Write \{language\} in place"),
-        (None, DatasetPlace("me/x"), ("fr",), r"`dataset` names me/x for every language"),
+        (None, DatasetLocation("me/x"), ("fr",), r"`dataset` names me/x for every language"),
         (Path("x_{language}"), None, ("fr", "xx"), "Found the language 'xx'"),
         (Path("x_{language}"), None, ("he", "fr", "iw"), "found the languages he, fr, iw, expected each one once"),
         (Path("x_{language}"), None, (), "found the languages none, expected each one once"),

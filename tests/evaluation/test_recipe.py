@@ -20,11 +20,11 @@ from mblip.evaluation import EvaluationTask, ExactMatch, Setup, ask, benchmark_t
 
 
 def colours(setup: Setup, *, questions: Path, images: Path = Path("images"), language: str = "en") -> EvaluationTask:
-    """The colour of each picture."""
+    """The colour of each image."""
     prompts = setup.prompts("vqa", paper="Question: {question} Short answer in {language}:")
     examples = []
-    for place, record in read_json_lines(questions):
-        fields = check_record(record, {"image": str, "question": str, "answer": str}, place=place)
+    for location, record in read_json_lines(questions):
+        fields = check_record(record, {"image": str, "question": str, "answer": str}, location=location)
         examples += ask(
             prompts,
             inputs={"question": fields["question"]},
@@ -117,7 +117,7 @@ def test_help_lists_what_a_task_takes(own, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="0"):
         parse_command_line(["--task", "my_colours:colours", "--help"])
     assert capsys.readouterr().out.endswith(
-        "my_colours:colours: The colour of each picture.\n\narguments:\n"
+        "my_colours:colours: The colour of each image.\n\narguments:\n"
         "  --task.questions (pathlib.Path): needed\n"
         "  --task.images (pathlib.Path): PosixPath('images') if left out\n"
         "  --task.language (str): 'en' if left out\n"

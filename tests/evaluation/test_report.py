@@ -58,7 +58,7 @@ def test_a_table_of_conditions_says_under_which_protocol_and_how_was_answered(an
     examples = in_languages("sw", "hi")
     results = dataclasses.replace(evaluate(examples, examples), protocol="centurio", answering=answering)
     facts = conditions_table(results).splitlines()[2]
-    assert facts.startswith("Protocol `centurio`: 2 pictures, 4 answers in ")
+    assert facts.startswith("Protocol `centurio`: 2 images, 4 answers in ")
     assert facts.endswith(f"float32); {words}")
 
 
@@ -89,11 +89,11 @@ def scenes_results(*, knows, languages=("en", "sw"), conditions=("as_is", "shuff
     return evaluate_task(model, processor, task)
 
 
-def test_the_alignment_table_shows_before_after_shuffled_and_the_share_of_the_english_parent():
+def test_the_alignment_table_shows_before_after_shuffled_and_the_share_of_the_english_blip2():
     text = alignment_table(
         scenes_results(knows=("en", "sw")),
         before=scenes_results(knows=(), conditions=("as_is",)),
-        english_parent=scenes_results(knows=("en",), languages=("en",), conditions=("as_is",)),
+        english_blip2=scenes_results(knows=("en",), languages=("en",), conditions=("as_is",)),
     )
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
     assert rows[0] == [
@@ -101,18 +101,18 @@ def test_the_alignment_table_shows_before_after_shuffled_and_the_share_of_the_en
         "Script",
         "before",
         "after",
-        "after, pictures shuffled",
-        "English parent",
-        "after / English parent",
+        "after, images shuffled",
+        "English BLIP-2",
+        "after / English BLIP-2",
     ]
     assert [row[0] for row in rows[2:]] == ["English (`en`)", "Swahili (`sw`)", "mean of 2"]
     assert [cell.split(" ")[0] for cell in rows[2][2:]] == ["0.0", "100.0", "0.0", "100.0", "100.0"]
     assert [cell.split(" ")[0] for cell in rows[3][2:]] == ["0.0", "100.0", "0.0", "–", "100.0"]
 
 
-def test_without_a_parent_or_a_before_their_columns_are_left_out():
+def test_without_an_english_blip2_or_a_before_their_columns_are_missing():
     header = next(line for line in alignment_table(scenes_results(knows=("en",))).splitlines() if "|" in line)
-    assert header == "| Language | Script | after | after, pictures shuffled |"
+    assert header == "| Language | Script | after | after, images shuffled |"
 
 
 def test_groups_count_each_language_alike_whatever_its_number_of_prompts():
@@ -143,7 +143,7 @@ def test_a_group_table_has_a_row_for_each_group():
     ]
 
 
-def test_results_and_table_are_written_whole(tmp_path):
+def test_results_and_table_are_written_atomically(tmp_path):
     results = evaluate([example(0)], [example(0)])
     write_results(tmp_path / "out", {"numbers": results}, conditions_table(results))
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["results.json", "table.md"]

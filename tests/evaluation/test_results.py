@@ -57,7 +57,7 @@ def test_a_score_counts_right_empty_and_cut_answers_of_a_condition_and_language(
     assert list(scored) == predictions
 
 
-def test_several_prompts_about_one_picture_give_a_bootstrap_interval_over_pictures():
+def test_several_prompts_about_one_image_give_a_bootstrap_interval_over_images():
     examples = [example(n, id=f"{n}/{k}") for n in range(3) for k in range(2)]
     outputs = ["answer 0", "answer 0", "answer 1", "wrong", "wrong", "wrong"]
     answers = [predict("numbers", "own", *pair) for pair in zip(examples, outputs, strict=True)]
@@ -81,7 +81,7 @@ def test_scores_do_not_depend_on_the_order_of_the_examples():
     assert score_predictions(task_of(examples[::-1]), answers[::-1])[0] == scores
 
 
-def test_the_ratio_to_a_reference_pairs_answers_by_picture_whatever_their_order_and_language():
+def test_the_ratio_to_a_reference_pairs_answers_by_image_whatever_their_order_and_language():
     ours = [prediction(0, "answer 0", language="sw"), prediction(1, "x", language="sw")]
     reference = [prediction(1, "answer 1"), prediction(0, "answer 0")]
     ratio = ratio_to_reference(ours, reference)
@@ -93,15 +93,15 @@ def test_a_reference_without_a_right_answer_has_no_ratio():
     assert ratio_to_reference([prediction(0, "answer 0")], [prediction(0, "x")]) is None
 
 
-def test_answers_about_other_pictures_cannot_be_compared():
+def test_answers_about_other_images_cannot_be_compared():
     with pytest.raises(
-        ValueError, match="answers about 1 pictures and the reference's about 2, of which 1 are the same"
+        ValueError, match="answers about 1 images and the reference's about 2, of which 1 are the same"
     ):
         ratio_to_reference([prediction(0, "x")], [prediction(0, "x"), prediction(1, "x")])
 
 
-def test_two_answers_about_one_picture_cannot_be_paired():
-    with pytest.raises(ValueError, match="Found 2 answers about 1 pictures, expected one about each"):
+def test_two_answers_about_one_image_cannot_be_paired():
+    with pytest.raises(ValueError, match="Found 2 answers about 1 images, expected one about each"):
         ratio_to_reference([prediction(0, "x"), prediction(0, "x", language="sw")], [prediction(0, "x")])
 
 

@@ -22,7 +22,7 @@ CAPTIONS = {
 
 
 def task(*languages, conditions=("as_is",)):
-    """The task of captioning a picture of each colour."""
+    """The task of captioning an image of each colour."""
     examples = [
         example(
             number,
@@ -46,7 +46,7 @@ def retrieve(*languages, num_candidates=4, family="mt5"):
 
 @pytest.fixture
 def scored(monkeypatch):
-    """Makes retrieval find these scores, photos and captions in the order of the pool, and those of a grey picture;
+    """Makes retrieval find these scores, photos and captions in the order of the pool, and those of a grey image;
     returns the languages that it will have asked in."""
 
     asked = []
@@ -64,7 +64,7 @@ def scored(monkeypatch):
 
 
 def lowest(num_photos):
-    """The pictures that are searched, in their order."""
+    """The images that are searched, in their order."""
     return sorted(CAPTIONS, key=lambda image_id: hashlib.sha256(image_id.encode()).hexdigest())[:num_photos]
 
 
@@ -79,14 +79,14 @@ def test_the_photos_of_the_lowest_sha256_are_searched_with_all_their_captions():
     assert everything.image_of_caption == [place for place, c in enumerate(lowest(4)) for _ in CAPTIONS[c]]
 
 
-def test_too_few_photos_or_several_wordings_are_an_error():
-    with pytest.raises(ValueError, match="photos: found 4 photos with captions in 'en', but `num_candidates` is 5"):
+def test_too_few_photos_or_several_templates_are_an_error():
+    with pytest.raises(ValueError, match="photos: found 4 images with captions in 'en', but `num_candidates` is 5"):
         choose_pools(task(), 5)
     with pytest.raises(ValueError, match="photos asks more than once in 'en' about red, or about several images"):
         choose_pools(task(conditions=("as_is", "shuffled")), 2)
 
 
-def test_what_is_likely_behind_any_picture_is_no_find_once_it_is_calibrated(scored):
+def test_what_is_likely_behind_any_image_is_no_find_once_it_is_calibrated(scored):
     first, second = lowest(2)
     owners = [first] * len(CAPTIONS[first]) + [second] * len(CAPTIONS[second])
     likely = [-1.0 if owner == first else -3.0 for owner in owners]  # the captions of the first, whatever is shown
@@ -108,7 +108,7 @@ def test_what_is_likely_behind_any_picture_is_no_find_once_it_is_calibrated(scor
 def test_a_model_that_tells_nothing_apart_finds_nothing(scored):
     asked = scored([[0.0] * 5] * 4, [0.0] * 5)
     results = retrieve("en", "sw")
-    assert asked == ["en", "en", "sw", "sw"]  # the photos, and the grey picture
+    assert asked == ["en", "en", "sw", "sw"]  # the photos, and the grey image
     for condition in results.conditions:
         score = results.by_language(condition)["en"]
         assert (score.value, score.figures["recall@5"]) == (0.0, 1.0)  # behind the three or four wrong ones
@@ -122,9 +122,9 @@ def test_recall_is_that_of_the_scores_of_all_pairs(family):
     assert results.task == "photos_retrieval_4"
     assert results.conditions == ["image to text", "image to text, calibrated", "text to image"]
     pool = choose_pools(task("en", "sw"), 4)[1]
-    pictures = processor(images=[one.images[0] for one in pool.examples], return_tensors="pt")["pixel_values"]
+    images = processor(images=[one.images[0] for one in pool.examples], return_tensors="pt")["pixel_values"]
     with torch.no_grad():
-        features = model.get_image_features(pictures).pooler_output
+        features = model.get_image_features(images).pooler_output
     scores_IC = image_text_scores(model, processor, features, pool.captions, languages="sw")
     owners = torch.tensor(pool.image_of_caption)
     of_image = (owners[scores_IC.argmax(dim=1)] == torch.arange(4)).double()

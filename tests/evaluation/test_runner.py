@@ -25,7 +25,7 @@ def task_of(examples):
     return EvaluationTask("numbers", examples, ExactMatch(), GenerationSettings(max_new_tokens=4), "own")
 
 
-def test_a_model_that_knows_all_is_always_right_and_never_with_shuffled_pictures():
+def test_a_model_that_knows_all_is_always_right_and_never_with_shuffled_images():
     as_is = scenes(Setup(), languages=["en", "sw"], num_images=6, conditions=["as_is"])
     model, processor = knows_all(as_is.examples)
     task = scenes(Setup(), languages=["en", "sw"], num_images=6)
@@ -45,7 +45,7 @@ def test_predictions_come_in_the_order_of_the_examples():
     ]
 
 
-def test_every_picture_is_encoded_once_for_all_prompts_languages_and_conditions():
+def test_every_image_is_encoded_once_for_all_prompts_languages_and_conditions():
     task = scenes(Setup(), languages=["en", "sw", "hi"], num_images=5, conditions=["as_is", "shuffled", "questions"])
     model, processor = knows_all(task.examples)
     run_task(model, processor, task, settings=RunSettings(batch_size=30, image_batch_size=2))
@@ -55,7 +55,7 @@ def test_every_picture_is_encoded_once_for_all_prompts_languages_and_conditions(
 
 
 @pytest.mark.parametrize("family", ["mt5", "llama", "bloom"])
-def test_the_vit_sees_every_picture_once_and_answers_are_those_of_single_calls(family):
+def test_the_vit_sees_every_image_once_and_answers_are_those_of_single_calls(family):
     model, processor = tiny_model(family), tiny_processor(family)
     rows = []
     model.vision_model.register_forward_hook(lambda module, args, output: rows.append(len(output[0])))
@@ -73,12 +73,12 @@ def test_the_vit_sees_every_picture_once_and_answers_are_those_of_single_calls(f
 @pytest.mark.parametrize("family", ["mt5", "llama"])
 def test_prompts_with_no_image_one_and_two_are_asked_in_one_batch(family):
     model, processor = tiny_model(family), tiny_processor(family)
-    pictures = [example(number).images[0] for number in (50, 200)]
+    images = [example(number).images[0] for number in (50, 200)]
     examples = [
         example(0, images=(), image_id="none"),
-        example(1, images=(pictures[0],), image_id="one"),
-        example(2, images=(pictures[1], pictures[0]), image_id="two"),
-        example(3, images=(pictures[1], pictures[1]), image_id="twice"),
+        example(1, images=(images[0],), image_id="one"),
+        example(2, images=(images[1], images[0]), image_id="two"),
+        example(3, images=(images[1], images[1]), image_id="twice"),
     ]
     settings = RunSettings(generation=GenerationChanges(max_new_tokens=6))
     outputs = [p.output for p in run_task(model, processor, task_of(examples), settings=settings)]
@@ -131,8 +131,8 @@ def test_chunks_hold_all_examples_of_an_image_set_in_an_order_of_their_own():
 
 @pytest.mark.parametrize(("num_images", "sizes"), [(64, [64]), (130, [64, 64, 2]), (3600, [225] * 16)])
 def test_there_are_sixteen_chunks_where_there_are_images_enough(num_images, sizes):
-    picture = example(0).images
-    examples = [example(n, images=picture) for n in range(num_images)]
+    image = example(0).images
+    examples = [example(n, images=image) for n in range(num_images)]
     assert [len(chunk) for chunk in plan_chunks(examples)] == sizes
 
 

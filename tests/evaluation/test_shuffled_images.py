@@ -9,7 +9,7 @@ from mblip.evaluation.benchmark import derangement, with_shuffled_images
 def test_a_derangement_moves_everything_and_loses_nothing(num_things, seed):
     order = derangement(num_things, seed=seed)
     assert sorted(order) == list(range(num_things))
-    assert all(place != thing for place, thing in enumerate(order))
+    assert all(position != thing for position, thing in enumerate(order))
 
 
 def test_one_thing_cannot_be_shuffled():
@@ -17,7 +17,7 @@ def test_one_thing_cannot_be_shuffled():
         derangement(1, seed=0)
 
 
-def test_every_prompt_sees_another_picture_and_keeps_its_own_references():
+def test_every_prompt_sees_another_image_and_keeps_its_own_references():
     examples = [example(number, language=language) for number in range(4) for language in ("en", "sw")]
     shuffled = with_shuffled_images(examples, seed=3)
     assert {entry.condition for entry in shuffled} == {"shuffled"}
@@ -27,7 +27,7 @@ def test_every_prompt_sees_another_picture_and_keeps_its_own_references():
         assert after.images == example(int(after.image_id.removeprefix("picture-"))).images
 
 
-def test_all_languages_of_a_picture_see_the_same_other_picture():
+def test_all_languages_of_an_image_see_the_same_other_image():
     examples = [example(number, language=language) for number in range(4) for language in ("en", "sw")]
     shuffled = with_shuffled_images(examples, seed=3)
     assert [entry.image_id for entry in shuffled[::2]] == [entry.image_id for entry in shuffled[1::2]]

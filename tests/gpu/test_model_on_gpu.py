@@ -63,17 +63,17 @@ def test_an_image_shown_twice_is_encoded_once_with_the_same_logits(family):
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_generated_tokens_are_those_of_the_cpu(family, num_beams):
     prompt, model = prompt_of(tiny_batch(family)), tiny_model(family)
-    search = {"num_beams": num_beams, "max_new_tokens": 6, "do_sample": False}
-    expected = model.generate(**prompt, **search)
-    assert torch.equal(model.to("cuda").generate(**on_gpu(prompt), **search).cpu(), expected)
+    decoding = {"num_beams": num_beams, "max_new_tokens": 6, "do_sample": False}
+    expected = model.generate(**prompt, **decoding)
+    assert torch.equal(model.to("cuda").generate(**on_gpu(prompt), **decoding).cpu(), expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_static_cache_gives_the_same_tokens(family):
     prompt, model = on_gpu(prompt_of(tiny_batch(family))), tiny_model(family).to("cuda")
-    search = {"max_new_tokens": 6, "do_sample": False, "disable_compile": True}
-    expected = model.generate(**prompt, **search)
-    assert torch.equal(model.generate(**prompt, **search, cache_implementation="static"), expected)
+    decoding = {"max_new_tokens": 6, "do_sample": False, "disable_compile": True}
+    expected = model.generate(**prompt, **decoding)
+    assert torch.equal(model.generate(**prompt, **decoding, cache_implementation="static"), expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

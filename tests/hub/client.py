@@ -95,7 +95,7 @@ class Client:
             if path.is_file()
         }
 
-    def unfinished(self) -> list[str]:
+    def partial(self) -> list[str]:
         """Files in the cache that are not whole."""
         return [path.name for path in self.cache.rglob("*.incomplete")]
 

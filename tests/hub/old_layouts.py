@@ -62,15 +62,15 @@ class Reference:
     def logits(
         self, pixel_values: torch.Tensor, input_ids: torch.Tensor, decoder_input_ids: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Logits for prompts of one image each, none of them padded: the words behind `<image>` are embedded, the
+        """Logits for prompts of one image each, none of them padded: the tokens behind `<image>` are embedded, the
         image features put in front.
         """
         seen = self.vision_model(pixel_values).last_hidden_state
         queries = self.query_tokens.expand(len(pixel_values), -1, -1)
         features = self.language_projection(self.qformer(queries, encoder_hidden_states=seen).last_hidden_state)
-        words = self.language_model.get_input_embeddings()(input_ids[:, NUM_QUERY_TOKENS:])
+        tokens = self.language_model.get_input_embeddings()(input_ids[:, NUM_QUERY_TOKENS:])
         arguments = {} if decoder_input_ids is None else {"decoder_input_ids": decoder_input_ids}
-        return self.language_model(inputs_embeds=torch.cat([features, words], dim=1), **arguments).logits
+        return self.language_model(inputs_embeds=torch.cat([features, tokens], dim=1), **arguments).logits
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All weights under BLIP-2's keys, in the order of 2023; tied ones share their memory."""

@@ -140,26 +140,26 @@ def _charsmap(model: bytes) -> str:
 
 def _fields(message: bytes) -> list[tuple[int, Any]]:
     """Number and content of the fields of a protocol buffer."""
-    fields, place = [], 0
+    fields, position = [], 0
 
     def number() -> int:
-        nonlocal place
+        nonlocal position
         value = shift = 0
         while True:
-            byte, place = message[place], place + 1
+            byte, position = message[position], position + 1
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 return value
 
-    while place < len(message):
+    while position < len(message):
         field, kind = divmod(number(), 8)
         if kind == 0:
             fields.append((field, number()))
             continue
         size = number() if kind == 2 else {1: 8, 5: 4}[kind]
-        fields.append((field, message[place : place + size]))
-        place += size
+        fields.append((field, message[position : position + size]))
+        position += size
     return fields
 
 

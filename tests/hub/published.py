@@ -1,4 +1,4 @@
-"""What people publish, at tiny size: parents, an old BLIP-2, finished runs; and how what is pulled is compared."""
+"""What people publish, at tiny size: components, an old BLIP-2, finished runs; and how what is pulled is compared."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from modeling_mblip import MBlipForConditionalGeneration
 from tests.hub.repositories import Repository, StoredFile, is_large
 from tests.hub.server import LoopbackHub
 from tests.tiny import tiny_batch, tiny_blip2
-from tests.training.tiny_run import write_parents, write_recipe
+from tests.training.tiny_run import write_components, write_recipe
 
 SHARD_SIZE = "30KB"
 
@@ -32,9 +32,9 @@ def upload(hub: LoopbackHub, name: str, folder: Path, **settings: bool) -> Repos
     return hub.add(name, files, **settings)
 
 
-def add_parents(hub: LoopbackHub, folder: Path, family: str = "mt5") -> None:
+def add_components(hub: LoopbackHub, folder: Path, family: str = "mt5") -> None:
     """`parents/blip2` and `parents/text`, a language model with its tokenizer."""
-    write_parents(folder, family)
+    write_components(folder, family)
     upload(hub, "parents/blip2", folder / "blip2")
     upload(hub, "parents/text", folder / "language_model")
 

@@ -12,7 +12,7 @@ from huggingface_hub import constants, hf_hub_download
 from modeling_mblip import MBlipForConditionalGeneration
 from tests.hub.client import ROOT, environment, run_python
 from tests.hub.faults import Fault
-from tests.hub.published import SHARD_SIZE, add_parents, load, logits, save_old_blip2, upload
+from tests.hub.published import SHARD_SIZE, add_components, load, logits, save_old_blip2, upload
 from tests.hub.repositories import StoredFile
 from tests.tiny import tiny_model
 
@@ -52,7 +52,7 @@ def test_a_download_that_never_succeeds_leaves_nothing_that_is_taken_for_whole(h
     with pytest.raises(Exception, match=r"peer closed connection|Server disconnected"):
         load("tester/model")
     assert not [path for path in client.cached() if path.endswith(".safetensors")]
-    assert client.unfinished() == []
+    assert client.partial() == []
     fault.times = 0
     assert torch.equal(logits(load("tester/model")), logits(model))
 
@@ -72,7 +72,7 @@ def test_after_a_shard_that_failed_the_others_are_not_downloaded_again(hub, clie
 
 
 def test_a_composition_that_breaks_is_completed_by_the_next(hub, client, tmp_path):
-    add_parents(hub, tmp_path)
+    add_components(hub, tmp_path)
     save_old_blip2(tmp_path / "old")
     old = upload(hub, "old/blip2", tmp_path / "old")
     shard = old.files["pytorch_model-00003-of-00010.bin"]

@@ -39,7 +39,7 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture
-def parents(hub, client, folders):
+def components(hub, client, folders):
     upload(hub, DONOR, folders / "donor")
     upload(hub, TEXT, folders / "text")
 
@@ -58,7 +58,7 @@ def assert_equal_weights(found, expected, but=()):
         assert name.startswith(but) or torch.equal(weight, state[name]), name
 
 
-def test_of_the_donor_only_the_shard_with_its_image_side_is_asked_for(hub, client, parents, folders, tmp_path):
+def test_of_the_donor_only_the_shard_with_its_image_side_is_asked_for(hub, client, components, folders, tmp_path):
     compose([DONOR, TEXT, str(tmp_path / "composed")])
     shards = {path for path in hub.repositories[DONOR].files if path.startswith("pytorch_model-")}
     assert len(shards) == NUM_SHARDS["bloomz"]
@@ -68,7 +68,7 @@ def test_of_the_donor_only_the_shard_with_its_image_side_is_asked_for(hub, clien
     assert MBlipProcessor.from_pretrained(tmp_path / "composed").image_token_id == 100
 
 
-def test_a_base_without_weights_asks_for_no_weights_at_all(hub, client, parents, tmp_path):
+def test_a_base_without_weights_asks_for_no_weights_at_all(hub, client, components, tmp_path):
     compose([DONOR, TEXT, str(tmp_path / "base"), "--weightless"])
     assert not files_asked(hub, DONOR) | files_asked(hub, TEXT)
     named = json.loads((tmp_path / "base" / "config.json").read_text())["parents"]
@@ -76,7 +76,7 @@ def test_a_base_without_weights_asks_for_no_weights_at_all(hub, client, parents,
 
 
 @pytest.mark.parametrize("options", [[], ["--weightless"]])
-def test_a_composition_is_of_the_revisions_asked_for(hub, client, parents, folders, tmp_path, options):
+def test_a_composition_is_of_the_revisions_asked_for(hub, client, components, folders, tmp_path, options):
     donor, text = hub.repositories[DONOR], hub.repositories[TEXT]
     text.tags["v1"] = text.head
     pinned = ["--blip2-revision", donor.head, "--language-model-revision", "v1"]
@@ -93,7 +93,7 @@ def test_a_composition_is_of_the_revisions_asked_for(hub, client, parents, folde
     assert (processor.image_token_id, len(processor.tokenizer), processor.image_processor.resample) == (100, 100, 3)
 
 
-def test_composed_again_without_a_network_it_is_the_same(hub, client, parents, tmp_path):
+def test_composed_again_without_a_network_it_is_the_same(hub, client, components, tmp_path):
     arguments = [DONOR, TEXT, "--projection", "blip2"]
     compose([*arguments, str(tmp_path / "first")])
     client.go_offline()
@@ -153,7 +153,7 @@ def test_an_adapter_and_its_base_are_merged_at_the_revisions_asked_for(hub, clie
         merge(["tester/adapter", str(tmp_path / "merged3"), "--adapter-revision", "v3"])
 
 
-def test_a_composition_is_merged_from_its_parents_at_their_revisions(hub, client, parents, tmp_path):
+def test_a_composition_is_merged_from_its_components_at_their_revisions(hub, client, components, tmp_path):
     donor, text = hub.repositories[DONOR], hub.repositories[TEXT]
     pinned = ["--blip2-revision", donor.head, "--language-model-revision", text.head]
     compose([DONOR, TEXT, str(tmp_path / "base"), "--weightless", *pinned])
@@ -169,7 +169,7 @@ def test_a_composition_is_merged_from_its_parents_at_their_revisions(hub, client
     assert files_asked(hub, DONOR, "00003.bin") == {"pytorch_model-00001-of-00003.bin"}
 
 
-def test_merged_again_without_a_network_it_is_the_same(hub, client, parents, tmp_path):
+def test_merged_again_without_a_network_it_is_the_same(hub, client, components, tmp_path):
     compose([DONOR, TEXT, str(tmp_path / "base"), "--weightless"])
     upload(hub, "tester/base", tmp_path / "base")
     push_adapter(hub, "tester/base", "tester/adapter")
@@ -190,7 +190,7 @@ class _Code:
         return print, ("run",)
 
 
-def test_a_shard_that_would_run_code_ends_both_commands_with_a_message(hub, client, parents, tmp_path, capsys):
+def test_a_shard_that_would_run_code_ends_both_commands_with_a_message(hub, client, components, tmp_path, capsys):
     donor = hub.repositories[DONOR]
     compose([DONOR, TEXT, str(tmp_path / "base"), "--weightless"])
     upload(hub, "tester/base", tmp_path / "base")
@@ -226,14 +226,16 @@ def test_bin_files_in_pytorchs_older_format_are_read_whole(tmp_path):
         ([DONOR, TEXT, "--blip2-revision", "v9"], rf"v9 is not a valid git identifier[\s\S]*{DONOR}"),
     ],
 )
-def test_a_parent_that_is_not_there_ends_the_command_with_its_name(hub, client, parents, tmp_path, arguments, message):
+def test_a_component_that_is_not_there_ends_the_command_with_its_name(
+    hub, client, components, tmp_path, arguments, message
+):
     with pytest.raises((ValueError, OSError), match=rf"{message}"):
         compose([*arguments[:2], str(tmp_path / "composed"), *arguments[2:]])
     assert not (tmp_path / "composed").exists()
 
 
 @pytest.mark.slow
-def test_both_commands_run_from_a_shell(hub, client, parents, tmp_path):
+def test_both_commands_run_from_a_shell(hub, client, components, tmp_path):
     done = run_python(
         hub, tmp_path / "a", "-m", "mblip", "compose", DONOR, TEXT, str(tmp_path / "base"), "--weightless"
     )

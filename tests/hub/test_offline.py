@@ -11,14 +11,14 @@ from modeling_mblip.checkpoint_reading import has_weights
 from processing_mblip import MBlipProcessor
 from tests.hub.client import run_python
 from tests.hub.faults import Fault
-from tests.hub.published import SHARD_SIZE, add_parents, load, logits, randomise, upload
+from tests.hub.published import SHARD_SIZE, add_components, load, logits, randomise, upload
 from tests.tiny import tiny_model, tiny_processor
 
 
 @pytest.fixture
 def weightless(hub, client, tmp_path):
-    """`tester/base`, which composes its parents, and a model of its own kind, from an empty cache."""
-    add_parents(hub, tmp_path)
+    """`tester/base`, which composes its components, and a model of its own kind, from an empty cache."""
+    add_components(hub, tmp_path)
     composed = MBlipForConditionalGeneration.from_blip2_pretrained("parents/blip2", "parents/text", projection="blip2")
     composed.save_composition(tmp_path / "base")
     upload(hub, "tester/base", tmp_path / "base")

@@ -36,8 +36,8 @@ class Published:
         return dict(inputs) | self.targets(1)
 
     def targets(self, batch_size: int) -> dict[str, torch.Tensor]:
-        words = torch.tensor([[0, 300, 301]]).expand(batch_size, -1)
-        return {"decoder_input_ids": words} if self.model.config.is_encoder_decoder else {}
+        tokens = torch.tensor([[0, 300, 301]]).expand(batch_size, -1)
+        return {"decoder_input_ids": tokens} if self.model.config.is_encoder_decoder else {}
 
 
 @pytest.fixture(scope="module", params=["mt0", "bloomz"])
@@ -81,7 +81,7 @@ def test_without_a_dtype_it_has_that_of_its_configuration_and_what_trains_is_fp3
         assert {p.dtype for p in part.parameters()} == {torch.float32}
 
 
-def test_words_are_those_of_the_tokenizer_of_2023(published):
+def test_tokens_are_those_of_the_tokenizer_of_2023(published):
     tokenizer, lines = published.processor.tokenizer, training_lines()
     assert len(lines) > 300
     found = [tokenizer(line, add_special_tokens=False)["input_ids"] for line in lines]
@@ -98,7 +98,7 @@ def test_words_are_those_of_the_tokenizer_of_2023(published):
 
 
 @pytest.mark.skipif(not is_protobuf_available(), reason="transformers reads spiece.model with the protobuf package")
-def test_a_sentencepiece_model_alone_gives_the_same_words_and_image_token(tmp_path):
+def test_a_sentencepiece_model_alone_gives_the_same_tokens_and_image_token(tmp_path):
     num_tokens = save_published(tmp_path / "mt0", "mt0").num_tokens
     expected = MBlipProcessor.from_pretrained(tmp_path / "mt0")
     (tmp_path / "mt0" / "tokenizer.json").unlink()
@@ -118,7 +118,7 @@ def test_logits_are_those_of_features_and_embeddings_put_together_by_hand(publis
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_another_picture_changes_the_logits_and_the_answer(published):
+def test_another_image_changes_the_logits_and_the_answer(published):
     first, second = (published.inputs(image) for image in IMAGES[:2])
     assert torch.equal(first["input_ids"], second["input_ids"])
     assert (logits(published.model, first) - logits(published.model, second)).abs().max() > 0.1

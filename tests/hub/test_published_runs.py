@@ -14,7 +14,7 @@ from mblip.training.publish import main, publish
 from processing_mblip import MBlipProcessor
 from tests.hub.client import Client, run_python
 from tests.hub.faults import Fault
-from tests.hub.published import add_parents, finish_run, load, logits, upload
+from tests.hub.published import add_components, finish_run, load, logits, upload
 from tests.hub.repositories import StoredFile
 from tests.hub.server import TOKEN, LoopbackHub
 from tests.tiny import tiny_batch, tiny_blip2
@@ -34,17 +34,18 @@ with torch.no_grad():
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The folder of a run whose parents have names of the Hub, beside those parents, and the logits of its model."""
+    """The folder of a run whose components have names of the Hub, beside those components, and the logits of its
+    model."""
     folder = tmp_path_factory.mktemp("run")
     with LoopbackHub() as hub, pytest.MonkeyPatch.context() as monkeypatch:
         Client(hub, folder / "home", monkeypatch)
-        add_parents(hub, folder)
+        add_components(hub, folder)
         yield finish_run(folder, "parents/blip2", "parents/text")
 
 
 @pytest.fixture
 def run(hub, client, finished, tmp_path):
-    """A finished run whose parents are on the Hub, and the logits of its model. Nothing is cached yet."""
+    """A finished run whose components are on the Hub, and the logits of its model. Nothing is cached yet."""
     folder, expected = finished
     upload(hub, "parents/blip2", folder.parent / "blip2")
     upload(hub, "parents/text", folder.parent / "language_model")
@@ -66,8 +67,8 @@ def test_a_published_model_is_one_commit_that_others_load(hub, run, capsys):
     assert not [path for path in repository.files if path.endswith(".py")]
 
 
-def test_a_published_model_names_no_place_of_this_machine(hub, client, tmp_path):
-    add_parents(hub, tmp_path)
+def test_a_published_model_names_no_path_of_this_machine(hub, client, tmp_path):
+    add_components(hub, tmp_path)
     folder, expected = finish_run(tmp_path, str(tmp_path / "blip2"), str(tmp_path / "language_model"))
     publish(folder, "tester/model")
     files = hub.repositories["tester/model"].files
@@ -80,11 +81,11 @@ def test_published_again_nothing_stale_is_left_and_what_others_added_stays(hub, 
     folder, expected = run
     publish(folder, "tester/model")
     repository = hub.repositories["tester/model"]
-    others = {"picture.png": StoredFile(b"png", True), "pytorch_model.bin": StoredFile(b"old", True)}
+    others = {"image.png": StoredFile(b"png", True), "pytorch_model.bin": StoredFile(b"old", True)}
     before = set(repository.files)
     repository.commit("main", repository.files | others, "others")
     publish(folder, "tester/model")
-    assert set(repository.files) == before | {"picture.png"}
+    assert set(repository.files) == before | {"image.png"}
     head = repository.head
     publish(folder, "tester/model")
     assert repository.head == head
@@ -98,9 +99,9 @@ def test_a_published_adapter_rests_on_a_base_that_others_load(hub, run):
     assert base.messages == ["initial", "Base of the run out, without weights"]
     assert adapter.messages == ["initial", "Adapter of the run out"]
     assert sorted(base.files) == [".gitattributes", "README.md", "config.json", "generation_config.json"]
-    parents = json.loads(base.files["config.json"].data)["parents"]
-    assert parents["blip2_revision"] == hub.repositories["parents/blip2"].head
-    assert parents["language_model_revision"] == hub.repositories["parents/text"].head
+    components = json.loads(base.files["config.json"].data)["parents"]
+    assert components["blip2_revision"] == hub.repositories["parents/blip2"].head
+    assert components["language_model_revision"] == hub.repositories["parents/text"].head
     assert torch.allclose(
         logits(PeftModel.from_pretrained(load("tester/adapter-base"), "tester/adapter")), expected, atol=1e-4
     )
@@ -124,7 +125,7 @@ def test_a_published_adapter_is_loaded_by_its_name_alone(hub, run):
         assert torch.allclose(logits(loaded), expected, atol=1e-4)
 
 
-def test_an_adapter_of_a_parent_that_moved_on_keeps_the_parent_it_was_published_with(hub, run, tmp_path):
+def test_an_adapter_of_a_component_that_moved_on_keeps_the_component_it_was_published_with(hub, run, tmp_path):
     folder, expected = run
     publish(folder, "tester/adapter", is_adapter=True)
     text = hub.repositories["parents/text"]
@@ -134,7 +135,7 @@ def test_an_adapter_of_a_parent_that_moved_on_keeps_the_parent_it_was_published_
     )
 
 
-def test_a_public_adapter_rests_on_public_parents_and_a_private_one_on_those_that_we_may_read(hub, run):
+def test_a_public_adapter_rests_on_public_components_and_a_private_one_on_those_that_we_may_read(hub, run):
     folder, _ = run
     parent = hub.repositories["parents/text"]
     parent.is_private = True

@@ -10,7 +10,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from mblip.training.trainable import set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
-from tests.hub.published import SHARD_SIZE, add_parents, load, logits, randomise, save_old_blip2, upload
+from tests.hub.published import SHARD_SIZE, add_components, load, logits, randomise, save_old_blip2, upload
 from tests.tiny import tiny_model, tiny_processor
 
 
@@ -73,8 +73,8 @@ def test_an_adapter_on_a_whole_model_is_loaded_by_peft_and_by_transformers(hub, 
         assert torch.equal(logits(pulled), logits(adapted))
 
 
-def test_a_composition_takes_its_parents_at_their_revisions(hub, client, tmp_path):
-    add_parents(hub, tmp_path)
+def test_a_composition_takes_its_components_at_their_revisions(hub, client, tmp_path):
+    add_components(hub, tmp_path)
     text = hub.repositories["parents/text"]
     text.tags["v1"] = text.head
     composed = MBlipForConditionalGeneration.from_blip2_pretrained(

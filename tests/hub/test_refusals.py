@@ -9,7 +9,7 @@ from peft import PeftModel
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 from tests.hub.faults import Fault
-from tests.hub.published import add_parents, load, upload
+from tests.hub.published import add_components, load, upload
 from tests.hub.server import TOKEN
 from tests.tiny import tiny_model, tiny_processor
 
@@ -47,8 +47,8 @@ def test_a_missing_revision_is_named(gated, what):
     assert "other/gated" in str(caught.value)
 
 
-def test_a_parent_that_is_gated_or_missing_is_named(hub, client, tmp_path):
-    add_parents(hub, tmp_path)
+def test_a_component_that_is_gated_or_missing_is_named(hub, client, tmp_path):
+    add_components(hub, tmp_path)
     with pytest.raises(OSError, match="parents/nowhere"):
         compose("parents/nowhere", "parents/text")
     with pytest.raises(OSError, match="parents/nowhere"):
@@ -60,8 +60,8 @@ def test_a_parent_that_is_gated_or_missing_is_named(hub, client, tmp_path):
         compose("parents/blip2", "parents/text")
 
 
-def test_a_parent_without_weights_is_named(hub, client, tmp_path):
-    add_parents(hub, tmp_path)
+def test_a_component_without_weights_is_named(hub, client, tmp_path):
+    add_components(hub, tmp_path)
     blip2 = hub.repositories["parents/blip2"]
     files = {path: file for path, file in blip2.files.items() if "safetensors" not in path}
     blip2.commit("main", files, "no weights")

@@ -10,7 +10,7 @@ from tests.hub.client import run_python
 from tests.hub.published import upload
 from tests.hub.repositories import StoredFile
 from tests.mix.build.mix_files import SCENES, write_mix_recipe
-from tests.training.tiny_run import ROOT, run_training, write_parents, write_recipe
+from tests.training.tiny_run import ROOT, run_training, write_components, write_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -27,10 +27,10 @@ print(json.dumps([row | {"images": [image["bytes"].hex() for image in row["image
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a mix that is built, `mix`, and two tiny parents."""
+    """A folder with a mix that is built, `mix`, and two tiny components."""
     folder = tmp_path_factory.mktemp("mix")
     build([str(write_mix_recipe(folder, SCENES)), "--output", str(folder / "mix")])
-    write_parents(folder)
+    write_components(folder)
     return folder
 
 

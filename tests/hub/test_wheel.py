@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.hub.client import environment
 from tests.hub.server import LoopbackHub
-from tests.training.tiny_run import write_parents
+from tests.training.tiny_run import write_components
 
 ROOT = Path(__file__).parents[2]
 SOURCE = '''"""A source of one's own, beside the recipe."""
@@ -74,14 +74,14 @@ def write_xm3600(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_trains_evaluates_composes_merges_and_publishes(mblip, hub, tmp_path):
-    write_parents(tmp_path)
+    write_components(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "my_squares.py").write_text(SOURCE)
     (tmp_path / "mine" / "recipe.yaml").write_text(mblip("recipes", "fine_tune_own"))
     source = "{source: 'my_squares:squares', colours: [red, green, blue, black]}"
     stage = ["--stages.0.batch_size", "2", "--stages.0.num_epochs", "1"]
-    parents = ["--model", "{blip2: blip2, language_model: language_model}", "--data.sources", f"[{source}]"]
-    mblip("train", "mine/recipe.yaml", *parents, *stage, "--training.dataloader_num_workers", "0")
+    components = ["--model", "{blip2: blip2, language_model: language_model}", "--data.sources", f"[{source}]"]
+    mblip("train", "mine/recipe.yaml", *components, *stage, "--training.dataloader_num_workers", "0")
     run = tmp_path / "outputs" / "fine_tune_own"
     assert "my_squares:squares" in (run / "model" / "README.md").read_text(encoding="utf-8")
 

@@ -1,6 +1,7 @@
-"""Doors that transformers opens to any model: constrained and custom searches, bias, compilation, offloading.
+"""Doors that transformers opens to any model: constrained and custom decoding, bias, compilation, offloading.
 
-Searches of one's own and caches are in test_generation.py, the pipeline in tests/processing_mblip/test_pipeline.py.
+Decoding loops of one's own and caches are in test_generation.py, the pipeline in
+tests/processing_mblip/test_pipeline.py.
 """
 
 import threading
@@ -23,13 +24,13 @@ def prompts(family, batch_size=2):
     return batch
 
 
-def new_words(family, ids):
+def new_tokens(family, ids):
     """What was generated, without an encoder-decoder's start token."""
     return (ids[:, 1:] if family in ENCODER_DECODERS else ids).tolist()
 
 
 @every_kind
-def test_beams_are_constrained_to_the_words_allowed_at_each_prefix(family):
+def test_beams_are_constrained_to_the_tokens_allowed_at_each_prefix(family):
     answers = {0: [9, 10, 11, 9, 10], 1: [12, 13, 14, 12, 13]}
     first = 1 if family in ENCODER_DECODERS else tiny_batch(family)["input_ids"].shape[1]
 
@@ -37,19 +38,19 @@ def test_beams_are_constrained_to_the_words_allowed_at_each_prefix(family):
         return [answers[row][len(ids) - first]]
 
     ids = tiny_model(family).generate(**prompts(family), **FORCED, num_beams=3, prefix_allowed_tokens_fn=allowed)
-    assert new_words(family, ids) == [answers[0], answers[1]]
+    assert new_tokens(family, ids) == [answers[0], answers[1]]
 
 
 @every_kind
 @pytest.mark.parametrize("num_beams", [1, 3])
-def test_words_can_be_barred_and_favoured(family, num_beams):
+def test_tokens_can_be_barred_and_favoured(family, num_beams):
     model, batch = tiny_model(family), prompts(family)
     greedy = model.generate(**batch, **FORCED, num_beams=num_beams)
-    words = sorted({word for row in new_words(family, greedy) for word in row})
-    barred = model.generate(**batch, **FORCED, num_beams=num_beams, bad_words_ids=[[word] for word in words])
-    assert not set(words) & {word for row in new_words(family, barred) for word in row}
+    tokens = sorted({token for row in new_tokens(family, greedy) for token in row})
+    barred = model.generate(**batch, **FORCED, num_beams=num_beams, bad_words_ids=[[token] for token in tokens])
+    assert not set(tokens) & {token for row in new_tokens(family, barred) for token in row}
     favoured = model.generate(**batch, **FORCED, num_beams=num_beams, sequence_bias={(9,): 100.0})
-    assert new_words(family, favoured) == [[9] * 5] * 2
+    assert new_tokens(family, favoured) == [[9] * 5] * 2
 
 
 @every_kind
@@ -86,7 +87,7 @@ def generate(model, force_words_ids=None, **kwargs):
 
 @pytest.fixture
 def forcing(tmp_path, monkeypatch):
-    """A folder with a search of its own, as transformers has had constrained beams since version 5."""
+    """A folder with a decoding loop of its own, as transformers has had constrained beams since version 5."""
     monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     (tmp_path / "forcing" / "custom_generate").mkdir(parents=True)
     (tmp_path / "forcing" / "custom_generate" / "generate.py").write_text(FORCING)
@@ -94,20 +95,20 @@ def forcing(tmp_path, monkeypatch):
 
 
 @every_kind
-def test_a_custom_search_runs_over_prompts_with_their_images_in_place(family, forcing):
+def test_custom_decoding_runs_over_prompts_with_their_images_in_place(family, forcing):
     model, batch = tiny_model(family), prompts(family)
     ids = model.generate(**batch, **FORCED, custom_generate=forcing, trust_remote_code=True, force_words_ids=[[9, 10]])
     rest = FORCED | {"max_new_tokens": 5}
     start = iter([9, 10])
-    words = {0: next(start), 1: next(start)}
+    tokens = {0: next(start), 1: next(start)}
     first = 1 if family in ENCODER_DECODERS else batch["input_ids"].shape[1]
     expected = model.generate(
         **batch,
         **rest,
-        prefix_allowed_tokens_fn=lambda row, ids: [words[len(ids) - first]] if len(ids) - first < 2 else range(128),
+        prefix_allowed_tokens_fn=lambda row, ids: [tokens[len(ids) - first]] if len(ids) - first < 2 else range(128),
     )
     assert torch.equal(ids, expected)
-    assert [row[:2] for row in new_words(family, ids)] == [[9, 10], [9, 10]]
+    assert [row[:2] for row in new_tokens(family, ids)] == [[9, 10], [9, 10]]
 
 
 @every_kind

@@ -26,14 +26,14 @@ def without_labels(batch):
     return {name: value for name, value in batch.items() if name != "labels"}
 
 
-def with_words(family, batch):
+def with_decoder_tokens(family, batch):
     """What makes the model return logits without a loss."""
-    words = {"decoder_input_ids": torch.tensor([[0, 7, 8]] * len(batch["input_ids"]))}
-    return without_labels(batch) | (words if family in ENCODER_DECODERS else {})
+    tokens = {"decoder_input_ids": torch.tensor([[0, 7, 8]] * len(batch["input_ids"]))}
+    return without_labels(batch) | (tokens if family in ENCODER_DECODERS else {})
 
 
-def prompt(num_images, words):
-    return [IMAGE_TOKEN_ID] * (num_images * NUM_QUERY_TOKENS) + words
+def prompt(num_images, tokens):
+    return [IMAGE_TOKEN_ID] * (num_images * NUM_QUERY_TOKENS) + tokens
 
 
 def padded(prompts, side):
@@ -54,12 +54,12 @@ def test_a_batch_of_prompts_with_0_1_and_2_images_equals_the_single_calls(family
     pixel_values = torch.randn(3, 3, IMAGE_SIZE, IMAGE_SIZE)
     images = [None, pixel_values[:1], pixel_values[1:]]
     input_ids, mask = padded(prompts, side)
-    batch = with_words(family, {"input_ids": input_ids, "attention_mask": mask, "pixel_values": pixel_values})
+    batch = with_decoder_tokens(family, {"input_ids": input_ids, "attention_mask": mask, "pixel_values": pixel_values})
     with torch.no_grad():
         logits = model(**batch).logits
-    for row, (words, pixels) in enumerate(zip(prompts, images, strict=True)):
-        single = with_words(
-            family, {"input_ids": torch.tensor([words]), "attention_mask": torch.ones(1, len(words)).long()}
+    for row, (tokens, pixels) in enumerate(zip(prompts, images, strict=True)):
+        single = with_decoder_tokens(
+            family, {"input_ids": torch.tensor([tokens]), "attention_mask": torch.ones(1, len(tokens)).long()}
         )
         with torch.no_grad():
             alone = model(**single, pixel_values=pixels).logits[0]
@@ -70,7 +70,9 @@ def test_a_batch_of_prompts_with_0_1_and_2_images_equals_the_single_calls(family
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_an_image_the_language_model_gives_its_own_logits(family):
     model = tiny_model(family)
-    batch = with_words(family, {"input_ids": torch.tensor([[9, 10, 11]]), "attention_mask": torch.ones(1, 3).long()})
+    batch = with_decoder_tokens(
+        family, {"input_ids": torch.tensor([[9, 10, 11]]), "attention_mask": torch.ones(1, 3).long()}
+    )
     with torch.no_grad():
         torch.testing.assert_close(model(**batch).logits, model.language_model(**batch).logits, rtol=0, atol=0)
 
@@ -162,7 +164,7 @@ def test_the_output_is_flat_and_its_logits_follow_the_mode(family):
     model.train()
     assert model(**batch).logits is None
     assert model(**batch, skip_logits=False).logits.shape == (*batch["labels"].shape, 128)
-    assert model(**with_words(family, batch)).logits is not None
+    assert model(**with_decoder_tokens(family, batch)).logits is not None
     assert isinstance(model(**batch, return_dict=False), tuple)
 
 
@@ -287,8 +289,8 @@ def test_a_model_built_in_bf16_holds_what_trains_in_fp32():
 @pytest.mark.parametrize("family", KINDS)
 def test_inputs_embeds_stand_in_for_the_embeddings_of_input_ids(family):
     model, batch = tiny_model(family), tiny_batch(family)
-    words = batch["input_ids"].masked_fill(batch["input_ids"] == IMAGE_TOKEN_ID, 0)
-    embeds = model.get_input_embeddings()(words)
+    tokens = batch["input_ids"].masked_fill(batch["input_ids"] == IMAGE_TOKEN_ID, 0)
+    embeds = model.get_input_embeddings()(tokens)
     with torch.no_grad():
         torch.testing.assert_close(model(**batch, inputs_embeds=embeds).logits, model(**batch).logits)
 

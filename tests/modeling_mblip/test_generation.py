@@ -1,4 +1,4 @@
-"""Generation: new tokens only, images encoded once, every kind of search, and image ids that meet no processor."""
+"""Generation: new tokens only, images encoded once, every generation mode, and image ids that meet no processor."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def test_new_tokens_only_and_features_give_the_same(family):
     ],
     ids=lambda how: "+".join(how),
 )
-def test_every_kind_of_search_returns_new_tokens(family, how):
+def test_every_generation_mode_returns_new_tokens(family, how):
     model, batch = tiny_model(family), prompts(family)
     arguments = how if "generation_config" in how else FORCED | how
     ids = model.generate(**batch, **arguments)
@@ -155,7 +155,7 @@ def test_padding_on_either_side_moves_nothing(family, num_beams):
 
 
 @pytest.mark.parametrize("family", KINDS)
-def test_images_are_encoded_once_whatever_the_search(family):
+def test_images_are_encoded_once_whatever_the_generation_mode(family):
     model, batch = tiny_model(family), prompts(family)
     rows = []
     model.vision_model.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
@@ -180,13 +180,13 @@ def test_its_own_generation_config_counts(family):
         ({"prefill_chunk_size": 2}, "a prompt with images in place is read as a whole"),
     ],
 )
-def test_a_search_that_would_lose_the_images_is_refused(family, argument, why):
+def test_a_generation_mode_that_would_lose_the_images_is_refused(family, argument, why):
     (name,) = argument
     with pytest.raises(ValueError, match=f"`{name}` came in, but {why}.*Leave it out"):
         tiny_model(family).generate(**prompts(family), **argument)
 
 
-def test_a_search_is_refused_where_the_generation_config_asks_for_it_too():
+def test_a_generation_mode_is_refused_where_the_generation_config_asks_for_it_too():
     model = tiny_model("bloom")
     model.generation_config.prefill_chunk_size = 2
     with pytest.raises(ValueError, match="`prefill_chunk_size` came in"):
@@ -219,7 +219,7 @@ def test_guidance_moves_away_from_what_the_language_model_says_without_the_promp
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_cache_moves_nothing(family):
-    """Words one by one through the cache equal the whole answer read at once."""
+    """Tokens one by one through the cache equal the whole answer read at once."""
     model, batch = tiny_model(family), prompts(family)
     out = model.generate(**batch, **FORCED, return_dict_in_generate=True, output_logits=True)
     if family in ENCODER_DECODERS:
@@ -236,7 +236,7 @@ def test_a_misspelt_argument_is_refused(family):
         tiny_model(family).generate(**prompts(family), max_new_tokenz=3)
 
 
-def test_an_encoder_that_names_its_words_first_takes_embeddings():
+def test_an_encoder_that_names_its_token_ids_first_takes_embeddings():
     sizes = FAMILIES["bart"] | {"src_vocab_size": 128, "tgt_vocab_size": 128, "langs": ["en", "de"]}
     del sizes["vocab_size"]
     model = tiny_model(text_config=AutoConfig.for_model("fsmt", **sizes))
@@ -248,8 +248,8 @@ def test_text_alone_is_continued():
     assert ids.shape == (1, 6)
 
 
-def test_encoder_words_can_be_barred_with_images_in_the_prompt():
+def test_encoder_tokens_can_be_barred_with_images_in_the_prompt():
     model, batch = tiny_model("mt5"), prompts("mt5")
     ids = model.generate(**batch, **FORCED, encoder_no_repeat_ngram_size=1, encoder_repetition_penalty=1.2)
-    for row, words in zip(ids[:, 1:], batch["input_ids"][:, NUM_QUERY_TOKENS:], strict=True):
-        assert not set(row.tolist()) & set(words.tolist())
+    for row, tokens in zip(ids[:, 1:], batch["input_ids"][:, NUM_QUERY_TOKENS:], strict=True):
+        assert not set(row.tolist()) & set(tokens.tolist())

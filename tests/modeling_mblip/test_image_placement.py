@@ -11,7 +11,7 @@ from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.image_placement import PromptRules, find_image_tokens, place_image_features, select_image_features
 
 IMG = 9
-RULES = PromptRules(image_token_id=IMG, num_query_tokens=4, num_words=9, pad_token_id=0)
+RULES = PromptRules(image_token_id=IMG, num_query_tokens=4, vocab_size=9, pad_token_id=0)
 kinds = pytest.mark.parametrize("family", ["mt5", "bloom"])
 
 
@@ -47,7 +47,7 @@ def test_an_image_spread_over_two_prompts_is_an_error_although_the_total_agrees(
 
 
 @pytest.mark.parametrize(
-    ("rows", "num_slots", "suspicion"),
+    ("rows", "num_slots", "hint"),
     [
         ([[7, 7, 7, 7, 1]], 1, "`image_token_id` seems to be 7"),
         ([[7, 7, 7, 7, 1, 3, 3, 3]], 1, "`image_token_id` seems to be 7"),
@@ -58,8 +58,8 @@ def test_an_image_spread_over_two_prompts_is_an_error_although_the_total_agrees(
         ([[IMG] * 4], 0, r"They are for 1 image\(s\)\."),
     ],
 )
-def test_a_wrong_number_says_what_may_be_wrong(rows, num_slots, suspicion):
-    with pytest.raises(ValueError, match=rf"features came in\. .*{suspicion}"):
+def test_a_wrong_number_says_what_may_be_wrong(rows, num_slots, hint):
+    with pytest.raises(ValueError, match=rf"features came in\. .*{hint}"):
         find_image_tokens(torch.tensor(rows), num_slots, RULES)
 
 
@@ -73,10 +73,10 @@ def test_nothing_is_suspected_of_padding_and_repeated_words(rows):
 def test_an_id_that_is_no_word_is_an_error_unless_words_are_embedded_already(foreign):
     input_ids = torch.tensor([[1, 2], [8, foreign]])
     with pytest.raises(
-        ValueError, match=rf"Prompt 1 holds the id {foreign}, expected words.*below 9, and `<image>`, 9"
+        ValueError, match=rf"Prompt 1 holds the id {foreign}, expected tokens.*below 9, and `<image>`, 9"
     ):
         find_image_tokens(input_ids, 0, RULES)
-    assert not find_image_tokens(input_ids, 0, RULES, are_words_embedded=True).any()
+    assert not find_image_tokens(input_ids, 0, RULES, are_tokens_embedded=True).any()
 
 
 class ReadsFromDevice(TorchFunctionMode):

@@ -8,19 +8,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from modeling_mblip import label_loss
 from modeling_mblip.label_loss import chunk_size, label_loss_sum, logits_loss_sum
 
-WIDTH, NUM_WORDS, NUM_LABELS = 6, 11, 7
+WIDTH, VOCAB_SIZE, NUM_LABELS = 6, 11, 7
 
 
 @pytest.fixture
 def head():
     torch.manual_seed(0)
-    return nn.Linear(WIDTH, NUM_WORDS)
+    return nn.Linear(WIDTH, VOCAB_SIZE)
 
 
 def hidden_and_labels(dtype=torch.float32):
     generator = torch.Generator().manual_seed(1)
     hidden_ND = torch.randn(NUM_LABELS, WIDTH, generator=generator).to(dtype).requires_grad_()
-    return hidden_ND, torch.randint(0, NUM_WORDS, (NUM_LABELS,), generator=generator)
+    return hidden_ND, torch.randint(0, VOCAB_SIZE, (NUM_LABELS,), generator=generator)
 
 
 def plain(hidden_ND, labels_N, head, smoothing=0.0):
@@ -30,13 +30,13 @@ def plain(hidden_ND, labels_N, head, smoothing=0.0):
 
 def chunked(hidden_ND, labels_N, head, smoothing=0.0):
     parameters = list(head.parameters())
-    return label_loss_sum(hidden_ND, labels_N, lambda h: torch.tanh(head(h)), parameters, NUM_WORDS, smoothing)
+    return label_loss_sum(hidden_ND, labels_N, lambda h: torch.tanh(head(h)), parameters, VOCAB_SIZE, smoothing)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("tokens_per_chunk", [1, 3, 7, 100])
 def test_loss_and_gradients_equal_the_plain_formula(head, monkeypatch, tokens_per_chunk, smoothing):
-    monkeypatch.setattr(label_loss, "NUM_LOGITS_PER_CHUNK_ON_CPU", tokens_per_chunk * NUM_WORDS)
+    monkeypatch.setattr(label_loss, "NUM_LOGITS_PER_CHUNK_ON_CPU", tokens_per_chunk * VOCAB_SIZE)
     hidden_ND, labels_N = hidden_and_labels()
     wanted = [hidden_ND, head.weight, head.bias]
     expected = plain(hidden_ND, labels_N, head, smoothing)
@@ -109,7 +109,7 @@ def test_no_label_at_all_is_a_loss_of_zero_with_zero_gradients(head):
 
 
 def test_no_tensor_of_all_logits_is_ever_made(head, monkeypatch):
-    monkeypatch.setattr(label_loss, "NUM_LOGITS_PER_CHUNK_ON_CPU", 2 * NUM_WORDS)
+    monkeypatch.setattr(label_loss, "NUM_LOGITS_PER_CHUNK_ON_CPU", 2 * VOCAB_SIZE)
     hidden_ND, labels_N = hidden_and_labels()
     rows = []
     head.register_forward_hook(lambda module, arguments, logits: rows.append(len(logits)))
@@ -135,4 +135,4 @@ def test_operations_are_counted_through_the_chunked_loss(head):
     hidden_ND, labels_N = hidden_and_labels()
     with FlopCounterMode(display=False) as counter:
         chunked(hidden_ND, labels_N, head).backward()
-    assert counter.get_total_flops() == 3 * 2 * NUM_LABELS * WIDTH * NUM_WORDS
+    assert counter.get_total_flops() == 3 * 2 * NUM_LABELS * WIDTH * VOCAB_SIZE

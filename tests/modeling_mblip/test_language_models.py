@@ -27,11 +27,11 @@ def model_of(model_type, **arguments):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_word_sees_the_words_behind_it(family):
     """Of a decoder-only model in its input, of an encoder-decoder in its answer."""
-    model, words = tiny_model(family), torch.tensor([[9, 10, 11, 12]])
+    model, tokens = tiny_model(family), torch.tensor([[9, 10, 11, 12]])
     others = torch.tensor([[9, 10, 11, 20]])
     name = "decoder_input_ids" if model.config.is_encoder_decoder else "input_ids"
     with torch.no_grad():
-        first, second = (model(**{"input_ids": words, name: ids}).logits for ids in (words, others))
+        first, second = (model(**{"input_ids": tokens, name: ids}).logits for ids in (tokens, others))
     torch.testing.assert_close(first[:, :3], second[:, :3], rtol=1e-5, atol=1e-5)
     assert (first[:, 3] - second[:, 3]).abs().max() > 1e-4
 
@@ -40,9 +40,9 @@ def test_no_word_sees_the_words_behind_it(family):
 def test_an_encoder_is_refused_until_it_is_set_to_be_a_decoder(model_type):
     with pytest.raises(ValueError, match=rf"\({model_type}\) cannot read images: .*set `is_decoder=True`"):
         model_of(model_type, **BERT)
-    model, words = model_of(model_type, **BERT, is_decoder=True), torch.tensor([[9, 10, 11]])
+    model, tokens = model_of(model_type, **BERT, is_decoder=True), torch.tensor([[9, 10, 11]])
     with torch.no_grad():
-        first, second = (model(input_ids=ids).logits[:, :2] for ids in (words, torch.tensor([[9, 10, 20]])))
+        first, second = (model(input_ids=ids).logits[:, :2] for ids in (tokens, torch.tensor([[9, 10, 20]])))
     torch.testing.assert_close(first, second)
 
 
@@ -50,14 +50,14 @@ def test_an_encoder_is_refused_until_it_is_set_to_be_a_decoder(model_type):
     ("model_type", "arguments", "why"),
     [
         ("xlnet", {"vocab_size": 128, "d_model": 32, "n_head": 4, "d_inner": 64, "n_layer": 2}, '`attn_type` is "bi"'),
-        ("xlm", {"n_words": 128, "emb_dim": 32, "n_heads": 4, "n_layers": 2}, "every word sees the words behind it"),
+        ("xlm", {"n_words": 128, "emb_dim": 32, "n_heads": 4, "n_layers": 2}, "every token sees the tokens behind it"),
         (
             "cpmant",
             {"vocab_size": 128, "hidden_size": 32, "num_attention_heads": 4, "dim_head": 8, "num_hidden_layers": 1},
             "its `forward` takes no `inputs_embeds`",
         ),
-        ("gemma3n_text", {}, "embeds words again in every layer, as `hidden_size_per_layer_input` is 256"),
-        ("deepseek_v4", {}, 'sends every word to experts by its id, as `mlp_layer_types` holds "hash_moe"'),
+        ("gemma3n_text", {}, "embeds tokens again in every layer, as `hidden_size_per_layer_input` is 256"),
+        ("deepseek_v4", {}, 'sends every token to experts by its id, as `mlp_layer_types` holds "hash_moe"'),
     ],
 )
 def test_a_language_model_that_cannot_read_images_is_refused_by_name(model_type, arguments, why):
@@ -69,7 +69,7 @@ def test_a_language_model_that_cannot_read_images_is_refused_by_name(model_type,
 @pytest.mark.parametrize("call", ["forward", "generate"])
 def test_a_decoder_that_counts_padding_refuses_it_in_front(call):
     model = model_of("bart", **(FAMILIES["bart"] | {"is_encoder_decoder": False}))
-    with pytest.raises(ValueError, match="BartForCausalLM takes no `position_ids` and counts padding as words"):
+    with pytest.raises(ValueError, match="BartForCausalLM takes no `position_ids` and counts padding as tokens"):
         getattr(model, call)(**LEFT_PADDED)
     right_padded = {name: value.flip(1) for name, value in LEFT_PADDED.items()}
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_padding_in_front_is_harmless_where_only_distances_count():
 
 def test_recurrent_layers_without_a_mask_refuse_padding_in_front():
     model = model_of("rwkv", vocab_size=128, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32)
-    with pytest.raises(ValueError, match=r"RwkvForCausalLM reads padding as words\. Pad on the right to train"):
+    with pytest.raises(ValueError, match=r"RwkvForCausalLM reads padding as tokens\. Pad on the right to train"):
         model(**LEFT_PADDED)
 
 

@@ -1,4 +1,4 @@
-"""Loading and saving: BLIP-2's layout, old folders, two parents, ties, resizing, and round trips bit by bit."""
+"""Loading and saving: BLIP-2's layout, old folders, two components, ties, resizing, and round trips bit by bit."""
 
 import json
 
@@ -142,13 +142,13 @@ def test_a_tied_head_stays_tied_when_resized_and_its_tail_grows_along(family):
 
 
 def test_growing_over_the_image_tokens_id_is_an_error():
-    with pytest.raises(ValueError, match=r"A table of 136 words would hold the id 128 of the `<image>` token"):
+    with pytest.raises(ValueError, match=r"A table of 136 tokens would hold the id 128 of the `<image>` token"):
         tiny_model("bloom").resize_token_embeddings(VOCAB_SIZE + 8)
 
 
 @pytest.fixture
-def parents(tmp_path):
-    """A BLIP-2 in several shards and an mT5 with a tokenizer of 100 words."""
+def components(tmp_path):
+    """A BLIP-2 in several shards and an mT5 with a tokenizer of 100 tokens."""
     blip2, text_model = tiny_blip2("t5", seed=1), tiny_model("mt5", seed=2).language_model
     blip2.save_pretrained(tmp_path / "blip2", max_shard_size="30KB")
     text_model.save_pretrained(tmp_path / "text")
@@ -157,8 +157,8 @@ def parents(tmp_path):
 
 
 @pytest.mark.parametrize("projection", ["random", "blip2"])
-def test_a_composition_takes_each_part_from_its_parent(parents, projection):
-    blip2_folder, text_folder, blip2, text_model = parents
+def test_a_composition_takes_each_part_from_its_component(components, projection):
+    blip2_folder, text_folder, blip2, text_model = components
     model = MBlipForConditionalGeneration.from_blip2_pretrained(blip2_folder, text_folder, projection=projection)
     assert_equal_weights(model.vision_model, blip2.vision_model)
     assert_equal_weights(model.qformer, blip2.qformer)
@@ -172,8 +172,8 @@ def test_a_composition_takes_each_part_from_its_parent(parents, projection):
     assert model(**tiny_batch("mt5", image_token_id=100)).loss.isfinite()
 
 
-def test_a_composition_opens_no_shard_of_the_old_language_model(parents):
-    blip2_folder, text_folder, *_ = parents
+def test_a_composition_opens_no_shard_of_the_old_language_model(components):
+    blip2_folder, text_folder, *_ = components
     index = json.loads((blip2_folder / "model.safetensors.index.json").read_text())["weight_map"]
     image_side = {shard for key, shard in index.items() if not key.startswith("language_model.")}
     others = set(index.values()) - image_side
@@ -184,8 +184,8 @@ def test_a_composition_opens_no_shard_of_the_old_language_model(parents):
 
 
 @pytest.mark.parametrize("is_sharded", [False, True])
-def test_a_composition_reads_bin_files(parents, tmp_path, is_sharded):
-    _, text_folder, blip2, _ = parents
+def test_a_composition_reads_bin_files(components, tmp_path, is_sharded):
+    _, text_folder, blip2, _ = components
     folder = tmp_path / "bin"
     blip2.config.save_pretrained(folder)
     state = blip2.state_dict()
@@ -200,16 +200,16 @@ def test_a_composition_reads_bin_files(parents, tmp_path, is_sharded):
     assert_equal_weights(model.qformer, blip2.qformer)
 
 
-def test_a_composition_in_bf16_keeps_what_trains_in_fp32(parents):
-    model = MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2], dtype=torch.bfloat16)
+def test_a_composition_in_bf16_keeps_what_trains_in_fp32(components):
+    model = MBlipForConditionalGeneration.from_blip2_pretrained(*components[:2], dtype=torch.bfloat16)
     assert {p.dtype for p in model.vision_model.parameters()} == {torch.bfloat16}
     assert {p.dtype for p in model.language_model.parameters()} == {torch.bfloat16}
     for part in (model.query_tokens, model.qformer, model.language_projection):
         assert {p.dtype for p in part.parameters()} == {torch.float32}
 
 
-def test_a_composition_can_be_saved_without_weights_and_made_again(parents, tmp_path):
-    model = MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2], projection="blip2")
+def test_a_composition_can_be_saved_without_weights_and_made_again(components, tmp_path):
+    model = MBlipForConditionalGeneration.from_blip2_pretrained(*components[:2], projection="blip2")
     model.save_composition(tmp_path / "base")
     assert not list((tmp_path / "base").glob("*.safetensors"))
     again = load(tmp_path / "base")
@@ -217,50 +217,50 @@ def test_a_composition_can_be_saved_without_weights_and_made_again(parents, tmp_
     assert again.config.name_or_path == str(tmp_path / "base")
 
 
-def test_a_composition_saved_with_its_weights_says_nothing_of_its_parents(parents, tmp_path):
-    model = MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2], projection="blip2")
+def test_a_composition_saved_with_its_weights_says_nothing_of_its_components(components, tmp_path):
+    model = MBlipForConditionalGeneration.from_blip2_pretrained(*components[:2], projection="blip2")
     model.save_pretrained(tmp_path)
     assert_equal_weights(load(tmp_path), model)
-    assert str(parents[1]) not in (tmp_path / "config.json").read_text()
+    assert str(components[1]) not in (tmp_path / "config.json").read_text()
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(OSError, match=r"no file named model\.safetensors"):  # and no new composition
         load(tmp_path)
     assert model.config.parents is not None
 
 
-def test_a_base_without_weights_has_no_loading_info(parents, tmp_path):
-    MBlipForConditionalGeneration.from_blip2_pretrained(*parents[:2]).save_composition(tmp_path)
+def test_a_base_without_weights_has_no_loading_info(components, tmp_path):
+    MBlipForConditionalGeneration.from_blip2_pretrained(*components[:2]).save_composition(tmp_path)
     with pytest.raises(ValueError, match=r"holds no weights, so there is no `output_loading_info`"):
         MBlipForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
 
 
 def test_only_a_composition_can_be_saved_as_one(tmp_path):
-    with pytest.raises(ValueError, match="names no parents"):
+    with pytest.raises(ValueError, match="names no components"):
         tiny_model("mt5").save_composition(tmp_path)
 
 
-def test_a_projection_of_another_width_is_refused(parents, tmp_path):
+def test_a_projection_of_another_width_is_refused(components, tmp_path):
     wide = tiny_config("mt5").text_config.to_dict() | {"d_model": 48}
     tiny_model("mt5", text_config=wide).language_model.save_pretrained(tmp_path / "wide")
     with pytest.raises(ValueError, match=r"has shape \(32, 16\), expected \(48, 16\).*use \"random\""):
-        MBlipForConditionalGeneration.from_blip2_pretrained(parents[0], tmp_path / "wide", projection="blip2")
+        MBlipForConditionalGeneration.from_blip2_pretrained(components[0], tmp_path / "wide", projection="blip2")
 
 
-def test_an_unknown_projection_and_a_folder_that_is_no_blip2_are_refused(parents):
-    blip2_folder, text_folder, *_ = parents
+def test_an_unknown_projection_and_a_folder_that_is_no_blip2_are_refused(components):
+    blip2_folder, text_folder, *_ = components
     with pytest.raises(ValueError, match='`projection` is \'both\', expected "random" or "blip2"'):
         MBlipForConditionalGeneration.from_blip2_pretrained(blip2_folder, text_folder, projection="both")
     with pytest.raises(ValueError, match=r"is a checkpoint of type 'mt5', expected BLIP-2's layout"):
         MBlipForConditionalGeneration.from_blip2_pretrained(text_folder, text_folder)
 
 
-def test_what_is_no_language_model_is_refused_as_one(parents):
+def test_what_is_no_language_model_is_refused_as_one(components):
     with pytest.raises(ValueError, match=r"of type 'blip-2', expected a language model that AutoModelFor\w+ loads"):
-        MBlipForConditionalGeneration.from_blip2_pretrained(parents[0], parents[0])
+        MBlipForConditionalGeneration.from_blip2_pretrained(components[0], components[0])
 
 
-def test_a_blip2_that_lacks_a_weight_is_refused(parents, tmp_path):
-    _, text_folder, blip2, _ = parents
+def test_a_blip2_that_lacks_a_weight_is_refused(components, tmp_path):
+    _, text_folder, blip2, _ = components
     folder = tmp_path / "torn"
     blip2.config.save_pretrained(folder)
     state = {key: weight for key, weight in blip2.state_dict().items() if key != "qformer.layernorm.weight"}
@@ -269,8 +269,8 @@ def test_a_blip2_that_lacks_a_weight_is_refused(parents, tmp_path):
         MBlipForConditionalGeneration.from_blip2_pretrained(folder, text_folder)
 
 
-def test_a_folder_without_weights_is_refused(parents, tmp_path):
-    _, text_folder, blip2, _ = parents
+def test_a_folder_without_weights_is_refused(components, tmp_path):
+    _, text_folder, blip2, _ = components
     blip2.config.save_pretrained(tmp_path / "empty")
     with pytest.raises(FileNotFoundError, match=r"holds none of model\.safetensors"):
         MBlipForConditionalGeneration.from_blip2_pretrained(tmp_path / "empty", text_folder)
@@ -279,7 +279,7 @@ def test_a_folder_without_weights_is_refused(parents, tmp_path):
 def test_a_language_model_that_embeds_words_in_every_layer_is_refused():
     config = tiny_config("llama")
     config.text_config.hidden_size_per_layer_input = 8
-    with pytest.raises(ValueError, match="embeds words again in every layer"):
+    with pytest.raises(ValueError, match="embeds tokens again in every layer"):
         MBlipForConditionalGeneration(config)
 
 

@@ -77,15 +77,15 @@ def assert_equal_results(found, expected):
 
 def in_kind(kind, folders, family, bits, tmp_path):
     """A quantised model, as people come by one."""
-    config, parents = in_bits(bits), (folders / "blip2", folders / f"{family}_text")
+    config, components = in_bits(bits), (folders / "blip2", folders / f"{family}_text")
     if kind == "composition":
         return MBlipForConditionalGeneration.from_blip2_pretrained(
-            *parents, quantization_config=config, dtype=torch.bfloat16
+            *components, quantization_config=config, dtype=torch.bfloat16
         )
     folder = folders / family
     if kind != "whole":
         folder = tmp_path / "weightless"
-        MBlipForConditionalGeneration.from_blip2_pretrained(*parents).save_composition(folder)
+        MBlipForConditionalGeneration.from_blip2_pretrained(*components).save_composition(folder)
     if kind == "adapter":
         base = MBlipForConditionalGeneration.from_pretrained(folder)
         folder = tmp_path / "adapter"
@@ -177,7 +177,7 @@ def test_a_configuration_may_come_as_a_dict(folders):
 
 @both_bits
 def test_a_language_model_of_which_nothing_can_be_quantised_is_refused(bits, tmp_path):
-    """Falcon's linear layers are of a class of its own, which transformers passes over."""
+    """Falcon's linear layers are of a class of its own, which transformers skips."""
     falcon = AutoConfig.for_model("falcon", vocab_size=128, hidden_size=64, num_hidden_layers=1, num_attention_heads=4)
     tiny_model("llama", text_config=falcon).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"No layer of FalconForCausalLM is quantised.*Leave out"):

@@ -25,16 +25,16 @@ def without_labels(batch):
     return {name: value for name, value in batch.items() if name != "labels"}
 
 
-def target_words(ours, batch):
+def target_tokens(ours, batch):
     return {"decoder_input_ids": batch["labels"].clamp(min=0)} if ours.config.is_encoder_decoder else {}
 
 
 def test_logits_are_the_same(pair):
     reference, ours, batch = pair
-    words = target_words(ours, batch)
+    tokens = target_tokens(ours, batch)
     with torch.no_grad():
-        expected = reference(**without_labels(batch), **words).logits
-        found = ours(**without_labels(batch), **words).logits
+        expected = reference(**without_labels(batch), **tokens).logits
+        found = ours(**without_labels(batch), **tokens).logits
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 

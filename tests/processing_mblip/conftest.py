@@ -1,4 +1,4 @@
-"""The processor and the two pictures that most tests here use."""
+"""The processor and the two images that most tests here use."""
 
 import pytest
 from PIL import Image

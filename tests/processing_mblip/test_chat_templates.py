@@ -37,13 +37,13 @@ def test_messages_give_the_inputs_of_the_plain_call(processor, red, blue):
     assert_same(chat(processor, [{"role": "user", "content": "w1"}]), processor(text="w1", return_tensors="pt"))
 
 
-def test_one_picture_in_two_conversations_is_encoded_once(processor, red):
+def test_one_image_in_two_conversations_is_encoded_once(processor, red):
     inputs = chat(processor, [user(red, "w1"), user(red, "w2")])
     assert inputs["image_indices"].tolist() == [0, 0]
     assert len(inputs["pixel_values"]) == 1
 
 
-def test_pictures_come_from_paths_too(processor, red, tmp_path):
+def test_images_come_from_paths_too(processor, red, tmp_path):
     red.save(tmp_path / "red.png")
     messages = [
         {

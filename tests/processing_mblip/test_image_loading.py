@@ -1,4 +1,4 @@
-"""Pictures of every kind come out as a person sees them."""
+"""Images of every kind come out as a person sees them."""
 
 import base64
 import io
@@ -32,12 +32,12 @@ def red_blue() -> Image.Image:
     return image
 
 
-def test_an_upright_rgb_picture_comes_back_as_the_same_object():
+def test_an_upright_rgb_image_comes_back_as_the_same_object():
     image = red_blue()
     assert load_upright_rgb(image) is image
 
 
-def test_bytes_path_data_uri_and_base64_hold_the_same_picture(tmp_path):
+def test_bytes_path_data_uri_and_base64_hold_the_same_image(tmp_path):
     encoded = encode(red_blue())
     path = tmp_path / "a.png"
     path.write_bytes(encoded)
@@ -96,7 +96,7 @@ HWC = np.stack([ROW, ROW])  # two equal rows, since (1, W, 3) might be one chann
     ],
     ids=lambda values: f"{type(values).__name__}-{values.dtype}-{tuple(values.shape)}",
 )
-def test_arrays_and_tensors_of_any_layout_and_scale_hold_the_same_picture(values):
+def test_arrays_and_tensors_of_any_layout_and_scale_hold_the_same_image(values):
     assert pixels(load_upright_rgb(values)) == RED_BLUE * 2
 
 
@@ -168,7 +168,7 @@ def test_deep_grey_pil_images_are_scaled_by_what_they_hold(values, greys):
     assert [colour[0] for colour in pixels(load_upright_rgb(Image.fromarray(values)))] == greys
 
 
-def test_deep_grey_that_is_no_picture_is_an_error():
+def test_deep_grey_that_is_no_image_is_an_error():
     with pytest.raises(ValueError, match=r"cannot be shown as RGB: its grey values run from -1\.0 to 1\.0"):
         load_upright_rgb(Image.fromarray(np.array([[-1, 1]], dtype=np.float32)))
 
@@ -206,7 +206,7 @@ def test_a_missing_file_is_named():
         load_upright_rgb("no/such.jpg", "image 2")
 
 
-def test_a_truncated_picture_that_was_only_opened_is_named():
+def test_a_truncated_image_that_was_only_opened_is_named():
     image = Image.open(io.BytesIO(encode(Image.new("RGB", (40, 40), "red"), "JPEG")[:-20]))
     with pytest.raises(ValueError, match=r"image 3 \(a PIL image of mode RGB\).*truncated"):
         load_upright_rgb(image, "image 3")
@@ -216,13 +216,13 @@ def test_a_truncated_picture_that_was_only_opened_is_named():
 def test_a_broken_file_is_named_with_its_path(tmp_path, keep):
     path = tmp_path / "broken.jpg"
     path.write_bytes(encode(Image.effect_noise((64, 64), 80), "JPEG")[:keep])
-    with pytest.raises(ValueError, match=r"image 0 \('.*broken.jpg'\) is not a picture that Pillow can read"):
+    with pytest.raises(ValueError, match=r"image 0 \('.*broken.jpg'\) is not an image that Pillow can read"):
         load_upright_rgb(path, "image 0")
 
 
-def test_a_folder_and_a_text_file_are_no_pictures(tmp_path):
-    (tmp_path / "a.txt").write_text("not a picture")
-    with pytest.raises(ValueError, match=r"a.txt.*is not a picture that Pillow can read: its format is unknown"):
+def test_a_folder_and_a_text_file_are_no_images(tmp_path):
+    (tmp_path / "a.txt").write_text("not an image")
+    with pytest.raises(ValueError, match=r"a.txt.*is not an image that Pillow can read: its format is unknown"):
         load_upright_rgb(tmp_path / "a.txt")
     with pytest.raises(ValueError, match="does not exist: there is no such file"):
         load_upright_rgb(tmp_path)
@@ -234,18 +234,18 @@ def test_normalised_values_are_refused():
 
 
 @pytest.mark.parametrize("shape", [(5,), (0, 4), (2, 4, 4, 3), (5, 5, 2)])
-def test_an_array_that_is_not_one_picture_is_refused(shape):
-    with pytest.raises(ValueError, match="is not one picture"):
+def test_an_array_that_is_not_one_image_is_refused(shape):
+    with pytest.raises(ValueError, match="is not one image"):
         load_upright_rgb(np.zeros(shape, dtype=np.uint8))
 
 
 @pytest.mark.parametrize("values", [np.zeros((4, 4, 3), dtype=complex), np.array([["a"]])], ids=["complex", "text"])
-def test_values_that_are_no_numbers_of_a_picture_are_refused(values):
+def test_values_that_are_no_numbers_of_an_image_are_refused(values):
     with pytest.raises(ValueError, match=r"image 1 \(an array.* holds .* values, expected whole numbers or floats"):
         load_upright_rgb(values, "image 1")
 
 
-def test_a_picture_without_pixels_is_refused():
+def test_an_image_without_pixels_is_refused():
     with pytest.raises(ValueError, match=r"image 1 .* has 0 x 5 pixels: there is nothing to see"):
         load_upright_rgb(Image.new("RGB", (0, 5)), "image 1")
 

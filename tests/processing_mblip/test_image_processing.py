@@ -71,7 +71,7 @@ def test_the_results_have_the_types_of_transformers(return_tensors):
     assert np.array_equal(np.asarray(ours), np.asarray(theirs))
 
 
-def test_one_nested_and_batched_pictures_are_taken():
+def test_one_nested_and_batched_images_are_taken():
     batch = np.stack([np.asarray(photo(0)), np.asarray(photo(1))])
     processor = MBlipImageProcessor(size=SIZE)
     assert processor(photo(0), return_tensors="pt")["pixel_values"].shape == (1, 3, 12, 10)
@@ -102,7 +102,7 @@ def test_threads_change_nothing(num_images):
 
 
 @pytest.mark.usefixtures("restored_num_threads")
-def test_a_lazily_opened_picture_given_twice_is_decoded_by_one_thread():
+def test_a_lazily_opened_image_given_twice_is_decoded_by_one_thread():
     torch.set_num_threads(3)
     image = photo(0, 400, 300)
     twice = MBlipImageProcessor(size=SIZE)([image, image, photo(0, 400, 300)], return_tensors="pt")["pixel_values"]

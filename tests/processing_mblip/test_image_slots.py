@@ -1,4 +1,4 @@
-"""Which prompt shows which picture; every distinct picture once."""
+"""Which prompt shows which image; every distinct image once."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_images_go_to_prompts(images, num_marks, distinct, rows, num_images):
     assert slots.is_one_to_one == (rows == tuple(range(len(rows))))
 
 
-def test_a_batch_in_one_array_is_one_picture_for_each_prompt():
+def test_a_batch_in_one_array_is_one_image_for_each_prompt():
     slots = assign_images(np.zeros((2, 4, 4, 3), dtype=np.uint8), [0, 0])
     assert [image.shape for image in slots.images] == [(4, 4, 3)] * 2
 

@@ -20,7 +20,7 @@ def test_input_ids_come_first_and_nothing_superfluous_comes_out(processor, red):
     assert inputs["pixel_values"].shape == (1, 3, 4, 4)
 
 
-def test_one_picture_for_many_prompts_is_encoded_once(processor, red):
+def test_one_image_for_many_prompts_is_encoded_once(processor, red):
     inputs = processor(images=red, text=["w1", "w2 w3"], padding=True, return_tensors="pt")
     assert inputs["pixel_values"].shape == (1, 3, 4, 4)
     assert torch.equal(inputs["image_indices"], torch.tensor([0, 0]))
@@ -84,7 +84,7 @@ def test_ids_are_padded_as_the_call_pads_them(processor, red):
         processor.pad(ids, padding_side="front")
 
 
-def test_text_alone_and_pictures_alone(processor, red):
+def test_text_alone_and_images_alone(processor, red):
     assert dict(processor(text="w1")) == {"input_ids": [[5, EOS]], "attention_mask": [[1, 1]]}
     assert list(processor(images=[red, red.copy()], return_tensors="pt")) == ["pixel_values"]
     assert processor(images=[[], []], text=["w1", "w2"]).keys() == {"input_ids", "attention_mask"}
@@ -124,13 +124,13 @@ def test_lengths_count_image_tokens(processor, red, kwargs, length):
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "remedy"),
+    ("kwargs", "hint"),
     [({}, "`padding=True`"), ({"padding": "max_length", "max_length": 4, "truncation": False}, "`truncation=True`")],
 )
-def test_prompts_of_unequal_length_make_no_tensor_without_padding(processor, red, kwargs, remedy):
+def test_prompts_of_unequal_length_make_no_tensor_without_padding(processor, red, kwargs, hint):
     prompts = {"images": [[red], []], "text": ["w1 w2", "w1"]}
     assert processor(**prompts)["input_ids"] == [[*IMAGE, 5, 6, EOS], [5, EOS]]
-    with pytest.raises(ValueError, match=rf"prompts have \d to 5 tokens, `<image>` tokens included.*Give {remedy}"):
+    with pytest.raises(ValueError, match=rf"prompts have \d to 5 tokens, `<image>` tokens included.*Give {hint}"):
         processor(**prompts, return_tensors="pt", **kwargs)
 
 
@@ -186,9 +186,9 @@ def test_a_stray_mark_is_an_error_that_offers_the_escape(processor, text):
     assert processor(text=r"w1 \<image>")["input_ids"] == [[5, 3, EOS]]
 
 
-def test_a_broken_picture_is_named_by_its_place(processor, red, tmp_path):
-    (tmp_path / "b.jpg").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"image 3 \('.*b.jpg'\) is not a picture"):
+def test_a_broken_image_is_named_by_its_location(processor, red, tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"image 3 \('.*b.jpg'\) is not an image"):
         processor(images=[[red, red], [red, tmp_path / "b.jpg"]], text=["w1", "w2"])
 
 

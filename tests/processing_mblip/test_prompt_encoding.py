@@ -59,7 +59,7 @@ def test_a_prompt_of_images_alone_keeps_the_special_tokens():
     assert encode("", 0, "llama") == [2]
 
 
-def test_special_tokens_can_be_left_out():
+def test_special_tokens_can_be_skipped():
     assert encode("w1 <image>", 1, "bert", add_special_tokens=False) == [5, *IMAGE]
 
 
@@ -96,5 +96,5 @@ def test_offsets_count_the_characters_of_the_prompt():
     encoder = PromptEncoder(make_tokenizer(), image_ids=IMAGE, with_offsets=True)
     prompt = "<image> w1 <image> w2"
     [encoded] = encoder.encode([split_at_marks(prompt)], [2])
-    words = [prompt[start:end] for start, end in encoded.offsets]
-    assert words == ["", "", "w1", "", "", "w2", ""]
+    tokens = [prompt[start:end] for start, end in encoded.offsets]
+    assert tokens == ["", "", "w1", "", "", "w2", ""]

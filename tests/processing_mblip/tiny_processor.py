@@ -23,6 +23,6 @@ def make_tokenizer(kind: str = "t5", **kwargs) -> PreTrainedTokenizerFast:
 
 
 def make_processor(kind: str = "t5", **kwargs) -> MBlipProcessor:
-    """Two `<image>` tokens per picture, pictures of 4 x 4 pixels."""
+    """Two `<image>` tokens per image, images of 4 x 4 pixels."""
     tokenizer = kwargs.pop("tokenizer", None) or make_tokenizer(kind)
     return MBlipProcessor(MBlipImageProcessor(size={"height": 4, "width": 4}), tokenizer, num_query_tokens=2, **kwargs)

@@ -1,4 +1,4 @@
-"""Each count equally often, one right answer in English, whatever language asks about the same pictures."""
+"""Each count equally often, one right answer in English, whatever language asks about the same images."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 
 from mblip.evaluation.protocol import Setup
 from scenes.counts import CANDIDATES, draw_counted, scene_counts
-from scenes.world import is_unseen
+from scenes.world import is_held_out
 
 
 def task(**changes):
@@ -32,15 +32,15 @@ def test_the_question_is_asked_in_each_language_and_answered_in_english():
 
 def test_the_answer_is_the_number_of_things_in_the_group_that_is_asked_for():
     for number in range(12):
-        picture = draw_counted(number, seed=0)
+        image = draw_counted(number, seed=0)
         example = task(languages=("en",), num_images=4).examples[number]
-        group = picture.scene.groups[picture.place]
+        group = image.scene.groups[image.position]
         assert example.references == (CANDIDATES[group.count - 1],)
         assert group.shape in example.prompt
-        assert is_unseen(picture.scene)
+        assert is_held_out(image.scene)
 
 
-def test_picture_number_i_of_a_seed_is_the_same_however_many_are_asked_for():
+def test_image_number_i_of_a_seed_is_the_same_however_many_are_asked_for():
     few, many = task(num_images=1).examples, task(num_images=2).examples
     assert [(e.id, e.prompt, e.references, e.images[0].tobytes()) for e in few] == [
         (e.id, e.prompt, e.references, e.images[0].tobytes()) for e in many[: len(few)]
@@ -56,5 +56,5 @@ def test_without_content_the_question_stays():
 
 @pytest.mark.parametrize("changes", [{"num_images": 0}, {"languages": ("xx",)}])
 def test_what_cannot_be_asked_is_an_error(changes):
-    with pytest.raises(ValueError, match=r"xx|expected at least one picture of each count"):
+    with pytest.raises(ValueError, match=r"xx|expected at least one image of each count"):
         task(**changes)

@@ -19,8 +19,8 @@ from scenes.world import (
     SIZES,
     Group,
     Scene,
+    sample_held_out_scene,
     sample_training_scene,
-    sample_unseen_scene,
 )
 
 SCENES = [
@@ -548,7 +548,7 @@ def test_no_two_groups_read_the_same_in_any_place(language):
 @pytest.mark.parametrize("language", SCENE_LANGUAGES)
 def test_no_two_scenes_read_the_same(language):
     rng = random.Random(0)
-    scenes = {sample(rng) for sample in (sample_training_scene, sample_unseen_scene) for _ in range(2000)}
+    scenes = {sample(rng) for sample in (sample_training_scene, sample_held_out_scene) for _ in range(2000)}
     assert len({caption(scene, language) for scene in scenes}) == len(scenes)
 
 
@@ -604,7 +604,7 @@ def test_every_word_of_an_unseen_caption_stands_in_some_training_caption(languag
     rng = random.Random(0)
     seen, unseen = (
         {word for _ in range(num) for word in caption(sample(rng), language).split()}
-        for num, sample in ((20_000, sample_training_scene), (3_000, sample_unseen_scene))
+        for num, sample in ((20_000, sample_training_scene), (3_000, sample_held_out_scene))
     )
     if language == "zh":  # without spaces
         seen, unseen = set("".join(seen)), set("".join(unseen))

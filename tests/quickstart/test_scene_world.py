@@ -15,11 +15,11 @@ from scenes.world import (
     SHAPES,
     Group,
     Scene,
+    is_held_out,
     is_held_out_pair,
     is_held_out_relation,
-    is_unseen,
+    sample_held_out_scene,
     sample_training_scene,
-    sample_unseen_scene,
 )
 
 RED_CIRCLE, BLUE_STAR = Group(1, "small", "red", "circle"), Group(2, "large", "blue", "star")
@@ -38,30 +38,30 @@ def test_a_quarter_of_the_relation_combinations_is_held_out_two_of_every_relatio
     assert set(Counter((relation, subject) for relation, subject, _ in held_out).values()) == {2}
 
 
-def test_one_held_out_combination_anywhere_makes_a_scene_unseen():
-    assert is_unseen(Scene(RED_CIRCLE))  # red circles are held out
-    assert is_unseen(Scene(Group(1, "small", "red", "square"), "left_of", RED_CIRCLE))
-    assert not is_unseen(Scene(Group(1, "small", "red", "square")))
+def test_one_held_out_combination_anywhere_makes_a_scene_held_out():
+    assert is_held_out(Scene(RED_CIRCLE))  # red circles are held out
+    assert is_held_out(Scene(Group(1, "small", "red", "square"), "left_of", RED_CIRCLE))
+    assert not is_held_out(Scene(Group(1, "small", "red", "square")))
     squares = Group(1, "small", "red", "square"), Group(1, "large", "green", "square")
     assert is_held_out_relation("inside", "square", "square")
     assert not is_held_out_relation("above", "square", "square")
-    assert is_unseen(Scene(squares[0], "inside", squares[1]))
-    assert not is_unseen(Scene(squares[0], "above", squares[1]))
+    assert is_held_out(Scene(squares[0], "inside", squares[1]))
+    assert not is_held_out(Scene(squares[0], "above", squares[1]))
 
 
 def test_training_scenes_hold_nothing_unseen_and_neither_do_they_with_exchanged_colours():
     rng = random.Random(0)
     for scene in (sample_training_scene(rng) for _ in range(3000)):
-        assert not is_unseen(scene)
+        assert not is_held_out(scene)
         if scene.reference is not None:
             assert not is_held_out_pair(scene.reference.colour, scene.subject.shape)
             assert not is_held_out_pair(scene.subject.colour, scene.reference.shape)
 
 
-def test_unseen_scenes_show_two_groups_and_something_held_out_in_every_relation():
+def test_held_out_scenes_show_two_groups_and_something_held_out_in_every_relation():
     rng = random.Random(0)
-    scenes = [sample_unseen_scene(rng) for _ in range(600)]
-    assert all(is_unseen(scene) and scene.reference is not None for scene in scenes)
+    scenes = [sample_held_out_scene(rng) for _ in range(600)]
+    assert all(is_held_out(scene) and scene.reference is not None for scene in scenes)
     assert {scene.relation for scene in scenes} == set(RELATIONS)
 
 
@@ -104,7 +104,7 @@ def test_a_scene_that_cannot_be_is_an_error(subject, relation, reference, messag
         Scene(subject, relation, reference)
 
 
-def test_equal_draws_give_equal_pictures_and_the_next_draw_another():
+def test_equal_draws_give_equal_images_and_the_next_draw_another():
     scene = Scene(RED_CIRCLE, "left_of", BLUE_STAR)
     rng = random.Random(5)
     first, second = np.asarray(draw_scene(scene, rng)), np.asarray(draw_scene(scene, rng))
@@ -115,12 +115,12 @@ def test_equal_draws_give_equal_pictures_and_the_next_draw_another():
 
 def test_what_is_left_above_or_inside_stands_there():
     rng = random.Random(0)
-    scenes = [sample_unseen_scene(rng) for _ in range(500)]
+    scenes = [sample_held_out_scene(rng) for _ in range(500)]
     for scene in scenes:
-        places = {group: np.mean(centres, axis=0) for group, _, centres in place_things(scene, rng)}
+        positions = {group: np.mean(centres, axis=0) for group, _, centres in place_things(scene, rng)}
         if scene.subject == scene.reference:
             continue
-        across, down = places[scene.reference] - places[scene.subject]
+        across, down = positions[scene.reference] - positions[scene.subject]
         if scene.relation == "left_of":
             assert across > 2.9
             assert across > abs(down) + 0.5
@@ -131,7 +131,7 @@ def test_what_is_left_above_or_inside_stands_there():
             assert max(abs(across), abs(down)) <= 0.5
 
 
-def test_things_stand_within_the_picture_and_apart_from_each_other():
+def test_things_stand_within_the_image_and_apart_from_each_other():
     rng = random.Random(1)
     for scene in (sample_training_scene(rng) for _ in range(500)):
         placed = [(centre, radius) for _, radius, centres in place_things(scene, rng) for centre in centres]
@@ -152,6 +152,6 @@ def test_a_ring_inside_another_thing_shows_that_thing_through_its_hole():
     rng = random.Random(0)
     (_, (subject, _, [(x, y)])) = place_things(scene, random.Random(0))
     assert subject == scene.subject
-    picture = np.asarray(draw_scene(scene, rng, plain))
-    red, _, blue = picture[round(y * IMAGE_SIZE / GRID), round(x * IMAGE_SIZE / GRID)].astype(int)
+    image = np.asarray(draw_scene(scene, rng, plain))
+    red, _, blue = image[round(y * IMAGE_SIZE / GRID), round(x * IMAGE_SIZE / GRID)].astype(int)
     assert blue - red > 150

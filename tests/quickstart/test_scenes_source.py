@@ -9,19 +9,19 @@ from scenes.languages import SCENE_LANGUAGES
 from scenes.source import scenes
 
 
-def test_a_picture_is_the_same_however_many_are_asked_for():
+def test_an_image_is_the_same_however_many_are_asked_for():
     few, many = list(scenes(1, num_images=2)), list(scenes(1, num_images=5))
     assert [example.target for example in few] == [example.target for example in many[: len(few)]]
     assert np.array_equal(np.asarray(few[-1].images[0]), np.asarray(many[len(few) - 1].images[0]))
 
 
-def test_another_seed_draws_other_pictures():
+def test_another_seed_draws_other_images():
     first, second = list(scenes(1, num_images=1)), list(scenes(2, num_images=1))
     assert first[0].target != second[0].target
     assert first[0].image_id != second[0].image_id
 
 
-def test_prompts_of_a_picture_share_it_and_ask_in_different_languages():
+def test_prompts_of_an_image_share_it_and_ask_in_different_languages():
     examples = list(scenes(0, num_images=20, num_prompts=12))
     for start in range(0, len(examples), 12):
         row = examples[start : start + 12]

@@ -6,8 +6,8 @@ from mblip.evaluation import Setup
 from scenes import task as scenes_file
 from scenes.languages import SCENE_LANGUAGES, caption
 from scenes.source import scenes as training_scenes
-from scenes.task import draw_pictures, scenes
-from scenes.world import is_unseen, sample_unseen_scene
+from scenes.task import draw_scene_images, scenes
+from scenes.world import is_held_out, sample_held_out_scene
 
 
 def by_condition(task):
@@ -17,19 +17,19 @@ def by_condition(task):
     return groups
 
 
-def test_every_language_is_asked_about_the_same_pictures():
+def test_every_language_is_asked_about_the_same_images():
     task = scenes(Setup(), languages=["en", "sw", "hi"], num_images=3, conditions=["as_is"])
-    pictures = {
+    images = {
         language: [e.image_id for e in task.examples if e.language == language] for language in ("en", "sw", "hi")
     }
-    assert pictures == {code: ["unseen-0", "unseen-1", "unseen-2"] for code in ("en", "sw", "hi")}
+    assert images == {code: ["unseen-0", "unseen-1", "unseen-2"] for code in ("en", "sw", "hi")}
     assert len({id(example.images[0]) for example in task.examples}) == 3
 
 
-def test_pictures_as_is_show_held_out_compositions_and_references_are_their_captions():
-    shown = [p.scene for p in draw_pictures(20, sample_unseen_scene, stream="unseen", seed=5)]
+def test_images_as_is_show_held_out_compositions_and_references_are_their_captions():
+    shown = [p.scene for p in draw_scene_images(20, sample_held_out_scene, stream="unseen", seed=5)]
     task = scenes(Setup(), languages=["de"], num_images=20, seed=5, conditions=["as_is"])
-    assert all(is_unseen(scene) for scene in shown)
+    assert all(is_held_out(scene) for scene in shown)
     assert [example.references for example in task.examples] == [(caption(scene, "de"),) for scene in shown]
 
 
@@ -37,37 +37,37 @@ def test_seen_compositions_come_with_two_groups_and_nothing_held_out(monkeypatch
     drawn = []
 
     def draw(num_images, sample, *, stream, seed):
-        pictures = draw_pictures(num_images, sample, stream=stream, seed=seed)
-        drawn.append([picture.scene for picture in pictures])
-        return pictures
+        images = draw_scene_images(num_images, sample, stream=stream, seed=seed)
+        drawn.append([image.scene for image in images])
+        return images
 
-    monkeypatch.setattr(scenes_file, "draw_pictures", draw)
+    monkeypatch.setattr(scenes_file, "draw_scene_images", draw)
     scenes(Setup(), languages=["en"], num_images=20, conditions=["seen"])
     assert [len(group) for group in drawn] == [20]
-    assert not any(is_unseen(scene) or scene.reference is None for scene in drawn[0])
+    assert not any(is_held_out(scene) or scene.reference is None for scene in drawn[0])
 
 
-def test_no_picture_is_one_of_training_whatever_the_seed():
+def test_no_image_is_one_of_training_whatever_the_seed():
     trained = {example.images[0].tobytes() for example in training_scenes(7, num_images=50)}
     asked = scenes(Setup(), languages=["en"], num_images=50, seed=7, conditions=["as_is", "seen"]).examples
     assert not trained & {example.images[0].tobytes() for example in asked}
 
 
-def test_pictures_show_different_scenes_and_more_pictures_change_none():
-    few = draw_pictures(5, sample_unseen_scene, stream="unseen", seed=0)
-    many = draw_pictures(50, sample_unseen_scene, stream="unseen", seed=0)
-    assert len({picture.scene for picture in many}) == 50
+def test_images_show_different_scenes_and_more_images_change_none():
+    few = draw_scene_images(5, sample_held_out_scene, stream="unseen", seed=0)
+    many = draw_scene_images(50, sample_held_out_scene, stream="unseen", seed=0)
+    assert len({image.scene for image in many}) == 50
     assert [p.image.tobytes() for p in few] == [p.image.tobytes() for p in many[:5]]
 
 
-def test_shuffled_pictures_never_show_what_the_reference_says():
+def test_shuffled_images_never_show_what_the_reference_says():
     groups = by_condition(scenes(Setup(), languages=["en"], num_images=30, conditions=["as_is", "shuffled"]))
     shown = {example.image_id: example.references for example in groups["as_is"]}
     assert len(groups["shuffled"]) == 30
     assert all(shown[example.image_id] != example.references for example in groups["shuffled"])
 
 
-def test_questions_are_counted_by_kind_one_of_each_about_a_picture():
+def test_questions_are_counted_by_kind_one_of_each_about_an_image():
     task = scenes(Setup(), languages=["en", "tr"], num_images=10, conditions=["questions"])
     counts = Counter((example.condition, example.language, example.image_id) for example in task.examples)
     assert set(counts.values()) == {1}
@@ -75,11 +75,11 @@ def test_questions_are_counted_by_kind_one_of_each_about_a_picture():
 
 
 @pytest.mark.parametrize(
-    ("wording", "prompt"),
+    ("template", "prompt"),
     [("first", "Caption in Swahili: "), ("held_out", "Please give the picture a title in Swahili.")],
 )
-def test_the_wording_is_one_for_all(wording, prompt):
-    task = scenes(Setup(), languages=["sw"], num_images=2, conditions=["as_is"], wording=wording)
+def test_the_template_is_one_for_all(template, prompt):
+    task = scenes(Setup(), languages=["sw"], num_images=2, conditions=["as_is"], template=template)
     assert {example.prompt for example in task.examples} == {prompt}
 
 

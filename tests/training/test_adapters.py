@@ -157,7 +157,7 @@ def test_merged_equals_unmerged(trained):
 
 
 def test_an_adapter_on_a_16_bit_base_brings_its_image_side_in_fp32(trained):
-    """LoRA itself is left out: PEFT holds it in fp32, transformers' `load_adapter` in the base's dtype."""
+    """LoRA itself is skipped: PEFT holds it in fp32, transformers' `load_adapter` in the base's dtype."""
     model = AutoModelForImageTextToText.from_pretrained(next(iter(trained[1])), dtype=torch.bfloat16)
     for name, parameter in model.named_parameters():
         if name.startswith(IMAGE_SIDE_MODULES):
@@ -211,7 +211,7 @@ def test_an_adapter_whose_base_is_gone_or_unnamed_is_not_loaded_and_says_so(base
     adapter = shutil.copytree(next(iter(trained[1])), tmp_path / "adapter")
     config = json.loads((adapter / "adapter_config.json").read_text()) | {"base_model_name_or_path": base}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises((ValueError, FileNotFoundError), match=rf"adapter.*{message}.*Write the base's place into"):
+    with pytest.raises((ValueError, FileNotFoundError), match=rf"adapter.*{message}.*Write the base's path into"):
         MBlipForConditionalGeneration.from_pretrained(adapter)
 
 
@@ -219,5 +219,5 @@ def test_a_base_that_is_gone_or_empty_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"base \S+gone cannot be loaded"):
         check_base(str(tmp_path / "gone"))
     tiny_model("mt5").config.save_pretrained(tmp_path / "empty")
-    with pytest.raises(ValueError, match=r"base \S+empty holds no weights and names no parents"):
+    with pytest.raises(ValueError, match=r"base \S+empty holds no weights and names no components"):
         check_base(str(tmp_path / "empty"))

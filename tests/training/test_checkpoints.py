@@ -10,7 +10,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 
 from mblip.training.checkpoints import (
-    UNFINISHED,
+    PARTIAL,
     last_checkpoint,
     load_trained,
     remove_partial,
@@ -93,7 +93,7 @@ def test_a_checkpoint_that_lost_a_file_is_skipped_with_a_warning(tmp_path, caplo
 def test_a_checkpoint_without_its_manifest_is_none_and_is_deleted(tmp_path):
     complete = write_checkpoint(tmp_path, 9)
     (write_checkpoint(tmp_path, 10) / "manifest.json").unlink()
-    (tmp_path / UNFINISHED / "model").mkdir(parents=True)
+    (tmp_path / PARTIAL / "model").mkdir(parents=True)
     assert last_checkpoint(tmp_path) == complete
     remove_partial(tmp_path)
     assert list(tmp_path.iterdir()) == [complete]

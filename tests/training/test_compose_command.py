@@ -29,7 +29,7 @@ PREPROCESSOR_OF_2023 = {
 
 
 @pytest.fixture(scope="module")
-def parents(tmp_path_factory):
+def components(tmp_path_factory):
     """A BLIP-2 with an OPT, laid out as in 2023, and language models of both kinds."""
     folder = tmp_path_factory.mktemp("parents")
     tiny_blip2("opt", seed=1).save_pretrained(folder / "blip2", max_shard_size="30KB")
@@ -46,12 +46,12 @@ def lines(capsys):
 
 @pytest.mark.parametrize("weightless", [False, True])
 @pytest.mark.parametrize(("family", "side"), [("mt5", "right"), ("bloom", "left")])
-def test_the_folder_holds_model_and_processor(family, side, weightless, parents, tmp_path, capsys):
+def test_the_folder_holds_model_and_processor(family, side, weightless, components, tmp_path, capsys):
     folder = tmp_path / "composed"
-    main([str(parents / "blip2"), str(parents / family), str(folder), *(["--weightless"] if weightless else [])])
+    main([str(components / "blip2"), str(components / family), str(folder), *(["--weightless"] if weightless else [])])
     assert bool(list(folder.glob("*.safetensors"))) != weightless
     model = AutoModelForImageTextToText.from_pretrained(folder)
-    expected = MBlipForConditionalGeneration.from_blip2_pretrained(parents / "blip2", parents / family)
+    expected = MBlipForConditionalGeneration.from_blip2_pretrained(components / "blip2", components / family)
     for name, weight in expected.state_dict().items():
         if not name.startswith("language_projection"):
             assert torch.equal(model.state_dict()[name], weight), name
@@ -66,15 +66,15 @@ def test_the_folder_holds_model_and_processor(family, side, weightless, parents,
     assert written[-1].endswith(f"{NUM_QUERY_TOKENS} `<image>` tokens (id 100) per image.")
 
 
-def test_it_says_what_came_from_where_and_what_was_initialised(parents, tmp_path, capsys):
-    main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "composed"), "--dtype", "bfloat16"])
+def test_it_says_what_came_from_where_and_what_was_initialised(components, tmp_path, capsys):
+    main([str(components / "blip2"), str(components / "bloom"), str(tmp_path / "composed"), "--dtype", "bfloat16"])
     model = MBlipForConditionalGeneration.from_pretrained(tmp_path / "composed")
     origins = {
-        "vision_model": ("bfloat16", f"from {parents / 'blip2'}"),
-        "qformer": ("float32", f"from {parents / 'blip2'}"),
-        "query_tokens": ("float32", f"from {parents / 'blip2'}"),
+        "vision_model": ("bfloat16", f"from {components / 'blip2'}"),
+        "qformer": ("float32", f"from {components / 'blip2'}"),
+        "query_tokens": ("float32", f"from {components / 'blip2'}"),
         "language_projection": ("float32", "initialised, to be trained"),
-        "language_model": ("bfloat16", f"from {parents / 'bloom'}"),
+        "language_model": ("bfloat16", f"from {components / 'bloom'}"),
     }
     expected = {
         f"{name} {sum(p.numel() for p in getattr(model, name).parameters()):,} parameters {dtype} {origin}"
@@ -83,10 +83,10 @@ def test_it_says_what_came_from_where_and_what_was_initialised(parents, tmp_path
     assert set(lines(capsys)[:-1]) == expected
 
 
-def test_the_projection_of_the_blip2_is_kept_where_asked(parents, tmp_path, capsys):
+def test_the_projection_of_the_blip2_is_kept_where_asked(components, tmp_path, capsys):
     blip2 = tiny_blip2("opt", seed=1)
     for name, weightless in (("whole", []), ("base", ["--weightless"])):
-        arguments = [str(parents / "blip2"), str(parents / "mt5"), str(tmp_path / name), "--projection", "blip2"]
+        arguments = [str(components / "blip2"), str(components / "mt5"), str(tmp_path / name), "--projection", "blip2"]
         main(arguments + weightless)
         model = MBlipForConditionalGeneration.from_pretrained(tmp_path / name)
         assert torch.equal(model.language_projection.weight, blip2.language_projection.weight)
@@ -94,11 +94,17 @@ def test_the_projection_of_the_blip2_is_kept_where_asked(parents, tmp_path, caps
 
 
 @pytest.mark.parametrize("weightless", [[], ["--weightless"]])
-def test_a_projection_that_does_not_fit_is_refused_and_nothing_is_left(weightless, parents, tmp_path):
+def test_a_projection_that_does_not_fit_is_refused_and_nothing_is_left(weightless, components, tmp_path):
     wide = tiny_text_config("mt5", d_model=48)
     tiny_model("mt5", text_config=wide).language_model.save_pretrained(tmp_path / "wide")
     tiny_tokenizer(100).save_pretrained(tmp_path / "wide")
-    arguments = [str(parents / "blip2"), str(tmp_path / "wide"), str(tmp_path / "composed"), "--projection", "blip2"]
+    arguments = [
+        str(components / "blip2"),
+        str(tmp_path / "wide"),
+        str(tmp_path / "composed"),
+        "--projection",
+        "blip2",
+    ]
     with pytest.raises((ValueError, OSError), match=r"(shape \(32, 16\), expected \(48, 16\)|32 dimensions)"):
         main(arguments + weightless)
     assert sorted(tmp_path.iterdir()) == [tmp_path / "wide"]
@@ -113,45 +119,47 @@ def test_a_projection_that_does_not_fit_is_refused_and_nothing_is_left(weightles
         ({"blip2": "gone"}, r"There is no folder .*gone, and no name on the Hub is of this form"),
     ],
 )
-def test_what_is_wrong_with_the_input_is_said(changes, message, parents, tmp_path):
-    blip2, folder = parents / changes.get("blip2", "blip2"), tmp_path / changes.get("folder", "composed")
+def test_what_is_wrong_with_the_input_is_said(changes, message, components, tmp_path):
+    blip2, folder = components / changes.get("blip2", "blip2"), tmp_path / changes.get("folder", "composed")
     with pytest.raises((ValueError, OSError), match=rf"{message}"):
-        main([str(blip2), str(parents / "bloom"), str(folder), *changes.get("options", [])])
+        main([str(blip2), str(components / "bloom"), str(folder), *changes.get("options", [])])
 
 
-def test_a_language_model_without_a_tokenizer_is_refused_and_no_folder_appears(parents, tmp_path):
+def test_a_language_model_without_a_tokenizer_is_refused_and_no_folder_appears(components, tmp_path):
     tiny_model("bloom").language_model.save_pretrained(tmp_path / "mute")
     with pytest.raises((ValueError, OSError), match=r"tokenizer"):
-        main([str(parents / "blip2"), str(tmp_path / "mute"), str(tmp_path / "composed")])
+        main([str(components / "blip2"), str(tmp_path / "mute"), str(tmp_path / "composed")])
     assert sorted(tmp_path.iterdir()) == [tmp_path / "mute"]
 
 
-def test_local_parents_are_found_from_anywhere(parents, tmp_path, monkeypatch):
-    monkeypatch.chdir(parents)
+def test_local_components_are_found_from_anywhere(components, tmp_path, monkeypatch):
+    monkeypatch.chdir(components)
     main(["blip2", "bloom", str(tmp_path / "base"), "--weightless"])
     monkeypatch.chdir(tmp_path)
     assert MBlipForConditionalGeneration.from_pretrained("base").config.image_token_id == 100
 
 
-def test_the_weights_are_written_in_shards_of_the_size_asked_for(parents, tmp_path):
-    main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "composed"), "--max-shard-size", "50KB"])
+def test_the_weights_are_written_in_shards_of_the_size_asked_for(components, tmp_path):
+    main(
+        [str(components / "blip2"), str(components / "bloom"), str(tmp_path / "composed"), "--max-shard-size", "50KB"]
+    )
     assert len(list((tmp_path / "composed").glob("model-*-of-*.safetensors"))) > 1
     MBlipForConditionalGeneration.from_pretrained(tmp_path / "composed")
 
 
-def test_a_base_whose_parent_is_gone_says_which(parents, tmp_path):
-    shutil.copytree(parents / "bloom", tmp_path / "bloom")
-    main([str(parents / "blip2"), str(tmp_path / "bloom"), str(tmp_path / "base"), "--weightless"])
+def test_a_base_whose_component_is_gone_says_which(components, tmp_path):
+    shutil.copytree(components / "bloom", tmp_path / "bloom")
+    main([str(components / "blip2"), str(tmp_path / "bloom"), str(tmp_path / "base"), "--weightless"])
     shutil.rmtree(tmp_path / "bloom")
     with pytest.raises(OSError, match=r"base holds no weights: it composes .*There is no folder .*bloom, and no name"):
         AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
 
 
-def test_a_full_disk_ends_the_command_with_a_message_and_leaves_nothing(parents, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_command_with_a_message_and_leaves_nothing(components, tmp_path, monkeypatch):
     def fill_disk(*args, **kwargs):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("transformers.modeling_utils.safe_save_file", fill_disk)
     with pytest.raises(SafetensorError, match=r"No space left on device"):
-        main([str(parents / "blip2"), str(parents / "bloom"), str(tmp_path / "composed")])
+        main([str(components / "blip2"), str(components / "bloom"), str(tmp_path / "composed")])
     assert list(tmp_path.iterdir()) == []

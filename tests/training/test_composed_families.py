@@ -33,7 +33,7 @@ def donors(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=LANGUAGE_MODELS)
 def language_model(request, tmp_path_factory):
-    """The folder of a language model, with a tokenizer of 100 words."""
+    """The folder of a language model, with a tokenizer of 100 tokens."""
     folder = tmp_path_factory.mktemp("parents") / request.param
     tiny_model(request.param, seed=2).language_model.save_pretrained(folder)
     tiny_tokenizer(100).save_pretrained(folder)

@@ -19,7 +19,7 @@ from mblip.training.trainer import MBlipTrainer, training_arguments
 from scenes.task import scenes
 from tests.tiny import tiny_model, tiny_processor
 from tests.training.test_mblip_trainer import stage_run
-from tests.training.tiny_run import write_parents, write_recipe, write_tiny_rows
+from tests.training.tiny_run import write_components, write_recipe, write_tiny_rows
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def train_scripted(folder, generation, **training):
     return model, stage
 
 
-def test_a_subset_has_the_same_pictures_in_every_language_and_no_controls():
+def test_a_subset_has_the_same_images_in_every_language_and_no_controls():
     chosen = fixed_subset(TASK, 3)
     asked = {(e.language, e.condition): set() for e in chosen.examples}
     for entry in chosen.examples:
@@ -153,7 +153,7 @@ def test_without_keep_best_the_last_weights_stay(tmp_path):
 @pytest.mark.parametrize("family", ["mt5", "llama"])
 def test_evaluations_disturb_no_training_and_are_in_the_log(tmp_path, family):
     """The last step is evaluated whatever `eval_steps` is."""
-    write_parents(tmp_path, family)
+    write_components(tmp_path, family)
     evaluation = {
         "scenes.task:scenes": {"languages": ["en", "sw"], "num_images": 4},
         "settings": {"generation": {"max_new_tokens": 3}},
@@ -189,7 +189,7 @@ def test_what_cannot_be_evaluated_is_an_error_before_training(tmp_path, training
 
 
 def test_files_of_a_benchmark_that_lack_are_named_before_anything_is_trained(tmp_path):
-    write_parents(tmp_path, "mt5")
+    write_components(tmp_path, "mt5")
     evaluation = {"xvnli": {"pairs": str(tmp_path / "{language}.jsonl"), "images": "photos", "languages": ["ar"]}}
     recipe = write_recipe(tmp_path, output_dir=str(tmp_path / "out"), evaluation=evaluation)
     with pytest.raises(ValueError, match=r"There is no file .*ar\.jsonl"):

@@ -359,7 +359,7 @@ def test_a_quantised_base_is_refused(kind, quantised, tmp_path):
     assert_refused(rf"\S+/{quantised} is quantised, and quantised weights cannot take an update", adapter, tmp_path)
 
 
-def test_a_base_whose_run_was_quantised_but_whose_parents_are_not_is_merged(tmp_path):
+def test_a_base_whose_run_was_quantised_but_whose_components_are_not_is_merged(tmp_path):
     """`save_composition` of a model in 8 bits."""
     base = save_base("weightless", "mt5", tmp_path)
     adapter = save_adapter(base, tmp_path / "adapter")

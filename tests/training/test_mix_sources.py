@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mblip.data import Example
-from mblip.data.left_out import LeftOut
 from mblip.data.recipes.sources import Source
 from mblip.data.recipes.yaml_values import read_yaml, write_yaml
+from mblip.data.skipped import SkipReport
 from mblip.mix.filters.embeddings import EmbeddedBatch, store_embeddings
 from mblip.mix.sources import capfilt
 from mblip.training.recipe_reading import to_recipe, to_yaml
@@ -40,16 +40,16 @@ def arguments_of(folder: Path, **source: Any) -> dict[str, Any]:
     return dict(recipe.data.sources[0].arguments)
 
 
-def read(name: str, arguments: dict[str, Any]) -> tuple[list[Example], LeftOut]:
-    left_out = LeftOut()
-    return list(Source(name, arguments).examples(7, left_out)), left_out
+def read(name: str, arguments: dict[str, Any]) -> tuple[list[Example], SkipReport]:
+    skipped = SkipReport()
+    return list(Source(name, arguments).examples(7, skipped)), skipped
 
 
-def test_captions_that_repeat_an_earlier_one_are_left_out(captions, tmp_path):
+def test_captions_that_repeat_an_earlier_one_are_skipped(captions, tmp_path):
     arguments = arguments_of(tmp_path, source="capfilt", path=str(captions), max_similarity=0.8)
-    examples, left_out = read("capfilt", arguments)
+    examples, skipped = read("capfilt", arguments)
     assert [example.target for example in examples] == [CAPTIONS[0], CAPTIONS[2], CAPTIONS[4]]
-    assert left_out.counts == {
+    assert skipped.counts == {
         "empty text": 1,
         "caption nearly repeats an earlier one (similarity 0.8 or more)": 1,
     }
@@ -63,10 +63,10 @@ def test_captions_are_chosen_by_their_noun_phrases_and_counted_once(captions, tm
     monkeypatch.setattr(capfilt, "spacy_noun_phrases", parser)
     phrases = {"min_captions": 2, "max_captions": 2}
     arguments = arguments_of(tmp_path, source="capfilt", path=str(captions), noun_phrases=phrases)
-    examples, left_out = read("capfilt", arguments)
+    examples, skipped = read("capfilt", arguments)
     assert len(examples) == 2
     assert CAPTIONS[2] not in {example.target for example in examples}
-    assert left_out.counts == {
+    assert skipped.counts == {
         "empty text": 1,
         "noun phrases in fewer than 2 captions": 1,
         "noun phrases with 2 captions already": 1,
@@ -104,8 +104,8 @@ def test_wrong_captions_are_those_of_images_that_look_alike(tmp_path):
     arguments = arguments_of(
         tmp_path, source="matching", captions={"source": "capfilt", "path": str(path)}, embeddings=embeddings
     )
-    examples, left_out = read("matching", arguments)
-    assert len(examples) + left_out.counts.total() == 320
+    examples, skipped = read("matching", arguments)
+    assert len(examples) + skipped.counts.total() == 320
     ranks = Counter(example.provenance["negative.drawn_rank"] for example in examples if example.target == "no")
     assert set(ranks) == {"3", "10", "30", "100", "300", "random"}
 
@@ -134,6 +134,6 @@ def write_embeddings(folder: Path, captions: list[Example]) -> None:
         ("capfilt", r"`data\.sources\.0\.captions` is 'capfilt', text, expected a mapping with `source`"),
     ],
 )
-def test_what_is_wrong_in_a_source_within_a_source_is_named_with_its_place(tmp_path, captions, message):
+def test_what_is_wrong_in_a_source_within_a_source_is_named_with_its_location(tmp_path, captions, message):
     with pytest.raises(ValueError, match=message):
         arguments_of(tmp_path, source="matching", captions=captions)

@@ -1,4 +1,4 @@
-"""Cards: what a record gives, what the command changes, and what is left out."""
+"""Cards: what a record gives, what the command changes, and what is skipped."""
 
 import dataclasses
 import json
@@ -7,11 +7,11 @@ import subprocess
 import pytest
 from huggingface_hub import ModelCard
 
-from mblip.data.recipes.yaml_values import without_places
+from mblip.data.recipes.yaml_values import without_folders
 from mblip.evaluation import environment
 from mblip.evaluation.environment import code_commit
 from mblip.training.model_card import build_card, card_metadata, eval_results, main
-from mblip.training.run_record import Evaluation, Parent, RunRecord, StageFacts, StageRecord, read_license
+from mblip.training.run_record import Component, Evaluation, RunRecord, StageFacts, StageRecord, read_license
 
 
 def score(condition="as_is", language="iw", num_right=3):
@@ -43,8 +43,8 @@ RECORD = RunRecord(
     license="mit",
     datasets=("me/pictures",),
     parents=(
-        Parent("image encoder and Q-Former", "org/blip2", True, "mit"),
-        Parent("language model", "text", False, None),
+        Component("image encoder and Q-Former", "org/blip2", True, "mit"),
+        Component("language model", "text", False, None),
     ),
     projection="random",
     has_random_weights=False,
@@ -111,7 +111,7 @@ def test_the_metadata_of_several_languages_are_the_mean_and_the_lowest():
 
 def test_the_text_tells_parts_stages_hardware_commit_and_data():
     card = build_card(RECORD)
-    assert "# mine\n\nAn mBLIP model composed from two parents (image encoder and Q-Former: `org/blip2`; " in card
+    assert "# mine\n\nAn mBLIP model composed from two components (image encoder and Q-Former: `org/blip2`; " in card
     assert "| warm_up | 1,544 (projection 1,544) | 6 | 4 | 0.005 | 1.5 |" in card
     assert "one GPU, 2 process(es), bfloat16 mixed precision. torch 2.13.0. Commit: `c0ffee`." in card
     assert "- warm_up: `photos.parquet`: 20 images, 40 prompts. By language: iw 30, de 10." in card
@@ -176,26 +176,26 @@ def test_what_the_command_cannot_write_ends_with_one_message(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_no_place_of_the_machine_is_shown():
+def test_no_path_of_the_machine_is_shown():
     recipe = {
         "blip2": "/home/me/models/blip2",
         "rows": {"path": "../data/rows"},
         "sources": ["recipes/a.yaml", "org/b", 3],
     }
     shown = {"blip2": "blip2", "rows": {"path": "rows"}, "sources": ["recipes/a.yaml", "org/b", 3]}
-    assert without_places(recipe) == shown
+    assert without_folders(recipe) == shown
 
 
 @pytest.mark.parametrize(
     ("metadata", "expected"),
     [("license: mit\n", "mit"), ("license:\n- mit\n- apache-2.0\n", "mit, apache-2.0"), ("tags: [a]\n", None)],
 )
-def test_a_parents_licence_stands_in_its_card(tmp_path, metadata, expected):
+def test_a_components_licence_stands_in_its_card(tmp_path, metadata, expected):
     (tmp_path / "README.md").write_text(f"---\n{metadata}---\n\n# It\n")
     assert read_license(str(tmp_path)) == expected
 
 
-def test_a_parent_without_a_card_or_out_of_reach_has_no_known_licence(tmp_path):
+def test_a_component_without_a_card_or_out_of_reach_has_no_known_licence(tmp_path):
     assert read_license(str(tmp_path)) is None
     assert read_license("org/not-in-the-cache") is None
     assert read_license("a folder that was moved/away/from here") is None

@@ -24,7 +24,7 @@ from mblip.training.trainable import linear_layers, lora_config, set_trainable
 from mblip.training.trainer import MBlipTrainer, training_arguments
 from tests.tiny import tiny_model, tiny_processor
 from tests.training.test_mblip_trainer import stage_run
-from tests.training.tiny_run import tiny_recipe, write_parents, write_recipe, write_tiny_rows
+from tests.training.tiny_run import tiny_recipe, write_components, write_recipe, write_tiny_rows
 
 
 def arguments_of(folder: Path, *fields: str) -> list[TrainingArguments]:
@@ -290,7 +290,7 @@ def test_label_smoothing_and_another_optimizer_change_what_is_learned(tmp_path):
     ],
 )
 def test_every_kind_of_lora_is_trained_saved_loaded_and_merged(tmp_path, lora):
-    write_parents(tmp_path)
+    write_components(tmp_path)
     stages = tiny_recipe(tmp_path)["stages"][1:]
     stages[0] |= {"max_steps": 2, "lora": {"r": 2} | lora}
     train.main([str(write_recipe(tmp_path, stages=stages, training={"optim": "adafactor"}))])
@@ -314,7 +314,7 @@ def test_every_kind_of_lora_is_trained_saved_loaded_and_merged(tmp_path, lora):
 @pytest.mark.slow
 def test_a_model_that_lies_in_shards_after_training_is_loaded_again(tmp_path, monkeypatch):
     """FSDP needs several GPUs; what follows it does not."""
-    write_parents(tmp_path)
+    write_components(tmp_path)
     recipe = str(write_recipe(tmp_path))
     train.main([recipe, "--output_dir", str(tmp_path / "in_memory")])
     monkeypatch.setattr(MBlipTrainer, "is_sharded", True)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from mblip.training.trainer import RowOrder
-from tests.training.tiny_run import run_training, torchrun, write_parents, write_recipe, write_tiny_rows
+from tests.training.tiny_run import run_training, torchrun, write_components, write_recipe, write_tiny_rows
 
 NUM_ROWS, FIRST_WITHOUT_IMAGE, BATCH_SIZE, NUM_STEPS, SEED = 24, 12, 4, 20, 7
 
@@ -22,9 +22,9 @@ def steps_with_a_blind_process(seed: int) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_two_processes_give_what_one_gives(tmp_path: Path, accumulation: int):
-    """The biases of attention keys are left out one by one: no loss depends on them, so their gradients are rounding
+    """The biases of attention keys are skipped one by one: no loss depends on them, so their gradients are rounding
     errors, which AdamW makes as large as any."""
-    write_parents(tmp_path)
+    write_components(tmp_path)
     write_tiny_rows(tmp_path / "rows.parquet", NUM_ROWS, FIRST_WITHOUT_IMAGE)
     stage = {"max_steps": NUM_STEPS, "batch_size": BATCH_SIZE, "warmup_steps": 2}
     lora = {"r": 2, "lora_dropout": 0}

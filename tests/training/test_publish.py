@@ -66,13 +66,13 @@ def test_a_run_that_lost_a_file_is_refused(run_folder, lost, message):
 def test_weights_cut_short_are_refused(run_folder, path):
     data = (run_folder / path).read_bytes()
     (run_folder / path).write_bytes(data[:-1])
-    with pytest.raises(ValueError, match=rf"{Path(path).name} is not whole"):
+    with pytest.raises(ValueError, match=rf"{Path(path).name} is not complete"):
         check_finished(run_folder, is_adapter=True)
 
 
 def test_an_unfinished_run_is_refused(run_folder):
-    (run_folder / ".unfinished").mkdir()
-    (run_folder / "model").rename(run_folder / ".unfinished" / "model")
+    (run_folder / ".partial").mkdir()
+    (run_folder / "model").rename(run_folder / ".partial" / "model")
     with pytest.raises(ValueError, match="has no `model/`, which appears when a run is finished"):
         publish(run_folder, "tester/model")
 

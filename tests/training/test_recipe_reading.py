@@ -1,4 +1,4 @@
-"""Recipes: what is read, and that everything wrong is named with its place."""
+"""Recipes: what is read, and that everything wrong is named with its location."""
 
 import sys
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_a_recipe_written_with_its_defaults_reads_as_the_same(recipe_file, tmp_p
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_rows_are_of_one_place_or_of_several_with_their_weights(tmp_path, streaming):
+def test_rows_are_of_one_path_or_of_several_with_their_weights(tmp_path, streaming):
     one = {"path": "mix/data", "streaming": streaming}
     several = [one | {"weight": 2, "tasks": ["vqa"]}, one | {"languages": ["no", "sw"]}]
     read = [read_data(tmp_path, {"rows": rows}) for rows in (one, several)]
@@ -163,7 +163,7 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
         ("stage: re_alignment", "stage: full", "`stages.1`: `full` trains no LoRA: take `lora` out"),
     ],
 )
-def test_what_is_wrong_is_named_with_file_and_place(recipe_file, old, new, message):
+def test_what_is_wrong_is_named_with_file_and_location(recipe_file, old, new, message):
     text = recipe_file.read_text(encoding="utf-8")
     assert old in text
     recipe_file.write_text(text.replace(old, new), encoding="utf-8")
@@ -175,7 +175,7 @@ def test_what_is_wrong_is_named_with_file_and_place(recipe_file, old, new, messa
     ("arguments", "message"),
     [
         (["--stages.1.max_stepz", "3"], "--stages.1.max_stepz: the key `stages.1.max_stepz` is unknown. Did you mean"),
-        (["--stages.2.max_steps", "3"], "`stages` is a list of 2 entries, so '2' is none of its places"),
+        (["--stages.2.max_steps", "3"], "`stages` is a list of 2 entries, so '2' is none of its positions"),
         (["--seed", "no"], "--seed: `seed` is 'no', text, expected a whole number"),
         (
             ["--stages.0.stage", "full", "--model.load_in", "4bit"],

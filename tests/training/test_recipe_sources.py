@@ -14,14 +14,14 @@ import pytest
 
 from mblip import train
 from mblip.data.languages import LanguageCode
-from mblip.data.recipes.sources import LEFT_OUT, Source, find_source, with_nested_sources
+from mblip.data.recipes.sources import SKIPPED, Source, find_source, with_nested_sources
 from mblip.data.recipes.strict_loading import convert
 from mblip.data.recipes.yaml_values import Located, read_yaml, write_yaml
 from mblip.data.sources import SOURCES
 from mblip.training.recipe_reading import CONVERTERS, to_plain, to_recipe, to_yaml
 from mblip.training.rows import build_rows
 from tests.training.source_files import PAIR, READ, URL, write_files
-from tests.training.tiny_run import tiny_recipe, write_parents, write_recipe
+from tests.training.tiny_run import tiny_recipe, write_components, write_recipe
 
 
 def source_recipe(folder: Path, *sources: dict[str, Any]) -> Any:
@@ -53,7 +53,7 @@ def keys(name: str) -> dict[str, Any]:
     return {
         parameter.name: hints[parameter.name]
         for parameter in parameters
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name != LEFT_OUT
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name != SKIPPED
     }
 
 
@@ -146,7 +146,7 @@ def test_a_source_in_one_file_beside_the_recipe_is_trained_on(tmp_path):
         ({"source": 7}, r"`data.sources.0.source` is 7, a number, expected the name of a source"),
     ],
 )
-def test_what_is_wrong_with_a_source_of_ones_own_is_named_with_its_place(tmp_path, monkeypatch, source, message):
+def test_what_is_wrong_with_a_source_of_ones_own_is_named_with_its_location(tmp_path, monkeypatch, source, message):
     monkeypatch.delitem(sys.modules, "my_errors", raising=False)
     (tmp_path / "my_errors.py").write_text(OWN)
     with pytest.raises(ValueError, match=message):
@@ -162,7 +162,7 @@ def test_columns_survive_being_written_and_read(tmp_path):
     assert to_recipe(read_yaml(tmp_path / "again.yaml")) == recipe
 
 
-def test_a_wrong_column_key_is_named_with_its_place(tmp_path):
+def test_a_wrong_column_key_is_named_with_its_location(tmp_path):
     with pytest.raises(ValueError, match=r"key `data\.sources\.0\.columns\.targt` is unknown\. Did you mean `target`"):
         source_recipe(
             tmp_path, {"source": "own_folder", "path": "p", "task": "captioning", "columns": {"targt": "caption"}}
@@ -174,11 +174,11 @@ def test_what_a_source_leaves_out_is_logged_as_a_table(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         source = Source("snli_ve", {"path": tmp_path / "train.jsonl", "images": URL})
         assert list(source.examples(7)) == []
-    assert "Left out of the source snli_ve:\n| left out because" in caplog.text
+    assert "Skipped in the source snli_ve:\n| skipped because" in caplog.text
     assert "| annotators disagree (label `-`) | 1 | snli_ve/en/1.jpg#2r1c |" in caplog.text
 
 
-def test_rows_of_own_photos_hold_their_places_and_wordings_of_the_task(tmp_path):
+def test_rows_of_own_photos_hold_their_paths_and_templates_of_the_task(tmp_path):
     write_files(tmp_path, READ["own_folder"][0])
     source = {"source": "own_folder", "path": str(tmp_path), "task": "captioning", "language": "de"}
     (row,) = build_rows(source_recipe(tmp_path, source | {"columns": {"target": "text"}}).data, seed=7)
@@ -198,7 +198,7 @@ def test_a_photo_that_is_not_there_is_named_before_training_begins(tmp_path):
 
 @pytest.mark.slow
 def test_own_photos_train(tmp_path):
-    write_parents(tmp_path)
+    write_components(tmp_path)
     photos = tmp_path / "photos"
     photos.mkdir()
     write_files(photos, {"a.png": None, "b.png": None})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.killed_runs import KILLS
-from tests.training.tiny_run import ROOT, offline, write_parents, write_recipe, write_tiny_rows
+from tests.training.tiny_run import ROOT, offline, write_components, write_recipe, write_tiny_rows
 
 RESULTS = (
     "0_warm_up/checkpoint-6/trained.safetensors",
@@ -30,14 +30,14 @@ def kill_and_compare(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_nine_points_training_ends_with_bit_equal_weights(tmp_path):
-    write_parents(tmp_path, dropout=0.1)
+    write_components(tmp_path, dropout=0.1)
     write_recipe(tmp_path)
     kill_and_compare(tmp_path)
 
 
 @pytest.mark.slow
 def test_a_decoder_only_model_on_a_stream_read_more_than_once_resumes_exactly(tmp_path):
-    write_parents(tmp_path, family="bloom")
+    write_components(tmp_path, family="bloom")
     write_tiny_rows(tmp_path / "rows.parquet", num_rows=14)
     write_recipe(
         tmp_path, data={"rows": {"path": str(tmp_path / "rows.parquet"), "streaming": True}, "prompts_per_image": 1}
@@ -47,8 +47,8 @@ def test_a_decoder_only_model_on_a_stream_read_more_than_once_resumes_exactly(tm
 
 @pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
-def test_rows_of_several_places_by_weight_resume_exactly_with_workers_too(tmp_path, streaming):
-    write_parents(tmp_path)
+def test_rows_of_several_paths_by_weight_resume_exactly_with_workers_too(tmp_path, streaming):
+    write_components(tmp_path)
     for number in range(2):
         write_tiny_rows(tmp_path / "rows" / f"{number}.parquet", num_rows=10)
         write_tiny_rows(tmp_path / "others" / f"{number}.parquet", num_rows=4)

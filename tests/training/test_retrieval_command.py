@@ -44,7 +44,7 @@ def test_the_command_writes_results_predictions_and_a_report(run, capsys):
     assert results["protocol"] == "own"
     assert len(read_predictions(folder / "predictions_scenes_retrieval_3.jsonl")) == 3 * 2 * 3
     assert (folder / "table.md").read_text(encoding="utf-8") in capsys.readouterr().out
-    assert "recall@1 among 3 photos" in (folder / "report.md").read_text(encoding="utf-8")
+    assert "recall@1 among 3 images" in (folder / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_card_takes_the_results_of_every_direction(run):
@@ -57,5 +57,5 @@ def test_a_card_takes_the_results_of_every_direction(run):
 
 
 def test_more_photos_than_there_are_cannot_be_searched(run):
-    with pytest.raises(ValueError, match="scenes: found 4 photos with captions in 'sw', but `num_candidates` is 100"):
+    with pytest.raises(ValueError, match="scenes: found 4 images with captions in 'sw', but `num_candidates` is 100"):
         run("as_is")

@@ -18,7 +18,7 @@ from mblip.training.starting_model import build_model
 from mblip.training.trainable import choose_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from tests.tiny import VOCAB_SIZE, tiny_blip2, tiny_tokenizer
-from tests.training.tiny_run import write_parents, write_recipe
+from tests.training.tiny_run import write_components, write_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ STAGE = {"stage": "re_alignment", "batch_size": 4, "learning_rate": 1e-3, "warmu
 def first_run(tmp_path_factory):
     """The folder of a finished run of two steps of re-alignment."""
     folder = tmp_path_factory.mktemp("first")
-    write_parents(folder)
+    write_components(folder)
     train.main([str(write_recipe(folder, stages=[STAGE | {"max_steps": 2}]))])
     return folder / "out"
 
@@ -184,7 +184,7 @@ def test_one_lora_is_carried_through_stages_as_before(first_run, tmp_path):
 
 @pytest.mark.parametrize("is_random", [True, False], ids=["random weights", "fully trained"])
 def test_no_adapter_is_written_on_weights_that_are_in_no_checkpoint(tmp_path, caplog, is_random):
-    write_parents(tmp_path)
+    write_components(tmp_path)
     full = {name: value for name, value in STAGE.items() if name != "lora"} | {"stage": "full", "max_steps": 1}
     stages = [STAGE | {"max_steps": 1}] if is_random else [full, STAGE | {"max_steps": 1}]
     model = {

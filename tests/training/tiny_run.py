@@ -1,4 +1,5 @@
-"""A whole training run at tiny size: two parents on disk, a recipe that composes them, and `train.py` as a command."""
+"""A whole training run at tiny size: two components on disk, a recipe that composes them, and `train.py` as a
+command."""
 
 import os
 import subprocess
@@ -16,7 +17,7 @@ from tests.tiny import DECODER_ONLY, IMAGE_SIZE, NUM_QUERY_TOKENS, VOCAB_SIZE, t
 ROOT = Path(__file__).parents[2]
 
 
-def write_parents(folder: Path, family: str = "mt5", dropout: float = 0.0) -> None:
+def write_components(folder: Path, family: str = "mt5", dropout: float = 0.0) -> None:
     """`folder/blip2`, a BLIP-2 checkpoint, and `folder/language_model`, a language model with its tokenizer."""
     tiny_blip2("t5").save_pretrained(folder / "blip2")
     MBlipProcessor(
@@ -34,7 +35,7 @@ def write_parents(folder: Path, family: str = "mt5", dropout: float = 0.0) -> No
 
 
 def tiny_recipe(folder: Path, **changes: Any) -> dict[str, Any]:
-    """A recipe of both stages over the parents in `folder`: 6 and 8 steps, a checkpoint every other step."""
+    """A recipe of both stages over the components in `folder`: 6 and 8 steps, a checkpoint every other step."""
     recipe = {
         "output_dir": str(folder / "out"),
         "seed": 7,

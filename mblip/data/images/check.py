@@ -1,6 +1,6 @@
 """An image checked: decoded once, and what is to be stored of it, or the reason why it is refused.
 
-Stored at the size training needs, a picture is upright RGB as a person sees it, shrunk so that its shorter side is 256
+Stored at the size training needs, an image is upright RGB as a person sees it, shrunk so that its shorter side is 256
 pixels (never enlarged), as JPEG of quality 90 with colours at half resolution, and nothing else: no EXIF, no comments.
 Pixels are not colour-managed, since the processor does not do so either; an RGB profile other than sRGB is kept in the
 file, where it is small, so that viewers show it right. A JPEG that is small, upright and bare already stays as it is,
@@ -16,7 +16,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps
 
 from .decoding import MAX_PIXELS, PILLOW_ERRORS, decode, quiet_pillow
-from .places import MAX_BYTES, FetchedBytes, Place, open_bytes
+from .locations import MAX_BYTES, FetchedBytes, Location, open_bytes
 from .refusal import Refused, RefusedImageError, check_size
 
 BARE_JPEG_INFO = frozenset(
@@ -44,7 +44,7 @@ class ImageSettings:
     """What is stored of an image, and what is too large to be one.
 
     `store`: "at_size", as JPEG with a shorter side of `shorter_side` at most; or "as_is", the file itself. With
-    `as_released` a build puts a black picture in the place of one that is refused, as the original did.
+    `as_released` a build puts a black image in the place of one that is refused, as the original did.
     """
 
     store: Literal["at_size", "as_is"] = "at_size"
@@ -70,7 +70,7 @@ BLACK_SIZE = (224, 224)
 @dataclass(frozen=True)
 class CheckedImage:
     """The encoded image to store, with its size, format ("JPEG", "PNG", ...) and the SHA-256 of `bytes`. `width` and
-    `height` are those of the upright picture."""
+    `height` are those of the upright image."""
 
     bytes: bytes
     width: int
@@ -79,12 +79,12 @@ class CheckedImage:
     sha256: str
 
 
-def check_place(
-    place: Place, settings: ImageSettings = AT_SIZE, *, fetched: FetchedBytes | None = None
+def check_location(
+    location: Location, settings: ImageSettings = AT_SIZE, *, fetched: FetchedBytes | None = None
 ) -> CheckedImage | Refused:
-    """The image at a place (`places.open_bytes`), checked."""
+    """The image at a location (`locations.open_bytes`), checked."""
     try:
-        encoded = open_bytes(place, fetched=fetched, max_bytes=settings.max_bytes)
+        encoded = open_bytes(location, fetched=fetched, max_bytes=settings.max_bytes)
     except RefusedImageError as error:
         return error.refused
     return check_image(encoded, settings)
@@ -107,21 +107,21 @@ def check_image(encoded: bytes, settings: ImageSettings = AT_SIZE) -> CheckedIma
     return _checked(_to_jpeg(shrunk, settings.quality, _kept_profile(image)), shrunk.size, "JPEG")
 
 
-def black_picture() -> CheckedImage:
+def black_image() -> CheckedImage:
     """What the original trained on where it could not read an image."""
     black = PILImage.new("RGB", BLACK_SIZE)
     return _checked(_to_jpeg(black, AT_SIZE.quality, None), black.size, "JPEG")
 
 
 def upright_rgb(image: PILImage.Image) -> PILImage.Image:
-    """A decoded picture as a person sees it: upright, in RGB, with 8 bits a colour; one that is so already comes back.
+    """A decoded image as a person sees it: upright, in RGB, with 8 bits a colour; one that is so already comes back.
 
     Turned as EXIF says, transparency laid on white, 16 bits scaled to 8, of an animation the first frame: to the bit
-    what `processing_mblip.load_upright_rgb` gives, so that a picture stored for training is the picture that the
+    what `processing_mblip.load_upright_rgb` gives, so that an image stored for training is the image that the
     processor shows. The packages do not import each other; a test compares them.
 
     Raises:
-        RefusedImageError: its values are none of a picture's, or no conversion is known.
+        RefusedImageError: its values are none of an image's, or no conversion is known.
     """
     try:
         upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image

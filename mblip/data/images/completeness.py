@@ -1,7 +1,7 @@
 """Whether a JPEG, PNG or JPEG 2000 is all there, where Pillow would not say.
 
 JPEG carries no checksums. libjpeg fills what is missing with grey, writes a warning that Pillow does not pass on, and
-Pillow raises only where the file ends without a word, so a photo cut in half and closed by an end marker becomes a
+Pillow raises only where the file ends, so a photo cut in half and closed by an end marker becomes a
 photo half grey. Here such a file is found in the one pass that decodes it: the end marker is taken away and a few
 bytes of padding are put there instead, the last bytes are held back until they are asked for. A decoder that is still
 asking behind the padding lacks data ("cut off"); one that never asked for the last bytes has some left over, so it
@@ -11,7 +11,7 @@ PNG carries checksums, but Pillow does not look at those of the pixels, and show
 OpenJPEG decodes some JPEG 2000 files that are cut off to what there is of them. Both are told by the lengths and
 checksums of their parts.
 
-What is not found: wrong bytes that are a valid picture all the same, and an end marker put inside the very last block
+What is not found: wrong bytes that are a valid image all the same, and an end marker put inside the very last block
 of a JPEG's pixels.
 """
 
@@ -74,7 +74,7 @@ def jpeg_file(encoded: bytes) -> io.BytesIO:
 
 def check_png(encoded: bytes) -> None:
     """Raises RefusedImageError for a PNG that ends before its end chunk, has a wrong checksum in a chunk that the
-    picture needs, or no pixels."""
+    image needs, or no pixels."""
     kind = b""
     for position, kind, content in _png_chunks(encoded):
         end = position + 8 + len(content)
@@ -90,7 +90,7 @@ def check_png(encoded: bytes) -> None:
 def check_png_pixels(encoded: bytes, image: PILImage.Image) -> None:
     """Raises RefusedImageError for a decoded PNG whose data end before its pixels do.
 
-    Pixels that are missing are 0 in what Pillow decodes, from some line to the last; so only a picture whose last line
+    Pixels that are missing are 0 in what Pillow decodes, from some line to the last; so only an image whose last line
     or last line but one (the last of an interlaced one) is all 0 is unpacked a second time, and its bytes counted.
     """
     lines = [image.crop((0, y, image.width, y + 1)) for y in range(max(0, image.height - 2), image.height)]
@@ -143,7 +143,7 @@ class _JpegScans:
 
 
 def _read_scans(encoded: bytes) -> _JpegScans:
-    """What the headers of the first picture in a JPEG say, as far as they can be read."""
+    """What the headers of the first image in a JPEG say, as far as they can be read."""
     jpeg, position = _JpegScans(), 2
     while (begin := encoded.find(b"\xff", position)) >= 0:
         # a segment: fill bytes, its marker, and for most a length and so many bytes

@@ -1,7 +1,7 @@
-"""Decoding a picture once and wholly, or refusing it with the reason.
+"""Decoding an image once and wholly, or refusing it with the reason.
 
 Limits come first: size in pixels is known from the header, so a bomb (a small file that says it is huge) costs no
-memory. Only formats of photos on the web are tried; Pillow's rarer readers take almost anything for a picture (TGA),
+memory. Only formats of photos on the web are tried; Pillow's rarer readers take almost anything for an image (TGA),
 or start other programs (EPS).
 """
 
@@ -75,7 +75,7 @@ BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Without Pillow's warnings about what it passes over, such as corrupt EXIF data; what matters is raised. The
+    """Without Pillow's warnings about what it skips, such as corrupt EXIF data; what matters is raised. The
     filters of warnings belong to the whole process: enter this in its main thread."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -83,10 +83,10 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | None = None) -> PILImage.Image:
-    """The first picture in a file, decoded to its end.
+    """The first image in a file, decoded to its end.
 
     Args:
-        shorter_side: the picture is going to be shrunk to this. A JPEG more than four times as large is then decoded
+        shorter_side: the image is going to be shrunk to this. A JPEG more than four times as large is then decoded
             at a half, a quarter or an eighth of its size, never below twice this: much faster, no worse to see.
 
     Raises:
@@ -103,7 +103,7 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
     except PILLOW_ERRORS as error:
         raise _refusal(error) from error
     # whether they are all there
-    _check_pixels(image, max_pixels)  # an icon's header may say otherwise than the picture in it
+    _check_pixels(image, max_pixels)  # an icon's header may say otherwise than the image in it
     if isinstance(file, HeldBackFile) and file.has_bytes_left:
         raise RefusedImageError("damaged", "the pixels of a JPEG end before its data do")
     if image.format == "PNG":
@@ -112,7 +112,7 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
 
 
 def _open(encoded: bytes) -> tuple[PILImage.Image, io.BytesIO]:
-    """The picture with its header read, and the file that its pixels come from."""
+    """The image with its header read, and the file that its pixels come from."""
     known_as = _read_format(encoded)
     if known_as == "PNG":
         check_png(encoded)

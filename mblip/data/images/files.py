@@ -1,7 +1,7 @@
 """Bytes from the disk: of a file, or of a member of a tar or zip archive, read in any order.
 
 Only regular files are read, and none is waited for. An archive is listed once per process, and the list kept: where
-each member's bytes begin and how many they are. Then a member is one read at its place, in a tar of 100,000 as in one
+each member's bytes begin and how many they are. Then a member is one read at its offset, in a tar of 100,000 as in one
 of ten. The file is opened anew for every read, which costs microseconds, so that forked processes share nothing.
 Nothing is ever unpacked to disk: "../../name" is a name like any other. An archive packed with gzip is refused, since
 it can only be read from its beginning.

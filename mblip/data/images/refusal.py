@@ -1,6 +1,6 @@
-"""Why an image is refused, in words that can be counted.
+"""Why an image is refused, as a reason that can be counted.
 
-A refused image is left out or reported, never replaced: the original put a black picture in the place of every file
+A refused image is skipped or reported, never replaced: the original put a black image in the place of every file
 that it could not read, and trained on "a photo of ..." beside it.
 """
 

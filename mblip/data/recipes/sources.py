@@ -2,7 +2,7 @@
 
 A source is a generator function `def my_source(seed, *, ...) -> Iterator[Example]`, built in (sources/__init__.py) or
 named by a dotted path and found beside the recipe (dotted.py). Its keyword parameters, with their types, are the keys
-that a recipe may say; `seed` is the recipe's. One with a parameter `left_out` is given the counter of what it
+that a recipe may say; `seed` is the recipe's. One with a parameter `skipped` is given the counter of what it
 leaves out.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from ..example import Example
 from ..languages import LanguageCode, get_language
-from ..left_out import LeftOut
+from ..skipped import SkipReport
 from ..sources import NOT_STATED, SOURCES, Origin
 from .dotted import import_dotted, is_dotted
 from .strict_loading import Converter, arguments_for, convert, join, wrong_type
@@ -44,22 +44,22 @@ class Source:
         """Who published the data, and under which licence."""
         return getattr(self.function, "origin", NOT_STATED)
 
-    def examples(self, seed: int, left_out: LeftOut | None = None) -> Iterator[Example]:
+    def examples(self, seed: int, skipped: SkipReport | None = None) -> Iterator[Example]:
         """The examples, in the source's order.
 
-        Without a `left_out` of the caller's own, a table of what is left out is logged at the end, or when the
+        Without a `skipped` of the caller's own, a table of what is skipped is logged at the end, or when the
         examples are read no further.
         """
-        counted = LeftOut() if left_out is None else left_out
-        counter = {LEFT_OUT: counted} if LEFT_OUT in inspect.signature(self.function).parameters else {}
+        counted = SkipReport() if skipped is None else skipped
+        counter = {SKIPPED: counted} if SKIPPED in inspect.signature(self.function).parameters else {}
         try:
             yield from self.function(seed, **counter, **self.arguments)
         finally:
-            if left_out is None and counted.counts:
-                logger.info("Left out of the source %s:\n%s", self.source, counted.table())
+            if skipped is None and counted.counts:
+                logger.info("Skipped in the source %s:\n%s", self.source, counted.table())
 
 
-LEFT_OUT = "left_out"  # the parameter that no recipe gives
+SKIPPED = "skipped"  # the parameter that no recipe gives
 
 
 def find_source(name: str, folder: Path) -> Callable[..., Iterator[Example]]:
@@ -79,9 +79,9 @@ def find_source(name: str, folder: Path) -> Callable[..., Iterator[Example]]:
     function = import_dotted(name, folder)
     parameters = inspect.signature(function).parameters.values()
     by_position = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
-    if by_position not in (["seed"], ["seed", LEFT_OUT]):
+    if by_position not in (["seed"], ["seed", SKIPPED]):
         raise ValueError(
-            f"`{name}` takes ({', '.join(by_position)}) by position, expected (seed) or (seed, {LEFT_OUT}). Put what "
+            f"`{name}` takes ({', '.join(by_position)}) by position, expected (seed) or (seed, {SKIPPED}). Put what "
             "the recipe gives behind a `*`: `def my_source(seed, *, path: Path)`."
         )
     return function
@@ -93,10 +93,10 @@ def convert_source(
     """`{source: NAME, ...own keys, ...arguments of the function NAME}` as a source, and values of the own keys.
 
     Args:
-        own_keys: key -> type; those that are not given are left out of the values.
+        own_keys: key -> type; those that are not given are not among the values.
 
     Raises:
-        ValueError: there is no such source, or a key or value that is none of it; the message names the place.
+        ValueError: there is no such source, or a key or value that is none of it; the message names the location.
     """
     if not isinstance(found.value, dict) or "source" not in found.value:
         raise wrong_type(found, path, "a mapping with `source`")
@@ -106,7 +106,7 @@ def convert_source(
     try:
         function = find_source(name.value, name.folder)
     except ValueError as error:
-        raise ValueError(f"{name.place}: `{join(path, 'source')}`: {error}") from error
+        raise ValueError(f"{name.location}: `{join(path, 'source')}`: {error}") from error
     own = {
         key: convert(found.value[key], expected, join(path, key), converters)
         for key, expected in own_keys.items()
@@ -114,7 +114,7 @@ def convert_source(
     }
     rest = {key: value for key, value in found.value.items() if key != "source" and key not in own_keys}
     arguments = arguments_for(
-        function, Located(rest, found.place), path, with_nested_sources(converters), not_given=(LEFT_OUT,)
+        function, Located(rest, found.location), path, with_nested_sources(converters), not_given=(SKIPPED,)
     )
     return Source(name.value, arguments, folder=name.folder), own
 
@@ -129,4 +129,4 @@ def convert_language(found: Located, path: str) -> LanguageCode:
     try:
         return LanguageCode(get_language(found.value).code)
     except ValueError as error:
-        raise ValueError(f"{found.place}: `{path}`: {error}") from error
+        raise ValueError(f"{found.location}: `{path}`: {error}") from error

@@ -1,4 +1,4 @@
-"""From YAML to typed arguments: nothing unknown, nothing of a wrong type, and every error names its place.
+"""From YAML to typed arguments: nothing unknown, nothing of a wrong type, and every error names its location.
 
 What is expected is read off the signature of a function or frozen dataclass, so a recipe's schema is the code that
 takes it. `path` is where a value stands in the recipe: `stages.1.learning_rate`.
@@ -33,7 +33,8 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
         converters: for types that have rules of their own.
 
     Raises:
-        ValueError: the value is not of that type. The message names place, path, what was found and what is expected.
+        ValueError: the value is not of that type. The message names the location, the path, what was found and what is
+            expected.
     """
     if expected in converters:
         return converters[expected](found, path)
@@ -52,7 +53,7 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
         return found.value
     if origin in (tuple, frozenset, list):
         return _convert_list(found, origin, arguments, path, converters)
-    raise ValueError(f"{found.place}: `{path}` has the type {expected} in the code, which a recipe cannot give.")
+    raise ValueError(f"{found.location}: `{path}` has the type {expected} in the code, which a recipe cannot give.")
 
 
 def _wanted(found: Located, arguments: tuple[Any, ...]) -> Any:
@@ -65,12 +66,12 @@ def _wanted(found: Located, arguments: tuple[Any, ...]) -> Any:
 
 
 def call_with(function: Callable[..., Any], found: Located, path: str, converters: Mapping[Any, Converter]) -> Any:
-    """Call a dataclass with the mapping `found`; what it refuses is an error with a place."""
+    """Call a dataclass with the mapping `found`; what it refuses is an error with a location."""
     arguments = arguments_for(function, found, path, converters)
     try:
         return function(**arguments)
     except ValueError as error:
-        raise ValueError(f"{found.place}: `{path}`: {error}" if path else f"{found.place}: {error}") from error
+        raise ValueError(f"{found.location}: `{path}`: {error}" if path else f"{found.location}: {error}") from error
 
 
 def arguments_for(
@@ -100,7 +101,7 @@ def arguments_for(
     }
     for key, value in found.value.items():
         if key not in parameters:
-            raise unknown_key(key, value.place, path, parameters)
+            raise unknown_key(key, value.location, path, parameters)
     missing = [
         name
         for name, parameter in parameters.items()
@@ -108,20 +109,20 @@ def arguments_for(
     ]
     if missing:
         where = f"`{path}` lacks" if path else "the recipe lacks"
-        raise ValueError(f"{found.place}: {where} {', '.join(f'`{name}`' for name in missing)}. Add it.")
+        raise ValueError(f"{found.location}: {where} {', '.join(f'`{name}`' for name in missing)}. Add it.")
     if untyped := [name for name in found.value if name not in hints]:
         raise ValueError(
-            f"{found.place}: `{join(path, untyped[0])}` has no type in the code. Write it: `{untyped[0]}: str`."
+            f"{found.location}: `{join(path, untyped[0])}` has no type in the code. Write it: `{untyped[0]}: str`."
         )
     return {key: convert(value, hints[key], join(path, key), converters) for key, value in found.value.items()}
 
 
-def unknown_key(key: str, place: str, path: str, known: Mapping[str, Any]) -> ValueError:
+def unknown_key(key: str, location: str, path: str, known: Mapping[str, Any]) -> ValueError:
     """The error for a key that does not exist."""
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     some = f"{', '.join(list(known)[:40])}{', ...' if len(known) > 40 else ''}"
     hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {some}."
-    return ValueError(f"{place}: the key `{join(path, key)}` is unknown. {hint}")
+    return ValueError(f"{location}: the key `{join(path, key)}` is unknown. {hint}")
 
 
 def wrong_type(found: Located, path: str, expected: str) -> ValueError:
@@ -129,7 +130,7 @@ def wrong_type(found: Located, path: str, expected: str) -> ValueError:
     kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
     kind = kinds.get(type(found.value), "a number")
     shown = "" if isinstance(found.value, dict | list) or found.value is None else f"{found.value!r}, "
-    return ValueError(f"{found.place}: `{path or 'recipe'}` is {shown}{kind}, expected {expected}.")
+    return ValueError(f"{found.location}: `{path or 'recipe'}` is {shown}{kind}, expected {expected}.")
 
 
 def join(path: str, key: str) -> str:
@@ -158,7 +159,7 @@ def _convert_list(
     is_any_length = origin is not tuple or arguments[-1] is Ellipsis
     wanted = [arguments[0]] * len(found.value) if is_any_length else list(arguments)
     if len(wanted) != len(found.value):
-        raise ValueError(f"{found.place}: `{path}` has {len(found.value)} entries, expected {len(wanted)}.")
+        raise ValueError(f"{found.location}: `{path}` has {len(found.value)} entries, expected {len(wanted)}.")
     pairs = enumerate(zip(found.value, wanted, strict=True))
     return origin(convert(entry, kind, join(path, str(i)), converters) for i, (entry, kind) in pairs)
 
@@ -177,9 +178,9 @@ def plain_arguments(known: Mapping[str, Any], found: Located, path: str, instead
         raise wrong_type(found, path, "a mapping of keys to values")
     for key, value in found.value.items():
         if key in instead:
-            raise ValueError(f"{value.place}: `{join(path, key)}` cannot be given: {instead[key]}")
+            raise ValueError(f"{value.location}: `{join(path, key)}` cannot be given: {instead[key]}")
         if key not in known:
-            raise unknown_key(key, value.place, path, known)
+            raise unknown_key(key, value.location, path, known)
         _check_library_value(value, known[key], join(path, key))
     return {key: to_plain_values(value) for key, value in found.value.items()}
 
@@ -192,7 +193,7 @@ def _check_library_value(found: Located, expected: Any, path: str) -> None:
         begun = [member for member in members if member.startswith(value)]
         nearest = begun or difflib.get_close_matches(value, members, n=1, cutoff=0.5)
         hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {', '.join(members)}."
-        raise ValueError(f"{found.place}: `{path}` is {value!r}, which is unknown. {hint}")
+        raise ValueError(f"{found.location}: `{path}` is {value!r}, which is unknown. {hint}")
     if not any(_fits(value, kind) for kind in kinds):
         words = {**SCALARS, type(None): "nothing", list: "a list", tuple: "a list", Literal: "a name that is known"}
         expected_words = dict.fromkeys(words.get(get_origin(kind) or kind, "a mapping") for kind in kinds)

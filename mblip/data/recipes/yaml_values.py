@@ -1,4 +1,4 @@
-"""YAML with places: every value knows the file and line it stands on, so that an error can name them.
+"""YAML with locations: every value knows the file and line it stands on, so that an error can name them.
 
 Unusual: plain words are read by YAML 1.2's rules, not by YAML 1.1's, which PyYAML follows. There a bare `no` is False,
 though it is Norwegian in a list of languages, and `2e-5` is text. Here only `true` and `false` are booleans, and
@@ -15,13 +15,13 @@ import yaml
 
 @dataclass(frozen=True)
 class Located:
-    """A value and its place. `value` is a dict of str to `Located`, a list of `Located`, or a plain scalar.
+    """A value and its location. `value` is a dict of str to `Located`, a list of `Located`, or a plain scalar.
 
     `folder` is that of the recipe: what a value names by a dotted path is looked for there.
     """
 
     value: Any
-    place: str
+    location: str
     folder: Path = Path()
 
 
@@ -66,9 +66,9 @@ def read_yaml(path: Path) -> Located:
     return _parse(text, str(path), path.parent.absolute())
 
 
-def parse_scalar(text: str, place: str, folder: Path = Path()) -> Located:
+def parse_scalar(text: str, location: str, folder: Path = Path()) -> Located:
     """A value given on the command line for a recipe in `folder`, read as YAML: `20`, `2e-5`, `true`, `[de, no]`."""
-    return _parse(text, place, folder, has_lines=False)
+    return _parse(text, location, folder, has_lines=False)
 
 
 def found_beside(found: Located, folder: Path) -> Located:
@@ -78,11 +78,11 @@ def found_beside(found: Located, folder: Path) -> Located:
         value = {key: found_beside(entry, folder) for key, entry in value.items()}
     elif isinstance(value, list):
         value = [found_beside(entry, folder) for entry in value]
-    return Located(value, found.place, folder)
+    return Located(value, found.location, folder)
 
 
 def to_plain_values(found: Located) -> Any:
-    """The values without their places."""
+    """The values without their locations."""
     if isinstance(found.value, dict):
         return {key: to_plain_values(value) for key, value in found.value.items()}
     if isinstance(found.value, list):
@@ -95,16 +95,16 @@ def write_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def without_places(value: Any) -> Any:
+def without_folders(value: Any) -> Any:
     """Values without the machine's folders: others cannot use them, and need not know them."""
     if isinstance(value, dict):
-        return {key: without_places(entry) for key, entry in value.items()}
+        return {key: without_folders(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [without_places(entry) for entry in value]
-    return without_place(value) if isinstance(value, str) else value
+        return [without_folders(entry) for entry in value]
+    return without_folder(value) if isinstance(value, str) else value
 
 
-def without_place(name: str) -> str:
+def without_folder(name: str) -> str:
     """A path of this machine by its last part; anything else as it is."""
     is_elsewhere = PurePath(name).is_absolute() or name.startswith(("..", "~"))
     return PurePath(name).name if is_elsewhere else name
@@ -127,14 +127,14 @@ def _parse(text: str, name: str, folder: Path, *, has_lines: bool = True) -> Loc
 
 
 def _locate(node: yaml.Node, loader: _Loader, name: str, has_lines: bool) -> Located:
-    place = f"{name}, line {node.start_mark.line + 1}" if has_lines else name
+    location = f"{name}, line {node.start_mark.line + 1}" if has_lines else name
     if isinstance(node, yaml.MappingNode):
-        return Located(_locate_mapping(node, loader, name, has_lines), place, loader.folder)
+        return Located(_locate_mapping(node, loader, name, has_lines), location, loader.folder)
     if isinstance(node, yaml.SequenceNode):
-        return Located([_locate(entry, loader, name, has_lines) for entry in node.value], place, loader.folder)
+        return Located([_locate(entry, loader, name, has_lines) for entry in node.value], location, loader.folder)
     if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":int"):
-        return Located(int(node.value), place, loader.folder)  # PyYAML would read 010 as eight
-    return Located(loader.construct_object(node), place, loader.folder)
+        return Located(int(node.value), location, loader.folder)  # PyYAML would read 010 as eight
+    return Located(loader.construct_object(node), location, loader.folder)
 
 
 def _locate_mapping(node: yaml.MappingNode, loader: _Loader, name: str, has_lines: bool) -> dict[str, Located]:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ..example import Example
 from ..json_stream import iter_json_array
-from ..left_out import LeftOut, has_usable_texts
+from ..skipped import SkipReport, has_usable_texts
 from . import published
 from .coco_files import CocoPhotos, Missing
 from .image_names import Images
@@ -38,7 +38,7 @@ FIELDS = {
 @published("questions that need knowledge, with reasons", "allenai/aokvqa", "Apache 2.0")
 def aokvqa(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     path: Path,
     images: Images,
@@ -58,30 +58,36 @@ def aokvqa(
     unknown = [task for task in tasks if task not in TASKS]
     if unknown:
         raise ValueError(f"Found the tasks {unknown}, but {SOURCE} gives {', '.join(TASKS)}.")
-    left_out = LeftOut() if left_out is None else left_out
-    photos = CocoPhotos(images, missing=missing, left_out=left_out)
+    skipped = SkipReport() if skipped is None else skipped
+    photos = CocoPhotos(images, missing=missing, skipped=skipped)
     for index, record in enumerate(iter_json_array(path)):
-        place = f"{path}, record {index}"
-        fields = check_record(record, FIELDS, place=place)
-        question, answer = fields["question"].strip(), _correct_choice(fields, place)
+        location = f"{path}, record {index}"
+        fields = check_record(record, FIELDS, location=location)
+        question, answer = fields["question"].strip(), _correct_choice(fields, location)
         for position, reason in enumerate(map(str.strip, fields["rationales"])):
             for task in tasks:
                 id = f"{fields['question_id']}/{task}/{position}"
-                if not has_usable_texts([answer, reason], name=f"{SOURCE}/{id}", left_out=left_out):
+                if not has_usable_texts([answer, reason], name=f"{SOURCE}/{id}", skipped=skipped):
                     continue
                 inputs, target = _inputs_and_target(task, question, answer, reason)
                 yield from photos.example(
-                    fields["image_id"], place=place, source=SOURCE, id=id, task=task, target=target, inputs=inputs
+                    fields["image_id"],
+                    location=location,
+                    source=SOURCE,
+                    id=id,
+                    task=task,
+                    target=target,
+                    inputs=inputs,
                 )
 
 
-def _correct_choice(fields: dict[str, Any], place: str) -> str:
+def _correct_choice(fields: dict[str, Any], location: str) -> str:
     """The answer, which is among the choices."""
     choices, index = fields["choices"], fields["correct_choice_idx"]
     if not 0 <= index < len(choices):
         raise ValueError(
-            f"{place}: `correct_choice_idx` is {index}, expected the position of one of the {len(choices)} choices, "
-            "counted from 0. Fetch the file again."
+            f"{location}: `correct_choice_idx` is {index}, expected the position of one of the {len(choices)} "
+            "choices, counted from 0. Fetch the file again."
         )
     return str(choices[index]).strip()
 

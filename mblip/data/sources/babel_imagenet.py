@@ -19,8 +19,8 @@ from typing import Literal
 
 from ..example import Example
 from ..languages import LanguageCode, get_language
-from ..left_out import LeftOut
 from ..normal_text import normal_text
+from ..skipped import SkipReport
 from ..stable_random import stable_random
 from . import published
 from .babel_imagenet_files import Photo, read_labels, read_photos
@@ -40,7 +40,7 @@ Split = Literal["train", "held_out"]
 )
 def babel_imagenet(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     photos: Path,
     labels: Path,
@@ -70,7 +70,7 @@ def babel_imagenet(
         rounds=rounds,
         as_released=as_released,
         seed=seed,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 
@@ -100,13 +100,13 @@ class HoldOut:
 class BabelImageNet:
     """Photos and labels as read.
 
-    `labels` is language -> class index -> label; `left_out` counts the labels of each code of the file that is none of
+    `labels` is language -> class index -> label; `skipped` counts the labels of each code of the file that is none of
     the 96 languages.
     """
 
     photos: Sequence[Photo]
     labels: Mapping[str, Mapping[int, str]]
-    left_out: Mapping[str, int]
+    skipped: Mapping[str, int]
 
     @classmethod
     def read(
@@ -120,11 +120,11 @@ class BabelImageNet:
         Raises:
             ValueError: a photo is missing or its class unknown, a photo's class has no label in any language, the
                 label file has a wrong code, lists of unequal length or a class without a label, or a language asked
-                for has no labels. The message names file and place.
+                for has no labels. The message names file and location.
         """
         label_file = Path(label_file)
         photos = read_photos(Path(photo_folder))
-        labels, left_out = read_labels(label_file)
+        labels, skipped = read_labels(label_file)
         _check_every_photo_has_a_label(photos, labels, label_file)
         if languages is not None:
             codes = [get_language(code).code for code in languages]
@@ -132,9 +132,9 @@ class BabelImageNet:
             if unlabelled:
                 raise ValueError(f"{label_file} has no labels in {unlabelled}. It has {', '.join(labels)}.")
             labels = {code: labels[code] for code in codes}
-        if left_out:
-            logger.info("%s: left out %s, which are none of the 96 languages.", label_file, left_out)
-        return cls(photos, labels, left_out)
+        if skipped:
+            logger.info("%s: skipped %s, which are none of the 96 languages.", label_file, skipped)
+        return cls(photos, labels, skipped)
 
     def examples(
         self,
@@ -145,11 +145,11 @@ class BabelImageNet:
         rounds: int | None = None,
         as_released: bool = False,
         seed: int = 0,
-        left_out: LeftOut | None = None,
+        skipped: SkipReport | None = None,
     ) -> Iterator[Example]:
         """The examples of a split, photo by photo: for each language that has a label, one of each task.
 
-        A language with a single label in the split has no wrong name to ask about: its deciding examples are left out
+        A language with a single label in the split has no wrong name to ask about: its deciding examples are skipped
         and counted, as are the names of the other split and labels in languages that are none of the 96.
 
         Args:
@@ -166,9 +166,9 @@ class BabelImageNet:
             raise ValueError(f"Found the tasks {unknown}, but {SOURCE} gives {', '.join(TASKS)}.")
         if rounds is not None and rounds < 1:
             raise ValueError(f"Found {rounds} rounds, expected 1 or more, or None for all photos.")
-        left_out = LeftOut() if left_out is None else left_out
+        skipped = SkipReport() if skipped is None else skipped
         pools = self._classes_by_language(split, hold_out)
-        self._count_labels_left_out(pools, left_out)
+        self._count_labels_skipped(pools, skipped)
         is_decidable = {language: _has_two_labels(classes) for language, classes in pools.items()}
         for photo, languages in self._languages_by_photo(pools, rounds, seed):
             for language in languages:
@@ -177,16 +177,16 @@ class BabelImageNet:
                 if "image_deciding" in tasks and is_decidable[language]:
                     yield self._deciding(photo, language, pools[language], as_released, seed)
                 elif "image_deciding" in tasks:
-                    left_out.add("no wrong name to ask about", f"{SOURCE}/{photo.stem}/{language}/image_deciding")
+                    skipped.add("no wrong name to ask about", f"{SOURCE}/{photo.stem}/{language}/image_deciding")
 
-    def _count_labels_left_out(self, pools: Mapping[str, Mapping[int, str]], left_out: LeftOut) -> None:
+    def _count_labels_skipped(self, pools: Mapping[str, Mapping[int, str]], skipped: SkipReport) -> None:
         """Labels of classes with photos that are not in the split, and all those in other languages than the 96."""
-        for code, count in self.left_out.items():
-            left_out.add("label in a language that is none of the 96", f"{SOURCE}/{code}", count)
+        for code, count in self.skipped.items():
+            skipped.add("label in a language that is none of the 96", f"{SOURCE}/{code}", count)
         with_photo = {photo.class_index for photo in self.photos}
         for language, labels in self.labels.items():
             for index in sorted((with_photo & labels.keys()) - pools[language].keys()):
-                left_out.add("name of the other split (held_out_share)", f"{SOURCE}/{index:03d}/{language}")
+                skipped.add("name of the other split (held_out_share)", f"{SOURCE}/{index:03d}/{language}")
 
     def _classes_by_language(self, split: Split, hold_out: HoldOut) -> dict[str, dict[int, str]]:
         """For each language the classes of a split that have a photo, with their labels."""

@@ -14,7 +14,7 @@ NUM_CLASSES = 1000
 PHOTO_SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
 
 # Every code of the published babel_imagenet.json and babel_imagenet-298.json. A code of these that is none of the 96
-# languages is left out and counted; any other is a mistake in the file.
+# languages is skipped and counted; any other is a mistake in the file.
 PUBLISHED_CODES = frozenset(
     """
     AB ACW ADY AF AFB AII AK ALS ALT AM AN ANG AR ARC ARY ARZ AS AST AV AY AZ AZB BA BAN BAR BAT_SMG BCL BE
@@ -69,7 +69,7 @@ def read_photos(folder: Path) -> tuple[Photo, ...]:
 
     Raises:
         ValueError: there are no photos, a listed one is missing, one's synset is unknown, or two of a class have one
-        name; the message names file and place.
+        name; the message names file and location.
     """
     listing = _beside(folder, "images.jsonl")
     photos = _listed_photos(folder, listing) if listing else _found_photos(folder)
@@ -95,10 +95,10 @@ def read_labels(path: Path) -> tuple[dict[str, dict[int, str]], dict[str, int]]:
     languages.
 
     Raises:
-        ValueError: the file is not as published; the message names the code and the place in its lists.
+        ValueError: the file is not as published; the message names the code and the position in its lists.
     """
     labels: dict[str, dict[int, str]] = {}
-    left_out: dict[str, int] = {}
+    skipped: dict[str, int] = {}
     for code, entry in _read_json(path).items():
         if code not in PUBLISHED_CODES:
             nearest = difflib.get_close_matches(code.upper(), sorted(PUBLISHED_CODES), n=3, cutoff=0.5)
@@ -111,30 +111,32 @@ def read_labels(path: Path) -> tuple[dict[str, dict[int, str]], dict[str, int]]:
         if language in LANGUAGES:
             labels[language] = of_language
         else:
-            left_out[code] = len(of_language)
-    return labels, left_out
+            skipped[code] = len(of_language)
+    return labels, skipped
 
 
-def _labels_of_language(entry: Any, place: str) -> dict[int, str]:
+def _labels_of_language(entry: Any, location: str) -> dict[int, str]:
     """The labels of one language by class index, from [class indices, labels]."""
     if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(part, list) for part in entry):
-        raise ValueError(f"{place}: expected [class indices, labels], two lists.")
+        raise ValueError(f"{location}: expected [class indices, labels], two lists.")
     indices, labels = entry
     if len(indices) != len(labels):
         raise ValueError(
-            f"{place}: found {len(indices)} class indices, but {len(labels)} labels. "
+            f"{location}: found {len(indices)} class indices, but {len(labels)} labels. "
             "Each index belongs to the label at its position, so something is missing."
         )
     by_index: dict[int, str] = {}
     for position, (index, label) in enumerate(zip(indices, labels, strict=True)):
         if type(index) is not int or not 0 <= index < NUM_CLASSES:
             raise ValueError(
-                f"{place}, position {position}: found the class index {index!r}, expected 0 to {NUM_CLASSES - 1}."
+                f"{location}, position {position}: found the class index {index!r}, expected 0 to {NUM_CLASSES - 1}."
             )
         if index in by_index:
-            raise ValueError(f"{place}, position {position}: the class index {index} stands there a second time.")
+            raise ValueError(f"{location}, position {position}: the class index {index} stands there a second time.")
         if not isinstance(label, str) or not label.strip():
-            raise ValueError(f"{place}, position {position}: the class index {index} has no label, found {label!r}.")
+            raise ValueError(
+                f"{location}, position {position}: the class index {index} has no label, found {label!r}."
+            )
         by_index[index] = label.strip()
     return by_index
 
@@ -142,11 +144,11 @@ def _labels_of_language(entry: Any, place: str) -> dict[int, str]:
 def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
     """The photos that `images.jsonl` lists, one JSON object a line with `file` and `class_index`."""
     photos = []
-    places = [folder, folder / "images"]
+    locations = [folder, folder / "images"]
     for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             record = json.loads(line)
-            paths = [place / record["file"] for place in places]
+            paths = [location / record["file"] for location in locations]
             class_index = record["class_index"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
@@ -198,7 +200,7 @@ def _classes_in_order(folder: Path) -> dict[str, int]:
 
 def _beside(folder: Path, name: str) -> Path | None:
     """The file of that name in the folder, or else in the one above it."""
-    return next((place / name for place in (folder, folder.parent) if (place / name).is_file()), None)
+    return next((location / name for location in (folder, folder.parent) if (location / name).is_file()), None)
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

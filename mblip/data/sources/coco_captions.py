@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from ..example import Example
 from ..json_stream import iter_json_array
-from ..left_out import LeftOut
+from ..skipped import SkipReport
 from . import published
 from .coco_files import CocoPhotos, Missing
 from .image_names import Images
@@ -36,7 +36,7 @@ SENTENCE_FIELDS = {"raw": str, "sentid": int}
 
 @published("captions of photos", "COCO", "CC BY 4.0; photos: their Flickr licences")
 def coco_captions(
-    seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images, missing: Missing = "error"
+    seed: int, skipped: SkipReport | None = None, *, path: Path, images: Images, missing: Missing = "error"
 ) -> Iterator[Example]:
     """The captions of an official file, in its order, with runs of white space made one space.
 
@@ -48,20 +48,20 @@ def coco_captions(
         ValueError: the file is not as published, a caption's photo is not among its images, or its file is missing;
             the message names the record.
     """
-    photos = CocoPhotos(images, missing=missing, left_out=left_out)
+    photos = CocoPhotos(images, missing=missing, skipped=skipped)
     file_names = _file_names(path)
     for index, record in enumerate(iter_json_array(path, key="annotations")):
-        place = f"{path}, annotations[{index}]"
-        fields = check_record(record, CAPTION_FIELDS, place=place)
+        location = f"{path}, annotations[{index}]"
+        fields = check_record(record, CAPTION_FIELDS, location=location)
         number = fields["image_id"]
         if number not in file_names:
             raise ValueError(
-                f'{place}: found the image id {number}, which is none of the {len(file_names)} of "images". '
+                f'{location}: found the image id {number}, which is none of the {len(file_names)} of "images". '
                 "Fetch the file again."
             )
         yield from photos.example(
             number,
-            place=place,
+            location=location,
             source=SOURCE,
             id=f"{number:012d}/{fields['id']}",
             task="captioning",
@@ -73,7 +73,7 @@ def coco_captions(
 @published("captions of photos", "COCO, Karpathy's split", "CC BY 4.0; photos: Flickr's")
 def karpathy_captions(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     path: Path,
     images: Images,
@@ -91,14 +91,14 @@ def karpathy_captions(
             the record.
     """
     check_karpathy_splits(splits)
-    photos = CocoPhotos(images, missing=missing, left_out=left_out)
-    for place, record in read_karpathy_records(path):
-        photo = karpathy_photo(record, place=place)
+    photos = CocoPhotos(images, missing=missing, skipped=skipped)
+    for location, record in read_karpathy_records(path):
+        photo = karpathy_photo(record, location=location)
         if photo.split in splits:
             for sentid, text in photo.sentences:
                 yield from photos.example(
                     photo.number,
-                    place=place,
+                    location=location,
                     source=SOURCE,
                     id=f"{photo.number:012d}/karpathy-{sentid}",
                     task="captioning",
@@ -118,26 +118,28 @@ class KarpathyPhoto:
 
 
 def read_karpathy_records(path: str | Path) -> Iterator[tuple[str, Any]]:
-    """The places and records of the photos of Karpathy's file, one by one."""
+    """The locations and records of the photos of Karpathy's file, one by one."""
     for index, record in enumerate(iter_json_array(path, key="images")):
         yield f"{path}, images[{index}]", record
 
 
-def karpathy_photo(record: Any, *, place: str) -> KarpathyPhoto:
+def karpathy_photo(record: Any, *, location: str) -> KarpathyPhoto:
     """What a record says.
 
     Raises:
-        ValueError: it is not as published; the message names the place and the field.
+        ValueError: it is not as published; the message names the location and the field.
     """
-    fields = check_record(record, KARPATHY_FIELDS, place=place)
+    fields = check_record(record, KARPATHY_FIELDS, location=location)
     sentences = []
     for position, sentence in enumerate(fields["sentences"]):
-        found = check_record(sentence, SENTENCE_FIELDS, place=f"{place}, sentences[{position}]")
+        found = check_record(sentence, SENTENCE_FIELDS, location=f"{location}, sentences[{position}]")
         sentences.append((found["sentid"], " ".join(found["raw"].split())))
     return KarpathyPhoto(
         number=fields["cocoid"],
         file_name=f"{fields['filepath']}/{fields['filename']}",
-        split=check_choice(fields["split"], {split: split for split in KARPATHY_SPLITS}, place=place, field="split"),
+        split=check_choice(
+            fields["split"], {split: split for split in KARPATHY_SPLITS}, location=location, field="split"
+        ),
         sentences=tuple(sentences),
     )
 
@@ -153,6 +155,6 @@ def _file_names(path: str | Path) -> dict[int, str]:
     """The files of the photos of an official file, by their ids."""
     file_names = {}
     for index, record in enumerate(iter_json_array(path, key="images")):
-        fields = check_record(record, IMAGE_FIELDS, place=f"{path}, images[{index}]")
+        fields = check_record(record, IMAGE_FIELDS, location=f"{path}, images[{index}]")
         file_names[fields["id"]] = fields["file_name"]
     return file_names

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from ..example import Example
-from ..left_out import LeftOut, has_usable_texts
-from .image_names import coco_image_id, image_place
+from ..skipped import SkipReport, has_usable_texts
+from .image_names import coco_image_id, image_location
 
 Missing = Literal["error", "count"]
 
@@ -27,29 +27,29 @@ class CocoPhotos:
 
     Args:
         images: a folder, which is listed once with all folders in it, so that a photo may lie in any of them and have
-            either name. Or a URL or archive (images/places.py), in which nothing can be looked up: one that ends in
+            either name. Or a URL or archive (images/locations.py), in which nothing can be looked up: one that ends in
             the folder of a release, such as https://images.cocodataset.org/train2017 or zip://val2014::/data/val2014.zip,
             is taken to hold all photos asked for, by the names of that release; any other is joined with the name that
             the record gives.
-        missing: what to do about a number without a file: raise, or count it in `left_out` and go on.
+        missing: what to do about a number without a file: raise, or count it in `skipped` and go on.
 
     Raises:
         ValueError: the folder is not there or holds no photos of COCO.
     """
 
-    def __init__(self, images: str | Path, *, missing: Missing, left_out: LeftOut | None) -> None:
+    def __init__(self, images: str | Path, *, missing: Missing, skipped: SkipReport | None) -> None:
         if missing not in ("error", "count"):
             raise ValueError(f"Found missing={missing!r}, expected 'error' or 'count'.")
         self.missing = missing
-        self.left_out = LeftOut() if left_out is None else left_out
-        self._places = CocoPlaces(images)
-        self._places.check_not_empty()
+        self.skipped = SkipReport() if skipped is None else skipped
+        self._locations = CocoLocations(images)
+        self._locations.check_not_empty()
 
     def example(
         self,
         number: int,
         *,
-        place: str,
+        location: str,
         source: str,
         id: str,
         task: str,
@@ -62,15 +62,15 @@ class CocoPhotos:
 
         Args:
             number: of the photo.
-            place: of the record, for the error.
+            location: of the record, for the error.
             file_name: what the record calls the photo, with a folder where it names one.
 
         Raises:
             ValueError: the photo cannot be found; see `find`.
         """
         name = f"{source}/{id}"
-        photo = self.find(number, place=place, example=name, file_name=file_name)
-        if photo is not None and has_usable_texts([*inputs.values(), target], name=name, left_out=self.left_out):
+        photo = self.find(number, location=location, example=name, file_name=file_name)
+        if photo is not None and has_usable_texts([*inputs.values(), target], name=name, skipped=self.skipped):
             yield Example(
                 images=(photo,),
                 prompt="",
@@ -83,31 +83,31 @@ class CocoPhotos:
                 inputs=inputs,
             )
 
-    def find(self, number: int, *, place: str, example: str, file_name: str | None = None) -> Path | str | None:
+    def find(self, number: int, *, location: str, example: str, file_name: str | None = None) -> Path | str | None:
         """The photo of a number, or None where it is missing and that is counted.
 
         Args:
-            place: of the record, for the error.
-            example: what `left_out` calls the example.
+            location: of the record, for the error.
+            example: what `skipped` calls the example.
             file_name: what the record calls the photo, with a folder where it names one.
 
         Raises:
             ValueError: the photo is missing and `missing` is "error", or the record does not say what it is called
                 where nothing can be looked up.
         """
-        if self._places.holds(number):
-            return self._places.find(number, place=place, file_name=file_name)
+        if self._locations.holds(number):
+            return self._locations.find(number, location=location, file_name=file_name)
         if self.missing == "error":
             raise ValueError(
-                f"{place}: there is no photo of the image id {number} in {self._places.images}, such as "
+                f"{location}: there is no photo of the image id {number} in {self._locations.images}, such as "
                 f"{number:012d}.jpg or COCO_train2014_{number:012d}.jpg. Put it there, or leave such records out with "
                 'missing="count".'
             )
-        self.left_out.add("no photo of the image id", example)
+        self.skipped.add("no photo of the image id", example)
         return None
 
 
-class CocoPlaces:
+class CocoLocations:
     """Where the photos of COCO lie, or would lie; whether they are there is left to the caller.
 
     Args:
@@ -130,18 +130,18 @@ class CocoPlaces:
                 "COCO_val2014_000000000139.jpg in it or in folders in it."
             )
 
-    def find(self, number: int, *, place: str, file_name: str | None = None) -> Path | str:
+    def find(self, number: int, *, location: str, file_name: str | None = None) -> Path | str:
         """The photo of a number; one that a folder lacks would lie in it, under the name that the record gives.
 
         Raises:
             ValueError: the record does not say what the photo is called where nothing can be looked up.
         """
         if self._paths is None:
-            return self._remote_photo(number, place, file_name)
+            return self._remote_photo(number, location, file_name)
         name = f"{number:012d}.jpg" if file_name is None else file_name
-        return self._paths.get(number) or image_place(self.images, name, place=place)
+        return self._paths.get(number) or image_location(self.images, name, location=location)
 
-    def _remote_photo(self, number: int, place: str, file_name: str | None) -> Path | str:
+    def _remote_photo(self, number: int, location: str, file_name: str | None) -> Path | str:
         folder = str(self.images).partition("::")[0].rstrip("/").rpartition("/")[2]
         release = RELEASE_FOLDER.fullmatch(folder)
         if release is not None:
@@ -149,13 +149,13 @@ class CocoPlaces:
             file_name = f"{number:012d}.jpg" if is_numbered_only else f"COCO_{folder}_{number:012d}.jpg"
         if file_name is None:
             raise ValueError(
-                f"{place} names a photo by the image id {number} alone, and {self.images} does not end in the folder "
-                "of a release, such as train2017 or val2014. Name that folder, or give a folder on disk."
+                f"{location} names a photo by the image id {number} alone, and {self.images} does not end in the "
+                "folder of a release, such as train2017 or val2014. Name that folder, or give a folder on disk."
             )
-        return image_place(self.images, file_name, place=place)
+        return image_location(self.images, file_name, location=location)
 
 
-def photo_number(file_name: str, *, place: str) -> int:
+def photo_number(file_name: str, *, location: str) -> int:
     """The number of a photo in the name of its file, which may stand in folders.
 
     Raises:
@@ -164,7 +164,7 @@ def photo_number(file_name: str, *, place: str) -> int:
     match = FILE_NAME.fullmatch(file_name.rpartition("/")[2])
     if match is None:
         raise ValueError(
-            f"{place}: found the image {file_name!r}, expected a photo of COCO such as 000000000139.jpg or "
+            f"{location}: found the image {file_name!r}, expected a photo of COCO such as 000000000139.jpg or "
             "COCO_val2014_000000000139.jpg."
         )
     return int(match[1])

@@ -1,6 +1,6 @@
-"""Rows of a dataset that `datasets` loads, with their places and with images as they are stored.
+"""Rows of a dataset that `datasets` loads, with their locations and with images as they are stored.
 
-    for place, row in read_rows("me/my-captions", split="train"): ...
+    for location, row in read_rows("me/my-captions", split="train"): ...
 
 A cell of images is {"bytes", "path"} and never opened; a class comes by its name.
 """
@@ -24,7 +24,7 @@ def read_rows(
     revision: str | None = None,
     streaming: bool = False,
 ) -> Iterator[tuple[str, Row]]:
-    """The rows of a dataset with their places, which count them from 0.
+    """The rows of a dataset with their locations, which count them from 0.
 
     Args:
         path: a name on the Hub, a folder that `load_dataset` or `load_from_disk` reads, or a file: parquet, JSON (an

@@ -5,7 +5,7 @@ layout (e-bug/iglue, datasets/flickr30k/annotations/train_ann.jsonl, valid_ann.j
 datasets/xFlickrCO/annotations/<language>/train_1.jsonl ... train_100.jsonl, train_100x5.jsonl, test.jsonl). Half of
 xFlickrCO's test photos are of COCO: their `img_path` is COCO_val2014_000000391895.jpg and their `id` a number.
 
-Every sentence becomes an example; an empty one, of which xFlickrCO has at least one, is left out. Licences: photos and
+Every sentence becomes an example; an empty one, of which xFlickrCO has at least one, is skipped. Licences: photos and
 captions under Flickr30k's terms (research only), COCO's captions CC BY 4.0; xFlickrCO's repository is MIT.
 """
 
@@ -17,10 +17,10 @@ from typing import Any
 
 from ..example import Example
 from ..languages import LanguageCode, get_language
-from ..left_out import LeftOut, has_usable_texts
+from ..skipped import SkipReport, has_usable_texts
 from . import published
 from .coco_files import CocoPhotos, Missing
-from .image_names import Images, coco_image_id, flickr30k_image_id, image_place
+from .image_names import Images, coco_image_id, flickr30k_image_id, image_location
 from .records import check_record, read_json_lines
 
 SOURCE = "flickr30k"
@@ -47,46 +47,46 @@ class CaptionedPhoto:
         return self.name.removesuffix(".jpg")
 
 
-def captioned_photo(record: Any, *, place: str) -> CaptionedPhoto:
+def captioned_photo(record: Any, *, location: str) -> CaptionedPhoto:
     """What a record says.
 
     Raises:
-        ValueError: it is not as published; the message names the place and the field.
+        ValueError: it is not as published; the message names the location and the field.
     """
-    fields = check_record(record, FIELDS, place=place)
+    fields = check_record(record, FIELDS, location=location)
     name, sentences = fields["img_path"], tuple(fields["sentences"])
     if photo := COCO_NAME.fullmatch(name):
         return CaptionedPhoto(name, coco_image_id(int(photo[1])), int(photo[1]), sentences)
     if photo := FLICKR30K_NAME.fullmatch(name):
         return CaptionedPhoto(name, flickr30k_image_id(photo[1]), None, sentences)
     raise ValueError(
-        f"{place}: `img_path` is {name!r}, expected a name such as 101362133.jpg or COCO_val2014_000000391895.jpg."
+        f"{location}: `img_path` is {name!r}, expected a name such as 101362133.jpg or COCO_val2014_000000391895.jpg."
     )
 
 
 @published("captions of photos", "Flickr30k", "Flickr30k's terms, research only")
-def flickr30k(seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images) -> Iterator[Example]:
+def flickr30k(seed: int, skipped: SkipReport | None = None, *, path: Path, images: Images) -> Iterator[Example]:
     """The captions of a file of Flickr30k.
 
     Args:
-        images: the folder, URL or archive of Flickr30k's images (images/places.py).
+        images: the folder, URL or archive of Flickr30k's images (images/locations.py).
 
     Raises:
         ValueError: the file is not as published; the message names the line and the field.
     """
-    left_out = LeftOut() if left_out is None else left_out
-    for place, record in read_json_lines(path):
-        photo = captioned_photo(record, place=place)
+    skipped = SkipReport() if skipped is None else skipped
+    for location, record in read_json_lines(path):
+        photo = captioned_photo(record, location=location)
         if photo.coco_number is not None:
-            raise ValueError(f"{place}: `img_path` is {photo.name!r}, expected a name such as 101362133.jpg.")
-        shown = image_place(images, photo.name, place=place)
-        yield from _captions(photo, shown, source=SOURCE, id=photo.stem, language="en", left_out=left_out)
+            raise ValueError(f"{location}: `img_path` is {photo.name!r}, expected a name such as 101362133.jpg.")
+        shown = image_location(images, photo.name, location=location)
+        yield from _captions(photo, shown, source=SOURCE, id=photo.stem, language="en", skipped=skipped)
 
 
 @published("captions in eight languages", "e-bug/iglue, xFlickrCO", "Flickr30k's terms; MIT")
 def xflickrco(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     annotations: Path,
     languages: tuple[LanguageCode, ...],
@@ -104,7 +104,7 @@ def xflickrco(
     for language in languages:
         path = annotations / language / f"{split}.jsonl"
         yield from read_xflickrco(
-            path, language=language, images=images, coco_images=coco_images, missing=missing, left_out=left_out
+            path, language=language, images=images, coco_images=coco_images, missing=missing, skipped=skipped
         )
 
 
@@ -115,46 +115,46 @@ def read_xflickrco(
     images: str | Path,
     coco_images: str | Path | None = None,
     missing: Missing = "error",
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
 ) -> Iterator[Example]:
     """The captions of a file of xFlickrCO.
 
     Args:
         language: of the captions; the file does not say it.
-        images: the folder, URL or archive of Flickr30k's images (images/places.py).
+        images: the folder, URL or archive of Flickr30k's images (images/locations.py).
         coco_images: that of COCO's photos (coco_files.py); only the test files need it.
         missing: what to do about a photo that is not in the folder `coco_images`: "count" leaves its record out.
 
     Raises:
         ValueError: the file is not as published; the message names the line and the field.
     """
-    left_out = LeftOut() if left_out is None else left_out
+    skipped = SkipReport() if skipped is None else skipped
     language = get_language(language).code
-    photos = None if coco_images is None else CocoPhotos(coco_images, missing=missing, left_out=left_out)
-    for place, record in read_json_lines(path):
-        photo = captioned_photo(record, place=place)
+    photos = None if coco_images is None else CocoPhotos(coco_images, missing=missing, skipped=skipped)
+    for location, record in read_json_lines(path):
+        photo = captioned_photo(record, location=location)
         id = f"{language}/{photo.stem}"
         if photo.coco_number is None:
-            shown: Path | str | None = image_place(images, photo.name, place=place)
+            shown: Path | str | None = image_location(images, photo.name, location=location)
         else:
-            shown = _coco_place(photo.coco_number, photos, place=place, id=id, name=photo.name)
+            shown = _coco_location(photo.coco_number, photos, location=location, id=id, name=photo.name)
         if shown is not None:
-            yield from _captions(photo, shown, source=XFLICKRCO_SOURCE, id=id, language=language, left_out=left_out)
+            yield from _captions(photo, shown, source=XFLICKRCO_SOURCE, id=id, language=language, skipped=skipped)
 
 
-def _coco_place(number: int, photos: CocoPhotos | None, *, place: str, id: str, name: str) -> Path | str | None:
+def _coco_location(number: int, photos: CocoPhotos | None, *, location: str, id: str, name: str) -> Path | str | None:
     """Where the photo of a COCO number lies, or None where it is missing and that is counted."""
     if photos is None:
-        raise ValueError(f"{place}: {name} is a photo of COCO. Say with `coco_images` where those are.")
-    return photos.find(number, place=place, example=f"{XFLICKRCO_SOURCE}/{id}", file_name=name)
+        raise ValueError(f"{location}: {name} is a photo of COCO. Say with `coco_images` where those are.")
+    return photos.find(number, location=location, example=f"{XFLICKRCO_SOURCE}/{id}", file_name=name)
 
 
 def _captions(
-    photo: CaptionedPhoto, shown: Path | str, *, source: str, id: str, language: str, left_out: LeftOut
+    photo: CaptionedPhoto, shown: Path | str, *, source: str, id: str, language: str, skipped: SkipReport
 ) -> Iterator[Example]:
     """An example for each sentence about a photo, numbered from 0."""
     for number, sentence in enumerate(photo.sentences):
-        if has_usable_texts([sentence], name=f"{source}/{id}/{number}", left_out=left_out):
+        if has_usable_texts([sentence], name=f"{source}/{id}/{number}", skipped=skipped):
             yield Example(
                 images=(shown,),
                 prompt="",

@@ -3,7 +3,7 @@
 GQA is read in the layout that LXMERT gave it and IGLUE took over (e-bug/iglue, datasets/gqa/annotations/train.json), a
 JSON array of {"img_id": "2375429", "label": {"pipe": 1.0}, "question_id": "07333408", "sent": "What is ...?"}. A label
 gives answers their scores; GQA has one answer a question, and of several the one of the highest score is taken. A
-question whose label is empty is left out.
+question whose label is empty is skipped.
 
 xGQA (Adapter-Hub/xGQA, data/few_shot/<language>/train_5.json, dev.json, test.json) is a JSON object of question id to
 GQA's own record: {"imageId": "n406334", "question": "Ist der Bus ...?", "answer": "no", ...}. The questions are
@@ -20,9 +20,9 @@ from typing import Any
 from ..example import Example
 from ..json_stream import iter_json_array
 from ..languages import LanguageCode, get_language
-from ..left_out import LeftOut, has_usable_texts
+from ..skipped import SkipReport, has_usable_texts
 from . import published
-from .image_names import Images, image_place
+from .image_names import Images, image_location
 from .records import check_record, read_json_object
 
 SOURCE = "gqa"
@@ -34,26 +34,26 @@ XGQA_FIELDS = {"question_id": str | int, "imageId": str, "question": str, "answe
 
 
 @published("questions about photos of Visual Genome", "GQA, in LXMERT's layout", "GQA's terms")
-def gqa(seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images) -> Iterator[Example]:
+def gqa(seed: int, skipped: SkipReport | None = None, *, path: Path, images: Images) -> Iterator[Example]:
     """The questions of a file of GQA in LXMERT's layout, one after another in constant memory.
 
     Args:
-        images: the folder, URL or archive of the images (images/places.py).
+        images: the folder, URL or archive of the images (images/locations.py).
 
     Raises:
         ValueError: the file is not as published; the message names the record and the field.
     """
-    left_out = LeftOut() if left_out is None else left_out
+    skipped = SkipReport() if skipped is None else skipped
     for index, record in enumerate(iter_json_array(path)):
-        place = f"{path}, record {index}"
-        fields = check_record(record, GQA_FIELDS, place=place)
+        location = f"{path}, record {index}"
+        fields = check_record(record, GQA_FIELDS, location=location)
         name, scores = f"{SOURCE}/{fields['question_id']}", fields["label"]
         if not scores:
-            left_out.add("question without an answer", name)
-        elif has_usable_texts([fields["sent"]], name=name, left_out=left_out):
+            skipped.add("question without an answer", name)
+        elif has_usable_texts([fields["sent"]], name=name, skipped=skipped):
             yield _example(
                 images,
-                place,
+                location,
                 source=SOURCE,
                 id=str(fields["question_id"]),
                 image=fields["img_id"],
@@ -66,7 +66,7 @@ def gqa(seed: int, left_out: LeftOut | None = None, *, path: Path, images: Image
 @published("GQA's questions in eight languages", "Adapter-Hub/xGQA", "CC BY 4.0")
 def xgqa(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     annotations: Path,
     languages: tuple[LanguageCode, ...],
@@ -81,28 +81,28 @@ def xgqa(
     """
     for language in languages:
         path = annotations / language / f"{split}.json"
-        yield from read_xgqa(path, language=language, images=images, left_out=left_out)
+        yield from read_xgqa(path, language=language, images=images, skipped=skipped)
 
 
 def read_xgqa(
-    path: str | Path, *, language: str, images: str | Path, left_out: LeftOut | None = None
+    path: str | Path, *, language: str, images: str | Path, skipped: SkipReport | None = None
 ) -> Iterator[Example]:
     """The questions of a file of xGQA.
 
     Args:
         language: of the questions, one of xGQA's eight; the file does not say it.
-        images: the folder, URL or archive of the images (images/places.py).
+        images: the folder, URL or archive of the images (images/locations.py).
 
     Raises:
         ValueError: the file is not as published; the message names the question id and the field.
     """
-    left_out = LeftOut() if left_out is None else left_out
-    for place, record in read_xgqa_records(path):
-        yield from xgqa_example(record, place=place, language=language, images=images, left_out=left_out)
+    skipped = SkipReport() if skipped is None else skipped
+    for location, record in read_xgqa_records(path):
+        yield from xgqa_example(record, location=location, language=language, images=images, skipped=skipped)
 
 
 def read_xgqa_records(path: str | Path) -> Iterator[tuple[str, Any]]:
-    """The places and records of a file of xGQA, with the question's id in the record.
+    """The locations and records of a file of xGQA, with the question's id in the record.
 
     Raises:
         ValueError: the file is no JSON object.
@@ -113,20 +113,20 @@ def read_xgqa_records(path: str | Path) -> Iterator[tuple[str, Any]]:
 
 
 def xgqa_example(
-    record: Any, *, place: str, language: str, images: str | Path, left_out: LeftOut
+    record: Any, *, location: str, language: str, images: str | Path, skipped: SkipReport
 ) -> Iterator[Example]:
     """The example of a record; none where a text cannot be used, and that is counted.
 
     Raises:
-        ValueError: the record is not as published; the message names the place and the field.
+        ValueError: the record is not as published; the message names the location and the field.
     """
     language = get_language(language).code
-    fields = check_record(record, XGQA_FIELDS, place=place)
+    fields = check_record(record, XGQA_FIELDS, location=location)
     id = f"{language}/{fields['question_id']}"
-    if has_usable_texts([fields["question"], fields["answer"]], name=f"{XGQA_SOURCE}/{id}", left_out=left_out):
+    if has_usable_texts([fields["question"], fields["answer"]], name=f"{XGQA_SOURCE}/{id}", skipped=skipped):
         yield _example(
             images,
-            place,
+            location,
             source=XGQA_SOURCE,
             id=id,
             image=fields["imageId"],
@@ -136,10 +136,10 @@ def xgqa_example(
         )
 
 
-def _example(images: str | Path, place: str, *, image: str, question: str, answer: str, **fields: Any) -> Example:
+def _example(images: str | Path, location: str, *, image: str, question: str, answer: str, **fields: Any) -> Example:
     """A question about an image; both corpora call a photo alike."""
     return Example(
-        images=(image_place(images, f"{image}.jpg", place=place),),
+        images=(image_location(images, f"{image}.jpg", location=location),),
         prompt="",
         target=answer.strip(),
         task="vqa_in_english",

@@ -20,18 +20,18 @@ from urllib.parse import quote
 Images = str
 
 
-def image_place(images: str | Path, name: str, *, place: str) -> Path | str:
-    """The place of the image `name` in the folder, URL or archive `images`.
+def image_location(images: str | Path, name: str, *, location: str) -> Path | str:
+    """The location of the image `name` in the folder, URL or archive `images`.
 
     Args:
-        place: of the record, for the error.
+        location: of the record, for the error.
 
     Raises:
         ValueError: the name is empty or leads out of the folder.
     """
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts:
-        raise ValueError(f"{place}: found the image name {name!r}, expected the name of a file below {images}.")
+        raise ValueError(f"{location}: found the image name {name!r}, expected the name of a file below {images}.")
     if isinstance(images, Path) or "://" not in images:
         return Path(images) / name
     inner, separator, archive = images.partition("::")

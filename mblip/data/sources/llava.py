@@ -4,10 +4,10 @@ conversation_58k.json, detail_23k.json and llava_instruct_150k.json (liuhaotian/
 of {"id": "000000033471", "image": "000000033471.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat are
 the colors of the bus?"}, {"from": "gpt", "value": "The bus is white and red."}, ...]}: human and gpt by turns. The
 `<image>` of the first question is taken out, for the processor places images. An example with `<image>` anywhere else
-is left out and counted.
+is skipped and counted.
 
 Dialogues are split into single turns, each question with its answer and without what was said before; descriptions are
-taken whole, and their question makes place for our wordings. Licence: CC BY-NC 4.0; as the texts are GPT-4's, OpenAI's
+taken whole, and their question gives way to our templates. Licence: CC BY-NC 4.0; as the texts are GPT-4's, OpenAI's
 terms of use apply too.
 """
 
@@ -19,8 +19,8 @@ from typing import Any
 
 from ..example import IMAGE_TOKEN, Example
 from ..json_stream import iter_json_array
-from ..left_out import LeftOut
 from ..sentences import split_sentences
+from ..skipped import SkipReport
 from . import published
 from .coco_files import CocoPhotos, Missing, photo_number
 from .image_names import Images
@@ -35,7 +35,7 @@ SPEAKERS = {"human": "human", "gpt": "gpt"}
 @published("dialogues by GPT-4 about photos of COCO", "liuhaotian/LLaVA-Instruct-150K", "CC BY-NC 4.0")
 def llava_conversations(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     path: Path,
     images: Images,
@@ -46,7 +46,7 @@ def llava_conversations(
 
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
-        max_sentences: a turn whose answer has more sentences (translation/sentences.py) is left out and counted; None
+        max_sentences: a turn whose answer has more sentences (translation/sentences.py) is skipped and counted; None
             keeps all.
         missing: what to do about a photo that is not in the folder.
 
@@ -54,15 +54,15 @@ def llava_conversations(
         ValueError: the file is not as published, turns are out of order, or a photo is missing; the message names the
             record and the turn.
     """
-    photos = CocoPhotos(images, missing=missing, left_out=left_out)
-    for place, number, turns in _read_dialogues(path):
+    photos = CocoPhotos(images, missing=missing, skipped=skipped)
+    for location, number, turns in _read_dialogues(path):
         for turn in turns:
             if max_sentences is not None and len(split_sentences(turn.answer)) > max_sentences:
-                photos.left_out.add(f"answer of more than {max_sentences} sentences", f"{SOURCE}/{turn.id}")
+                photos.skipped.add(f"answer of more than {max_sentences} sentences", f"{SOURCE}/{turn.id}")
                 continue
             yield from photos.example(
                 number,
-                place=place,
+                location=location,
                 source=SOURCE,
                 id=turn.id,
                 task="conversation",
@@ -74,7 +74,7 @@ def llava_conversations(
 @published("descriptions by GPT-4 of photos of COCO", "liuhaotian/LLaVA-Instruct-150K", "CC BY-NC 4.0")
 def llava_details(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     path: Path,
     images: Images,
@@ -90,15 +90,20 @@ def llava_details(
         ValueError: the file is not as published, a record is a dialogue of several turns, or a photo is missing; the
             message names the record.
     """
-    photos = CocoPhotos(images, missing=missing, left_out=left_out)
-    for place, number, turns in _read_dialogues(path):
+    photos = CocoPhotos(images, missing=missing, skipped=skipped)
+    for location, number, turns in _read_dialogues(path):
         if len(turns) != 1:
             raise ValueError(
-                f"{place}: found a dialogue of {len(turns)} questions, expected one question and a description. "
+                f"{location}: found a dialogue of {len(turns)} questions, expected one question and a description. "
                 "Read files of dialogues with the source `llava_conversations`."
             )
         yield from photos.example(
-            number, place=place, source=SOURCE, id=turns[0].id, task="detailed_captioning", target=turns[0].answer
+            number,
+            location=location,
+            source=SOURCE,
+            id=turns[0].id,
+            task="detailed_captioning",
+            target=turns[0].answer,
         )
 
 
@@ -112,30 +117,30 @@ class _Turn:
 
 
 def _read_dialogues(path: str | Path) -> Iterator[tuple[str, int, list[_Turn]]]:
-    """The place, the number of the photo and the turns of each record."""
+    """The location, the number of the photo and the turns of each record."""
     for index, record in enumerate(iter_json_array(path)):
-        place = f"{path}, record {index}"
-        fields = check_record(record, FIELDS, place=place)
-        yield place, photo_number(fields["image"], place=place), _turns(fields, place)
+        location = f"{path}, record {index}"
+        fields = check_record(record, FIELDS, location=location)
+        yield location, photo_number(fields["image"], location=location), _turns(fields, location)
 
 
-def _turns(record: dict[str, Any], place: str) -> list[_Turn]:
+def _turns(record: dict[str, Any], location: str) -> list[_Turn]:
     """The questions of a dialogue with their answers."""
     values: list[str] = []
     for position, turn in enumerate(record["conversations"]):
-        turn_place = f"{place}, conversations[{position}]"
-        fields = check_record(turn, TURN_FIELDS, place=turn_place)
-        speaker = check_choice(fields["from"], SPEAKERS, place=turn_place, field="from")
+        turn_location = f"{location}, conversations[{position}]"
+        fields = check_record(turn, TURN_FIELDS, location=turn_location)
+        speaker = check_choice(fields["from"], SPEAKERS, location=turn_location, field="from")
         expected = "gpt" if position % 2 else "human"
         if speaker != expected:
             raise ValueError(
-                f"{turn_place}: found a turn of {speaker!r}, expected one of {expected!r}. Mend the record."
+                f"{turn_location}: found a turn of {speaker!r}, expected one of {expected!r}. Mend the record."
             )
         values.append(fields["value"])
     if not values or len(values) % 2:
         raise ValueError(
-            f"{place}: found {len(values)} turns, expected questions of 'human', each with an answer of 'gpt'. Mend "
-            "the record."
+            f"{location}: found {len(values)} turns, expected questions of 'human', each with an answer of 'gpt'. "
+            "Mend the record."
         )
     values[0] = values[0].replace(IMAGE_TOKEN, "", 1)
     pairs = zip(values[::2], values[1::2], strict=True)

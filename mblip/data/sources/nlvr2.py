@@ -25,9 +25,9 @@ from typing import Any, Literal
 
 from ..example import Example
 from ..languages import ENGLISH, LanguageCode, get_language
-from ..left_out import LeftOut, has_usable_texts
+from ..skipped import SkipReport, has_usable_texts
 from . import published
-from .image_names import Images, image_place, join_image_ids
+from .image_names import Images, image_location, join_image_ids
 from .records import check_choice, check_record, read_json_lines
 
 SOURCE = "nlvr2"
@@ -53,43 +53,43 @@ UnicodeForm = Literal["NFC", "NFD"]
 
 @published("statements about two photos", "lil-lab/nlvr", "texts CC BY 4.0")
 def nlvr2(
-    seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images, language: LanguageCode = ENGLISH
+    seed: int, skipped: SkipReport | None = None, *, path: Path, images: Images, language: LanguageCode = ENGLISH
 ) -> Iterator[Example]:
     """The statements of a file of NLVR2.
 
     Args:
-        images: the folder, URL or archive of the split's images (images/places.py).
+        images: the folder, URL or archive of the split's images (images/locations.py).
         language: of the statements, where the file is a machine-translated one.
 
     Raises:
         ValueError: the file is not as published; the message names the line and the field.
     """
-    left_out = LeftOut() if left_out is None else left_out
-    for place, record in read_json_lines(path):
-        yield from nlvr2_example(record, place=place, language=language, images=images, left_out=left_out)
+    skipped = SkipReport() if skipped is None else skipped
+    for location, record in read_json_lines(path):
+        yield from nlvr2_example(record, location=location, language=language, images=images, skipped=skipped)
 
 
 def nlvr2_example(
-    record: Any, *, place: str, language: str, images: str | Path, left_out: LeftOut
+    record: Any, *, location: str, language: str, images: str | Path, skipped: SkipReport
 ) -> Iterator[Example]:
     """The example of a record of NLVR2; none where the text cannot be used, and that is counted.
 
     Raises:
-        ValueError: the record is not as published; the message names the place and the field.
+        ValueError: the record is not as published; the message names the location and the field.
     """
     language = get_language(language).code
-    fields = check_record(record, NLVR2_FIELDS, place=place)
+    fields = check_record(record, NLVR2_FIELDS, location=location)
     identifier, directory = fields["identifier"], fields["directory"]
     pair = IDENTIFIER.fullmatch(identifier)
     if pair is None:
-        raise ValueError(f"{place}: `identifier` is {identifier!r}, expected one such as dev-896-0-1.")
-    answer = check_choice(fields["label"], NLVR2_ANSWERS, place=place, field="label")
+        raise ValueError(f"{location}: `identifier` is {identifier!r}, expected one such as dev-896-0-1.")
+    answer = check_choice(fields["label"], NLVR2_ANSWERS, location=location, field="label")
     names = [f"{pair[1]}-img{number}" for number in (0, 1)]
     folder = "" if directory is None else f"{directory}/"
     id = f"{language}/{identifier}"
-    if has_usable_texts([fields["sentence"]], name=f"{SOURCE}/{id}", left_out=left_out):
+    if has_usable_texts([fields["sentence"]], name=f"{SOURCE}/{id}", skipped=skipped):
         yield _example(
-            images=tuple(image_place(images, f"{folder}{name}.png", place=place) for name in names),
+            images=tuple(image_location(images, f"{folder}{name}.png", location=location) for name in names),
             image_id=join_image_ids(*(f"{SOURCE}/{name}" for name in names)),
             source=SOURCE,
             id=id,
@@ -101,41 +101,41 @@ def nlvr2_example(
 
 @published("statements about two photos, five languages", "marvl-challenge/marvl-code", "CC BY 4.0")
 def marvl(
-    seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images, file_names: UnicodeForm = "NFD"
+    seed: int, skipped: SkipReport | None = None, *, path: Path, images: Images, file_names: UnicodeForm = "NFD"
 ) -> Iterator[Example]:
     """The statements of a file of MaRVL, zero-shot or few-shot, in the language each record says.
 
     Args:
-        images: the folder, URL or archive of the images (images/places.py), the one with a folder per language.
+        images: the folder, URL or archive of the images (images/locations.py), the one with a folder per language.
         file_names: how its file names are written: "NFD", as they are published, or "NFC", where unpacking or copying
             has composed them.
 
     Raises:
         ValueError: the file is not as published; the message names the line and the field.
     """
-    left_out = LeftOut() if left_out is None else left_out
-    for place, record in read_json_lines(path):
-        yield from marvl_example(record, place=place, images=images, file_names=file_names, left_out=left_out)
+    skipped = SkipReport() if skipped is None else skipped
+    for location, record in read_json_lines(path):
+        yield from marvl_example(record, location=location, images=images, file_names=file_names, skipped=skipped)
 
 
 def marvl_example(
-    record: Any, *, place: str, images: str | Path, file_names: UnicodeForm = "NFD", left_out: LeftOut
+    record: Any, *, location: str, images: str | Path, file_names: UnicodeForm = "NFD", skipped: SkipReport
 ) -> Iterator[Example]:
     """The example of a record of MaRVL; none where the text cannot be used, and that is counted.
 
     Raises:
-        ValueError: the record is not as published; the message names the place and the field.
+        ValueError: the record is not as published; the message names the location and the field.
     """
-    fields = check_record(record, MARVL_FIELDS, place=place)
+    fields = check_record(record, MARVL_FIELDS, location=location)
     languages = {code: code for code in MARVL_LANGUAGES}
-    language = check_choice(fields["language"], languages, place=place, field="language")
+    language = check_choice(fields["language"], languages, location=location, field="language")
     is_few_shot = "/" in fields["left_img"]
     sides = [fields["left_img"], fields["right_img"]]
     names = [side if is_few_shot else f"{fields['concept']}/{side}" for side in sides]
     id = f"{'few_shot' if is_few_shot else 'zero_shot'}/{fields['id']}"
-    if has_usable_texts([fields["caption"]], name=f"{MARVL_SOURCE}/{id}", left_out=left_out):
+    if has_usable_texts([fields["caption"]], name=f"{MARVL_SOURCE}/{id}", skipped=skipped):
         yield _example(
-            images=tuple(_marvl_place(images, language, name, file_names, place) for name in names),
+            images=tuple(_marvl_location(images, language, name, file_names, location) for name in names),
             image_id=join_image_ids(*(_marvl_image_id(language, name) for name in names)),
             source=MARVL_SOURCE,
             id=id,
@@ -152,8 +152,8 @@ def _example(*, statement: str, answer: str, **fields: Any) -> Example:
     )
 
 
-def _marvl_place(images: str | Path, language: str, name: str, form: UnicodeForm, place: str) -> Path | str:
-    return image_place(images, f"{language}/images/{unicodedata.normalize(form, name)}", place=place)
+def _marvl_location(images: str | Path, language: str, name: str, form: UnicodeForm, location: str) -> Path | str:
+    return image_location(images, f"{language}/images/{unicodedata.normalize(form, name)}", location=location)
 
 
 def _marvl_image_id(language: str, name: str) -> str:

@@ -12,7 +12,7 @@ Which column holds what is said in `Columns` (own_rows.py); the data stay as the
       language: sw
       columns: {image: photo, target: caption}
 
-Texts that are empty are left out and counted; everything else that cannot be trained on is an error. Licence: whatever
+Texts that are empty are skipped and counted; everything else that cannot be trained on is an error. Licence: whatever
 the data have.
 """
 
@@ -25,7 +25,7 @@ import pyarrow.parquet
 
 from ..example import Example
 from ..languages import LanguageCode
-from ..left_out import LeftOut
+from ..skipped import SkipReport
 from .dataset_rows import Row, read_rows
 from .image_names import Images
 from .own_rows import Columns, OwnRows
@@ -37,7 +37,7 @@ METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as `d
 
 def own_folder(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     path: Path,
     task: str,
@@ -60,8 +60,8 @@ def own_folder(
     columns = columns if columns.image is not None else dataclasses.replace(columns, image="file_name")
     rows = OwnRows(f"{SOURCE}/{name or path.resolve().name}", task, columns, language, path)
     table = _metadata_file(path)
-    left_out = LeftOut() if left_out is None else left_out
-    for example in rows.examples(_read_table(table), id_prefix="", left_out=left_out):
+    skipped = SkipReport() if skipped is None else skipped
+    for example in rows.examples(_read_table(table), id_prefix="", skipped=skipped):
         for image in example.images:
             if isinstance(image, Path) and not image.is_file():
                 raise ValueError(f"{table}: {example.name} shows {image}, but there is no such file.")
@@ -70,7 +70,7 @@ def own_folder(
 
 def own_dataset(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     path: str,
     task: str,
@@ -91,8 +91,8 @@ def own_dataset(
         task: one of `TASKS`; its inputs must be mapped.
         columns: the column of images is `image` unless said otherwise.
         language: of all rows, where no column says it.
-        images: the folder, URL or archive (images/places.py) that names of images are joined to; None: the folder that
-            `path` is, or that the file is in.
+        images: the folder, URL or archive (images/locations.py) that names of images are joined to; None: the folder
+            that `path` is, or that the file is in.
         name: what the source is called, own/<name>, and thereby what draws depend on; None: the last part of `path`.
         streaming: read the rows as they come instead of preparing them on disk first.
 
@@ -105,7 +105,7 @@ def own_dataset(
     source = f"{SOURCE}/{name or Path(path).name}"
     rows = OwnRows(source, task, columns, language, _images_of(path) if images is None else images)
     placed = read_rows(path, split=split, config=config, revision=revision, streaming=streaming)
-    return rows.examples(placed, id_prefix=f"{split}/", left_out=LeftOut() if left_out is None else left_out)
+    return rows.examples(placed, id_prefix=f"{split}/", skipped=SkipReport() if skipped is None else skipped)
 
 
 def _images_of(path: str | Path) -> Path:
@@ -123,12 +123,12 @@ def _metadata_file(folder: Path) -> Path:
 
 
 def _read_table(path: Path) -> Iterator[tuple[str, Row]]:
-    """The rows of a table with their places."""
+    """The rows of a table with their locations."""
     if path.suffix == ".jsonl":
-        for place, record in read_json_lines(path):
+        for location, record in read_json_lines(path):
             if not isinstance(record, dict):
-                raise ValueError(f"{place}: expected an object, from names of columns to values.")
-            yield place, record
+                raise ValueError(f"{location}: expected an object, from names of columns to values.")
+            yield location, record
     else:
         rows = _csv_rows if path.suffix == ".csv" else _parquet_rows
         try:
@@ -141,10 +141,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         for record in reader:
-            place = f"{path}, line {reader.line_num}"
+            location = f"{path}, line {reader.line_num}"
             if None in record or None in record.values():
-                raise ValueError(f"{place}: expected {len(reader.fieldnames or ())} cells, as in the first line.")
-            yield place, record
+                raise ValueError(f"{location}: expected {len(reader.fieldnames or ())} cells, as in the first line.")
+            yield location, record
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:

@@ -16,12 +16,12 @@ from PIL import Image as PILImage
 
 from ..example import Example
 from ..images import Image
-from ..images.places import is_url
+from ..images.locations import is_url
 from ..languages import get_language
-from ..left_out import LeftOut, has_usable_texts
 from ..prompts import get_task
+from ..skipped import SkipReport, has_usable_texts
 from .dataset_rows import Row
-from .image_names import image_place, join_image_ids, url_image_id
+from .image_names import image_location, join_image_ids, url_image_id
 from .records import describe
 
 TWO_IMAGES = "two_image_statement"  # the task that takes two
@@ -58,7 +58,7 @@ class OwnRows:
     """How rows become examples of a task.
 
     `language` is that of all rows, or None where a column says it. `images` is the folder, URL or archive that names
-    of images are joined to (images/places.py).
+    of images are joined to (images/locations.py).
 
     Raises:
         ValueError: the columns are not those that the task takes, the language is unknown or said twice.
@@ -87,25 +87,25 @@ class OwnRows:
         if self.language is not None:
             get_language(self.language)
 
-    def examples(self, rows: Iterable[tuple[str, Row]], *, id_prefix: str, left_out: LeftOut) -> Iterator[Example]:
-        """The examples of rows, which come with their places.
+    def examples(self, rows: Iterable[tuple[str, Row]], *, id_prefix: str, skipped: SkipReport) -> Iterator[Example]:
+        """The examples of rows, which come with their locations.
 
         Raises:
             ValueError: a column is missing, a value is of a wrong type, an id stands twice.
         """
         seen: set[str] = set()
-        for number, (place, row) in enumerate(rows):
-            cells = Cells(row, place, self.columns.mapped())
+        for number, (location, row) in enumerate(rows):
+            cells = Cells(row, location, self.columns.mapped())
             id = f"{id_prefix}{number if self.columns.id is None else cells.id()}"
             if id in seen:
                 raise cells.wrong("id", f"{id.removeprefix(id_prefix)!r} a second time", "an id that no other row has")
             if self.columns.id is not None:
                 seen.add(id)
-            example = self._example(cells, id, left_out)
+            example = self._example(cells, id, skipped)
             if example is not None:
                 yield example
 
-    def _example(self, cells: "Cells", id: str, left_out: LeftOut) -> Example | None:
+    def _example(self, cells: "Cells", id: str, skipped: SkipReport) -> Example | None:
         inputs = {name: cells.text(name) for name in get_task(self.task).inputs}
         target = cells.text("target")
         language = self.language if self.language is not None else cells.language()
@@ -113,7 +113,7 @@ class OwnRows:
         if self.task == TWO_IMAGES and len(shown) != 2:
             raise cells.wrong("image", f"{len(shown)} image(s) of the row", f"two, as {TWO_IMAGES} takes them")
         urls = [image for image, _ in shown if isinstance(image, str)]
-        if not has_usable_texts([target, *inputs.values(), *urls], name=f"{self.source}/{id}", left_out=left_out):
+        if not has_usable_texts([target, *inputs.values(), *urls], name=f"{self.source}/{id}", skipped=skipped):
             return None
         return Example(
             images=tuple(image for image, _ in shown),
@@ -137,7 +137,7 @@ class Cells:
     """The cells of a row, by what they are mapped to; `mapped` are the names of the columns."""
 
     row: Row
-    place: str
+    location: str
     mapped: Mapping[str, str]
 
     def text(self, field: str) -> str:
@@ -160,7 +160,7 @@ class Cells:
         try:
             return get_language(value).code
         except ValueError as error:
-            raise ValueError(f"{self.place}, column `{self.mapped['language']}`: {error}") from error
+            raise ValueError(f"{self.location}, column `{self.mapped['language']}`: {error}") from error
 
     def images(self, field: str, rows: OwnRows) -> list[tuple[Image, str]]:
         """The images of a cell with their ids; none where no column is mapped."""
@@ -174,7 +174,7 @@ class Cells:
     def wrong(self, field: str, found: str, expected: str) -> ValueError:
         """The error for a cell."""
         return ValueError(
-            f"{self.place}: the column `{self.mapped[field]}`, mapped as `{field}`, holds {found}, expected "
+            f"{self.location}: the column `{self.mapped[field]}`, mapped as `{field}`, holds {found}, expected "
             f"{expected}. The columns are {', '.join(f'`{column}`' for column in self.row)}."
         )
 
@@ -182,7 +182,7 @@ class Cells:
         column = self.mapped[field]
         if column not in self.row:
             raise ValueError(
-                f"{self.place}: there is no column `{column}`, mapped as `{field}`. The columns are "
+                f"{self.location}: there is no column `{column}`, mapped as `{field}`. The columns are "
                 f"{', '.join(f'`{name}`' for name in self.row)}."
             )
         return self.row[column]
@@ -205,7 +205,7 @@ class Cells:
             return name, url_image_id(name)
         if "hf://" in name:
             raise ValueError(
-                f"{self.place}: {name} stays on the Hub while streaming. Set `streaming` to false, so that it is "
+                f"{self.location}: {name} stays on the Hub while streaming. Set `streaming` to false, so that it is "
                 "downloaded."
             )
         if "://" in name:
@@ -214,7 +214,7 @@ class Cells:
         path = Path(name)
         if path.is_absolute():
             return path, f"{rows.source}/{_called(path, rows)}"
-        return image_place(rows.images, name, place=self.place), f"{rows.source}/{name}"
+        return image_location(rows.images, name, location=self.location), f"{rows.source}/{name}"
 
 
 def _called(path: Path, rows: OwnRows) -> str:

@@ -1,10 +1,10 @@
-"""Records of published files: each comes with its place, and a wrong one is an error worded alike in every source.
+"""Records of published files: each comes with its location, and a wrong one is an error worded alike in every source.
 
-    for place, record in read_json_lines(path):
-        fields = check_record(record, {"sentence": str, "directory": int | None}, place=place)
+    for location, record in read_json_lines(path):
+        fields = check_record(record, {"sentence": str, "directory": int | None}, location=location)
 
-A place is what an error calls a record: the file and its line, counted from 1, or its position, counted from 0, or its
-key. What a source leaves out on purpose is not an error: it goes to `LeftOut`.
+A location is what an error calls a record: the file and its line, counted from 1, or its position, counted from 0, or
+its key. What a source leaves out on purpose is not an error: it goes to `SkipReport`.
 """
 
 import gzip
@@ -29,7 +29,7 @@ KINDS: Mapping[Any, str] = {
 PLURALS: Mapping[Any, str] = {int: "whole numbers", float: "numbers", list: "lists", dict: "objects"}
 
 
-def check_record(record: Any, fields: Mapping[str, Any], *, place: str) -> dict[str, Any]:
+def check_record(record: Any, fields: Mapping[str, Any], *, location: str) -> dict[str, Any]:
     """The values of `fields` in a record, which may have others besides.
 
     Args:
@@ -38,45 +38,45 @@ def check_record(record: Any, fields: Mapping[str, Any], *, place: str) -> dict[
             are no numbers.
 
     Raises:
-        ValueError: the record is no object, or a field is missing or of another type. The message names the place, the
-            field, what was found and what is expected.
+        ValueError: the record is no object, or a field is missing or of another type. The message names the location,
+            the field, what was found and what is expected.
     """
     if not isinstance(record, Mapping):
-        raise ValueError(f"{place}: found {describe(record)}, expected an object with {_listing(fields)}.")
+        raise ValueError(f"{location}: found {describe(record)}, expected an object with {_listing(fields)}.")
     values = {name: record.get(name) for name in fields}
     missing = [name for name, expected in fields.items() if values[name] is None and not _fits(None, expected)]
     if missing:
         raise ValueError(
-            f"{place}: {_listing(missing)} is missing or null, expected {_kind(fields[missing[0]])}. "
+            f"{location}: {_listing(missing)} is missing or null, expected {_kind(fields[missing[0]])}. "
             f"Found the fields {_listing(record)}."
         )
     for name, expected in fields.items():
-        check_value(values[name], expected, place=place, field=name)
+        check_value(values[name], expected, location=location, field=name)
     return values
 
 
-def check_value(value: Any, expected: Any, *, place: str, field: str) -> None:
+def check_value(value: Any, expected: Any, *, location: str, field: str) -> None:
     """Raises ValueError for a value that is not of the type `expected`; see `check_record`."""
     if _fits(value, expected):
         return
     field, value, expected = _innermost(field, value, expected)
-    raise ValueError(f"{place}: `{field}` is {describe(value)}, expected {_kind(expected)}.")
+    raise ValueError(f"{location}: `{field}` is {describe(value)}, expected {_kind(expected)}.")
 
 
-def check_choice(value: Any, choices: Mapping[Any, Any], *, place: str, field: str) -> Any:
+def check_choice(value: Any, choices: Mapping[Any, Any], *, location: str, field: str) -> Any:
     """What `choices` gives for a value such as a label.
 
     Raises:
-        ValueError: the value is none of the choices; the message names the place, the field and the choices.
+        ValueError: the value is none of the choices; the message names the location, the field and the choices.
     """
     if isinstance(value, list | dict) or value not in choices:
         expected = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{place}: `{field}` is {describe(value)}, expected one of {expected}.")
+        raise ValueError(f"{location}: `{field}` is {describe(value)}, expected one of {expected}.")
     return choices[value]
 
 
 def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
-    """The place and value of each line of a JSON lines file, `.jsonl` or `.jsonl.gz`, one by one.
+    """The location and value of each line of a JSON lines file, `.jsonl` or `.jsonl.gz`, one by one.
 
     Raises:
         ValueError: there is no such file, or a line is not JSON in UTF-8; the message names it.
@@ -86,8 +86,8 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
-            place = f"{path}, line {number}"
-            yield place, _parse(line, place)
+            location = f"{path}, line {number}"
+            yield location, _parse(line, location)
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
@@ -121,11 +121,11 @@ def _open(path: Path) -> io.BufferedIOBase:
         raise ValueError(f"There is no file {path}.") from error
 
 
-def _parse(text: bytes, place: str) -> Any:
+def _parse(text: bytes, location: str) -> Any:
     try:
         return json.loads(text.decode("utf-8-sig"))
     except ValueError as error:
-        raise ValueError(f"{place} is not JSON in UTF-8: {error}.") from error
+        raise ValueError(f"{location} is not JSON in UTF-8: {error}.") from error
 
 
 def _fits(value: Any, expected: Any) -> bool:

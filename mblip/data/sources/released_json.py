@@ -1,4 +1,4 @@
-"""The training mix as the authors of mBLIP released it: prompts with their wordings, and targets, in 96 languages.
+"""The training mix as the authors of mBLIP released it: prompts with their templates, and targets, in 96 languages.
 
 task_mix_v2_mt.json (Gregor/mblip-train on the Hub, 963 MB) is one JSON array of {"context": "Caption in German: ",
 "label": "Ein Hund am Strand", "image_id": ...}, read as a stream. `context` is the prompt, worded already, so
@@ -18,10 +18,10 @@ from ..images import Image
 from ..json_stream import iter_json_array
 from ..language_check import identify_language
 from ..languages import LANGUAGES, LanguageCode
-from ..left_out import LeftOut, has_usable_texts
+from ..skipped import SkipReport, has_usable_texts
 from . import published
 from .coco_files import FILE_NAME
-from .image_names import Images, coco_image_id, image_place
+from .image_names import Images, coco_image_id, image_location
 from .records import check_record
 
 SOURCE = "mblip_train"
@@ -60,7 +60,7 @@ def named_or_identified_language(context: str, label: str) -> str | None:
 @published("the mix as released", "Gregor/mblip-train", "that of each source in it")
 def released_json(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     path: Path,
     images: Images,
@@ -68,13 +68,13 @@ def released_json(
     other_language: LanguageCode | None = None,
 ) -> Iterator[Example]:
     """The original's training mix with its own prompts. Where these name no language, it is the target's with
-    `identify`, or else `other_language`; an example without any is left out."""
+    `identify`, or else `other_language`; an example without any is skipped."""
 
     def language_of(context: str, label: str) -> str | None:
         found = named_or_identified_language if identify else named_language
         return found(context, label) or other_language
 
-    return read_released_json(path, images=images, language_of=language_of, left_out=left_out)
+    return read_released_json(path, images=images, language_of=language_of, skipped=skipped)
 
 
 def read_released_json(
@@ -82,33 +82,33 @@ def read_released_json(
     *,
     images: str | Path | Callable[[str], Image],
     language_of: Callable[[str, str], str | None] = named_language,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
 ) -> Iterator[Example]:
     """The examples of the file, one after another in constant memory; prompt and target are as they stand there.
 
     Args:
-        images: the folder, URL or archive in which the `image_id` is the name of a file (images/places.py), or a
+        images: the folder, URL or archive in which the `image_id` is the name of a file (images/locations.py), or a
             function that gives the image of an `image_id`.
-        language_of: gives the language of a prompt and its target; an example without one is left out and counted.
+        language_of: gives the language of a prompt and its target; an example without one is skipped and counted.
             Many prompts name none: those of reasoning, dialogues and matching, and the captions' translated ones.
             `named_or_identified_language` keeps most of them.
 
     Raises:
         ValueError: the file is not as published; the message names the record and the field.
     """
-    left_out = LeftOut() if left_out is None else left_out
+    skipped = SkipReport() if skipped is None else skipped
     for index, record in enumerate(iter_json_array(path)):
-        place = f"{path}, record {index}"
-        fields = check_record(record, FIELDS, place=place)
+        location = f"{path}, record {index}"
+        fields = check_record(record, FIELDS, location=location)
         context, label, image_id = fields["context"], fields["label"], str(fields["image_id"])
         name = f"{SOURCE}/{index}"
-        if not has_usable_texts([context, label], name=name, left_out=left_out):
+        if not has_usable_texts([context, label], name=name, skipped=skipped):
             continue
         language = language_of(context, label)
         if language is None:
-            left_out.add("no language named by the prompt", name)
+            skipped.add("no language named by the prompt", name)
             continue
-        image = images(image_id) if callable(images) else image_place(images, image_id, place=place)
+        image = images(image_id) if callable(images) else image_location(images, image_id, location=location)
         yield Example(
             images=(image,),
             prompt=context,

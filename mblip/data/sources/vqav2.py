@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..example import Example
-from ..left_out import LeftOut
+from ..skipped import SkipReport
 from ..stable_random import stable_random
 from . import published
 from .coco_files import CocoPhotos, Missing
@@ -29,7 +29,7 @@ TASKS: tuple[Literal["vqa", "question_generation"], ...] = ("vqa", "question_gen
 @published("questions about photos of COCO", "visualqa.org", "CC BY 4.0")
 def vqav2(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     questions: Path,
     annotations: Path,
@@ -43,7 +43,7 @@ def vqav2(
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
         as_released: in question generation each question comes with the answer of another one, drawn by (seed,
-            question id). That the prompt named English besides is the part of `apply_prompt(wordings="as_released")`.
+            question id). That the prompt named English besides is the part of `apply_prompt(templates="as_released")`.
         missing: what to do about a photo that is not in the folder.
 
     Raises:
@@ -53,7 +53,7 @@ def vqav2(
     unknown = [task for task in tasks if task not in TASKS]
     if unknown:
         raise ValueError(f"Found the tasks {unknown}, but {SOURCE} gives {', '.join(TASKS)}.")
-    photos = CocoPhotos(images, missing=missing, left_out=left_out)
+    photos = CocoPhotos(images, missing=missing, skipped=skipped)
     answers = read_answers(annotations)
     given = list(answers.items()) if as_released else []
     for asked in read_answered_questions(questions, answers):
@@ -65,7 +65,7 @@ def vqav2(
                 inputs, target = {"answer": answer}, asked.question
             yield from photos.example(
                 asked.image_id,
-                place=asked.place,
+                location=asked.location,
                 source=SOURCE,
                 id=f"{asked.question_id}/{task}",
                 task=task,
@@ -79,7 +79,7 @@ def _answer_of_another(answers: Sequence[tuple[int, Answer]], asked: AnsweredQue
     others = len(answers) - 1
     if others < 1:
         raise ValueError(
-            f"{asked.place}: found 1 question, so there is no answer of another one. as_released needs at least 2."
+            f"{asked.location}: found 1 question, so there is no answer of another one. as_released needs at least 2."
         )
     draw = stable_random(seed, SOURCE, asked.question_id)
     position = draw.randrange(others)

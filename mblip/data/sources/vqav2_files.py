@@ -45,13 +45,13 @@ class AnnotatedAnswer(Answer):
 
 @dataclass(frozen=True)
 class AnsweredQuestion:
-    """A question about a photo of COCO and its answer; `place` is that of the question."""
+    """A question about a photo of COCO and its answer; `location` is that of the question."""
 
     question_id: int
     image_id: int
     question: str
     answer: str
-    place: str
+    location: str
 
 
 def read_answers(annotations: str | Path) -> dict[int, Answer]:
@@ -75,23 +75,23 @@ def read_annotated_questions(
         ValueError: as `read_answers` and `read_answered_questions`, or a question has fewer than two answers.
     """
     found = {
-        fields["question_id"]: _annotated_answer(fields, place)
-        for place, fields in _read_annotations(annotations, ALL_ANSWERS_FIELDS)
+        fields["question_id"]: _annotated_answer(fields, location)
+        for location, fields in _read_annotations(annotations, ALL_ANSWERS_FIELDS)
     }
     for asked in read_answered_questions(questions, found):
         yield asked, found[asked.question_id]
 
 
-def annotated_question(record: Any, *, place: str) -> tuple[AnsweredQuestion, AnnotatedAnswer]:
+def annotated_question(record: Any, *, location: str) -> tuple[AnsweredQuestion, AnnotatedAnswer]:
     """The same of one record that has the fields of both files.
 
     Raises:
-        ValueError: the record lacks a field, or has fewer than two answers; the message names the place.
+        ValueError: the record lacks a field, or has fewer than two answers; the message names the location.
     """
-    fields = check_record(record, QUESTION_FIELDS | ALL_ANSWERS_FIELDS, place=place)
-    annotation = _annotated_answer(fields, place)
+    fields = check_record(record, QUESTION_FIELDS | ALL_ANSWERS_FIELDS, location=location)
+    annotation = _annotated_answer(fields, location)
     asked = AnsweredQuestion(
-        fields["question_id"], annotation.image_id, fields["question"].strip(), annotation.text, place
+        fields["question_id"], annotation.image_id, fields["question"].strip(), annotation.text, location
     )
     return asked, annotation
 
@@ -105,21 +105,22 @@ def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]
     """
     waiting = dict(answers)
     for index, record in enumerate(iter_json_array(questions, key="questions")):
-        place = f"{questions}, questions[{index}]"
-        fields = check_record(record, QUESTION_FIELDS, place=place)
+        location = f"{questions}, questions[{index}]"
+        fields = check_record(record, QUESTION_FIELDS, location=location)
         question_id, image_id = fields["question_id"], fields["image_id"]
         answer = waiting.pop(question_id, None)
         if answer is None:
             found = "stands there a second time" if question_id in answers else "has no annotation"
             raise ValueError(
-                f"{place}: the question id {question_id} {found}. Questions and annotations must be of the same split."
+                f"{location}: the question id {question_id} {found}. Questions and annotations must be of the same "
+                "split."
             )
         if answer.image_id != image_id:
             raise ValueError(
-                f"{place}: the question id {question_id} is about the image id {image_id}, but its annotation is "
+                f"{location}: the question id {question_id} is about the image id {image_id}, but its annotation is "
                 f"about {answer.image_id}. Questions and annotations must be of the same release."
             )
-        yield AnsweredQuestion(question_id, image_id, fields["question"].strip(), answer.text, place)
+        yield AnsweredQuestion(question_id, image_id, fields["question"].strip(), answer.text, location)
     if waiting:
         raise ValueError(
             f"{questions} lacks {len(waiting)} question(s) that have annotations, such as {next(iter(waiting))}. "
@@ -128,27 +129,29 @@ def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]
 
 
 def _read_annotations(annotations: str | Path, fields: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The records of a file of annotations with their places, one of each question."""
+    """The records of a file of annotations with their locations, one of each question."""
     seen: set[int] = set()
     for index, record in enumerate(iter_json_array(annotations, key="annotations")):
-        place = f"{annotations}, annotations[{index}]"
-        values = check_record(record, fields, place=place)
+        location = f"{annotations}, annotations[{index}]"
+        values = check_record(record, fields, location=location)
         if values["question_id"] in seen:
             raise ValueError(
-                f"{place}: the question id {values['question_id']} stands there a second time, expected one "
+                f"{location}: the question id {values['question_id']} stands there a second time, expected one "
                 "annotation a question. Fetch the file again."
             )
         seen.add(values["question_id"])
-        yield place, values
+        yield location, values
 
 
-def _annotated_answer(fields: Mapping[str, Any], place: str) -> AnnotatedAnswer:
+def _annotated_answer(fields: Mapping[str, Any], location: str) -> AnnotatedAnswer:
     answers = tuple(
-        check_record(record, {"answer": str}, place=f"{place}, answers[{position}]")["answer"]
+        check_record(record, {"answer": str}, location=f"{location}, answers[{position}]")["answer"]
         for position, record in enumerate(fields["answers"])
     )
     if len(answers) < 2:
-        raise ValueError(f"{place}: found {len(answers)} answer(s), expected those of ten annotators, at least two.")
+        raise ValueError(
+            f"{location}: found {len(answers)} answer(s), expected those of ten annotators, at least two."
+        )
     return AnnotatedAnswer(
         image_id=fields["image_id"],
         text=fields["multiple_choice_answer"].strip(),

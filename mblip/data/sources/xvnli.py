@@ -4,7 +4,7 @@ Both are JSON lines of SNLI's pairs, the photo standing in for the premise: {"go
 premise, "sentence2": hypothesis, "pairID": "759822302.jpg#2r1c", ...}. SNLI-VE (necla-ml/SNLI-VE, snli_ve_train.jsonl)
 calls the photo `Flickr30K_ID`, XVNLI (e-bug/iglue, datasets/XVNLI/annotations/<language>/train_1.jsonl ... test.jsonl,
 and machine-translated dev-<language>_gmt.jsonl) calls it `Flikr30kID`, spelt so, and has the same pair ids in every
-language. The label "-" means that the annotators found no majority; such pairs are left out.
+language. The label "-" means that the annotators found no majority; such pairs are skipped.
 
 The answers are those of the mBLIP evaluation prompt "Is it guaranteed true that ...?": yes, no, maybe. Images are
 <photo>.jpg of Flickr30k. Licences: SNLI's text CC BY-SA 4.0; the photos are under Flickr30k's terms (research only).
@@ -16,9 +16,9 @@ from typing import Any
 
 from ..example import Example
 from ..languages import ENGLISH, LanguageCode, get_language
-from ..left_out import LeftOut, has_usable_texts
+from ..skipped import SkipReport, has_usable_texts
 from . import published
-from .image_names import Images, flickr30k_image_id, image_place
+from .image_names import Images, flickr30k_image_id, image_location
 from .records import check_choice, check_record, read_json_lines
 
 SOURCE = "xvnli"
@@ -31,7 +31,7 @@ ANSWERS = {"entailment": "yes", "neutral": "maybe", "contradiction": "no", "-": 
 @published("SNLI-VE in five languages", "e-bug/iglue, XVNLI", "SNLI's text CC BY-SA 4.0")
 def xvnli(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     annotations: Path,
     languages: tuple[LanguageCode, ...],
@@ -46,58 +46,58 @@ def xvnli(
     """
     for language in languages:
         path = annotations / language / f"{split}.jsonl"
-        yield from read_xvnli(path, language=language, images=images, left_out=left_out)
+        yield from read_xvnli(path, language=language, images=images, skipped=skipped)
 
 
 def read_xvnli(
-    path: str | Path, *, language: str, images: str | Path, left_out: LeftOut | None = None
+    path: str | Path, *, language: str, images: str | Path, skipped: SkipReport | None = None
 ) -> Iterator[Example]:
     """The pairs of a file of XVNLI.
 
     Args:
         language: of the hypotheses; the file does not say it.
-        images: the folder, URL or archive of Flickr30k's images (images/places.py).
+        images: the folder, URL or archive of Flickr30k's images (images/locations.py).
 
     Raises:
         ValueError: the file is not as published; the message names the line and the field.
     """
-    left_out = LeftOut() if left_out is None else left_out
-    for place, record in read_json_lines(path):
-        yield from xvnli_example(record, place=place, language=language, images=images, left_out=left_out)
+    skipped = SkipReport() if skipped is None else skipped
+    for location, record in read_json_lines(path):
+        yield from xvnli_example(record, location=location, language=language, images=images, skipped=skipped)
 
 
 @published("entailment between photos and sentences", "necla-ml/SNLI-VE", "SNLI's text CC BY-SA 4.0")
-def snli_ve(seed: int, left_out: LeftOut | None = None, *, path: Path, images: Images) -> Iterator[Example]:
+def snli_ve(seed: int, skipped: SkipReport | None = None, *, path: Path, images: Images) -> Iterator[Example]:
     """The pairs of a file of SNLI-VE, in English; arguments and errors as in `read_xvnli`."""
-    left_out = LeftOut() if left_out is None else left_out
-    for place, record in read_json_lines(path):
-        yield from _example(record, "Flickr30K_ID", SNLI_VE_SOURCE, place, ENGLISH, images, left_out)
+    skipped = SkipReport() if skipped is None else skipped
+    for location, record in read_json_lines(path):
+        yield from _example(record, "Flickr30K_ID", SNLI_VE_SOURCE, location, ENGLISH, images, skipped)
 
 
 def xvnli_example(
-    record: Any, *, place: str, language: str, images: str | Path, left_out: LeftOut
+    record: Any, *, location: str, language: str, images: str | Path, skipped: SkipReport
 ) -> Iterator[Example]:
     """The example of a record of XVNLI; none where the annotators disagree or the text cannot be used, and that is
     counted.
 
     Raises:
-        ValueError: the record is not as published; the message names the place and the field.
+        ValueError: the record is not as published; the message names the location and the field.
     """
-    return _example(record, "Flikr30kID", SOURCE, place, get_language(language).code, images, left_out)
+    return _example(record, "Flikr30kID", SOURCE, location, get_language(language).code, images, skipped)
 
 
 def _example(
-    record: Any, photo_field: str, source: str, place: str, language: str, images: str | Path, left_out: LeftOut
+    record: Any, photo_field: str, source: str, location: str, language: str, images: str | Path, skipped: SkipReport
 ) -> Iterator[Example]:
     expected = {"gold_label": str, "sentence2": str, "pairID": str, photo_field: str}
-    fields = check_record(record, expected, place=place)
-    answer = check_choice(fields["gold_label"], ANSWERS, place=place, field="gold_label")
+    fields = check_record(record, expected, location=location)
+    answer = check_choice(fields["gold_label"], ANSWERS, location=location, field="gold_label")
     id, photo = f"{language}/{fields['pairID']}", fields[photo_field]
     if answer is None:
-        left_out.add("annotators disagree (label `-`)", f"{source}/{id}")
-    elif has_usable_texts([fields["sentence2"]], name=f"{source}/{id}", left_out=left_out):
+        skipped.add("annotators disagree (label `-`)", f"{source}/{id}")
+    elif has_usable_texts([fields["sentence2"]], name=f"{source}/{id}", skipped=skipped):
         yield Example(
-            images=(image_place(images, f"{photo}.jpg", place=place),),
+            images=(image_location(images, f"{photo}.jpg", location=location),),
             prompt="",
             target=answer,
             language=language,

@@ -3,7 +3,7 @@
 A candidate's first tokens are scored where the prompt has been read, for all at once; what they all begin with (as
 some chat templates write before every answer) is read with it. Behind that, a candidate that is the beginning of
 another needs no row of its own: of "bus" and "bus stop" the second is computed alone, and both ends are looked up in
-it. Candidates that part later are computed apart from there on: few share more than a word, and one row per candidate
+it. Candidates that part later are computed apart from there on: few share more than a token, and one row per candidate
 keeps every model of transformers fast.
 """
 
@@ -16,7 +16,7 @@ from .candidate_tokens import Tokens
 
 @dataclass(frozen=True)
 class WantedToken:
-    """A token of a candidate that the state behind the row's word number `offset` predicts."""
+    """A token of a candidate that the state behind the row's token number `offset` predicts."""
 
     offset: int
     token: int
@@ -25,9 +25,9 @@ class WantedToken:
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """Words to run behind prompt and lead, and what is looked up in their states."""
+    """Tokens to run behind prompt and lead, and what is looked up in their states."""
 
-    words: Tokens
+    tokens: Tokens
     wanted: tuple[WantedToken, ...]
 
 
@@ -38,7 +38,7 @@ class CandidatePlan:
     Args:
         lead: the tokens that all begin with, read with the prompt; never the last token of one.
         next_tokens: the token of each candidate behind the lead.
-        rows: the words that follow it, where a candidate is longer.
+        rows: the tokens that follow it, where a candidate is longer.
         num_tokens: of each candidate, end included.
     """
 
@@ -51,13 +51,13 @@ class CandidatePlan:
 def plan_candidates(candidates: Sequence[Tokens]) -> CandidatePlan:
     """The plan for candidates of at least one token each."""
     num_shared = _num_shared(candidates)
-    words = [tokens[num_shared:-1] for tokens in candidates]
-    place = _longest_continuations(words)
-    wanted: dict[Tokens, list[WantedToken]] = {place[mine]: [] for mine in words if mine}
-    for number, (tokens, mine) in enumerate(zip(candidates, words, strict=True)):
+    continuations = [tokens[num_shared:-1] for tokens in candidates]
+    position = _longest_continuations(continuations)
+    wanted: dict[Tokens, list[WantedToken]] = {position[mine]: [] for mine in continuations if mine}
+    for number, (tokens, mine) in enumerate(zip(candidates, continuations, strict=True)):
         behind = tokens[num_shared + 1 :]
         if behind:
-            wanted[place[mine]] += [WantedToken(offset, token, number) for offset, token in enumerate(behind)]
+            wanted[position[mine]] += [WantedToken(offset, token, number) for offset, token in enumerate(behind)]
     return CandidatePlan(
         lead=candidates[0][:num_shared],
         next_tokens=tuple(tokens[num_shared] for tokens in candidates),
@@ -73,13 +73,13 @@ def _num_shared(candidates: Sequence[Tokens]) -> int:
     return next((i for i in range(longest) if first[i] != last[i]), longest)
 
 
-def _longest_continuations(words: Sequence[Tokens]) -> dict[Tokens, Tokens]:
+def _longest_continuations(continuations: Sequence[Tokens]) -> dict[Tokens, Tokens]:
     """For each sequence one that it is the beginning of, or itself: in order, what begins alike stands together."""
-    ordered = sorted(set(words))
-    place = {ordered[-1]: ordered[-1]}
+    ordered = sorted(set(continuations))
+    position = {ordered[-1]: ordered[-1]}
     for shorter, longer in reversed(list(pairwise(ordered))):
-        place[shorter] = place[longer] if longer[: len(shorter)] == shorter else shorter
-    return place
+        position[shorter] = position[longer] if longer[: len(shorter)] == shorter else shorter
+    return position
 
 
 def _offset(wanted: WantedToken) -> int:

@@ -1,9 +1,9 @@
 """The log-likelihood of every candidate of every prompt, each prompt read once.
 
-Prompts of one length are read together. Then the words of their candidates are run, `batch_size` rows at a time, as
+Prompts of one length are read together. Then the tokens of their candidates are run, `batch_size` rows at a time, as
 the plan of candidate_plan.py has them.
 
-Shape suffixes: B = prompts, C = candidates of one prompt, K = words of the lead, R = rows, L = words of a row, N =
+Shape suffixes: B = prompts, C = candidates of one prompt, K = tokens of the lead, R = rows, L = tokens of a row, N =
 states, P = tokens looked up.
 """
 
@@ -105,9 +105,9 @@ class _Scorer:
         totals = torch.cat(self._score_next_tokens(read, plans))
         starts = list(accumulate(sizes, initial=0))
         rows = [(prompt, row) for prompt, plan in enumerate(plans) for row in plan.rows]
-        rows.sort(key=lambda entry: len(entry[1].words), reverse=True)
+        rows.sort(key=lambda entry: len(entry[1].tokens), reverse=True)
         if rows:
-            self._check_cache(read, rows[0][1].words)
+            self._check_cache(read, rows[0][1].tokens)
         for start in range(0, len(rows), self.batch_size):
             part = rows[start : start + self.batch_size]
             candidates = [starts[prompt] + wanted.candidate for prompt, row in part for wanted in row.wanted]
@@ -122,10 +122,10 @@ class _Scorer:
             for total_C, plan in zip(totals.split(sizes), plans, strict=True)
         ]
 
-    def _check_cache(self, read: ReadPrompts, words: Tokens) -> None:
+    def _check_cache(self, read: ReadPrompts, tokens: Tokens) -> None:
         """Find out whether the cache may be used, with the longest row."""
-        if self.uses_cache is None or (self.uses_cache and leaves_window(read.cache, len(words))):
-            self.uses_cache = continues_exactly(read, torch.tensor([words], device=self.model.device))
+        if self.uses_cache is None or (self.uses_cache and leaves_window(read.cache, len(tokens))):
+            self.uses_cache = continues_exactly(read, torch.tensor([tokens], device=self.model.device))
 
     def _score_next_tokens(self, read: ReadPrompts, plans: Sequence[CandidatePlan]) -> list[torch.Tensor]:
         """For each prompt the log-likelihoods of its candidates up to the first token behind the lead, (C,)."""
@@ -142,20 +142,22 @@ class _Scorer:
 
     def _score_rows(self, read: ReadPrompts, rows: Sequence[tuple[int, PlannedRow]]) -> torch.Tensor:
         """The log-likelihoods of the tokens that rows (prompt, row) look up, one row after another, (P,)."""
-        longest = len(rows[0][1].words)
-        lengths = [len(row.words) for _, row in rows]
-        words_RL = torch.tensor(
-            [(*row.words, *[0] * (longest - len(row.words))) for _, row in rows], device=self.model.device
+        longest = len(rows[0][1].tokens)
+        lengths = [len(row.tokens) for _, row in rows]
+        tokens_RL = torch.tensor(
+            [(*row.tokens, *[0] * (longest - len(row.tokens))) for _, row in rows], device=self.model.device
         )
         run: Continue = read.continued if self.uses_cache else read.read_again
-        states_RLD = run(torch.tensor([prompt for prompt, _ in rows]), words_RL)
-        is_word_RL = torch.arange(longest) < torch.tensor(lengths)[:, None]
-        places = accumulate(lengths, initial=0)
+        states_RLD = run(torch.tensor([prompt for prompt, _ in rows]), tokens_RL)
+        is_token_RL = torch.arange(longest) < torch.tensor(lengths)[:, None]
+        positions = accumulate(lengths, initial=0)
         states_P = [
-            place + wanted.offset for place, (_, row) in zip(places, rows, strict=False) for wanted in row.wanted
+            position + wanted.offset
+            for position, (_, row) in zip(positions, rows, strict=False)
+            for wanted in row.wanted
         ]
         tokens_P = [wanted.token for _, row in rows for wanted in row.wanted]
-        states_ND = states_RLD[is_word_RL.to(states_RLD.device)]
+        states_ND = states_RLD[is_token_RL.to(states_RLD.device)]
         return token_log_likelihoods(self.model, states_ND, states_P, tokens_P)
 
 
@@ -180,11 +182,11 @@ def token_log_likelihoods(
             continue
         logits_CV = model.logits_from_states(states_ND[start : start + size])
         log_likelihoods_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
-        place = (wanted_P[first:behind] - start).to(logits_CV.device)
-        found.append(log_likelihoods_CV[place, tokens[first:behind].to(logits_CV.device)].double().cpu())
+        position = (wanted_P[first:behind] - start).to(logits_CV.device)
+        found.append(log_likelihoods_CV[position, tokens[first:behind].to(logits_CV.device)].double().cpu())
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
 
 
 def _chunk_size(model: ScoringModel, device: torch.device) -> int:
-    num_words: int = model.config.text_config.get_text_config().vocab_size
-    return max(1, (NUM_LOGITS_ON_CPU if device.type == "cpu" else NUM_LOGITS_ON_DEVICE) // num_words)
+    vocab_size: int = model.config.text_config.get_text_config().vocab_size
+    return max(1, (NUM_LOGITS_ON_CPU if device.type == "cpu" else NUM_LOGITS_ON_DEVICE) // vocab_size)

@@ -40,9 +40,9 @@ class CandidatesOnly:
         self.max_new_tokens = max_new_tokens
 
     def __call__(self, batch_id: int, input_ids: torch.Tensor) -> list[int]:
-        """The tokens that may follow the words of prompt `batch_id` so far."""
-        place = self._follow(self.trees[batch_id], input_ids[self.num_given :].tolist())
-        return list(place) if isinstance(place, dict) else [self.end_token_id]
+        """The tokens that may follow those of prompt `batch_id` so far."""
+        position = self._follow(self.trees[batch_id], input_ids[self.num_given :].tolist())
+        return list(position) if isinstance(position, dict) else [self.end_token_id]
 
     def chosen(self, ids_BL: torch.Tensor, *, begins_with_start: bool) -> list[int | None]:
         """The number of the candidate that each answer is, as `generate` returned it; None: it was cut.
@@ -51,18 +51,18 @@ class CandidatesOnly:
             begins_with_start: `model.config.is_encoder_decoder`; such answers begin with their start token.
         """
         rows = ids_BL[:, 1:].tolist() if begins_with_start else ids_BL.tolist()
-        places = [self._follow(tree, row) for tree, row in zip(self.trees, rows, strict=True)]
-        return [place if isinstance(place, int) else None for place in places]
+        positions = [self._follow(tree, row) for tree, row in zip(self.trees, rows, strict=True)]
+        return [position if isinstance(position, int) else None for position in positions]
 
     @staticmethod
     def _follow(tree: Tree, tokens: Sequence[int]) -> Tree | int | None:
         """The tree behind these tokens, the candidate that they are, or None where no candidate begins so."""
-        place: Tree | int | None = tree
+        position: Tree | int | None = tree
         for token in tokens:
-            if not isinstance(place, dict):
+            if not isinstance(position, dict):
                 break
-            place = place.get(token)
-        return place
+            position = position.get(token)
+        return position
 
 
 def candidates_only(
@@ -101,12 +101,12 @@ def _tree(answers: Sequence[Tokens], ends: frozenset[int]) -> Tree:
     """The tree of candidates, each up to the token at which `generate` ends it; of equal ones the first counts."""
     tree: Tree = {}
     for number, answer in enumerate(answers):
-        place = tree
+        position = tree
         for token in answer:
             if token in ends:
-                place.setdefault(token, number)
+                position.setdefault(token, number)
                 break
-            place = place.setdefault(token, {})
+            position = position.setdefault(token, {})
     return tree
 
 

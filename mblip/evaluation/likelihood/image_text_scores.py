@@ -1,8 +1,8 @@
 """How well captions in any language fit images: the likelihood of a caption behind the image, for retrieval.
 
 The score is the log-likelihood per token of a caption behind `Caption in {Language}: `, so that long captions are not
-at a loss. Some captions are likely whatever the picture shows; `less_content_free` takes from each the score that it
-has behind a grey picture, which is what finding captions for an image needs. (Finding an image for a caption it cannot
+at a loss. Some captions are likely whatever the image shows; `less_content_free` takes from each the score that it
+has behind a grey image, which is what finding captions for an image needs. (Finding an image for a caption it cannot
 change: the same is taken from all images.) Every image is encoded once by the caller, and read once for each language.
 
 Shape suffixes: I = images, C = captions.
@@ -16,13 +16,13 @@ from ..captioning import PAPER_PROMPT
 from ..languages import prompt_language
 from ..model_inputs import evaluating
 from .candidate_scores import CandidatePrompt, score_candidates
-from .ranking import PictureProcessor, grey_features
+from .ranking import ImageInputProcessor, grey_features
 from .read_prompts import ScoringModel
 
 
 def image_text_scores(
     model: ScoringModel,
-    processor: PictureProcessor,
+    processor: ImageInputProcessor,
     image_features: torch.Tensor,
     captions: Sequence[str],
     *,
@@ -39,7 +39,7 @@ def image_text_scores(
         languages: code of the captions' language, or one for each.
         pairs: for each image the captions to score, by their position; None: all. Millions of pairs are too many:
             score what a faster model has found.
-        less_content_free: take away each caption's score with a grey picture.
+        less_content_free: take away each caption's score with a grey image.
         batch_size: as that of `rank`.
 
     Raises:
@@ -67,12 +67,12 @@ def image_text_scores(
 
 def _grey_scores(
     model: ScoringModel,
-    processor: PictureProcessor,
+    processor: ImageInputProcessor,
     captions: Sequence[str],
     codes: Sequence[str],
     batch_size: int,
 ) -> torch.Tensor:
-    """The score of each caption with a grey picture, (C,)."""
+    """The score of each caption with a grey image, (C,)."""
     scores_C = torch.zeros(len(captions), dtype=torch.float64)
     parts = list(_by_language(range(len(captions)), codes))
     prompts = [_candidate_prompt(captions, language, mine, 0) for language, mine in parts]

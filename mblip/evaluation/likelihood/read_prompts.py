@@ -7,10 +7,10 @@ padding, so that no result depends on it.
 transformers' caches of attention hold one entry per prompt, which rows can share out. Recurrent layers keep a state
 instead, and their caches select rows of it wrongly or not at all (Falcon-H1, Mamba); others are of kinds of their own.
 Kinds are therefore named here, and a model of a known kind is still held against itself: once, and again wherever a
-prompt is longer than the window of its attention, which some forget where several words come at once (Moshi).
+prompt is longer than the window of its attention, which some forget where several tokens come at once (Moshi).
 
 Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, Q = query tokens per image, D = width of the
-language model, K = words of the lead, R = rows, L = words of a row.
+language model, K = tokens of the lead, R = rows, L = tokens of a row.
 """
 
 import copy
@@ -55,30 +55,30 @@ class PromptBatch:
         if self.image_features is None or not slots:
             return {}
         used = sorted(set(slots))
-        place = {row: i for i, row in enumerate(used)}
+        position = {row: i for i, row in enumerate(used)}
         device = self.image_features.device
         return {
             "image_features": self.image_features[torch.tensor(used, device=device)],
-            "image_indices": torch.tensor([place[row] for row in slots], device=device),
+            "image_indices": torch.tensor([position[row] for row in slots], device=device),
         }
 
 
 class ReadPrompts(Protocol):
-    """Prompts of one length that a model has read, each with a lead of its candidates behind it (B prompts, K words
+    """Prompts of one length that a model has read, each with a lead of its candidates behind it (B prompts, K tokens
     of the lead). Rows name their prompts on the CPU, from where a cache on any device can be indexed."""
 
     cache: Any
 
     @property
     def states(self) -> torch.Tensor:
-        """Hidden states behind the prompt and each word of the lead, (B, 1 + K, D)."""
+        """Hidden states behind the prompt and each token of the lead, (B, 1 + K, D)."""
         ...
 
-    def continued(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
-        """States of words behind prompts, (R, L, D), from the cache."""
+    def continued(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
+        """States of tokens behind prompts, (R, L, D), from the cache."""
         ...
 
-    def read_again(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
+    def read_again(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
         """The same by whole forwards."""
         ...
 
@@ -109,19 +109,19 @@ class EncoderDecoderPrompts:
         )
         self.cache = outputs.cache
 
-    def continued(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
-        """States of words behind prompts, (R, L, D). Padding behind a row's words is seen by none of them."""
-        return self._decode(prompts_R, words_RL, cache=select_prompts(self.cache, prompts_R), use_cache=True)
+    def continued(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
+        """States of tokens behind prompts, (R, L, D). None of them sees the padding behind its row."""
+        return self._decode(prompts_R, tokens_RL, cache=select_prompts(self.cache, prompts_R), use_cache=True)
 
-    def read_again(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
+    def read_again(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
         """The same by the decoder's whole forwards; the encoder's output serves all."""
-        words_RL = torch.cat([self.started_BK[prompts_R], words_RL], dim=1)
-        return self._decode(prompts_R, words_RL, use_cache=False)[:, self.started_BK.shape[1] :]
+        tokens_RL = torch.cat([self.started_BK[prompts_R], tokens_RL], dim=1)
+        return self._decode(prompts_R, tokens_RL, use_cache=False)[:, self.started_BK.shape[1] :]
 
-    def _decode(self, prompts_R: torch.Tensor, words_RL: torch.Tensor, **arguments: Any) -> torch.Tensor:
+    def _decode(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor, **arguments: Any) -> torch.Tensor:
         encoded = copy.copy(self.encoder_outputs)
         encoded["last_hidden_state"] = self.encoder_outputs.last_hidden_state[prompts_R]
-        _, states_RLD = self.model.forward_to_head(encoder_outputs=encoded, decoder_input_ids=words_RL, **arguments)
+        _, states_RLD = self.model.forward_to_head(encoder_outputs=encoded, decoder_input_ids=tokens_RL, **arguments)
         return states_RLD
 
 
@@ -136,14 +136,14 @@ class DecoderOnlyPrompts:
         self.states = states_BTD[:, prompts.ids.shape[1] - 1 :]
         self.cache = outputs.cache
 
-    def continued(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
-        """States of words behind prompts, (R, L, D). Padding behind a row's words is seen by none of them."""
+    def continued(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
+        """States of tokens behind prompts, (R, L, D). None of them sees the padding behind its row."""
         cache = select_prompts(self.cache, prompts_R)
-        return self.model.forward_to_head(input_ids=words_RL, cache=cache, use_cache=True)[1]
+        return self.model.forward_to_head(input_ids=tokens_RL, cache=cache, use_cache=True)[1]
 
-    def read_again(self, prompts_R: torch.Tensor, words_RL: torch.Tensor) -> torch.Tensor:
-        """The same by whole forwards over prompt and words."""
-        ids_RT = torch.cat([self.read_BT[prompts_R], words_RL], dim=1)
+    def read_again(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
+        """The same by whole forwards over prompt and tokens."""
+        ids_RT = torch.cat([self.read_BT[prompts_R], tokens_RL], dim=1)
         images = self.prompts.images_of(prompts_R.tolist())
         _, states_RTD = self.model.forward_to_head(input_ids=ids_RT, use_cache=False, **images)
         return states_RTD[:, self.read_BT.shape[1] :]
@@ -156,11 +156,11 @@ def can_be_shared_out(cache: Any) -> bool:
     return type(cache) is DynamicCache and all(type(layer) in SHARED_OUT for layer in cache.layers)
 
 
-def leaves_window(cache: Any, num_words: int) -> bool:
-    """Whether so many words more do not fit into the window of some layer's attention."""
+def leaves_window(cache: Any, num_tokens: int) -> bool:
+    """Whether so many more tokens do not fit into the window of some layer's attention."""
     layers = cache.self_attention_cache.layers if isinstance(cache, EncoderDecoderCache) else cache.layers
     return any(
-        isinstance(layer, DynamicSlidingWindowLayer) and layer.get_seq_length() + num_words > layer.sliding_window
+        isinstance(layer, DynamicSlidingWindowLayer) and layer.get_seq_length() + num_tokens > layer.sliding_window
         for layer in layers
     )
 
@@ -184,14 +184,14 @@ def _with_own_layers(cache: Any) -> Any:
     return own
 
 
-def continues_exactly(read: ReadPrompts, words_1L: torch.Tensor) -> bool:
+def continues_exactly(read: ReadPrompts, tokens_1L: torch.Tensor) -> bool:
     """Whether the first prompt, continued from its cache, gives the states of a whole forward, up to half of the
     digits of their dtype."""
     if not can_be_shared_out(read.cache):
         logger.info("The cache of this language model cannot be shared out: candidates are scored by whole forwards.")
         return False
     first = torch.zeros(1, dtype=torch.long)
-    expected, found = read.read_again(first, words_1L), read.continued(first, words_1L)
+    expected, found = read.read_again(first, tokens_1L), read.continued(first, tokens_1L)
     difference = (found.float() - expected.float()).abs().max()
     tolerance = torch.finfo(expected.dtype).eps ** 0.5 * expected.float().abs().max()
     is_exact = bool(difference <= tolerance)

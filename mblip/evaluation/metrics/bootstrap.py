@@ -113,8 +113,8 @@ def group_sums(scores: Sequence[float] | npt.ArrayLike, groups: Sequence[Hashabl
             f"Found {len(scores_E)} scores and {len(groups)} groups, expected one group for each score, at least one."
         )
     if not np.isfinite(scores_E).all():
-        place = int(np.flatnonzero(~np.isfinite(scores_E))[0])
-        raise ValueError(f"Found the score {scores_E[place]} at place {place}, expected finite numbers.")
+        position = int(np.flatnonzero(~np.isfinite(scores_E))[0])
+        raise ValueError(f"Found the score {scores_E[position]} at position {position}, expected finite numbers.")
     rows = {group: row for row, group in enumerate(dict.fromkeys(groups))}
     rows_E = np.array([rows[group] for group in groups])
     sums_G = np.bincount(rows_E, weights=scores_E)

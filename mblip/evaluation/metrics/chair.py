@@ -1,4 +1,4 @@
-"""CHAIR: the objects that captions name and the pictures do not show.
+"""CHAIR: the objects that captions name and the images do not show.
 
 CHAIR-s is the share of captions that name at least one such object, CHAIR-i the share of such among all namings of
 objects (Rohrbach et al., Object Hallucination in Image Captioning, EMNLP 2018). Lower is better, and saying nothing is
@@ -56,7 +56,7 @@ class NamedObject:
 
 @dataclass(frozen=True)
 class CaptionChair:
-    """What one caption names, and which of it is not in the picture. `chair_i` is None where it names nothing."""
+    """What one caption names, and which of it is not in the image. `chair_i` is None where it names nothing."""
 
     chair_s: float
     chair_i: float | None
@@ -130,7 +130,7 @@ def score_chair(
     """CHAIR of captions.
 
     Args:
-        objects: the categories that each caption's picture shows (chair_objects.py).
+        objects: the categories that each caption's image shows (chair_objects.py).
         category_of: of `read_synonyms`.
         split_sentences: as in `find_objects`.
 

@@ -37,12 +37,12 @@ def read_object_lists(path: str | Path) -> Objects:
         ValueError: the file is not laid out so, or a photo stands in it twice.
     """
     objects: Objects = {}
-    for place, record in read_json_lines(path):
-        fields = check_record(record, LIST_FIELDS, place=place)
-        number = photo_number(fields["image"], place=place)
+    for location, record in read_json_lines(path):
+        fields = check_record(record, LIST_FIELDS, location=location)
+        number = photo_number(fields["image"], location=location)
         if number in objects:
             raise ValueError(
-                f"{place}: the photo {fields['image']} stands there a second time, expected one list each."
+                f"{location}: the photo {fields['image']} stands there a second time, expected one list each."
             )
         objects[number] = frozenset(fields["objects"])
     return objects
@@ -58,13 +58,13 @@ def read_instances(path: str | Path, category_of: Mapping[str, str]) -> Objects:
         ValueError: the file is not as published, or a category is none of the list.
     """
     names: dict[int, str] = {}
-    for place, record in _records(path, "categories"):
-        fields = check_record(record, CATEGORY_FIELDS, place=place)
-        names[fields["id"]] = check_choice(fields["name"], category_of, place=place, field="name")
+    for location, record in _records(path, "categories"):
+        fields = check_record(record, CATEGORY_FIELDS, location=location)
+        names[fields["id"]] = check_choice(fields["name"], category_of, location=location, field="name")
     found = _photos(path)
-    for place, record in _records(path, "annotations"):
-        fields = check_record(record, INSTANCE_FIELDS, place=place)
-        name = check_choice(fields["category_id"], names, place=place, field="category_id")
+    for location, record in _records(path, "annotations"):
+        fields = check_record(record, INSTANCE_FIELDS, location=location)
+        name = check_choice(fields["category_id"], names, location=location, field="category_id")
         found[fields["image_id"]].add(name)
     return {number: frozenset(shown) for number, shown in found.items()}
 
@@ -83,8 +83,8 @@ def read_captioned_objects(
         ImportError: NLTK is not installed.
     """
     found = _photos(path)
-    for place, record in _records(path, "annotations"):
-        fields = check_record(record, CAPTION_FIELDS, place=place)
+    for location, record in _records(path, "annotations"):
+        fields = check_record(record, CAPTION_FIELDS, location=location)
         named = find_objects(fields["caption"], category_of, split_sentences=split_sentences)
         found[fields["image_id"]].update(entry.category for entry in named)
     return {number: frozenset(shown) for number, shown in found.items()}
@@ -104,7 +104,7 @@ def objects_of(objects: Mapping[int, frozenset[str]], file_names: Sequence[str])
     """
     shown = []
     for position, name in enumerate(file_names):
-        number = photo_number(name, place=f"caption {position}")
+        number = photo_number(name, location=f"caption {position}")
         if number not in objects:
             raise ValueError(
                 f"caption {position}: nothing is known about the objects of {name}, among {len(objects)} photos. "
@@ -122,6 +122,6 @@ def _records(path: str | Path, key: str) -> Iterator[tuple[str, object]]:
 def _photos(path: str | Path) -> defaultdict[int, set[str]]:
     """Every photo of a file of COCO, without objects yet."""
     found: defaultdict[int, set[str]] = defaultdict(set)
-    for place, record in _records(path, "images"):
-        found[check_record(record, IMAGE_FIELDS, place=place)["id"]] = set()
+    for location, record in _records(path, "images"):
+        found[check_record(record, IMAGE_FIELDS, location=location)["id"]] = set()
     return found

@@ -32,6 +32,6 @@ def chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Imag
     per_image = tuple(
         metric.sentence_score(output, group).score / 100 for output, group in zip(outputs, groups, strict=True)
     )
-    # The k-th references of all images; sacrebleu passes over None where an image has fewer.
+    # The k-th references of all images; sacrebleu skips None where an image has fewer.
     streams = [list(stream) for stream in zip_longest(*groups)]
     return ImageScores(metric.corpus_score(outputs, streams).score / 100, per_image)

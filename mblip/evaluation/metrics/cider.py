@@ -65,8 +65,8 @@ def _sums(captions: Integers, values: Floats, num_captions: int) -> Floats:
 def _document_frequencies(order: OrderCounts, counts: NgramCounts) -> Integers:
     """For each n-gram, how many images have a reference with it."""
     images = counts.reference_images[order.references.caption]
-    places = np.sort(images * order.num_ngrams + order.references.ngram)
-    different = places[np.flatnonzero(np.diff(places, prepend=-1))]
+    positions = np.sort(images * order.num_ngrams + order.references.ngram)
+    different = positions[np.flatnonzero(np.diff(positions, prepend=-1))]
     return np.bincount(different % max(order.num_ngrams, 1), minlength=order.num_ngrams)
 
 

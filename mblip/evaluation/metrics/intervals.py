@@ -39,11 +39,11 @@ def wilson_interval(num_right: int, num_all: int, z: float = Z_95) -> Interval:
 
 
 def paired_ratio_interval(is_right: Sequence[bool], is_right_reference: Sequence[bool]) -> Interval:
-    """Where the ratio of two shares lies, both measured on the same pictures: entry i of each is about picture i.
+    """Where the ratio of two shares lies, both measured on the same images: entry i of each is about image i.
 
     The hybrid score interval of Bonett and Price, Wilson intervals of both shares narrowed by how alike the pairs are,
     in the form of R's package contingencytables (`BonettPrice_hybrid_Wilson_score_CI_paired_2x2`), to Fagerland,
-    Lydersen and Laake, Statistical Analysis of Contingency Tables (2017), chapter 8. With 200 pictures and shares
+    Lydersen and Laake, Statistical Analysis of Contingency Tables (2017), chapter 8. With 200 images and shares
     from 60 to 95 %, simulations had the true ratio in it 95 to 96 % of the time.
 
     Returns:
@@ -56,10 +56,10 @@ def paired_ratio_interval(is_right: Sequence[bool], is_right_reference: Sequence
     if len(is_right) != len(is_right_reference) or not is_right:
         raise ValueError(
             f"Found {len(is_right)} answers and {len(is_right_reference)} of the reference, "
-            "expected one pair for each picture, at least one."
+            "expected one pair for each image, at least one."
         )
     pairs = list(zip(is_right, is_right_reference, strict=True))
-    num_any = sum(a or b for a, b in pairs)  # pictures that both got wrong tell nothing about the ratio
+    num_any = sum(a or b for a, b in pairs)  # images that both got wrong tell nothing about the ratio
     if num_any == 0:
         return Interval(0.0, math.inf)
     num_right, num_reference = sum(is_right), sum(is_right_reference)

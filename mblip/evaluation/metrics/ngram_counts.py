@@ -101,14 +101,14 @@ def _count_order(
     captions: Integers, ngrams: Integers, num_ngrams: int, num_images: int, reference_images: Integers
 ) -> OrderCounts:
     """Count the n-grams of one order caption by caption, and find those that hypothesis and reference share."""
-    places, counts = np.unique(captions * num_ngrams + ngrams, return_counts=True)
-    captions, ngrams = np.divmod(places, max(num_ngrams, 1))
+    positions, counts = np.unique(captions * num_ngrams + ngrams, return_counts=True)
+    captions, ngrams = np.divmod(positions, max(num_ngrams, 1))
     num_hypothesis_rows = int(np.searchsorted(captions, num_images))
     hypotheses = NgramRows(*(column[:num_hypothesis_rows] for column in (captions, ngrams, counts)))
     references = NgramRows(
         captions[num_hypothesis_rows:] - num_images, ngrams[num_hypothesis_rows:], counts[num_hypothesis_rows:]
     )
     wanted = reference_images[references.caption] * num_ngrams + references.ngram
-    rows = np.searchsorted(places[:num_hypothesis_rows], wanted)
-    is_shared = np.append(places[:num_hypothesis_rows], -1)[rows] == wanted
+    rows = np.searchsorted(positions[:num_hypothesis_rows], wanted)
+    is_shared = np.append(positions[:num_hypothesis_rows], -1)[rows] == wanted
     return OrderCounts(num_ngrams, hypotheses, references, rows[is_shared], np.flatnonzero(is_shared))

@@ -92,11 +92,11 @@ def compare_columns(
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values of several tests, corrected so that a chance of at most p remains that any one is wrongly believed
     (S. Holm, A simple sequentially rejective multiple test procedure, 1979)."""
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    order = sorted(range(len(p_values)), key=lambda position: p_values[position])
     corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = highest
+    for rank, position in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[position]))
+        corrected[position] = highest
     return corrected
 
 
@@ -114,8 +114,8 @@ def _tabulate(columns: Mapping[str, PairedScores]) -> tuple[FloatArray, FloatArr
                 "expected both on the same examples."
             )
         sums, counts = group_sums(np.subtract(pairs.scores_a, pairs.scores_b), pairs.groups)
-        places = [rows[group] for group in dict.fromkeys(pairs.groups)]
-        sums_GC[places, c], counts_GC[places, c] = sums[:, 0], counts[:, 0]
+        positions = [rows[group] for group in dict.fromkeys(pairs.groups)]
+        sums_GC[positions, c], counts_GC[positions, c] = sums[:, 0], counts[:, 0]
     return sums_GC, counts_GC
 
 

@@ -28,12 +28,12 @@ def rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
 
 def _image_score(hypothesis: Tokens, references: Sequence[Tokens]) -> float:
     words = hypothesis or [""]
-    places: dict[str, int] = {}
-    for place, word in enumerate(words):
-        places[word] = places.get(word, 0) | 1 << place
+    positions: dict[str, int] = {}
+    for position, word in enumerate(words):
+        positions[word] = positions.get(word, 0) | 1 << position
     precision = recall = 0.0
     for reference in references:
-        common = _common_length(places, len(words), reference or [""])
+        common = _common_length(positions, len(words), reference or [""])
         precision = max(precision, common / len(words))
         recall = max(recall, common / len(reference or [""]))
     if precision == 0 or recall == 0:
@@ -41,7 +41,7 @@ def _image_score(hypothesis: Tokens, references: Sequence[Tokens]) -> float:
     return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
 
 
-def _common_length(places: dict[str, int], num_words: int, reference: Tokens) -> int:
+def _common_length(positions: dict[str, int], num_words: int, reference: Tokens) -> int:
     """Length of the longest common subsequence of a text and a reference, in one pass over the reference.
 
     `places` has, for each word of the text, a bit for every place where it stands. This is a bit-parallel algorithm
@@ -50,6 +50,6 @@ def _common_length(places: dict[str, int], num_words: int, reference: Tokens) ->
     """
     row = (1 << num_words) - 1
     for word in reference:
-        if matches := row & places.get(word, 0):
+        if matches := row & positions.get(word, 0):
             row = (row + matches) | (row - matches)
     return num_words - (row & (1 << num_words) - 1).bit_count()

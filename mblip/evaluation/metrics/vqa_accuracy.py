@@ -52,7 +52,7 @@ def vqa_accuracy(answer: str, references: Sequence[str]) -> float:
         references: the answers of all annotators, equal ones as often as they were given.
 
     Raises:
-        ValueError: there are fewer than two references, so that nobody is left when one is left out.
+        ValueError: there are fewer than two references, so that nobody is left when one is skipped.
     """
     check_reference_lists([answer], [references], at_least=2)
     straight = [straighten(reference) for reference in references]

@@ -35,7 +35,7 @@ NUMBERS: Mapping[str, str] = {
     "nine": "9",
     "ten": "10",
 }
-# Each is what it becomes when one of its apostrophes was left out.
+# Each is what it becomes when one of its apostrophes is missing.
 _WITH_APOSTROPHES = """
     ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've
     he's how'd how'll how's isn't it'd it'd've it'll ma'am might've mightn't mightn't've must've mustn't needn't not've
@@ -49,9 +49,9 @@ _WITH_APOSTROPHES = """
 
 def _contractions() -> dict[str, str]:
     misspelt = {
-        form[:place] + form[place + 1 :]: form
+        form[:position] + form[position + 1 :]: form
         for form in _WITH_APOSTROPHES.split()
-        for place, character in enumerate(form)
+        for position, character in enumerate(form)
         if character == "'"
     }
     return misspelt | {"somebody'd": "somebodyd"}  # the other way round, as the evaluator has it

@@ -1,4 +1,4 @@
-"""POPE: questions whether an object is in a picture, answered by yes or no; "yes" is the positive class.
+"""POPE: questions whether an object is in an image, answered by yes or no; "yes" is the positive class.
 
 Answers are read as POPE's evaluate.py does (Li et al., Evaluating Object Hallucination in Large Vision-Language
 Models, EMNLP 2023): of the text in front of the first full stop, without commas, an answer is "no" if one of the

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mblip.data.whole_files import unfinished_file
+from mblip.data.atomic_write import atomic_file
 
 from ..languages import evaluation_language
 from ..results import Results, Score
@@ -34,8 +34,8 @@ def draw_languages(results: Results, condition: str, path: Path) -> None:
     title = f"{results.task}, {results.protocol}" + ("" if condition == "as_is" else f", {condition}")
     lines = (shortened(line, width) for line in (title, results.model.name or "model"))
     figure.suptitle("\n".join(lines), fontsize=10)
-    with unfinished_file(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=130, metadata={"Software": None})
+    with atomic_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=130, metadata={"Software": None})
 
 
 def shortened(line: str, width_inches: float) -> str:
@@ -63,9 +63,9 @@ def _draw_levels(axes: Any, scores: Mapping[str, Score]) -> None:
     names = [name for name in COLOURS if name in groups]
     labels = [f"{name}\n({groups[name].num_languages})" for name in names]
     axes.bar(labels, [100 * groups[name].mean for name in names], color=[COLOURS[name] for name in names])
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         mean = 100 * groups[name].mean
-        axes.text(place, mean, f"{mean:.1f}", ha="center", va="bottom", fontsize=8)
+        axes.text(position, mean, f"{mean:.1f}", ha="center", va="bottom", fontsize=8)
     axes.set_xlabel("resource level")
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="y", alpha=0.3)

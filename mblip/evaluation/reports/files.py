@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mblip.data.whole_files import write_text
+from mblip.data.atomic_write import write_text
 
 from ..results import Results, ratio_to_reference
 from ..task import AS_IS, SHUFFLED
@@ -22,7 +22,7 @@ def predictions_path(folder: str | Path, name: str) -> Path:
 
 
 def write_results(folder: str | Path, results: Mapping[str, Results], table: str) -> None:
-    """Write results.json, with each evaluation under its name, and table.md; each is whole or not there."""
+    """Write results.json, with each evaluation under its name, and table.md; each is written atomically."""
     write_files(folder, {name: result.to_json() for name, result in results.items()}, table)
 
 
@@ -45,38 +45,38 @@ def conditions_table(results: Results) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def alignment_table(after: Results, *, before: Results | None = None, english_parent: Results | None = None) -> str:
-    """What a re-alignment has done: before and after it, with shuffled pictures, and beside the English parent.
+def alignment_table(after: Results, *, before: Results | None = None, english_blip2: Results | None = None) -> str:
+    """What a re-alignment has done: before and after it, with shuffled images, and beside the English BLIP-2.
 
-    The last column is the share of the English parent's own score that is reached in each language, on the same
-    pictures.
+    The last column is the share of the English BLIP-2's own score that is reached in each language, on the same
+    images.
 
     Raises:
-        ValueError: the evaluations are not about the same pictures, or lack the condition `as_is`.
+        ValueError: the evaluations are not about the same images, or lack the condition `as_is`.
     """
     columns: dict[str, Mapping[str, Cell]] = {}
     if before is not None:
         columns["before"] = before.by_language(AS_IS)
-    names = {AS_IS: "after", SHUFFLED: "after, pictures shuffled"}
+    names = {AS_IS: "after", SHUFFLED: "after, images shuffled"}
     columns |= {names.get(name, f"after, {name}"): after.by_language(name) for name in after.conditions}
-    if english_parent is not None:
-        columns["English parent"] = english_parent.by_language(AS_IS)
-        columns["after / English parent"] = _ratios(after, english_parent)
+    if english_blip2 is not None:
+        columns["English BLIP-2"] = english_blip2.by_language(AS_IS)
+        columns["after / English BLIP-2"] = _ratios(after, english_blip2)
     return f"{_facts(after)}\n\n{markdown_table(columns, list(after.by_language(AS_IS)))}"
 
 
-def _ratios(after: Results, english_parent: Results) -> dict[str, Cell]:
-    reference = english_parent.answers(AS_IS, "en")
+def _ratios(after: Results, english_blip2: Results) -> dict[str, Cell]:
+    reference = english_blip2.answers(AS_IS, "en")
     ratios = {code: ratio_to_reference(after.answers(AS_IS, code), reference) for code in after.by_language(AS_IS)}
     return {code: ratio for code, ratio in ratios.items() if ratio is not None}
 
 
 def _facts(results: Results) -> str:
     """What was asked of what, with what, in a sentence or two."""
-    warning = " Pictures are drawn stand-ins for photos: the scores mean nothing." if results.has_stand_ins else ""
+    warning = " Images are drawn stand-ins for photos: the scores mean nothing." if results.has_stand_ins else ""
     how = {"generate": str(results.generation), "constrained": f"constrained to candidates, {results.generation}"}
     return (
-        f"Protocol `{results.protocol}`: {results.num_images} pictures, {len(results.predictions)} answers in "
+        f"Protocol `{results.protocol}`: {results.num_images} images, {len(results.predictions)} answers in "
         f"{results.seconds:.0f} s ({results.hardware}; {results.model.precision}); "
         f"{how.get(results.answering, results.answering)}.{warning}"
     )

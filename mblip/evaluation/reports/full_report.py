@@ -1,29 +1,29 @@
 """report.md: an evaluation as an appendix shows it. How it was made, an overview, and each benchmark with its chart,
-its tables, its prompts and what was left out."""
+its tables, its prompts and what was skipped."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mblip.data.whole_files import write_text
+from mblip.data.atomic_write import write_text
 
 from ..languages import evaluation_language
 from ..results import Results, Score
 from ..task import SHUFFLED
 from .charts import draw_languages
 from .files import conditions_table
-from .wording_spread import wordings_table
+from .template_spread import templates_table
 
 REPORT_FILE, CHART_FOLDER = "report.md", "charts"
 DASH = "–"
-NUM_NAMES = 3  # shown of what was left out
+NUM_NAMES = 3  # shown of what was skipped
 
 
 def write_report(folder: str | Path, results: Mapping[str, Results], notes: Sequence[str] = ()) -> None:
     """Write report.md into a folder, and the charts it shows.
 
     Args:
-        notes: what a reader must know of all figures, such as that pictures are stand-ins.
+        notes: what a reader must know of all figures, such as that images are stand-ins.
     """
     for name, result in results.items():
         for condition in _charted(result):
@@ -93,7 +93,7 @@ def _benchmark(name: str, result: Results) -> list[str]:
     """The section of a benchmark."""
     heading, _, rest = conditions_table(result).partition("\n")
     charts = [f"![{name}, {condition}]({_chart(name, condition).as_posix()})" for condition in _charted(result)]
-    tables = [rest, wordings_table(result), _figures(result), _prompts(result)]
+    tables = [rest, templates_table(result), _figures(result), _prompts(result)]
     return [heading, "\n\n".join(charts), *tables, _source(result)]
 
 
@@ -140,11 +140,11 @@ def _one_line(prompt: str) -> str:
 
 
 def _source(result: Results) -> str:
-    """Where the questions come from, and what was left out of them."""
+    """Where the questions come from, and which of them were skipped."""
     parts = [f"Files: {result.origin.url} ({result.origin.license})."] if result.origin else []
-    left_out = "; ".join(
+    skipped = "; ".join(
         f"{count:,} {reason} (such as {', '.join(result.left_out_names[reason][:NUM_NAMES])})"
         for reason, count in result.left_out.items()
     )
-    parts.append(f"Left out: {left_out or 'nothing'}.")
+    parts.append(f"Skipped: {skipped or 'nothing'}.")
     return " ".join(parts)

@@ -36,7 +36,7 @@ def markdown_table(columns: Mapping[str, Mapping[str, Cell]], languages: Sequenc
 
 
 def group_table(heading: str, columns: Mapping[str, Mapping[str, GroupScore]]) -> str:
-    """Means over the languages of each group, without intervals: the same pictures are asked about in all of them.
+    """Means over the languages of each group, without intervals: the same images are asked about in all of them.
 
     Args:
         columns: heading -> group -> score; all columns have the same groups, or a dash stands.
@@ -82,7 +82,7 @@ def _notes(columns: Mapping[str, Mapping[str, Cell]]) -> list[str]:
     """What the figures are, and which answers were empty or cut."""
     notes = [
         "Times 100, with 95 % intervals (Wilson's of shares of right answers, Bonett and Price's of ratios, paired by "
-        "picture; else by the bootstrap over pictures)."
+        "image; else by the bootstrap over images)."
     ]
     if not all(evaluation_language(code).is_seen for column in columns.values() for code in column):
         notes.append(f"{UNSEEN_MARK.strip()} not among the 96 languages of the training mix.")

@@ -14,7 +14,7 @@ from ..answer_scoring import ExactMatch
 from ..benchmark import with_shuffled_images
 from ..generation_settings import GenerationSettings
 from ..languages import check_languages
-from ..protocol import OWN, Setup, WordingChoice, fixed_prompt
+from ..protocol import OWN, Setup, TemplateChoice, fixed_prompt
 from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "babel_imagenet"
@@ -34,8 +34,8 @@ def babel_imagenet(
     held_out_share: float = 0.1,
     held_out_by_language: bool = True,
     held_out_seed: int = 0,
-    wording: WordingChoice = "first",
-    wording_seed: int | None = None,
+    template: TemplateChoice = "first",
+    template_seed: int | None = None,
     shuffled: bool = False,
 ) -> EvaluationTask:
     """Every photo in every language that has a name for it; the conditions are the splits. It has a protocol of its
@@ -46,8 +46,8 @@ def babel_imagenet(
         labels: the label file.
         languages: None takes every one that has labels.
         held_out_share, held_out_by_language, held_out_seed: those of training.
-        wording_seed: that of a training; every example is then asked in the wording that this training drew for it,
-            in place of `wording`.
+        template_seed: that of a training; every example is then asked in the template that this training drew for it,
+            in place of `template`.
         shuffled: ask the names of the first split once more, with each other's photos.
 
     Raises:
@@ -60,7 +60,7 @@ def babel_imagenet(
         EvaluationExample(
             images=example.images,
             image_id=example.image_id,
-            prompt=_prompt(example, wording, wording_seed),
+            prompt=_prompt(example, template, template_seed),
             references=(example.target,),
             language=example.language,
             condition=split,
@@ -79,7 +79,7 @@ def babel_imagenet(
     return EvaluationTask(NAME, examples, ExactMatch("exact match of the label"), GENERATION, OWN, origin=ORIGIN)
 
 
-def _prompt(example: Example, wording: WordingChoice, wording_seed: int | None) -> str:
-    if wording_seed is None:
-        return fixed_prompt(example.task, example.language, wording)
-    return apply_prompt(example, seed=wording_seed).prompt
+def _prompt(example: Example, template: TemplateChoice, template_seed: int | None) -> str:
+    if template_seed is None:
+        return fixed_prompt(example.task, example.language, template)
+    return apply_prompt(example, seed=template_seed).prompt

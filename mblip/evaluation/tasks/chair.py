@@ -18,9 +18,9 @@ from pathlib import Path
 
 from mblip.data.images import Image
 from mblip.data.languages import ENGLISH
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.coco_captions import karpathy_photo, read_karpathy_records
-from mblip.data.sources.coco_files import CocoPlaces, photo_number
+from mblip.data.sources.coco_files import CocoLocations, photo_number
 from mblip.data.sources.image_names import Images, coco_image_id
 from mblip.data.sources.records import check_choice, check_record
 
@@ -29,7 +29,7 @@ from ..benchmark import ask, benchmark_task
 from ..metrics.chair import read_synonyms
 from ..metrics.chair_objects import LIST_FIELDS, add_objects, read_captioned_objects, read_instances
 from ..protocol import Setup
-from ..records import DatasetPlace, image_of, records_of
+from ..records import DatasetLocation, image_of, records_of
 from ..task import EvaluationTask, Origin
 
 NAME = "chair"
@@ -38,7 +38,7 @@ ORIGIN = Origin(
     "synonyms BSD 2-Clause, POPE's objects MIT, COCO's annotations CC BY 4.0, photos: Flickr licences",
 )
 CAPTION, DESCRIPTION = "caption", "description"
-# Condition -> the task of mblip/data/prompts whose wordings ask for the same, and the paper's prompt.
+# Condition -> the task of mblip/data/prompts whose templates ask for the same, and the paper's prompt.
 PROMPTS = {
     CAPTION: ("captioning", "Caption in {language}:"),
     DESCRIPTION: ("detailed_captioning", "Describe the image in {language} with as much detail as possible."),
@@ -53,7 +53,7 @@ def chair(
     *,
     synonyms: Path,
     objects: Path | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     instances: Path | None = None,
     captions: Path | None = None,
     images: Images | None = None,
@@ -64,7 +64,7 @@ def chair(
 
     Args:
         objects, dataset, instances: one of three says what the photos show: a file in POPE's layout; a dataset with
-            its fields, the picture in a column `images`; or COCO's file.
+            its fields, the image in a column `images`; or COCO's file.
         captions: adds what people named.
         images: the folder, URL or archive of COCO's photos.
         karpathy: takes the photos of Karpathy's validation split alone.
@@ -74,18 +74,18 @@ def chair(
         raise ValueError("expected just one of `objects`, `dataset` and `instances`, which say what photos show.")
     if num_images is not None and num_images < 1:
         raise ValueError(f"`num_images` is {num_images}, expected at least 1.")
-    left_out, category_of = LeftOut(), read_synonyms(synonyms)
-    places = None if images is None else CocoPlaces(images)
+    skipped, category_of = SkipReport(), read_synonyms(synonyms)
+    locations = None if images is None else CocoLocations(images)
     pictures, shown = (
-        read_listed(objects, dataset, category_of, places)
+        read_listed(objects, dataset, category_of, locations)
         if instances is None
-        else read_outlined(instances, category_of, places)
+        else read_outlined(instances, category_of, locations)
     )
     if captions is not None:
         shown = add_objects(shown, read_captioned_objects(captions, category_of, split_sentences=split_sentences))
-    numbers = list(pictures) if karpathy is None else _in_split(pictures, karpathy, left_out)
+    numbers = list(pictures) if karpathy is None else _in_split(pictures, karpathy, skipped)
     for number in numbers[num_images:] if num_images else ():
-        left_out.add(f"not among the first {num_images:,}", f"{NAME}/{number:012d}")
+        skipped.add(f"not among the first {num_images:,}", f"{NAME}/{number:012d}")
     examples = (
         example
         for condition, (task, prompt) in PROMPTS.items()
@@ -107,60 +107,63 @@ def chair(
         setup=setup,
         kind="description",
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 
 def read_listed(
-    objects: Path | None, dataset: DatasetPlace | None, category_of: Mapping[str, str], places: CocoPlaces | None
+    objects: Path | None,
+    dataset: DatasetLocation | None,
+    category_of: Mapping[str, str],
+    locations: CocoLocations | None,
 ) -> Shown:
     """The photos of lists of objects, in their order.
 
     Args:
         category_of: the list of synonyms, whose categories are all that a photo can show.
-        places: of COCO's photos; None where the records hold them.
+        locations: of COCO's photos; None where the records hold them.
 
     Raises:
-        ValueError: a record is not as published, or its photo is nowhere; the message names the place.
+        ValueError: a record is not as published, or its photo is nowhere; the message names the location.
     """
-    pictures: dict[int, Image] = {}
+    images: dict[int, Image] = {}
     shown: dict[int, frozenset[str]] = {}
     categories = dict.fromkeys(category_of.values(), None)
-    for place, record in records_of(objects, dataset):
-        fields = check_record(record, LIST_FIELDS, place=place)
+    for location, record in records_of(objects, dataset):
+        fields = check_record(record, LIST_FIELDS, location=location)
         for found in fields["objects"]:
-            check_choice(found, categories, place=place, field="objects")
+            check_choice(found, categories, location=location, field="objects")
         name = fields["image"]
-        number = photo_number(name, place=place)
-        if number in pictures:
-            raise ValueError(f"{place}: the photo {name} stands there a second time. List it once.")
-        file = None if places is None else places.find(number, place=place, file_name=name)
-        pictures[number] = image_of(record, file, place=place, name=name)
+        number = photo_number(name, location=location)
+        if number in images:
+            raise ValueError(f"{location}: the photo {name} stands there a second time. List it once.")
+        file = None if locations is None else locations.find(number, location=location, file_name=name)
+        images[number] = image_of(record, file, location=location, name=name)
         shown[number] = frozenset(fields["objects"])
-    return pictures, shown
+    return images, shown
 
 
-def read_outlined(instances: Path, category_of: Mapping[str, str], places: CocoPlaces | None) -> Shown:
+def read_outlined(instances: Path, category_of: Mapping[str, str], locations: CocoLocations | None) -> Shown:
     """The photos of COCO's annotations, in the order of the file; arguments as of `read_listed`."""
     shown = {number: frozenset(found) for number, found in read_instances(instances, category_of).items()}
-    pictures: dict[int, Image] = {}
+    images: dict[int, Image] = {}
     for number in shown:
-        file = None if places is None else places.find(number, place=str(instances))
-        pictures[number] = image_of({}, file, place=str(instances), name=f"{number:012d}.jpg")
-    return pictures, shown
+        file = None if locations is None else locations.find(number, location=str(instances))
+        images[number] = image_of({}, file, location=str(instances), name=f"{number:012d}.jpg")
+    return images, shown
 
 
-def _in_split(pictures: Mapping[int, Image], karpathy: Path, left_out: LeftOut) -> list[int]:
+def _in_split(images: Mapping[int, Image], karpathy: Path, skipped: SkipReport) -> list[int]:
     """The photos of Karpathy's validation split, in its order."""
-    numbers = dict.fromkeys(pictures)
+    numbers = dict.fromkeys(images)
     found = []
-    for place, record in read_karpathy_records(karpathy):
-        listed = karpathy_photo(record, place=place)
+    for location, record in read_karpathy_records(karpathy):
+        listed = karpathy_photo(record, location=location)
         if listed.split == KARPATHY_SPLIT and listed.number in numbers:
             del numbers[listed.number]
             found.append(listed.number)
         elif listed.split == KARPATHY_SPLIT:
-            left_out.add("photo of the split whose objects are not known", f"{NAME}/{listed.number:012d}")
+            skipped.add("photo of the split whose objects are not known", f"{NAME}/{listed.number:012d}")
     for number in numbers:
-        left_out.add("photo outside Karpathy's validation split", f"{NAME}/{number:012d}")
+        skipped.add("photo outside Karpathy's validation split", f"{NAME}/{number:012d}")
     return found

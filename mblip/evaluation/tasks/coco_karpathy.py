@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Literal
 
 from mblip.data.languages import ENGLISH
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.coco_captions import karpathy_photo, read_karpathy_records
-from mblip.data.sources.coco_files import CocoPlaces
+from mblip.data.sources.coco_files import CocoLocations
 from mblip.data.sources.image_names import Images, coco_image_id
 
 from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
-from ..records import DatasetPlace, check_one_place, image_of, records_of
+from ..records import DatasetLocation, check_one_location, image_of, records_of
 from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "coco_karpathy"
@@ -35,7 +35,7 @@ def coco_karpathy(
     *,
     captions: Path | None = None,
     images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     split: Literal["val", "test"] = "test",
     tokenization: Tokenization = "ptb",
 ) -> EvaluationTask:
@@ -45,24 +45,28 @@ def coco_karpathy(
         captions: the published file; or `dataset` has the fields of its "images".
         images: the folder, URL or archive of COCO's photos, unless the dataset holds them.
     """
-    check_one_place(captions, dataset)
-    prompts, left_out = caption_prompts(setup), LeftOut()
-    places = None if images is None else CocoPlaces(images)
+    check_one_location(captions, dataset)
+    prompts, skipped = caption_prompts(setup), SkipReport()
+    locations = None if images is None else CocoLocations(images)
 
     def examples() -> Iterator[EvaluationExample]:
-        for place, record in records_of(captions, dataset, read=read_karpathy_records):
-            photo = karpathy_photo(record, place=place)
+        for location, record in records_of(captions, dataset, read=read_karpathy_records):
+            photo = karpathy_photo(record, location=location)
             if photo.split == split:
-                file = None if places is None else places.find(photo.number, place=place, file_name=photo.file_name)
+                file = (
+                    None
+                    if locations is None
+                    else locations.find(photo.number, location=location, file_name=photo.file_name)
+                )
                 yield from ask_for_caption(
                     prompts,
-                    image_of(record, file, place=place, name=photo.file_name),
+                    image_of(record, file, location=location, name=photo.file_name),
                     [text for _, text in photo.sentences],
                     image_id=coco_image_id(photo.number),
                     language=ENGLISH,
                     id=f"{photo.number:012d}",
                     benchmark=NAME,
-                    left_out=left_out,
+                    skipped=skipped,
                 )
 
     return captioning_task(
@@ -71,5 +75,5 @@ def coco_karpathy(
         setup=setup,
         tokenization=tokenization,
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
     )

@@ -13,7 +13,7 @@ written by the model, or chosen of the two, as training writes them. The figure 
 from collections.abc import Iterator
 from pathlib import Path
 
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.image_names import Images
 from mblip.data.sources.nlvr2 import MARVL_LANGUAGES, UnicodeForm, marvl_example
 
@@ -21,7 +21,7 @@ from ..answer_scoring import ChoiceAccuracy
 from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
 from ..protocol import Setup
-from ..records import DatasetPlace, check_languages_of, read_examples, records_in
+from ..records import DatasetLocation, check_languages_of, read_examples, records_in
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "marvl"
@@ -35,7 +35,7 @@ def marvl(
     *,
     statements: Path | None = None,
     images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     file_names: UnicodeForm = "NFD",
     languages: tuple[str, ...] = MARVL_LANGUAGES,
     answering: Answering = "generate",
@@ -45,7 +45,7 @@ def marvl(
 
     Args:
         statements: the published files, with `{language}` in place of the code; or `dataset` has their fields, and the
-            pictures in a column `images`, the left one first.
+            images in a column `images`, the left one first.
         images: the folder, URL or archive of the images, the one with a folder per language, unless the dataset holds
             them.
         file_names: how the files in it are written.
@@ -54,14 +54,14 @@ def marvl(
         ValueError: a record says that it is in another language than its file.
     """
     check_languages_of(statements, dataset, languages)
-    prompts, left_out = setup.prompts("two_image_statement", paper=PROMPT), LeftOut()
+    prompts, skipped = setup.prompts("two_image_statement", paper=PROMPT), SkipReport()
     candidates = () if answering == "generate" else CANDIDATES
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
             records = records_in(language, statements, dataset)
             for example in read_examples(
-                marvl_example, records, images=images, left_out=left_out, file_names=file_names
+                marvl_example, records, images=images, skipped=skipped, file_names=file_names
             ):
                 if example.language != mix_code(language):
                     raise ValueError(
@@ -77,7 +77,7 @@ def marvl(
         setup=setup,
         kind="short_answer",
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
         answering=answering,
         rank_by=rank_by,
     )

@@ -17,15 +17,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mblip.data.left_out import LeftOut, has_usable_texts
-from mblip.data.sources.image_names import Images, image_place, xm3600_image_id
+from mblip.data.skipped import SkipReport, has_usable_texts
+from mblip.data.sources.image_names import Images, image_location, xm3600_image_id
 from mblip.data.sources.records import check_record, read_json_object
 
 from ..answer_scoring import MaxmAccuracy
 from ..benchmark import ask, benchmark_task
 from ..languages import mix_code
 from ..protocol import PromptForm, Setup
-from ..records import DatasetPlace, PlacedRecord, check_languages_of, image_of, records_in
+from ..records import DatasetLocation, LocatedRecord, check_languages_of, image_of, records_in
 from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "maxm"
@@ -44,7 +44,7 @@ def maxm(
     *,
     questions: Path | None = None,
     images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     languages: tuple[str, ...] = MAXM_LANGUAGES,
 ) -> EvaluationTask:
     """The questions in each language, one language after another.
@@ -55,13 +55,13 @@ def maxm(
         images: the folder, URL or archive of Crossmodal-3600's photos, unless the dataset holds them.
     """
     check_languages_of(questions, dataset, languages)
-    prompts, left_out = setup.prompts("vqa", paper=PROMPT), LeftOut()
+    prompts, skipped = setup.prompts("vqa", paper=PROMPT), SkipReport()
     examples = (
         example
         for language in languages
-        for place, record in records_in(language, questions, dataset, read=read_maxm_records)
+        for location, record in records_in(language, questions, dataset, read=read_maxm_records)
         for example in maxm_examples(
-            record, prompts, place=place, language=mix_code(language), images=images, left_out=left_out
+            record, prompts, location=location, language=mix_code(language), images=images, skipped=skipped
         )
     )
     return benchmark_task(
@@ -71,39 +71,45 @@ def maxm(
         setup=setup,
         kind="short_answer",
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 
-def read_maxm_records(path: Path) -> Iterator[PlacedRecord]:
-    """The annotations of a file with their places.
+def read_maxm_records(path: Path) -> Iterator[LocatedRecord]:
+    """The annotations of a file with their locations.
 
     Raises:
         ValueError: there is no such file, or it is not laid out so.
     """
-    annotations = check_record(read_json_object(path), FILE_FIELDS, place=str(path))["annotations"]
+    annotations = check_record(read_json_object(path), FILE_FIELDS, location=str(path))["annotations"]
     for index, annotation in enumerate(annotations):
         yield f"{path}, annotations[{index}]", annotation
 
 
 def maxm_examples(
-    record: Any, prompts: Sequence[PromptForm], *, place: str, language: str, images: str | None, left_out: LeftOut
+    record: Any,
+    prompts: Sequence[PromptForm],
+    *,
+    location: str,
+    language: str,
+    images: str | None,
+    skipped: SkipReport,
 ) -> Iterator[EvaluationExample]:
     """The questions of an annotation. One without an answer, or with a text that cannot be used, is counted.
 
     Raises:
-        ValueError: the record is not as documented, or its photo is nowhere; the message names the place.
+        ValueError: the record is not as documented, or its photo is nowhere; the message names the location.
     """
-    key = check_record(record, IMAGE_FIELDS, place=place)["image_id"]
-    file = None if images is None else image_place(images, f"{key}.jpg", place=place)
-    image = image_of(record, file, place=place, name=f"{key}.jpg")
-    for pair_place, pair in _pairs(record, place):
-        fields = check_record(pair, PAIR_FIELDS, place=pair_place)
+    key = check_record(record, IMAGE_FIELDS, location=location)["image_id"]
+    file = None if images is None else image_location(images, f"{key}.jpg", location=location)
+    image = image_of(record, file, location=location, name=f"{key}.jpg")
+    for pair_location, pair in _pairs(record, location):
+        fields = check_record(pair, PAIR_FIELDS, location=pair_location)
         id = f"{language}/{fields['question_id']}"
         answers = tuple(answer for answer in fields["processed_answers"] if answer.strip())
         if not answers:
-            left_out.add("question without an answer", f"{NAME}/{id}")
-        elif has_usable_texts([fields["question"]], name=f"{NAME}/{id}", left_out=left_out):
+            skipped.add("question without an answer", f"{NAME}/{id}")
+        elif has_usable_texts([fields["question"]], name=f"{NAME}/{id}", skipped=skipped):
             yield from ask(
                 prompts,
                 images=(image,),
@@ -116,9 +122,9 @@ def maxm_examples(
             )
 
 
-def _pairs(record: Any, place: str) -> Iterator[PlacedRecord]:
+def _pairs(record: Any, location: str) -> Iterator[LocatedRecord]:
     if "qa_pairs" not in record:
-        yield place, record
+        yield location, record
         return
-    for position, pair in enumerate(check_record(record, PAIRS_FIELDS, place=place)["qa_pairs"]):
-        yield f"{place}, qa_pairs[{position}]", pair
+    for position, pair in enumerate(check_record(record, PAIRS_FIELDS, location=location)["qa_pairs"]):
+        yield f"{location}, qa_pairs[{position}]", pair

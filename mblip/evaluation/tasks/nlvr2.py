@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mblip.data.languages import ENGLISH
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.image_names import Images
 from mblip.data.sources.nlvr2 import nlvr2_example
 
@@ -24,10 +24,10 @@ from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
 from ..protocol import Setup
 from ..records import (
-    DatasetPlace,
+    DatasetLocation,
     check_codes,
     check_languages_of,
-    check_one_place,
+    check_one_location,
     read_examples,
     records_in,
 )
@@ -44,7 +44,7 @@ def nlvr2(
     statements: Path | None = None,
     translated: Path | None = None,
     images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     languages: tuple[str, ...] = (ENGLISH,),
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
@@ -54,22 +54,22 @@ def nlvr2(
     Args:
         statements: the file of a split.
         translated: the files in other languages, with `{language}` in place of the code; or `dataset` has the fields
-            of all, and the pictures in a column `images`, the left one first.
+            of all, and the images in a column `images`, the left one first.
         images: the folder, URL or archive of the split's photos, unless the dataset holds them.
     """
     check_codes(languages)
     if ENGLISH in languages:
-        check_one_place(statements, dataset)
+        check_one_location(statements, dataset)
     if others := [language for language in languages if language != ENGLISH]:
         check_languages_of(translated, dataset, others)
-    prompts, left_out = setup.prompts("two_image_statement", paper=PROMPT), LeftOut()
+    prompts, skipped = setup.prompts("two_image_statement", paper=PROMPT), SkipReport()
     candidates = () if answering == "generate" else CANDIDATES
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
             records = records_in(language, statements if language == ENGLISH else translated, dataset)
             code = mix_code(language)
-            for example in read_examples(nlvr2_example, records, images=images, left_out=left_out, language=code):
+            for example in read_examples(nlvr2_example, records, images=images, skipped=skipped, language=code):
                 yield from ask_example(example, prompts, candidates)
 
     return benchmark_task(
@@ -79,7 +79,7 @@ def nlvr2(
         setup=setup,
         kind="short_answer",
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
         answering=answering,
         rank_by=rank_by,
     )

@@ -7,8 +7,8 @@ the most frequent objects, or among those that often come with the ones there; e
 
 Li et al., 2023. Licences: POPE MIT; photos: Flickr licences.
 
-Both protocols ask the question and nothing else; in other wordings it is asked as other questions are (the wordings of
-vqa_in_english). The answer is yes or no: written by the model, or chosen of the two, as training writes them. The
+Both protocols ask the question and nothing else; in other templates it is asked as other questions are (the templates
+of vqa_in_english). The answer is yes or no: written by the model, or chosen of the two, as training writes them. The
 figures are POPE's five (metrics/yes_no.py); an empty answer is wrong here, where POPE's script takes it for a yes.
 """
 
@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mblip.data.languages import ENGLISH
-from mblip.data.left_out import LeftOut, has_usable_texts
-from mblip.data.sources.coco_files import CocoPlaces, photo_number
+from mblip.data.skipped import SkipReport, has_usable_texts
+from mblip.data.sources.coco_files import CocoLocations, photo_number
 from mblip.data.sources.image_names import Images, coco_image_id
 from mblip.data.sources.records import check_choice, check_record
 
 from ..answer_scoring import YesNoAccuracy
 from ..benchmark import ask, benchmark_task
 from ..protocol import PromptForm, Setup
-from ..records import DatasetPlace, PlacedRecord, check_one_place, image_of, records_of
+from ..records import DatasetLocation, LocatedRecord, check_one_location, image_of, records_of
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "pope"
@@ -47,7 +47,7 @@ def pope(
     *,
     questions: Path | None = None,
     images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     splits: tuple[Split, ...] = SPLITS,
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
@@ -56,11 +56,11 @@ def pope(
 
     Args:
         questions: the published files, with `{split}` in place of random, popular, adversarial; or `dataset` has their
-            fields, with `{split}` in its `path`, `config` or `split`, and the pictures, if it holds them, in a column
+            fields, with `{split}` in its `path`, `config` or `split`, and the images, if it holds them, in a column
             `images`, for `image` is the name of the file.
         images: the folder, URL or archive of COCO's photos.
     """
-    check_one_place(questions, dataset)
+    check_one_location(questions, dataset)
     if not splits or len(set(splits)) < len(splits):
         raise ValueError(f"found the splits {', '.join(splits) or 'none'}, expected each one once.")
     if SPLIT_MARK not in str(questions or dataset):
@@ -68,15 +68,15 @@ def pope(
             f"found {questions or dataset} for every split, expected a part of its own for each. Write {SPLIT_MARK} "
             "in place of random, popular, adversarial."
         )
-    prompts, left_out = setup.prompts("vqa_in_english", paper=PROMPT), LeftOut()
+    prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
     candidates = () if answering == "generate" else CANDIDATES
-    places = None if images is None else CocoPlaces(images)
+    locations = None if images is None else CocoLocations(images)
     examples = (
         example
         for split in splits
-        for place, record in _records(questions, dataset, split)
+        for location, record in _records(questions, dataset, split)
         for example in pope_examples(
-            record, prompts, candidates, place=place, split=split, places=places, left_out=left_out
+            record, prompts, candidates, location=location, split=split, locations=locations, skipped=skipped
         )
     )
     return benchmark_task(
@@ -86,7 +86,7 @@ def pope(
         setup=setup,
         kind="short_answer",
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
         answering=answering,
         rank_by=rank_by,
     )
@@ -97,28 +97,28 @@ def pope_examples(
     prompts: Sequence[PromptForm],
     candidates: tuple[str, ...],
     *,
-    place: str,
+    location: str,
     split: str,
-    places: CocoPlaces | None,
-    left_out: LeftOut,
+    locations: CocoLocations | None,
+    skipped: SkipReport,
 ) -> Iterator[EvaluationExample]:
     """The question of a record; none where its text cannot be used, and that is counted.
 
     Args:
-        places: of COCO's photos; None where the record holds its photo.
+        locations: of COCO's photos; None where the record holds its photo.
 
     Raises:
-        ValueError: the record is not as published, or its photo is nowhere; the message names the place.
+        ValueError: the record is not as published, or its photo is nowhere; the message names the location.
     """
-    fields = check_record(record, FIELDS, place=place)
-    number = photo_number(fields["image"], place=place)
-    label = check_choice(fields["label"], LABELS, place=place, field="label")
-    file = None if places is None else places.find(number, place=place, file_name=fields["image"])
+    fields = check_record(record, FIELDS, location=location)
+    number = photo_number(fields["image"], location=location)
+    label = check_choice(fields["label"], LABELS, location=location, field="label")
+    file = None if locations is None else locations.find(number, location=location, file_name=fields["image"])
     id = str(fields["question_id"])
-    if has_usable_texts([fields["text"]], name=f"{NAME}/{split}/{id}", left_out=left_out):
+    if has_usable_texts([fields["text"]], name=f"{NAME}/{split}/{id}", skipped=skipped):
         yield from ask(
             prompts,
-            images=(image_of(record, file, place=place, name=fields["image"]),),
+            images=(image_of(record, file, location=location, name=fields["image"]),),
             image_id=coco_image_id(number),
             inputs={"question": fields["text"].strip()},
             references=(label,),
@@ -129,9 +129,9 @@ def pope_examples(
         )
 
 
-def _records(questions: Path | None, dataset: DatasetPlace | None, split: Split) -> Iterator[PlacedRecord]:
+def _records(questions: Path | None, dataset: DatasetLocation | None, split: Split) -> Iterator[LocatedRecord]:
     """The records of a split, of its file or of its part of the dataset."""
     if dataset is None:
         return records_of(Path(str(questions).replace(SPLIT_MARK, split)), None)
     named = {name: value.replace(SPLIT_MARK, split) for name, value in asdict(dataset).items() if value is not None}
-    return records_of(None, DatasetPlace(**named))
+    return records_of(None, DatasetLocation(**named))

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from mblip.data.languages import ENGLISH
-from mblip.data.left_out import LeftOut, has_usable_texts
-from mblip.data.sources.coco_files import CocoPlaces
+from mblip.data.skipped import SkipReport, has_usable_texts
+from mblip.data.sources.coco_files import CocoLocations
 from mblip.data.sources.image_names import Images, coco_image_id
 from mblip.data.sources.vqav2_files import (
     AnnotatedAnswer,
@@ -31,7 +31,7 @@ from mblip.data.sources.vqav2_files import (
 from ..answer_scoring import ANSWER_TYPE, QUESTION_TYPE, VqaAccuracy
 from ..benchmark import ask, benchmark_task
 from ..protocol import Setup
-from ..records import DatasetPlace, check_one_place, check_vocabulary, image_of, read_vocabulary
+from ..records import DatasetLocation, check_one_location, check_vocabulary, image_of, read_vocabulary
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "vqav2"
@@ -45,7 +45,7 @@ def vqav2(
     questions: Path | None = None,
     annotations: Path | None = None,
     images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     num_questions: int | None = None,
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
@@ -59,26 +59,26 @@ def vqav2(
         num_questions: takes the first ones.
         vocabulary: the file of answers that are ranked or constrained.
     """
-    check_one_place(questions, dataset)
+    check_one_location(questions, dataset)
     if (questions is None) != (annotations is None):
         raise ValueError("found one of `questions` and `annotations`, expected both files, or neither.")
     if num_questions is not None and num_questions < 1:
         raise ValueError(f"`num_questions` is {num_questions}, expected at least 1.")
     check_vocabulary(vocabulary, answering)
-    prompts, left_out = setup.prompts("vqa_in_english", paper=PROMPT), LeftOut()
-    candidates = () if vocabulary is None else read_vocabulary(vocabulary, left_out)
-    places = None if images is None else CocoPlaces(images)
+    prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
+    candidates = () if vocabulary is None else read_vocabulary(vocabulary, skipped)
+    locations = None if images is None else CocoLocations(images)
 
     def examples() -> Iterator[EvaluationExample]:
         for number, (asked, annotation, record) in enumerate(_annotated(questions, annotations, dataset)):
             name = f"{NAME}/{asked.question_id}"
             if num_questions is not None and number >= num_questions:
-                left_out.add(f"not among the first {num_questions:,}", name)
-            elif has_usable_texts([asked.question], name=name, left_out=left_out):
-                file = None if places is None else places.find(asked.image_id, place=asked.place)
+                skipped.add(f"not among the first {num_questions:,}", name)
+            elif has_usable_texts([asked.question], name=name, skipped=skipped):
+                file = None if locations is None else locations.find(asked.image_id, location=asked.location)
                 yield from ask(
                     prompts,
-                    images=(image_of(record, file, place=asked.place, name=f"{asked.image_id:012d}.jpg"),),
+                    images=(image_of(record, file, location=asked.location, name=f"{asked.image_id:012d}.jpg"),),
                     image_id=coco_image_id(asked.image_id),
                     inputs={"question": asked.question},
                     references=annotation.answers,
@@ -95,19 +95,19 @@ def vqav2(
         setup=setup,
         kind="short_answer",
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
         answering=answering,
         rank_by=rank_by,
     )
 
 
 def _annotated(
-    questions: Path | None, annotations: Path | None, dataset: DatasetPlace | None
+    questions: Path | None, annotations: Path | None, dataset: DatasetLocation | None
 ) -> Iterator[tuple[AnsweredQuestion, AnnotatedAnswer, Mapping[str, Any]]]:
     """Each question with its answers, and with the row that may hold the photo."""
     if dataset is not None:
-        for place, record in dataset.records():
-            yield *annotated_question(record, place=place), record
+        for location, record in dataset.records():
+            yield *annotated_question(record, location=location), record
     else:
         assert questions is not None
         assert annotations is not None

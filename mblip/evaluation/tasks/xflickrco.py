@@ -18,15 +18,15 @@ from typing import Any
 
 from mblip.data.images import Image
 from mblip.data.languages import ENGLISH
-from mblip.data.left_out import LeftOut
-from mblip.data.sources.coco_files import CocoPlaces
+from mblip.data.skipped import SkipReport
+from mblip.data.sources.coco_files import CocoLocations
 from mblip.data.sources.flickr30k import XFLICKRCO_LANGUAGES, CaptionedPhoto, captioned_photo
-from mblip.data.sources.image_names import Images, image_place
+from mblip.data.sources.image_names import Images, image_location
 
 from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
-from ..records import DatasetPlace, check_languages_of, image_of, records_in, records_of
+from ..records import DatasetLocation, check_languages_of, image_of, records_in, records_of
 from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "xflickrco"
@@ -42,7 +42,7 @@ def xflickrco(
     captions: Path | None = None,
     images: Images | None = None,
     coco_images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     languages: tuple[str, ...] = XFLICKRCO_LANGUAGES,
     english: Path | None = None,
     tokenization: Tokenization = "ptb",
@@ -57,24 +57,24 @@ def xflickrco(
         english: a file to take English from instead.
     """
     check_languages_of(captions, dataset, languages)
-    prompts, left_out = caption_prompts(setup), LeftOut()
-    coco = None if coco_images is None else CocoPlaces(coco_images)
+    prompts, skipped = caption_prompts(setup), SkipReport()
+    coco = None if coco_images is None else CocoLocations(coco_images)
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
             is_other_file = language == ENGLISH and english is not None
             records = records_of(english, None) if is_other_file else records_in(language, captions, dataset)
-            for place, record in records:
-                photo = captioned_photo(record, place=place)
+            for location, record in records:
+                photo = captioned_photo(record, location=location)
                 yield from ask_for_caption(
                     prompts,
-                    _image(record, photo, images, coco, place),
+                    _image(record, photo, images, coco, location),
                     photo.sentences,
                     image_id=photo.image_id,
                     language=language,
                     id=f"{language}/{photo.stem}",
                     benchmark=NAME,
-                    left_out=left_out,
+                    skipped=skipped,
                 )
 
     return captioning_task(
@@ -83,15 +83,15 @@ def xflickrco(
         setup=setup,
         tokenization=tokenization,
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 
-def _image(record: Any, photo: CaptionedPhoto, images: str | None, coco: CocoPlaces | None, place: str) -> Image:
-    """The picture of a record, wherever it is."""
+def _image(record: Any, photo: CaptionedPhoto, images: str | None, coco: CocoLocations | None, location: str) -> Image:
+    """The image of a record, wherever it is."""
     name, number = photo.name, photo.coco_number
     if number is None:
-        file = None if images is None else image_place(images, name, place=place)
-        return image_of(record, file, place=place, name=name)
-    file = None if coco is None else coco.find(number, place=place, file_name=name)
-    return image_of(record, file, place=place, name=name, field="coco_images")
+        file = None if images is None else image_location(images, name, location=location)
+        return image_of(record, file, location=location, name=name)
+    file = None if coco is None else coco.find(number, location=location, file_name=name)
+    return image_of(record, file, location=location, name=name, field="coco_images")

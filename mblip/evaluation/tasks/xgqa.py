@@ -15,7 +15,7 @@ match stands beside it (metrics/gqa_accuracy.py).
 from collections.abc import Iterator
 from pathlib import Path
 
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.gqa import XGQA_LANGUAGES, read_xgqa_records, xgqa_example
 from mblip.data.sources.image_names import Images
 
@@ -24,7 +24,7 @@ from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
 from ..protocol import Setup
 from ..records import (
-    DatasetPlace,
+    DatasetLocation,
     check_languages_of,
     check_vocabulary,
     read_examples,
@@ -43,7 +43,7 @@ def xgqa(
     *,
     questions: Path | None = None,
     images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     languages: tuple[str, ...] = XGQA_LANGUAGES,
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
@@ -59,14 +59,14 @@ def xgqa(
     """
     check_languages_of(questions, dataset, languages)
     check_vocabulary(vocabulary, answering)
-    prompts, left_out = setup.prompts("vqa_in_english", paper=PROMPT), LeftOut()
-    candidates = () if vocabulary is None else read_vocabulary(vocabulary, left_out)
+    prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
+    candidates = () if vocabulary is None else read_vocabulary(vocabulary, skipped)
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
             records = records_in(language, questions, dataset, read=read_xgqa_records)
             code = mix_code(language)
-            for example in read_examples(xgqa_example, records, images=images, left_out=left_out, language=code):
+            for example in read_examples(xgqa_example, records, images=images, skipped=skipped, language=code):
                 yield from ask_example(example, prompts, candidates)
 
     return benchmark_task(
@@ -76,7 +76,7 @@ def xgqa(
         setup=setup,
         kind="short_answer",
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
         answering=answering,
         rank_by=rank_by,
     )

@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mblip.data.images import Image
-from mblip.data.left_out import LeftOut
-from mblip.data.sources.image_names import Images, image_place
+from mblip.data.skipped import SkipReport
+from mblip.data.sources.image_names import Images, image_location
 from mblip.data.sources.records import check_record
 
 from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..languages import check_languages, mix_code
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
-from ..records import DatasetPlace, PlacedRecord, check_one_place, image_of, records_of
+from ..records import DatasetLocation, LocatedRecord, check_one_location, image_of, records_of
 from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "xm3600"
@@ -41,7 +41,7 @@ def xm3600(
     *,
     captions: Path | None = None,
     images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     languages: tuple[str, ...] | None = None,
     subset: Path | None = None,
     num_images: int | None = None,
@@ -56,16 +56,16 @@ def xm3600(
         subset: a file of keys.
         num_images: how many to take by SHA-256; without it and `subset` all photos.
     """
-    check_one_place(captions, dataset)
+    check_one_location(captions, dataset)
     check_languages(languages or ())
     if subset is not None and num_images is not None:
         raise ValueError(f"found `num_images` beside the `subset` {subset}, expected one of the two.")
-    prompts, left_out = caption_prompts(setup), LeftOut()
+    prompts, skipped = caption_prompts(setup), SkipReport()
 
     def examples() -> Iterator[EvaluationExample]:
         photos = read_photos(records_of(captions, dataset), images=images)
         chosen_codes = chosen_languages(photos.values(), languages)
-        for key in _chosen_keys(photos, subset, num_images, left_out):
+        for key in _chosen_keys(photos, subset, num_images, skipped):
             for language in chosen_codes:
                 yield from ask_for_caption(
                     prompts,
@@ -75,7 +75,7 @@ def xm3600(
                     language=language,
                     id=f"{language}/{key}",
                     benchmark=NAME,
-                    left_out=left_out,
+                    skipped=skipped,
                 )
 
     return captioning_task(
@@ -84,7 +84,7 @@ def xm3600(
         setup=setup,
         tokenization=tokenization,
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 
@@ -96,7 +96,7 @@ def _name(subset: Path | None, num_images: int | None) -> str:
 
 
 def _chosen_keys(
-    photos: Mapping[str, "Photo"], subset: Path | None, num_images: int | None, left_out: LeftOut
+    photos: Mapping[str, "Photo"], subset: Path | None, num_images: int | None, skipped: SkipReport
 ) -> list[str]:
     """The keys of the subset, in the order of the file."""
     if subset is not None:
@@ -107,7 +107,7 @@ def _chosen_keys(
         return list(photos)
     for key in photos:
         if key not in chosen:
-            left_out.add(reason, f"{NAME}/{key}")
+            skipped.add(reason, f"{NAME}/{key}")
     return [key for key in photos if key in chosen]
 
 
@@ -119,25 +119,27 @@ class Photo:
     captions: Mapping[str, Sequence[str]]
 
 
-def read_photos(records: Iterable[PlacedRecord], *, images: str | None) -> dict[str, Photo]:
+def read_photos(records: Iterable[LocatedRecord], *, images: str | None) -> dict[str, Photo]:
     """The photos of records by their keys, in their order.
 
     Raises:
         ValueError: a record is not as published, a key stands twice, a language is unknown, or it is not said where
-            the photos are; the message names the place.
+            the photos are; the message names the location.
     """
     photos: dict[str, Photo] = {}
-    for place, record in records:
-        key = check_record(record, {"image/key": str}, place=place)["image/key"]
+    for location, record in records:
+        key = check_record(record, {"image/key": str}, location=location)["image/key"]
         if key in photos:
-            raise ValueError(f"{place}: the `image/key` {key!r} stands there a second time. Fetch the file again.")
+            raise ValueError(f"{location}: the `image/key` {key!r} stands there a second time. Fetch the file again.")
         name = f"{key}.jpg"
-        file = None if images is None else image_place(images, name, place=place)
-        photos[key] = Photo(image_of(record, file, place=place, name=name), captions_of(record, place=place))
+        file = None if images is None else image_location(images, name, location=location)
+        photos[key] = Photo(
+            image_of(record, file, location=location, name=name), captions_of(record, location=location)
+        )
     return photos
 
 
-def captions_of(record: Mapping[str, object], *, place: str) -> dict[str, Sequence[str]]:
+def captions_of(record: Mapping[str, object], *, location: str) -> dict[str, Sequence[str]]:
     """The captions of a record in each language that has some, by our codes.
 
     Raises:
@@ -145,13 +147,13 @@ def captions_of(record: Mapping[str, object], *, place: str) -> dict[str, Sequen
     """
     names = [name for name in record if not name.startswith("image")]
     captions: dict[str, Sequence[str]] = {}
-    for name, found in check_record(record, dict.fromkeys(names, dict | None), place=place).items():
+    for name, found in check_record(record, dict.fromkeys(names, dict | None), location=location).items():
         try:
             code = mix_code(name)
         except ValueError as error:
-            raise ValueError(f"{place}: the field {name!r} is no language. {error}") from error
+            raise ValueError(f"{location}: the field {name!r} is no language. {error}") from error
         if found is not None:  # `datasets` writes None where there is nothing
-            captions[code] = check_record(found, {"caption": list[str]}, place=f"{place}, {name}")["caption"]
+            captions[code] = check_record(found, {"caption": list[str]}, location=f"{location}, {name}")["caption"]
     return captions
 
 

@@ -1,7 +1,7 @@
 """XVNLI: does a photo make a sentence true, false, or neither? In five languages, answered in English.
 
 <language>/test.jsonl of IGLUE (e-bug/iglue, datasets/XVNLI/annotations) is JSON lines of SNLI's pairs, the photo of
-Flickr30k standing in for the premise (mblip/data/sources/xvnli.py). Pairs without a majority label ("-") are left out
+Flickr30k standing in for the premise (mblip/data/sources/xvnli.py). Pairs without a majority label ("-") are skipped
 and counted, as in the original's evaluation. Images: <Flikr30kID>.jpg of Flickr30k.
 
 Bugliarello et al., 2022, after Bowman et al., 2015. Licences: texts CC BY-SA 4.0 (SNLI), photos under Flickr30k's
@@ -15,7 +15,7 @@ writes them. The figure is the accuracy; the shares and recalls of the three bes
 from collections.abc import Iterator
 from pathlib import Path
 
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.image_names import Images
 from mblip.data.sources.xvnli import XVNLI_LANGUAGES, xvnli_example
 
@@ -23,7 +23,7 @@ from ..answer_scoring import ChoiceAccuracy
 from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
 from ..protocol import Setup
-from ..records import DatasetPlace, check_languages_of, read_examples, records_in
+from ..records import DatasetLocation, check_languages_of, read_examples, records_in
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "xvnli"
@@ -40,7 +40,7 @@ def xvnli(
     *,
     pairs: Path | None = None,
     images: Images | None = None,
-    dataset: DatasetPlace | None = None,
+    dataset: DatasetLocation | None = None,
     languages: tuple[str, ...] = XVNLI_LANGUAGES,
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
@@ -52,13 +52,13 @@ def xvnli(
         images: the folder, URL or archive of Flickr30k's images, unless the dataset holds them.
     """
     check_languages_of(pairs, dataset, languages)
-    prompts, left_out = setup.prompts("entailment", paper=PROMPT), LeftOut()
+    prompts, skipped = setup.prompts("entailment", paper=PROMPT), SkipReport()
     candidates = () if answering == "generate" else CANDIDATES
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
             records, code = records_in(language, pairs, dataset), mix_code(language)
-            for example in read_examples(xvnli_example, records, images=images, left_out=left_out, language=code):
+            for example in read_examples(xvnli_example, records, images=images, skipped=skipped, language=code):
                 yield from ask_example(example, prompts, candidates)
 
     return benchmark_task(
@@ -68,7 +68,7 @@ def xvnli(
         setup=setup,
         kind="short_answer",
         origin=ORIGIN,
-        left_out=left_out,
+        skipped=skipped,
         answering=answering,
         rank_by=rank_by,
     )

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mblip.data.atomic_write import locked, write_text
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
-from mblip.data.whole_files import locked, write_text
 from mblip.recipes import find_recipe
 
 from .finishing import finish, plan, push

@@ -4,7 +4,7 @@
 
 For every source `matching` with `embeddings` in the recipe, the folders named there are written, unless they are
 there. Images by URL are fetched into the folder --fetched, as the recipe says (`fetching`), unless they are there.
-Images that cannot be read are left out, counted and named: their captions are then asked about by nobody.
+Images that cannot be read are skipped, counted and named: their captions are then asked about by nobody.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from PIL import Image as PILImage
 from mblip.data.example import Example
 from mblip.data.images import Image
 from mblip.data.images.decoding import decode
-from mblip.data.images.places import FetchedBytes, is_url, open_bytes
+from mblip.data.images.locations import FetchedBytes, is_url, open_bytes
 from mblip.data.images.refusal import RefusedImageError
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.recipes import find_recipe
 
 from ..fetching.fetch import fetch_images
@@ -40,12 +40,12 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     recipe = read_mix_recipe(find_recipe(given.recipe))
     embedder = Embedder.from_pretrained(given.model, revision=given.revision, device=given.device)
-    left_out = embed_sources(recipe, embedder, fetched_folder=given.fetched)
-    if left_out.counts:
-        print(left_out.table())
+    skipped = embed_sources(recipe, embedder, fetched_folder=given.fetched)
+    if skipped.counts:
+        print(skipped.table())
 
 
-def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path | None = None) -> LeftOut:
+def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path | None = None) -> SkipReport:
     """Write the embeddings that the recipe's caption matching names.
 
     Returns:
@@ -57,7 +57,7 @@ def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path
     sources = [source for source in recipe.sources if source.source == "matching" and "embeddings" in source.arguments]
     if not sources:
         raise ValueError("The recipe has no source `matching` with `embeddings`, so there is nothing to embed.")
-    left_out = LeftOut()
+    skipped = SkipReport()
     fetched = None if fetched_folder is None else FetchedImages(fetched_folder).read
     for source in sources:
         folders = source.arguments["embeddings"]
@@ -66,15 +66,15 @@ def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path
         if not folders.images.exists():
             if fetched_folder is not None:
                 fetch_images(_urls(_captions(recipe, source)), fetched_folder, settings=recipe.fetching)
-            pictures = _pictures(_captions(recipe, source), fetched, left_out)
-            store_embeddings(embedder.embed_images(pictures), folders.images)
-    return left_out
+            images = _images(_captions(recipe, source), fetched, skipped)
+            store_embeddings(embedder.embed_images(images), folders.images)
+    return skipped
 
 
 def _captions(recipe: MixRecipe, source: MixSource) -> Iterator[Example]:
     """The captions of the source; one that a file holds a second time, with its id, comes once."""
     seen: set[tuple[str, str]] = set()
-    for caption in source.arguments["captions"].examples(recipe.seed, LeftOut()):
+    for caption in source.arguments["captions"].examples(recipe.seed, SkipReport()):
         if (caption.source, caption.id) not in seen:
             seen.add((caption.source, caption.id))
             yield caption
@@ -85,8 +85,8 @@ def _urls(captions: Iterator[Example]) -> Iterator[str]:
     return (image for caption in captions for image in caption.images if isinstance(image, str) and is_url(image))
 
 
-def _pictures(
-    captions: Iterator[Example], fetched: FetchedBytes | None, left_out: LeftOut
+def _images(
+    captions: Iterator[Example], fetched: FetchedBytes | None, skipped: SkipReport
 ) -> Iterator[tuple[str, PILImage.Image]]:
     """The images of the captions, each once."""
     seen: set[str] = set()
@@ -97,7 +97,7 @@ def _pictures(
         try:
             yield caption.image_id, _open(caption.images[0], fetched)
         except RefusedImageError as error:
-            left_out.add(f"image refused: {error.refused.reason}", caption.image_id)
+            skipped.add(f"image refused: {error.refused.reason}", caption.image_id)
 
 
 def _open(image: Image, fetched: FetchedBytes | None) -> PILImage.Image:

@@ -1,6 +1,6 @@
 """The last step of a build: all shards counted together, the dataset's card and its chart; and its way to the Hub.
 
-The card holds the Hub's metadata, counts by language and task, sources with their licences, what was left out, how it
+The card holds the Hub's metadata, counts by language and task, sources with their licences, what was skipped, how it
 was translated, and the recipe. It tells no date and no place, so that equal builds have equal cards.
 """
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from huggingface_hub import DatasetCardData, HfApi
 
-from mblip.data.left_out import LeftOut
-from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, without_place, without_places, write_yaml
-from mblip.data.whole_files import unfinished_file, write_text
+from mblip.data.atomic_write import atomic_file, write_text
+from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, without_folder, without_folders, write_yaml
+from mblip.data.skipped import SkipReport
 
 from ..allocation import allocation_table, write_chart
-from .folder import BuildFolder, Counts, ShardReport, SourceReport, add_left_out
+from .folder import BuildFolder, Counts, ShardReport, SourceReport, add_skipped
 from .reading import read_report
 from .recipe import MixRecipe
 
@@ -41,8 +41,8 @@ def plan(recipe: MixRecipe, folder: BuildFolder) -> str:
     for report in _source_reports(recipe, folder):
         counts += report.counts
     chart = folder.work / f"planned_{CHART}"
-    with unfinished_file(chart) as unfinished:
-        write_chart(counts, unfinished)
+    with atomic_file(chart) as partial:
+        write_chart(counts, partial)
     return (
         f"{sum(counts.values()):,} examples by language and task, before translation:\n\n{allocation_table(counts)}\n"
         f"As a chart: {chart}"
@@ -65,9 +65,9 @@ def finish(recipe: MixRecipe, folder: BuildFolder, number: int = 0) -> None:
     total = ShardReport()
     for number in range(recipe.num_shards):
         total.add(ShardReport.read(folder.shard_report(number)))
-    with unfinished_file(folder.root / CHART) as unfinished:
-        write_chart(total.counts, unfinished)
-    recipe_text = write_yaml(without_places(to_plain_values(read_yaml(folder.recipe))))
+    with atomic_file(folder.root / CHART) as partial:
+        write_chart(total.counts, partial)
+    recipe_text = write_yaml(without_folders(to_plain_values(read_yaml(folder.recipe))))
     write_text(folder.root / CARD, _card(recipe, _source_reports(recipe, folder), total, recipe_text))
 
 
@@ -106,7 +106,7 @@ def _card(recipe: MixRecipe, sources: Sequence[SourceReport], total: ShardReport
         "Languages and tasks": f"![examples by language](languages.png)\n\n{allocation_table(total.counts)}",
         "Sources": _sources(recipe, sources),
         "Translation": _translation(recipe, total),
-        "Left out": _left_out(sources, total),
+        "Skipped": _skipped(sources, total),
         "Recipe": f"```yaml\n{recipe_text}```",
     }
     texts = "\n\n".join(f"## {heading}\n\n{text.strip()}" for heading, text in sections.items() if text)
@@ -169,14 +169,14 @@ def _translation(recipe: MixRecipe, total: ShardReport) -> str:
     revision = "" if settings.revision is None else f", revision `{settings.revision}`"
     licence = NLLB_LICENCE if "nllb" in settings.model.lower() else ""
     return (
-        f"By `{without_place(settings.model)}`{revision} ({settings.engine}), whose licence holds for what it wrote, "
+        f"By `{without_folder(settings.model)}`{revision} ({settings.engine}), whose licence holds for what it wrote, "
         f"too{licence}.\n\n{total.translation.table()}"
     )
 
 
-def _left_out(sources: Sequence[SourceReport], total: ShardReport) -> str:
-    left_out = LeftOut()
+def _skipped(sources: Sequence[SourceReport], total: ShardReport) -> str:
+    skipped = SkipReport()
     for report in sources:
-        add_left_out(left_out, report.left_out)
-    add_left_out(left_out, total.left_out)
-    return left_out.table() if left_out.counts else "Nothing."
+        add_skipped(skipped, report.skipped)
+    add_skipped(skipped, total.skipped)
+    return skipped.table() if skipped.counts else "Nothing."

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mblip.data.left_out import LeftOut
-from mblip.data.whole_files import write_text
+from mblip.data.atomic_write import write_text
+from mblip.data.skipped import SkipReport
 
 from ..translation.report import TranslationReport
 
@@ -22,7 +22,7 @@ WORK = ".build"
 
 @dataclass(frozen=True)
 class BuildFolder:
-    """Places in the output folder `root`."""
+    """Paths in the output folder `root`."""
 
     root: Path
 
@@ -65,12 +65,12 @@ class BuildFolder:
 
 @dataclass
 class SourceReport:
-    """A source, read: how many examples of each (language allotted, task), what was left out, and which answers of
+    """A source, read: how many examples of each (language allotted, task), what was skipped, and which answers of
     VQA are frequent enough to be translated."""
 
     source: str
     counts: Counts = field(default_factory=Counter)
-    left_out: LeftOut = field(default_factory=LeftOut)
+    skipped: SkipReport = field(default_factory=SkipReport)
     translatable_answers: tuple[str, ...] = ()
 
     def write(self, path: Path) -> None:
@@ -78,7 +78,7 @@ class SourceReport:
         plain = {
             "source": self.source,
             "counts": _plain(self.counts),
-            "left_out": _plain_left_out(self.left_out),
+            "left_out": _plain_skipped(self.skipped),
             "translatable_answers": sorted(self.translatable_answers),
         }
         _write(path, plain)
@@ -90,20 +90,20 @@ class SourceReport:
         return cls(
             plain["source"],
             _counts(plain["counts"]),
-            _left_out(plain["left_out"]),
+            _skipped(plain["left_out"]),
             tuple(plain["translatable_answers"]),
         )
 
 
 @dataclass
 class ShardReport:
-    """A shard, built: its rows, bytes and images, the examples in it, and what was left out on the way."""
+    """A shard, built: its rows, bytes and images, the examples in it, and what was skipped on the way."""
 
     num_rows: int = 0
     num_bytes: int = 0
     num_images: int = 0
     counts: Counts = field(default_factory=Counter)
-    left_out: LeftOut = field(default_factory=LeftOut)
+    skipped: SkipReport = field(default_factory=SkipReport)
     translation: TranslationReport = field(default_factory=TranslationReport)
 
     def write(self, path: Path) -> None:
@@ -113,7 +113,7 @@ class ShardReport:
             "num_bytes": self.num_bytes,
             "num_images": self.num_images,
             "counts": _plain(self.counts),
-            "left_out": _plain_left_out(self.left_out),
+            "left_out": _plain_skipped(self.skipped),
             "translation": self.translation.as_json(),
         }
         _write(path, plain)
@@ -127,7 +127,7 @@ class ShardReport:
             plain["num_bytes"],
             plain["num_images"],
             _counts(plain["counts"]),
-            _left_out(plain["left_out"]),
+            _skipped(plain["left_out"]),
             TranslationReport.from_json(plain["translation"]),
         )
 
@@ -137,11 +137,11 @@ class ShardReport:
         self.num_bytes += other.num_bytes
         self.num_images += other.num_images
         self.counts += other.counts
-        add_left_out(self.left_out, other.left_out)
+        add_skipped(self.skipped, other.skipped)
         self.translation.add_report(other.translation)
 
 
-def add_left_out(total: LeftOut, other: LeftOut) -> None:
+def add_skipped(total: SkipReport, other: SkipReport) -> None:
     """Add what another has counted, keeping the first names of each reason."""
     for reason, count in other.counts.items():
         for name in other.names[reason]:
@@ -157,13 +157,13 @@ def _counts(plain: list[list[Any]]) -> Counts:
     return Counter({(language, task): count for language, task, count in plain})
 
 
-def _plain_left_out(left_out: LeftOut) -> list[list[Any]]:
-    return [[reason, count, left_out.names[reason]] for reason, count in left_out.counts.items()]
+def _plain_skipped(skipped: SkipReport) -> list[list[Any]]:
+    return [[reason, count, skipped.names[reason]] for reason, count in skipped.counts.items()]
 
 
-def _left_out(plain: list[list[Any]]) -> LeftOut:
+def _skipped(plain: list[list[Any]]) -> SkipReport:
     counts = Counter({reason: count for reason, count, _ in plain})
-    return LeftOut(counts, {reason: list(names) for reason, _, names in plain})
+    return SkipReport(counts, {reason: list(names) for reason, _, names in plain})
 
 
 def _write(path: Path, plain: Mapping[str, Any]) -> None:

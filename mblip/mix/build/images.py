@@ -1,7 +1,8 @@
 """The images of a shard: step 2 of a build, which fetches those that are URLs, and all read from where they are.
 
-Sources may find the same photo at different places (two releases of COCO, a folder and a URL), and not every place has
-it. The places are tried in the order of the recipe's sources, so the same files give the same bytes in every build.
+Sources may find the same photo at different locations (two releases of COCO, a folder and a URL), and not every
+location has it. The locations are tried in the order of the recipe's sources, so the same files give the same bytes in
+every build.
 """
 
 import dataclasses
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from mblip.data.atomic_write import write_text
 from mblip.data.example import Example
-from mblip.data.images.check import CheckedImage, ImageSettings, black_picture, check_place
-from mblip.data.images.places import FetchedBytes, Place, is_url, place_name
+from mblip.data.images.check import CheckedImage, ImageSettings, black_image, check_location
+from mblip.data.images.locations import FetchedBytes, Location, is_url, location_name
 from mblip.data.images.refusal import Refused
-from mblip.data.whole_files import write_text
 
 from ..fetching.fetch import FetchReport, fetch_images
 from ..fetching.fetched_images import FetchedImages
@@ -33,7 +34,7 @@ MANY_HOSTS = 20  # that are not all down at once
 
 def fetch_for_shard(recipe: MixRecipe, folder: BuildFolder, num_at_once: int, number: int) -> None:
     """Fetch what is not fetched yet, unless the shard is built. What cannot be had is no error here: its examples are
-    left out, counted and named, when the shard is built.
+    skipped, counted and named, when the shard is built.
 
     Args:
         num_at_once: tasks that fetch at a time.
@@ -70,42 +71,42 @@ class ImageSets:
     """Where the images of each `image_id` are, by the examples that came through `sharing`."""
 
     def __init__(self) -> None:
-        self._places: dict[str, list[tuple[Place, ...]]] = {}
+        self._locations: dict[str, list[tuple[Location, ...]]] = {}
 
     def sharing(self, examples: Iterable[Example]) -> Iterator[Example]:
         """The examples, those of one image set with the images that the first of them names."""
         for example in examples:
-            images = cast(tuple[Place, ...], example.images)  # in a build they are nothing else (reading.py)
-            places = self._places.setdefault(example.image_id, [])
-            if images not in places:
-                places.append(images)
-            yield dataclasses.replace(example, images=places[0])
+            images = cast(tuple[Location, ...], example.images)  # in a build they are nothing else (reading.py)
+            locations = self._locations.setdefault(example.image_id, [])
+            if images not in locations:
+                locations.append(images)
+            yield dataclasses.replace(example, images=locations[0])
 
     def stored(
         self, image_id: str, settings: ImageSettings, fetched: FetchedBytes | None
     ) -> list[dict[str, Any]] | Refused:
-        """The images of a set as a row holds them, from the first places where all can be read; where there are none,
-        why those at the first places are refused."""
+        """The images of a set as a row holds them, from the first locations where all can be read; where there are
+        none, why those at the first locations are refused."""
         first: Refused | None = None
-        for places in self._places[image_id]:
-            found = _stored(places, settings, fetched)
+        for locations in self._locations[image_id]:
+            found = _stored(locations, settings, fetched)
             if not isinstance(found, Refused):
                 if first is not None:
-                    logger.info("%s: taken from another place, the first is refused (%s).", image_id, first)
+                    logger.info("%s: taken from another location, the first is refused (%s).", image_id, first)
                 return found
             first = first or found
-        assert first is not None  # every set has places
+        assert first is not None  # every set has locations
         return first
 
     def as_released(
         self, image_id: str, settings: ImageSettings, fetched: FetchedBytes | None
     ) -> list[dict[str, Any]]:
-        """The images of a set at its first places, with black pictures in the places of those that are refused."""
-        places = self._places[image_id][0]
-        found = (check_place(place, settings, fetched=fetched) for place in places)
+        """The images of a set at its first locations, with a black image for each that is refused."""
+        locations = self._locations[image_id][0]
+        found = (check_location(location, settings, fetched=fetched) for location in locations)
         return [
-            _record(place, black_picture() if isinstance(image, Refused) else image)
-            for place, image in zip(places, found, strict=True)
+            _record(location, black_image() if isinstance(image, Refused) else image)
+            for location, image in zip(locations, found, strict=True)
         ]
 
 
@@ -128,19 +129,19 @@ def _urls(recipe: MixRecipe, number: int, folder: BuildFolder) -> Iterator[str]:
 
 
 def _stored(
-    places: Sequence[Place], settings: ImageSettings, fetched: FetchedBytes | None
+    locations: Sequence[Location], settings: ImageSettings, fetched: FetchedBytes | None
 ) -> list[dict[str, Any]] | Refused:
     images = []
-    for place in places:
-        found = check_place(place, settings, fetched=fetched)
+    for location in locations:
+        found = check_location(location, settings, fetched=fetched)
         if isinstance(found, Refused):
             return found
-        images.append(_record(place, found))
+        images.append(_record(location, found))
     return images
 
 
-def _record(place: Place, image: CheckedImage) -> dict[str, Any]:
-    """An image as a row holds it, called by the last part of its place with the ending of what it is now."""
-    stem = place_name(place).rpartition(".")[0]
+def _record(location: Location, image: CheckedImage) -> dict[str, Any]:
+    """An image as a row holds it, called by the last part of its location with the ending of what it is now."""
+    stem = location_name(location).rpartition(".")[0]
     ending = {"JPEG": "jpg"}.get(image.format, image.format.lower())
     return {"bytes": image.bytes, "path": f"{stem or image.sha256[:16]}.{ending}"}

@@ -1,7 +1,7 @@
 """Step 1 of a build: a source read to its end, its examples allotted to languages and parted among the shards.
 
-Between the steps examples are lines of JSON. Images are places (images/places.py) wherever sources name them. Pictures
-that exist in memory alone, drawn ones and those of datasets, are written beside the lines.
+Between the steps examples are lines of JSON. Images are locations (images/locations.py) wherever sources name them.
+Images that exist in memory alone, drawn ones and those of datasets, are written beside the lines.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from typing import Any, TextIO
 
 from PIL import Image as PILImage
 
+from mblip.data.atomic_write import atomic_folder
 from mblip.data.example import Example
 from mblip.data.images import Image
 from mblip.data.stable_random import stable_number
-from mblip.data.whole_files import unfinished_folder
 
 from ..translation import ANSWER_TASKS
 from ..translation.answers import choose_translatable_answers
@@ -44,28 +44,28 @@ def read_source(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
     _allow_open_files(recipe.num_shards + OTHER_FILES)
     report, allocation = SourceReport(source.source), recipe.allot(source)
     answers: Counter[str] = Counter()
-    with unfinished_folder(target) as unfinished, ExitStack() as stack:
+    with atomic_folder(target) as partial, ExitStack() as stack:
         files: dict[int, TextIO] = {}
-        for example in source.examples(recipe.seed, report.left_out):
+        for example in source.examples(recipe.seed, report.skipped):
             if stable_number(recipe.seed, "share", example.source, example.id) >= source.share:
                 continue
             # all examples about the same images go to one shard, whose file is opened for its first
             shard = _shard_of(example, recipe.num_shards)
             if shard not in files:
-                files[shard] = stack.enter_context(_lines_of(unfinished, shard).open("w", encoding="utf-8"))
-            files[shard].write(_write_line(example, unfinished))
+                files[shard] = stack.enter_context(_lines_of(partial, shard).open("w", encoding="utf-8"))
+            files[shard].write(_write_line(example, partial))
             # the plan: how many examples each language will have, and which answers are frequent enough to translate
             language = example.language if allocation is None else allocation.allot(example)
             report.counts[language, example.task] += 1
             if example.task in ANSWER_TASKS:
                 answers[example.target] += 1
-        if not files and not report.left_out.counts:
+        if not files and not report.skipped.counts:
             raise ValueError(
                 f"The source {source.source!r} (number {number} of the recipe) gave no examples. Check its files, "
                 "and `share`."
             )
         report.translatable_answers = tuple(choose_translatable_answers(answers.elements()))
-        report.write(unfinished / REPORT)
+        report.write(partial / REPORT)
 
 
 def read_report(number: int, folder: BuildFolder) -> SourceReport:
@@ -104,7 +104,7 @@ def _lines_of(folder: Path, shard: int) -> Path:
 
 
 def _write_line(example: Example, folder: Path) -> str:
-    """The example as a line; its pictures that are no places go into `folder`."""
+    """The example as a line; its images that have no location go into `folder`."""
     fields = {
         "images": [_image_to_text(image, folder) for image in example.images],
         "target": example.target,

@@ -7,7 +7,7 @@ from typing import Any
 
 from mblip.data.images.check import ImageSettings
 from mblip.data.languages import LanguageCode
-from mblip.data.prompts import Wordings
+from mblip.data.prompts import Templates
 from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert
 from mblip.data.recipes.yaml_values import Located, read_yaml
@@ -39,11 +39,11 @@ class MixSource(Source):
 
 @dataclass(frozen=True)
 class PromptSettings:
-    """Which wordings go around the examples; see `apply_prompt`."""
+    """Which templates go around the examples; see `apply_prompt`."""
 
     native_share: float = 0.0
     native_folder: Path | None = None
-    wordings: Wordings = "ours"
+    templates: Templates = "ours"
 
     def __post_init__(self) -> None:
         if self.native_folder is None:
@@ -96,7 +96,7 @@ def read_mix_recipe(path: Path) -> MixRecipe:
     """The recipe in a YAML file.
 
     Raises:
-        ValueError: it cannot be read, or a field does not exist or has a wrong type; the message names the place.
+        ValueError: it cannot be read, or a field does not exist or has a wrong type; the message names the location.
     """
     recipe: MixRecipe = convert(read_yaml(path), MixRecipe, "", CONVERTERS)
     return recipe
@@ -105,17 +105,17 @@ def read_mix_recipe(path: Path) -> MixRecipe:
 def _check_own_names(sources: Iterable[Source]) -> None:
     """Raises ValueError for two sources of own data that are called alike: images of one would be taken for those of
     the other."""
-    places: dict[str, tuple[str, str | None]] = {}
+    locations: dict[str, tuple[str, str | None]] = {}
     for source in _with_nested(sources):
         if source.source not in OWN_SOURCES:
             continue
         arguments = source.arguments
         name = arguments.get("name") or Path(arguments["path"]).resolve().name
-        place = (str(Path(arguments["path"])), arguments.get("images"))
-        if places.setdefault(name, place) != place:
+        location = (str(Path(arguments["path"])), arguments.get("images"))
+        if locations.setdefault(name, location) != location:
             raise ValueError(
-                f"Two sources of own data are both called {name!r}, {places[name][0]} and {place[0]}, so that their "
-                "images and draws could not be told apart. Give one of them a `name`."
+                f"Two sources of own data are both called {name!r}, {locations[name][0]} and {location[0]}, so that "
+                "their images and draws could not be told apart. Give one of them a `name`."
             )
 
 

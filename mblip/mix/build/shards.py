@@ -11,13 +11,13 @@ import datasets
 import pyarrow
 import pyarrow.parquet
 
+from mblip.data.atomic_write import atomic_file
 from mblip.data.example import FEATURES_WITH_PROVENANCE, PROVENANCE, Example, to_rows
-from mblip.data.images.places import FetchedBytes
+from mblip.data.images.locations import FetchedBytes
 from mblip.data.images.refusal import Refused
-from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
+from mblip.data.skipped import SkipReport
 from mblip.data.stable_random import stable_random
-from mblip.data.whole_files import unfinished_file
 
 from ..translation import translate_examples
 from ..translation.cache import CachedEngine, TranslationCache
@@ -46,16 +46,16 @@ def build_shard(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
     report, image_sets = ShardReport(), ImageSets()
     rows = _rows(recipe, number, folder, image_sets, report)
     stored = _stored_rows(rows, image_sets, recipe, fetched_images(number, folder), report)
-    with unfinished_file(path) as unfinished:
-        _write_parquet(stored, str(unfinished))
-        report.num_bytes = unfinished.stat().st_size
+    with atomic_file(path) as partial:
+        _write_parquet(stored, str(partial))
+        report.num_bytes = partial.stat().st_size
     report.write(report_path)
 
 
 def _rows(
     recipe: MixRecipe, number: int, folder: BuildFolder, image_sets: ImageSets, report: ShardReport
 ) -> list[dict[str, Any]]:
-    """The shard's rows with places for images, in an order drawn by the recipe's seed."""
+    """The shard's rows with locations for images, in an order drawn by the recipe's seed."""
     with _open_translation(recipe, folder, number, report.translation) as translate:
         examples = chain.from_iterable(
             _worded(recipe, source, _once(examples_of(position, number, folder), report), translate)
@@ -83,7 +83,7 @@ def _open_translation(
             translate_examples,
             engine=CachedEngine(engine, cache),
             report=report,
-            retry_engine=CachedEngine(engine.with_search(CAREFUL), cache) if settings.retry else None,
+            retry_engine=CachedEngine(engine.with_decoding(CAREFUL), cache) if settings.retry else None,
             on_failure=settings.on_failure,
             translatable_answers=frozenset(answer for found in answers for answer in found),
             as_released=settings.as_released,
@@ -106,7 +106,7 @@ def _once(examples: Iterable[Example], report: ShardReport) -> Iterator[Example]
         texts = (example.prompt, example.target, *sorted(example.inputs.items()))
         key = (example.source, example.id, example.image_id, example.task, example.language, *texts)
         if key in seen:
-            report.left_out.add("stands there a second time", f"{example.source}/{example.id}")
+            report.skipped.add("stands there a second time", f"{example.source}/{example.id}")
         else:
             seen.add(key)
             yield example
@@ -127,7 +127,7 @@ def _worded(
             seed=recipe.seed,
             native_share=recipe.prompts.native_share,
             native_folder=recipe.prompts.native_folder,
-            wordings=recipe.prompts.wordings,
+            templates=recipe.prompts.templates,
         )
 
 
@@ -138,15 +138,15 @@ def _stored_rows(
     fetched: FetchedBytes | None,
     report: ShardReport,
 ) -> Iterator[dict[str, Any]]:
-    """The rows with their images inside; one whose images are refused is counted and named, and left out, or, as
+    """The rows with their images inside; one whose images are refused is counted and named, and skipped, or, as
     released, black."""
     for row in rows:
         images = image_sets.stored(row["image_id"], recipe.images, fetched)
         if isinstance(images, Refused) and recipe.images.as_released:
-            _leave_out(row, f"image refused and made black, as released: {images.reason}", report.left_out)
+            _skip(row, f"image refused and made black, as released: {images.reason}", report.skipped)
             images = image_sets.as_released(row["image_id"], recipe.images, fetched)
         elif isinstance(images, Refused):
-            _leave_out(row, f"image refused: {images.reason}", report.left_out)
+            _skip(row, f"image refused: {images.reason}", report.skipped)
             continue
         report.num_rows += 1
         report.num_images += len(images)
@@ -155,9 +155,9 @@ def _stored_rows(
         yield row | {"images": images, PROVENANCE: provenance}
 
 
-def _leave_out(row: Mapping[str, Any], reason: str, left_out: LeftOut) -> None:
+def _skip(row: Mapping[str, Any], reason: str, skipped: SkipReport) -> None:
     for source, example_id in zip(row["sources"], row["ids"], strict=True):
-        left_out.add(reason, f"{source}/{example_id}")
+        skipped.add(reason, f"{source}/{example_id}")
 
 
 def _write_parquet(rows: Iterator[dict[str, Any]], path: str) -> None:

@@ -1,7 +1,7 @@
-"""One attempt at one URL: the answer's body in a file, a picture that can be decoded, or the cause why not.
+"""One attempt at one URL: the answer's body in a file, an image that can be decoded, or the cause why not.
 
 Nothing that a server says is believed: sizes are counted as bytes come, packed answers are unpacked piece by piece,
-redirects are followed by hand, and the picture is decoded whatever its Content-Type. A connection serves one request:
+redirects are followed by hand, and the image is decoded whatever its Content-Type. A connection serves one request:
 bytes sent behind an answer can never become the answer of the next URL.
 """
 
@@ -17,11 +17,11 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 from yarl import URL
 
+from mblip.data.atomic_write import StorageFullError
 from mblip.data.images.decoding import decode
 from mblip.data.images.refusal import Refused, RefusedImageError
-from mblip.data.whole_files import StorageFullError
 
-from .fetched_images import ContentFolder, UnfinishedFile
+from .fetched_images import ContentFolder, PartialFile
 from .hosts import PoliteHosts, PrivateAddressError, PublicResolver, check_numeric_host, parse_url
 from .settings import FetchError, FetchSettings
 
@@ -35,14 +35,14 @@ SMALLEST_SIDE = 32  # JPEGs are looked at this small: all their data are read, b
 
 @dataclass(frozen=True)
 class Fetched:
-    """A picture in the content folder."""
+    """An image in the content folder."""
 
     key: str
     num_bytes: int
 
 
 class Downloader:
-    """Fetches URLs into a content folder. Pictures are decoded one at a time, in a thread of its own."""
+    """Fetches URLs into a content folder. Images are decoded one at a time, in a thread of its own."""
 
     def __init__(self, content: ContentFolder, settings: FetchSettings) -> None:
         self._content = content
@@ -83,7 +83,7 @@ class Downloader:
                 raise FetchError(refused.reason, refused.detail, is_transient=is_transient)
             return Fetched(self._content.finish(file), file.num_bytes)
 
-    async def _follow(self, target: URL, file: UnfinishedFile) -> None:
+    async def _follow(self, target: URL, file: PartialFile) -> None:
         """Write the body that the URL leads to."""
         seen = {target}
         while (redirect := await self._ask(target, file)) is not None:
@@ -94,7 +94,7 @@ class Downloader:
             if len(seen) > self._settings.max_redirects + 1:
                 raise FetchError("too many redirects", f"more than {self._settings.max_redirects}")
 
-    async def _ask(self, target: URL, file: UnfinishedFile) -> str | None:
+    async def _ask(self, target: URL, file: PartialFile) -> str | None:
         """Send a request; the answer's body goes into the file, or where it redirects to is returned."""
         if not self._settings.allow_private_addresses:
             check_numeric_host(target)
@@ -120,7 +120,7 @@ class Downloader:
             retry_after_seconds=wait_seconds,
         )
 
-    async def _write_body(self, response: aiohttp.ClientResponse, file: UnfinishedFile) -> None:
+    async def _write_body(self, response: aiohttp.ClientResponse, file: PartialFile) -> None:
         max_bytes = self._settings.max_bytes
         if (response.content_length or 0) > max_bytes:
             raise FetchError("too large", f"{response.content_length:,} bytes, more than the {max_bytes:,} allowed")
@@ -133,8 +133,8 @@ class Downloader:
         if inflater is not None and not inflater.eof:
             raise FetchError("cut off", "the packed answer ends too early", is_transient=True)
 
-    def _look_at(self, file: UnfinishedFile) -> Refused | None:
-        """Why the file is no picture, by decoding it."""
+    def _look_at(self, file: PartialFile) -> Refused | None:
+        """Why the file is no image, by decoding it."""
         try:
             decode(file.path.read_bytes(), max_pixels=self._settings.max_pixels, shorter_side=SMALLEST_SIDE)
         except RefusedImageError as error:

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mblip.data.atomic_write import StorageFullError, full_disk_explained, locked
 from mblip.data.images.decoding import quiet_pillow
 from mblip.data.stable_random import stable_random
-from mblip.data.whole_files import StorageFullError, full_disk_explained, locked
 
 from .fetched_images import ContentFolder, FetchedImages, Record, readable
 from .settings import DEFAULT_SETTINGS, FetchError, FetchSettings
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 LOCK_FILE = "fetching.lock"
 FAILURES_FILE = "failures.jsonl"
 WAITING_PER_CONNECTION = 16  # so many URLs of the list are in hand, so that a slow host does not hold up the others
-URLS_PER_BREATH = 200  # known ones are passed over that many at a time
+URLS_PER_BREATH = 200  # known ones are skipped that many at a time
 
 
 @dataclass
@@ -85,7 +85,7 @@ def fetch_images(
     """Fetch images; `FetchedImages(folder)` reads them afterwards.
 
     Args:
-        urls: read one by one as they are needed; empty lines are passed over.
+        urls: read one by one as they are needed; empty lines are skipped.
 
     Raises:
         StorageFullError: there is no room on the disk. What was fetched stays; run the same again.
@@ -229,8 +229,8 @@ class _FailureLog:
 
     def __init__(self, report: FetchReport) -> None:
         self._report = report
-        self._unfinished = report.failures_file.with_name(f"{FAILURES_FILE}.unfinished")
-        self._file = self._unfinished.open("w", encoding="utf-8")
+        self._partial = report.failures_file.with_name(f"{FAILURES_FILE}.partial")
+        self._file = self._partial.open("w", encoding="utf-8")
 
     def add(self, url: str, record: Record) -> None:
         url, cause = readable(url), str(record["cause"])
@@ -244,7 +244,7 @@ class _FailureLog:
 
     def finish(self) -> None:
         self.close()
-        self._unfinished.replace(self._report.failures_file)
+        self._partial.replace(self._report.failures_file)
 
 
 def _cell(text: str) -> str:

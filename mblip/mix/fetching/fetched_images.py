@@ -1,7 +1,7 @@
 """The folder that `fetch_images` fills: what became of each URL, and the images as they were fetched.
 
     FOLDER/content/abc/abcdef...   each file whole, named by the SHA-256 of its bytes, once however often it is fetched
-    FOLDER/unfinished/             files being written; they move into place in one step when they are whole
+    FOLDER/partial/             files being written; they move into place in one step when they are complete
     FOLDER/fetched.sqlite          one table of URLs and records, which are flat JSON
 
 So nothing half written is ever found under a name, in whatever moment a process is killed. Files are not forced to the
@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from mblip.data.atomic_write import SQLITE_FULL, full_disk_explained, no_room
 from mblip.data.images.files import open_regular
 from mblip.data.images.refusal import RefusedImageError
-from mblip.data.whole_files import SQLITE_FULL, full_disk_explained, no_room
 
 Record = dict[str, str | int]
 
@@ -55,8 +55,8 @@ class FetchedImages:
         return "key" in record and self.content.size(str(record["key"])) == record["num_bytes"]
 
 
-class UnfinishedFile:
-    """A file being written and hashed, not yet in its place."""
+class PartialFile:
+    """A file being written and hashed, not yet moved to its final path."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path
@@ -83,9 +83,9 @@ class ContentFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._numbers = itertools.count()
-        self._unfinished = folder / "unfinished"
+        self._partial = folder / "partial"
         with full_disk_explained(folder):
-            self._unfinished.mkdir(parents=True, exist_ok=True)
+            self._partial.mkdir(parents=True, exist_ok=True)
 
     def path(self, key: str) -> Path:
         """Where the file of a key lies, or would."""
@@ -99,19 +99,19 @@ class ContentFolder:
             return None
 
     @contextmanager
-    def writing(self) -> Iterator[UnfinishedFile]:
+    def writing(self) -> Iterator[PartialFile]:
         """A file to write to, part by part. It is gone afterwards unless it was given to `finish`."""
-        path = self._unfinished / str(next(self._numbers))
+        path = self._partial / str(next(self._numbers))
         with full_disk_explained(path):
             file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed below
         try:
             with file:
-                yield UnfinishedFile(path, file)
+                yield PartialFile(path, file)
         finally:
             path.unlink(missing_ok=True)
 
-    def finish(self, file: UnfinishedFile) -> str:
-        """Move a written file to its place, unless an equal one is there already; returns its key."""
+    def finish(self, file: PartialFile) -> str:
+        """Move a written file into place, unless an equal one is there already; returns its key."""
         key = file.key
         path = self.path(key)
         if self.size(key) != file.num_bytes:
@@ -135,8 +135,8 @@ class ContentFolder:
         return content
 
     def remove_left_overs(self) -> None:
-        """Remove what killed processes left unfinished; nobody else may be writing."""
-        for path in self._unfinished.iterdir():
+        """Remove the partial files of killed processes; nobody else may be writing."""
+        for path in self._partial.iterdir():
             path.unlink()
 
 
@@ -175,7 +175,7 @@ class UrlIndex:
             raise no_room(self._path) from error
 
     def _open(self) -> sqlite3.Connection:
-        """This process's connection: a fork must not use its parent's."""
+        """This process's connection: a fork must not use that of the process it came from."""
         if self._connection is None or self._process != os.getpid():
             self._process = os.getpid()
             self._connection = sqlite3.connect(

@@ -13,7 +13,7 @@ class FetchSettings:
     A host gets at most `connections_per_host` connections and `requests_per_second_per_host` requests, redirects
     included; all hosts together `num_connections`. An attempt fails when no connection is there after
     `connect_timeout_seconds`, when nothing comes for `read_timeout_seconds`, or when it is not done after
-    `total_timeout_seconds`. What may pass (time-outs, broken connections, HTTP 408, 425, 429 and 5xx, pictures cut
+    `total_timeout_seconds`. What may pass (time-outs, broken connections, HTTP 408, 425, 429 and 5xx, images cut
     off) is tried `num_attempts` times, after `backoff_seconds`, twice, four times as long, each time drawn from half
     to one and a half of that by (`seed`, URL, attempt); a server that says when to come again is waited for, up to
     `max_backoff_seconds`.

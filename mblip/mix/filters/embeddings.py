@@ -1,12 +1,12 @@
-"""Embeddings of captions and pictures by any CLIP or SigLIP of transformers, and their folders on disk.
+"""Embeddings of captions and images by any CLIP or SigLIP of transformers, and their folders on disk.
 
     embedder = Embedder.from_pretrained("openai/clip-vit-large-patch14", device="cuda")
     captions = store_embeddings(embedder.embed_captions(examples), folder / "captions")
-    images = store_embeddings(embedder.embed_images(pictures), folder / "images")
+    images = store_embeddings(embedder.embed_images(images), folder / "images")
 
 A folder holds a row for each caption or image: text columns, "model" and "revision" among them, which say what made
 it, and "embedding". `datasets.load_from_disk` reads it. Memory holds a batch at a time, and a folder that is there is
-whole.
+complete.
 
 Embeddings have length 1, so that their inner product is the cosine similarity that these models are trained for. The
 original searched by Euclidean distance between vectors as long as they came, the defaults of open_clip and `datasets`.
@@ -100,14 +100,14 @@ class Embedder:
     def embed_images(
         self, images: Iterable[tuple[str, PILImage.Image]], *, batch_size: int = 64
     ) -> Iterator[EmbeddedBatch]:
-        """Pictures, each with its `image_id`, in their order: a column image_id.
+        """Images, each with its `image_id`, in their order: a column image_id.
 
         Raises:
             ValueError: an embedding is not finite; the message names the image.
         """
         for batch in _in_batches(images, batch_size):
             image_ids = [image_id for image_id, _ in batch]
-            embeddings_BD = self._embed_pictures([picture for _, picture in batch])
+            embeddings_BD = self._embed_images([image for _, image in batch])
             yield self._batch(
                 {"image_id": image_ids}, embeddings_BD, [f"Image {image_id!r}" for image_id in image_ids]
             )
@@ -128,8 +128,8 @@ class Embedder:
             inputs.pop("attention_mask", None)
         return self._features(self.model.get_text_features, inputs)
 
-    def _embed_pictures(self, pictures: list[PILImage.Image]) -> torch.Tensor:
-        upright = [ImageOps.exif_transpose(picture).convert("RGB") for picture in pictures]
+    def _embed_images(self, images: list[PILImage.Image]) -> torch.Tensor:
+        upright = [ImageOps.exif_transpose(image).convert("RGB") for image in images]
         inputs = self.processor(images=upright, return_tensors="pt")
         inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
         return self._features(self.model.get_image_features, inputs)
@@ -161,10 +161,10 @@ def store_embeddings(batches: Iterable[EmbeddedBatch], folder: str | Path) -> da
     if folder.exists():
         raise ValueError(f"{folder} is there already. Read it with `datasets.load_from_disk`, or take it away.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
-        rows = Path(unfinished) / "rows.arrow"
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as partial:
+        rows = Path(partial) / "rows.arrow"
         _write(batches, rows, folder)
-        whole = Path(unfinished) / folder.name
+        whole = Path(partial) / folder.name
         datasets.Dataset.from_file(str(rows)).save_to_disk(whole)
         whole.rename(folder)
     return datasets.load_from_disk(folder)

@@ -20,8 +20,8 @@ import datasets
 import torch
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
 from mblip.data.normal_text import normal_text
+from mblip.data.skipped import SkipReport
 from mblip.data.stable_random import stable_random
 
 from .embeddings import embeddings_of
@@ -67,7 +67,7 @@ def retrieve_negatives(
     engine: SearchEngine = "torch",
     device: str | torch.device = "cpu",
     as_released: bool = False,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
 ) -> HardNegatives:
     """Find a wrong caption for each caption whose image is among `images`.
 
@@ -86,7 +86,7 @@ def retrieve_negatives(
         ImportError: FAISS is wanted, but not installed.
     """
     _check(images, captions, ranks)
-    left_out = left_out if left_out is not None else LeftOut()
+    skipped = skipped if skipped is not None else SkipReport()
     pool = _Pool(captions, NearestCaptions(captions, engine=engine, device=device), as_released=as_released)
     negatives: dict[tuple[str, str], Negative] = {}
     num_drawn: Counter[Rank] = Counter(dict.fromkeys(ranks, 0))
@@ -100,7 +100,7 @@ def retrieve_negatives(
             # the first caption from that rank on that is another's
             found = pool.find(rank, image_D, own_rows, ranked, draw)
             if found is None:
-                left_out.add("no caption of another image at the rank drawn or later", "/".join(name))
+                skipped.add("no caption of another image at the rank drawn or later", "/".join(name))
                 continue
             num_drawn[rank] += 1
             num_moved[rank] += found.num_passed > 0
@@ -110,7 +110,7 @@ def retrieve_negatives(
 
 @dataclass(frozen=True)
 class _Found:
-    """A row of the pool, and how many before it were passed over."""
+    """A row of the pool, and how many before it were skipped."""
 
     row: int
     num_passed: int
@@ -143,13 +143,13 @@ class _Pool:
     def negative(self, rank: Rank, found: _Found) -> Negative:
         """The caption of a row with its provenance."""
         source, id_ = self.names[found.row]
-        place = {
+        origin = {
             "negative.drawn_rank": str(rank),
             "negative.rank": rank if rank == "random" else str(rank + found.num_passed),
             "negative.source": source,
             "negative.id": id_,
         }
-        return Negative(self._texts[found.row], place | self._provenance)
+        return Negative(self._texts[found.row], origin | self._provenance)
 
     def _rows_from(self, draw: Random) -> Iterator[int]:
         """All rows, from a random one on."""

@@ -73,9 +73,9 @@ def shingle_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     starts_C = np.repeat(np.cumsum(lengths_T) - lengths_T, lengths_T)
     ends_C = np.repeat(np.cumsum(lengths_T), lengths_T)
     # a shingle from every character on, where it ends within its text
-    places_C = np.arange(len(codes_C))
-    stops_C = places_C + _widths(codes_C)
-    is_first_C, is_whole_C = places_C == starts_C, stops_C <= ends_C
+    positions_C = np.arange(len(codes_C))
+    stops_C = positions_C + _widths(codes_C)
+    is_first_C, is_whole_C = positions_C == starts_C, stops_C <= ends_C
     is_only_C = is_first_C & ~_any_of_text(is_whole_C, lengths_T)  # of a text shorter than its shingles
     is_shingle_C = is_whole_C | is_only_C
     hashes_C = _window_hashes(codes_C, np.minimum(stops_C, ends_C))
@@ -87,7 +87,7 @@ def shingle_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 def band_hashes(signatures_TH: np.ndarray, num_rows: int) -> np.ndarray:
     """The hashes of bands of `num_rows` minima each: (T, B), uint32. Minima that fill no band are left."""
     num_bands = signatures_TH.shape[1] // num_rows
-    hashes_TB = np.arange(num_bands, dtype=np.uint64)[None] * _MIX  # bands of different places are different
+    hashes_TB = np.arange(num_bands, dtype=np.uint64)[None] * _MIX  # bands of different positions are different
     for row in range(num_rows):
         hashes_TB = _mixed(hashes_TB ^ signatures_TH[:, row : num_bands * num_rows : num_rows])
     return (hashes_TB >> np.uint64(32)).astype(np.uint32)
@@ -175,11 +175,11 @@ def _any_of_text(is_true_C: np.ndarray, lengths_T: np.ndarray) -> np.ndarray:
 
 def _window_hashes(codes_C: np.ndarray, stops_C: np.ndarray) -> np.ndarray:
     """The hash of the characters from each one up to its stop."""
-    places_C = np.arange(len(codes_C))
+    positions_C = np.arange(len(codes_C))
     padded = np.concatenate([codes_C, np.zeros(NUM_LETTERS, dtype=np.uint32)]).astype(np.uint64)
     hashes_C = np.zeros(len(codes_C), dtype=np.uint64)
     for k in range(NUM_LETTERS):
-        code_C = np.where(places_C + k < stops_C, padded[k : k + len(codes_C)], 0)
+        code_C = np.where(positions_C + k < stops_C, padded[k : k + len(codes_C)], 0)
         hashes_C = _mixed(hashes_C + code_C + np.uint64(1))
     return (hashes_C >> np.uint64(32)).astype(np.uint32)
 

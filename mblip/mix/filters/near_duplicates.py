@@ -2,7 +2,7 @@
 
 Two captions are near-duplicates where the Jaccard similarity of their shingles reaches a threshold; case, punctuation
 and spacing do not count. MinHash only proposes which pairs to compare: the similarity that decides is computed
-exactly, so no caption is left out wrongly, and of pairs just at the threshold about one in fifty goes unseen, of more
+exactly, so no caption is skipped wrongly, and of pairs just at the threshold about one in fifty goes unseen, of more
 similar ones next to none.
 
 Own code on numpy rather than datasketch 2.0, which makes each signature and each index entry a Python object:
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
 from mblip.data.normal_text import normal_text
+from mblip.data.skipped import SkipReport
 
 from .minhash import BandIndex, band_hashes, jaccard, num_rows_of_bands, shingles, signatures
 
@@ -26,7 +26,7 @@ BATCH_SIZE = 1024  # examples that are held at a time
 
 
 def drop_near_duplicates(
-    examples: Iterable[Example], *, threshold: float = 0.8, left_out: LeftOut | None = None
+    examples: Iterable[Example], *, threshold: float = 0.8, skipped: SkipReport | None = None
 ) -> Iterator[Example]:
     """The examples whose target is no near-duplicate of an earlier one that stayed, in their order.
 
@@ -43,7 +43,7 @@ def drop_near_duplicates(
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"Found a threshold of {threshold}, expected a Jaccard similarity above 0 and up to 1.")
-    left_out = left_out if left_out is not None else LeftOut()
+    skipped = skipped if skipped is not None else SkipReport()
     seen = _Captions(threshold)
     waiting = iter(examples)
     while batch := list(islice(waiting, BATCH_SIZE)):
@@ -53,7 +53,7 @@ def drop_near_duplicates(
                 yield example
             else:
                 reason = f"caption nearly repeats an earlier one (similarity {threshold:g} or more)"
-                left_out.add(reason, f"{example.source}/{example.id}")
+                skipped.add(reason, f"{example.source}/{example.id}")
 
 
 class _Captions:

@@ -83,11 +83,11 @@ class NearestCaptions:
         rows_QK = torch.empty(len(images_QD), 0, dtype=torch.int64, device=images_QD.device)
         for start in range(0, len(self._embeddings_ND), CAPTIONS_AT_ONCE):
             similarities_QN = images_QD @ self._embeddings_ND[start : start + CAPTIONS_AT_ONCE].T
-            of_part_QK, places_QK = similarities_QN.topk(min(num_sought, similarities_QN.shape[1]))
+            of_part_QK, positions_QK = similarities_QN.topk(min(num_sought, similarities_QN.shape[1]))
             best_QK = torch.cat([best_QK, of_part_QK], dim=1)
-            rows_QK = torch.cat([rows_QK, places_QK + start], dim=1)
-            best_QK, places_QK = best_QK.topk(min(num_sought, best_QK.shape[1]))
-            rows_QK = rows_QK.gather(1, places_QK)
+            rows_QK = torch.cat([rows_QK, positions_QK + start], dim=1)
+            best_QK, positions_QK = best_QK.topk(min(num_sought, best_QK.shape[1]))
+            rows_QK = rows_QK.gather(1, positions_QK)
         return rows_QK
 
 

@@ -8,7 +8,7 @@ captions of what is common.
 
 spaCy finds the phrases, or a parser of one's own. A phrase of spaCy's is a noun chunk in normal form (lower case, no
 punctuation) without the determiners and pronouns in front: "the Two dogs" and "two dogs" are one, "it" is none. Words
-are not reduced to lemmas: "two dogs" and "a dog" look different in a picture, and neither the original nor LLaVA did
+are not reduced to lemmas: "two dogs" and "a dog" look different in an image, and neither the original nor LLaVA did
 so. The original took out all of NLTK's stop words, within phrases too.
 """
 
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
 from mblip.data.normal_text import normal_text
+from mblip.data.skipped import SkipReport
 from mblip.data.stable_random import stable_random
 
 Parser = Callable[[Sequence[str]], Iterator[Sequence[str]]]  # captions -> the noun phrases of each
@@ -41,7 +41,7 @@ def select_by_noun_phrases(
     max_captions: int = 30,
     seed: int,
     as_released: bool = False,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
 ) -> Iterator[Example]:
     """The examples whose target was chosen for one of its noun phrases, in their order.
 
@@ -64,7 +64,7 @@ def select_by_noun_phrases(
             f"Found min_captions {min_captions} and max_captions {max_captions}, "
             "expected at least 1 and no more than max_captions."
         )
-    left_out = left_out if left_out is not None else LeftOut()
+    skipped = skipped if skipped is not None else SkipReport()
     captions = _read_captions(examples(), parser, seed)
     fates = _decide(captions, min_captions, max_captions, as_released=as_released)
     reasons = {
@@ -81,7 +81,7 @@ def select_by_noun_phrases(
         if fate == _CHOSEN:
             yield example
         else:
-            left_out.add(reasons[fate], f"{example.source}/{example.id}")
+            skipped.add(reasons[fate], f"{example.source}/{example.id}")
     if num_read != len(captions.draws):
         raise ValueError(_other_examples(f"{num_read} examples instead of {len(captions.draws)}"))
 
@@ -203,17 +203,17 @@ def _candidates(
     captions: _Captions, by_rarity: list[int], counts_P: np.ndarray, phrases_M: np.ndarray, captions_M: np.ndarray
 ) -> Iterator[np.ndarray]:
     """The captions of each phrase of `by_rarity`, in the order in which they are drawn."""
-    places_P = np.zeros(len(counts_P), dtype=np.uint32)
-    places_P[by_rarity] = np.arange(len(by_rarity))
+    positions_P = np.zeros(len(counts_P), dtype=np.uint32)
+    positions_P[by_rarity] = np.arange(len(by_rarity))
     draws_M = np.frombuffer(captions.draws, dtype=np.uint64)[captions_M]
-    ordered_M = captions_M[np.lexsort((draws_M, places_P[phrases_M]))]
+    ordered_M = captions_M[np.lexsort((draws_M, positions_P[phrases_M]))]
     ends = np.cumsum(counts_P[by_rarity])
     return (ordered_M[end - counts_P[phrase] : end] for phrase, end in zip(by_rarity, ends, strict=True))
 
 
 def _check_same(example: Example, number: int, captions: _Captions, seed: int) -> None:
     if number >= len(captions.draws) or _draw(example, seed) != captions.draws[number]:
-        raise ValueError(_other_examples(f"{example.name} at place {number}"))
+        raise ValueError(_other_examples(f"{example.name} at position {number}"))
 
 
 def _other_examples(what: str) -> str:

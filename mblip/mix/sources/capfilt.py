@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mblip.data.example import Example
-from mblip.data.images.places import is_url
+from mblip.data.images.locations import is_url
 from mblip.data.json_stream import iter_json_array
-from mblip.data.left_out import LeftOut, counted_once, has_usable_texts
+from mblip.data.skipped import SkipReport, counted_once, has_usable_texts
 from mblip.data.sources import published
 from mblip.data.sources.image_names import url_image_id
 from mblip.data.sources.records import check_record
@@ -42,7 +42,7 @@ class NounPhrases:
 @published("web captions", "salesforce/BLIP, CapFilt", "repository BSD 3-Clause; images: their sites'")
 def capfilt(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     path: Path,
     max_similarity: float | None = None,
@@ -51,49 +51,49 @@ def capfilt(
 ) -> Iterator[Example]:
     """Web captions of BLIP CapFilt, a JSON array of URLs and captions.
 
-    With `max_similarity`, such as 0.8, captions as similar to an earlier one are left out; with `noun_phrases` those
+    With `max_similarity`, such as 0.8, captions as similar to an earlier one are skipped; with `noun_phrases` those
     that are left are chosen by them, in the original's way with `as_released`.
     """
 
-    left_out = LeftOut() if left_out is None else left_out
+    skipped = SkipReport() if skipped is None else skipped
 
-    def read(counted: LeftOut) -> Iterator[Example]:
-        captions = read_capfilt(path, left_out=counted)
+    def read(counted: SkipReport) -> Iterator[Example]:
+        captions = read_capfilt(path, skipped=counted)
         if max_similarity is None:
             return captions
-        return drop_near_duplicates(captions, threshold=max_similarity, left_out=counted)
+        return drop_near_duplicates(captions, threshold=max_similarity, skipped=counted)
 
     if noun_phrases is None:
-        return read(left_out)
+        return read(skipped)
     return select_by_noun_phrases(
-        counted_once(read, left_out),
+        counted_once(read, skipped),
         parser=spacy_noun_phrases(noun_phrases.model, num_processes=noun_phrases.num_processes),
         min_captions=noun_phrases.min_captions,
         max_captions=noun_phrases.max_captions,
         seed=seed,
         as_released=as_released,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 
-def read_capfilt(path: str | Path, *, left_out: LeftOut | None = None) -> Iterator[Example]:
+def read_capfilt(path: str | Path, *, skipped: SkipReport | None = None) -> Iterator[Example]:
     """The captions of a file, one after another in constant memory, with runs of white space made one space.
 
-    A record whose URL is no http or https address, or whose caption is empty, is left out and counted.
+    A record whose URL is no http or https address, or whose caption is empty, is skipped and counted.
 
     Raises:
         ValueError: the file is not as published; the message names the record and the field.
     """
-    left_out = LeftOut() if left_out is None else left_out
+    skipped = SkipReport() if skipped is None else skipped
     for index, record in enumerate(iter_json_array(path)):
-        fields = check_record(record, FIELDS, place=f"{path}, record {index}")
+        fields = check_record(record, FIELDS, location=f"{path}, record {index}")
         url, caption = fields["url"], " ".join(fields["caption"].split())
         id = hashlib.blake2b(f"{url}\n{caption}".encode(errors="surrogatepass"), digest_size=10).hexdigest()
         name = f"{SOURCE}/{id}"
-        if not has_usable_texts([url, caption], name=name, left_out=left_out):
+        if not has_usable_texts([url, caption], name=name, skipped=skipped):
             continue
         if not is_url(url):
-            left_out.add("no http or https address", name)
+            skipped.add("no http or https address", name)
             continue
         yield Example(
             images=(url,),

@@ -14,9 +14,9 @@ from pathlib import Path
 import datasets
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut, counted_once, has_usable_texts
 from mblip.data.normal_text import normal_text
 from mblip.data.recipes.sources import Source
+from mblip.data.skipped import SkipReport, counted_once, has_usable_texts
 from mblip.data.sources import published
 from mblip.data.stable_random import stable_random
 
@@ -43,7 +43,7 @@ class Embeddings:
 @published("does a caption describe an image?", "made of the captions that it names", "theirs")
 def matching(
     seed: int,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
     *,
     captions: Source,
     embeddings: Embeddings | None = None,
@@ -51,8 +51,8 @@ def matching(
 ) -> Iterator[Example]:
     """Does a caption describe an image? Asked about the captions of another source and about wrong ones: captions of
     images that look alike, found by their embeddings, or without these captions of any other image."""
-    left_out = LeftOut() if left_out is None else left_out
-    read = counted_once(lambda counted: captions.examples(seed, counted), left_out)
+    skipped = SkipReport() if skipped is None else skipped
+    read = counted_once(lambda counted: captions.examples(seed, counted), skipped)
     negatives: Negatives
     if embeddings is None:
         negatives = RandomNegatives(read(), seed=seed)
@@ -66,7 +66,7 @@ def matching(
             device=embeddings.device,
             as_released=as_released,
         )
-    return read_matching(read, negatives, seed=seed, as_released=as_released, left_out=left_out)
+    return read_matching(read, negatives, seed=seed, as_released=as_released, skipped=skipped)
 
 
 def read_matching(
@@ -75,9 +75,9 @@ def read_matching(
     *,
     seed: int = 0,
     as_released: bool = False,
-    left_out: LeftOut | None = None,
+    skipped: SkipReport | None = None,
 ) -> Iterator[Example]:
-    """An example for each caption, in their order; one without a wrong caption to ask about is left out and counted.
+    """An example for each caption, in their order; one without a wrong caption to ask about is skipped and counted.
 
     Args:
         captions: gives the captions, in their source's language and not translated yet. It is called twice, first to
@@ -88,7 +88,7 @@ def read_matching(
     Raises:
         ValueError: an example of `captions` is none of the task "captioning".
     """
-    left_out = LeftOut() if left_out is None else left_out
+    skipped = SkipReport() if skipped is None else skipped
     own = set() if as_released else {_key(caption.image_id, caption.target) for caption in captions()}
     for caption in captions():
         if caption.task != "captioning":
@@ -99,18 +99,18 @@ def read_matching(
         if draw.random() < 0.5:
             yield _example(caption, caption.target, "yes", {})
         else:
-            yield from _wrong_example(caption, negatives, own, left_out)
+            yield from _wrong_example(caption, negatives, own, skipped)
 
 
-def _wrong_example(caption: Example, negatives: Negatives, own: set[int], left_out: LeftOut) -> Iterator[Example]:
+def _wrong_example(caption: Example, negatives: Negatives, own: set[int], skipped: SkipReport) -> Iterator[Example]:
     """The example that asks about a wrong caption, unless there is none."""
     name = f"{SOURCE}/{_id(caption)}"
     negative = negatives(caption)
     if negative is None:
-        left_out.add("no wrong caption found", name)
+        skipped.add("no wrong caption found", name)
     elif _key(caption.image_id, negative.text) in own:
-        left_out.add("wrong caption equal to one of the image's own", name)
-    elif has_usable_texts([negative.text], name=name, left_out=left_out):
+        skipped.add("wrong caption equal to one of the image's own", name)
+    elif has_usable_texts([negative.text], name=name, skipped=skipped):
         yield _example(caption, negative.text, "no", negative.provenance)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from mblip.data.atomic_write import SQLITE_FULL, no_room
 from mblip.data.languages import Language
-from mblip.data.whole_files import SQLITE_FULL, no_room
 
 from .engines import TranslationEngine
 

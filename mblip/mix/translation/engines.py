@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from mblip.data.languages import Language
 
-OnFailure = Literal["leave_out", "stay_english"]
+OnFailure = Literal["skip", "stay_english"]
 
 
 class TranslationEngine(Protocol):
@@ -17,7 +17,7 @@ class TranslationEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """The engine with everything that may change a translation, such as its precision and its search."""
+        """The engine with everything that may change a translation, such as its precision and its decoding."""
 
     @property
     def model(self) -> str:
@@ -38,8 +38,8 @@ class TranslationEngine(Protocol):
 
 
 @dataclass(frozen=True)
-class Search:
-    """How the best translation is searched for. No engine samples: the same text gives the same translation.
+class Decoding:
+    """How translations are decoded. No engine samples: the same text gives the same translation.
 
     `num_beams` 1 is greedy. `no_repeat_ngram_size` n forbids n pieces in the same order twice; 0 forbids nothing.
     """
@@ -52,8 +52,8 @@ class Search:
         return beams if not self.no_repeat_ngram_size else f"{beams}, no {self.no_repeat_ngram_size} pieces twice"
 
 
-GREEDY = Search()
-CAREFUL = Search(num_beams=4, no_repeat_ngram_size=4)  # for what failed its checks: finds ends, cannot loop
+GREEDY = Decoding()
+CAREFUL = Decoding(num_beams=4, no_repeat_ngram_size=4)  # for what failed its checks: finds ends, cannot loop
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class TranslationSettings:
     """Who translates, as a recipe or a command says it, and what becomes of what cannot be.
 
     `model` is an NLLB, a name on the Hub or a folder, run by transformers or, with the same weights and faster, by
-    CTranslate2. With `retry`, what fails its checks is translated a second time with a more careful search.
+    CTranslate2. With `retry`, what fails its checks is translated a second time with a more careful decoding.
     `as_released` translates into the scripts of the original: Traditional Chinese, Central Kurdish.
     """
 
@@ -70,5 +70,5 @@ class TranslationSettings:
     revision: str | None = None
     num_beams: int = 1
     retry: bool = True
-    on_failure: OnFailure = "leave_out"
+    on_failure: OnFailure = "skip"
     as_released: bool = False

@@ -4,7 +4,7 @@
     report = TranslationReport()
     for example in translate_examples(examples, engine, allot=allot, report=report): ...
 
-Only the parts that a task names (`Task.translated`) are translated; the wording comes later (`apply_prompt`). Every
+Only the parts that a task names (`Task.translated`) are translated; the template comes later (`apply_prompt`). Every
 translated part says in the example's provenance what it was and who translated it.
 
 Of VQA the question is translated as any text, the answer with more caution (answers.py): where it stays English, the
@@ -26,8 +26,8 @@ from .report import (
     ANSWERS_KEPT_ENGLISH,
     ANSWERS_TRANSLATED,
     IN_PIECES,
-    LEFT_OUT,
     RETRIED,
+    SKIPPED,
     STAYED_ENGLISH,
     TRANSLATED,
     TranslationReport,
@@ -46,7 +46,7 @@ def translate_examples(
     allot: Callable[[Example], str],
     report: TranslationReport,
     retry_engine: TranslationEngine | None = None,
-    on_failure: OnFailure = "leave_out",
+    on_failure: OnFailure = "skip",
     translatable_answers: Collection[str] = frozenset(),
     window: int = WINDOW,
     as_released: bool = False,
@@ -56,7 +56,7 @@ def translate_examples(
     Args:
         allot: the language code of an English example. Examples that are in another language already, whose task has
             nothing to translate, or that are allotted English, pass as they are.
-        retry_engine: translates again what failed its checks, such as `engine.with_search(CAREFUL)`.
+        retry_engine: translates again what failed its checks, such as `engine.with_decoding(CAREFUL)`.
         on_failure: what becomes of an example of which a part has no good translation; it is counted in `report`.
         translatable_answers: answers of VQA to translate (`choose_translatable_answers`); others, and those whose
             translation does not lead back to the same word, stay English and are counted.
@@ -78,7 +78,7 @@ def translate_examples(
                 report.add(language, STAYED_ENGLISH)
                 yield example
             else:
-                report.add(language, LEFT_OUT)
+                report.add(language, SKIPPED)
 
 
 def _language_of(example: Example, allot: Callable[[Example], str]) -> str:
@@ -106,13 +106,15 @@ class _WindowTranslator:
         """Each example in its language; None where a part has no good translation."""
         results: list[Example | None] = list(examples)
         by_language: dict[str, list[int]] = {}
-        for place, (example, language) in enumerate(zip(examples, languages, strict=True)):
+        for position, (example, language) in enumerate(zip(examples, languages, strict=True)):
             if language != example.language:
-                by_language.setdefault(language, []).append(place)
-        for language, places in sorted(by_language.items()):
-            found = self._with_answers(self._with_texts([examples[place] for place in places], language), language)
-            for place, result in zip(places, found, strict=True):
-                results[place] = result
+                by_language.setdefault(language, []).append(position)
+        for language, positions in sorted(by_language.items()):
+            found = self._with_answers(
+                self._with_texts([examples[position] for position in positions], language), language
+            )
+            for position, result in zip(positions, found, strict=True):
+                results[position] = result
         return results
 
     def _with_answers(self, examples: Sequence[Example | None], language: str) -> list[Example | None]:

@@ -28,7 +28,7 @@ from transformers import GenerationConfig, M2M100ForConditionalGeneration, NllbT
 from mblip.data.languages import Language
 
 from ..model_folder import ModelFolder, open_model_folder
-from .engines import GREEDY, Search, TranslationSettings
+from .engines import GREEDY, Decoding, TranslationSettings
 
 Precision = Literal["float32", "int8", "float16", "int8_float16", "bfloat16"]
 
@@ -41,15 +41,15 @@ MAX_NEW_PIECES = 1000  # NLLB has 1,024 positions
 class _Nllb:
     """What both engines share: the folder's tokenizer, the search, and batches."""
 
-    def __init__(self, folder: ModelFolder, search: Search, max_batch_pieces: int) -> None:
+    def __init__(self, folder: ModelFolder, decoding: Decoding, max_batch_pieces: int) -> None:
         self.model, self.revision = folder.name, folder.revision
-        self.search, self.max_batch_pieces = search, max_batch_pieces
+        self.decoding, self.max_batch_pieces = decoding, max_batch_pieces
         self.tokens = NllbTokens(folder.path)
 
-    def with_search(self, search: Search) -> Self:
-        """The same weights, not loaded again, with another search."""
+    def with_decoding(self, decoding: Decoding) -> Self:
+        """The same weights, not loaded again, with another decoding."""
         other = copy.copy(self)
-        other.search = search
+        other.decoding = decoding
         return other
 
     def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
@@ -58,9 +58,9 @@ class _Nllb:
         self.tokens.language_id(target)  # raises for a language that the model does not know
         translations = [""] * len(texts)
         for batch in length_batches(sources, self.max_batch_pieces):
-            found = self._generate([sources[place] for place in batch.places], batch.max_new_pieces, target)
-            for place, ids in zip(batch.places, found, strict=True):
-                translations[place] = self.tokens.decode(ids)
+            found = self._generate([sources[position] for position in batch.positions], batch.max_new_pieces, target)
+            for position, ids in zip(batch.positions, found, strict=True):
+                translations[position] = self.tokens.decode(ids)
         return translations
 
     def _generate(self, sources: Sequence[list[int]], max_new_pieces: int, target: Language) -> list[list[int]]:
@@ -79,30 +79,30 @@ class NllbEngine(_Nllb):
         model: str | Path,
         *,
         revision: str | None = None,
-        search: Search = GREEDY,
+        decoding: Decoding = GREEDY,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         max_batch_pieces: int = 4096,
     ) -> None:
         folder = open_model_folder(model, revision=revision)
-        super().__init__(folder, search, max_batch_pieces)
+        super().__init__(folder, decoding, max_batch_pieces)
         network = M2M100ForConditionalGeneration.from_pretrained(folder.path, dtype=dtype).eval()
         self.network = network.to(device)
-        self.network.generation_config = GenerationConfig()  # the search is ours, not the folder's
+        self.network.generation_config = GenerationConfig()  # the decoding is ours, not the folder's
 
     @property
     def name(self) -> str:
-        return f"transformers {str(self.network.dtype).removeprefix('torch.')}, {self.search}"
+        return f"transformers {str(self.network.dtype).removeprefix('torch.')}, {self.decoding}"
 
     @torch.inference_mode()
     def _generate(self, sources: Sequence[list[int]], max_new_pieces: int, target: Language) -> list[list[int]]:
         config, device = self.network.config, self.network.device
         rows = [torch.tensor(ids) for ids in sources]
         input_ids = pad_sequence(rows, batch_first=True, padding_value=config.pad_token_id).to(device)
-        search = GenerationConfig(
+        decoding = GenerationConfig(
             do_sample=False,
-            num_beams=self.search.num_beams,
-            no_repeat_ngram_size=self.search.no_repeat_ngram_size,
+            num_beams=self.decoding.num_beams,
+            no_repeat_ngram_size=self.decoding.no_repeat_ngram_size,
             max_new_tokens=max_new_pieces,
             forced_bos_token_id=self.tokens.language_id(target),
             decoder_start_token_id=config.decoder_start_token_id,
@@ -110,7 +110,7 @@ class NllbEngine(_Nllb):
             pad_token_id=config.pad_token_id,
         )
         is_piece = (input_ids != config.pad_token_id).long()
-        found = self.network.generate(input_ids, attention_mask=is_piece, generation_config=search)
+        found = self.network.generate(input_ids, attention_mask=is_piece, generation_config=decoding)
         return found[:, 2:].tolist()  # behind </s> and the language's token
 
 
@@ -128,7 +128,7 @@ class CTranslate2Engine(_Nllb):
         *,
         cache_folder: Path,
         revision: str | None = None,
-        search: Search = GREEDY,
+        decoding: Decoding = GREEDY,
         device: Literal["cpu", "cuda"] = "cpu",
         precision: Precision = "float32",
         num_threads: int = 0,
@@ -139,21 +139,21 @@ class CTranslate2Engine(_Nllb):
         except ImportError as error:
             raise ImportError(INSTALL) from error
         folder = open_model_folder(model, revision=revision)
-        super().__init__(folder, search, max_batch_pieces)
+        super().__init__(folder, decoding, max_batch_pieces)
         self.precision = precision
         converted = convert(folder, cache_folder)
         self.translator = Translator(str(converted), device, compute_type=precision, intra_threads=num_threads)
 
     @property
     def name(self) -> str:
-        return f"ctranslate2 {self.precision}, {self.search}"
+        return f"ctranslate2 {self.precision}, {self.decoding}"
 
     def _generate(self, sources: Sequence[list[int]], max_new_pieces: int, target: Language) -> list[list[int]]:
         found = self.translator.translate_batch(
             [self.tokens.pieces(ids) for ids in sources],
             target_prefix=[[target.nllb_code]] * len(sources),
-            beam_size=self.search.num_beams,
-            no_repeat_ngram_size=self.search.no_repeat_ngram_size,
+            beam_size=self.decoding.num_beams,
+            no_repeat_ngram_size=self.decoding.no_repeat_ngram_size,
             max_input_length=0,  # nothing is cut off
             max_decoding_length=max_new_pieces,
             return_end_token=True,
@@ -163,15 +163,15 @@ class CTranslate2Engine(_Nllb):
 
 def open_engine(settings: TranslationSettings, *, converted: Path) -> NllbEngine | CTranslate2Engine:
     """The engine, its weights loaded; `converted` is the folder that keeps them as CTranslate2 has them."""
-    search = Search(num_beams=settings.num_beams)
+    decoding = Decoding(num_beams=settings.num_beams)
     device: Literal["cuda", "cpu"] = "cuda" if torch.cuda.is_available() else "cpu"
     if settings.engine == "transformers":
-        return NllbEngine(settings.model, revision=settings.revision, search=search, device=device)
+        return NllbEngine(settings.model, revision=settings.revision, decoding=decoding, device=device)
     return CTranslate2Engine(
         settings.model,
         cache_folder=converted,
         revision=settings.revision,
-        search=search,
+        decoding=decoding,
         device=device,
     )
 
@@ -179,25 +179,25 @@ def open_engine(settings: TranslationSettings, *, converted: Path) -> NllbEngine
 def convert(folder: ModelFolder, cache_folder: Path) -> Path:
     """The model as CTranslate2 reads it, in `cache_folder`; made there if it is not.
 
-    It is written beside its place and moved there when it is whole, so that a killed conversion leaves none behind,
-    and two processes may convert at once.
+    It is written beside its final path and moved there when it is complete, so that a killed conversion leaves none
+    behind, and two processes may convert at once.
     """
     from ctranslate2.converters import TransformersConverter
 
     version = importlib.metadata.version("ctranslate2")
-    place = cache_folder / re.sub(r"[^\w.-]+", "-", f"{folder.name}-{folder.revision}-ctranslate2-{version}")
-    if place.is_dir():
-        return place
+    target = cache_folder / re.sub(r"[^\w.-]+", "-", f"{folder.name}-{folder.revision}-ctranslate2-{version}")
+    if target.is_dir():
+        return target
     cache_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache_folder, prefix="unfinished-") as unfinished:
-        written = Path(TransformersConverter(str(folder.path)).convert(str(Path(unfinished) / "model")))
+    with tempfile.TemporaryDirectory(dir=cache_folder, prefix="partial-") as partial:
+        written = Path(TransformersConverter(str(folder.path)).convert(str(Path(partial) / "model")))
         try:
-            os.rename(written, place)
+            os.rename(written, target)
         except OSError:
-            if not place.is_dir():
+            if not target.is_dir():
                 raise
             shutil.rmtree(written)  # another process was first
-    return place
+    return target
 
 
 class NllbTokens:
@@ -246,21 +246,21 @@ class NllbTokens:
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts to translate together: their places, and the number of pieces after which one is given up."""
+    """Texts to translate together: their positions, and the number of pieces after which one is given up."""
 
-    places: tuple[int, ...]
+    positions: tuple[int, ...]
     max_new_pieces: int
 
 
 def length_batches(sources: Sequence[Sequence[int]], max_batch_pieces: int) -> Iterator[Batch]:
     """Batches of at most `max_batch_pieces` pieces with their padding; sources that are too long are in none."""
     by_step: dict[int, list[int]] = {}
-    for place in sorted(range(len(sources)), key=lambda place: (len(sources[place]), place)):
-        if len(sources[place]) <= MAX_SOURCE_PIECES:
-            by_step.setdefault(-(-len(sources[place]) // LENGTH_STEP), []).append(place)
-    for step, places in by_step.items():
+    for position in sorted(range(len(sources)), key=lambda position: (len(sources[position]), position)):
+        if len(sources[position]) <= MAX_SOURCE_PIECES:
+            by_step.setdefault(-(-len(sources[position]) // LENGTH_STEP), []).append(position)
+    for step, positions in by_step.items():
         longest = step * LENGTH_STEP
         size = max(1, max_batch_pieces // longest)
-        for start in range(0, len(places), size):
-            batch = tuple(places[start : start + size])
+        for start in range(0, len(positions), size):
+            batch = tuple(positions[start : start + size])
             yield Batch(batch, min(MAX_NEW_PIECES, 3 * longest + LENGTH_STEP))

@@ -19,14 +19,14 @@ from .checks import Failure
 
 TRANSLATED, RETRIED, IN_PIECES = "translated", "retried", "in pieces"
 ANSWERS_TRANSLATED, ANSWERS_KEPT_ENGLISH = "answers translated", "answers kept in English"
-LEFT_OUT, STAYED_ENGLISH = "examples left out", "examples kept in English"
+SKIPPED, STAYED_ENGLISH = "examples skipped", "examples kept in English"
 OUTCOMES = (
     TRANSLATED,
     RETRIED,
     IN_PIECES,
     ANSWERS_TRANSLATED,
     ANSWERS_KEPT_ENGLISH,
-    LEFT_OUT,
+    SKIPPED,
     STAYED_ENGLISH,
 )
 NUM_EXAMPLES = 3
@@ -36,7 +36,7 @@ NUM_EXAMPLES = 3
 class TranslationReport:
     """Counts by language code and outcome.
 
-    `outcomes`: every text whose translation passed its checks is counted as "translated"; those of the second search
+    `outcomes`: every text whose translation passed its checks is counted as "translated"; those of the second decoding
     also as "retried", those put together of pieces also as "in pieces". Answers and examples are counted apart.
     `failures`: translations that were refused, by cause; of an answer once, however many examples have it. `such_as`:
     the first of each cause, in words.

@@ -1,8 +1,8 @@
 """The broken-image zoo: files of every kind, with what is seen in each, or the reason why it is refused.
 
-All show one picture: a gradient in which no two corners have the same colour, so that a turned, mirrored, inverted or
-half missing one is noticed. `READABLE` holds files with the picture that a person sees and how far a lossy format may
-be from it; `REFUSED` those that are no picture or not a whole one.
+All show one image: a gradient in which no two corners have the same colour, so that a turned, mirrored, inverted or
+half missing one is noticed. `READABLE` holds files with the image that a person sees and how far a lossy format may
+be from it; `REFUSED` those that are no image or not a whole one.
 """
 
 import gzip
@@ -19,15 +19,15 @@ from tests.data.images import image_zoo_by_hand as by_hand
 WIDTH, HEIGHT = 48, 32
 COLUMNS, LINES = np.meshgrid(np.linspace(0, 255, WIDTH), np.linspace(0, 255, HEIGHT))
 PIXELS = np.stack([COLUMNS, LINES, 255 - COLUMNS], axis=-1).astype(np.uint8)
-PICTURE = Image.fromarray(PIXELS)
+IMAGE = Image.fromarray(PIXELS)
 GREY = Image.fromarray(PIXELS[..., 0])
-OTHER = PICTURE.transpose(Image.Transpose.ROTATE_180)
+OTHER = IMAGE.transpose(Image.Transpose.ROTATE_180)
 WHITE = np.full_like(PIXELS, 255)
 
 
 @dataclass(frozen=True)
 class Readable:
-    """A file, the picture that is seen in it, and how far a colour may be off."""
+    """A file, the image that is seen in it, and how far a colour may be off."""
 
     encoded: bytes
     pixels: np.ndarray
@@ -41,7 +41,7 @@ def encode(image: Image.Image, image_format: str, **settings) -> bytes:
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Coarse noise in colour, which no two places share."""
+    """Coarse noise in colour, which no two positions share."""
     values = np.random.default_rng(seed).integers(0, 256, (-(-height // 4), -(-width // 4), 3), dtype=np.uint8)
     return Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -50,11 +50,11 @@ def grey(pixels) -> np.ndarray:
     return np.repeat(np.asarray(pixels, dtype=np.uint8)[..., None], 3, axis=-1)
 
 
-JPEG = encode(PICTURE, "JPEG", quality=95, subsampling=0)
-PROGRESSIVE = encode(PICTURE, "JPEG", quality=95, subsampling=0, progressive=True)
-PNG = encode(PICTURE, "PNG")
+JPEG = encode(IMAGE, "JPEG", quality=95, subsampling=0)
+PROGRESSIVE = encode(IMAGE, "JPEG", quality=95, subsampling=0, progressive=True)
+PNG = encode(IMAGE, "PNG")
 GIF = encode(GREY, "GIF")
-CMYK = Image.merge("CMYK", [*ImageOps.invert(PICTURE).split(), Image.new("L", PICTURE.size, 0)])
+CMYK = Image.merge("CMYK", [*ImageOps.invert(IMAGE).split(), Image.new("L", IMAGE.size, 0)])
 HALF_SEEN = np.where(np.arange(WIDTH)[:, None] < WIDTH // 2, PIXELS, WHITE)
 ALPHA = Image.fromarray(np.where(np.arange(WIDTH) < WIDTH // 2, WHITE[..., 0], 0).astype(np.uint8))
 SHOWN_BY_PALETTE = np.where(PIXELS[..., :1] < 128, PIXELS * 0, WHITE)
@@ -70,7 +70,7 @@ def turned(orientation: int) -> bytes:
     """A lossless file that says how it is turned, as the Exif standard numbers the ways."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encode(PICTURE, "PNG", exif=exif)
+    return encode(IMAGE, "PNG", exif=exif)
 
 
 def two_colours() -> Image.Image:
@@ -96,34 +96,32 @@ PAGES = {"save_all": True, "append_images": [OTHER, OTHER]}
 
 READABLE = {
     "JPEG": Readable(JPEG, PIXELS, 6),
-    "JPEG, colours at half resolution": Readable(encode(PICTURE, "JPEG", quality=95), PIXELS, 12),
+    "JPEG, colours at half resolution": Readable(encode(IMAGE, "JPEG", quality=95), PIXELS, 12),
     "JPEG, progressive": Readable(PROGRESSIVE, PIXELS, 6),
     "JPEG, grey": Readable(encode(GREY, "JPEG", quality=95), GREY_PIXELS, 4),
     "JPEG, CMYK, inverted by Adobe": Readable(encode(CMYK, "JPEG", quality=95, subsampling=0), PIXELS, 10),
     "JPEG, YCCK": Readable(by_hand.ycck_jpeg(CMYK), PIXELS, 10),
-    "JPEG, restart markers": Readable(encode(PICTURE, "JPEG", quality=95, restart_marker_blocks=2), PIXELS, 12),
+    "JPEG, restart markers": Readable(encode(IMAGE, "JPEG", quality=95, restart_marker_blocks=2), PIXELS, 12),
     "JPEG, arithmetic coding": Readable(by_hand.ARITHMETIC_JPEG, PIXELS, 12),
     "JPEG, lossless": Readable(by_hand.lossless_jpeg(PIXELS[..., 0]), GREY_PIXELS),
-    "JPEG, one pixel": Readable(encode(PICTURE.crop((0, 0, 1, 1)), "JPEG", quality=95), PIXELS[:1, :1], 4),
+    "JPEG, one pixel": Readable(encode(IMAGE.crop((0, 0, 1, 1)), "JPEG", quality=95), PIXELS[:1, :1], 4),
     "JPEG, bytes behind its end": Readable(JPEG + b"\xff\xd8 trailing \xff\xda" * 50, PIXELS, 6),
     "JPEG, zeros before its end": Readable(JPEG[:-2] + bytes(100) + by_hand.END_OF_IMAGE, PIXELS, 6),
-    "JPEG, comment of 60,000 bytes": Readable(encode(PICTURE, "JPEG", quality=95, comment=b"x" * 60_000), PIXELS, 12),
+    "JPEG, comment of 60,000 bytes": Readable(encode(IMAGE, "JPEG", quality=95, comment=b"x" * 60_000), PIXELS, 12),
     "JPEG, corrupt EXIF": Readable(by_hand.with_segment(JPEG, 0xE1, b"Exif\0\0MM\0*\xff\xff\xff\xff"), PIXELS, 6),
     "JPEG, EXIF of 60,000 bytes": Readable(
         by_hand.with_segment(JPEG, 0xE1, b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + bytes(60_000)), PIXELS, 6
     ),
-    "JPEG, corrupt colour profile": Readable(
-        encode(PICTURE, "JPEG", quality=95, icc_profile=b"no profile"), PIXELS, 12
-    ),
-    "MPO of two pictures": Readable(
-        encode(PICTURE, "MPO", quality=95, save_all=True, append_images=[OTHER.copy()]), PIXELS, 12
+    "JPEG, corrupt colour profile": Readable(encode(IMAGE, "JPEG", quality=95, icc_profile=b"no profile"), PIXELS, 12),
+    "MPO of two images": Readable(
+        encode(IMAGE, "MPO", quality=95, save_all=True, append_images=[OTHER.copy()]), PIXELS, 12
     ),
     "PNG": Readable(PNG, PIXELS),
     "PNG, interlaced": Readable(by_hand.interlaced_png(PIXELS), PIXELS),
     "PNG, 16-bit grey": Readable(encode(DEEP_GREY, "PNG"), GREY_PIXELS),
     "PNG, 16-bit colours": Readable(by_hand.deep_colour_png(PIXELS), PIXELS),
     "PNG, two colours": Readable(encode(BILEVEL, "PNG"), SHOWN_BY_PALETTE),
-    "PNG, colours under full transparency": Readable(encode(with_alpha(PICTURE), "PNG"), HALF_SEEN),
+    "PNG, colours under full transparency": Readable(encode(with_alpha(IMAGE), "PNG"), HALF_SEEN),
     "PNG, grey with alpha": Readable(
         encode(with_alpha(GREY), "PNG"), np.where(np.arange(WIDTH)[:, None] < WIDTH // 2, GREY_PIXELS, WHITE)
     ),
@@ -134,31 +132,31 @@ READABLE = {
         encode(GREY, "PNG", transparency=0), np.where(PIXELS[..., :1] == 0, WHITE, GREY_PIXELS)
     ),
     "PNG, bytes behind its end": Readable(PNG + b"trailing" * 100, PIXELS),
-    "PNG, animated": Readable(encode(PICTURE, "PNG", **PAGES), PIXELS),
+    "PNG, animated": Readable(encode(IMAGE, "PNG", **PAGES), PIXELS),
     "GIF": Readable(GIF, GREY_PIXELS),
     "GIF, lines in order": Readable(encode(GREY, "GIF", interlace=0), GREY_PIXELS),
     "GIF, transparent": Readable(encode(two_colours(), "GIF", transparency=1), SHOWN_BY_PALETTE),
     "GIF, animated": Readable(encode(GREY, "GIF", save_all=True, append_images=[ImageOps.invert(GREY)]), GREY_PIXELS),
-    "WebP": Readable(encode(PICTURE, "WEBP", quality=95), PIXELS, 12),
-    "WebP, lossless with alpha": Readable(encode(with_alpha(PICTURE), "WEBP", lossless=True), HALF_SEEN),
-    "WebP, animated": Readable(encode(PICTURE, "WEBP", lossless=True, **PAGES), PIXELS),
-    "TIFF": Readable(encode(PICTURE, "TIFF"), PIXELS),
-    "TIFF, LZW": Readable(encode(PICTURE, "TIFF", compression="tiff_lzw"), PIXELS),
-    "TIFF of three pages": Readable(encode(PICTURE, "TIFF", **PAGES), PIXELS),
+    "WebP": Readable(encode(IMAGE, "WEBP", quality=95), PIXELS, 12),
+    "WebP, lossless with alpha": Readable(encode(with_alpha(IMAGE), "WEBP", lossless=True), HALF_SEEN),
+    "WebP, animated": Readable(encode(IMAGE, "WEBP", lossless=True, **PAGES), PIXELS),
+    "TIFF": Readable(encode(IMAGE, "TIFF"), PIXELS),
+    "TIFF, LZW": Readable(encode(IMAGE, "TIFF", compression="tiff_lzw"), PIXELS),
+    "TIFF of three pages": Readable(encode(IMAGE, "TIFF", **PAGES), PIXELS),
     "TIFF, floats to 1": Readable(encode(Image.fromarray((PIXELS[..., 0] / 255).astype("f")), "TIFF"), GREY_PIXELS),
     "TIFF, two colours, group 4": Readable(encode(BILEVEL, "TIFF", compression="group4"), SHOWN_BY_PALETTE),
     "TIFF, 16-bit grey": Readable(encode(DEEP_GREY, "TIFF"), GREY_PIXELS),
     "ICO of three sizes": Readable(
-        encode(PICTURE.resize((32, 32)), "ICO", sizes=[(16, 16), (24, 24), (32, 32)]),
-        np.asarray(PICTURE.resize((32, 32))),
+        encode(IMAGE.resize((32, 32)), "ICO", sizes=[(16, 16), (24, 24), (32, 32)]),
+        np.asarray(IMAGE.resize((32, 32))),
     ),
-    "BMP": Readable(encode(PICTURE, "BMP"), PIXELS),
+    "BMP": Readable(encode(IMAGE, "BMP"), PIXELS),
     "BMP, from top to bottom": Readable(
-        by_hand.top_down_bmp(encode(PICTURE, "BMP"), [line[:, ::-1].tobytes() for line in PIXELS]), PIXELS
+        by_hand.top_down_bmp(encode(IMAGE, "BMP"), [line[:, ::-1].tobytes() for line in PIXELS]), PIXELS
     ),
-    "JPEG 2000": Readable(encode(PICTURE, "JPEG2000"), PIXELS),
-    "AVIF": Readable(encode(PICTURE, "AVIF", quality=95, subsampling="4:4:4"), PIXELS, 8),
-    "PPM": Readable(encode(PICTURE, "PPM"), PIXELS),
+    "JPEG 2000": Readable(encode(IMAGE, "JPEG2000"), PIXELS),
+    "AVIF": Readable(encode(IMAGE, "AVIF", quality=95, subsampling="4:4:4"), PIXELS, 8),
+    "PPM": Readable(encode(IMAGE, "PPM"), PIXELS),
 } | {f"EXIF orientation {number}": Readable(turned(number), UPRIGHT[number]) for number in range(1, 9)}
 
 
@@ -191,7 +189,7 @@ REFUSED = {
     "JPEG, half": (_half(JPEG), "cut off"),
     "JPEG, half, closed": (_closed_half(JPEG), "cut off"),
     "JPEG, half, closed, restart markers": (
-        _closed_half(encode(PICTURE, "JPEG", quality=95, restart_marker_blocks=2)),
+        _closed_half(encode(IMAGE, "JPEG", quality=95, restart_marker_blocks=2)),
         "cut off",
     ),
     "JPEG, CMYK, half, closed": (_closed_half(encode(CMYK, "JPEG", quality=95)), "cut off"),
@@ -218,24 +216,24 @@ REFUSED = {
         "damaged",
     ),
     "GIF, half": (_half(GIF), "cut off"),
-    "GIF without a picture": (GIF[:13] + b";", "damaged"),
+    "GIF without an image": (GIF[:13] + b";", "damaged"),
     "GIF bomb": (GIF[:6] + b"\xff\xff\xff\xff" + GIF[10:], "too large"),
     "WebP, half": (_half(READABLE["WebP"].encoded), "damaged"),
     "WebP, animated, half": (_half(READABLE["WebP, animated"].encoded), "damaged"),
-    "TIFF, half": (_half(encode(PICTURE, "TIFF")), "cut off"),
-    "TIFF, LZW, half": (_half(encode(PICTURE, "TIFF", compression="tiff_lzw")), "damaged"),
-    "BMP, half": (_half(encode(PICTURE, "BMP")), "cut off"),
+    "TIFF, half": (_half(encode(IMAGE, "TIFF")), "cut off"),
+    "TIFF, LZW, half": (_half(encode(IMAGE, "TIFF", compression="tiff_lzw")), "damaged"),
+    "BMP, half": (_half(encode(IMAGE, "BMP")), "cut off"),
     "BMP, two bytes": (b"BM", "damaged"),
     "BMP bomb": (
-        encode(PICTURE, "BMP")[:18] + struct.pack("<ii", 60_000, 60_000) + encode(PICTURE, "BMP")[26:],
+        encode(IMAGE, "BMP")[:18] + struct.pack("<ii", 60_000, 60_000) + encode(IMAGE, "BMP")[26:],
         "too large",
     ),
     "ICO, half": (_half(READABLE["ICO of three sizes"].encoded), "damaged"),
-    "ICO whose picture is a bomb": (
+    "ICO whose image is a bomb": (
         b"\0\0\1\0\1\0\x20\x20\0\0\1\0\x20\0" + struct.pack("<II", 1000, 22) + by_hand.png(30_000, 30_000, b""),
         "too large",
     ),
     "JPEG 2000, half": (_half(READABLE["JPEG 2000"].encoded), "cut off"),
     "AVIF, half": (_half(READABLE["AVIF"].encoded), "damaged"),
-    "PPM, half": (_half(encode(PICTURE, "PPM")), "cut off"),
+    "PPM, half": (_half(encode(IMAGE, "PPM")), "cut off"),
 }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-# The zoo's picture by libjpeg-turbo's `cjpeg -arithmetic -quality 90 -sample 1x1`.
+# The zoo's image by libjpeg-turbo's `cjpeg -arithmetic -quality 90 -sample 1x1`.
 ARITHMETIC_JPEG = base64.b64decode(
     "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4RDgsLEBYQERMUFRUVDA8X"
     "GBYUGBIUFRT/2wBDAQMEBAUEBQkFBQkUDQsNFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBT/yQAR"
@@ -34,7 +34,7 @@ def png(
 
 
 def interlaced_png(pixels: np.ndarray) -> bytes:
-    """Adam7: seven pictures of every eighth, fourth and second pixel, one after the other."""
+    """Adam7: seven images of every eighth, fourth and second pixel, one after the other."""
     height, width, _ = pixels.shape
     passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
     lines = b"".join(b"\0" + line.tobytes() for y, x, dy, dx in passes for line in pixels[y::dy, x::dx])

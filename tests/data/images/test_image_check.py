@@ -1,4 +1,4 @@
-"""What is stored of a checked picture, and the limits of what is taken for one."""
+"""What is stored of a checked image, and the limits of what is taken for one."""
 
 import io
 import subprocess
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mblip.data.images.check import ImageSettings, check_image, check_place
-from tests.data.images.image_zoo import JPEG, PICTURE, PNG, READABLE, encode, noise
+from mblip.data.images.check import ImageSettings, check_image, check_location
+from tests.data.images.image_zoo import IMAGE, JPEG, PNG, READABLE, encode, noise
 
 ROOT = Path(__file__).parents[3]
 AS_IS = ImageSettings(store="as_is")
@@ -26,16 +26,16 @@ def test_a_large_photo_is_stored_with_its_shorter_side_at_256():
         assert np.abs(stored - expected).mean() < 4
 
 
-def test_a_small_picture_is_not_enlarged_and_a_turned_one_is_upright():
+def test_a_small_image_is_not_enlarged_and_a_turned_one_is_upright():
     exif = Image.Exif()
     exif[0x0112] = 6
     checked = check_image(encode(Image.new("RGB", (800, 600)), "JPEG", exif=exif))
     assert (checked.width, checked.height) == (256, 341)
     assert Image.open(io.BytesIO(checked.bytes)).getexif() == {}
-    assert check_image(PNG).width == PICTURE.width
+    assert check_image(PNG).width == IMAGE.width
 
 
-def test_a_small_bare_jpeg_stays_byte_for_byte_and_others_lose_what_is_no_picture():
+def test_a_small_bare_jpeg_stays_byte_for_byte_and_others_lose_what_is_no_image():
     assert check_image(JPEG).bytes == JPEG
     for kind in ("JPEG, comment of 60,000 bytes", "JPEG, EXIF of 60,000 bytes", "JPEG, bytes behind its end"):
         assert len(check_image(READABLE[kind].encoded).bytes) < 2000
@@ -45,7 +45,7 @@ def test_an_rgb_profile_other_than_srgb_is_kept_and_no_pixel_changed():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     other = srgb.replace("sRGB".encode("utf-16-be"), "P3!!".encode("utf-16-be")).replace(b"sRGB", b"P3!!")
     for profile, kept in ((srgb, None), (other, other), (b"no profile", None), (other + bytes(5000), None)):
-        checked = check_image(encode(PICTURE, "PNG", icc_profile=profile))
+        checked = check_image(encode(IMAGE, "PNG", icc_profile=profile))
         stored = Image.open(io.BytesIO(checked.bytes))
         assert stored.info.get("icc_profile") == kept
         assert np.array_equal(np.asarray(stored), np.asarray(Image.open(io.BytesIO(check_image(PNG).bytes))))
@@ -69,8 +69,8 @@ def test_two_processes_with_other_hash_seeds_store_the_same_bytes():
 
 
 def test_limits_are_the_callers():
-    assert check_image(PNG, ImageSettings(max_pixels=PICTURE.width * PICTURE.height)).format == "JPEG"
-    refused = check_image(PNG, ImageSettings(max_pixels=PICTURE.width * PICTURE.height - 1))
+    assert check_image(PNG, ImageSettings(max_pixels=IMAGE.width * IMAGE.height)).format == "JPEG"
+    refused = check_image(PNG, ImageSettings(max_pixels=IMAGE.width * IMAGE.height - 1))
     assert str(refused) == "too large: 48 x 32 pixels, more than the 1,535 allowed"
     assert check_image(PNG, ImageSettings(max_bytes=len(PNG) - 1)).reason == "too large"
     for wrong in ({"store": "as is"}, {"quality": 100}, {"shorter_side": 0}):
@@ -78,9 +78,9 @@ def test_limits_are_the_callers():
             ImageSettings(**wrong)
 
 
-def test_a_place_is_opened_and_checked_and_named(tmp_path):
-    (tmp_path / "picture.txt").write_bytes(PNG)  # the name does not decide
-    assert check_place(tmp_path / "picture.txt", AS_IS).format == "PNG"
-    assert str(check_place(tmp_path / "gone.png")) == f"missing: there is no file {tmp_path}/gone.png"
-    assert check_place(tmp_path / "picture.txt", ImageSettings(max_bytes=10)).reason == "too large"
-    assert check_place("https://host/a.png", AS_IS, fetched=lambda url: PNG).bytes == PNG
+def test_a_location_is_opened_and_checked_and_named(tmp_path):
+    (tmp_path / "image.txt").write_bytes(PNG)  # the name does not decide
+    assert check_location(tmp_path / "image.txt", AS_IS).format == "PNG"
+    assert str(check_location(tmp_path / "gone.png")) == f"missing: there is no file {tmp_path}/gone.png"
+    assert check_location(tmp_path / "image.txt", ImageSettings(max_bytes=10)).reason == "too large"
+    assert check_location("https://host/a.png", AS_IS, fetched=lambda url: PNG).bytes == PNG

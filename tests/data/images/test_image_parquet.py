@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mblip.data.images.places import open_bytes
+from mblip.data.images.locations import open_bytes
 from mblip.data.images.refusal import RefusedImageError
 
 
@@ -16,17 +16,17 @@ def write_parquet(path: Path, columns: dict, row_group_size: int = 2) -> Path:
 
 
 def test_rows_of_parquet_are_read_from_bytes_records_and_lists(tmp_path):
-    pictures = [f"picture {number}".encode() for number in range(5)]
-    records = [{"bytes": picture, "path": None} for picture in pictures]
+    images = [f"image {number}".encode() for number in range(5)]
+    records = [{"bytes": image, "path": None} for image in images]
     one = write_parquet(tmp_path / "one.parquet", {"image": records, "label": list(range(5))})
     lists = write_parquet(
-        tmp_path / "lists.parquet", {"images": [[record, record] for record in records], "b": pictures}
+        tmp_path / "lists.parquet", {"images": [[record, record] for record in records], "b": images}
     )
     for row in (4, 0, 3, 1, 2):
-        assert open_bytes(f"parquet://{row}::{one}") == pictures[row]
-        assert open_bytes(f"parquet://{row}/image::{one}") == pictures[row]
-        assert open_bytes(f"parquet://{row}/images/1::{lists}") == pictures[row]
-        assert open_bytes(f"parquet://{row}/b::{lists}") == pictures[row]
+        assert open_bytes(f"parquet://{row}::{one}") == images[row]
+        assert open_bytes(f"parquet://{row}/image::{one}") == images[row]
+        assert open_bytes(f"parquet://{row}/images/1::{lists}") == images[row]
+        assert open_bytes(f"parquet://{row}/b::{lists}") == images[row]
 
 
 @pytest.mark.parametrize(

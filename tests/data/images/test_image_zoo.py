@@ -1,4 +1,4 @@
-"""The broken-image zoo: every file is refused with its reason or read rightly; none becomes another picture."""
+"""The broken-image zoo: every file is refused with its reason or read rightly; none becomes another image."""
 
 import hashlib
 import io
@@ -42,7 +42,7 @@ def test_the_zoo_has_more_than_a_hundred_kinds():
 
 
 @pytest.mark.parametrize("kind", READABLE)
-def test_a_readable_file_shows_its_picture_as_the_processor_does(kind):
+def test_a_readable_file_shows_its_image_as_the_processor_does(kind):
     file = READABLE[kind]
     assert largest_difference(shown(file.encoded), file.pixels) <= file.tolerance
     with quiet_pillow():
@@ -50,7 +50,7 @@ def test_a_readable_file_shows_its_picture_as_the_processor_does(kind):
 
 
 @pytest.mark.parametrize("kind", READABLE)
-def test_what_is_stored_shows_the_same_picture(kind):
+def test_what_is_stored_shows_the_same_image(kind):
     file = READABLE[kind]
     height, width, _ = file.pixels.shape
     as_is = check_image(file.encoded, AS_IS)
@@ -97,7 +97,7 @@ def test_a_broken_image_never_becomes_a_black_one():
 
 
 @pytest.mark.parametrize("kind", READABLE)
-def test_a_file_cut_off_anywhere_is_refused_or_shows_the_same_picture(kind):
+def test_a_file_cut_off_anywhere_is_refused_or_shows_the_same_image(kind):
     encoded = READABLE[kind].encoded
     whole = shown(encoded)
     num_refused = 0
@@ -130,10 +130,10 @@ def test_every_jpeg_that_is_whole_passes(tmp_path):
         {"quality": 5},
     ]
     for size in sizes:
-        for picture in (noise(*size), Image.new("L", size, 128), Image.new("L", size, 255)):
+        for image in (noise(*size), Image.new("L", size, 128), Image.new("L", size, 255)):
             for mode in ("L", "RGB", "CMYK"):
                 for way in ways:
-                    encoded = encode(picture.convert("RGB").convert(mode), "JPEG", **way)
+                    encoded = encode(image.convert("RGB").convert(mode), "JPEG", **way)
                     assert isinstance(check_image(encoded), CheckedImage), (size, mode, way)
 
 

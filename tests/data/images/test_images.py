@@ -7,33 +7,33 @@ from PIL import Image
 
 from mblip.data.images import open_image, store_image
 
-PICTURE = Image.effect_noise((9, 7), 50).convert("RGB")
+IMAGE = Image.effect_noise((9, 7), 50).convert("RGB")
 
 
 def encoded(image_format="PNG"):
     buffer = io.BytesIO()
-    PICTURE.save(buffer, format=image_format)
+    IMAGE.save(buffer, format=image_format)
     return buffer.getvalue()
 
 
 def forms(folder):
-    """One picture in every form an image may have."""
-    path = folder / "picture.png"
+    """One image in every form an image may have."""
+    path = folder / "image.png"
     path.write_bytes(encoded())
     record = {"bytes": encoded(), "path": None}
-    return [PICTURE, encoded(), path, str(path), record, {"bytes": None, "path": str(path)}]
+    return [IMAGE, encoded(), path, str(path), record, {"bytes": None, "path": str(path)}]
 
 
-def test_every_form_of_a_picture_opens_as_the_same_picture(tmp_path):
+def test_every_form_of_an_image_opens_as_the_same_image(tmp_path):
     opened = [open_image(form, name="Row 1") for form in forms(tmp_path)]
     assert len(opened) == 6
-    assert {image.tobytes() for image in opened} == {PICTURE.tobytes()}
+    assert {image.tobytes() for image in opened} == {IMAGE.tobytes()}
 
 
 def test_every_form_is_stored_with_the_file_inside(tmp_path):
     stored = [store_image(form, name="Row 1") for form in forms(tmp_path)]
-    assert {open_image(record, name="Row 1").tobytes() for record in stored} == {PICTURE.tobytes()}
-    assert [record["path"] for record in stored] == [None, None, "picture.png", "picture.png", None, "picture.png"]
+    assert {open_image(record, name="Row 1").tobytes() for record in stored} == {IMAGE.tobytes()}
+    assert [record["path"] for record in stored] == [None, None, "image.png", "image.png", None, "image.png"]
 
 
 def test_a_photo_is_stored_as_it_was_encoded():
@@ -51,13 +51,13 @@ def test_a_missing_file_is_named(tmp_path):
         open_image(tmp_path / "gone.jpg", name="Row 1")
 
 
-def test_a_picture_too_large_to_be_one_is_named(monkeypatch):
+def test_an_image_too_large_to_be_one_is_named(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(ValueError, match=r"Row 1: .*cannot be read as an image \(.*decompression bomb"):
         open_image(encoded(), name="Row 1")
 
 
-@pytest.mark.parametrize("image", [None, 3, {"bytes": None, "path": None}, ["picture.png"]])
+@pytest.mark.parametrize("image", [None, 3, {"bytes": None, "path": None}, ["image.png"]])
 def test_what_is_no_image_is_refused(image):
     with pytest.raises(
         ValueError, match=r"Row 1: found an image of type (NoneType|int|dict|list), expected a PIL image"

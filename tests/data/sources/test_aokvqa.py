@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.aokvqa import aokvqa
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
@@ -49,11 +49,11 @@ def test_each_reason_is_reasoned_and_explained(tmp_path):
     assert {(example.image_id, example.language) for example in examples} == {("coco/000000000139", "en")}
 
 
-def test_an_answer_is_never_its_own_reason_as_one_wording_of_the_original_had_it(tmp_path):
+def test_an_answer_is_never_its_own_reason_as_one_template_of_the_original_had_it(tmp_path):
     records = [RECORD | {"question_id": f"q{number}"} for number in range(30)]
     examples = list(aokvqa(0, path=write(tmp_path, *records), images=URL, tasks=["reasoning"]))
     ours = {apply_prompt(example, seed=0).target for example in examples}
-    released = {apply_prompt(example, seed=0, wordings="as_released").target for example in examples}
+    released = {apply_prompt(example, seed=0, templates="as_released").target for example in examples}
     assert ours == {"cab because He has bags.", "cab because He stands at a road."}
     assert released == ours | {"cab because cab"}
 
@@ -66,11 +66,11 @@ def test_tasks_are_chosen(tmp_path):
 
 
 def test_an_empty_reason_is_counted(tmp_path):
-    left_out = LeftOut()
+    skipped = SkipReport()
     path = write(tmp_path, RECORD | {"rationales": [" ", "He has bags."]})
-    examples = list(aokvqa(0, left_out, path=path, images=URL))
+    examples = list(aokvqa(0, skipped, path=path, images=URL))
     assert [example.id for example in examples] == ["22MexNkB/reasoning/1", "22MexNkB/explaining/1"]
-    assert left_out.names == {"empty text": ["aokvqa/22MexNkB/reasoning/0", "aokvqa/22MexNkB/explaining/0"]}
+    assert skipped.names == {"empty text": ["aokvqa/22MexNkB/reasoning/0", "aokvqa/22MexNkB/explaining/0"]}
 
 
 @pytest.mark.parametrize("index", [-1, 2])

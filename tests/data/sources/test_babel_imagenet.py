@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mblip.data.languages import LANGUAGES
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.babel_imagenet import BabelImageNet, HoldOut
 from mblip.data.sources.babel_imagenet_files import OUR_CODES, PUBLISHED_CODES, Photo, read_labels
 
@@ -182,36 +182,36 @@ def test_rounds_below_1_are_an_error(photos, label_file):
 
 def test_a_language_with_one_name_has_nothing_to_decide_which_is_counted(photos, tmp_path):
     label_file = write_labels(tmp_path, {"EN": LABELS["EN"], "SW": [[0], ["kamongo"]]})
-    left_out = LeftOut()
-    examples = list(BabelImageNet.read(photos, label_file).examples("train", hold_out=ALL, left_out=left_out))
+    skipped = SkipReport()
+    examples = list(BabelImageNet.read(photos, label_file).examples("train", hold_out=ALL, skipped=skipped))
     assert Counter((example.task, example.language) for example in examples) == {
         ("image_naming", "en"): 3,
         ("image_deciding", "en"): 3,
         ("image_naming", "sw"): 1,
     }
-    assert left_out.names == {"no wrong name to ask about": ["babel_imagenet/n01440764_0/sw/image_deciding"]}
+    assert skipped.names == {"no wrong name to ask about": ["babel_imagenet/n01440764_0/sw/image_deciding"]}
 
 
-def test_a_language_outside_the_96_is_left_out_counted_and_logged(photos, label_file, caplog):
+def test_a_language_outside_the_96_is_skipped_counted_and_logged(photos, label_file, caplog):
     with caplog.at_level(logging.INFO):
         source = BabelImageNet.read(photos, label_file)
-    assert source.left_out == {"LA": 1}
+    assert source.skipped == {"LA": 1}
     assert list(source.labels) == ["en", "iw", "de"]
-    assert "left out {'LA': 1}" in caplog.text
-    left_out = LeftOut()
-    assert list(source.examples("train", hold_out=ALL, left_out=left_out))
-    assert left_out.counts == {"label in a language that is none of the 96": 1}
+    assert "skipped {'LA': 1}" in caplog.text
+    skipped = SkipReport()
+    assert list(source.examples("train", hold_out=ALL, skipped=skipped))
+    assert skipped.counts == {"label in a language that is none of the 96": 1}
 
 
 def test_the_names_of_the_other_split_are_counted(photos, label_file):
     source, hold_out = BabelImageNet.read(photos, label_file), HoldOut(share=0.5, seed=1)
     num_names, counted = {}, {}
     for split in ("train", "held_out"):
-        left_out = LeftOut()
+        skipped = SkipReport()
         num_names[split] = len(
-            list(source.examples(split, hold_out=hold_out, tasks=["image_naming"], left_out=left_out))
+            list(source.examples(split, hold_out=hold_out, tasks=["image_naming"], skipped=skipped))
         )
-        counted[split] = left_out.counts["name of the other split (held_out_share)"]
+        counted[split] = skipped.counts["name of the other split (held_out_share)"]
     assert num_names == {"train": counted["held_out"], "held_out": counted["train"]}
     assert min(num_names.values()) > 0
 
@@ -267,12 +267,12 @@ def test_languages_can_be_chosen_but_must_have_labels(photos, label_file):
         ([], "holds a JSON list, expected an object"),
     ],
 )
-def test_a_label_file_that_is_not_as_published_names_its_place(photos, tmp_path, labels, match):
+def test_a_label_file_that_is_not_as_published_names_its_location(photos, tmp_path, labels, match):
     with pytest.raises(ValueError, match=match):
         BabelImageNet.read(photos, write_labels(tmp_path, labels))
 
 
-def test_a_label_file_that_is_no_json_names_its_place(photos, tmp_path):
+def test_a_label_file_that_is_no_json_names_its_location(photos, tmp_path):
     path = tmp_path / "labels.json"
     path.write_text('{"EN": ')
     with pytest.raises(ValueError, match=r"labels\.json is not JSON in UTF-8: .*char 7"):
@@ -340,12 +340,12 @@ def test_an_unknown_task_is_an_error(photos, label_file):
 @needs_real_data
 def test_the_published_files_give_a_name_for_every_photo_language_and_label():
     source = BabelImageNet.read(REAL / "imagenet" / "images", REAL / "babel_imagenet" / "babel_imagenet.json")
-    assert (len(source.photos), len(source.labels), sum(source.left_out.values())) == (400, 83, 1590)
+    assert (len(source.photos), len(source.labels), sum(source.skipped.values())) == (400, 83, 1590)
     listed = (REAL / "imagenet" / "images.jsonl").read_text().splitlines()
     languages = sum(json.loads(line)["n_babel_languages"] for line in listed)
     counted = sum(photo.class_index in labels for photo in source.photos for labels in source.labels.values())
     published = json.loads((REAL / "babel_imagenet" / "babel_imagenet.json").read_text(encoding="utf-8"))
-    outside = sum(photo.class_index in published[code][0] for photo in source.photos for code in source.left_out)
+    outside = sum(photo.class_index in published[code][0] for photo in source.photos for code in source.skipped)
     assert (counted, outside) == (14138, 621)
     assert counted + outside == languages
     examples = list(source.examples("train", hold_out=ALL, tasks=["image_naming"]))
@@ -365,8 +365,8 @@ def test_the_larger_published_file_covers_all_96_languages():
 def test_eight_rounds_over_the_published_labels_are_the_300_thousand_of_the_mix(name, num_labels):
     """One round is made here, an eighth of it, on made-up photos."""
     photos = [Photo(Path(f"{index:03d}_{number}.jpg"), index) for index in range(1000) for number in range(2)]
-    labels, left_out = read_labels(REAL / "babel_imagenet" / name)
-    source = BabelImageNet(photos, labels, left_out)
+    labels, skipped = read_labels(REAL / "babel_imagenet" / name)
+    source = BabelImageNet(photos, labels, skipped)
     assert sum(1 for _ in source.examples("train", hold_out=ALL, rounds=1, tasks=["image_naming"])) == num_labels
     assert round(8 * num_labels, -5) == 300_000
 

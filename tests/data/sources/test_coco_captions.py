@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.coco_captions import coco_captions, karpathy_captions
-from mblip.data.sources.coco_files import CocoPhotos, CocoPlaces, photo_number
+from mblip.data.sources.coco_files import CocoLocations, CocoPhotos, photo_number
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data")) / "coco"
 needs_real_data = pytest.mark.skipif(
@@ -58,7 +58,9 @@ def photos(tmp_path):
 
 
 def find(images, number, **options):
-    return CocoPhotos(images, missing="error", left_out=LeftOut()).find(number, place="here", example="x", **options)
+    return CocoPhotos(images, missing="error", skipped=SkipReport()).find(
+        number, location="here", example="x", **options
+    )
 
 
 def test_official_captions_come_in_the_order_of_the_file(tmp_path, photos):
@@ -89,9 +91,9 @@ def test_a_photo_is_found_by_any_name_of_the_releases_in_a_folder_listed_once(tm
     folder = touch(
         tmp_path, "000000000001.jpg", "a/val2014/COCO_val2014_000000000002.jpg", "train2017/000000000003.jpg"
     )
-    photos = CocoPhotos(folder, missing="error", left_out=LeftOut())
+    photos = CocoPhotos(folder, missing="error", skipped=SkipReport())
     monkeypatch.setattr(os, "walk", None)
-    assert [photos.find(number, place="here", example="x") for number in (1, 2, 3)] == [
+    assert [photos.find(number, location="here", example="x") for number in (1, 2, 3)] == [
         folder / "000000000001.jpg",
         folder / "a/val2014/COCO_val2014_000000000002.jpg",
         folder / "train2017/000000000003.jpg",
@@ -123,14 +125,15 @@ def test_a_number_alone_does_not_tell_the_name_at_a_url_that_is_no_release():
 
 
 def test_a_missing_photo_would_lie_in_the_folder_under_the_name_of_its_record(tmp_path, photos):
-    places = CocoPlaces(photos)
-    assert (places.holds(139), places.holds(140)) == (True, False)
-    assert places.find(139, place="here", file_name="x.jpg") == photos / "val2017/000000000139.jpg"
-    assert places.find(140, place="here", file_name="val2014/x.jpg") == photos / "val2014/x.jpg"
-    assert places.find(140, place="here") == photos / "000000000140.jpg"
-    assert CocoPlaces(tmp_path / "none").find(7, place="here") == tmp_path / "none/000000000007.jpg"
+    locations = CocoLocations(photos)
+    assert (locations.holds(139), locations.holds(140)) == (True, False)
+    assert locations.find(139, location="here", file_name="x.jpg") == photos / "val2017/000000000139.jpg"
+    assert locations.find(140, location="here", file_name="val2014/x.jpg") == photos / "val2014/x.jpg"
+    assert locations.find(140, location="here") == photos / "000000000140.jpg"
+    assert CocoLocations(tmp_path / "none").find(7, location="here") == tmp_path / "none/000000000007.jpg"
     assert (
-        CocoPlaces("https://example.org/val2017").find(7, place="") == "https://example.org/val2017/000000000007.jpg"
+        CocoLocations("https://example.org/val2017").find(7, location="")
+        == "https://example.org/val2017/000000000007.jpg"
     )
 
 
@@ -141,12 +144,12 @@ def test_a_missing_photo_is_an_error_that_names_id_and_folder_or_is_counted(tmp_
         ValueError, match=rf"captions\.json, annotations\[0\]: there is no photo of the image id 139 in {photos}, such"
     ):
         list(coco_captions(0, path=path, images=photos))
-    left_out = LeftOut()
-    assert [example.id for example in coco_captions(0, left_out, path=path, images=photos, missing="count")] == [
+    skipped = SkipReport()
+    assert [example.id for example in coco_captions(0, skipped, path=path, images=photos, missing="count")] == [
         "000000000071/6"
     ]
-    assert left_out.counts == {"no photo of the image id": 2}
-    assert left_out.names["no photo of the image id"][0] == "coco_captions/000000000139/5"
+    assert skipped.counts == {"no photo of the image id": 2}
+    assert skipped.names["no photo of the image id"][0] == "coco_captions/000000000139/5"
     with pytest.raises(ValueError, match="Found missing='skip', expected 'error' or 'count'"):
         list(coco_captions(0, path=path, images=photos, missing="skip"))
 
@@ -159,10 +162,10 @@ def test_a_folder_without_photos_of_coco_is_an_error(tmp_path):
 
 
 def test_an_empty_caption_is_counted(tmp_path, photos):
-    left_out = LeftOut()
+    skipped = SkipReport()
     empty = OFFICIAL | {"annotations": [{"image_id": 139, "id": 5, "caption": "\n"}]}
-    assert list(coco_captions(0, left_out, path=write(tmp_path, empty), images=photos)) == []
-    assert left_out.names == {"empty text": ["coco_captions/000000000139/5"]}
+    assert list(coco_captions(0, skipped, path=write(tmp_path, empty), images=photos)) == []
+    assert skipped.names == {"empty text": ["coco_captions/000000000139/5"]}
 
 
 @pytest.mark.parametrize(
@@ -200,18 +203,18 @@ def test_a_karpathy_file_that_is_not_as_published_names_the_record(tmp_path, pho
     "name", ["000000000139.jpg", "COCO_val2014_000000000139.jpg", "coco/train2017/000000000139.jpg"]
 )
 def test_a_photo_has_a_number_in_its_name(name):
-    assert photo_number(name, place="here") == 139
+    assert photo_number(name, location="here") == 139
     with pytest.raises(ValueError, match=r"here: found the image '2375429\.jpg', expected a photo of COCO such as"):
-        photo_number("2375429.jpg", place="here")
+        photo_number("2375429.jpg", location="here")
 
 
 @needs_real_data
 @pytest.mark.parametrize(("name", "num_captions", "num_photos"), [("val2017", 2036, 107), ("train2017", 125, 25)])
 def test_published_captions_have_their_photos(name, num_captions, num_photos):
-    left_out = LeftOut()
+    skipped = SkipReport()
     path = REAL / "annotations" / f"captions_{name}.json"
-    examples = list(coco_captions(0, left_out, path=path, images=REAL / "images", missing="count"))
-    assert len(examples) + left_out.counts["no photo of the image id"] == num_captions
+    examples = list(coco_captions(0, skipped, path=path, images=REAL / "images", missing="count"))
+    assert len(examples) + skipped.counts["no photo of the image id"] == num_captions
     assert len({example.image_id for example in examples}) == num_photos
     assert len({example.id for example in examples}) == len(examples)
     assert all(example.images[0].is_file() for example in examples)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.flickr30k import XFLICKRCO_LANGUAGES, flickr30k, read_xflickrco
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 
@@ -54,15 +54,15 @@ def test_a_photo_of_coco_is_found_under_its_name_of_2017_too(tmp_path):
     path = write_lines(tmp_path / "test.jsonl", [COCO, COCO | {"img_path": "COCO_val2014_000000000001.jpg"}])
     with pytest.raises(ValueError, match=r"test\.jsonl, line 2: there is no photo of the image id 1 in"):
         list(read_xflickrco(path, language="tr", images="flickr", coco_images=tmp_path))
-    left_out = LeftOut()
+    skipped = SkipReport()
     (example,) = read_xflickrco(
-        path, language="tr", images="flickr", coco_images=tmp_path, missing="count", left_out=left_out
+        path, language="tr", images="flickr", coco_images=tmp_path, missing="count", skipped=skipped
     )
     assert (example.images, example.image_id) == ((folder / "000000391895.jpg",), "coco/000000391895")
-    assert left_out.names == {"no photo of the image id": ["xflickrco/tr/COCO_val2014_000000000001"]}
+    assert skipped.names == {"no photo of the image id": ["xflickrco/tr/COCO_val2014_000000000001"]}
 
 
-def test_photos_of_coco_need_a_place_and_the_others_do_not(tmp_path):
+def test_photos_of_coco_need_a_location_and_the_others_do_not(tmp_path):
     flickr = write_lines(tmp_path / "train_1.jsonl", [FLICKR])
     assert len(list(read_xflickrco(flickr, language="de", images="flickr"))) == 2
     coco = write_lines(tmp_path / "test.jsonl", [COCO])
@@ -72,12 +72,12 @@ def test_photos_of_coco_need_a_place_and_the_others_do_not(tmp_path):
         list(read_xflickrco(coco, language="de", images="flickr"))
 
 
-def test_an_empty_caption_is_left_out_and_moves_no_other(tmp_path):
-    left_out = LeftOut()
+def test_an_empty_caption_is_skipped_and_moves_no_other(tmp_path):
+    skipped = SkipReport()
     path = write_lines(tmp_path / "test.jsonl", [FLICKR | {"sentences": ["", "Ein Mann."]}])
-    (example,) = read_xflickrco(path, language="de", **PLACES, left_out=left_out)
+    (example,) = read_xflickrco(path, language="de", **PLACES, skipped=skipped)
     assert example.id == "de/1013/1"
-    assert left_out.names == {"empty text": ["xflickrco/de/1013/0"]}
+    assert skipped.names == {"empty text": ["xflickrco/de/1013/0"]}
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_every_published_caption_of_flickr30k_is_read():
 
 @needs_samples("xflickrco")
 @pytest.mark.parametrize("language", XFLICKRCO_LANGUAGES)
-def test_every_published_caption_of_xflickrco_is_read_or_left_out(language):
-    left_out = LeftOut()
+def test_every_published_caption_of_xflickrco_is_read_or_skipped(language):
+    skipped = SkipReport()
     path = SAMPLES / "xflickrco/annotations" / language / "test.jsonl"
-    examples = list(read_xflickrco(path, language=language, **PLACES, left_out=left_out))
-    assert left_out.counts == ({"empty text": 1} if language == "de" else {})
-    assert len({example.id for example in examples}) == 500 - left_out.counts.total()
+    examples = list(read_xflickrco(path, language=language, **PLACES, skipped=skipped))
+    assert skipped.counts == ({"empty text": 1} if language == "de" else {})
+    assert len({example.id for example in examples}) == 500 - skipped.counts.total()
     corpora = Counter(example.image_id.partition("/")[0] for example in examples)
     assert corpora["coco"] + corpora["flickr30k"] == len(examples)
     assert min(corpora.values()) >= 249
@@ -132,13 +132,13 @@ def test_every_published_caption_of_xflickrco_is_read_or_left_out(language):
 @needs_samples("xflickrco")
 @needs_samples("coco")
 def test_sampled_photos_of_coco_are_those_of_sampled_captions():
-    left_out = LeftOut()
+    skipped = SkipReport()
     path = SAMPLES / "xflickrco/annotations/de/test.jsonl"
-    places = {"images": "flickr", "coco_images": SAMPLES / "coco/images", "missing": "count"}
-    examples = [e for e in read_xflickrco(path, language="de", **places, left_out=left_out) if "coco" in e.image_id]
+    positions = {"images": "flickr", "coco_images": SAMPLES / "coco/images", "missing": "count"}
+    examples = [e for e in read_xflickrco(path, language="de", **positions, skipped=skipped) if "coco" in e.image_id]
     assert examples
     assert all(example.images[0].is_file() for example in examples)
-    assert len(examples) + left_out.counts["no photo of the image id"] == 250
+    assert len(examples) + skipped.counts["no photo of the image id"] == 250
 
 
 @needs_samples("xflickrco")

@@ -1,4 +1,4 @@
-"""GQA and xGQA: what is read, what is left out, and what is refused."""
+"""GQA and xGQA: what is read, what is skipped, and what is refused."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.gqa import XGQA_LANGUAGES, gqa, read_xgqa
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 
@@ -48,20 +48,20 @@ def test_a_question_of_xgqa_is_in_its_language_and_shares_the_image_of_gqa(tmp_p
     ]
 
 
-def test_of_several_answers_the_best_is_taken_and_a_question_without_any_is_left_out(tmp_path):
+def test_of_several_answers_the_best_is_taken_and_a_question_without_any_is_skipped(tmp_path):
     several = GQA | {"label": {"red": 0.3, "green": 1.0, "blue": 0.9}}
     path = write_json(tmp_path / "train.json", [GQA | {"label": {}}, several, GQA | {"question_id": 21, "sent": " "}])
-    left_out = LeftOut()
-    (example,) = gqa(0, left_out, path=path, images=tmp_path)
+    skipped = SkipReport()
+    (example,) = gqa(0, skipped, path=path, images=tmp_path)
     assert example.target == "green"
-    assert left_out.names == {"question without an answer": ["gqa/20"], "empty text": ["gqa/21"]}
+    assert skipped.names == {"question without an answer": ["gqa/20"], "empty text": ["gqa/21"]}
 
 
-def test_an_empty_question_of_xgqa_is_left_out_by_name(tmp_path):
+def test_an_empty_question_of_xgqa_is_skipped_by_name(tmp_path):
     path = write_json(tmp_path / "train.json", {"1": XGQA | {"question": ""}, "2": XGQA | {"answer": " "}})
-    left_out = LeftOut()
-    assert list(read_xgqa(path, language="ko", images=tmp_path, left_out=left_out)) == []
-    assert left_out.names == {"empty text": ["xgqa/ko/1", "xgqa/ko/2"]}
+    skipped = SkipReport()
+    assert list(read_xgqa(path, language="ko", images=tmp_path, skipped=skipped)) == []
+    assert skipped.names == {"empty text": ["xgqa/ko/1", "xgqa/ko/2"]}
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_a_wrong_record_of_xgqa_is_named_by_its_question(tmp_path):
 
 @needs_samples("gqa")
 def test_every_published_question_of_gqa_is_read():
-    left_out = LeftOut()
-    examples = list(gqa(0, left_out, path=SAMPLES / "gqa/annotations/testdev.json", images=Path("images")))
-    assert (len(examples), len({example.id for example in examples}), left_out.counts) == (300, 300, Counter())
+    skipped = SkipReport()
+    examples = list(gqa(0, skipped, path=SAMPLES / "gqa/annotations/testdev.json", images=Path("images")))
+    assert (len(examples), len({example.id for example in examples}), skipped.counts) == (300, 300, Counter())
     assert (examples[0].id, examples[0].target) == ("20489632", "beige")
 
 

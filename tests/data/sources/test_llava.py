@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
 from mblip.data.sentences import split_sentences
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.llava import llava_conversations, llava_details
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data")) / "llava"
@@ -63,24 +63,24 @@ def test_ids_tell_dialogues_about_one_photo_apart_and_depend_on_no_other(tmp_pat
 
 def test_long_answers_are_counted_unless_wanted(tmp_path):
     path = write(tmp_path, DETAIL, BUS)
-    left_out = LeftOut()
-    assert len(list(llava_conversations(0, left_out, path=path, images=URL))) == 2
-    assert left_out.counts == {"answer of more than 3 sentences": 1}
+    skipped = SkipReport()
+    assert len(list(llava_conversations(0, skipped, path=path, images=URL))) == 2
+    assert skipped.counts == {"answer of more than 3 sentences": 1}
     assert len(list(llava_conversations(0, path=path, images=URL, max_sentences=1))) == 1
     assert len(list(llava_conversations(0, path=path, images=URL, max_sentences=None))) == 3
 
 
 def test_an_image_mark_elsewhere_is_counted_and_named(tmp_path):
-    left_out = LeftOut()
+    skipped = SkipReport()
     path = write(
         tmp_path,
         record("<image>\nWhat is it? <image>", "A bus.", "And this?", "A car."),
         record("What is it?", "A <image> bus.", "<image> And this?", "A car."),
     )
-    examples = list(llava_conversations(0, left_out, path=path, images=URL))
+    examples = list(llava_conversations(0, skipped, path=path, images=URL))
     assert [example.inputs["question"] for example in examples] == ["And this?"]
-    assert left_out.counts == {"`<image>` in the text": 3}
-    assert left_out.names["`<image>` in the text"][0].startswith("llava/000000033471/0/")
+    assert skipped.counts == {"`<image>` in the text": 3}
+    assert skipped.names["`<image>` in the text"][0].startswith("llava/000000033471/0/")
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_a_published_dialogue_is_split(tmp_path):
     published = (REAL / "prompts" / "conversation" / "001_conv.txt").read_text(encoding="utf-8")
     values = [turn.removeprefix("Question:\n").removeprefix("Answer:\n") for turn in published.split("\n===\n")]
     assert [len(split_sentences(answer)) for answer in values[1::2]] == [2, 1, 3, 21]
-    left_out = LeftOut()
+    skipped = SkipReport()
     path = write(tmp_path, record(*values))
-    assert [example.inputs["question"] for example in llava_conversations(0, left_out, path=path, images=URL)] == [
+    assert [example.inputs["question"] for example in llava_conversations(0, skipped, path=path, images=URL)] == [
         "What is the skier doing?",
         "Are there any other people or skiers visible in the image?",
         "What kind of skiing is the person doing? Cross-country or downhill?",
     ]
-    assert left_out.counts == {"answer of more than 3 sentences": 1}
+    assert skipped.counts == {"answer of more than 3 sentences": 1}

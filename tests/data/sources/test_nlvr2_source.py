@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.nlvr2 import MARVL_LANGUAGES, marvl, nlvr2
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 
@@ -104,11 +104,11 @@ def test_a_concept_is_one_however_it_is_written(tmp_path, concept):
     assert composed.images[0] == Path(f"m/tr/images/{COMPOSED}/39-0.jpg")
 
 
-def test_an_empty_statement_is_left_out_by_name(tmp_path):
-    left_out = LeftOut()
-    assert not list(nlvr2(0, left_out, path=write_lines(tmp_path / "a", [NLVR2 | {"sentence": ""}]), images="m"))
-    assert not list(marvl(0, left_out, path=write_lines(tmp_path / "b", [MARVL | {"caption": " "}]), images="m"))
-    assert left_out.names == {"empty text": ["nlvr2/en/dev-896-0-1", "marvl/zero_shot/id-0"]}
+def test_an_empty_statement_is_skipped_by_name(tmp_path):
+    skipped = SkipReport()
+    assert not list(nlvr2(0, skipped, path=write_lines(tmp_path / "a", [NLVR2 | {"sentence": ""}]), images="m"))
+    assert not list(marvl(0, skipped, path=write_lines(tmp_path / "b", [MARVL | {"caption": " "}]), images="m"))
+    assert skipped.names == {"empty text": ["nlvr2/en/dev-896-0-1", "marvl/zero_shot/id-0"]}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from mblip.data.example import Example, rows_to_dataset, to_rows
-from mblip.data.left_out import LeftOut
 from mblip.data.prompts import TASKS, apply_prompt
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.image_names import url_image_id
 from mblip.data.sources.own import own_dataset, own_folder
 from mblip.data.sources.own_rows import ALL_INPUTS, Columns, OwnRows
@@ -134,14 +134,14 @@ def test_a_row_with_too_few_images_is_named(folder, image, message):
         list(own_folder(0, path=folder, task="two_image_statement", columns=columns, language="en"))
 
 
-def test_a_url_that_holds_half_a_character_is_left_out_by_name(folder):
+def test_a_url_that_holds_half_a_character_is_skipped_by_name(folder):
     lines = (json.dumps({"file_name": name, "text": "a dog"}) for name in ("https://example.org/\ud800.png", "a.png"))
     (folder / "metadata.jsonl").write_text("\n".join(lines))
-    left_out = LeftOut()
+    skipped = SkipReport()
     columns = Columns(target="text")
-    (example,) = own_folder(0, left_out, path=folder, task="captioning", columns=columns, language="en")
+    (example,) = own_folder(0, skipped, path=folder, task="captioning", columns=columns, language="en")
     assert example.images == (folder / "a.png",)
-    assert left_out.names == {"half a character in the text": ["own/photos/0"]}
+    assert skipped.names == {"half a character in the text": ["own/photos/0"]}
 
 
 def test_no_id_tells_where_files_lie(folder, tmp_path):
@@ -156,16 +156,16 @@ def test_no_id_tells_where_files_lie(folder, tmp_path):
     assert image_ids[::2] == ["own/rows.jsonl/in/b.png", "own/rows.jsonl/zip://a.png::x.zip"]
 
 
-def test_empty_texts_are_left_out_by_name_and_move_no_id(folder):
+def test_empty_texts_are_skipped_by_name_and_move_no_id(folder):
     rows = [
         {"file_name": "a.png", "text": text, "q": q} for text, q in (("", "x"), (None, "x"), ("y", ""), ("y", "x"))
     ]
     write_table(folder, "jsonl", rows)
-    left_out = LeftOut()
+    skipped = SkipReport()
     columns = Columns(target="text", question="q")
-    (example,) = own_folder(0, left_out, path=folder, task="vqa", columns=columns, language="en")
+    (example,) = own_folder(0, skipped, path=folder, task="vqa", columns=columns, language="en")
     assert example.id == "3"
-    assert left_out.names == {"empty text": ["own/photos/0", "own/photos/1", "own/photos/2"]}
+    assert skipped.names == {"empty text": ["own/photos/0", "own/photos/1", "own/photos/2"]}
 
 
 @pytest.mark.parametrize(
@@ -301,10 +301,10 @@ def test_a_dataset_saved_to_disk_is_loaded_with_its_split_and_classes_by_name(tm
     saved = datasets.Dataset.from_list(rows, features=datasets.Features(features))
     datasets.DatasetDict({"test": saved}).save_to_disk(tmp_path / "pets")
     arguments = {"task": "image_naming", "columns": Columns(target="kind", image="photo"), "language": "en"}
-    left_out = LeftOut()
-    examples = list(own_dataset(0, left_out, path=tmp_path / "pets", **arguments, split="test"))
+    skipped = SkipReport()
+    examples = list(own_dataset(0, skipped, path=tmp_path / "pets", **arguments, split="test"))
     assert [(e.id, e.target) for e in examples] == [("test/0", "dog"), ("test/1", "cat")]
-    assert left_out.names == {"empty text": ["own/pets/test/2"]}
+    assert skipped.names == {"empty text": ["own/pets/test/2"]}
     with pytest.raises(ValueError, match=r"pets cannot be loaded: it has no split 'train', but test"):
         list(own_dataset(0, path=tmp_path / "pets", **arguments))
 
@@ -324,7 +324,7 @@ def test_decoded_images_are_called_by_their_pixels(tmp_path):
     rows = OwnRows("own/drawn", "captioning", Columns(target="text", image="image"), "en", tmp_path)
     images = [Image.new("RGB", size, colour) for size, colour in (((4, 2), "red"), ((4, 2), "red"), ((2, 4), "red"))]
     table = [(f"row {number}", {"image": image, "text": "?"}) for number, image in enumerate(images)]
-    examples = list(rows.examples(table, id_prefix="", left_out=LeftOut()))
+    examples = list(rows.examples(table, id_prefix="", skipped=SkipReport()))
     assert [example.images for example in examples] == [(image,) for image in images]
     assert examples[0].image_id == examples[1].image_id != examples[2].image_id
 
@@ -335,7 +335,7 @@ def test_a_file_that_stays_on_the_hub_is_an_error_that_says_what_to_do(tmp_path)
     with pytest.raises(
         ValueError, match=r"row 0: .*/a\.png stays on the Hub while streaming\. Set `streaming` to false"
     ):
-        list(rows.examples(table, id_prefix="", left_out=LeftOut()))
+        list(rows.examples(table, id_prefix="", skipped=SkipReport()))
 
 
 def test_examples_become_rows_with_the_images_inside(folder):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.sources.image_names import coco_image_id, image_place, join_image_ids, url_image_id
+from mblip.data.sources.image_names import coco_image_id, image_location, join_image_ids, url_image_id
 from mblip.data.sources.records import check_choice, check_record, read_json_lines, read_json_object
 
 FIELDS = {"id": str | int, "label": dict[str, float], "sentences": list[str], "directory": int | None}
@@ -13,7 +13,7 @@ RECORD = {"id": 7, "label": {"red": 1}, "sentences": ["a", "b"], "directory": 3,
 
 
 def test_the_fields_asked_for_come_and_no_others():
-    assert check_record(RECORD, FIELDS, place="here") == {
+    assert check_record(RECORD, FIELDS, location="here") == {
         "id": 7,
         "label": {"red": 1},
         "sentences": ["a", "b"],
@@ -22,7 +22,7 @@ def test_the_fields_asked_for_come_and_no_others():
 
 
 def test_a_field_that_may_be_missing_comes_as_none():
-    assert check_record({}, {"directory": int | None}, place="here") == {"directory": None}
+    assert check_record({}, {"directory": int | None}, location="here") == {"directory": None}
 
 
 @pytest.mark.parametrize(
@@ -40,21 +40,21 @@ def test_a_field_that_may_be_missing_comes_as_none():
         (RECORD | {"label": ["red"]}, "here: `label` is a list of 1, expected an object of numbers"),
     ],
 )  # fmt: skip
-def test_a_wrong_record_is_named_with_place_field_found_and_expected(record, message):
+def test_a_wrong_record_is_named_with_location_field_found_and_expected(record, message):
     with pytest.raises(ValueError, match=message):
-        check_record(record, FIELDS, place="here")
+        check_record(record, FIELDS, location="here")
 
 
 def test_a_long_text_is_cut_in_the_error():
     with pytest.raises(ValueError, match=r"here: `id` is 'a{59}\.\.\., text, expected a whole number"):
-        check_record({"id": "a" * 500}, {"id": int}, place="here")
+        check_record({"id": "a" * 500}, {"id": int}, location="here")
 
 
 @pytest.mark.parametrize("label", ["Yes", ["True"], True])
 def test_a_label_is_one_of_the_choices(label):
-    assert check_choice("True", {"True": "yes", "False": "no"}, place="here", field="label") == "yes"
+    assert check_choice("True", {"True": "yes", "False": "no"}, location="here", field="label") == "yes"
     with pytest.raises(ValueError, match=r"here: `label` is .*, expected one of 'True', 'False'"):
-        check_choice(label, {"True": "yes", "False": "no"}, place="here", field="label")
+        check_choice(label, {"True": "yes", "False": "no"}, location="here", field="label")
 
 
 def test_lines_end_at_a_line_feed_alone_and_are_numbered_from_1(tmp_path):
@@ -101,13 +101,13 @@ def test_a_file_that_holds_no_object_is_an_error(tmp_path):
     ],
 )
 def test_an_image_lies_in_a_folder_at_a_url_or_in_an_archive(images, expected):
-    assert image_place(images, "52-火锅/a b.jpg", place="here") == expected
+    assert image_location(images, "52-火锅/a b.jpg", location="here") == expected
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "a/../../b.jpg"])
 def test_a_name_that_leads_out_of_the_folder_is_an_error(name):
     with pytest.raises(ValueError, match=r"here: found the image name .*, expected the name of a file below data"):
-        image_place("data", name, place="here")
+        image_location("data", name, location="here")
 
 
 def test_an_image_has_one_name_across_sources():

@@ -9,7 +9,7 @@ import pytest
 
 from mblip.data.example import to_rows
 from mblip.data.languages import LANGUAGES
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.released_json import (
     named_language,
     named_or_identified_language,
@@ -104,18 +104,18 @@ def test_every_language_is_known_by_its_name():
 
 def test_a_prompt_that_names_no_language_is_counted_unless_the_caller_knows_it(tmp_path):
     path = write(tmp_path, GERMAN | {"context": "Beschrifte das Bild:"}, GERMAN)
-    left_out = LeftOut()
-    assert [example.id for example in read_released_json(path, images="photos", left_out=left_out)] == ["1"]
-    assert left_out.names == {"no language named by the prompt": ["mblip_train/0"]}
+    skipped = SkipReport()
+    assert [example.id for example in read_released_json(path, images="photos", skipped=skipped)] == ["1"]
+    assert skipped.names == {"no language named by the prompt": ["mblip_train/0"]}
     known = read_released_json(path, images="photos", language_of=lambda context, label: "de")
     assert [example.language for example in known] == ["de", "de"]
 
 
 def test_an_empty_target_and_an_image_mark_are_counted(tmp_path):
-    left_out = LeftOut()
+    skipped = SkipReport()
     path = write(tmp_path, GERMAN | {"label": ""}, GERMAN | {"context": "<image> Caption in German:"})
-    assert list(read_released_json(path, images="photos", left_out=left_out)) == []
-    assert left_out.counts == {"empty text": 1, "`<image>` in the text": 1}
+    assert list(read_released_json(path, images="photos", skipped=skipped)) == []
+    assert skipped.counts == {"empty text": 1, "`<image>` in the text": 1}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.vqav2 import vqav2
 from mblip.data.sources.vqav2_files import read_answers
 from mblip.mix.translation.answers import choose_translatable_answers
@@ -116,10 +116,10 @@ def test_one_question_has_no_other_answer(tmp_path):
 
 
 def test_an_empty_answer_is_counted_in_both_tasks(tmp_path):
-    left_out = LeftOut()
+    skipped = SkipReport()
     files = write(tmp_path, questions_of(ASKED[:1]), annotations_of([(139000, 139, "", " ")]))
-    assert list(vqav2(0, left_out, **files, images=URL)) == []
-    assert left_out.names == {"empty text": ["vqav2/139000/vqa", "vqav2/139000/question_generation"]}
+    assert list(vqav2(0, skipped, **files, images=URL)) == []
+    assert skipped.names == {"empty text": ["vqav2/139000/vqa", "vqav2/139000/question_generation"]}
 
 
 @pytest.mark.parametrize(
@@ -150,10 +150,10 @@ def test_a_file_of_another_layout_is_an_error(tmp_path, files):
 @pytest.mark.parametrize(("split", "number", "num_with_photo"), [("train", 700, 22), ("valid", 250, 2)])
 def test_published_questions_have_their_answers(split, number, num_with_photo):
     files = {kind: REAL / "vqav2" / f"vqa_{kind}_{split}.json" for kind in ("questions", "annotations")}
-    left_out = LeftOut()
-    options = {"images": REAL / "coco" / "images", "missing": "count", "left_out": left_out}
+    skipped = SkipReport()
+    options = {"images": REAL / "coco" / "images", "missing": "count", "skipped": skipped}
     examples = list(vqav2(0, **files, **options))
-    assert (len(examples), sum(left_out.counts.values())) == (2 * num_with_photo, 2 * (number - num_with_photo))
+    assert (len(examples), sum(skipped.counts.values())) == (2 * num_with_photo, 2 * (number - num_with_photo))
     published = {
         record["question_id"]: record["multiple_choice_answer"]
         for record in json.loads(files["annotations"].read_text())["annotations"]

@@ -28,14 +28,14 @@ def read(folder, annotation):
 
 
 def test_a_question_comes_with_the_answers_of_all_annotators_and_its_types(tmp_path):
-    place = f"{tmp_path}/questions.json, questions[0]"
-    asked = AnsweredQuestion(139000, 139, "What room is it?", "kitchen", place)
+    location = f"{tmp_path}/questions.json, questions[0]"
+    asked = AnsweredQuestion(139000, 139, "What room is it?", "kitchen", location)
     assert read(tmp_path, ANNOTATION) == [(asked, ANNOTATED)]
 
 
 def test_a_record_with_the_fields_of_both_files_gives_the_same():
     asked = AnsweredQuestion(139000, 139, "What room is it?", "kitchen", "row 0")
-    assert annotated_question(QUESTION | ANNOTATION, place="row 0") == (asked, ANNOTATED)
+    assert annotated_question(QUESTION | ANNOTATION, location="row 0") == (asked, ANNOTATED)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_an_annotation_that_lacks_what_is_scored_is_named(tmp_path, changes, mes
     with pytest.raises(ValueError, match=rf"a\.json, annotations\[0\].*{message}"):
         read(tmp_path, ANNOTATION | changes)
     with pytest.raises(ValueError, match=rf"row 7.*{message}"):
-        annotated_question(QUESTION | ANNOTATION | changes, place="row 7")
+        annotated_question(QUESTION | ANNOTATION | changes, location="row 7")
 
 
 @needs_samples("vqav2")

@@ -1,4 +1,4 @@
-"""SNLI-VE and XVNLI: what is read, what is left out, and what is refused."""
+"""SNLI-VE and XVNLI: what is read, what is skipped, and what is refused."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.data.sources.xvnli import XVNLI_LANGUAGES, read_xvnli, snli_ve
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 
@@ -42,18 +42,18 @@ def test_a_pair_of_snli_ve_spells_the_photo_otherwise_and_is_english(tmp_path):
     assert (example.source, example.language, example.image_id) == ("snli_ve", "en", "flickr30k/7598")
 
 
-def test_the_three_labels_are_answers_and_no_majority_is_left_out_by_name(tmp_path):
+def test_the_three_labels_are_answers_and_no_majority_is_skipped_by_name(tmp_path):
     labels = ["entailment", "neutral", "contradiction", "-"]
     pairs = [PAIR | {"gold_label": label, "pairID": label, "Flikr30kID": "1"} for label in labels]
     path = write_lines(tmp_path / "test.jsonl", [*pairs, pairs[0] | {"pairID": "e", "sentence2": ""}])
-    left_out = LeftOut()
-    examples = read_xvnli(path, language="fr", images=tmp_path, left_out=left_out)
+    skipped = SkipReport()
+    examples = read_xvnli(path, language="fr", images=tmp_path, skipped=skipped)
     assert {example.id: example.target for example in examples} == {
         "fr/entailment": "yes",
         "fr/neutral": "maybe",
         "fr/contradiction": "no",
     }
-    assert left_out.names == {"annotators disagree (label `-`)": ["xvnli/fr/-"], "empty text": ["xvnli/fr/e"]}
+    assert skipped.names == {"annotators disagree (label `-`)": ["xvnli/fr/-"], "empty text": ["xvnli/fr/e"]}
 
 
 @pytest.mark.parametrize(
@@ -82,16 +82,16 @@ def test_a_file_of_the_other_corpus_is_an_error_that_says_what_it_has(tmp_path):
 
 @needs_samples("xvnli")
 @pytest.mark.parametrize("language", XVNLI_LANGUAGES)
-def test_every_published_pair_is_read_or_left_out(language):
-    left_out = LeftOut()
+def test_every_published_pair_is_read_or_skipped(language):
+    skipped = SkipReport()
     folder = SAMPLES / "xvnli/annotations" / language
     answers = {
         path.stem: Counter(
-            example.target for example in read_xvnli(path, language=language, images=Path("images"), left_out=left_out)
+            example.target for example in read_xvnli(path, language=language, images=Path("images"), skipped=skipped)
         )
         for path in sorted(folder.glob("*.jsonl"))
     }
     assert len(answers) == 7
     assert answers["test"] == {"yes": 170, "maybe": 163, "no": 161}
     assert answers["train_48"] == {"yes": 56, "maybe": 53, "no": 54}
-    assert left_out.counts == {"annotators disagree (label `-`)": 6 + 0 + 1 + 1 + 3 + 3 + 5}
+    assert skipped.counts == {"annotators disagree (label `-`)": 6 + 0 + 1 + 1 + 3 + 3 + 5}

@@ -1,4 +1,4 @@
-"""Tiny models with pictures to rank answers for, and the reference: one whole forward for every answer."""
+"""Tiny models with images to rank answers for, and the reference: one whole forward for every answer."""
 
 import random
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from tiny import ENCODER_DECODERS, IMAGE_SIZE, tiny_model, tiny_processor
 from mblip.data.collator import IGNORED, MBlipCollator
 from modeling_mblip import MBlipForConditionalGeneration
 
-# Of several lengths, with no picture, one and two: the rows of PICTURES that each prompt shows.
+# Of several lengths, with no image, one and two: the rows of IMAGES that each prompt shows.
 PROMPTS = ("caption", "what colour is the star", "a small red circle left of the", "Question: one ", "answer")
 IMAGE_ROWS = ((0,), (1, 2), (), (2,), (1,))
-# One is the beginning of another, one has words of its own, one is long.
+# One is the beginning of another, one has tokens of its own, one is long.
 CANDIDATES = ("red", "red circle", "blue", "red circle star w77", "w50 w60 w70 w80 w90 w91 w92 w93")
 
 
-def picture(seed: int) -> Image.Image:
+def drawn_image(seed: int) -> Image.Image:
     """Noise."""
     rng = random.Random(seed)
     image = Image.new("RGB", (IMAGE_SIZE, IMAGE_SIZE))
@@ -26,7 +26,7 @@ def picture(seed: int) -> Image.Image:
     return image
 
 
-PICTURES = tuple(picture(seed) for seed in range(3))
+IMAGES = tuple(drawn_image(seed) for seed in range(3))
 
 
 def model_and_processor(family: str, **changes: Any) -> tuple[MBlipForConditionalGeneration, Any]:
@@ -36,23 +36,21 @@ def model_and_processor(family: str, **changes: Any) -> tuple[MBlipForConditiona
 
 
 @torch.no_grad()
-def encode(model: Any, processor: Any, pictures: Sequence[Image.Image] = PICTURES) -> torch.Tensor:
+def encode(model: Any, processor: Any, images: Sequence[Image.Image] = IMAGES) -> torch.Tensor:
     """Features (I, Q, D)."""
-    return model.get_image_features(
-        processor(images=list(pictures), return_tensors="pt")["pixel_values"]
-    ).pooler_output
+    return model.get_image_features(processor(images=list(images), return_tensors="pt")["pixel_values"]).pooler_output
 
 
 @torch.no_grad()
 def separate_forward(
-    model: Any, processor: Any, prompt: str, rows: Sequence[int], candidate: str, pictures: Sequence[Any] = PICTURES
+    model: Any, processor: Any, prompt: str, rows: Sequence[int], candidate: str, images: Sequence[Any] = IMAGES
 ) -> tuple[float, int]:
     """The log-likelihood of a candidate and its number of tokens, by one forward over the collator's batch."""
     collator = MBlipCollator(
         processor,
         model.config,
     )
-    row = {"images": [pictures[i] for i in rows], "image_id": "x"}
+    row = {"images": [images[i] for i in rows], "image_id": "x"}
     lists = {"prompts": prompt, "targets": candidate, "languages": "en", "tasks": "t", "sources": "s", "ids": "i"}
     batch = collator([row | {name: [value] for name, value in lists.items()}])
     num_tokens = int((batch["labels"] != IGNORED).sum())

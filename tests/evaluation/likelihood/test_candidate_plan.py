@@ -15,7 +15,7 @@ def test_the_beginning_of_another_candidate_has_no_row_of_its_own():
     assert plan.lead == ()
     assert plan.next_tokens == (10, 10, 12)
     assert plan.num_tokens == (2, 3, 2)
-    assert sorted(plan.rows, key=lambda row: row.words) == [
+    assert sorted(plan.rows, key=lambda row: row.tokens) == [
         PlannedRow((10, 11), (WantedToken(0, END, 0), WantedToken(0, 11, 1), WantedToken(1, END, 1))),
         PlannedRow((12,), (WantedToken(0, END, 2),)),
     ]
@@ -58,7 +58,7 @@ def test_every_token_of_every_candidate_is_looked_up_behind_its_own_beginning(se
     for row in plan.rows:
         for wanted in row.wanted:
             position = read + wanted.offset
-            assert (*plan.lead, *row.words)[:position] == candidates[wanted.candidate][:position]
+            assert (*plan.lead, *row.tokens)[:position] == candidates[wanted.candidate][:position]
             assert found[wanted.candidate].setdefault(position, wanted.token) == wanted.token
     assert [tuple(found[number][i] for i in sorted(found[number])) for number in found] == candidates
     assert sum(len(row.wanted) for row in plan.rows) == sum(len(answer) - read for answer in candidates)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from chat_models import CHAT_MODELS, chat_processor
-from likelihood_models import PICTURES, PROMPTS, encode, model_and_processor
+from likelihood_models import IMAGES, PROMPTS, encode, model_and_processor
 
 from mblip.evaluation.answering import answer_texts
 from mblip.evaluation.likelihood.candidate_tokens import CandidateTokens
@@ -16,12 +16,12 @@ CANDIDATES = ("red", "red circle", "blue", "red circle star w77", "w50 w60 w70")
 
 
 def ready(family):
-    """A model, its processor, and three prompts of two lengths with a picture each, as `generate` takes them."""
+    """A model, its processor, and three prompts of two lengths with an image each, as `generate` takes them."""
     model, processor = model_and_processor(family)
     if family in ("mt5", "t5"):
         model.generation_config.eos_token_id = [1, 2]  # the tiny tokenizer's end is 2
     prompts = ["caption", "what colour is", "caption"] if family != "mamba" else ["caption", "answer", "caption"]
-    rows = processor(images=[[image] for image in PICTURES], text=prompts, padding=True, return_tensors="pt")
+    rows = processor(images=[[image] for image in IMAGES], text=prompts, padding=True, return_tensors="pt")
     ids = [
         ids_T[mask_T.bool()].tolist() for ids_T, mask_T in zip(rows["input_ids"], rows["attention_mask"], strict=True)
     ]

@@ -12,8 +12,8 @@ LANGUAGES = ("en", "de", "en", "de")
 PROMPTS = ("Caption in English: ", "Caption in German: ", "Caption in English: ", "Caption in German: ")
 
 
-def per_token(model, processor, image, caption, **pictures):
-    total, num_tokens = separate_forward(model, processor, PROMPTS[caption], [image], CAPTIONS[caption], **pictures)
+def per_token(model, processor, image, caption, **images):
+    total, num_tokens = separate_forward(model, processor, PROMPTS[caption], [image], CAPTIONS[caption], **images)
     return total / num_tokens
 
 
@@ -42,7 +42,7 @@ def test_less_the_content_free_input_a_captions_own_likelihood_does_not_count():
         image_text_scores(model, processor, features, CAPTIONS, languages=LANGUAGES, less_content_free=less)
         for less in (False, True)
     )
-    expected_C = [per_token(model, processor, 0, caption, pictures=grey) for caption in range(4)]
+    expected_C = [per_token(model, processor, 0, caption, images=grey) for caption in range(4)]
     found_IC = plain_IC - less_IC
     torch.testing.assert_close(found_IC, torch.tensor([expected_C] * 3, dtype=torch.float64), rtol=1e-4, atol=0)
 

@@ -6,7 +6,7 @@ from chat_models import CHAT_MODELS, chat_processor
 from likelihood_models import (
     CANDIDATES,
     IMAGE_ROWS,
-    PICTURES,
+    IMAGES,
     PROMPTS,
     encode,
     model_and_processor,
@@ -33,7 +33,7 @@ def assert_equals_separate_forwards(model, processor, ranked, candidates=CANDIDA
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_ranking_equals_separate_forwards(family):
-    """With none, one and two pictures a prompt, prompts of unequal length, and candidates that begin alike."""
+    """With none, one and two images a prompt, prompts of unequal length, and candidates that begin alike."""
     model, processor = model_and_processor(family)
     features = encode(model, processor)
     ranked = rank(model, processor, PROMPTS, CANDIDATES, image_features=features, image_rows=IMAGE_ROWS, batch_size=3)
@@ -58,12 +58,12 @@ def test_adapters_take_part(family):
 @pytest.mark.parametrize("name", CHAT_MODELS)
 @pytest.mark.parametrize("family", ["t5", "llama"])
 def test_candidates_go_through_the_chat_template(family, name):
-    """Some templates write the same words before every answer, which are then read with the prompt."""
+    """Some chat templates write the same tokens before every answer, which are then read with the prompt."""
     processor = chat_processor(CHAT_MODELS[name])
-    num_words = len(processor.tokenizer)
-    text_config = tiny_text_config(family, vocab_size=num_words)
+    vocab_size = len(processor.tokenizer)
+    text_config = tiny_text_config(family, vocab_size=vocab_size)
     changes = {"decoder_start_token_id": 0} if family == "t5" else {}
-    config = tiny_config(text_config=text_config, image_token_id=num_words, num_query_tokens=2, **changes)
+    config = tiny_config(text_config=text_config, image_token_id=vocab_size, num_query_tokens=2, **changes)
     torch.manual_seed(0)
     model = MBlipForConditionalGeneration(config).eval()
     enliven(model)
@@ -175,16 +175,16 @@ def test_calibrated_scores_are_less_what_the_content_free_input_gives(family):
         scoring="calibrated",
         content_free=ContentFree(plain, image_features=grey),
     )
-    pictures = [grey_image(processor)]
-    for answers, prompt, wording, rows in zip(ranked, PROMPTS, plain, IMAGE_ROWS, strict=True):
+    images = [grey_image(processor)]
+    for answers, prompt, template, rows in zip(ranked, PROMPTS, plain, IMAGE_ROWS, strict=True):
         for i, candidate in enumerate(CANDIDATES):
             seen = separate_forward(model, processor, prompt, rows, candidate)[0]
-            prior = separate_forward(model, processor, wording, [0] * len(rows), candidate, pictures)[0]
+            prior = separate_forward(model, processor, template, [0] * len(rows), candidate, images)[0]
             assert answers.log_likelihoods[i].item() == pytest.approx(seen, rel=2e-6)
             assert answers.scores[i].item() == pytest.approx(seen - prior, abs=1e-4)
 
 
-def test_content_free_inputs_may_go_without_pictures_and_equal_ones_are_asked_once(monkeypatch):
+def test_content_free_inputs_may_go_without_images_and_equal_ones_are_asked_once(monkeypatch):
     model, processor = model_and_processor("t5")
     arguments = {"image_features": encode(model, processor), "image_rows": [(0,), (1,)], "scoring": "calibrated"}
     num_read = []
@@ -260,7 +260,7 @@ def test_an_encoder_decoder_without_a_start_token_is_an_error():
         rank(model, processor, ["caption"], ["red"])
 
 
-def test_pictures_decide():
+def test_images_decide():
     model, processor = model_and_processor("llama")
     ranked = rank(model, processor, ["caption"] * 3, CANDIDATES, image_features=encode(model, processor))
-    assert len({tuple(answers.log_likelihoods.tolist()) for answers in ranked}) == len(PICTURES)
+    assert len({tuple(answers.log_likelihoods.tolist()) for answers in ranked}) == len(IMAGES)

@@ -65,12 +65,12 @@ def test_the_cross_attention_of_an_encoder_decoder_is_selected_too():
     assert all(selected.is_updated.values())
 
 
-@pytest.mark.parametrize(("num_words", "leaves"), [(2, False), (3, True)])
-def test_words_leave_a_window_that_they_and_the_prompt_do_not_fit_into(num_words, leaves):
+@pytest.mark.parametrize(("num_tokens", "leaves"), [(2, False), (3, True)])
+def test_tokens_leave_a_window_that_they_and_the_prompt_do_not_fit_into(num_tokens, leaves):
     cache = cache_of("mistral", text_config=tiny_text_config("mistral", sliding_window=12))
     assert cache.get_seq_length() == 10
-    assert leaves_window(cache, num_words) == leaves
-    assert not leaves_window(cache_of("llama"), num_words)
+    assert leaves_window(cache, num_tokens) == leaves
+    assert not leaves_window(cache_of("llama"), num_tokens)
 
 
 class ReadTwice:
@@ -80,11 +80,11 @@ class ReadTwice:
         self.cache = cache_of("llama")
         self.error, self.dtype = error, dtype
 
-    def continued(self, prompts_R, words_RL):
-        return self.read_again(prompts_R, words_RL) + self.error
+    def continued(self, prompts_R, tokens_RL):
+        return self.read_again(prompts_R, tokens_RL) + self.error
 
-    def read_again(self, prompts_R, words_RL):
-        return torch.full((1, words_RL.shape[1], 4), 2.0, dtype=self.dtype)
+    def read_again(self, prompts_R, tokens_RL):
+        return torch.full((1, tokens_RL.shape[1], 4), 2.0, dtype=self.dtype)
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ def test_whole_forwards_give_the_same_numbers_as_the_cache(family, monkeypatch):
     model, processor = model_and_processor(family)
     arguments = {"image_features": encode(model, processor), "image_rows": IMAGE_ROWS}
     by_cache = rank(model, processor, PROMPTS, ["red", LONG], **arguments)
-    monkeypatch.setattr(candidate_scores, "continues_exactly", lambda read, words_1L: False)
+    monkeypatch.setattr(candidate_scores, "continues_exactly", lambda read, tokens_1L: False)
     by_whole_forwards = rank(model, processor, PROMPTS, ["red", LONG], **arguments)
     for found, expected in zip(by_whole_forwards, by_cache, strict=True):
         torch.testing.assert_close(found.log_likelihoods, expected.log_likelihoods, rtol=2e-6, atol=0)
 
 
 def moshi():
-    """A family that forgets its window where several words come at once behind a prompt longer than it."""
+    """A family that forgets its window where several tokens come at once behind a prompt longer than it."""
     keys = {name: value for name, value in FAMILIES["llama"].items() if name != "intermediate_size"}
     text_config = AutoConfig.for_model("moshi", **keys, head_dim=8, ffn_dim=64, sliding_window=6)
     torch.manual_seed(0)

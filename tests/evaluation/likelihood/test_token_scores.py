@@ -10,7 +10,7 @@ from mblip.evaluation.likelihood.candidate_scores import token_log_likelihoods
 
 
 class Head:
-    """A model of five words whose head is one matrix; it counts the states that it makes logits of."""
+    """A model of five tokens whose head is one matrix; it counts the states that it makes logits of."""
 
     def __init__(self):
         self.config = SimpleNamespace(

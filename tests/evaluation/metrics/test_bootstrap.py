@@ -71,7 +71,7 @@ def test_a_statistic_of_groups_is_resampled_as_a_whole():
     [
         ([], None, "Found 0 scores and 0 groups, expected one group for each score, at least one"),
         ([1.0, 2.0], ["a"], "Found 2 scores and 1 groups"),
-        ([1.0, float("nan")], None, "Found the score nan at place 1, expected finite numbers"),
+        ([1.0, float("nan")], None, "Found the score nan at position 1, expected finite numbers"),
     ],
 )
 def test_scores_that_have_no_mean_are_an_error(scores, groups, message):

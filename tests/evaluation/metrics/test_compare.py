@@ -16,17 +16,17 @@ def answers(scores, *, language="de", condition="as_is", output=GERMAN):
         Prediction(
             task="xm3600",
             protocol="paper",
-            id=f"{language}/{place}",
+            id=f"{language}/{position}",
             condition=condition,
             language=language,
-            image_id=str(place),
+            image_id=str(position),
             prompt="Caption in German: ",
             output=output,
             references=("Zwei Hunde",),
             is_cut=False,
             score=score,
         )
-        for place, score in enumerate(scores)
+        for position, score in enumerate(scores)
     ]
 
 

@@ -69,7 +69,7 @@ def test_an_image_is_drawn_in_all_languages_at_once():
     assert widths[1] < 0.85 * widths[0]
 
 
-def test_a_language_with_one_image_is_left_out_of_resamples_without_it():
+def test_a_language_with_one_image_is_skipped_in_resamples_without_it():
     columns = {
         "de": PairedScores([0.5, 0.5], [0.0, 0.0], ["1", "2"]),
         "sw": PairedScores([1.0], [0.0], ["1"]),

@@ -115,7 +115,7 @@ def test_the_33rd_full_stop_stays():
         ("oclock", "o'clock"),
     ],
 )
-def test_one_left_out_apostrophe_is_put_back(answer, cleaned):
+def test_one_missing_apostrophe_is_put_back(answer, cleaned):
     assert clean_vqa_answer(answer) == cleaned
 
 

@@ -1,4 +1,4 @@
-"""Pictures for small benchmarks, and runs of their tasks from end to end."""
+"""Images for small benchmarks, and runs of their tasks from end to end."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -31,15 +31,15 @@ def task_of(function: Callable[..., EvaluationTask], **arguments: object) -> Tas
     return TaskRecipe(function.__name__, function, arguments)
 
 
-def draw(places: Iterable[Path]) -> None:
-    """A picture at each place, each of another colour."""
-    for number, place in enumerate(sorted(set(places))):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (number * 7 % 256, number * 31 % 256, 90)).save(place)
+def draw(positions: Iterable[Path]) -> None:
+    """An image at each path, each of another colour."""
+    for number, position in enumerate(sorted(set(positions))):
+        position.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number * 7 % 256, number * 31 % 256, 90)).save(position)
 
 
 def answered_by_one_who_knows(task: EvaluationTask) -> Results:
-    """The results of a model that gives the first reference of every example, if it sees that example's picture."""
+    """The results of a model that gives the first reference of every example, if it sees that example's image."""
     opened = {example.images: (Image.open(str(example.images[0])).convert("RGB"),) for example in task.examples}
     task = replace(task, examples=[replace(example, images=opened[example.images]) for example in task.examples])
     return evaluate_task(*knows_all(task.examples), task)

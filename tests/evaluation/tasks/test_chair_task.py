@@ -8,7 +8,7 @@ import pytest
 
 from mblip.evaluation import Setup
 from mblip.evaluation.recipe import read_evaluation_run
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.chair import chair
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json, write_lines
 from tests.evaluation.tasks.small_benchmarks import UNCHECKED, answered_by_a_tiny_model, draw, scores_of, task_of
@@ -89,8 +89,8 @@ def test_every_photo_is_asked_for_a_caption_and_for_a_description(recipe, tmp_pa
     assert task.examples[0].images == (tmp_path / "images/COCO_val2014_000000000139.jpg",)
 
 
-def test_both_are_asked_in_the_wordings_of_their_task(recipe):
-    task = recipe(num_images=1).build(Setup(wordings=True, missing_images="unchecked"))
+def test_both_are_asked_in_the_templates_of_their_task(recipe):
+    task = recipe(num_images=1).build(Setup(templates=True, missing_images="unchecked"))
     prompts = {example.condition: example.prompt for example in task.examples}
     assert prompts["caption, held-out wording"] == "Please give the picture a title in English."
     assert prompts["description, held-out wording"] == "Retell this scene in English so that a painter could paint it."
@@ -108,7 +108,7 @@ def test_the_photos_may_be_those_of_karpathys_validation_split(recipe, tmp_path)
     path = write_json(tmp_path / "dataset_coco.json", {"images": records, "dataset": "coco"})
     task = recipe(karpathy=path, num_images=1).build(UNCHECKED)
     assert [example.id for example in task.examples] == ["000000000009"] * 2
-    assert task.left_out.names == {
+    assert task.skipped.names == {
         "photo of the split whose objects are not known": ["chair/000000000005"],
         "photo outside Karpathy's validation split": ["chair/000000000071"],
         "not among the first 1": ["chair/000000000139"],
@@ -119,9 +119,9 @@ def test_missing_photos_are_an_error_or_are_counted(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"chair: 3 of 3 images are missing"):
         recipe().build(Setup())
     draw([tmp_path / "images/000000000009.jpg"])
-    task = recipe().build(Setup(missing_images="leave_out"))
+    task = recipe().build(Setup(missing_images="skip"))
     assert [example.images for example in task.examples] == [(tmp_path / "images/000000000009.jpg",)] * 2
-    assert task.left_out.counts == {"image missing": 4}
+    assert task.skipped.counts == {"image missing": 4}
 
 
 def test_an_object_that_the_synonyms_do_not_know_is_an_error_before_anything_is_asked(recipe, tmp_path):
@@ -136,7 +136,7 @@ def test_at_least_one_photo_is_asked_about(recipe):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"objects": None}, {"instances": "instances.json"}, {"dataset": DatasetPlace("x")}]
+    "fields", [{"objects": None}, {"instances": "instances.json"}, {"dataset": DatasetLocation("x")}]
 )
 def test_just_one_source_says_what_photos_show(recipe, fields):
     with pytest.raises(ValueError, match="expected just one of `objects`, `dataset` and `instances`"):
@@ -151,7 +151,7 @@ def test_a_wrong_record_is_named(recipe, tmp_path):
         recipe(synonyms=tmp_path / "none.txt").build(UNCHECKED)
 
 
-def test_a_dataset_holds_the_lists_and_the_pictures(recipe, tmp_path):
+def test_a_dataset_holds_the_lists_and_the_images(recipe, tmp_path):
     draw([tmp_path / "a.png"])
     picture = (tmp_path / "a.png").read_bytes()
     features = datasets.Features(
@@ -163,8 +163,8 @@ def test_a_dataset_holds_the_lists_and_the_pictures(recipe, tmp_path):
     )
     rows = [{**row, "images": [{"bytes": picture, "path": None}]} for row in LISTS]
     datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "rows.parquet")
-    place = DatasetPlace(str(tmp_path / "rows.parquet"), split="train")
-    stored = recipe(objects=None, dataset=place, images=None)
+    location = DatasetLocation(str(tmp_path / "rows.parquet"), split="train")
+    stored = recipe(objects=None, dataset=location, images=None)
     assert asked(stored, Setup()) == asked(recipe())
     assert {example.images for example in stored.build(Setup()).examples} == {(picture,)}
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mblip.evaluation import GenerationChanges, RunSettings, Setup, evaluate_task
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.coco_karpathy import coco_karpathy
 from tests.data.sources.sample_data import write_json
 from tests.evaluation.tasks.small_benchmarks import task_of
@@ -53,24 +53,24 @@ def test_the_photos_of_the_split_are_captioned_in_english(recipe, tmp_path):
          (folder / "COCO_val2014_000000000139.jpg",)),
         ("000000000073", ("A cat.",), "coco/000000000073", (folder / "COCO_val2014_000000000073.jpg",)),
     ]  # fmt: skip
-    assert (task.name, task.left_out.names) == ("coco_karpathy", {"empty text": ["coco_karpathy/000000000073/1"]})
+    assert (task.name, task.skipped.names) == ("coco_karpathy", {"empty text": ["coco_karpathy/000000000073/1"]})
     validation = recipe(split="val").build(UNCHECKED)
     assert ([e.references for e in validation.examples], validation.name) == ([("A dog.",)], "coco_karpathy_val")
 
 
-def test_missing_photos_are_an_error_or_left_out(recipe, tmp_path):
+def test_missing_photos_are_an_error_or_skipped(recipe, tmp_path):
     with pytest.raises(ValueError, match="coco_karpathy: 2 of 2 images are missing, such as COCO_val2014_00000000007"):
         recipe().build(Setup())
     (tmp_path / "coco/val2017").mkdir(parents=True)
     (tmp_path / "coco/val2017/000000000139.jpg").touch()
-    task = recipe().build(Setup(missing_images="leave_out"))
+    task = recipe().build(Setup(missing_images="skip"))
     assert [example.images for example in task.examples] == [(tmp_path / "coco/val2017/000000000139.jpg",)]
-    assert task.left_out.names["image missing"] == ["coco_karpathy/000000000073"]
+    assert task.skipped.names["image missing"] == ["coco_karpathy/000000000073"]
 
 
 def test_a_dataset_with_the_fields_of_a_photo_gives_the_same(recipe, tmp_path):
     datasets.Dataset.from_list(RECORDS).save_to_disk(tmp_path / "stored")
-    assert asked(recipe(captions=None, dataset=DatasetPlace(str(tmp_path / "stored")))) == asked(recipe())
+    assert asked(recipe(captions=None, dataset=DatasetLocation(str(tmp_path / "stored")))) == asked(recipe())
 
 
 def test_a_record_that_is_not_as_documented_is_named(recipe, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from mblip.data.prompts import get_task
 from mblip.evaluation import Setup
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.maxm import MAXM_LANGUAGES, PROMPT, maxm
 from mblip.evaluation.tasks.xm3600 import xm3600
 from tests.data.sources.sample_data import write_json, write_lines
@@ -71,14 +71,14 @@ def test_the_prompt_names_the_language_of_the_answer(recipe, protocol, names):
         ("fr/q2", "fr", "Question: Quelle couleur ? Short answer in French:", ("rouge",), "xm3600/b2"),
         ("iw/q1", "iw", "Question: כמה חתולים? Short answer in Hebrew:", ("שניים", "2"), "xm3600/a1"),
     ]
-    assert recipe().build(setup).left_out.names == {
+    assert recipe().build(setup).skipped.names == {
         "question without an answer": ["maxm/fr/q3"],
         "empty text": ["maxm/fr/q4"],
     }
 
 
-def test_the_first_wording_of_training_is_the_papers_prompt():
-    assert get_task("vqa").wordings[0].text == PROMPT
+def test_the_first_template_of_training_is_the_papers_prompt():
+    assert get_task("vqa").templates[0].text == PROMPT
     assert MAXM_LANGUAGES == ("en", "fr", "hi", "iw", "ro", "th", "zh")
 
 
@@ -104,9 +104,9 @@ def test_missing_photos_are_an_error_or_are_counted(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"maxm: 2 of 2 images are missing, such as a1\.jpg, b2\.jpg"):
         recipe().build(Setup())
     draw([tmp_path / "images/b2.jpg"])
-    task = recipe().build(Setup(missing_images="leave_out"))
+    task = recipe().build(Setup(missing_images="skip"))
     assert [example.images for example in task.examples] == [(tmp_path / "images/b2.jpg",)]
-    assert task.left_out.counts["image missing"] == 2
+    assert task.skipped.counts["image missing"] == 2
 
 
 @pytest.mark.parametrize("is_flat", [True, False])
@@ -124,8 +124,8 @@ def test_a_dataset_of_annotations_or_of_questions_gives_the_same(recipe, tmp_pat
     }
     parts = {language: datasets.Dataset.from_list(found) for language, found in kept.items()}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "stored")
-    place = DatasetPlace(str(tmp_path / "stored"), split="{language}")
-    assert asked(recipe(questions=None, dataset=place)) == asked(recipe())
+    location = DatasetLocation(str(tmp_path / "stored"), split="{language}")
+    assert asked(recipe(questions=None, dataset=location)) == asked(recipe())
 
 
 def _without(row, field):
@@ -145,19 +145,17 @@ def _without(row, field):
         ({"annotations": [{"image_id": "../a", "qa_pairs": []}]}, r"found the image name '\.\./a\.jpg'"),
     ],
 )
-def test_a_file_of_another_layout_is_an_error_that_names_the_place(recipe, tmp_path, published, message):
+def test_a_file_of_another_layout_is_an_error_that_names_the_location(recipe, tmp_path, published, message):
     write_json(tmp_path / "maxm_v1_fr.json", published)
     with pytest.raises(ValueError, match=message):
         recipe().build(UNCHECKED)
 
 
-def test_a_dataset_without_pictures_needs_to_know_where_they_are(recipe, tmp_path):
+def test_a_dataset_without_images_needs_to_know_where_they_are(recipe, tmp_path):
     datasets.Dataset.from_list(ANNOTATIONS["fr"]).save_to_disk(tmp_path / "fr")
-    place = DatasetPlace(str(tmp_path / "{language}"))
-    with pytest.raises(
-        ValueError, match=r"row 0: there is no picture in the record\. Say with `images` where a1\.jpg"
-    ):
-        recipe(questions=None, dataset=place, images=None, languages=("fr",)).build(UNCHECKED)
+    location = DatasetLocation(str(tmp_path / "{language}"))
+    with pytest.raises(ValueError, match=r"row 0: there is no image in the record\. Say with `images` where a1\.jpg"):
+        recipe(questions=None, dataset=location, images=None, languages=("fr",)).build(UNCHECKED)
 
 
 def test_a_model_that_knows_all_is_always_right(recipe, tmp_path):

@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from mblip.evaluation import Setup
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.pope import pope
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 from tests.evaluation.tasks.small_benchmarks import (
@@ -63,8 +63,8 @@ def test_each_split_is_a_condition_and_the_question_is_the_prompt(recipe, tmp_pa
     assert recipe().build(setup).examples[0].images == (tmp_path / "images" / NAMES[71],)
 
 
-def test_a_split_may_be_asked_alone_and_in_the_wordings_of_questions(recipe):
-    task = recipe(splits=("popular",)).build(Setup(wordings=True, missing_images="unchecked"))
+def test_a_split_may_be_asked_alone_and_in_the_templates_of_questions(recipe):
+    task = recipe(splits=("popular",)).build(Setup(templates=True, missing_images="unchecked"))
     conditions = list(dict.fromkeys(example.condition for example in task.examples))
     assert (conditions[0], conditions[-1]) == ("popular, wording 1", "popular, held-out wording")
     assert task.examples[0].prompt == "Question: Is there a train in the image? Short answer in English:"
@@ -91,9 +91,9 @@ def test_missing_photos_are_an_error_or_are_counted(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"pope: 2 of 2 images are missing, such as COCO_val2014_000000000071\.jpg"):
         recipe().build(Setup())
     draw([tmp_path / "images/val2017/000000000139.jpg"])
-    task = recipe().build(Setup(missing_images="leave_out"))
+    task = recipe().build(Setup(missing_images="skip"))
     assert [(example.condition, example.id) for example in task.examples] == [("random", "3")]
-    assert task.left_out.counts == {"image missing": 6}
+    assert task.skipped.counts == {"image missing": 6}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_wrong_record_is_named(recipe, tmp_path, changes, message):
         ({"questions": "random.json"}, r"found random\.json for every split.*Write \{split\} in place of random"),
         ({"splits": ("random", "random")}, "found the splits random, random, expected each one once"),
         ({"splits": ()}, "found the splits none"),
-        ({"dataset": DatasetPlace("me/pope", split="{split}")}, "Found both"),
+        ({"dataset": DatasetLocation("me/pope", split="{split}")}, "Found both"),
     ],
 )
 def test_a_recipe_that_does_not_say_where_each_split_is_is_an_error(recipe, fields, message):
@@ -127,8 +127,8 @@ def test_a_recipe_that_does_not_say_where_each_split_is_is_an_error(recipe, fiel
 def test_a_dataset_with_its_splits_gives_the_same(recipe, tmp_path):
     parts = {split: datasets.Dataset.from_list(records) for split, records in RECORDS.items()}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "stored")
-    place = DatasetPlace(str(tmp_path / "stored"), split="{split}")
-    assert asked(recipe(questions=None, dataset=place)) == asked(recipe())
+    location = DatasetLocation(str(tmp_path / "stored"), split="{split}")
+    assert asked(recipe(questions=None, dataset=location)) == asked(recipe())
 
 
 def test_a_model_that_knows_all_is_always_right_and_a_photo_is_encoded_once(recipe, tmp_path):
@@ -165,5 +165,5 @@ def test_the_published_questions_are_read_half_of_them_about_what_is_not_there()
 def test_the_sampled_photos_are_asked_about():
     questions = SAMPLES / "pope/output/coco/coco_pope_{split}.json"
     recipe = task_of(pope, questions=questions, images=str(SAMPLES / "coco/images"))
-    task = recipe.build(Setup(missing_images="leave_out"))
+    task = recipe.build(Setup(missing_images="skip"))
     assert Counter(example.condition for example in task.examples) == dict.fromkeys(RECORDS, 12)

@@ -8,7 +8,7 @@ import pytest
 
 from mblip.data.prompts import get_task
 from mblip.evaluation import Setup
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.marvl import PROMPT, marvl
 from mblip.evaluation.tasks.nlvr2 import nlvr2
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
@@ -92,8 +92,8 @@ def test_every_statement_of_nlvr2_is_asked_in_english_and_translated(nlvr2_recip
     assert pictures == (tmp_path / "images/dev-8-0-img0.png", tmp_path / "images/dev-8-0-img1.png")
 
 
-def test_the_first_wording_of_training_is_the_papers_prompt():
-    assert get_task("two_image_statement").wordings[0].text == PROMPT
+def test_the_first_template_of_training_is_the_papers_prompt():
+    assert get_task("two_image_statement").templates[0].text == PROMPT
 
 
 @pytest.mark.parametrize("benchmark", ["marvl_recipe", "nlvr2_recipe"])
@@ -112,9 +112,9 @@ def test_a_pair_of_which_one_image_is_missing_is_an_error_or_is_counted(marvl_re
     draw([turkish[0], *swahili])
     with pytest.raises(ValueError, match=r"marvl: 1 of 4 images are missing, such as 39-4\.jpg"):
         marvl_recipe().build(Setup())
-    task = marvl_recipe().build(Setup(missing_images="leave_out"))
+    task = marvl_recipe().build(Setup(missing_images="skip"))
     assert [example.id for example in task.examples] == ["zero_shot/sw-0"]
-    assert task.left_out.names == {"image missing": ["marvl/zero_shot/tr-0", "marvl/zero_shot/tr-1"]}
+    assert task.skipped.names == {"image missing": ["marvl/zero_shot/tr-0", "marvl/zero_shot/tr-1"]}
 
 
 def test_a_statement_in_another_language_than_its_file_is_an_error(marvl_recipe, tmp_path):
@@ -133,26 +133,26 @@ def test_translated_statements_are_asked_for_by_name(nlvr2_recipe):
         nlvr2_recipe(statements=None).build(UNCHECKED)
 
 
-def test_a_dataset_holds_both_pictures_the_left_one_first(nlvr2_recipe, tmp_path):
+def test_a_dataset_holds_both_images_the_left_one_first(nlvr2_recipe, tmp_path):
     draw([tmp_path / "left.png", tmp_path / "right.png"])
-    pictures = [(tmp_path / f"{side}.png").read_bytes() for side in ("left", "right")]
+    images = [(tmp_path / f"{side}.png").read_bytes() for side in ("left", "right")]
     features = datasets.Features(
         dict.fromkeys(NLVR2["en"][0], datasets.Value("string")) | {"images": datasets.List(datasets.Image())}
     )
     for language, records in NLVR2.items():
-        rows = [{**record, "images": [{"bytes": one, "path": None} for one in pictures]} for record in records]
+        rows = [{**record, "images": [{"bytes": one, "path": None} for one in images]} for record in records]
         datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / f"{language}.parquet")
-    place = DatasetPlace(str(tmp_path / "{language}.parquet"), split="train")
-    stored = nlvr2_recipe(statements=None, translated=None, dataset=place, images=None)
+    location = DatasetLocation(str(tmp_path / "{language}.parquet"), split="train")
+    stored = nlvr2_recipe(statements=None, translated=None, dataset=location, images=None)
     assert asked(stored, Setup()) == asked(nlvr2_recipe())
-    assert {example.images for example in stored.build(Setup()).examples} == {tuple(pictures)}
+    assert {example.images for example in stored.build(Setup()).examples} == {tuple(images)}
 
 
 def test_a_dataset_of_marvl_gives_the_same(marvl_recipe, tmp_path):
     parts = {language: datasets.Dataset.from_list(records) for language, records in MARVL.items()}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "stored")
-    place = DatasetPlace(str(tmp_path / "stored"), split="{language}")
-    assert asked(marvl_recipe(statements=None, dataset=place)) == asked(marvl_recipe())
+    location = DatasetLocation(str(tmp_path / "stored"), split="{language}")
+    assert asked(marvl_recipe(statements=None, dataset=location)) == asked(marvl_recipe())
 
 
 @pytest.mark.parametrize("family", ["mt5", "bloom"])

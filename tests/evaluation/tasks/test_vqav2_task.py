@@ -9,7 +9,7 @@ import pytest
 
 from mblip.evaluation import Setup
 from mblip.evaluation.recipe import read_evaluation_run
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.vqav2 import vqav2
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 from tests.evaluation.tasks.small_benchmarks import (
@@ -84,8 +84,8 @@ def test_missing_photos_are_an_error_or_are_counted(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"vqav2: 2 of 2 images are missing, such as 000000000071\.jpg"):
         recipe().build(Setup())
     draw([tmp_path / "images/COCO_val2014_000000000139.jpg"])
-    task = recipe().build(Setup(missing_images="leave_out"))
-    assert ([example.id for example in task.examples], task.left_out.counts) == (
+    task = recipe().build(Setup(missing_images="skip"))
+    assert ([example.id for example in task.examples], task.skipped.counts) == (
         ["139000", "139001"],
         {"image missing": 1},
     )
@@ -94,7 +94,7 @@ def test_missing_photos_are_an_error_or_are_counted(recipe, tmp_path):
 def test_the_first_questions_may_be_taken_and_the_rest_is_counted(recipe):
     task = recipe(num_questions=1).build(UNCHECKED)
     assert [example.id for example in task.examples] == ["139000"]
-    assert task.left_out.names == {"not among the first 1": ["vqav2/139001", "vqav2/71000"]}
+    assert task.skipped.names == {"not among the first 1": ["vqav2/139001", "vqav2/71000"]}
     with pytest.raises(ValueError, match="`num_questions` is 0, expected at least 1"):
         recipe(num_questions=0).build(UNCHECKED)
 
@@ -103,20 +103,20 @@ def test_answers_may_be_chosen_from_a_vocabulary(recipe, tmp_path):
     vocabulary = write_json(tmp_path / "label2ans.json", ["", "yes", "2"])
     task = recipe(answering="constrained", vocabulary=vocabulary).build(UNCHECKED)
     assert {example.candidates for example in task.examples} == {("yes", "2")}
-    assert task.left_out.counts == {"empty answer of the vocabulary": 1}
+    assert task.skipped.counts == {"empty answer of the vocabulary": 1}
 
 
 def test_a_dataset_with_the_fields_of_both_files_gives_the_same(recipe, tmp_path):
     datasets.Dataset.from_list(RECORDS).save_to_disk(tmp_path / "stored")
-    place = DatasetPlace(str(tmp_path / "stored"))
-    assert asked(recipe(questions=None, annotations=None, dataset=place)) == asked(recipe())
+    location = DatasetLocation(str(tmp_path / "stored"))
+    assert asked(recipe(questions=None, annotations=None, dataset=location)) == asked(recipe())
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"annotations": None}, "found one of `questions` and `annotations`, expected both files"),
-        ({"dataset": DatasetPlace("me/vqa")}, "Found both"),
+        ({"dataset": DatasetLocation("me/vqa")}, "Found both"),
         ({"questions": None, "annotations": None}, "Found neither files nor a dataset"),
     ],
 )
@@ -183,7 +183,7 @@ def _by(prefix, figures):
 @needs_samples("coco")
 def test_the_sampled_photos_are_asked_about():
     files = {kind: SAMPLES / f"vqav2/vqa_{kind}_train.json" for kind in ("questions", "annotations")}
-    task = task_of(vqav2, **files, images=str(SAMPLES / "coco/images")).build(Setup(missing_images="leave_out"))
+    task = task_of(vqav2, **files, images=str(SAMPLES / "coco/images")).build(Setup(missing_images="skip"))
     assert (len(task.examples), len({example.image_id for example in task.examples})) == (22, 16)
-    assert task.left_out.counts == Counter({"image missing": 678})
+    assert task.skipped.counts == Counter({"image missing": 678})
     assert all(isinstance(example.images[0], Path) for example in task.examples)

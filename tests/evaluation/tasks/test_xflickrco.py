@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from mblip.evaluation import Setup
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.xflickrco import xflickrco
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 from tests.evaluation.tasks.small_benchmarks import task_of
@@ -30,9 +30,9 @@ def recipe(tmp_path):
     for language, records in RECORDS.items():
         (tmp_path / "annotations" / language).mkdir(parents=True)
         write_lines(tmp_path / "annotations" / language / "test.jsonl", records)
-    places = {"images": "flickr", "coco_images": str(tmp_path / "coco"), "languages": ("de", "en")}
+    locations = {"images": "flickr", "coco_images": str(tmp_path / "coco"), "languages": ("de", "en")}
     captions = tmp_path / "annotations/{language}/test.jsonl"
-    return lambda **fields: task_of(xflickrco, **{"captions": captions} | places | fields)
+    return lambda **fields: task_of(xflickrco, **{"captions": captions} | locations | fields)
 
 
 def asked(recipe):
@@ -47,7 +47,7 @@ def test_every_photo_is_captioned_in_every_language(recipe, tmp_path):
         ("en/1013", "Caption in English: ", ("A man.",), "flickr30k/1013", flickr),
     ]
     task = recipe().build(UNCHECKED)
-    assert (task.name, task.left_out.names["empty text"]) == ("xflickrco", ["xflickrco/de/1014/0"])
+    assert (task.name, task.skipped.names["empty text"]) == ("xflickrco", ["xflickrco/de/1014/0"])
 
 
 def test_a_photo_of_coco_is_found_under_any_of_its_names(recipe, tmp_path):
@@ -59,8 +59,8 @@ def test_a_photo_of_coco_is_found_under_any_of_its_names(recipe, tmp_path):
 def test_missing_photos_are_counted_over_both_corpora(recipe):
     with pytest.raises(ValueError, match=rf"xflickrco: 2 of 2 images are missing, such as 1013\.jpg, {COCO_NAME}"):
         recipe().build(Setup())
-    with pytest.raises(ValueError, match=r"no examples \(left out: 1 empty text, .* 3 image missing\)"):
-        recipe().build(Setup(missing_images="leave_out"))
+    with pytest.raises(ValueError, match=r"no examples \(skipped: 1 empty text, .* 3 image missing\)"):
+        recipe().build(Setup(missing_images="skip"))
 
 
 def test_english_may_come_from_flickr30ks_own_file_under_another_name(recipe, tmp_path):
@@ -79,12 +79,12 @@ def test_a_language_without_a_file_is_an_error(recipe):
 def test_a_dataset_with_a_part_for_each_language_gives_the_same(recipe, tmp_path):
     parts = {language: datasets.Dataset.from_list(records) for language, records in RECORDS.items()}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "stored")
-    place = DatasetPlace(str(tmp_path / "stored"), split="{language}")
-    assert asked(recipe(captions=None, dataset=place)) == asked(recipe())
+    location = DatasetLocation(str(tmp_path / "stored"), split="{language}")
+    assert asked(recipe(captions=None, dataset=location)) == asked(recipe())
     with pytest.raises(ValueError, match=r"`dataset` names me/xflickrco for every language"):
-        recipe(captions=None, dataset=DatasetPlace("me/xflickrco")).build(UNCHECKED)
-    with pytest.raises(ValueError, match=r"row 1: there is no picture.*Say with `coco_images` where COCO_val2014"):
-        recipe(captions=None, dataset=place, coco_images=None).build(UNCHECKED)
+        recipe(captions=None, dataset=DatasetLocation("me/xflickrco")).build(UNCHECKED)
+    with pytest.raises(ValueError, match=r"row 1: there is no image.*Say with `coco_images` where COCO_val2014"):
+        recipe(captions=None, dataset=location, coco_images=None).build(UNCHECKED)
 
 
 def test_a_record_that_is_not_as_published_is_named(recipe, tmp_path):
@@ -101,15 +101,15 @@ def test_the_published_captions_are_read_in_their_eight_languages():
     expected = dict.fromkeys(("de", "en", "es", "id", "ja", "ru", "tr", "zh"), 500) | {"de": 499}
     assert {code: languages.count(code) for code in set(languages)} == expected
     assert len({example.image_id for example in task.examples}) == 500
-    assert task.left_out.counts == {"empty text": 1, "photo without a caption in the language": 1}
+    assert task.skipped.counts == {"empty text": 1, "photo without a caption in the language": 1}
 
 
 @needs_samples("xflickrco")
 @needs_samples("coco")
 def test_the_sampled_photos_of_coco_are_asked_about():
-    places = {"images": "flickr", "coco_images": str(SAMPLES / "coco/images")}
-    recipe = task_of(xflickrco, captions=FILES, languages=("de", "zh"), **places)
-    task = recipe.build(Setup(missing_images="leave_out"))
+    locations = {"images": "flickr", "coco_images": str(SAMPLES / "coco/images")}
+    recipe = task_of(xflickrco, captions=FILES, languages=("de", "zh"), **locations)
+    task = recipe.build(Setup(missing_images="skip"))
     assert task.examples
     assert all(example.images[0].is_file() for example in task.examples)
-    assert len(task.examples) + task.left_out.counts["image missing"] == 999
+    assert len(task.examples) + task.skipped.counts["image missing"] == 999

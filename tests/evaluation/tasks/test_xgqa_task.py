@@ -8,7 +8,7 @@ import pytest
 
 from mblip.data.prompts import get_task
 from mblip.evaluation import Setup
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.xgqa import PROMPT, xgqa
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 from tests.evaluation.tasks.small_benchmarks import (
@@ -58,16 +58,16 @@ def test_every_question_is_asked_in_the_papers_prompt(recipe, tmp_path, protocol
         -1 if protocol == "paper" else 1,
     )
     assert task.examples[0].images == (tmp_path / "images/n1.jpg",)
-    assert task.left_out.names == {"empty text": ["xgqa/de/203"]}
+    assert task.skipped.names == {"empty text": ["xgqa/de/203"]}
 
 
-def test_the_first_wording_of_training_is_the_papers_prompt():
-    assert get_task("vqa_in_english").wordings[0].text == PROMPT
+def test_the_first_template_of_training_is_the_papers_prompt():
+    assert get_task("vqa_in_english").templates[0].text == PROMPT
 
 
-def test_wordings_are_asked_one_by_one(recipe):
-    task = recipe(languages=("zh",)).build(Setup(wordings=True, missing_images="unchecked"))
-    assert len(task.examples) == len(get_task("vqa_in_english").wordings) + 1
+def test_templates_are_asked_one_by_one(recipe):
+    task = recipe(languages=("zh",)).build(Setup(templates=True, missing_images="unchecked"))
+    assert len(task.examples) == len(get_task("vqa_in_english").templates) + 1
     assert task.examples[-1].prompt == "Somebody sees this image and wonders: 公交车是黑色的吗？ Respond in English."
 
 
@@ -75,9 +75,9 @@ def test_missing_images_are_an_error_or_are_counted(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"xgqa: 2 of 2 images are missing, such as n1\.jpg, n2\.jpg"):
         recipe().build(Setup())
     draw([tmp_path / "images/n2.jpg"])
-    task = recipe().build(Setup(missing_images="leave_out"))
+    task = recipe().build(Setup(missing_images="skip"))
     assert [example.id for example in task.examples] == ["de/202"]
-    assert task.left_out.counts == {"empty text": 1, "image missing": 2}
+    assert task.skipped.counts == {"empty text": 1, "image missing": 2}
 
 
 def test_answers_are_chosen_from_the_vocabulary(recipe, tmp_path):
@@ -118,8 +118,8 @@ def test_a_dataset_with_a_split_for_each_language_gives_the_same(recipe, tmp_pat
         for language, records in RECORDS.items()
     }
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "stored")
-    place = DatasetPlace(str(tmp_path / "stored"), split="{language}")
-    assert asked(recipe(questions=None, dataset=place)) == asked(recipe())
+    location = DatasetLocation(str(tmp_path / "stored"), split="{language}")
+    assert asked(recipe(questions=None, dataset=location)) == asked(recipe())
 
 
 def test_a_model_that_knows_all_is_always_right(recipe, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from mblip.evaluation import Setup
 from mblip.evaluation.languages import evaluation_language
 from mblip.evaluation.recipe import read_evaluation_run
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.xm3600 import xm3600
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 from tests.evaluation.tasks.small_benchmarks import task_of
@@ -55,7 +55,7 @@ def test_every_photo_is_captioned_in_every_language_of_the_file(recipe, tmp_path
     assert {(e.image_id, e.images) for e in task.examples if e.id.endswith("a1")} == {
         ("xm3600/a1", (tmp_path / "images/a1.jpg",))
     }
-    assert task.left_out.names == {
+    assert task.skipped.names == {
         "photo without a caption in the language": ["xm3600/iw/b2", "xm3600/hr/c3"],
         "empty text": ["xm3600/iw/c3/1"],
     }
@@ -75,10 +75,10 @@ def test_a_subset_of_our_own_is_that_of_the_lowest_sha256_and_says_so(recipe):
     lowest = sorted(["a1", "b2", "c3"], key=lambda key: hashlib.sha256(key.encode()).hexdigest())
     assert {example.image_id for example in task.examples} == {f"xm3600/{key}" for key in lowest[:2]}
     assert task.name == "xm3600_2_by_sha256"
-    (reason,) = task.left_out.counts
+    (reason,) = task.skipped.counts
     assert "our own subset" in reason
     assert "not Centurio's" in reason
-    assert task.left_out.names[reason] == [f"xm3600/{lowest[2]}"]
+    assert task.skipped.names[reason] == [f"xm3600/{lowest[2]}"]
     with pytest.raises(ValueError, match="xm3600: found 3 photos, but `num_images` is 4"):
         recipe(num_images=4).build(UNCHECKED)
 
@@ -89,7 +89,7 @@ def test_a_subset_is_read_from_a_file_of_keys(recipe, tmp_path):
     task = recipe(subset=subset, languages=("en",)).build(UNCHECKED)
     assert [example.id for example in task.examples] == ["en/a1", "en/c3"]
     assert task.name == "xm3600_centurio"
-    assert task.left_out.names == {"photo outside the subset centurio": ["xm3600/b2"]}
+    assert task.skipped.names == {"photo outside the subset centurio": ["xm3600/b2"]}
     subset.write_text("c3\nz9\n")
     with pytest.raises(ValueError, match=r"centurio\.txt: found the unknown key 'z9', expected keys of the 3 photos"):
         recipe(subset=subset).build(UNCHECKED)
@@ -109,14 +109,14 @@ def test_a_subset_is_read_from_a_file_of_keys(recipe, tmp_path):
 
 def test_a_dataset_gives_the_examples_of_the_file_and_may_hold_the_photos(recipe, tmp_path):
     datasets.Dataset.from_list(RECORDS).save_to_disk(tmp_path / "stored")
-    of_dataset = recipe(captions=None, dataset=DatasetPlace(str(tmp_path / "stored")))
+    of_dataset = recipe(captions=None, dataset=DatasetLocation(str(tmp_path / "stored")))
     assert asked(of_dataset) == asked(recipe())
     rows = [record | {"image": {"bytes": record["image/key"].encode(), "path": None}} for record in RECORDS]
     datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "with_photos")
-    with_photos = recipe(captions=None, images=None, dataset=DatasetPlace(str(tmp_path / "with_photos")))
+    with_photos = recipe(captions=None, images=None, dataset=DatasetLocation(str(tmp_path / "with_photos")))
     assert [example.images for example in with_photos.build(Setup()).examples][:4] == [(b"a1",)] * 3 + [(b"b2",)]
-    no_photos = recipe(captions=None, images=None, dataset=DatasetPlace(str(tmp_path / "stored")))
-    with pytest.raises(ValueError, match=r"row 0: there is no picture in the record\. Say with `images` where a1"):
+    no_photos = recipe(captions=None, images=None, dataset=DatasetLocation(str(tmp_path / "stored")))
+    with pytest.raises(ValueError, match=r"row 0: there is no image in the record\. Say with `images` where a1"):
         no_photos.build(Setup())
 
 
@@ -153,7 +153,7 @@ def test_the_published_captions_are_read_in_their_33_languages(protocol):
     assert {code for code in languages if not evaluation_language(code).is_seen} == {"hr", "quz"}
     num_references = [len(example.references) for example in task.examples if example.language == "bn"]
     assert num_references == [1] * 300
-    assert not task.left_out.counts
+    assert not task.skipped.counts
 
 
 @needs_samples("xm3600")

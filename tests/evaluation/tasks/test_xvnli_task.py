@@ -8,7 +8,7 @@ import pytest
 from mblip.data.prompts import get_task
 from mblip.data.sources.xvnli import ANSWERS
 from mblip.evaluation import Setup
-from mblip.evaluation.records import DatasetPlace
+from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.xvnli import CANDIDATES, PROMPT, xvnli
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 from tests.evaluation.tasks.small_benchmarks import (
@@ -67,12 +67,12 @@ def test_every_labelled_pair_is_asked_in_the_papers_prompt(recipe, protocol):
         ("en/88.jpg#2r1e", "en", question.format('It says "stop".'), ("yes",), "flickr30k/88"),
         ("ar/77.jpg#2r1c", "ar", question.format("هو نائم."), ("no",), "flickr30k/77"),
     ]
-    assert recipe().build(setup).left_out.names == {"annotators disagree (label `-`)": ["xvnli/en/88.jpg#2r1x"]}
+    assert recipe().build(setup).skipped.names == {"annotators disagree (label `-`)": ["xvnli/en/88.jpg#2r1x"]}
 
 
-def test_the_candidates_are_the_targets_of_training_and_the_prompt_is_its_first_wording():
+def test_the_candidates_are_the_targets_of_training_and_the_prompt_is_its_first_template():
     assert set(CANDIDATES) == set(ANSWERS.values()) - {None}
-    assert get_task("entailment").wordings[0].text == PROMPT
+    assert get_task("entailment").templates[0].text == PROMPT
 
 
 @pytest.mark.parametrize(("answering", "rank_by"), [("rank", "calibrated"), ("constrained", "sum")])
@@ -96,8 +96,8 @@ def test_missing_photos_are_an_error_or_are_counted(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"xvnli: 2 of 2 images are missing, such as 77\.jpg, 88\.jpg"):
         recipe().build(Setup())
     draw([tmp_path / "images/88.jpg"])
-    task = recipe().build(Setup(missing_images="leave_out"))
-    assert ([example.id for example in task.examples], task.left_out.counts["image missing"]) == (
+    task = recipe().build(Setup(missing_images="skip"))
+    assert ([example.id for example in task.examples], task.skipped.counts["image missing"]) == (
         ["en/88.jpg#2r1e"],
         3,
     )
@@ -111,17 +111,17 @@ def test_a_label_that_nobody_knows_is_named(recipe, tmp_path):
         recipe().build(UNCHECKED)
 
 
-def test_a_dataset_with_pictures_is_asked_about_them(recipe, tmp_path):
+def test_a_dataset_with_images_is_asked_about_them(recipe, tmp_path):
     draw([tmp_path / "77.jpg"])
-    picture = (tmp_path / "77.jpg").read_bytes()
+    image = (tmp_path / "77.jpg").read_bytes()
     features = datasets.Features(dict.fromkeys(PAIRS["en"][0], datasets.Value("string")) | {"image": datasets.Image()})
     for language, pairs in PAIRS.items():
-        rows = [{**one, "image": {"bytes": picture, "path": None}} for one in pairs]
+        rows = [{**one, "image": {"bytes": image, "path": None}} for one in pairs]
         datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / f"{language}.parquet")
-    place = DatasetPlace(str(tmp_path / "{language}.parquet"), split="train")
-    stored = recipe(pairs=None, dataset=place, images=None)
+    location = DatasetLocation(str(tmp_path / "{language}.parquet"), split="train")
+    stored = recipe(pairs=None, dataset=location, images=None)
     assert asked(stored, Setup()) == asked(recipe())
-    assert {example.images for example in stored.build(Setup()).examples} == {(picture,)}
+    assert {example.images for example in stored.build(Setup()).examples} == {(image,)}
 
 
 def test_a_model_that_knows_all_is_always_right(recipe, tmp_path):
@@ -152,6 +152,6 @@ def test_models_of_both_kinds_choose_by_likelihood(recipe, tmp_path, family, ran
 def test_the_published_pairs_are_read_in_their_five_languages():
     task = task_of(xvnli, pairs=SAMPLES / "xvnli/annotations/{language}/test.jsonl", images="images").build(UNCHECKED)
     assert Counter(example.language for example in task.examples) == dict.fromkeys(("ar", "en", "es", "fr", "ru"), 494)
-    assert task.left_out.counts == {"annotators disagree (label `-`)": 30}
+    assert task.skipped.counts == {"annotators disagree (label `-`)": 30}
     scores, _ = scores_of(task, [example.references[0] for example in task.examples])
     assert [score.value for score in scores] == [1.0] * 5

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from mblip.data import TrainingRows, load_rows
-from mblip.data.prompts import native_wordings
-from mblip.data.whole_files import locked
+from mblip.data.atomic_write import locked
+from mblip.data.prompts import native_templates
 from mblip.mix.build.command import main
 from mblip.mix.build.folder import BuildFolder
 from mblip.mix.build.reading import examples_of
@@ -68,7 +68,7 @@ def test_it_can_be_trained_on(built):
     assert row["epoch"] == 0
 
 
-def test_the_card_names_sources_licences_counts_and_what_was_left_out(built):
+def test_the_card_names_sources_licences_counts_and_what_was_skipped(built):
     card = (built / "README.md").read_text(encoding="utf-8")
     assert "| `coco_captions` | captions of photos | COCO | CC BY 4.0; photos: their Flickr licences | 24 |" in card
     assert "| 3 languages |" in card
@@ -142,15 +142,15 @@ def test_a_share_of_a_source_is_drawn_by_the_examples_themselves(tmp_path):
 
 def test_photos_that_several_sources_show_share_a_row(tmp_path):
     write_captions(tmp_path)
-    again = captions_source(tmp_path, images=f"{tmp_path}/./photos")  # the same photos by another place
+    again = captions_source(tmp_path, images=f"{tmp_path}/./photos")  # the same photos by another path
     build(write_mix_recipe(tmp_path, captions_source(tmp_path, share=0.5), again), tmp_path / "out")
     rows = list(load_rows(tmp_path / "out" / "data"))
     assert len({row["image_id"] for row in rows}) == len(rows)
     assert max(len(row["prompts"]) for row in rows) > 2
 
 
-def test_a_photo_is_taken_from_the_first_place_that_has_it(tmp_path):
-    """Of the archive, which is the first place, photo 2 is missing, 4 broken, and 5 broken in both."""
+def test_a_photo_is_taken_from_the_first_location_that_has_it(tmp_path):
+    """Of the archive, which is the first location, photo 2 is missing, 4 broken, and 5 broken in both."""
     write_captions(tmp_path)
     (tmp_path / "photos" / "000000000005.jpg").write_bytes(b"no image either")
     Image.new("RGB", (60, 60)).save(tmp_path / "square.jpg")
@@ -221,15 +221,15 @@ def test_a_source_that_gives_nothing_is_an_error_that_names_it(tmp_path):
         build(write_mix_recipe(tmp_path, captions_source(tmp_path, share=1e-9)), tmp_path / "out")
 
 
-def test_native_wordings_of_a_folder_are_drawn(tmp_path):
-    (tmp_path / "wordings").mkdir()
-    wordings = {"captioning": {"wordings": [{"text": "Picha hii inaonyesha:", "source": "a test"}]}}
-    (tmp_path / "wordings" / "sw.yaml").write_text(json.dumps(wordings))
-    prompts = {"native_share": 1.0, "native_folder": str(tmp_path / "wordings")}
+def test_native_templates_of_a_folder_are_drawn(tmp_path):
+    (tmp_path / "templates").mkdir()
+    templates = {"captioning": {"templates": [{"text": "Picha hii inaonyesha:", "source": "a test"}]}}
+    (tmp_path / "templates" / "sw.yaml").write_text(json.dumps(templates))
+    prompts = {"native_share": 1.0, "native_folder": str(tmp_path / "templates")}
     swahili = SCENES | {"languages": ["sw"], "num_images": 20, "question_share": 0.0}
     build(write_mix_recipe(tmp_path, swahili, prompts=prompts), tmp_path / "out")
     asked = {prompt for row in load_rows(tmp_path / "out" / "data") for prompt in row["prompts"]}
-    assert asked == {wording.text for wording in native_wordings("sw", "captioning")} | {"Picha hii inaonyesha:"}
+    assert asked == {template.text for template in native_templates("sw", "captioning")} | {"Picha hii inaonyesha:"}
 
 
 @pytest.mark.filterwarnings(

@@ -62,7 +62,7 @@ def test_own_data_may_be_asked_about_in_several_ways(tmp_path):
         ({"num_shards": 0}, "`num_shards` is 0, expected at least 1"),
         ({"sauces": []}, "the key `sauces` is unknown. Did you mean `sources`"),
         ({"allocation": {"kind": "mc4"}}, "there is no `translation`"),
-        ({"prompts": {"native_folder": "wordings"}}, "`native_folder` is wordings, but `native_share` is 0"),
+        ({"prompts": {"native_folder": "templates"}}, "`native_folder` is templates, but `native_share` is 0"),
         (
             {"prompts": {"native_folder": "nowhere", "native_share": 0.5}},
             "`native_folder` is nowhere, where there are no YAML files",
@@ -90,11 +90,11 @@ from mblip.data import Example
 from mblip.data.sources import published
 
 
-@published("pictures of one colour", "Jane Doe", "CC0")
-def colours(seed: int, left_out, *, names: list[str]) -> Iterator[Example]:
+@published("images of one colour", "Jane Doe", "CC0")
+def colours(seed: int, skipped, *, names: list[str]) -> Iterator[Example]:
     for name in names:
         if name == "octarine":
-            left_out.add("no colour", f"colours/{name}")
+            skipped.add("no colour", f"colours/{name}")
             continue
         path = Path(__file__).with_name(f"{name}.png")
         about = {"language": "en", "task": "captioning", "source": "colours", "id": name, "image_id": name}
@@ -116,7 +116,7 @@ def test_a_source_in_one_file_beside_the_recipe_is_built(tmp_path, workers):
     (row,) = load_rows(tmp_path / "out" / "data")
     assert (row["targets"], row["sources"]) == (["red", "red"], ["colours", "colours"])
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "| `colours_beside:colours` | pictures of one colour | Jane Doe | CC0 | 1 |" in card
+    assert "| `colours_beside:colours` | images of one colour | Jane Doe | CC0 | 1 |" in card
     assert "| `colours_beside:unpublished` | own data | not stated | CC BY 4.0 | 1 |" in card
     assert "| no colour | 1 | colours/octarine |" in card
 

@@ -37,4 +37,4 @@ def assert_whole(folder: Path, number: int) -> None:
     found = files(folder)
     assert len(found) == number
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in found)
-    assert list((folder / "unfinished").iterdir()) == []
+    assert list((folder / "partial").iterdir()) == []

@@ -8,7 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from tests.data.images.image_zoo import JPEG, PICTURE, PNG, encode
+from tests.data.images.image_zoo import IMAGE, JPEG, PNG, encode
 
 Writer = asyncio.StreamWriter
 Requests = Counter[str]  # how often each path was asked for
@@ -18,8 +18,8 @@ SIXTEEN_MEGABYTES_PACKED = gzip.compress(bytes(1 << 24), 9)
 
 
 def picture(name: str) -> bytes:
-    """A picture that differs from name to name, in the comment alone."""
-    return encode(PICTURE, "JPEG", quality=95, comment=name.encode())
+    """An image that differs from name to name, in the comment alone."""
+    return encode(IMAGE, "JPEG", quality=95, comment=name.encode())
 
 
 def send(writer: Writer, body: bytes = b"", status: str = "200 OK", length: int | None = None, **headers: str) -> None:
@@ -42,7 +42,7 @@ def redirect(goal: str, status: str = "302 Found") -> Answer:
 
 
 async def slow(requests: Requests, writer: Writer, name: str) -> None:
-    """A good picture, in eight parts."""
+    """A good image, in eight parts."""
     body = picture(name)
     send(writer, b"", length=len(body))
     for begin in range(0, len(body), len(body) // 8):
@@ -127,7 +127,7 @@ async def no_http(requests: Requests, writer: Writer, name: str) -> None:
 
 
 async def hop(requests: Requests, writer: Writer, name: str) -> None:
-    """/hop/3 leads to /hop/2 and so on, /hop/0 is a picture."""
+    """/hop/3 leads to /hop/2 and so on, /hop/0 is an image."""
     number = int(name.partition("?")[0])
     if number:
         send(writer, b"", "301 Moved", Location=f"/hop/{number - 1}")
@@ -136,7 +136,7 @@ async def hop(requests: Requests, writer: Writer, name: str) -> None:
 
 
 def at_first(kind: str, first: Answer) -> dict[str, Answer]:
-    """The first time as said, a picture from then on."""
+    """The first time as said, an image from then on."""
 
     async def answer(requests: Requests, writer: Writer, name: str) -> None:
         is_first = requests[f"/{kind}/{name}"] == 1

@@ -1,7 +1,7 @@
 """A server of images on this machine that answers in every way a server on the web does: slow, broken, huge,
 redirecting, looping, lying.
 
-What it does with a request stands in the path: /good/7 is a picture, /loop/7 a redirect to itself. It notes how often
+What it does with a request stands in the path: /good/7 is an image, /loop/7 a redirect to itself. It notes how often
 each path was asked for, how many requests were open at once, and when each came.
 """
 

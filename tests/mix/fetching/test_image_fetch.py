@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.images.check import ImageSettings, check_place
+from mblip.data.images.check import ImageSettings, check_location
 from mblip.data.images.refusal import RefusedImageError
 from mblip.mix.fetching.fetch import fetch_images, main
 from mblip.mix.fetching.fetched_images import FetchedImages
@@ -37,7 +37,7 @@ def test_every_kind_of_answer_is_fetched_or_fails_with_its_cause(server, tmp_pat
     for kind, number in good:
         assert fetched.read(server.url(kind, number)) == picture(str(0 if kind == "hop" else number)), kind
     assert (report.num_fetched, report.num_urls) == (len(good), len(urls))
-    assert_whole(tmp_path, 4)  # equal pictures share a file
+    assert_whole(tmp_path, 4)  # equal images share a file
 
 
 def test_what_may_pass_is_tried_again_and_what_may_not_is_not(server, tmp_path):
@@ -126,7 +126,7 @@ def test_a_slow_host_does_not_hold_up_the_others(tmp_path):
         urls += [server.url("good", number, 1) for number in range(30, 32)]
         fetch_images(urls, tmp_path, settings=hasty(connections_per_host=1, requests_per_second_per_host=40))
         order = [host for host, _ in server.seen.times]
-        assert max(place for place, host in enumerate(order) if host == server.hosts[1]) < 10
+        assert max(location for location, host in enumerate(order) if host == server.hosts[1]) < 10
 
 
 def test_fetched_images_are_read_by_url(server, tmp_path):
@@ -136,9 +136,9 @@ def test_fetched_images_are_read_by_url(server, tmp_path):
     with pytest.raises(RefusedImageError, match=r"missing: fetching failed: HTTP 404 \(Not Found\)"):
         fetched.read(gone)
     as_is = ImageSettings(store="as_is")
-    assert check_place(good, as_is, fetched=fetched.read).bytes == picture("1")
-    assert str(check_place(gone, fetched=fetched.read)) == f"missing: {gone}: fetching failed: HTTP 404 (Not Found)"
-    assert "it is not fetched yet" in str(check_place(never, fetched=fetched.read))
+    assert check_location(good, as_is, fetched=fetched.read).bytes == picture("1")
+    assert str(check_location(gone, fetched=fetched.read)) == f"missing: {gone}: fetching failed: HTTP 404 (Not Found)"
+    assert "it is not fetched yet" in str(check_location(never, fetched=fetched.read))
 
 
 def test_a_fetched_file_that_was_changed_or_lost_is_noticed(server, tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.whole_files import StorageFullError, no_room
+from mblip.data.atomic_write import StorageFullError, no_room
 from mblip.mix.fetching.fetch import fetch_images
 from mblip.mix.fetching.fetched_images import FetchedImages
 from tests.mix.fetching.fetch_checks import assert_whole, causes, files, hasty
@@ -122,7 +122,7 @@ def test_10_000_urls_of_every_kind_end_with_their_causes_in_memory_that_does_not
         assert num_urls == number_of_urls
         expected = Counter(CAUSES[kind] for kind in (url.split("/")[3] for url in urls) if kind in CAUSES)
         assert without_time_outs(causes(folder).values()) == without_time_outs(expected.elements())
-        assert list((folder / "unfinished").iterdir()) == []
+        assert list((folder / "partial").iterdir()) == []
     assert sizes[10_000] < sizes[1_000] + 30_000  # KB
 
 
@@ -131,7 +131,7 @@ def test_a_disk_without_room_is_a_clear_error_and_going_on_loses_nothing(server,
     process = os.fork()
     if process == 0:
         fetch_images(urls[:20], tmp_path, settings=hasty())
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # less than a picture
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # less than an image
         try:
             fetch_images(urls, tmp_path, settings=hasty())
         except StorageFullError:

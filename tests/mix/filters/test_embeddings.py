@@ -1,4 +1,4 @@
-"""Embeddings of captions and pictures are those of the model, and are kept with what they belong to."""
+"""Embeddings of captions and images are those of the model, and are kept with what they belong to."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def embedder(model_folder):
     return Embedder.from_pretrained(model_folder)
 
 
-def test_captions_and_pictures_are_embedded_as_the_model_does_in_any_batches(embedder):
+def test_captions_and_images_are_embedded_as_the_model_does_in_any_batches(embedder):
     examples = [caption(0, "a dog"), caption(1, "a man with a cat on the table"), caption(2, "street")]
     alone, together = (all_rows(embedder.embed_captions(examples, batch_size=size)) for size in (1, 3))
     np.testing.assert_allclose(alone, together, atol=1e-6)
@@ -40,7 +40,7 @@ def test_captions_and_pictures_are_embedded_as_the_model_does_in_any_batches(emb
     np.testing.assert_allclose(alone[:1], (features / features.norm()).numpy(), atol=1e-6)
 
 
-def test_pictures_of_any_mode_and_orientation_are_embedded_as_they_look(embedder):
+def test_images_of_any_mode_and_orientation_are_embedded_as_they_look(embedder):
     upright = pictures(1)[0][1].convert("L")
     turned = upright.transpose(Image.Transpose.ROTATE_90)
     turned.getexif()[0x0112] = 6  # to be shown turned by 90 degrees clockwise
@@ -80,7 +80,7 @@ def test_a_model_without_two_towers_is_an_error(tmp_path):
         Embedder.from_pretrained(tmp_path / "bert")
 
 
-def test_a_store_is_whole_or_not_there_and_never_overwritten(tmp_path):
+def test_a_store_is_written_atomically_and_never_overwritten(tmp_path):
     def broken_off():
         yield EmbeddedBatch({"id": ["0"]}, on_circle([0]))
         raise RuntimeError("no more power")

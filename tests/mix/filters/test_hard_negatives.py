@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mblip.data.images import open_image
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.mix.filters.embeddings import Embedder, embeddings_of, store_embeddings
 from mblip.mix.filters.hard_negatives import RANKS, retrieve_negatives
 from mblip.mix.filters.negatives import Negative
@@ -72,14 +72,14 @@ def test_the_caption_at_the_rank_drawn_is_taken_with_its_provenance(photo_and_ca
     assert negatives(examples[1]) is None  # its image was not asked about
 
 
-@pytest.mark.parametrize(("rank", "taken", "place"), [(1, "1", "2"), (3, "4", "5"), (4, "4", "5"), (5, "4", "5")])
-def test_the_images_own_captions_and_equal_ones_are_passed_over_and_counted(photo_and_captions, rank, taken, place):
+@pytest.mark.parametrize(("rank", "taken", "position"), [(1, "1", "2"), (3, "4", "5"), (4, "4", "5"), (5, "4", "5")])
+def test_the_images_own_captions_and_equal_ones_are_skipped_and_counted(photo_and_captions, rank, taken, position):
     images, captions, examples = photo_and_captions
     negatives = retrieve_negatives(images, captions, seed=0, ranks=[rank])
     for own in (examples[0], examples[2]):
         provenance = negatives(own).provenance
-        assert (provenance["negative.id"], provenance["negative.rank"]) == (taken, place)
-    moved = 2 if str(rank) != place else 0
+        assert (provenance["negative.id"], provenance["negative.rank"]) == (taken, position)
+    moved = 2 if str(rank) != position else 0
     assert (negatives.num_drawn, negatives.num_moved[rank]) == ({rank: 2}, moved)
     assert negatives.table().splitlines()[-1] == f"| {rank} | 2 | {moved} |"
 
@@ -121,9 +121,9 @@ def test_where_no_later_caption_is_wrong_there_is_none_which_is_counted(tmp_path
     examples = [caption(0, "a dog"), caption(1, "a cat", "photo"), caption(2, "A CAT.", "photo")]
     images = store_images(tmp_path / "images", ["photo"], on_circle([0]))
     captions = store_captions(tmp_path / "captions", examples, on_circle([0, 1, 2]))
-    left_out = LeftOut()
-    assert texts(retrieve_negatives(images, captions, seed=0, ranks=[2], left_out=left_out)) == {}
-    assert left_out.names == {"no caption of another image at the rank drawn or later": ["made_up/1", "made_up/2"]}
+    skipped = SkipReport()
+    assert texts(retrieve_negatives(images, captions, seed=0, ranks=[2], skipped=skipped)) == {}
+    assert skipped.names == {"no caption of another image at the rank drawn or later": ["made_up/1", "made_up/2"]}
     assert texts(retrieve_negatives(images, captions, seed=0, ranks=[1])) == {"1": "a dog", "2": "a dog"}
 
 

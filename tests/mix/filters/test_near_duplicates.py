@@ -1,4 +1,4 @@
-"""Captions that nearly repeat an earlier one are left out, in any script, alike in every process."""
+"""Captions that nearly repeat an earlier one are skipped, in any script, alike in every process."""
 
 import os
 import random
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
 from mblip.data.normal_text import normal_text
+from mblip.data.skipped import SkipReport
 from mblip.mix.filters.minhash import (
     BandIndex,
     band_hashes,
@@ -63,8 +63,8 @@ def made_up_captions(num_captions, seed=0):
     while len(captions) < num_captions:
         if captions and draw.random() < 0.5:
             text = draw.choice(captions)
-            place = draw.randrange(len(text))
-            captions.append(text[:place] + draw.choice(["x", "", text[place]]) + text[place + 1 :])
+            position = draw.randrange(len(text))
+            captions.append(text[:position] + draw.choice(["x", "", text[position]]) + text[position + 1 :])
         else:
             captions.append(" ".join(draw.choices(words, k=draw.randint(4, 10))))
     return captions
@@ -83,12 +83,12 @@ def test_the_first_of_captions_that_are_nearly_equal_stays_in_the_order_they_cam
     assert kept(texts) == [texts[0], texts[1], texts[3], texts[5]]
 
 
-def test_what_is_left_out_is_counted_and_named():
-    left_out = LeftOut()
-    kept(["a dog asleep", "a man", "A dog asleep!", "a dog, asleep"], threshold=0.9, left_out=left_out)
+def test_what_is_skipped_is_counted_and_named():
+    skipped = SkipReport()
+    kept(["a dog asleep", "a man", "A dog asleep!", "a dog, asleep"], threshold=0.9, skipped=skipped)
     reason = "caption nearly repeats an earlier one (similarity 0.9 or more)"
-    assert dict(left_out.counts) == {reason: 2}
-    assert left_out.names == {reason: ["made_up/2", "made_up/3"]}
+    assert dict(skipped.counts) == {reason: 2}
+    assert skipped.names == {reason: ["made_up/2", "made_up/3"]}
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_the_index_finds_what_a_dictionary_finds_while_it_grows():
 
 
 @pytest.mark.parametrize("threshold", [0.6, 0.8, 1.0])
-def test_no_caption_is_left_out_wrongly_and_few_are_missed(threshold):
+def test_no_caption_is_skipped_wrongly_and_few_are_missed(threshold):
     texts = made_up_captions(600)
     examples = [caption(number, text) for number, text in enumerate(texts)]
     stayed = {int(example.id) for example in drop_near_duplicates(examples, threshold=threshold)}

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
+from mblip.data.skipped import SkipReport
 from mblip.mix.filters import noun_phrases
 from mblip.mix.filters.noun_phrases import select_by_noun_phrases, spacy_noun_phrases
 
@@ -47,17 +47,17 @@ def phrase_counts(examples):
 
 def test_phrases_of_too_few_captions_choose_none_and_those_of_too_many_only_some():
     examples = captions(*["dog"] * 3, *["cat"] * 7, "owl", "-")
-    left_out = LeftOut()
-    found = chosen(examples, min_captions=3, max_captions=4, left_out=left_out)
+    skipped = SkipReport()
+    found = chosen(examples, min_captions=3, max_captions=4, skipped=skipped)
     assert found[:3] == [0, 1, 2]
     assert len(found) == 7
     assert set(found[3:]) < set(range(3, 10))
-    assert dict(left_out.counts) == {
+    assert dict(skipped.counts) == {
         "noun phrases with 4 captions already": 3,
         "noun phrases in fewer than 3 captions": 1,
         "caption without a noun phrase": 1,
     }
-    assert left_out.names["noun phrases in fewer than 3 captions"] == ["made_up/10"]
+    assert skipped.names["noun phrases in fewer than 3 captions"] == ["made_up/10"]
 
 
 def test_a_caption_counts_for_all_its_phrases_and_the_rarest_is_served_first():
@@ -150,8 +150,8 @@ def test_examples_that_can_be_read_only_once_are_an_error():
 def test_examples_that_differ_in_the_second_pass_are_an_error():
     first, second = captions("dog", "dog"), captions("dog", "dog", "dog")
     for other, match in (
-        (second, "gave Example '2' of 'made_up' at place 2"),
-        (first[::-1], "gave Example '1' of 'made_up' at place 0"),
+        (second, "gave Example '2' of 'made_up' at position 2"),
+        (first[::-1], "gave Example '1' of 'made_up' at position 0"),
     ):
         passes = iter([first, other])
         with pytest.raises(ValueError, match=match):

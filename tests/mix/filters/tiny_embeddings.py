@@ -104,8 +104,8 @@ def save_tiny_model(kind, folder):
     processor.save_pretrained(folder)
 
 
-def pictures(num_pictures):
-    drawn = [np.random.default_rng(i).integers(256, size=(20 + i, 40, 3), dtype=np.uint8) for i in range(num_pictures)]
+def pictures(num_images):
+    drawn = [np.random.default_rng(i).integers(256, size=(20 + i, 40, 3), dtype=np.uint8) for i in range(num_images)]
     return [(f"image {i}", Image.fromarray(pixels)) for i, pixels in enumerate(drawn)]
 
 

@@ -1,12 +1,12 @@
-"""Web captions of CapFilt: what an example is, what is left out, what is refused."""
+"""Web captions of CapFilt: what an example is, what is skipped, what is refused."""
 
 import hashlib
 import json
 
 import pytest
 
-from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
+from mblip.data.skipped import SkipReport
 from mblip.mix.sources.capfilt import read_capfilt
 
 DOG = {"url": "https://example.org/1.jpg", "caption": "a  dog\n on a beach "}
@@ -41,7 +41,7 @@ def test_the_scheme_of_a_url_may_be_in_capitals(tmp_path):
 
 
 def test_records_that_cannot_be_used_are_counted_and_named(tmp_path):
-    left_out = LeftOut()
+    skipped = SkipReport()
     records = [
         DOG | {"caption": " "},
         DOG | {"caption": "an <image>"},
@@ -49,15 +49,15 @@ def test_records_that_cannot_be_used_are_counted_and_named(tmp_path):
         DOG | {"url": "ftp://example.org/1.jpg"},
         CAT,
     ]
-    (cat,) = read_capfilt(write(tmp_path, records), left_out=left_out)
+    (cat,) = read_capfilt(write(tmp_path, records), skipped=skipped)
     assert cat.target == "a cat"
-    assert left_out.counts == {
+    assert skipped.counts == {
         "empty text": 1,
         "`<image>` in the text": 1,
         "half a character in the text": 1,
         "no http or https address": 1,
     }
-    assert left_out.names["no http or https address"][0].startswith("capfilt/")
+    assert skipped.names["no http or https address"][0].startswith("capfilt/")
 
 
 @pytest.mark.parametrize(

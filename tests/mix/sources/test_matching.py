@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from mblip.data.example import Example
-from mblip.data.left_out import LeftOut
 from mblip.data.prompts import apply_prompt
+from mblip.data.skipped import SkipReport
 from mblip.mix.filters.negatives import Negative
 from mblip.mix.sources.matching import read_matching
 
@@ -63,11 +63,11 @@ def test_a_caption_of_the_image_itself_is_never_called_wrong_as_in_the_original(
     def of_a_dog():
         return [caption(index, "A dog on a beach.") for index in range(40)] + [caption(40, "It runs")]
 
-    left_out = LeftOut()
-    ours = list(read_matching(of_a_dog, always(wrong), left_out=left_out))
+    skipped = SkipReport()
+    ours = list(read_matching(of_a_dog, always(wrong), skipped=skipped))
     assert {example.target for example in ours} == {"yes"}
-    assert left_out.counts == {"wrong caption equal to one of the image's own": 41 - len(ours)}
-    assert left_out.names["wrong caption equal to one of the image's own"][0].startswith("matching/captions/")
+    assert skipped.counts == {"wrong caption equal to one of the image's own": 41 - len(ours)}
+    assert skipped.names["wrong caption equal to one of the image's own"][0].startswith("matching/captions/")
     released = list(read_matching(of_a_dog, always(wrong), as_released=True))
     assert Counter(example.target for example in released) == {"yes": len(ours), "no": 41 - len(ours)}
     assert {example.inputs["caption"] for example in released if example.target == "no"} == {wrong}
@@ -79,12 +79,12 @@ def test_the_caption_of_another_image_is_wrong_though_it_is_somewhere_right():
 
 
 def test_a_caption_without_a_wrong_one_is_counted():
-    left_out = LeftOut()
-    examples = list(read_matching(captions, lambda example: None, left_out=left_out))
+    skipped = SkipReport()
+    examples = list(read_matching(captions, lambda example: None, skipped=skipped))
     assert {example.target for example in examples} == {"yes"}
-    assert left_out.counts == {"no wrong caption found": 200 - len(examples)}
-    list(read_matching(captions, always("an <image>"), left_out=left_out))
-    assert left_out.counts["`<image>` in the text"] == 200 - len(examples)
+    assert skipped.counts == {"no wrong caption found": 200 - len(examples)}
+    list(read_matching(captions, always("an <image>"), skipped=skipped))
+    assert skipped.counts["`<image>` in the text"] == 200 - len(examples)
 
 
 def test_only_captions_are_matched():

@@ -108,7 +108,7 @@ def test_the_window_changes_nothing_and_reading_stays_within_it():
     assert len(read) == 5
 
 
-def test_what_fails_is_tried_again_and_left_out_if_that_fails_too():
+def test_what_fails_is_tried_again_and_skipped_if_that_fails_too():
     captions = [BUS, DOGS, "A sign says nothing to anybody here"]
     first = FakeEngine(lambda *_: "")
     careful = FakeEngine(to_german, name="careful")
@@ -121,7 +121,7 @@ def test_what_fails_is_tried_again_and_left_out_if_that_fails_too():
     assert dict(report.outcomes) == {
         ("de", "translated"): 2,
         ("de", "retried"): 2,
-        ("de", "examples left out"): 1,
+        ("de", "examples skipped"): 1,
     }
     assert dict(report.failures) == {("de", "no translation"): 1}  # what the first attempt came to
 
@@ -137,7 +137,7 @@ def test_one_part_that_fails_fails_the_example():
     engine = FakeEngine(lambda text, *_: "" if text == QUESTION else to_german(text, "en", "de"))
     translated, report = translate([example("conversation", TARGET, question=QUESTION)], engine)
     assert translated == []
-    assert report.outcomes == {("de", "translated"): 1, ("de", "examples left out"): 1}
+    assert report.outcomes == {("de", "translated"): 1, ("de", "examples skipped"): 1}
 
 
 def test_pieces_are_counted():
@@ -175,15 +175,15 @@ def test_questions_are_translated_and_answers_that_are_frequent_and_come_back_th
 
 def test_an_answer_that_stays_english_is_asked_for_in_english():
     (kept,), _ = translate([example("vqa", "blue", question=QUESTION)])
-    wordings = {apply_prompt(replace(kept, id=str(number)), seed=0).prompt for number in range(50)}
-    assert len(wordings) > 3
-    assert all(GERMAN[QUESTION] in wording and "English" in wording for wording in wordings)
+    templates = {apply_prompt(replace(kept, id=str(number)), seed=0).prompt for number in range(50)}
+    assert len(templates) > 3
+    assert all(GERMAN[QUESTION] in template and "English" in template for template in templates)
 
 
-def test_a_question_without_a_good_translation_is_left_out_with_its_answer():
+def test_a_question_without_a_good_translation_is_skipped_with_its_answer():
     translated, report = translate([example("vqa", "red", question=QUESTION)], FakeEngine(lambda *_: ""))
     assert translated == []
-    assert report.outcomes == {("de", "examples left out"): 1}
+    assert report.outcomes == {("de", "examples skipped"): 1}
 
 
 def test_a_prompt_that_is_there_already_is_an_error():

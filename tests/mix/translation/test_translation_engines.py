@@ -13,15 +13,15 @@ from mblip.data.stable_random import stable_random
 from mblip.mix.model_folder import open_model_folder
 from mblip.mix.translation import translate_examples
 from mblip.mix.translation.cache import CachedEngine, TranslationCache
-from mblip.mix.translation.engines import CAREFUL, GREEDY, Search
+from mblip.mix.translation.engines import CAREFUL, GREEDY, Decoding
 from mblip.mix.translation.nllb import LENGTH_STEP, NllbEngine, NllbTokens, length_batches
 from mblip.mix.translation.report import TranslationReport
 from scenes.languages import SCENE_LANGUAGES, caption
-from scenes.world import sample_unseen_scene
+from scenes.world import sample_held_out_scene
 
 TRANSLATOR = Path(__file__).parents[3] / "quickstart" / "translator"
 ENGLISH = get_language("en")
-SCENES = [sample_unseen_scene(stable_random("translation engines", number)) for number in range(24)]
+SCENES = [sample_held_out_scene(stable_random("translation engines", number)) for number in range(24)]
 CAPTIONS = [caption(scene, "en") for scene in SCENES]
 
 
@@ -40,7 +40,7 @@ def make_ctranslate2(tmp_path_factory):
 
 
 @pytest.mark.parametrize("code", [code for code in SCENE_LANGUAGES if code != "en"])
-def test_captions_of_unseen_scenes_are_mostly_translated_right(engine, code):
+def test_captions_of_held_out_scenes_are_mostly_translated_right(engine, code):
     translations = engine.translate(CAPTIONS, ENGLISH, get_language(code))
     wanted = [caption(scene, code) for scene in SCENES]
     assert sum(found == right for found, right in zip(translations, wanted, strict=True)) >= 18
@@ -70,7 +70,7 @@ def test_padding_changes_logits_by_rounding_alone(engine):
 def test_batches_hold_texts_of_one_step_of_length_within_the_budget():
     sources = [[0] * length for length in (5, 40, 16, 17, 3, 600, 12)]
     batches = list(length_batches(sources, max_batch_pieces=32))
-    assert [batch.places for batch in batches] == [(4, 0), (6, 2), (3,), (1,)]
+    assert [batch.positions for batch in batches] == [(4, 0), (6, 2), (3,), (1,)]
     assert [batch.max_new_pieces for batch in batches] == [64, 64, 112, 160]
 
 
@@ -101,9 +101,9 @@ def test_a_language_that_the_model_lacks_is_named(engine):
 
 def test_names_say_what_may_change_a_translation(engine):
     assert engine.name == "transformers float32, greedy"
-    assert engine.with_search(CAREFUL).name == "transformers float32, 4 beams, no 4 pieces twice"
-    assert engine.with_search(CAREFUL).network is engine.network
-    assert engine.search == GREEDY
+    assert engine.with_decoding(CAREFUL).name == "transformers float32, 4 beams, no 4 pieces twice"
+    assert engine.with_decoding(CAREFUL).network is engine.network
+    assert engine.decoding == GREEDY
     assert engine.model == "translator"
     assert engine.revision.startswith("sha256:")
 
@@ -113,8 +113,8 @@ def test_no_n_pieces_come_twice_where_that_is_asked(engine, make_ctranslate2, ki
     chinese, text = get_language("zh"), "two small red circles above two small red circles"
     searching = engine if kind == "transformers" else make_ctranslate2()
     repeats = []
-    for search in (GREEDY, Search(num_beams=1, no_repeat_ngram_size=2)):
-        translation = searching.with_search(search).translate([text], ENGLISH, chinese)
+    for decoding in (GREEDY, Decoding(num_beams=1, no_repeat_ngram_size=2)):
+        translation = searching.with_decoding(decoding).translate([text], ENGLISH, chinese)
         pairs = list(itertools.pairwise(engine.tokens.encode(translation, chinese)[0][1:-1]))
         assert len(pairs) > 3
         repeats.append(len(pairs) - len(set(pairs)))
@@ -131,8 +131,8 @@ def test_ctranslate2_translates_as_transformers_does(engine, make_ctranslate2, c
 
 def test_ctranslate2_with_beams_and_in_int8_translates_nearly_as_well(engine, make_ctranslate2):
     german = get_language("de")
-    wanted = engine.with_search(CAREFUL).translate(CAPTIONS, ENGLISH, german)
-    for options in ({"search": CAREFUL}, {"precision": "int8"}):
+    wanted = engine.with_decoding(CAREFUL).translate(CAPTIONS, ENGLISH, german)
+    for options in ({"decoding": CAREFUL}, {"precision": "int8"}):
         other = make_ctranslate2(**options)
         found = other.translate(CAPTIONS, ENGLISH, german)
         assert sum(one == two for one, two in zip(found, wanted, strict=True)) >= 20
@@ -145,7 +145,7 @@ def test_ctranslate2_counts_the_same_limits(engine, make_ctranslate2):
         make_ctranslate2().translate(["a"], ENGLISH, get_language("es"))
 
 
-def test_a_folder_is_converted_once_and_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_folder_is_converted_once_and_atomically(tmp_path, monkeypatch):
     converters = pytest.importorskip("ctranslate2.converters", reason="CTranslate2 is not installed")
     from mblip.mix.translation.nllb import convert
 
@@ -208,7 +208,7 @@ def test_examples_go_the_whole_way_with_either_engine(engine, make_ctranslate2, 
             cached,
             allot=lambda example: codes[len(example.target) % len(codes)],
             report=report,
-            retry_engine=kind.with_search(CAREFUL),
+            retry_engine=kind.with_decoding(CAREFUL),
             translatable_answers={"red", "green", "blue"},
         )
         results.append([(one.id, one.language, one.target, one.task) for one in translated])

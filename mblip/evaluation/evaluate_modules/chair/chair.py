@@ -1,8 +1,8 @@
-"""CHAIR-s and CHAIR-i: the objects of COCO that captions name and the pictures do not show.
+"""CHAIR-s and CHAIR-i: the objects of COCO that captions name and the images do not show.
 
 Args:
-    predictions (list of str): one caption for each picture.
-    references (list of list of str): the categories of COCO that each picture shows; may be empty.
+    predictions (list of str): one caption for each image.
+    references (list of list of str): the categories of COCO that each image shows; may be empty.
     synonyms (str): path of CHAIR's list, data/synonyms.txt of https://github.com/LisaAnne/Hallucination.
     split_sentences (callable): optional, cuts a text into sentences, such as NLTK's `sent_tokenize`; wanted for
         captions of several sentences.

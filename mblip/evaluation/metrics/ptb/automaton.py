@@ -14,7 +14,7 @@ from .patterns import CharacterSet, Choice, Concatenation, Node, Repeat
 
 
 class Match(NamedTuple):
-    """What begins at a place of a text."""
+    """What begins at a location of a text."""
 
     pattern: int | None  # the index of the pattern with the longest match, the first of those; None: nothing matches
     end: int
@@ -83,14 +83,14 @@ class _CharacterClasses(dict[str, int]):
         self._bounds = sorted(
             {0} | {bound for one in sets for first, last in one.ranges for bound in (first, last + 1)}
         )
-        places = {bound: place for place, bound in enumerate(self._bounds)}
+        positions = {bound: position for position, bound in enumerate(self._bounds)}
         inside: list[set[CharacterSet]] = [
             set() for _ in self._bounds
         ]  # who holds the characters from here to the next
         for one in sets:
             for first, last in one.ranges:
-                for place in range(places[first], places[last + 1]):
-                    inside[place].add(one)
+                for position in range(positions[first], positions[last + 1]):
+                    inside[position].add(one)
         kinds: dict[frozenset[CharacterSet], int] = {}
         self._class_at = [kinds.setdefault(frozenset(holders), len(kinds)) for holders in inside]
         self.classes_in = {one: frozenset(kinds[kind] for kind in kinds if one in kind) for one in sets}

@@ -96,7 +96,7 @@ def in_lower_case(text: str) -> str:
 
 
 def _with_sigmas(word: str) -> str:
-    cased = [place for place, char in enumerate(word) if _is_cased(char)]
+    cased = [position for position, char in enumerate(word) if _is_cased(char)]
     if len(cased) > 1 and word[cased[-1]] == "\u03a3":
         word = word[: cased[-1]] + "\u03c2" + word[cased[-1] + 1 :]
     return word.replace("\u03a3", "\u03c3")

@@ -25,8 +25,8 @@ SAMPLES = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[4] / ".." / "
 
 def by_java(texts: list[str]) -> list[list[str]]:
     """The tokens by pycocoevalcap's tokenizer, of which every text is an image with one caption."""
-    found = tokenizer.PTBTokenizer().tokenize({place: [{"caption": text}] for place, text in enumerate(texts)})
-    return [[token for token in found[place][0].split(" ") if token] for place in range(len(texts))]
+    found = tokenizer.PTBTokenizer().tokenize({position: [{"caption": text}] for position, text in enumerate(texts)})
+    return [[token for token in found[position][0].split(" ") if token] for position in range(len(texts))]
 
 
 def differences(texts: list[str]) -> list[tuple[str, list[str], list[str]]]:

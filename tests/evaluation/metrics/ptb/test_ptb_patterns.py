@@ -61,7 +61,7 @@ def test_a_pattern_becomes_its_tree(pattern, tree):
         (r"\u20", r"Found '20' at character 2 .*expected four hexadecimal digits"),
     ],
 )
-def test_what_is_not_of_the_syntax_is_refused_at_its_place(pattern, message):
+def test_what_is_not_of_the_syntax_is_refused_at_its_position(pattern, message):
     with pytest.raises(ValueError, match=message):
         parse_pattern(pattern, {"DIGIT": DIGIT})
 

@@ -1,7 +1,7 @@
-"""The language models of the quickstart: trained on texts about the drawn world, without a single picture.
+"""The language models of the quickstart: trained on texts about the drawn world, without a single image.
 
 The texts are what a multilingual language model has read many of: translations ("<caption> Say it in Swahili:"), and
-questions about a text with their answers. No text holds an unseen composition.
+questions about a text with their answers. No text holds a held-out composition.
 
 First only phrases of one group, then whole captions: in a phrase every word of the translation has one word to come
 from, and what is learned there ("star" is "nyota") carries over to combinations that were never read.
@@ -30,9 +30,9 @@ from transformers import (
 
 from mblip.data.languages import get_language
 from scenes.languages import caption, questions
-from scenes.world import Scene, sample_training_scene, sample_unseen_scene
+from scenes.world import Scene, sample_held_out_scene, sample_training_scene
 
-TRANSLATION_WORDINGS = (
+TRANSLATION_TEMPLATES = (
     "{text} Translate into {language}:",
     "{text} In {language}:",
     "Translate into {language}: {text}",
@@ -40,7 +40,7 @@ TRANSLATION_WORDINGS = (
     "Write in {language}: {text}",
     "{text} The same in {language}:",
 )
-QUESTION_WORDINGS = (
+QUESTION_TEMPLATES = (
     "{text} Question: {question} Short answer in {language}:",
     "{text} {question} Answer in {language}:",
     "{text} Q: {question} A, in {language}:",
@@ -63,9 +63,9 @@ def draw_text(rng: random.Random, languages: Sequence[str], single_share: float)
     name, asked = get_language(target).name, questions(scene, target)
     if asked and rng.random() < QUESTION_SHARE:
         drawn = rng.choice(asked)
-        wording = rng.choice(QUESTION_WORDINGS)
-        return wording.format(text=caption(scene, source), question=drawn.question, language=name), drawn.answer
-    return rng.choice(TRANSLATION_WORDINGS).format(text=caption(scene, source), language=name), caption(scene, target)
+        template = rng.choice(QUESTION_TEMPLATES)
+        return template.format(text=caption(scene, source), question=drawn.question, language=name), drawn.answer
+    return rng.choice(TRANSLATION_TEMPLATES).format(text=caption(scene, source), language=name), caption(scene, target)
 
 
 class Texts(torch.utils.data.IterableDataset):
@@ -163,14 +163,14 @@ def text_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.T
 def translation_accuracy(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, languages: Sequence[str], num_scenes: int = 24
 ) -> str:
-    """Exact matches of captions of unseen scenes, translated from English."""
+    """Exact matches of captions of held-out scenes, translated from English."""
     rng = random.Random("translation accuracy")
-    scenes = [sample_unseen_scene(rng) for _ in range(num_scenes)]
+    scenes = [sample_held_out_scene(rng) for _ in range(num_scenes)]
     model.eval()
     shares = {language: _share_right(model, tokenizer, scenes, language) for language in languages}
     model.train()
     return (
-        f"unseen scenes: {sum(shares.values()) / len(shares):.3f}, { ({k: round(v, 2) for k, v in shares.items()}) }"
+        f"held-out scenes: {sum(shares.values()) / len(shares):.3f}, { ({k: round(v, 2) for k, v in shares.items()}) }"
     )
 
 

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: written under another name, and renamed when they are finished; and
+"""Atomic writes: files and folders are written under another name and renamed when they are complete; and
 one process at a time in a folder.
 """
 
@@ -9,33 +9,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-UNFINISHED = ".unfinished"
+PARTIAL = ".partial"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # of the disk, a quota, or the size of a file
 SQLITE_FULL = frozenset({"database or disk is full", "disk I/O error"})  # the second where a file may not grow
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, in UTF-8, with the folder it lies in."""
-    with unfinished_file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def unfinished_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Where to write a file that appears at `path` when the block ends without an error.
 
     Raises:
         StorageFullError: the disk is full; the message says that nothing is lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
+    partial = path.with_name(f".{path.name}{PARTIAL}")
     with full_disk_explained(path):
-        yield unfinished
-    unfinished.replace(path)
+        yield partial
+    partial.replace(path)
 
 
 @contextmanager
-def unfinished_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Where to write the files of a folder that appears at `path` when the block ends without an error; what an
     earlier attempt has left is removed.
 
@@ -43,12 +43,12 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
         StorageFullError: the disk is full; the message says that nothing is lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    shutil.rmtree(partial, ignore_errors=True)
     with full_disk_explained(path):
-        unfinished.mkdir()
-        yield unfinished
-    unfinished.replace(path)
+        partial.mkdir()
+        yield partial
+    partial.replace(path)
 
 
 @contextmanager

@@ -1,11 +1,11 @@
 """What sources leave out on purpose, counted by reason and named: nothing is dropped in silence.
 
-    left_out = LeftOut()
-    examples = list(read_some_source(path, left_out=left_out))
-    print(left_out.table())
+    skipped = SkipReport()
+    examples = list(read_some_source(path, skipped=skipped))
+    print(skipped.table())
 
-The first example of each reason is logged as well, for callers who pass no `LeftOut`. Broken files are no such reason:
-they are errors.
+The first example of each reason is logged as well, for callers who pass no `SkipReport`. Broken files are no such
+reason: they are errors.
 """
 
 import logging
@@ -21,8 +21,8 @@ NUM_NAMES = 5
 
 
 @dataclass
-class LeftOut:
-    """How many examples were left out for each reason, and the names of the first five."""
+class SkipReport:
+    """How many examples were skipped for each reason, and the names of the first five."""
 
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
@@ -31,33 +31,35 @@ class LeftOut:
         """Count an example, or several that have one name.
 
         Args:
-            reason: equal words for equal reasons: "answer seen fewer than 15 times".
+            reason: the same text for the same reason: "answer seen fewer than 15 times".
             name: of the example, with its source and id: "vqav2/458752000". No path of a machine, for it is printed
                 in dataset cards.
         """
         self.counts[reason] += count
         names = self.names.setdefault(reason, [])
         if not names:
-            logger.info("Left out: %s (%s, and all further ones).", reason, name)
+            logger.info("Skipped: %s (%s, and all further ones).", reason, name)
         if len(names) < NUM_NAMES:
             names.append(name)
 
     def table(self) -> str:
         """A Markdown table: reason, count, the first names; the reasons in the order they came up."""
-        lines = ["| left out because | examples | such as |", "|---|---:|---|"]
+        lines = ["| skipped because | examples | such as |", "|---|---:|---|"]
         for reason, count in self.counts.items():
             cells = (reason, f"{count:,}", ", ".join(self.names[reason]))
             lines.append(f"| {' | '.join(_escaped(cell) for cell in cells)} |")
         return "\n".join(lines)
 
 
-def counted_once(read: Callable[[LeftOut], Iterator[Example]], left_out: LeftOut) -> Callable[[], Iterator[Example]]:
-    """`read` for several passes: the first one, which must go to the end, counts what is left out."""
-    passes = iter([left_out])
-    return lambda: read(next(passes, LeftOut()))
+def counted_once(
+    read: Callable[[SkipReport], Iterator[Example]], skipped: SkipReport
+) -> Callable[[], Iterator[Example]]:
+    """`read` for several passes: the first one, which must go to the end, counts what is skipped."""
+    passes = iter([skipped])
+    return lambda: read(next(passes, SkipReport()))
 
 
-def has_usable_texts(texts: Iterable[str], *, name: str, left_out: LeftOut) -> bool:
+def has_usable_texts(texts: Iterable[str], *, name: str, skipped: SkipReport) -> bool:
     """Whether all texts of an example can be trained on; if not, the example is counted and named.
 
     A text is not usable if it is empty, if it holds `<image>`, which only prompts may, or if it holds half a character
@@ -66,7 +68,7 @@ def has_usable_texts(texts: Iterable[str], *, name: str, left_out: LeftOut) -> b
     for text in texts:
         reason = _why_unusable(text)
         if reason is not None:
-            left_out.add(reason, name)
+            skipped.add(reason, name)
             return False
     return True
 

@@ -1,4 +1,4 @@
-"""What the trainings of the parents share: the loop, the tokenizer, saving."""
+"""What the trainings of the components share: the loop, the tokenizer, saving."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def train_tokenizer(texts: Iterable[str], *, appends_eos: bool) -> PreTrainedTok
 
 
 def _without_added(tokenizer: Tokenizer, pieces: list[str]) -> Tokenizer:
-    """The tokenizer with `pieces` as ordinary ones: special tokens are left out of decoded text."""
+    """The tokenizer with `pieces` as ordinary ones: special tokens do not appear in decoded text."""
     description = json.loads(tokenizer.to_str())
     description["added_tokens"] = [token for token in description["added_tokens"] if token["content"] not in pieces]
     return Tokenizer.from_str(json.dumps(description))

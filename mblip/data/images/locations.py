@@ -1,9 +1,9 @@
 """Images of training rows: what forms they come in, where they lie, how they are opened and stored.
 
-An image is a PIL image, the bytes of an encoded file, a place, or the record {"bytes", "path"} that `datasets` stores.
-One that cannot be read is an error that names it: the original replaced it by a black picture in silence.
+An image is a PIL image, the bytes of an encoded file, a location, or the record {"bytes", "path"} that `datasets`
+stores. One that cannot be read is an error that names it: the original replaced it by a black image in silence.
 
-A place is written as fsspec chains them, and read without unpacking anything to disk:
+A location is written as fsspec chains them, and read without unpacking anything to disk:
 
     /path/to/photo.jpg                          a file (a `Path`, or text, with or without file://)
     zip://folder/photo.jpg::/path/photos.zip    a member of an archive; `tar://` for a plain .tar, no .tar.gz
@@ -28,8 +28,8 @@ from .files import open_regular, read_file, read_member
 from .parquet import read_cell
 from .refusal import RefusedImageError
 
-Place = str | Path
-Image = PILImage.Image | bytes | Place
+Location = str | Path
+Image = PILImage.Image | bytes | Location
 StoredImage = Mapping[str, Any]  # {"bytes": bytes | None, "path": str | None}, the storage of `datasets.Image`
 FetchedBytes = Callable[[str], bytes]
 
@@ -51,8 +51,8 @@ def open_image(image: Image | StoredImage, *, name: str) -> PILImage.Image:
     """
     if isinstance(image, PILImage.Image):
         return image
-    place, encoded = _place_and_bytes(image, name)
-    return _decoded(encoded, place, name)
+    location, encoded = _location_and_bytes(image, name)
+    return _decoded(encoded, location, name)
 
 
 def store_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
@@ -66,16 +66,16 @@ def store_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
         buffer = io.BytesIO()
         image.save(buffer, format="PNG")
         return {"bytes": buffer.getvalue(), "path": None}
-    place, encoded = _place_and_bytes(image, name)
-    _decoded(encoded, place, name)
+    location, encoded = _location_and_bytes(image, name)
+    _decoded(encoded, location, name)
     if isinstance(image, bytes):
         return {"bytes": encoded, "path": None}
     if isinstance(image, Mapping) and image.get("bytes") is not None:
         return {"bytes": encoded, "path": image.get("path")}
-    return {"bytes": encoded, "path": place_name(image["path"] if isinstance(image, Mapping) else image)}
+    return {"bytes": encoded, "path": location_name(image["path"] if isinstance(image, Mapping) else image)}
 
 
-def place_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
+def locate_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
     """The record {"bytes", "path"} of an image that stays where it lies, to be read when it is wanted: without bytes
     for one on disk; for any other as `store_image` gives it.
 
@@ -89,50 +89,50 @@ def place_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
     return {"bytes": None, "path": str(image)}
 
 
-def open_bytes(place: Place, *, fetched: FetchedBytes | None = None, max_bytes: int = MAX_BYTES) -> bytes:
-    """The encoded image at a place.
+def open_bytes(location: Location, *, fetched: FetchedBytes | None = None, max_bytes: int = MAX_BYTES) -> bytes:
+    """The encoded image at a location.
 
     Args:
         fetched: gives the bytes of a URL. Nothing is fetched here.
         max_bytes: an image of more is refused before it is read.
 
     Raises:
-        RefusedImageError: there is nothing to read, or too much; the message names the place. It is never waited for
-            a pipe or a device.
+        RefusedImageError: there is nothing to read, or too much; the message names the location. It is never waited
+            for a pipe or a device.
     """
     try:
-        return _read(place, fetched, max_bytes)
+        return _read(location, fetched, max_bytes)
     except RefusedImageError as error:
-        if str(place) in error.refused.detail:
+        if str(location) in error.refused.detail:
             raise
-        raise RefusedImageError(error.refused.reason, f"{place}: {error.refused.detail}") from error
+        raise RefusedImageError(error.refused.reason, f"{location}: {error.refused.detail}") from error
 
 
-def place_name(place: Place) -> str:
-    """The last part of a place's name, such as "photo.jpg"."""
-    chained = CHAINED.fullmatch(place) if isinstance(place, str) else None
-    return Path(chained[2] if chained else place).name
+def location_name(location: Location) -> str:
+    """The last part of a location's name, such as "photo.jpg"."""
+    chained = CHAINED.fullmatch(location) if isinstance(location, str) else None
+    return Path(chained[2] if chained else location).name
 
 
-def is_url(place: Place) -> bool:
-    return isinstance(place, str) and place.lower().startswith(URL_PREFIXES)
+def is_url(location: Location) -> bool:
+    return isinstance(location, str) and location.lower().startswith(URL_PREFIXES)
 
 
-def _place_and_bytes(image: Any, name: str) -> tuple[str, bytes]:
+def _location_and_bytes(image: Any, name: str) -> tuple[str, bytes]:
     """What an error calls the image, and the encoded file."""
     if isinstance(image, bytes):
         return f"the image ({len(image)} bytes)", image
     if isinstance(image, Mapping) and image.get("bytes") is not None:
         encoded = image["bytes"]
         return image.get("path") or f"the image ({len(encoded)} bytes)", encoded
-    place = image.get("path") if isinstance(image, Mapping) else image
-    if not isinstance(place, str | Path):
+    location = image.get("path") if isinstance(image, Mapping) else image
+    if not isinstance(location, str | Path):
         raise ValueError(
             f"{name}: found an image of type {type(image).__name__}, "
             "expected a PIL image, bytes, a path or {'bytes', 'path'}."
         )
     try:
-        return str(place), open_bytes(place)
+        return str(location), open_bytes(location)
     except RefusedImageError as error:
         raise ValueError(
             f"{name}: {error.refused.detail} ({error.refused.reason}). "
@@ -140,32 +140,32 @@ def _place_and_bytes(image: Any, name: str) -> tuple[str, bytes]:
         ) from error
 
 
-def _decoded(encoded: bytes, place: str, name: str) -> PILImage.Image:
+def _decoded(encoded: bytes, location: str, name: str) -> PILImage.Image:
     try:
         return decode(encoded)
     except RefusedImageError as error:
         raise ValueError(
-            f"{name}: {place} cannot be read as an image ({error}). "
+            f"{name}: {location} cannot be read as an image ({error}). "
             "Fetch the file again, or take the row out of the data."
         ) from error
 
 
-def _read(place: Place, fetched: FetchedBytes | None, max_bytes: int) -> bytes:
-    if isinstance(place, Path):
-        return read_file(place, max_bytes=max_bytes)
-    if is_url(place):
+def _read(location: Location, fetched: FetchedBytes | None, max_bytes: int) -> bytes:
+    if isinstance(location, Path):
+        return read_file(location, max_bytes=max_bytes)
+    if is_url(location):
         if fetched is None:
             raise RefusedImageError("missing", "it is a URL. Fetch it first: mblip fetch --help")
-        return fetched(place)
-    if chained := CHAINED.fullmatch(place):
+        return fetched(location)
+    if chained := CHAINED.fullmatch(location):
         return _read_chained(chained[1], chained[2], chained[3], max_bytes)
-    if (scheme := SCHEME.match(place)) and scheme[0] != "file://":
+    if (scheme := SCHEME.match(location)) and scheme[0] != "file://":
         raise RefusedImageError(
             "unreadable",
             f"{scheme[0]} is not read. Expected a path, an http(s) URL, or zip://, tar:// or parquet:// with the "
             "archive behind `::`.",
         )
-    return read_file(_local_path(place), max_bytes=max_bytes)
+    return read_file(_local_path(location), max_bytes=max_bytes)
 
 
 def _read_chained(kind: str, member: str, archive: str, max_bytes: int) -> bytes:
@@ -178,5 +178,5 @@ def _read_chained(kind: str, member: str, archive: str, max_bytes: int) -> bytes
     return read_member(path, member, is_zip=kind == "zip", max_bytes=max_bytes)
 
 
-def _local_path(path: Place) -> Path:
+def _local_path(path: Location) -> Path:
     return Path(path.removeprefix("file://") if isinstance(path, str) else path)

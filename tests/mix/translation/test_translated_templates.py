@@ -1,4 +1,4 @@
-"""`mblip translate-prompts`: native wordings by an engine, checked, and read back."""
+"""`mblip translate-prompts`: native templates by an engine, checked, and read back."""
 
 import re
 import zlib
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from mblip.data.example import Example
-from mblip.data.prompt_files import parse_wordings
-from mblip.data.prompts import INPUTS, TASKS, apply_prompt, native_wordings
-from mblip.mix.translate_prompts import main, translate_wordings
+from mblip.data.prompt_files import parse_templates
+from mblip.data.prompts import INPUTS, TASKS, apply_prompt, native_templates
+from mblip.mix.translate_prompts import main, translate_templates
 from tests.mix.translation.fake_engines import FakeEngine
 
 ROOT = Path(__file__).parents[3]
-ENGLISH = [(task, wording.text) for task in TASKS for wording in TASKS[task].wordings]
+ENGLISH = [(task, template.text) for task in TASKS for template in TASKS[task].templates]
 WORDS = ("wir", "sehen", "hier", "auf", "dem", "Bild", "eine", "schöne", "Straße", "neben", "einer", "alten", "Brücke")
 WORD = re.compile(r"(?<![\w\"])[A-Za-z]+")
 
@@ -26,25 +26,25 @@ def to_german(text, source="en", target="de"):
 @pytest.fixture(scope="module")
 def german():
     engine = FakeEngine(to_german)
-    return engine, translate_wordings("de", engine)
+    return engine, translate_templates("de", engine)
 
 
 def texts(made, task):
-    return [wording.text for wording in made.wordings[task].wordings]
+    return [template.text for template in made.templates[task].templates]
 
 
-def test_every_wording_becomes_a_native_one_that_keeps_its_placeholders_and_says_where_it_comes_from(german):
+def test_every_template_becomes_a_native_one_that_keeps_its_placeholders_and_says_where_it_comes_from(german):
     _, made = german
     assert len(ENGLISH) > 75
-    assert made.num_wordings + len(made.refused) == len(ENGLISH)
+    assert made.num_templates + len(made.refused) == len(ENGLISH)
     assert len(made.refused) < 4
-    for task, of_task in made.wordings.items():
-        for wording in of_task.wordings:
-            assert set(re.findall(r"\{(\w+)\}", wording.text)) == set(INPUTS[task])
-            assert wording.source == "translated by fake none 1"
+    for task, of_task in made.templates.items():
+        for template in of_task.templates:
+            assert set(re.findall(r"\{(\w+)\}", template.text)) == set(INPUTS[task])
+            assert template.source == "translated by fake none 1"
 
 
-def test_the_engine_gets_the_language_by_name_and_never_the_wording_that_is_held_out(german):
+def test_the_engine_gets_the_language_by_name_and_never_the_template_that_is_held_out(german):
     engine, _ = german
     asked = "\n".join(engine.asked)
     assert "Write a short German caption for this image." in engine.asked
@@ -68,44 +68,44 @@ def test_answers_that_must_be_english_stay_in_quotation_marks(german):
         (lambda text: f"{to_german(text)} {{bild}}", "placeholders"),
         (lambda text: f"{to_german(text)} {{", "placeholders"),
         (lambda text: "нарисованный мир и большие дома на старой улице у моста", "wrong script"),
-        (lambda text: "auf Deutsch in einem Satz", "equal to another wording"),
+        (lambda text: "auf Deutsch in einem Satz", "equal to another template"),
     ],
 )
-def test_a_bad_wording_is_refused_and_named_and_the_others_stay(rule, cause):
-    """Of image naming, the second and third wording go wrong."""
+def test_a_bad_template_is_refused_and_named_and_the_others_stay(rule, cause):
+    """Of image naming, the second and third template go wrong."""
     wrong = {
         "Name the main object of this picture in German.",
         "In German, what is this called?",
     }
-    made = translate_wordings("de", FakeEngine(lambda text, *_: rule(text) if text in wrong else to_german(text)))
+    made = translate_templates("de", FakeEngine(lambda text, *_: rule(text) if text in wrong else to_german(text)))
     found = [refused for refused in made.refused if refused.source_text in wrong]
     kept = wrong - {refused.source_text for refused in found}
     assert {refused.failure.cause for refused in found} == {cause}
     assert {refused.task for refused in found} == {"image_naming"}
-    assert len(kept) == (cause == "equal to another wording")  # the first of two equal ones
+    assert len(kept) == (cause == "equal to another template")  # the first of two equal ones
     assert len(texts(made, "image_naming")) == 5 + len(kept)
 
 
 def test_what_fails_is_tried_again_by_the_engine_for_retries():
     first, second = FakeEngine(lambda *_: ""), FakeEngine(to_german, name="careful")
-    made = translate_wordings("de", first, retry_engine=second)
-    assert made.num_wordings > 70
-    assert {wording.source for wording in made.wordings["vqa"].wordings} == {"translated by careful none 1"}
+    made = translate_templates("de", first, retry_engine=second)
+    assert made.num_templates > 70
+    assert {template.source for template in made.templates["vqa"].templates} == {"translated by careful none 1"}
 
 
-def test_wordings_that_the_language_has_are_not_made_again():
-    written = native_wordings("de", "image_naming")[0].text
+def test_templates_that_the_language_has_are_not_made_again():
+    written = native_templates("de", "image_naming")[0].text
     asked = "In German, what is this called?"
-    made = translate_wordings("de", FakeEngine(lambda text, *_: written if text == asked else to_german(text)))
+    made = translate_templates("de", FakeEngine(lambda text, *_: written if text == asked else to_german(text)))
     assert written not in texts(made, "image_naming")
     assert [str(refused.failure) for refused in made.refused if refused.source_text == asked] == [
-        "equal to another wording: of image_naming"
+        "equal to another template: of image_naming"
     ]
 
 
 def test_english_is_refused():
     with pytest.raises(ValueError, match="Found the language 'en', expected another one"):
-        translate_wordings("en", FakeEngine(to_german))
+        translate_templates("en", FakeEngine(to_german))
 
 
 @pytest.mark.slow
@@ -119,17 +119,17 @@ def test_the_command_writes_files_that_prompts_are_drawn_from(tmp_path, capsys):
     printed = capsys.readouterr().out
     for language in ("sw", "ko"):
         text = (tmp_path / f"{language}.yaml").read_text(encoding="utf-8")
-        read = parse_wordings(text, "f.yaml", INPUTS, is_english=False)
-        num_wordings = sum(len(of_task.wordings) for of_task in read.values())
-        num_refused = len(ENGLISH) - num_wordings
-        assert num_wordings > 10
-        assert f"{language}.yaml: {num_wordings} wordings, {num_refused} refused" in printed
+        read = parse_templates(text, "f.yaml", INPUTS, is_english=False)
+        num_templates = sum(len(of_task.templates) for of_task in read.values())
+        num_refused = len(ENGLISH) - num_templates
+        assert num_templates > 10
+        assert f"{language}.yaml: {num_templates} templates, {num_refused} refused" in printed
         head = text.split("\n\n")[0].splitlines()
         assert head[1].startswith("# Engine: transformers float32, greedy. Model: translator, revision sha256:")
         assert len([line for line in head if line.startswith("# - ")]) == num_refused
     assert "| Swahili | " in printed
 
-    made = {wording.text for wording in native_wordings("ko", "captioning", tmp_path)}
+    made = {template.text for template in native_templates("ko", "captioning", tmp_path)}
     assert set(texts_of_package("ko")) < made
     examples = [Example((), "", "x", "ko", "captioning", "s", str(number), "r") for number in range(200)]
     drawn = {apply_prompt(example, seed=0, native_share=1.0, native_folder=tmp_path).prompt for example in examples}
@@ -140,4 +140,4 @@ def test_the_command_writes_files_that_prompts_are_drawn_from(tmp_path, capsys):
 
 
 def texts_of_package(language):
-    return [wording.text for wording in native_wordings(language, "captioning")]
+    return [template.text for template in native_templates(language, "captioning")]

@@ -17,7 +17,7 @@ from mblip.evaluation import (
     read_predictions,
     run_task,
 )
-from mblip.evaluation.unfinished import UnfinishedAnswers
+from mblip.evaluation.partial_answers import PartialAnswers
 
 SMALL = RunSettings(batch_size=3, image_batch_size=2)
 
@@ -115,7 +115,7 @@ def test_a_line_torn_by_the_kill_is_answered_again(tmp_path, undisturbed, num_by
     model, processor = killed_after(4, EXAMPLES)
     with pytest.raises(Killed):
         evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
-    chunk = path.with_name("p.jsonl.unfinished") / "chunk-00000.jsonl"
+    chunk = path.with_name("p.jsonl.partial") / "chunk-00000.jsonl"
     chunk.write_bytes(chunk.read_bytes()[:-num_bytes])
     evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), settings=SMALL, predictions_path=path)
     assert path.read_bytes() == undisturbed
@@ -137,7 +137,7 @@ def test_answers_of_another_run_are_never_taken_over(tmp_path, changes, named):
     model, processor = knows_all(EXAMPLES)
     if "weight" in changes:
         model.weight = torch.nn.Parameter(torch.tensor(changes["weight"]))
-    with pytest.raises(ValueError, match=rf"p.jsonl.unfinished holds answers of another run: {named}\."):
+    with pytest.raises(ValueError, match=rf"p.jsonl.partial holds answers of another run: {named}\."):
         evaluate_task(
             model,
             processor,
@@ -154,14 +154,14 @@ def test_the_time_of_a_run_that_was_killed_counts_all_its_starts(tmp_path, monke
     model, processor = killed_after(4, EXAMPLES)
     with pytest.raises(Killed):
         evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
-    assert UnfinishedAnswers(path).seconds() == 40.0
+    assert PartialAnswers(path).seconds() == 40.0
     results = evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), settings=SMALL, predictions_path=path)
     num_left = -(-len(EXAMPLES) // 3) - 4
     assert results.seconds == 40.0 + 10 * (num_left + 2)
 
 
 class PrintedModel(KilledModel):
-    """Records the pictures of each batch that it encodes."""
+    """Records the images of each batch that it encodes."""
 
     encoded: list[list[float]]
 
@@ -171,7 +171,7 @@ class PrintedModel(KilledModel):
 
 
 def encoded_batches(path, examples, *, num_batches):
-    """The pictures that are encoded together until a run is killed, or ends."""
+    """The images that are encoded together until a run is killed, or ends."""
     killed, processor = killed_after(num_batches, examples)
     model = PrintedModel(processor, killed.answers)
     model.num_left, model.encoded = num_batches, []
@@ -181,7 +181,7 @@ def encoded_batches(path, examples, *, num_batches):
     return model.encoded
 
 
-def test_a_run_taken_up_encodes_the_pictures_that_are_left_in_the_batches_of_an_undisturbed_one(tmp_path):
+def test_a_run_taken_up_encodes_the_images_that_are_left_in_the_batches_of_an_undisturbed_one(tmp_path):
     examples = [example(number) for number in range(20)]
     whole = encoded_batches(tmp_path / "p.jsonl", examples, num_batches=3)
     assert [len(batch) for batch in whole] == [4, 4, 4, 4, 4]
@@ -191,7 +191,7 @@ def test_a_run_taken_up_encodes_the_pictures_that_are_left_in_the_batches_of_an_
 def test_what_is_kept_of_a_task_that_is_finished_is_taken_up_whole(tmp_path):
     path = tmp_path / "p.jsonl"
     asked = {"settings": SMALL, "predictions_path": path}
-    first = evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), **asked, keeps_unfinished=True)
+    first = evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), **asked, keeps_partial=True)
     model, processor = knows_all(EXAMPLES)
     assert evaluate_task(model, processor, task_of(EXAMPLES), **asked).predictions == first.predictions
     assert model.batch_sizes == model.num_encoded == []
@@ -201,8 +201,8 @@ def test_what_is_kept_of_a_task_that_is_finished_is_taken_up_whole(tmp_path):
 def test_two_runs_never_answer_into_one_folder_at_once(tmp_path):
     path = tmp_path / "p.jsonl"
     model, processor = knows_all(EXAMPLES)
-    with UnfinishedAnswers(path).alone():
-        with pytest.raises(OSError, match=r"Another process is answering into .*p\.jsonl\.unfinished\. Wait for it"):
+    with PartialAnswers(path).alone():
+        with pytest.raises(OSError, match=r"Another process is answering into .*p\.jsonl\.partial\. Wait for it"):
             evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
         assert model.batch_sizes == []
     evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
@@ -224,5 +224,5 @@ def test_a_file_that_is_none_of_predictions_is_an_error_that_names_the_line(tmp_
         read_predictions(tmp_path / "p.jsonl")
 
 
-def test_unfinished_answers_lie_beside_the_file_they_become(tmp_path):
-    assert UnfinishedAnswers(tmp_path / "p.jsonl").folder == tmp_path / "p.jsonl.unfinished"
+def test_partial_answers_lie_beside_the_file_they_become(tmp_path):
+    assert PartialAnswers(tmp_path / "p.jsonl").folder == tmp_path / "p.jsonl.partial"

@@ -1,30 +1,30 @@
-"""How much the wording of a prompt matters: the mean over languages under each wording, and their spread."""
+"""How much the template of a prompt matters: the mean over languages under each template, and their spread."""
 
 import statistics
 from collections.abc import Sequence
 
-from ..protocol import HELD_OUT_WORDING
+from ..protocol import HELD_OUT_TEMPLATE
 from ..results import Results
 
-WORDING = "wording "
+TEMPLATE = "wording "
 
 
-def wording_conditions(results: Results) -> dict[str, list[str]]:
-    """The conditions that are wordings, the one held out of training last, by the benchmark's own condition that they
-    are wordings of (a split of POPE); "" where it has none."""
+def template_conditions(results: Results) -> dict[str, list[str]]:
+    """The conditions that are templates, the one held out of training last, by the benchmark's own condition that they
+    are templates of (a split of POPE); "" where it has none."""
     found: dict[str, list[str]] = {}
     for condition in results.conditions:
-        own, _, wording = condition.rpartition(", ")
-        if wording.startswith(WORDING) or wording == HELD_OUT_WORDING:
+        own, _, template = condition.rpartition(", ")
+        if template.startswith(TEMPLATE) or template == HELD_OUT_TEMPLATE:
             found.setdefault(own, []).append(condition)
     return found
 
 
-def wordings_table(results: Results) -> str:
-    """A row for each wording with its prompt (in English, or the first language) and the mean over languages; then
+def templates_table(results: Results) -> str:
+    """A row for each template with its prompt (in English, or the first language) and the mean over languages; then
     mean, standard deviation and range of the rows. A table for each of the benchmark's own conditions; empty where the
-    task was not asked in several wordings."""
-    groups = [conditions for conditions in wording_conditions(results).values() if len(conditions) > 1]
+    task was not asked in several templates."""
+    groups = [conditions for conditions in template_conditions(results).values() if len(conditions) > 1]
     return "\n\n".join(_table(results, conditions) for conditions in groups)
 
 
@@ -39,7 +39,7 @@ def _table(results: Results, conditions: Sequence[str]) -> str:
         lines.append(f"| {condition} | {prompt} | {means[-1]:.1f} |")
     lines += [
         "",
-        f"Mean of the wordings {statistics.mean(means):.1f}, standard deviation {statistics.stdev(means):.1f}, "
+        f"Mean of the templates {statistics.mean(means):.1f}, standard deviation {statistics.stdev(means):.1f}, "
         f"lowest {min(means):.1f}, highest {max(means):.1f}.",
     ]
     return "\n".join(lines)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from mblip.data.images import files as archive_reading
-from mblip.data.images.check import check_place
-from mblip.data.images.places import open_bytes, place_name
+from mblip.data.images.check import check_location
+from mblip.data.images.locations import location_name, open_bytes
 from mblip.data.images.refusal import Refused, RefusedImageError
 
 NAMES = ["a.jpg", "folder/b.jpg", "../escaped.jpg", "/absolute.jpg", "with :: in it.jpg", "größe 大.jpg", "empty.jpg"]
@@ -45,7 +45,7 @@ def write_zip(path: Path, names=NAMES, method=zipfile.ZIP_DEFLATED) -> Path:
 
 
 def archives(folder: Path) -> dict[str, Path]:
-    """One archive of every kind, with the prefix of its places."""
+    """One archive of every kind, with the prefix of its locations."""
     return {
         "tar://": write_tar(folder / "a.tar"),
         "zip://": write_zip(folder / "a.zip"),
@@ -53,18 +53,18 @@ def archives(folder: Path) -> dict[str, Path]:
     }
 
 
-def refusal(place, **arguments) -> str:
+def refusal(location, **arguments) -> str:
     with pytest.raises(RefusedImageError) as error:
-        open_bytes(place, **arguments)
+        open_bytes(location, **arguments)
     return str(error.value)
 
 
 def test_a_file_is_read_by_path_text_and_file_url(tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"bytes")
-    for place in (path, str(path), f"file://{path}"):
-        assert open_bytes(place) == b"bytes"
-        assert place_name(place) == "photo.jpg"
+    for location in (path, str(path), f"file://{path}"):
+        assert open_bytes(location) == b"bytes"
+        assert location_name(location) == "photo.jpg"
 
 
 def test_every_member_of_every_archive_is_read_and_none_reaches_the_disk(tmp_path):
@@ -72,9 +72,9 @@ def test_every_member_of_every_archive_is_read_and_none_reaches_the_disk(tmp_pat
     before = sorted(tmp_path.parent.rglob("*"))
     for prefix, archive in found.items():
         for name in reversed(NAMES):
-            place = f"{prefix.strip()}{name}::{archive}"
-            assert open_bytes(place) == content(name), place
-            assert place_name(place) == Path(name).name
+            location = f"{prefix.strip()}{name}::{archive}"
+            assert open_bytes(location) == content(name), location
+            assert location_name(location) == Path(name).name
     assert sorted(tmp_path.parent.rglob("*")) == before
 
 
@@ -102,8 +102,10 @@ def test_of_two_members_of_one_name_the_last_counts_and_hard_links_are_followed(
 @pytest.mark.parametrize("prefix", ["tar://", "zip://", "zip:// "])
 def test_a_member_that_is_not_there_and_one_that_is_too_large_are_named(tmp_path, prefix):
     archive = archives(tmp_path)[prefix]
-    place = f"{prefix.strip()}c.jpg::{archive}"
-    assert refusal(place) == (f"missing: {place}: the archive holds no file of that name among 7, such as 'a.jpg'")
+    location = f"{prefix.strip()}c.jpg::{archive}"
+    assert refusal(location) == (
+        f"missing: {location}: the archive holds no file of that name among 7, such as 'a.jpg'"
+    )
     assert "500 bytes, more than the 499 allowed" in refusal(f"{prefix.strip()}a.jpg::{archive}", max_bytes=499)
 
 
@@ -138,12 +140,12 @@ def test_a_zip_member_with_wrong_bytes_encryption_or_another_method_is_refused(t
 def test_what_is_no_archive_is_named(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"<html>")
     (tmp_path / "empty.tar").write_bytes(b"")
-    for place in (
+    for location in (
         f"zip://a.jpg::{tmp_path}/a.zip",
         f"tar://a.jpg::{tmp_path}/a.zip",
         f"tar://a::{tmp_path}/empty.tar",
     ):
-        assert refusal(place).startswith("unreadable: ")
+        assert refusal(location).startswith("unreadable: ")
     assert refusal(f"zip://a.jpg::{tmp_path}/none.zip").startswith("missing: ")
     assert "none inside another" in refusal(f"zip://a.jpg::tar://inner.zip::{tmp_path}/a.tar")
     assert "s3:// is not read" in refusal("s3://bucket/a.jpg")
@@ -180,8 +182,8 @@ def gzip_refusal(archive: Path) -> str:
 def test_an_archive_packed_with_gzip_is_refused_whatever_it_is_called(tmp_path, prefix, archive_name):
     archive = write_tar(tmp_path / archive_name, mode="w:gz")
     for name in ("a.jpg", "no such.jpg"):
-        place = f"{prefix}{name}::{archive}"
-        assert check_place(place) == Refused("unreadable", f"{place}: {gzip_refusal(archive)}")
+        location = f"{prefix}{name}::{archive}"
+        assert check_location(location) == Refused("unreadable", f"{location}: {gzip_refusal(archive)}")
 
 
 def test_nothing_of_an_archive_packed_with_gzip_is_unpacked(tmp_path):

@@ -32,7 +32,7 @@ VOCABULARY = {"<pad>": 0, "</s>": 1, "<unk>": 2}
 
 
 @dataclass(frozen=True)
-class Parent:
+class Component:
     """A checkpoint on disk, and its files of weights."""
 
     folder: Path
@@ -44,7 +44,7 @@ class Parent:
         return {shard: shard.stat().st_size for shard in self.shards}
 
 
-def write_blip2(folder: Path, shape: Shape, max_shard_size: str) -> Parent:
+def write_blip2(folder: Path, shape: Shape, max_shard_size: str) -> Component:
     """A BLIP-2 of this shape, of which only the image side has weights."""
     with torch.device("meta"):
         model = Blip2ForConditionalGeneration(shape.theirs())
@@ -52,11 +52,11 @@ def write_blip2(folder: Path, shape: Shape, max_shard_size: str) -> Parent:
     shards = write_checkpoint(folder, weights, max_shard_size, is_filled=lambda key: key.split(".")[0] in IMAGE_SIDE)
     model.config.save_pretrained(folder)
     BlipImageProcessorPil().save_pretrained(folder)
-    return Parent(folder, shards, _count(weights))
+    return Component(folder, shards, _count(weights))
 
 
-def write_language_model(folder: Path, shape: Shape, dtype: torch.dtype, max_shard_size: str) -> Parent:
-    """The language model of this shape, with a tokenizer of three words."""
+def write_language_model(folder: Path, shape: Shape, dtype: torch.dtype, max_shard_size: str) -> Component:
+    """The language model of this shape, with a tokenizer of three tokens."""
     config = AutoConfig.for_model(**shape.text, dtype=dtype)
     with torch.device("meta"):
         model = text_model_class(config).from_config(config)
@@ -65,7 +65,7 @@ def write_language_model(folder: Path, shape: Shape, dtype: torch.dtype, max_sha
     model.config.save_pretrained(folder)
     words = Tokenizer(WordLevel(VOCABULARY, unk_token="<unk>"))
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>").save_pretrained(folder)
-    return Parent(folder, shards, _count(weights))
+    return Component(folder, shards, _count(weights))
 
 
 def write_adapter(folder: Path, base: Path) -> int:

@@ -1,11 +1,11 @@
-"""The English parent: a tiny BLIP-2 (ViT, Q-Former, T5) trained on the drawn world, in English.
+"""The English BLIP-2: a tiny BLIP-2 (ViT, Q-Former, T5) trained on the drawn world, in English.
 
 As with BLIP-2, vision comes first and language second:
-1. attributes: ViT and Q-Former learn to tell what a picture holds. Nine of the query tokens each answer for one
+1. attributes: ViT and Q-Former learn to tell what an image holds. Nine of the query tokens each answer for one
    attribute (count, size, colour and shape of both groups, and the relation), and every patch says what covers it.
    These heads are thrown away.
 2. captions: ViT and language model are frozen; Q-Former, query tokens and projection learn to make the language model
-   (text_parents.py: it has read English, and never seen a picture) say captions and answers.
+   (text_components.py: it has read English, and never seen an image) say captions and answers.
 
 The attributes begin with things outside the world: named shapes in colours that have no name, and shapes without a
 name in named colours. Whoever sees colours first and shapes later learns that red things are never circles, because in
@@ -51,9 +51,9 @@ from scenes.world import (
     SIZES,
     Group,
     Scene,
+    sample_held_out_scene,
     sample_scene,
     sample_training_scene,
-    sample_unseen_scene,
 )
 
 WIDTH, NUM_QUERY_TOKENS, BATCH_SIZE = 128, 16, 64
@@ -77,14 +77,14 @@ def attribute_labels(scene: Scene) -> list[int]:
 
 
 def cell_labels(scene: Scene, rng: random.Random) -> np.ndarray:
-    """Colour, shape and size of what covers each cell (3, 64), for the picture that `rng` draws next."""
+    """Colour, shape and size of what covers each cell (3, 64), for the image that `rng` draws next."""
     ahead = random.Random()
     ahead.setstate(rng.getstate())
     labels = np.zeros((3, GRID, GRID), np.int64)
     centres = np.arange(GRID) + 0.5
-    for group, radius, places in place_things(scene, ahead):
+    for group, radius, positions in place_things(scene, ahead):
         size = 3 if radius > 2 else 1 + SIZES.index(group.size)
-        for x, y in places:
+        for x, y in positions:
             covered = (centres[None] - x) ** 2 + (centres[:, None] - y) ** 2 < (0.85 * radius) ** 2
             covered[min(int(y), GRID - 1), min(int(x), GRID - 1)] = True
             labels[:, covered] = np.array([[1 + COLOURS.index(group.colour)], [1 + SHAPES.index(group.shape)], [size]])
@@ -109,7 +109,7 @@ def unnamed_shape(group: Group, rng: random.Random) -> Appearance:
 
 
 def draw_lesson(rng: random.Random, named_share: float) -> tuple[np.ndarray, list[int], np.ndarray]:
-    """A picture with the labels that may be learned from it; what has no name is ignored."""
+    """An image with the labels that may be learned from it; what has no name is ignored."""
     if rng.random() < named_share:
         scene, look, colours, shapes, relations = sample_training_scene(rng), named_appearance, True, True, True
     elif rng.random() < 0.6:
@@ -131,7 +131,7 @@ def draw_lesson(rng: random.Random, named_share: float) -> tuple[np.ndarray, lis
 
 
 class Lessons(torch.utils.data.IterableDataset):
-    """Batches of pictures (B, 96, 96, 3) with attribute labels (B, 9) and cell labels (B, 3, 64), never repeating."""
+    """Batches of images (B, 96, 96, 3) with attribute labels (B, 9) and cell labels (B, 3, 64), never repeating."""
 
     def __init__(self, seed: int, named_share: float) -> None:
         self.seed, self.named_share = seed, named_share
@@ -139,20 +139,18 @@ class Lessons(torch.utils.data.IterableDataset):
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         rng = random.Random(self.seed)
         while True:
-            pictures, labels, cells = zip(
-                *(draw_lesson(rng, self.named_share) for _ in range(BATCH_SIZE)), strict=True
-            )
+            images, labels, cells = zip(*(draw_lesson(rng, self.named_share) for _ in range(BATCH_SIZE)), strict=True)
             yield {
-                "pictures": torch.from_numpy(np.stack(pictures)),
+                "images": torch.from_numpy(np.stack(images)),
                 "labels": torch.tensor(labels),
                 "cells": torch.from_numpy(np.stack(cells)),
             }
 
 
-def pixel_values(pictures: torch.Tensor) -> torch.Tensor:
+def pixel_values(images: torch.Tensor) -> torch.Tensor:
     """(B, H, W, 3) bytes to (B, 3, H, W), as BLIP's image processor normalises them."""
     mean, std = torch.tensor(OPENAI_CLIP_MEAN) * 255, torch.tensor(OPENAI_CLIP_STD) * 255
-    return ((pictures.float() - mean) / std).permute(0, 3, 1, 2)
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
 class AttributeHeads(nn.Module):
@@ -163,9 +161,9 @@ class AttributeHeads(nn.Module):
         self.attributes = nn.ModuleList(nn.Linear(WIDTH, num) for num in NUM_LABELS)
         self.cells = nn.ModuleList(nn.Linear(WIDTH, num) for num in NUM_CELL_LABELS)
 
-    def forward(self, model: Blip2ForConditionalGeneration, pictures: torch.Tensor) -> tuple[list[torch.Tensor], ...]:
-        patches = model.vision_model(pixel_values=pixel_values(pictures)).last_hidden_state
-        queries = model.query_tokens.expand(len(pictures), -1, -1)
+    def forward(self, model: Blip2ForConditionalGeneration, images: torch.Tensor) -> tuple[list[torch.Tensor], ...]:
+        patches = model.vision_model(pixel_values=pixel_values(images)).last_hidden_state
+        queries = model.query_tokens.expand(len(images), -1, -1)
         outputs = model.qformer(query_embeds=queries, encoder_hidden_states=patches).last_hidden_state
         attributes = [head(outputs[:, index]) for index, head in enumerate(self.attributes)]
         return attributes, [head(patches[:, 1:]).transpose(1, 2) for head in self.cells]
@@ -174,7 +172,7 @@ class AttributeHeads(nn.Module):
 def attribute_loss(
     model: Blip2ForConditionalGeneration, heads: AttributeHeads, batch: dict[str, torch.Tensor]
 ) -> torch.Tensor:
-    attributes, cells = heads(model, batch["pictures"])
+    attributes, cells = heads(model, batch["images"])
     loss = sum(cross_entropy(logits, batch["labels"][:, index]) for index, logits in enumerate(attributes))
     for index, logits in enumerate(cells):
         weight = torch.tensor([BACKGROUND_WEIGHT] + [1.0] * (logits.shape[1] - 1))
@@ -183,9 +181,9 @@ def attribute_loss(
 
 
 def attribute_accuracy(model: Blip2ForConditionalGeneration, heads: AttributeHeads) -> str:
-    """Shares of attributes right on 256 unseen scenes, and of scenes with all of them right."""
+    """Shares of attributes right on 256 held-out scenes, and of scenes with all of them right."""
     rng = random.Random("attribute accuracy")
-    scenes = [sample_unseen_scene(rng) for _ in range(256)]
+    scenes = [sample_held_out_scene(rng) for _ in range(256)]
     with torch.no_grad():
         attributes, _ = heads(
             model, torch.from_numpy(np.stack([np.asarray(draw_scene(scene, rng)) for scene in scenes]))
@@ -193,11 +191,11 @@ def attribute_accuracy(model: Blip2ForConditionalGeneration, heads: AttributeHea
     labels = torch.tensor([attribute_labels(scene) for scene in scenes])
     right = torch.stack([logits.argmax(-1) for logits in attributes], dim=1) == labels
     each = [round(share, 3) for share in right.float().mean(0).tolist()]
-    return f"unseen scenes: all attributes {right.all(1).float().mean():.3f}, each {each}"
+    return f"held-out scenes: all attributes {right.all(1).float().mean():.3f}, each {each}"
 
 
 class Captions(torch.utils.data.IterableDataset):
-    """Batches of pictures with English prompts (image tokens in front) and targets, never repeating."""
+    """Batches of images with English prompts (image tokens in front) and targets, never repeating."""
 
     def __init__(self, seed: int, tokenizer: PreTrainedTokenizerFast, image_token_id: int) -> None:
         self.seed, self.tokenizer, self.image_token_id = seed, tokenizer, image_token_id
@@ -206,49 +204,51 @@ class Captions(torch.utils.data.IterableDataset):
         rng = random.Random(self.seed)
         while True:
             scenes = [sample_training_scene(rng) for _ in range(BATCH_SIZE)]
-            pictures = torch.from_numpy(np.stack([np.asarray(draw_scene(scene, rng)) for scene in scenes]))
+            images = torch.from_numpy(np.stack([np.asarray(draw_scene(scene, rng)) for scene in scenes]))
             prompts, targets = zip(*(draw_prompt(scene, rng) for scene in scenes), strict=True)
             inputs = prompt_tensors(self.tokenizer, prompts, self.image_token_id)
             targets = [torch.tensor(ids) for ids in self.tokenizer(list(targets))["input_ids"]]
             labels = pad_sequence(targets, batch_first=True, padding_value=IGNORED)
-            yield {"pictures": pictures, **inputs, "labels": labels}
+            yield {"images": images, **inputs, "labels": labels}
 
 
 def draw_prompt(scene: Scene, rng: random.Random) -> tuple[str, str]:
-    """An English wording of prompts.py with its target: the caption, or the answer to a question."""
+    """An English template of prompts.py with its target: the caption, or the answer to a question."""
     asked = questions(scene, "en")
     if asked and rng.random() < QUESTION_SHARE:
         drawn = rng.choice(asked)
-        return rng.choice(TASKS["vqa"].wordings).text.format(language="English", question=drawn.question), drawn.answer
-    return rng.choice(TASKS["captioning"].wordings).text.format(language="English"), caption(scene, "en")
+        return rng.choice(TASKS["vqa"].templates).text.format(
+            language="English", question=drawn.question
+        ), drawn.answer
+    return rng.choice(TASKS["captioning"].templates).text.format(language="English"), caption(scene, "en")
 
 
 def prompt_tensors(
     tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], image_token_id: int
 ) -> dict[str, torch.Tensor]:
-    """`input_ids` and `attention_mask` (B, T) of prompts behind the image tokens of one picture."""
+    """`input_ids` and `attention_mask` (B, T) of prompts behind the image tokens of one image."""
     ids = [torch.tensor([image_token_id] * NUM_QUERY_TOKENS + ids) for ids in tokenizer(list(prompts))["input_ids"]]
     mask = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
     return {"input_ids": pad_sequence(ids, batch_first=True, padding_value=0), "attention_mask": mask}
 
 
 def caption_accuracy(model: Blip2ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> str:
-    """Exact matches of English captions on 256 unseen scenes."""
+    """Exact matches of English captions on 256 held-out scenes."""
     rng = random.Random("caption accuracy")
-    scenes = [sample_unseen_scene(rng) for _ in range(256)]
-    pictures = torch.from_numpy(np.stack([np.asarray(draw_scene(scene, rng)) for scene in scenes]))
-    prompt = TASKS["captioning"].wordings[0].text.format(language="English")
+    scenes = [sample_held_out_scene(rng) for _ in range(256)]
+    images = torch.from_numpy(np.stack([np.asarray(draw_scene(scene, rng)) for scene in scenes]))
+    prompt = TASKS["captioning"].templates[0].text.format(language="English")
     inputs = prompt_tensors(tokenizer, [prompt] * len(scenes), model.config.image_token_index)
     model.eval()
     with torch.no_grad():
-        ids = model.generate(pixel_values=pixel_values(pictures), **inputs, max_new_tokens=24, do_sample=False)
+        ids = model.generate(pixel_values=pixel_values(images), **inputs, max_new_tokens=24, do_sample=False)
     model.train()
     said = tokenizer.batch_decode(ids, skip_special_tokens=True)
     right = [text.strip() == caption(scene, "en") for text, scene in zip(said, scenes, strict=True)]
-    return f"unseen scenes: {sum(right) / len(right):.3f} captions right"
+    return f"held-out scenes: {sum(right) / len(right):.3f} captions right"
 
 
-def build_english_parent(
+def build_english_blip2(
     language_model: T5ForConditionalGeneration, image_token_id: int
 ) -> Blip2ForConditionalGeneration:
     """A BLIP-2 with random ViT and Q-Former around `language_model`."""
@@ -290,5 +290,7 @@ def place_embedding() -> torch.Tensor:
     """
     rows, columns = torch.meshgrid(torch.arange(GRID), torch.arange(GRID), indexing="ij")
     frequencies = torch.pi / GRID * torch.arange(1, WIDTH // 4 + 1) / 4
-    waves = [wave(place.reshape(-1, 1) * frequencies) for place in (rows, columns) for wave in (torch.sin, torch.cos)]
+    waves = [
+        wave(position.reshape(-1, 1) * frequencies) for position in (rows, columns) for wave in (torch.sin, torch.cos)
+    ]
     return 0.5 * torch.cat([torch.zeros(1, WIDTH), torch.cat(waves, dim=1)])[None]

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mblip.data.whole_files import UNFINISHED, locked, write_text
+from mblip.data.atomic_write import PARTIAL, locked, write_text
 
 from .predictions import Prediction
 from .task import EvaluationExample, EvaluationTask
@@ -24,12 +24,12 @@ RUN_FILE, TIME_FILE, LOCK_FILE = "run.json", "seconds.txt", "lock"
 Key = tuple[str, str]  # condition and id
 
 
-class UnfinishedAnswers:
+class PartialAnswers:
     """Reads and writes the answers of a run by chunk; `path` is the final file."""
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
-        self.folder = path.with_name(f"{path.name}{UNFINISHED}")
+        self.folder = path.with_name(f"{path.name}{PARTIAL}")
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
-"""Make the quickstart's parents: `python quickstart/make_parents.py english|multilingual|decoder_only`.
+"""Make the quickstart's components: `python quickstart/make_components.py english|multilingual|decoder_only`.
 
-Each command trains one parent on the drawn world from nothing and saves it in 16 bit as transformers saves it;
+Each command trains one component on the drawn world from nothing and saves it in 16 bit as transformers saves it;
 README.md beside this file holds the figures of the ones committed here. One CPU core each; different machines give
 slightly different weights.
 """
@@ -23,24 +23,24 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from english_parent import (
+from component_training import train, train_tokenizer
+from english_blip2 import (
     NUM_QUERY_TOKENS,
     AttributeHeads,
     Captions,
     Lessons,
     attribute_accuracy,
     attribute_loss,
-    build_english_parent,
+    build_english_blip2,
     caption_accuracy,
     pixel_values,
 )
 from mblip.data.prompts import TASKS
-from parent_training import train, train_tokenizer
 from scenes.drawing import IMAGE_SIZE
 from scenes.languages import SCENE_LANGUAGES
-from text_parents import Texts, build_language_model, draw_text, text_loss, translation_accuracy
+from text_components import Texts, build_language_model, draw_text, text_loss, translation_accuracy
 
-# Those whose wordings the committed tokenizer was made of; more would make another one.
+# Those whose templates the committed tokenizer was made of; more would make another one.
 TOKENIZER_TASKS = ("captioning", "vqa", "question_generation", "image_naming", "image_deciding", "matching")
 NUM_TOKENIZER_TEXTS = 30_000
 TEXT_STEPS = {"english": (500, 3000), "multilingual": (1200, 7000), "decoder_only": (1200, 4500)}  # single groups, all
@@ -51,15 +51,15 @@ CAPTION_STEPS = 2000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parent", choices=["english", "multilingual", "decoder_only"])
+    parser.add_argument("component", choices=["english", "multilingual", "decoder_only"])
     parser.add_argument("--output", type=Path, help="folder to write; by default the one beside this file")
-    parser.add_argument("--work", type=Path, default=Path("outputs/parents"), help="folder for the finished parts")
+    parser.add_argument("--work", type=Path, default=Path("outputs/components"), help="folder for the finished parts")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    folder = arguments.output or Path(__file__).parent / f"{arguments.parent}_parent"
+    folder = arguments.output or Path(__file__).parent / f"{arguments.component}_component"
     arguments.work.mkdir(parents=True, exist_ok=True)
-    model, tokenizer = train_text_parent(arguments.parent, arguments.work / f"{arguments.parent}_texts")
-    if arguments.parent == "english":
+    model, tokenizer = train_text_component(arguments.component, arguments.work / f"{arguments.component}_texts")
+    if arguments.component == "english":
         seeing = train_seeing(arguments.work / "english_attributes.safetensors")
         model = train_captions(model, tokenizer, seeing)
         image_processor = BlipImageProcessorPil(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
@@ -68,7 +68,7 @@ def main() -> None:
     tokenizer.save_pretrained(folder)
 
 
-def train_text_parent(kind: str, finished: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def train_text_component(kind: str, finished: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A language model that has read about the drawn world, and its tokenizer; from `finished` if it is there."""
     auto_class = AutoModelForCausalLM if kind == "decoder_only" else AutoModelForSeq2SeqLM
     if finished.exists():
@@ -94,11 +94,11 @@ def train_text_parent(kind: str, finished: Path) -> tuple[PreTrainedModel, PreTr
 
 
 def train_seeing(finished: Path) -> dict[str, torch.Tensor]:
-    """Weights of ViT, Q-Former and query tokens that tell what a picture holds; from `finished` if it is there."""
+    """Weights of ViT, Q-Former and query tokens that tell what an image holds; from `finished` if it is there."""
     if finished.exists():
         return load_file(finished)
     torch.manual_seed(0)
-    model, heads = build_english_parent(build_language_model("english", vocabulary_size=8), 0), AttributeHeads()
+    model, heads = build_english_blip2(build_language_model("english", vocabulary_size=8), 0), AttributeHeads()
     seeing = [*model.vision_model.parameters(), *model.qformer.parameters(), model.query_tokens]
     for seed, (named_share, num_steps, learning_rate) in enumerate(ATTRIBUTE_STEPS):
         train(
@@ -120,7 +120,7 @@ def train_captions(
 ) -> PreTrainedModel:
     """The English BLIP-2: eyes that see, a language model that stays as it is, and what brings them together."""
     torch.manual_seed(0)
-    model = build_english_parent(language_model, image_token_id=len(tokenizer))
+    model = build_english_blip2(language_model, image_token_id=len(tokenizer))
     unexpected = model.load_state_dict(seeing, strict=False).unexpected_keys
     assert not unexpected, unexpected
     for frozen in (model.vision_model, model.language_model):
@@ -128,7 +128,7 @@ def train_captions(
     train(
         "captions",
         batches(Captions(10, tokenizer, len(tokenizer))),
-        lambda batch: model(pixel_values=pixel_values(batch.pop("pictures")), **batch).loss,
+        lambda batch: model(pixel_values=pixel_values(batch.pop("images")), **batch).loss,
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         num_steps=CAPTION_STEPS,
         learning_rate=1e-3,
@@ -138,13 +138,13 @@ def train_captions(
 
 
 def tokenizer_texts(languages: Sequence[str]) -> Iterator[str]:
-    """What the tokenizer is trained on: the texts of the drawn world, and the wordings a model will be asked in."""
+    """What the tokenizer is trained on: the texts of the drawn world, and the templates a model will be asked in."""
     rng = random.Random("tokenizer")
     for _ in range(NUM_TOKENIZER_TEXTS):
         yield from draw_text(rng, languages, single_share=0.2)
     for name in TOKENIZER_TASKS:
         task = TASKS[name]
-        yield from [wording.text.replace("{", " ").replace("}", " ") for wording in task.wordings] * 50
+        yield from [template.text.replace("{", " ").replace("}", " ") for template in task.templates] * 50
 
 
 def batches(dataset: IterableDataset) -> Iterator[dict[str, torch.Tensor]]:
