@@ -1,6 +1,7 @@
 """README.md and docs/: short pages, links that lead somewhere, code that compiles, commands that exist."""
 
 import contextlib
+import importlib
 import io
 import re
 import shlex
@@ -85,6 +86,14 @@ def test_every_relative_link_leads_somewhere(path):
 def test_python_compiles(path):
     for block in blocks(path, "python"):
         compile(block, path.name, "exec")
+
+
+@every_page
+def test_modules_in_running_text_can_be_imported(path):
+    for name in re.findall(
+        r"`((?:mblip|modeling_mblip|processing_mblip)(?:\.\w+)+)`", path.read_text(encoding="utf-8")
+    ):
+        importlib.import_module(name)
 
 
 def options_of(name: str) -> str:
