@@ -1,8 +1,7 @@
-"""Metrics of short answers, and of what captions make up: the pure functions of metrics/, put to examples and answers
-(`task.Metric`).
+"""Metrics (`task.Metric`) of short answers, and CHAIR. They apply the pure functions of metrics/ to examples.
 
-Every metric tells the share of empty answers beside its figures. A figure that is not defined for the answers at hand,
-such as the precision of yes where nobody said it, is skipped.
+Every metric but exact match also reports the share of empty answers. Undefined figures are omitted: without any "yes"
+there is no precision.
 """
 
 from collections import defaultdict
@@ -41,10 +40,10 @@ class ExactMatch:
 
 @dataclass(frozen=True)
 class VqaAccuracy:
-    """The official VQA evaluator's, in whole and for each answer type and question type; see metrics/vqa_accuracy.py.
+    """The accuracy of the official VQA evaluator: overall, per answer type and per question type.
 
-    References are the annotators' answers; the types are `facts`. An empty answer is right where the evaluator finds
-    it right: where annotators left theirs empty, which is counted.
+    See metrics/vqa_accuracy.py. References are the annotators' answers; the types are `facts` of the examples. The
+    evaluator credits an empty answer if annotators gave empty answers, too; `share_empty_credited` counts these.
     """
 
     description: str = "VQA accuracy of the official evaluator"
@@ -67,9 +66,10 @@ class VqaAccuracy:
 
 @dataclass(frozen=True)
 class GqaAccuracy:
-    """Exact match after cleaning, and the original's relaxed match beside it; see metrics/gqa_accuracy.py.
+    """Exact match after cleaning, and the relaxed match of the original evaluation; see metrics/gqa_accuracy.py.
 
-    Where answers are chosen among candidates, `share_not_offered` of the right ones are none of these.
+    If answers are chosen among candidates, `share_not_offered` is the share of questions whose right answer is not a
+    candidate.
     """
 
     description: str = "exact match of the cleaned answer"
@@ -109,9 +109,9 @@ class MaxmAccuracy:
 
 @dataclass(frozen=True)
 class YesNoAccuracy:
-    """POPE's five figures; see metrics/yes_no.py. An empty answer is never right, where POPE takes it for a yes.
+    """POPE's five figures; see metrics/yes_no.py. An empty answer is always wrong; POPE's script reads it as yes.
 
-    `share_assumed_yes` are the answers that were read as yes without holding that word.
+    `share_assumed_yes` is the share of answers that were read as yes but do not contain the word.
     """
 
     description: str = "accuracy of yes and no"
@@ -137,8 +137,8 @@ class YesNoAccuracy:
 class ChoiceAccuracy:
     """The share of right choices among `candidates`; see metrics/choice_accuracy.py.
 
-    Beside it for each candidate: the share of answers that chose it, and of those that should have (its recall). An
-    answer that is no candidate, such as an empty one, is never right.
+    For each candidate we also report its share of the answers and its recall. An answer that is no candidate is wrong;
+    so is an empty one.
     """
 
     candidates: tuple[str, ...]
@@ -159,13 +159,13 @@ class ChoiceAccuracy:
 
 @dataclass(frozen=True)
 class ChairMetric:
-    """CHAIR-s, and CHAIR-i beside it; see metrics/chair.py. References are the objects that the image shows.
+    """CHAIR-s and CHAIR-i; see metrics/chair.py. References are the objects that the image shows.
 
-    An empty caption names nothing and is as good as can be: read the scores beside `objects_per_caption` and
+    An empty caption names no object and scores best. Read the scores together with `objects_per_caption` and
     `share_empty`.
 
     Args:
-        category_of: the list of synonyms, of `metrics.chair.read_synonyms`.
+        category_of: the list of synonyms, from `metrics.chair.read_synonyms`.
 
     Raises:
         ImportError: NLTK is not installed.
@@ -194,8 +194,10 @@ class ChairMetric:
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, by NLTK's punkt without a list of abbreviations. The original's has one, downloaded at
-    run time; what it holds are no names of objects."""
+    """Split a text into sentences with NLTK's punkt, without a list of abbreviations.
+
+    The original evaluation downloads such a list at run time. It contains no names of objects.
+    """
     from nltk.tokenize.punkt import PunktSentenceTokenizer
 
     return PunktSentenceTokenizer().tokenize(text)
@@ -210,10 +212,10 @@ def _class_figures(classes: Mapping[str, ClassCounts], num_answers: int) -> dict
 
 
 def _only_references(examples: Sequence[EvaluationExample]) -> list[str]:
-    """The one reference of each example; ValueError where it has another number."""
+    """The reference of each example. Raises ValueError if an example has none or several."""
     for example in examples:
         if len(example.references) != 1:
-            raise ValueError(f"{example.id} has {len(example.references)} references, expected one.")
+            raise ValueError(f"The example {example.id} has {len(example.references)} references, expected one.")
     return [example.references[0] for example in examples]
 
 

@@ -1,4 +1,4 @@
-"""The answers of a model to the prompts of a batch: written, written as one of given candidates, or ranked."""
+"""Answers a batch of prompts: by free generation, constrained generation or ranking of candidates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ from .model_inputs import EncodedImages, Model, Processor, prompt_tensors
 from .predictions import Prediction, predict
 from .task import EvaluationExample, EvaluationTask
 
-MIN_CANDIDATES = 16  # run at once, however few prompts a batch has
-NUM_KEPT = 5  # log-likelihoods of so many candidates are kept with an answer
+MIN_CANDIDATES = 16  # the smallest number of candidates to run at once
+NUM_KEPT = 5  # candidates whose log-likelihoods we keep with an answer
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Answerer:
     def answer(
         self, images: EncodedImages, examples: Sequence[EvaluationExample], ids: Sequence[Sequence[int]]
     ) -> list[Prediction]:
-        """The answers to a batch, not scored yet.
+        """The answers to a batch, without scores.
 
         Args:
-            images: theirs, perhaps among others.
-            ids: token ids of each example's prompt.
+            images: the encoded images of the examples; it may hold others.
+            ids: the token ids of each example's prompt.
         """
         if self.task.answering == "rank":
             return _rank(self, images, examples)
@@ -45,7 +45,7 @@ class Answerer:
         return write(self, inputs, examples)
 
     def prediction(self, example: EvaluationExample, output: str, **facts: Any) -> Prediction:
-        """An answer of this task."""
+        """A prediction of this task."""
         return replace(predict(self.task.name, self.task.protocol, example, output), **facts)
 
 
@@ -106,7 +106,8 @@ def _rank(answerer: Answerer, images: EncodedImages, examples: Sequence[Evaluati
 
 
 def _content_free(answerer: Answerer, examples: Sequence[EvaluationExample]) -> ContentFree | None:
-    """What calibrates: each prompt without its content, about a grey image; None where nothing is calibrated."""
+    """The content-free inputs for calibration: each prompt without content, with a grey image. None if the task is not
+    calibrated."""
     if answerer.task.rank_by != "calibrated":
         return None
     prompts = [example.content_free or "" for example in examples]
@@ -116,16 +117,16 @@ def _content_free(answerer: Answerer, examples: Sequence[EvaluationExample]) -> 
 
 
 def are_cut(model: Model, ids_BL: torch.Tensor) -> list[bool]:
-    """For each answer as `generate` returned it whether it lacks an end: it grew to its longest length."""
+    """Whether each answer from `generate` reached the maximum length without an end token."""
     ends = model.generation_config.eos_token_id
     if ends is None:
         return [True] * len(ids_BL)
-    new_BL = ids_BL[:, 1:] if model.config.is_encoder_decoder else ids_BL  # some start with their end token
+    new_BL = ids_BL[:, 1:] if model.config.is_encoder_decoder else ids_BL  # the start token may equal the end token
     return (~torch.isin(new_BL, torch.tensor(ends, device=new_BL.device)).any(dim=1)).tolist()
 
 
 def answer_texts(processor: Processor, ids_BL: torch.Tensor) -> list[str]:
-    """The answers as text, without what the language model's chat template has a model say before each."""
+    """The answers as text, without the text that the chat template writes before every answer."""
     lead = answer_lead(processor).strip() if uses_chat_template(processor) else ""
     texts = processor.batch_decode(ids_BL, skip_special_tokens=True)
     return [text.strip().removeprefix(lead).strip() for text in texts]

@@ -1,5 +1,4 @@
-"""What a result was computed with: model, code, versions, precision and hardware, without names of machines or
-people."""
+"""Records what produced a result: model, code, versions, precision and hardware. No names of machines or people."""
 
 import platform
 import subprocess
@@ -28,9 +27,12 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Which model answered. `name` is the folder or repository it was loaded from, "" where the model does not say;
-    `revision` its commit on the Hub. Of an adapter `base` is the model below it, and that one's commit is known alone.
-    `precision` is what it was held in."""
+    """The model that answered.
+
+    `name` is the folder or repository it was loaded from ("" if the model does not say), and `revision` its commit on
+    the Hub. If it is an adapter, `base` is its base model; then only `base_revision` is known. `precision` is the
+    dtype or quantisation of the weights.
+    """
 
     name: str
     revision: str | None
@@ -40,13 +42,16 @@ class ModelFacts:
 
 
 def describe_model(model: Any, base: str | None = None) -> ModelFacts:
-    """The facts of a model; `base` is what an adapter that was merged into it names.
+    """Describe a model.
 
-    PEFT keeps no name of an adapter: that of its base is none, and where a model on which an adapter lies says no
-    other, it has none. Set `model.config.name_or_path`.
+    PEFT does not record where an adapter was loaded from. A PEFT model reports the name of its base model, which we do
+    not use for the adapter: `name` is then "". Set `model.config.name_or_path` to give the adapter a name.
+
+    Args:
+        base: the base model of an adapter that was merged into `model`.
     """
     name, revision = model.config.name_or_path, getattr(model.config, "_commit_hash", None)
-    for adapter in getattr(model, "peft_config", {}).values():  # PEFT's, not merged
+    for adapter in getattr(model, "peft_config", {}).values():  # adapters that are not merged
         base = base or adapter.base_model_name_or_path
         name = "" if name == base else name
     if base is None:
@@ -55,7 +60,7 @@ def describe_model(model: Any, base: str | None = None) -> ModelFacts:
 
 
 def package_versions() -> Mapping[str, str]:
-    """Python and the packages that touch a result."""
+    """The versions of Python and of the packages that affect a result."""
     return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 
@@ -67,7 +72,7 @@ def _version(name: str) -> str:
 
 
 def describe_precision(model: Any) -> str:
-    """What ViT and language model are held in, and the bits of a language model that is quantised."""
+    """The dtype of ViT and language model, and the quantisation of the language model, if any."""
     dtype = str(model.dtype).removeprefix("torch.")
     quantization = getattr(model.config, "quantization_config", None)
     if quantization is None:
@@ -81,7 +86,7 @@ def describe_precision(model: Any) -> str:
 
 
 def describe_hardware(device: torch.device) -> str:
-    """The device in words: the GPU's name, or the CPU's architecture and the threads used."""
+    """The device in words: the GPU's name, or the CPU's architecture and number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
@@ -90,10 +95,10 @@ def describe_hardware(device: torch.device) -> str:
 
 
 def code_commit() -> str | None:
-    """The commit of the checkout that this file belongs to, with a note where something in it is not committed.
+    """The commit of the checkout that this file belongs to, with a note if the checkout has uncommitted changes.
 
     Returns:
-        None where this file is not under git's care: an installed package may lie inside a checkout of something else.
+        None if git does not track this file. (An installed package may lie inside another project's checkout.)
     """
     if _git("ls-files", "--error-unmatch", Path(__file__).relative_to(ROOT).as_posix()) is None:
         return None
@@ -103,7 +108,7 @@ def code_commit() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says, or None where it is not installed or refuses."""
+    """The output of git, or None if git is missing or fails."""
     try:
         result = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

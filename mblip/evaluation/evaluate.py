@@ -32,14 +32,14 @@ def evaluate_task(
     In a process group all processes take part, and the main one writes.
 
     Args:
-        predictions_path: where the answers go, one JSON line each, with their scores; while the model answers they
-            are kept beside it, and a run that was killed goes on from there. None writes nothing.
-        keeps_partial: leave what is beside it, until `forget_partial`: a run of several tasks that is killed in
-            a later one then asks nothing of this one again.
-        base: the model below an adapter that was merged into `model`.
+        predictions_path: the file for the answers and their scores, one JSON line each. We keep partial answers next
+            to it, and a run that was killed continues from them. None writes nothing.
+        keeps_partial: keep the partial answers until you call `forget_partial`. If a run of several tasks is killed,
+            it then need not repeat the tasks that were complete.
+        base: the base model of an adapter that was merged into `model`.
 
     Raises:
-        ValueError: an image cannot be read, or answers of another run lie beside `predictions_path`.
+        ValueError: an image cannot be read, or the partial answers belong to another run.
     """
     start = time.monotonic()
     earlier = seconds_before(predictions_path)

@@ -1,4 +1,4 @@
-"""How answers are decoded: greedy or beam search, never sampling, so that scores are reproducible."""
+"""Decoding settings: greedy or with beams, never sampling, so that scores are reproducible."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """Arguments of transformers' `generate`. `length_penalty` acts with several beams only."""
+    """Arguments of transformers' `generate`. `length_penalty` has an effect with several beams only."""
 
     max_new_tokens: int
     num_beams: int = 1
@@ -39,7 +39,7 @@ class GenerationSettings:
 
 @dataclass(frozen=True)
 class GenerationChanges:
-    """What a recipe changes in the settings of a task; None leaves as it is."""
+    """A recipe's changes to the settings of a task. None keeps the task's value."""
 
     max_new_tokens: int | None = None
     num_beams: int | None = None

@@ -1,13 +1,13 @@
-"""Generation inside a Trainer's evaluation: the same few images in every language, at every evaluation.
+"""Generates answers during a Trainer's evaluation, for the same few images in every language.
 
-With transformers' own Trainer:
+With transformers' Trainer:
 
     generation = GenerationEvaluation(processor, [xgqa(Setup(), questions=..., images=...)], num_images=16)
     Trainer(..., callbacks=[generation], args=TrainingArguments(
         eval_strategy="steps", metric_for_best_model=generation.main, greater_is_better=True, ...))
 
-Its loss says how likely the right tokens are; only answers say whether a model, encoder-decoder or decoder-only, has
-found them. In several processes each answers its share, and all get all figures.
+The loss measures how likely the right tokens are; only generated answers show whether the model finds them. With
+several processes each one answers its share and receives all figures.
 """
 
 import hashlib
@@ -26,16 +26,17 @@ from .task import SHUFFLED, EvaluationExample, EvaluationTask
 
 
 class GenerationEvaluation(TrainerCallback):
-    """Answers to tasks as figures of an evaluation: `eval_<task>_<language>`, their mean `eval_<task>`, and the mean
-    of the tasks, `main`, by which the best checkpoint is told: the greater the better. Tasks whose figure is better
-    the lower it is (CHAIR, where saying nothing is best) have no part in `main`.
+    """Adds scores of generated answers to the metrics of an evaluation.
+
+    The metrics are `eval_<task>_<language>`, their mean `eval_<task>`, and the mean over tasks `main`. Choose the best
+    checkpoint by `main`: greater is better. Tasks whose figure should be low (CHAIR) do not count in `main`.
 
     Args:
-        tasks: as benchmarks have them; controls with shuffled images are skipped.
-        num_images: so many image sets are asked about in each language.
+        tasks: benchmark tasks. Examples with shuffled images are skipped.
+        num_images: the number of image sets per language.
 
     Raises:
-        ValueError: `num_images` is less than one, or no task is left for `main`.
+        ValueError: `num_images` is less than one, or no task counts in `main`.
     """
 
     main = "eval_generation"
@@ -52,15 +53,15 @@ class GenerationEvaluation(TrainerCallback):
         if not self.judged_by:
             found = ", ".join(task.name for task in tasks) or "no task"
             raise ValueError(
-                f"Found {found}, expected at least one task whose figure is better the higher it is, to tell the best "
-                "checkpoint by. Add another benchmark."
+                f"Found {found}, expected at least one task whose figure should be high, to choose the best "
+                "checkpoint. Add another benchmark."
             )
         self.processor = processor
         self.tasks = [fixed_subset(task, num_images) for task in tasks]
         self.settings = settings
 
     def figures(self, model: Model) -> dict[str, float]:
-        """The figures of a model as it is; it is left in the mode it was in."""
+        """The figures of a model in its current state. Its training mode is restored."""
         figures: dict[str, float] = {}
         for task in self.tasks:
             predictions = run_task(model, self.processor, task, settings=self.settings)
@@ -82,7 +83,8 @@ class GenerationEvaluation(TrainerCallback):
         metrics: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Add the figures to those of the evaluation, from which the Trainer takes its best, and to its log."""
+        """Add the figures to the evaluation's metrics, where the Trainer looks for `metric_for_best_model`, and to the
+        log."""
         figures = self.figures(model)
         state.log_history.append({"step": state.global_step, "epoch": state.epoch, **figures})
         if metrics is not None:
@@ -90,8 +92,9 @@ class GenerationEvaluation(TrainerCallback):
 
 
 def fixed_subset(task: EvaluationTask, num_images: int) -> EvaluationTask:
-    """A task with `num_images` image sets in each language and condition, without shuffled images. Which they are
-    depends on their `image_id` alone, so that languages share them as far as the benchmark does.
+    """A task with `num_images` image sets per language and condition, without shuffled images.
+
+    The choice depends on `image_id` alone, so languages share images wherever the benchmark does.
 
     Raises:
         ValueError: `num_images` is less than one.

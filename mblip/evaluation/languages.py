@@ -1,8 +1,8 @@
-"""The languages of the benchmarks: the 96 of the training mix, and those that no training has shown.
+"""The languages of the benchmarks: the 96 of the training mix, and two that it does not contain.
 
-Benchmarks write some codes otherwise than the mix (XM3600's `he` is `iw`); `mix_code` turns theirs into ours. The
-names in prompts are those that training used, or those that the original's evaluation wrote, misspelt ones included: a
-model trained on "Persian" and asked for "Farsi" is asked for something it has never seen.
+Some benchmarks use other codes than the mix (XM3600's `he` is our `iw`); `mix_code` converts them. Prompts name
+languages as training does, or as the original evaluation does, including its misspellings. The choice matters: a model
+trained on "Persian" has never seen "Farsi".
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from mblip.data.languages import LANGUAGES, OTHER_CODES, get_language
 
 LanguageNames = Literal["trained", "original"]
 
-# The evaluation of gregor-ge/mBLIP (commit 0380e68, data/xm3600/convert_xm3600_to_coco.py), where it differs.
+# Where gregor-ge/mBLIP (commit 0380e68, data/xm3600/convert_xm3600_to_coco.py) differs from our names.
 ORIGINAL_NAMES: Mapping[str, str] = MappingProxyType(
     {"bn": "Bengali", "fa": "Farsi", "pt": "Portugese", "uk": "Ukranian"}
 )
@@ -22,8 +22,8 @@ ORIGINAL_NAMES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class EvaluationLanguage:
-    """A language that is asked in. `script` is ISO 15924; `is_seen`: it is among the 96 of the training mix, whose
-    share of mC4 is `mc4_share_percent` (0 for the others)."""
+    """A language of an evaluation. `script` is an ISO 15924 code. `is_seen`: it is one of the 96 languages of the
+    training mix. `mc4_share_percent` is its share of mC4 (0 if it is not seen)."""
 
     code: str
     name: str
@@ -41,10 +41,10 @@ UNSEEN_LANGUAGES: Mapping[str, EvaluationLanguage] = MappingProxyType(
 
 
 def evaluation_language(code: object) -> EvaluationLanguage:
-    """The language of a code of the mix, or of `UNSEEN_LANGUAGES`.
+    """The language with this code, from the mix or `UNSEEN_LANGUAGES`.
 
     Raises:
-        ValueError: it is neither; the message names the nearest codes.
+        ValueError: the code is unknown; the message names the nearest codes.
     """
     if isinstance(code, str) and code in UNSEEN_LANGUAGES:
         return UNSEEN_LANGUAGES[code]
@@ -53,22 +53,22 @@ def evaluation_language(code: object) -> EvaluationLanguage:
 
 
 def mix_code(benchmark_code: str) -> str:
-    """Our code of a language that a benchmark writes its own way; ValueError for one that nobody knows."""
+    """Convert a benchmark's language code to ours. Raises ValueError for an unknown code."""
     is_known = benchmark_code in LANGUAGES or benchmark_code in UNSEEN_LANGUAGES
     code = benchmark_code if is_known else OTHER_CODES.get(benchmark_code, benchmark_code)
     return evaluation_language(code).code
 
 
 def prompt_language(code: object, names: LanguageNames = "trained") -> str:
-    """What a prompt calls a language."""
+    """The name of a language in prompts."""
     language = evaluation_language(code)
     return ORIGINAL_NAMES.get(language.code, language.name) if names == "original" else language.name
 
 
 def check_languages(codes: Sequence[str]) -> None:
-    """Raises ValueError for an unknown code, or a repeated one."""
+    """Raise ValueError for an unknown or repeated code."""
     for code in codes:
         evaluation_language(code)
     repeated = sorted({code for code in codes if codes.count(code) > 1})
     if repeated:
-        raise ValueError(f"`languages` names {', '.join(repeated)} more than once. Keep one of each.")
+        raise ValueError(f"`languages` lists {', '.join(repeated)} more than once. Keep one of each.")

@@ -1,4 +1,4 @@
-"""Answers of a model: JSON lines with prompt, output, references and score, in the order of the examples."""
+"""Predictions files: JSON lines with prompt, output, references and score, in the order of the examples."""
 
 import dataclasses
 import json
@@ -14,11 +14,11 @@ from .task import EvaluationExample
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answered to an example.
+    """A model's answer to an example.
 
-    `is_cut`: the answer reached its longest length before it ended. `log_likelihoods`: of the candidates that came
-    first, where they were ranked. `score` is the main figure of the task's metric for this answer; None as long as
-    the others are not there, for some figures depend on all answers.
+    `is_cut`: the answer reached the maximum length before it ended. `log_likelihoods`: those of the best candidates,
+    if answers are ranked. `score`: the main figure of the task's metric for this answer. It is None until all answers
+    are there, because some metrics depend on all of them.
     """
 
     task: str
@@ -36,31 +36,31 @@ class Prediction:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the model said nothing."""
+        """Whether the answer is blank."""
         return not self.output.strip()
 
     def to_line(self) -> str:
-        """The prediction as a line of a file; half a character, which UTF-8 cannot hold, as JSON spells it."""
+        """The prediction as a line of a file. Lone surrogates, which UTF-8 cannot encode, are escaped as in JSON."""
         line = json.dumps(dataclasses.asdict(self), ensure_ascii=False)
         return SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", line) + "\n"
 
     @classmethod
     def from_line(cls, line: str) -> "Prediction":
-        """The prediction of a line."""
+        """Read a prediction from a line."""
         row = json.loads(line)
         return cls(**row | {"references": tuple(row["references"])})
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
-    """Write a file of predictions, atomically."""
+    """Write a predictions file, atomically."""
     write_text(Path(path), "".join(prediction.to_line() for prediction in predictions))
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:
-    """The predictions of a file, in its order.
+    """Read the predictions of a file, in its order.
 
     Raises:
-        ValueError: a line is no prediction; the message names it.
+        ValueError: a line is not a prediction; the message gives its number.
     """
     predictions = []
     with Path(path).open(encoding="utf-8") as file:
@@ -69,7 +69,8 @@ def read_predictions(path: str | Path) -> list[Prediction]:
                 predictions.append(Prediction.from_line(line))
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(
-                    f"{path}, line {number}: found no prediction ({error}), expected a file of `mblip eval`."
+                    f"{path}, line {number}: found no prediction ({error}), expected a predictions file that "
+                    "`mblip eval` wrote."
                 ) from error
     return predictions
 
@@ -83,7 +84,7 @@ def predict(
     is_cut: bool = False,
     log_likelihoods: dict[str, float] | None = None,
 ) -> Prediction:
-    """The answer `output` to an example, not scored yet."""
+    """The answer `output` to an example, without a score."""
     return Prediction(
         task=task,
         protocol=protocol,

@@ -1,4 +1,4 @@
-"""One process or several that answer together (torchrun)."""
+"""Evaluation with one process, or with several (torchrun)."""
 
 import os
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ import torch
 import torch.distributed as dist
 
 Value = TypeVar("Value")
-WAIT = timedelta(days=7)  # for the slowest process: what one has to answer may take long
+WAIT = timedelta(days=7)  # the timeout while others wait for the slowest process
 
 
 @contextmanager
 def process_group() -> Iterator[torch.device]:
-    """Join the processes that torchrun has started, if it has; gives this process's device."""
+    """Join the process group if torchrun started this process. Yields the device of this process."""
     has_cuda = torch.cuda.is_available()
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local_rank % torch.cuda.device_count()) if has_cuda else torch.device("cpu")
@@ -24,7 +24,7 @@ def process_group() -> Iterator[torch.device]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
-    dist.init_process_group("gloo", timeout=WAIT)  # what is sent are answers: text
+    dist.init_process_group("gloo", timeout=WAIT)  # we send answers only, which are text
     try:
         yield device
     finally:
@@ -37,17 +37,17 @@ def rank() -> int:
 
 
 def num_processes() -> int:
-    """How many answer together."""
+    """The number of processes."""
     return dist.get_world_size() if _is_group() else 1
 
 
 def is_main_process() -> bool:
-    """Whether this process writes."""
+    """Whether this process writes the files."""
     return rank() == 0
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come here."""
+    """Wait until every process has called this."""
     if _is_group():
         dist.barrier()
 

@@ -1,7 +1,8 @@
-"""From predictions to scores, and the record of an evaluation that goes into results.json.
+"""Scores predictions, and holds the record of an evaluation that goes into results.json.
 
-A score is the main figure of a metric under one condition in one language, with its count and 95 % interval. The
-interval speaks for the images: it says where the figure would lie on other images drawn alike, for this one model.
+A score is the main figure of a metric for one condition in one language, with its count and 95 % interval. The
+interval covers the choice of images: it shows where this model's figure would lie on other images from the same
+source.
 """
 
 import dataclasses
@@ -20,11 +21,10 @@ from .task import EvaluationTask, Metric, Origin, Scored
 
 @dataclass(frozen=True)
 class Score:
-    """The answers under one condition in one language.
+    """The score of the answers to one condition in one language.
 
-    `value` is the metric's main figure, in `interval` with 95 % confidence, and `figures` are all of them, in the
-    metric's own units. `num_empty` of the answers are empty and `num_cut` reached their longest length; both stay in
-    the count.
+    `value` is the metric's main figure and `interval` its 95 % interval. `figures` holds all figures in the metric's
+    units. `num_empty` answers are empty and `num_cut` reached the maximum length; both still count.
     """
 
     condition: str
@@ -39,11 +39,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Results:
-    """An evaluation of one model on one task.
+    """The results of one model on one task.
 
-    `metric` is the main figure, `description` what it is in words; `prompts`: condition -> language -> the prompt of
-    its first example; `left_out`: reason -> how many examples were skipped, and `left_out_names` the first of them;
-    `has_stand_ins`: images were drawn in place of photos. `predictions`, scored, stand in a file of their own.
+    Args:
+        metric: the name of the main figure; `description` explains it.
+        prompts: condition -> language -> the prompt of its first example.
+        left_out: reason -> the number of skipped examples; `left_out_names` gives the first names.
+        has_stand_ins: some images are drawn stand-ins for photos.
+        predictions: with scores. They go into a separate file.
     """
 
     task: str
@@ -86,13 +89,13 @@ class Results:
         return found
 
     def answers(self, condition: str, language: str) -> list[Prediction]:
-        """The predictions under a condition in a language; ValueError where there are none."""
+        """The predictions for a condition and language. Raises ValueError if there are none."""
         if language not in self.by_language(condition):
             raise ValueError(f"Found no answers in {language!r} under the condition {condition!r}. Evaluate it too.")
         return [p for p in self.predictions if (p.condition, p.language) == (condition, language)]
 
     def to_json(self) -> dict[str, Any]:
-        """What results.json holds: all but the predictions."""
+        """The content of results.json: everything except the predictions."""
         plain = dataclasses.asdict(dataclasses.replace(self, predictions=()))
         del plain["predictions"]
         return plain
@@ -100,7 +103,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A model's share of right answers as a part of another model's, on the same images."""
+    """A model's share of right answers divided by another model's, on the same images."""
 
     value: float
     interval: Interval
@@ -109,11 +112,13 @@ class Ratio:
 def score_predictions(
     task: EvaluationTask, predictions: Sequence[Prediction]
 ) -> tuple[tuple[Score, ...], tuple[Prediction, ...]]:
-    """The scores of the answers to a task, for each condition and language in order of first appearance, and the
-    answers with their own scores.
+    """Score the answers to a task.
 
     Args:
-        predictions: one for each example, in their order.
+        predictions: one per example, in the order of the examples.
+
+    Returns:
+        The score of each condition and language, in order of first appearance, and the predictions with their scores.
     """
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, example in enumerate(task.examples):
@@ -121,7 +126,7 @@ def score_predictions(
     scores: list[Score] = []
     scored = list(predictions)
     for (condition, language), members in groups.items():
-        members.sort(key=lambda i: task.examples[i].id)  # so that no sum depends on the order of the examples
+        members.sort(key=lambda i: task.examples[i].id)  # sums must not depend on the order of the examples
         answers = [predictions[i] for i in members]
         found = task.metric.score([task.examples[i] for i in members], [answer.output for answer in answers])
         scores.append(_score(condition, language, answers, found, task.metric))
@@ -144,10 +149,10 @@ def _score(condition: str, language: str, answers: Sequence[Prediction], found: 
 
 
 def _interval(values: Sequence[float], image_ids: Sequence[str], is_share: bool) -> Interval:
-    """Of a share of answers about different images Wilson's; else by the bootstrap over images.
+    """Wilson's interval for a share with one answer per image, otherwise the bootstrap over images.
 
-    Where all answers are right, or all wrong, the bootstrap has nothing to draw from: then Wilson's again, each
-    image counted once.
+    If all answers are right, or all are wrong, the bootstrap interval would have no width. We then use Wilson's
+    interval and count each image once.
     """
     num_images = len(set(image_ids))
     if is_share and (num_images == len(values) or len(set(values)) == 1):
@@ -156,21 +161,21 @@ def _interval(values: Sequence[float], image_ids: Sequence[str], is_share: bool)
 
 
 def ratio_to_reference(predictions: Sequence[Prediction], reference: Sequence[Prediction]) -> Ratio | None:
-    """How much of the reference's share of right answers is reached, with a paired 95 % interval.
+    """The ratio of the share of right answers to the reference's share, with a paired 95 % interval.
 
-    Both hold one answer for each image: of one condition and language each, which may differ between the two.
+    Each argument holds one answer per image, for one condition and language. These may differ between the two.
 
     Returns:
-        None where the reference has no right answer, so that no ratio exists.
+        None if the reference has no right answer: the ratio is then undefined.
 
     Raises:
-        ValueError: the two are not about the same images, or ask more than once about one.
+        ValueError: the two are about different images, or have several answers about one image.
     """
     ours, theirs = _by_image(predictions), _by_image(reference)
     if ours.keys() != theirs.keys():
         raise ValueError(
-            f"Found answers about {len(ours)} images and the reference's about {len(theirs)}, of which "
-            f"{len(ours.keys() & theirs.keys())} are the same. Evaluate both with one seed and one `num_images`."
+            f"Found answers about {len(ours)} images and reference answers about {len(theirs)}, with "
+            f"{len(ours.keys() & theirs.keys())} images in common. Evaluate both with the same seed and `num_images`."
         )
     pairs = [(is_right, theirs[image_id]) for image_id, is_right in ours.items()]
     num_reference = sum(theirs.values())
@@ -184,7 +189,7 @@ def _by_image(predictions: Sequence[Prediction]) -> dict[str, bool]:
     by_image = {prediction.image_id: prediction.score == 1 for prediction in predictions}
     if len(by_image) != len(predictions):
         raise ValueError(
-            f"Found {len(predictions)} answers about {len(by_image)} images, expected one about each. "
-            "Take those of one condition and one language."
+            f"Found {len(predictions)} answers about {len(by_image)} images, expected one per image. "
+            "Give the answers of one condition and one language."
         )
     return by_image

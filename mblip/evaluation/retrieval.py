@@ -1,13 +1,14 @@
-"""Image-text retrieval by likelihood: the caption of an image, and the image of a caption, among those of a pool.
+"""Image-text retrieval by likelihood: find the caption of an image, and the image of a caption.
 
-Images and captions are those of a captioning task (tasks/xflickrco.py, tasks/xm3600.py), one language at a time. A
-caption fits an image as well as it is likely behind it (image_text_scores.py); one that is likely behind any image is
-no find, so images are given their captions once more with the score behind a grey image taken away (`calibrated`).
+The images and captions come from a captioning task (tasks/xflickrco.py, tasks/xm3600.py). Each language is searched
+on its own. The score of a pair is the likelihood of the caption given the image (image_text_scores.py). Some captions
+are likely with any image. Image-to-text retrieval is therefore also reported `calibrated`: we subtract the score that
+the caption has with a grey image.
 
-Every image of a pool is scored with every caption of it: n images with k captions each cost k n^2 captions read, in
-each language (60 images of the drawn world in 12 languages, 43,200 pairs: 33 s with the quickstart's model on one
-thread of a busy CPU; not measured at full size). Recall depends on n, so a task of another n has another name. The n
-images are those of the lowest SHA-256 of their ids, and chance finds one in n, in both directions.
+We score every image of a pool with every caption: n images with k captions each cost k n^2 captions per language. (60
+images of the drawn world in 12 languages are 43,200 pairs: 33 s with the quickstart's model on one thread of a busy
+CPU. We have not measured this at full size.) Recall depends on n, so n is part of the task's name. We take the n
+images whose ids have the lowest SHA-256. Chance recall@1 is 1/n in both directions.
 
 Shape suffixes: I = images, C = captions, N = searches, K = entries searched.
 """
@@ -40,13 +41,13 @@ from .task import EvaluationExample, EvaluationTask
 DIRECTIONS = ("image to text", "image to text, calibrated", "text to image")
 IMAGE_TO_TEXT, CALIBRATED, TEXT_TO_IMAGE = DIRECTIONS
 MAIN = "recall@1"
-NUM_SHOWN = 10  # of a search, the entries that its prediction keeps
+NUM_SHOWN = 10  # entries of a search that its prediction keeps
 NOTHING_GENERATED = GenerationSettings(max_new_tokens=0)
 
 
 @dataclass(frozen=True)
 class RetrievalSettings:
-    """How much is searched: `num_candidates` images with all their captions, in each language. `batch_size` counts
+    """The size of a search: `num_candidates` images with all their captions, in each language. `batch_size` counts
     captions, `image_batch_size` images in the ViT."""
 
     num_candidates: int = 100
@@ -56,7 +57,7 @@ class RetrievalSettings:
 
 @dataclass(frozen=True)
 class Pool:
-    """The images of one language that are searched, one example each, with all their captions."""
+    """The images searched in one language, one example each, with all their captions."""
 
     language: str
     examples: Sequence[EvaluationExample]
@@ -72,8 +73,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Search:
-    """The searches of one direction: `scores` (N, K) of what is searched by with what is searched, and what came of
-    it."""
+    """The searches of one direction. `scores` (N, K) holds one row per search and one column per entry."""
 
     condition: str
     scores: torch.Tensor
@@ -90,15 +90,15 @@ def retrieval_results(
 ) -> Results:
     """Search the images and captions of a captioning task, in one process.
 
-    The conditions are the directions; the main figure is recall@1, beside it are recall@5, recall@10 and the median
-    place of the first right entry. A tie is never resolved in the model's favour.
+    Each direction is a condition. The main figure is recall@1. The other figures are recall@5, recall@10 and the
+    median rank of the first right entry. Ties never count in the model's favour.
 
     Args:
-        base: the model below an adapter that was merged into `model`.
+        base: the base model of an adapter that was merged into `model`.
 
     Raises:
-        ValueError: the task asks more than once about an image, a language has fewer images than `num_candidates`, or
-            an image cannot be read.
+        ValueError: the task has several examples about one image, a language has fewer images than `num_candidates`,
+            or an image cannot be read.
     """
     start = time.monotonic()
     pools = choose_pools(task, settings.num_candidates)
@@ -139,18 +139,18 @@ def retrieval_results(
 
 
 def choose_pools(task: EvaluationTask, num_candidates: int) -> list[Pool]:
-    """For each language the examples about the images whose id has the lowest SHA-256.
+    """Choose, for each language, the `num_candidates` images whose ids have the lowest SHA-256.
 
     Raises:
-        ValueError: the task asks more than once about an image, or a language has fewer photos.
+        ValueError: the task has several examples about one image, or a language has fewer images.
     """
     by_language: dict[str, dict[str, EvaluationExample]] = {}
     for example in task.examples:
         photos = by_language.setdefault(example.language, {})
         if example.image_id in photos or len(example.images) != 1:
             raise ValueError(
-                f"{task.name} asks more than once in {example.language!r} about {example.image_id}, or about several "
-                "images at once. Retrieval takes benchmarks of captions, under one condition and in one template."
+                f"{task.name}: in {example.language!r}, {example.image_id} has more than one example, or an example "
+                "shows several images. Use a captioning benchmark with one condition and one prompt template."
             )
         photos[example.image_id] = example
     return [_pool(task.name, language, photos, num_candidates) for language, photos in by_language.items()]
@@ -160,7 +160,7 @@ def _pool(task: str, language: str, photos: Mapping[str, EvaluationExample], num
     if not 1 < num_candidates <= len(photos):
         raise ValueError(
             f"{task}: found {len(photos)} images with captions in {language!r}, but `num_candidates` is "
-            f"{num_candidates}. Take at least 2 and at most {len(photos)}, or leave the language out."
+            f"{num_candidates}. Take 2 to {len(photos)}, or remove the language."
         )
     chosen = sorted(photos, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())[:num_candidates]
     return Pool(language, tuple(photos[image_id] for image_id in chosen))
@@ -169,7 +169,7 @@ def _pool(task: str, language: str, photos: Mapping[str, EvaluationExample], num
 def search_pool(
     model: ScoringModel, processor: ImageInputProcessor, pool: Pool, images: EncodedImages, batch_size: int
 ) -> tuple[Search, Search, Search]:
-    """The searches in a pool, in the three directions."""
+    """Search a pool in the three directions."""
     assert images.features is not None  # every example has its image
     features_IQD = images.features[[images.rows[example.image_id][0] for example in pool.examples]]
 
@@ -190,7 +190,7 @@ def search_pool(
 
 
 def predictions_of(search: Search, pool: Pool, task: str) -> Iterator[Prediction]:
-    """What each search found first; the score says whether that is right, and no tie helps it."""
+    """The best entry of each search. The score is 1 if it is right; a tied entry counts as wrong."""
     is_of_texts = search.condition != TEXT_TO_IMAGE
     owners = range(len(pool.examples)) if is_of_texts else pool.image_of_caption
     entries = pool.captions if is_of_texts else [example.image_id for example in pool.examples]
@@ -216,7 +216,7 @@ def predictions_of(search: Search, pool: Pool, task: str) -> Iterator[Prediction
 
 
 def _score(search: Search, found: Sequence[Prediction], num_photos: int) -> Score:
-    """Recall in one direction; its interval is that of other images drawn alike."""
+    """Recall in one direction, with a 95 % interval over images."""
     figures = {f"recall@{k}": share for k, share in search.recall.at.items()}
     hits = [place == 1 for place in search.recall.places]
     photos = [prediction.image_id for prediction in found]

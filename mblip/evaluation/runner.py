@@ -1,12 +1,12 @@
-"""Puts the questions of a task to a model.
+"""Asks a model the questions of a task.
 
-Every image goes through the ViT once, however many prompts, languages and conditions ask about it: half of the cost of
-asking in many languages is otherwise a ViT run again on an image already seen.
+Every image goes through the ViT once, however many prompts, languages and conditions ask about it. Otherwise the ViT
+would take half of the time of an evaluation in many languages.
 
-Which prompts are answered together, and by which process, is a plan that depends on the examples alone: not on their
-order, not on the number of processes (torchrun), not on what an earlier run that was killed has answered. So each of
-these gives the same batches, and the same answers to the last bit. A chunk is what one process encodes the images of;
-all prompts about an image set are in one chunk.
+The plan of chunks and batches depends on the examples alone. The order of the examples, the number of processes
+(torchrun) and an earlier run that was killed do not change it. All of them therefore give the same batches, and the
+same answers to the last bit. One process encodes the images of a chunk. All prompts about an image set are in one
+chunk.
 """
 
 import math
@@ -26,16 +26,16 @@ from .predictions import Prediction
 from .processes import gather, is_main_process, num_processes, rank, wait_for_all
 from .task import EvaluationExample, EvaluationTask
 
-# Features are held of so many image sets at once. The more, the more batches are of one prompt, so that answers end
-# together; the fewer, the more evenly processes share the work.
+# The number of image sets in a chunk, whose features we keep in memory. In large chunks more batches consist of one
+# prompt, so their answers end together. Small chunks share the work more evenly between processes.
 MIN_IMAGES, MAX_IMAGES, NUM_CHUNKS = 64, 512, 16
 MAX_PROMPTS = 8192
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a task is run. `batch_size` counts prompts, `image_batch_size` images in the ViT; both are halved where
-    the memory of the device is too small. `generation` changes the decoding that the task's protocol says."""
+    """How to run a task. `batch_size` counts prompts, `image_batch_size` images in the ViT; both are halved when the
+    device runs out of memory. `generation` changes the decoding of the task's protocol."""
 
     batch_size: int = 256
     image_batch_size: int = 64
@@ -53,18 +53,18 @@ def run_task(
     settings: RunSettings = DEFAULT_SETTINGS,
     predictions_path: str | Path | None = None,
 ) -> list[Prediction]:
-    """The model's answer to every example of a task, in the order of the examples, not scored yet.
+    """The model's answer to every example of a task, in the order of the examples, without scores.
 
-    In a process group (torch.distributed) each process answers its chunks, and all get all answers.
+    In a process group (torch.distributed) each process answers its chunks and receives all answers.
 
     Args:
-        model: with an encoder-decoder or a decoder-only language model; its mode is restored.
-        predictions_path: the final file, beside which answers are kept as they come; None keeps none. It is the
-            caller's to write the file, and then to call `forget_partial`.
+        model: with an encoder-decoder or a decoder-only language model. Its training mode is restored.
+        predictions_path: the final file. We keep partial answers next to it; None keeps none. You write the final file
+            and then call `forget_partial`.
 
     Raises:
-        ValueError: an image cannot be read, or answers of another run lie beside `predictions_path`.
-        OSError: another run is answering there, or nothing can be written there.
+        ValueError: an image cannot be read, or the partial answers belong to another run.
+        OSError: another run is writing partial answers there, or the folder is not writable.
     """
     run = _Run(model, processor, task, settings, predictions_path)
     with run.kept(), evaluating(model):
@@ -74,12 +74,12 @@ def run_task(
 
 
 def forget_partial(predictions_path: str | Path) -> None:
-    """Remove the answers kept as they came, when the final file is there."""
+    """Remove the partial answers. Call it after the final file is written."""
     PartialAnswers(predictions_path).remove()
 
 
 def seconds_before(predictions_path: str | Path | None) -> float:
-    """How long earlier starts of a killed run took for the answers that are taken up."""
+    """The seconds that earlier, killed starts of this run took for the answers we reuse."""
     return 0.0 if predictions_path is None else PartialAnswers(predictions_path).seconds()
 
 
@@ -97,8 +97,8 @@ class _Run:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Take up what an earlier run has left, and let no other run answer there; the main process first, for it
-        makes the folder."""
+        """Lock the folder of partial answers and check that they belong to this run. The main process goes first,
+        because it creates the folder."""
         if self.partial is None:
             yield
             return
@@ -126,7 +126,7 @@ class _Run:
         return answers
 
     def answer_chunk(self, number: int, examples: Sequence[EvaluationExample]) -> Iterator[Prediction]:
-        """The answers to the examples of a chunk, those of batches that are on disk already first."""
+        """The answers to the examples of a chunk. Batches that are already on disk come first."""
         ids = encode_prompts(
             self.processor,
             [example.prompt for example in examples],
@@ -154,7 +154,7 @@ class _Run:
             yield from predictions
 
     def _count_time(self, partial: PartialAnswers) -> None:
-        """Put on disk what a batch took, for the record; processes answer at once, so that of the main one counts."""
+        """Record how long a batch took. Processes run at the same time, so only the main one counts."""
         last, self.last = self.last, time.monotonic()
         if is_main_process():
             partial.add_seconds(self.last - last)
@@ -163,8 +163,11 @@ class _Run:
 def plan_chunks(
     examples: Sequence[EvaluationExample], *, max_prompts: int = MAX_PROMPTS
 ) -> list[list[EvaluationExample]]:
-    """The examples in chunks, all of an `image_id` in one of them: at most 512 image sets, and sixteen chunks or more
-    where there are enough. A chunk ends early with the image set that brings it to `max_prompts`."""
+    """Split the examples into chunks. All examples with the same `image_id` are in one chunk.
+
+    A chunk has 64 to 512 image sets; with enough of them there are at least 16 chunks. It ends early with the image
+    set that brings it to `max_prompts`.
+    """
     groups: dict[str, list[EvaluationExample]] = {}
     for example in examples:
         groups.setdefault(example.image_id, []).append(example)
@@ -183,8 +186,11 @@ def plan_chunks(
 def plan_batches(
     examples: Sequence[EvaluationExample], ids: Sequence[list[int]], batch_size: int
 ) -> Iterator[list[int]]:
-    """Positions of the examples of a chunk in batches of like length, so that little is padding, and of equal prompts
-    as far as may be: answers in one language end at about the same length."""
+    """Group the examples of a chunk (by position) into batches.
+
+    Prompts of similar length go together, so that there is little padding. Equal prompts go together, because answers
+    in one language have similar lengths.
+    """
     order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i], examples[i].image_id))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]

@@ -1,7 +1,6 @@
-"""What is asked in an evaluation: examples, each one prompt about one image set, and the metric of the answers.
+"""Evaluation tasks: examples, each one prompt about one image set, and a metric for the answers.
 
-A task is built by a file of tasks/, one per benchmark; `runner.py` puts its questions to a model, `results.py` scores
-what came back.
+Each file of tasks/ builds the task of one benchmark. `runner.py` asks a model; `results.py` scores its answers.
 """
 
 from collections import Counter
@@ -21,20 +20,23 @@ from .languages import check_languages
 AS_IS = "as_is"
 SHUFFLED = "shuffled"  # each prompt sees the images of another one
 
-# generate: the model writes. constrained: it writes, and can only write a candidate. rank: the candidate of the
-# highest likelihood; `sum` and `mean` are over its tokens, `calibrated` against a prompt without content.
+# generate: the model writes freely. constrained: it writes one of the candidates. rank: we take the candidate with the
+# highest likelihood: the `sum` or `mean` over its tokens, or `calibrated` against a prompt without content.
 Answering = Literal["generate", "constrained", "rank"]
 RankBy = Literal["sum", "mean", "calibrated"]
 
 
 @dataclass(frozen=True)
 class EvaluationExample:
-    """A prompt about an image set, with the answers that are right.
+    """A prompt about an image set, with the right answers.
 
-    Examples of equal `image_id` show the same images, which are encoded once. `condition` says under what name the
-    answer is counted. `id` is unique within the task and condition. `candidates` are what is chosen from, where
-    answers are ranked or constrained; `content_free` is the prompt that calibration asks. `facts` is what the metric
-    needs beside the references, such as the type of a question.
+    Args:
+        image_id: examples with the same `image_id` show the same images, which are encoded once.
+        condition: the name under which the answer is counted.
+        id: unique within task and condition.
+        candidates: the answers to choose from, if answers are ranked or constrained.
+        content_free: the prompt without content, for calibration.
+        facts: what the metric needs beyond the references, such as the type of a question.
     """
 
     images: tuple[Image, ...] = field(repr=False)
@@ -51,16 +53,22 @@ class EvaluationExample:
 
 @dataclass(frozen=True)
 class Scored:
-    """The figures of answers: `figures` by name of them all, `per_example` the main figure of each."""
+    """The scores of answers: `figures` by name over all answers, and `per_example` the main figure of each answer."""
 
     figures: Mapping[str, float]
     per_example: tuple[float, ...]
 
 
 class Metric(Protocol):
-    """Scores the answers of one condition in one language. `main` names the figure that tables show, which is the mean
-    of `per_example`; figures are in the unit of their reference, shares from 0 to 1. `is_share`: the main figure is a
-    share of examples, so that each has 0 or 1. `greater_is_better` is said in transformers' word: of CHAIR less is."""
+    """Scores the answers of one condition in one language.
+
+    Figures have the unit of their reference implementation; shares go from 0 to 1.
+
+    Attributes:
+        main: the name of the figure that tables show, the mean of `per_example`.
+        is_share: the main figure is a share of examples; each example scores 0 or 1.
+        greater_is_better: False for CHAIR.
+    """
 
     @property
     def main(self) -> str: ...
@@ -90,16 +98,16 @@ class EvaluationTask:
     """The examples of a benchmark, how they are answered, and its metric.
 
     Args:
-        name: of the benchmark; its predictions are written under it.
+        name: the name of the benchmark, also in the names of its files.
         examples: every prompt of every condition and language.
-        metric: of the answers.
-        generation: the decoding, unless the recipe changes it.
-        protocol: under which it is asked.
+        metric: scores the answers.
+        generation: the decoding; a recipe may change it.
+        protocol: the protocol of prompts and decoding (protocol.py).
         skipped: what was skipped on purpose, by reason.
 
     Raises:
-        ValueError: there are no examples, two have one id, an `image_id` stands for different images, a language is
-            unknown, or candidates are missing where they are chosen from.
+        ValueError: there are no examples, two examples share an id, one `image_id` has different images, a language
+            is unknown, or ranked or constrained answers lack candidates.
     """
 
     name: str
@@ -127,39 +135,41 @@ class EvaluationTask:
         counts = Counter((example.condition, example.id) for example in self.examples)
         if repeated := [id for id, count in counts.items() if count > 1]:
             raise ValueError(
-                f"The task {self.name} asks {repeated[0][1]!r} more than once under the condition {repeated[0][0]!r} "
-                f"({len(repeated)} such ids). Name each file of it once."
+                f"The task {self.name} has more than one example {repeated[0][1]!r} under the condition "
+                f"{repeated[0][0]!r} ({len(repeated)} such ids). Give each example its own id, and each file once."
             )
 
     def _check_images(self) -> None:
-        """Raises ValueError where examples of one `image_id`, which see what the first of them shows, show others."""
+        """Raise ValueError if examples share an `image_id` but not their images: only the first one's are encoded."""
         shown: dict[str, EvaluationExample] = {}
         for example in self.examples:
             first = shown.setdefault(example.image_id, example)
             if first is not example and not _are_the_same(first.images, example.images):
                 raise ValueError(
-                    f"The task {self.name} shows other images with {example.id!r} than with {first.id!r}, but calls "
-                    f"both {example.image_id!r}. Give every set of images an `image_id` of its own."
+                    f"The task {self.name}: the examples {example.id!r} and {first.id!r} share the `image_id` "
+                    f"{example.image_id!r} but show different images. Give each image set its own `image_id`."
                 )
 
     def _check_answering(self) -> None:
         if self.rank_by != "sum" and self.answering != "rank":
             raise ValueError(
-                f"The task {self.name} is to be ranked by {self.rank_by}, but its answers are not ranked: say "
-                "`answering: rank`, or leave `rank_by` out."
+                f"The task {self.name} has `rank_by: {self.rank_by}` with `answering: {self.answering}`. Set "
+                "`answering: rank`, or remove `rank_by`."
             )
         if self.rank_by == "calibrated" and any(example.content_free is None for example in self.examples):
-            raise ValueError(f"The task {self.name} has no prompts without content. Rank by sum or mean.")
+            raise ValueError(
+                f"The task {self.name} has no content-free prompts to calibrate with. Rank by sum or mean."
+            )
         if self.answering != "generate" and not all(example.candidates for example in self.examples):
             raise ValueError(
-                f"The task {self.name} has no candidates to choose from, but its answers are to be "
-                f"{'ranked' if self.answering == 'rank' else 'constrained'}. Let it generate."
+                f"The task {self.name} has no candidates, which `answering: {self.answering}` needs. Set "
+                "`answering: generate`."
             )
 
 
 def _are_the_same(first: Sequence[Image], second: Sequence[Image]) -> bool:
-    """Whether two sets of images are alike. Files are told by their locations, images by their pixels, and bytes, in
-    which one photo may be stored in several ways, not at all."""
+    """Whether two image sets can be the same. We compare files by path or URL and opened images by their pixels.
+    Encoded bytes always pass: different bytes may encode the same image."""
     return len(first) == len(second) and all(map(_may_be_the_same, first, second))
 
 

@@ -87,10 +87,10 @@ def test_constrained_answers_are_candidates(family, num_beams):
 @pytest.mark.parametrize(
     ("answering", "rank_by", "changes", "message"),
     [
-        ("rank", "sum", {"candidates": ()}, "no candidates to choose from, but its answers are to be ranked"),
-        ("constrained", "sum", {"candidates": ()}, "are to be constrained"),
-        ("generate", "mean", {}, "to be ranked by mean, but its answers are not ranked"),
-        ("rank", "calibrated", {"content_free": None}, "has no prompts without content"),
+        ("rank", "sum", {"candidates": ()}, "has no candidates, which `answering: rank` needs"),
+        ("constrained", "sum", {"candidates": ()}, "which `answering: constrained` needs"),
+        ("generate", "mean", {}, "has `rank_by: mean` with `answering: generate`"),
+        ("rank", "calibrated", {"content_free": None}, "has no content-free prompts to calibrate with"),
     ],
 )
 def test_a_way_to_answer_that_lacks_what_it_needs_is_an_error(answering, rank_by, changes, message):

@@ -63,7 +63,7 @@ def test_no_example_at_all_is_an_error_that_says_what_was_skipped(examples):
 
 
 def test_an_id_that_comes_twice_is_an_error(examples):
-    with pytest.raises(ValueError, match=r"asks '0/en' more than once under the condition 'as_is'"):
+    with pytest.raises(ValueError, match=r"more than one example '0/en' under the condition 'as_is'"):
         task_of([examples[0], examples[0]])
 
 

@@ -52,7 +52,7 @@ def test_every_language_of_xm3600_is_known_and_two_of_them_no_training_has_shown
 def test_an_unknown_language_is_an_error_that_names_the_nearest():
     with pytest.raises(ValueError, match=r"Found the language 'xx'"):
         mix_code("xx")
-    with pytest.raises(ValueError, match="`languages` names sw more than once"):
+    with pytest.raises(ValueError, match="`languages` lists sw more than once"):
         check_languages(["sw", "hi", "sw"])
 
 

@@ -95,13 +95,13 @@ def test_a_reference_without_a_right_answer_has_no_ratio():
 
 def test_answers_about_other_images_cannot_be_compared():
     with pytest.raises(
-        ValueError, match="answers about 1 images and the reference's about 2, of which 1 are the same"
+        ValueError, match="answers about 1 images and reference answers about 2, with 1 images in common"
     ):
         ratio_to_reference([prediction(0, "x")], [prediction(0, "x"), prediction(1, "x")])
 
 
 def test_two_answers_about_one_image_cannot_be_paired():
-    with pytest.raises(ValueError, match="Found 2 answers about 1 images, expected one about each"):
+    with pytest.raises(ValueError, match="Found 2 answers about 1 images, expected one per image"):
         ratio_to_reference([prediction(0, "x"), prediction(0, "x", language="sw")], [prediction(0, "x")])
 
 

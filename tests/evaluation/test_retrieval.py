@@ -82,7 +82,9 @@ def test_the_photos_of_the_lowest_sha256_are_searched_with_all_their_captions():
 def test_too_few_photos_or_several_templates_are_an_error():
     with pytest.raises(ValueError, match="photos: found 4 images with captions in 'en', but `num_candidates` is 5"):
         choose_pools(task(), 5)
-    with pytest.raises(ValueError, match="photos asks more than once in 'en' about red, or about several images"):
+    with pytest.raises(
+        ValueError, match="photos: in 'en', red has more than one example, or an example shows several images"
+    ):
         choose_pools(task(conditions=("as_is", "shuffled")), 2)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the examples of a task is found when it is made, before a model is asked."""
+"""A task checks its examples when it is made, before any model is asked."""
 
 import pytest
 from PIL import Image
@@ -26,7 +26,7 @@ def grey(level, size=2):
     ],
 )
 def test_one_image_id_for_different_images_is_an_error(first, second):
-    message = r"shows other images with 'two' than with 'one', but calls both 'photo'\. Give every set"
+    message = r"'two' and 'one' share the `image_id` 'photo' but show different images\. Give each image set"
     with pytest.raises(ValueError, match=message):
         task_of(
             example(0, id="one", image_id="photo", images=first), example(0, id="two", image_id="photo", images=second)

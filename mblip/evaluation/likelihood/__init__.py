@@ -1,4 +1,4 @@
-"""Answers by likelihood: `rank`, what calibrates it, decoding among candidates only, image-text scores."""
+"""Answers by likelihood: ranking, calibration, constrained decoding and image-text scores."""
 
 from .constrained import candidates_only
 from .image_text_scores import image_text_scores

@@ -1,10 +1,12 @@
-"""What has to be computed to score the candidates of a prompt: nothing twice that they share from the beginning.
+"""Plans how to score the candidates of a prompt without computing a shared prefix twice.
 
-A candidate's first tokens are scored where the prompt has been read, for all at once; what they all begin with (as
-some chat templates write before every answer) is read with it. Behind that, a candidate that is the beginning of
-another needs no row of its own: of "bus" and "bus stop" the second is computed alone, and both ends are looked up in
-it. Candidates that part later are computed apart from there on: few share more than a token, and one row per candidate
-keeps every model of transformers fast.
+- Tokens that all candidates start with are the lead. (Some chat templates write the same text before every answer.)
+  The model reads the lead together with the prompt.
+- The state after the lead scores the next token of every candidate.
+- The remaining tokens of a candidate form a row. A candidate that is a prefix of another one needs no row: for "bus"
+  and "bus stop" we run "bus stop" only, and look up both ends in it.
+- Other shared prefixes are computed once per candidate. Few candidates share more than a token, and plain rows are
+  fast with every model of transformers.
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from .candidate_tokens import Tokens
 
 @dataclass(frozen=True)
 class WantedToken:
-    """A token of a candidate that the state behind the row's token number `offset` predicts."""
+    """A token of a candidate, predicted by the state of the row's token number `offset` (from 0)."""
 
     offset: int
     token: int
@@ -25,7 +27,7 @@ class WantedToken:
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """Tokens to run behind prompt and lead, and what is looked up in their states."""
+    """Tokens to run after prompt and lead, and the tokens to look up in their states."""
 
     tokens: Tokens
     wanted: tuple[WantedToken, ...]
@@ -36,10 +38,10 @@ class CandidatePlan:
     """How the candidates of a prompt are scored.
 
     Args:
-        lead: the tokens that all begin with, read with the prompt; never the last token of one.
-        next_tokens: the token of each candidate behind the lead.
-        rows: the tokens that follow it, where a candidate is longer.
-        num_tokens: of each candidate, end included.
+        lead: the tokens that all candidates start with. It leaves at least one token of each candidate.
+        next_tokens: for each candidate, its token after the lead.
+        rows: the tokens after that, for the candidates that have more.
+        num_tokens: the length of each candidate, its end-of-sequence token included.
     """
 
     lead: Tokens
@@ -49,7 +51,7 @@ class CandidatePlan:
 
 
 def plan_candidates(candidates: Sequence[Tokens]) -> CandidatePlan:
-    """The plan for candidates of at least one token each."""
+    """Plan the scoring of candidates, each of at least one token."""
     num_shared = _num_shared(candidates)
     continuations = [tokens[num_shared:-1] for tokens in candidates]
     position = _longest_continuations(continuations)
@@ -67,15 +69,15 @@ def plan_candidates(candidates: Sequence[Tokens]) -> CandidatePlan:
 
 
 def _num_shared(candidates: Sequence[Tokens]) -> int:
-    """How many tokens all begin with, so that at least one is left of each; a single candidate shares none."""
-    first, last = min(candidates), max(candidates)  # what these share, all between them share
+    """The length of the prefix that all share. At least one token of each stays; a single candidate shares none."""
+    first, last = min(candidates), max(candidates)  # their common prefix is that of all candidates
     longest = min(len(tokens) for tokens in candidates) - 1 if len(candidates) > 1 else 0
     return next((i for i in range(longest) if first[i] != last[i]), longest)
 
 
 def _longest_continuations(continuations: Sequence[Tokens]) -> dict[Tokens, Tokens]:
-    """For each sequence one that it is the beginning of, or itself: in order, what begins alike stands together."""
-    ordered = sorted(set(continuations))
+    """Map each sequence to a longest one that starts with it, or to itself."""
+    ordered = sorted(set(continuations))  # puts sequences with the same prefix next to each other
     position = {ordered[-1]: ordered[-1]}
     for shorter, longer in reversed(list(pairwise(ordered))):
         position[shorter] = position[longer] if longer[: len(shorter)] == shorter else shorter

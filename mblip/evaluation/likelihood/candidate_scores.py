@@ -1,7 +1,7 @@
-"""The log-likelihood of every candidate of every prompt, each prompt read once.
+"""Computes the log-likelihood of every candidate of every prompt. The model reads each prompt once.
 
-Prompts of one length are read together. Then the tokens of their candidates are run, `batch_size` rows at a time, as
-the plan of candidate_plan.py has them.
+Prompts of equal length are read together. Then we run the rows of their plans (candidate_plan.py), `batch_size` at a
+time.
 
 Shape suffixes: B = prompts, C = candidates of one prompt, K = tokens of the lead, R = rows, L = tokens of a row, N =
 states, P = tokens looked up.
@@ -28,7 +28,7 @@ from .read_prompts import (
     leaves_window,
 )
 
-# Logits of so many numbers at once: 64 MB in fp32 on a CPU, 512 MB elsewhere.
+# The most logits computed at once: 64 MB in fp32 on a CPU, 512 MB elsewhere.
 NUM_LOGITS_ON_CPU = 2**24
 NUM_LOGITS_ON_DEVICE = 2**27
 
@@ -37,7 +37,7 @@ Continue = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class CandidatePrompt:
-    """A prompt, the answers to score, and the rows of the image features that it shows."""
+    """A prompt, its candidate answers, and the rows of `image_features` for its images."""
 
     prompt: str
     candidates: tuple[str, ...]
@@ -46,8 +46,8 @@ class CandidatePrompt:
 
 @dataclass(frozen=True, eq=False)
 class CandidateScores:
-    """Of each candidate of a prompt the log-likelihood of all its tokens, (C,) in fp64 on the CPU, and their
-    number, end included, (C,)."""
+    """For each candidate of a prompt: `log_likelihoods` (C,), summed over its tokens, in fp64 on the CPU, and
+    `num_tokens` (C,), its end-of-sequence token included."""
 
     log_likelihoods: torch.Tensor
     num_tokens: torch.Tensor
@@ -61,7 +61,7 @@ def score_candidates(
     *,
     batch_size: int,
 ) -> list[CandidateScores]:
-    """The scores of all candidates, in the order of the prompts. The model must be in evaluation mode."""
+    """Score all candidates, in the order of the prompts. The model must be in evaluation mode."""
     scorer = _Scorer(model, processor, image_features, batch_size)
     scored: dict[int, CandidateScores] = {}
     for positions, plans, prompts in scorer.groups(asked):
@@ -70,7 +70,7 @@ def score_candidates(
 
 
 class _Scorer:
-    """Scores groups of prompts of one length, whose candidates have leads of one length."""
+    """Scores groups of prompts. The prompts of a group have equal length, and so have their leads."""
 
     def __init__(
         self, model: ScoringModel, processor: Processor, image_features: torch.Tensor | None, batch_size: int
@@ -78,10 +78,10 @@ class _Scorer:
         self.model, self.processor, self.image_features = model, processor, image_features
         self.batch_size = batch_size
         self.is_encoder_decoder: bool = model.config.is_encoder_decoder
-        self.uses_cache: bool | None = None  # found with the first group
+        self.uses_cache: bool | None = None  # set with the first group
 
     def groups(self, asked: Sequence[CandidatePrompt]) -> Iterator[tuple[list[int], list[CandidatePlan], PromptBatch]]:
-        """Positions of prompts that are read together, their plans, and their prompts."""
+        """Yield groups of prompts to read together: their positions, plans and inputs."""
         tokens = CandidateTokens(self.processor, is_encoder_decoder=self.is_encoder_decoder)
         plan = cache(plan_candidates)
         plans = [plan(tokens.of(each.prompt, len(each.image_rows), each.candidates)) for each in asked]
@@ -114,8 +114,8 @@ class _Scorer:
             totals.index_add_(0, torch.tensor(candidates), self._score_rows(read, part))
         if totals.isnan().any():
             raise ValueError(
-                f"Log-likelihoods of candidates are no numbers (NaN): {self.model.dtype} is too narrow for this "
-                "model, or its weights are broken. Load it in bfloat16 or float32."
+                f"Log-likelihoods of candidates are NaN in {self.model.dtype}. Load the model in bfloat16 or float32; "
+                "if they stay NaN, its weights are broken."
             )
         return [
             CandidateScores(total_C, torch.tensor(plan.num_tokens))
@@ -123,12 +123,12 @@ class _Scorer:
         ]
 
     def _check_cache(self, read: ReadPrompts, tokens: Tokens) -> None:
-        """Find out whether the cache may be used, with the longest row."""
+        """Check with the longest row whether the cache gives exact results."""
         if self.uses_cache is None or (self.uses_cache and leaves_window(read.cache, len(tokens))):
             self.uses_cache = continues_exactly(read, torch.tensor([tokens], device=self.model.device))
 
     def _score_next_tokens(self, read: ReadPrompts, plans: Sequence[CandidatePlan]) -> list[torch.Tensor]:
-        """For each prompt the log-likelihoods of its candidates up to the first token behind the lead, (C,)."""
+        """For each prompt, the log-likelihood (C,) of each candidate's lead and first token after it."""
         states_P: list[int] = []
         tokens_P: list[int] = []
         num_read = read.states.shape[1]
@@ -141,7 +141,8 @@ class _Scorer:
         return [part[len(plan.lead) :] + part[: len(plan.lead)].sum() for part, plan in zip(parts, plans, strict=True)]
 
     def _score_rows(self, read: ReadPrompts, rows: Sequence[tuple[int, PlannedRow]]) -> torch.Tensor:
-        """The log-likelihoods of the tokens that rows (prompt, row) look up, one row after another, (P,)."""
+        """The log-likelihoods (P,) of the wanted tokens of `rows`, one row after another. Each entry of `rows` is the
+        number of its prompt and the planned row."""
         longest = len(rows[0][1].tokens)
         lengths = [len(row.tokens) for _, row in rows]
         tokens_RL = torch.tensor(
@@ -166,10 +167,10 @@ def token_log_likelihoods(
 ) -> torch.Tensor:
     """The log-likelihood of token `tokens_P[p]` where state `states_P[p]` predicts it, (P,) in fp64 on the CPU.
 
-    Log-softmax is taken in fp32, as the loss takes it; fp64 is for the sums that follow.
+    Log-softmax runs in fp32, as in the loss; fp64 is for the sums that follow.
 
     Args:
-        states_P: ascending.
+        states_P: in ascending order.
     """
     device = states_ND.device
     wanted_P = torch.tensor(states_P, dtype=torch.long)

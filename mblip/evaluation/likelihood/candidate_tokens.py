@@ -1,8 +1,12 @@
-"""Candidates as tokens: those that training learns where a candidate is the answer to a prompt, its end included.
+"""Tokenizes candidates as training tokenizes answers, with the end-of-sequence token.
 
-What a tokenizer makes of an answer depends on little of the prompt: for a decoder-only model on whether it ends in a
-space, with a chat template on the text behind its last special token, where tokenizers cut before all else. Candidates
-are rendered and tokenized once for all prompts that agree in that, which for 1,800 candidates saves most of the time.
+The tokens of an answer depend on only a small part of its prompt:
+
+- without a chat template, a decoder-only model: whether the prompt ends in a space;
+- with a chat template: the text after the last special token, because tokenizers split at special tokens first.
+
+We tokenize the candidates once for all prompts that agree in this part. With 1,800 candidates this saves most of the
+time.
 """
 
 from collections.abc import Sequence
@@ -15,10 +19,10 @@ Tokens = tuple[int, ...]
 
 
 class CandidateTokens:
-    """The tokens of candidates, as `MBlipCollator` makes labels of a target; never cut.
+    """Tokenizes candidates as `MBlipCollator` tokenizes targets, without truncation.
 
     Args:
-        processor: whose tokenizer may have a chat template, through which candidates then go.
+        processor: if its tokenizer has a chat template, candidates are rendered with it.
         is_encoder_decoder: `model.config.is_encoder_decoder`.
 
     Raises:
@@ -29,7 +33,7 @@ class CandidateTokens:
         tokenizer = processor.tokenizer
         if tokenizer.eos_token_id is None:
             raise ValueError(
-                "The tokenizer has no eos_token, but the likelihood of an answer is that it ends, too. Set the one "
+                "The tokenizer has no eos_token, but the likelihood of an answer includes its end. Set the eos_token "
                 "that the model was trained with."
             )
         self.processor, self.is_encoder_decoder = processor, is_encoder_decoder
@@ -37,15 +41,15 @@ class CandidateTokens:
         self._made: dict[tuple[str, str], Tokens] = {}
 
     def of(self, prompt: str, num_images: int, candidates: Sequence[str]) -> tuple[Tokens, ...]:
-        """The tokens of each candidate behind a prompt of so many images; at least one each.
+        """The tokens of each candidate as an answer to `prompt` with `num_images` images; at least one each.
 
         Raises:
-            ValueError: there is no candidate, or one says nothing.
+            ValueError: there is no candidate, or one is blank.
         """
         if not candidates or not all(candidate.strip() for candidate in candidates):
             raise ValueError(
                 f"Found the candidates {list(candidates)[:5]} for the prompt {prompt!r}, expected at least one and "
-                "none that says nothing. Leave empty ones out."
+                "no blank ones. Remove blank candidates."
             )
         ending = self._ending(prompt, num_images)
         if self.uses_chat_template and not self._is_made_alike(ending, prompt, num_images, candidates[0]):
@@ -56,7 +60,7 @@ class CandidateTokens:
         return tuple(self._made[ending, candidate] for candidate in candidates)
 
     def _ending(self, prompt: str, num_images: int) -> str:
-        """What of the prompt the tokens of an answer depend on."""
+        """The part of the prompt that the tokens of an answer depend on (see the module's docstring)."""
         if not self.uses_chat_template:
             is_parted = not prompt or prompt[-1].isspace()
             return "" if self.is_encoder_decoder or is_parted else " "
@@ -66,8 +70,10 @@ class CandidateTokens:
         return rendered[max((rendered.rfind(special) for special in specials), default=0) :]
 
     def _is_made_alike(self, ending: str, prompt: str, num_images: int, candidate: str) -> bool:
-        """Whether the template writes a candidate behind this prompt as behind an earlier one of the same ending;
-        none forbids it to look back."""
+        """Whether a candidate has the same tokens after this prompt as after an earlier one with the same ending.
+
+        A chat template may look at the whole prompt, so we check one candidate.
+        """
         (found,) = self._tokens(prompt, num_images, [candidate])
         return self._made.setdefault((ending, candidate), found) == found
 

@@ -1,13 +1,13 @@
-"""Generation that can only say a candidate: `generate` with a rule of what may come next.
+"""Constrained generation: `generate` may write candidates only.
 
     inputs = prompt_tensors(model, processor, ids)
     allowed = candidates_only(model, processor, prompts, candidates, num_images=[1, 1], input_ids=inputs["input_ids"])
     ids_BL = model.generate(**inputs, prefix_allowed_tokens_fn=allowed, max_new_tokens=allowed.max_new_tokens)
     allowed.chosen(ids_BL)
 
-Candidates are the tokens that training learns (candidate_tokens.py), in a tree by their beginnings. Greedy search
-takes the likeliest next token and so can end at another candidate than `rank`; with as many beams as candidates and
-`length_penalty=0` it ends at the one of the highest sum.
+The candidates' tokens (candidate_tokens.py) form a prefix tree. Greedy decoding takes the most likely next token, so
+it may choose another candidate than `rank`. With as many beams as candidates and `length_penalty=0`, `generate`
+chooses the candidate with the highest sum, as `rank` does.
 
 Shape suffixes: B = prompts, T = prompt tokens, L = new tokens.
 """
@@ -26,13 +26,13 @@ Tree = dict[int, Any]  # token -> the tree behind it; token that ends -> the can
 
 
 class CandidatesOnly:
-    """A `prefix_allowed_tokens_fn` of transformers' `generate`: the tokens by which a candidate of the prompt goes on.
+    """A `prefix_allowed_tokens_fn` for transformers' `generate` that allows the tokens of candidates only.
 
     Args:
-        trees: of each prompt.
-        num_given: tokens that stand in front of the answer in what `generate` hands over.
-        end_token_id: what follows an answer that has ended, or that beam search has given up.
-        max_new_tokens: the longest candidate.
+        trees: the prefix tree of each prompt's candidates.
+        num_given: how many of the `input_ids` that `generate` passes stand before the answer.
+        end_token_id: the token to write after an answer has ended, or after beam search has dropped it.
+        max_new_tokens: the length of the longest candidate.
     """
 
     def __init__(self, trees: Sequence[Tree], *, num_given: int, end_token_id: int, max_new_tokens: int) -> None:
@@ -40,15 +40,15 @@ class CandidatesOnly:
         self.max_new_tokens = max_new_tokens
 
     def __call__(self, batch_id: int, input_ids: torch.Tensor) -> list[int]:
-        """The tokens that may follow those of prompt `batch_id` so far."""
+        """The tokens that may follow `input_ids` in an answer to prompt `batch_id`."""
         position = self._follow(self.trees[batch_id], input_ids[self.num_given :].tolist())
         return list(position) if isinstance(position, dict) else [self.end_token_id]
 
     def chosen(self, ids_BL: torch.Tensor, *, begins_with_start: bool) -> list[int | None]:
-        """The number of the candidate that each answer is, as `generate` returned it; None: it was cut.
+        """The number of the candidate that `generate` chose for each prompt; None if the answer was cut.
 
         Args:
-            begins_with_start: `model.config.is_encoder_decoder`; such answers begin with their start token.
+            begins_with_start: `model.config.is_encoder_decoder`: answers then begin with the start token.
         """
         rows = ids_BL[:, 1:].tolist() if begins_with_start else ids_BL.tolist()
         positions = [self._follow(tree, row) for tree, row in zip(self.trees, rows, strict=True)]
@@ -56,7 +56,7 @@ class CandidatesOnly:
 
     @staticmethod
     def _follow(tree: Tree, tokens: Sequence[int]) -> Tree | int | None:
-        """The tree behind these tokens, the candidate that they are, or None where no candidate begins so."""
+        """The subtree after these tokens, the number of a complete candidate, or None if no candidate starts so."""
         position: Tree | int | None = tree
         for token in tokens:
             if not isinstance(position, dict):
@@ -74,15 +74,15 @@ def candidates_only(
     num_images: Sequence[int],
     input_ids: torch.Tensor,
 ) -> CandidatesOnly:
-    """The rule that lets `generate` answer each prompt with one of its candidates alone.
+    """Restrict `generate` to answering each prompt with one of its candidates.
 
     Args:
-        candidates: one list for all prompts, or one for each.
-        num_images: of each prompt.
-        input_ids: (B, T), the prompts as they go to `generate`, padded.
+        candidates: one list for all prompts, or one list per prompt.
+        num_images: the number of images of each prompt.
+        input_ids: (B, T), the padded prompts that you pass to `generate`.
 
     Raises:
-        ValueError: the model goes on behind the end that training gives an answer, or forces a first token.
+        ValueError: generation does not stop at the tokenizer's eos_token, or forces a first token.
     """
     ends = _end_token_ids(model, processor)
     tokens = CandidateTokens(processor, is_encoder_decoder=model.config.is_encoder_decoder)
@@ -98,7 +98,7 @@ def candidates_only(
 
 
 def _tree(answers: Sequence[Tokens], ends: frozenset[int]) -> Tree:
-    """The tree of candidates, each up to the token at which `generate` ends it; of equal ones the first counts."""
+    """The prefix tree of candidates, each up to its first end token. Of equal candidates the first counts."""
     tree: Tree = {}
     for number, answer in enumerate(answers):
         position = tree
@@ -111,17 +111,17 @@ def _tree(answers: Sequence[Tokens], ends: frozenset[int]) -> Tree:
 
 
 def _end_token_ids(model: Model, processor: Processor) -> frozenset[int]:
-    """The tokens with which `generate` ends an answer."""
+    """The tokens at which `generate` ends an answer."""
     config, eos_token_id = model.generation_config, processor.tokenizer.eos_token_id
     ends = torch.tensor([] if config.eos_token_id is None else config.eos_token_id).flatten().tolist()
     if eos_token_id not in ends:
         raise ValueError(
             f"Training ends an answer with the token {eos_token_id}, but generation_config.eos_token_id is "
-            f"{config.eos_token_id}: the model would go on behind a candidate. Add the token there."
+            f"{config.eos_token_id}: generation would not stop after a candidate. Add the token there."
         )
     if config.forced_bos_token_id is not None:
         raise ValueError(
-            f"generation_config.forced_bos_token_id is {config.forced_bos_token_id}, expected None: no candidate "
-            "begins with it. Set it to None, or rank the candidates."
+            f"generation_config.forced_bos_token_id is {config.forced_bos_token_id}, expected None, because no "
+            "candidate begins with that token. Set it to None, or rank the candidates."
         )
     return frozenset(int(end) for end in ends)

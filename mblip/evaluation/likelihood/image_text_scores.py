@@ -1,9 +1,11 @@
-"""How well captions in any language fit images: the likelihood of a caption behind the image, for retrieval.
+"""Scores how well captions in any language fit images, for retrieval.
 
-The score is the log-likelihood per token of a caption behind `Caption in {Language}: `, so that long captions are not
-at a loss. Some captions are likely whatever the image shows; `less_content_free` takes from each the score that it
-has behind a grey image, which is what finding captions for an image needs. (Finding an image for a caption it cannot
-change: the same is taken from all images.) Every image is encoded once by the caller, and read once for each language.
+The score is the log-likelihood per token of a caption after `Caption in {Language}: `. The mean over tokens does not
+penalise long captions. Some captions are likely whatever the image shows. `less_content_free` subtracts the score that
+each caption has with a grey image. This helps to find the caption of an image. It cannot change which image fits a
+caption best, because it subtracts the same number for all images.
+
+You encode every image once; the language model reads it once per language.
 
 Shape suffixes: I = images, C = captions.
 """
@@ -34,24 +36,24 @@ def image_text_scores(
     """Score captions with images, (I, C) in fp64 on the CPU; -inf where a pair is not scored.
 
     Args:
-        model: an `MBlipForConditionalGeneration`, or a PEFT model around it; its mode is restored.
+        model: an `MBlipForConditionalGeneration`, or a PEFT model around it. Its training mode is restored.
         image_features: (I, Q, D), `get_image_features(pixel_values).pooler_output`.
-        languages: code of the captions' language, or one for each.
-        pairs: for each image the captions to score, by their position; None: all. Millions of pairs are too many:
-            score what a faster model has found.
-        less_content_free: take away each caption's score with a grey image.
-        batch_size: as that of `rank`.
+        languages: the code of the captions' language, or one code per caption.
+        pairs: for each image, the positions of the captions to score; None: all captions. With millions of pairs, let
+            a faster model preselect them.
+        less_content_free: subtract each caption's score with a grey image.
+        batch_size: see `rank`.
 
     Raises:
-        ValueError: the numbers of languages and captions or of pairs and images do not agree, a language is unknown,
-            or a caption says nothing.
+        ValueError: the numbers of languages and captions, or of pairs and images, differ; a language is unknown; or a
+            caption is blank.
     """
     codes = [languages] * len(captions) if isinstance(languages, str) else list(languages)
     each = [range(len(captions))] * len(image_features) if pairs is None else list(pairs)
     if len(codes) != len(captions) or len(each) != len(image_features):
         raise ValueError(
-            f"Found {len(captions)} captions in {len(codes)} languages, and pairs of {len(each)} images for "
-            f"{len(image_features)}, expected as many of each."
+            f"Found {len(captions)} captions with {len(codes)} languages, and {len(image_features)} images with "
+            f"{len(each)} lists of pairs. Give one language per caption and one list of pairs per image."
         )
     scores_IC = torch.full((len(image_features), len(captions)), float("-inf"), dtype=torch.float64)
     with evaluating(model):
@@ -83,7 +85,7 @@ def _grey_scores(
 
 
 def _by_language(positions: Sequence[int], codes: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
-    """Positions of captions, by their language."""
+    """The positions of captions, grouped by language."""
     for language in dict.fromkeys(codes[i] for i in positions):
         yield language, [i for i in positions if codes[i] == language]
 

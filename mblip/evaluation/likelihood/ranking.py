@@ -1,20 +1,24 @@
-"""Answers by likelihood: of given candidates the one that the model holds the most likely behind image and prompt.
+"""Ranks candidate answers by their likelihood, given images and prompt.
 
-A score is the log-likelihood of the candidate as training would have it learned: all its tokens, its end included. So
-a sum is what `model(..., labels=...)` loses on it; `mean` is per token, so that long answers are not at a loss;
-`calibrated` is the sum less that behind an input without content. All candidates are scored from one
-encoding of image and prompt. Families whose cache cannot be shared out are scored by whole forwards (read_prompts.py),
-to the same numbers.
+The log-likelihood of a candidate runs over the tokens that training would learn, the end-of-sequence token included.
+There are three scores:
+
+- `sum`: the sum over the tokens. It is the negative of the summed loss of `model(..., labels=...)`.
+- `mean`: the mean per token. It does not penalise long answers.
+- `calibrated`: the sum, minus the sum that the candidate has after an input without content.
+
+The model reads image and prompt once for all candidates. Models whose cache cannot be split by prompt are scored
+without the cache, with the same result (read_prompts.py).
 
     images = model.get_image_features(pixel_values).pooler_output
     ranked = rank(model, processor, ["Is there a dog? Answer:"], ["yes", "no"], image_features=images)
     ranked[0].best
 
-A language model likes some answers whatever it is asked ("yes" more than "maybe"). Calibrated scores take from a
-candidate's log-likelihood the one it has behind the same template without content: "N/A" in place of the hypothesis, a
-grey image in place of the photo. That is PMI_DC of Holtzman et al. (2021, "Surface Form Competition", arXiv
-2104.08315); contextual calibration of Zhao et al. (2021, "Calibrate Before Use", arXiv 2102.09690), who divide the
-candidates' probabilities by those of a content-free input, chooses the same candidate.
+A language model prefers some answers whatever the question is ("yes" over "maybe"). The content-free input of
+`calibrated` is the same template without content: "N/A" for the hypothesis, a grey image for the photo. This is PMI_DC
+of Holtzman et al. (2021, "Surface Form Competition", arXiv 2104.08315). The contextual calibration of Zhao et al.
+(2021, "Calibrate Before Use", arXiv 2102.09690) divides the candidates' probabilities by those of a content-free input
+and chooses the same candidate.
 
 Shape suffixes: C = candidates of one prompt, I = distinct images, Q = query tokens per image, D = width of the
 language model.
@@ -34,20 +38,20 @@ from .read_prompts import ScoringModel
 
 
 class ImageInputProcessor(Processor, Protocol):
-    """What is asked of `MBlipProcessor` beside prompts."""
+    """What ranking needs of `MBlipProcessor` beyond prompts."""
 
     image_processor: Any
 
 
 @dataclass(frozen=True, eq=False)
 class ContentFree:
-    """The inputs that calibrate prompts.
+    """Content-free inputs that calibrate prompts.
 
     Args:
-        prompts: for each prompt its template without content; equal ones are asked once.
+        prompts: for each prompt, its template without content. Equal inputs are scored once.
         image_features: (I, Q, D), such as `grey_features`; None: no images.
-        image_rows: for each prompt the rows of `image_features` that it shows; None: row 0 as often as the prompt that
-            it calibrates shows images.
+        image_rows: for each prompt, the rows of `image_features` for its images. None: row 0 for every image of the
+            prompt that it calibrates.
     """
 
     prompts: Sequence[str]
@@ -60,10 +64,10 @@ class RankedAnswers:
     """The candidates of one prompt.
 
     Args:
-        candidates: as they came in.
-        log_likelihoods: of each, the sum over its tokens, (candidates,) in fp64 on the CPU.
-        num_tokens: of each, its end included, (candidates,).
-        scores: what was asked for: the sums, the means per token, or the calibrated sums, (candidates,).
+        candidates: in the order given.
+        log_likelihoods: (C,), summed over the tokens of each candidate, in fp64 on the CPU.
+        num_tokens: (C,), the end-of-sequence token included.
+        scores: (C,), by the `scoring` that you asked for: sums, means per token, or calibrated sums.
     """
 
     candidates: tuple[str, ...]
@@ -73,7 +77,7 @@ class RankedAnswers:
 
     @property
     def best(self) -> str:
-        """The candidate of the highest score; of equal ones the first."""
+        """The candidate with the highest score; the first one if several are equal."""
         return self.candidates[int(self.scores.argmax())]
 
 
@@ -92,26 +96,27 @@ def rank(
     """Score the candidates of each prompt.
 
     Args:
-        model: an `MBlipForConditionalGeneration`, or a PEFT model around it; its mode is restored.
-        candidates: one list for all prompts, or one for each.
+        model: an `MBlipForConditionalGeneration`, or a PEFT model around it. Its training mode is restored.
+        candidates: one list for all prompts, or one list per prompt.
         image_features: (I, Q, D), `get_image_features(pixel_values).pooler_output` of every distinct image.
-        image_rows: for each prompt the rows of `image_features` that it shows, none, one or several; a row may be
-            shown by many prompts or none (`EncodedImages.rows`). None: prompt p shows row p, or without features none.
-        content_free: the inputs of `calibrated` scores, one for each prompt.
-        batch_size: at most so many prompts are read at once, and so many candidates run.
+        image_rows: for each prompt, the rows of `image_features` for its images: none, one or several. Prompts may
+            share rows, and rows may be unused (`EncodedImages.rows`). None: prompt p shows row p; without
+            `image_features` no prompt shows an image.
+        content_free: the inputs of `calibrated` scores, one per prompt.
+        batch_size: the most prompts to read at once, and the most candidates to run at once.
 
     Raises:
-        ValueError: the numbers of prompts, candidates and images do not agree, one text came in place of a list, a
-            candidate says nothing, nobody knows the scoring, the content-free inputs are missing, the model gives
-            NaN, or the language model's head is not known (`forward_to_head`).
+        ValueError: the numbers of prompts, candidates and images differ; a string was passed in place of a list; a
+            candidate is blank; `scoring` is unknown; `content_free` does not fit `scoring`; a log-likelihood is NaN;
+            or `forward_to_head` does not know the language model's head.
     """
     if scoring not in get_args(RankBy):
         raise ValueError(f'Found scoring="{scoring}", expected one of {", ".join(get_args(RankBy))}.')
     if (content_free is not None) != (scoring == "calibrated"):
-        found = "came" if content_free is not None else "came not"
+        found = "Found" if content_free is not None else "Found no"
         raise ValueError(
-            f'`content_free` {found} with scoring="{scoring}": it is what calibrates. Give both '
-            '`scoring="calibrated"` and `content_free`, or neither.'
+            f'{found} `content_free` with scoring="{scoring}". Give both `scoring="calibrated"` and `content_free`, '
+            "or neither."
         )
     asked = candidate_prompts(prompts, candidates, image_rows, image_features)
     with evaluating(model):
@@ -130,10 +135,10 @@ def candidate_prompts(
     image_rows: Sequence[Sequence[int]] | None,
     image_features: torch.Tensor | None,
 ) -> list[CandidatePrompt]:
-    """Prompts with the candidates and images of each; arguments and errors as those of `rank`."""
+    """Prompts with the candidates and images of each. See `rank` for arguments and errors."""
     for name, texts in (("prompts", prompts), ("candidates", candidates)):
         if isinstance(texts, str):
-            raise ValueError(f"`{name}` is the text {texts!r}, expected a list of texts. Put it into one.")
+            raise ValueError(f"`{name}` is the string {texts!r}, expected a list of strings. Put it into a list.")
     if image_rows is None:
         image_rows = (
             [() for _ in prompts] if image_features is None else [(row,) for row in range(len(image_features))]
@@ -141,9 +146,8 @@ def candidate_prompts(
     each = candidates_of_each(candidates, len(prompts))
     if not len(prompts) == len(each) == len(image_rows):
         raise ValueError(
-            f"Found {len(prompts)} prompts, candidates of {len(each)} and images of {len(image_rows)}, expected as "
-            "many of each. Give one list of candidates for all prompts or one list for each, and `image_rows` where "
-            "prompts do not show one image each."
+            f"Found {len(prompts)} prompts, {len(each)} lists of candidates and {len(image_rows)} of image rows, "
+            "expected equal numbers. Give `image_rows` unless every prompt shows one image."
         )
     num_rows = 0 if image_features is None else len(image_features)
     if foreign := [row for rows in image_rows for row in rows if not 0 <= row < num_rows]:
@@ -155,12 +159,12 @@ def candidate_prompts(
 
 
 def candidates_of_each(candidates: Sequence[str] | Sequence[Sequence[str]], num_prompts: int) -> list[tuple[str, ...]]:
-    """The candidates of each prompt, where one list may stand for all."""
+    """The candidates of each prompt. One list may serve all prompts."""
     texts = tuple(candidate for candidate in candidates if isinstance(candidate, str))
     if texts and len(texts) < len(candidates):
         raise ValueError(
-            f"Found {len(texts)} texts and {len(candidates) - len(texts)} lists as candidates. Give texts, the "
-            "candidates of all prompts, or a list of texts for each prompt."
+            f"Found {len(texts)} strings and {len(candidates) - len(texts)} lists as candidates. Give one list of "
+            "strings for all prompts, or one list of strings per prompt."
         )
     return [texts] * num_prompts if texts else [tuple(mine) for mine in candidates]
 
@@ -172,7 +176,7 @@ def _priors(
     content_free: ContentFree,
     batch_size: int,
 ) -> list[torch.Tensor]:
-    """The log-likelihoods of each prompt's candidates behind its content-free input; equal inputs are asked once."""
+    """The log-likelihoods of each prompt's candidates after its content-free input. Equal inputs are scored once."""
     image_rows = content_free.image_rows
     if image_rows is None:
         is_shown = content_free.image_features is not None
@@ -198,7 +202,7 @@ def _ranked(
 
 
 def grey_image(processor: ImageInputProcessor) -> Image.Image:
-    """An image of the colour that the processor takes for the mean of all images: it becomes (nearly) zero."""
+    """An image of the processor's mean colour, which normalisation maps to (nearly) zero."""
     mean = processor.image_processor.image_mean
     red, green, blue = (round(255 * channel) for channel in mean)
     return Image.new("RGB", (64, 64), (red, green, blue))

@@ -1,13 +1,14 @@
-"""Prompts that a model has read once, to be continued by many candidates.
+"""Reads prompts once, so that many candidates can continue them.
 
-An encoder-decoder reads them in its encoder, and its decoder alone goes on with a candidate; a decoder-only model
-reads one sequence, whose prompt is kept as keys and values. Prompts are read in batches of one length, without
-padding, so that no result depends on it.
+An encoder-decoder model reads prompts in its encoder; its decoder alone runs the candidates. A decoder-only model
+keeps the prompt as keys and values in its cache. We read prompts of equal length together, without padding, so that
+padding cannot change a result.
 
-transformers' caches of attention hold one entry per prompt, which rows can share out. Recurrent layers keep a state
-instead, and their caches select rows of it wrongly or not at all (Falcon-H1, Mamba); others are of kinds of their own.
-Kinds are therefore named here, and a model of a known kind is still held against itself: once, and again wherever a
-prompt is longer than the window of its attention, which some forget where several tokens come at once (Moshi).
+transformers' attention caches hold one entry per prompt, and we can copy entries to rows. Recurrent layers keep a
+state instead, and their caches select rows of it wrongly or not at all (Falcon-H1, Mamba). We therefore use only the
+kinds of cache in `SHARED_OUT`. Even then we compare the cached states with those of a whole forward: once per run,
+and again where prompt and candidate exceed the attention window, because some models ignore the window when several
+tokens come at once (Moshi).
 
 Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, Q = query tokens per image, D = width of the
 language model, K = tokens of the lead, R = rows, L = tokens of a row.
@@ -30,7 +31,7 @@ SHARED_OUT = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
 class ScoringModel(Model, Protocol):
-    """What is asked of the model beside generation."""
+    """What scoring needs of a model beyond generation."""
 
     def forward_to_head(self, **inputs: Any) -> tuple[Any, torch.Tensor]: ...
 
@@ -43,14 +44,14 @@ class ScoringModel(Model, Protocol):
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """Token `ids` (B, T) of prompts, and for each the rows of `image_features` (I, Q, D) that it shows."""
+    """Token `ids` (B, T) of prompts, and for each prompt the rows of `image_features` (I, Q, D) for its images."""
 
     ids: torch.Tensor
     image_rows: Sequence[Sequence[int]]
     image_features: torch.Tensor | None
 
     def images_of(self, prompts: Sequence[int]) -> dict[str, torch.Tensor]:
-        """`image_features` and `image_indices` for rows that repeat these prompts; empty without images."""
+        """The model inputs `image_features` and `image_indices` for these prompts; empty without images."""
         slots = [row for prompt in prompts for row in self.image_rows[prompt]]
         if self.image_features is None or not slots:
             return {}
@@ -64,39 +65,41 @@ class PromptBatch:
 
 
 class ReadPrompts(Protocol):
-    """Prompts of one length that a model has read, each with a lead of its candidates behind it (B prompts, K tokens
-    of the lead). Rows name their prompts on the CPU, from where a cache on any device can be indexed."""
+    """B prompts of equal length that a model has read, each followed by the K tokens of its candidates' lead.
+
+    `prompts_R` gives the prompt of each row. It stays on the CPU, where it can index a cache on any device.
+    """
 
     cache: Any
 
     @property
     def states(self) -> torch.Tensor:
-        """Hidden states behind the prompt and each token of the lead, (B, 1 + K, D)."""
+        """Hidden states (B, 1 + K, D): the one that predicts the token after the prompt, then those of the lead."""
         ...
 
     def continued(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
-        """States of tokens behind prompts, (R, L, D), from the cache."""
+        """States (R, L, D) of tokens that follow prompts, computed with the cache."""
         ...
 
     def read_again(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
-        """The same by whole forwards."""
+        """The states that `continued` gives, computed without the cache."""
         ...
 
 
 class EncoderDecoderPrompts:
-    """Prompts that an encoder has read, and its decoder the start token and the lead (B, K) of their candidates; see
-    `ReadPrompts`.
+    """`ReadPrompts` of an encoder-decoder: the encoder has read the prompts, the decoder its start token and the
+    lead (B, K).
 
     Raises:
-        ValueError: the model's configuration names no start token, with which training begins every answer.
+        ValueError: the model's configuration has no `decoder_start_token_id`.
     """
 
     def __init__(self, model: ScoringModel, prompts: PromptBatch, leads_BK: torch.Tensor) -> None:
         start_token_id = model.config.decoder_start_token_id
         if start_token_id is None:
             raise ValueError(
-                "decoder_start_token_id is None, expected the token that the decoder begins an answer with. Set it "
-                "in the model's configuration, as training needs it too."
+                "decoder_start_token_id is None, expected the token that begins every answer of the decoder. Set it "
+                "in the model's configuration; training needs it, too."
             )
         self.model = model
         self.started_BK = torch.nn.functional.pad(leads_BK, (1, 0), value=start_token_id)
@@ -110,11 +113,11 @@ class EncoderDecoderPrompts:
         self.cache = outputs.cache
 
     def continued(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
-        """States of tokens behind prompts, (R, L, D). None of them sees the padding behind its row."""
+        """States (R, L, D) of tokens that follow prompts. Attention is causal: no token sees the padding after it."""
         return self._decode(prompts_R, tokens_RL, cache=select_prompts(self.cache, prompts_R), use_cache=True)
 
     def read_again(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
-        """The same by the decoder's whole forwards; the encoder's output serves all."""
+        """The states that `continued` gives, by whole forwards of the decoder. The encoder does not run again."""
         tokens_RL = torch.cat([self.started_BK[prompts_R], tokens_RL], dim=1)
         return self._decode(prompts_R, tokens_RL, use_cache=False)[:, self.started_BK.shape[1] :]
 
@@ -126,7 +129,7 @@ class EncoderDecoderPrompts:
 
 
 class DecoderOnlyPrompts:
-    """Prompts that a decoder-only model has read, with the lead (B, K) of their candidates; see `ReadPrompts`."""
+    """`ReadPrompts` of a decoder-only model, which has read each prompt and the lead (B, K) as one sequence."""
 
     def __init__(self, model: ScoringModel, prompts: PromptBatch, leads_BK: torch.Tensor) -> None:
         self.model, self.prompts = model, prompts
@@ -137,12 +140,12 @@ class DecoderOnlyPrompts:
         self.cache = outputs.cache
 
     def continued(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
-        """States of tokens behind prompts, (R, L, D). None of them sees the padding behind its row."""
+        """States (R, L, D) of tokens that follow prompts. Attention is causal: no token sees the padding after it."""
         cache = select_prompts(self.cache, prompts_R)
         return self.model.forward_to_head(input_ids=tokens_RL, cache=cache, use_cache=True)[1]
 
     def read_again(self, prompts_R: torch.Tensor, tokens_RL: torch.Tensor) -> torch.Tensor:
-        """The same by whole forwards over prompt and tokens."""
+        """The states that `continued` gives, by whole forwards over prompt and tokens."""
         ids_RT = torch.cat([self.read_BT[prompts_R], tokens_RL], dim=1)
         images = self.prompts.images_of(prompts_R.tolist())
         _, states_RTD = self.model.forward_to_head(input_ids=ids_RT, use_cache=False, **images)
@@ -150,14 +153,14 @@ class DecoderOnlyPrompts:
 
 
 def can_be_shared_out(cache: Any) -> bool:
-    """Whether `select_prompts` knows a cache to be all that a model keeps of its prompts."""
+    """Whether `select_prompts` can copy this kind of cache row by row."""
     if type(cache) is EncoderDecoderCache:
         return can_be_shared_out(cache.self_attention_cache) and can_be_shared_out(cache.cross_attention_cache)
     return type(cache) is DynamicCache and all(type(layer) in SHARED_OUT for layer in cache.layers)
 
 
 def leaves_window(cache: Any, num_tokens: int) -> bool:
-    """Whether so many more tokens do not fit into the window of some layer's attention."""
+    """Whether `num_tokens` more tokens exceed the attention window of some layer."""
     layers = cache.self_attention_cache.layers if isinstance(cache, EncoderDecoderCache) else cache.layers
     return any(
         isinstance(layer, DynamicSlidingWindowLayer) and layer.get_seq_length() + num_tokens > layer.sliding_window
@@ -166,14 +169,14 @@ def leaves_window(cache: Any, num_tokens: int) -> bool:
 
 
 def select_prompts(cache: Any, prompts_R: torch.Tensor) -> Any:
-    """A cache of its own that holds prompt `prompts_R[r]` in row r."""
+    """A new cache with prompt `prompts_R[r]` in row r."""
     selected = _with_own_layers(cache)
     selected.batch_select_indices(prompts_R)
     return selected
 
 
 def _with_own_layers(cache: Any) -> Any:
-    """A cache that holds the same tensors, until it selects or adds: both make new ones."""
+    """A shallow copy of a cache. It shares the tensors; selecting or adding makes new ones."""
     own = copy.copy(cache)
     if isinstance(cache, EncoderDecoderCache):
         own.self_attention_cache = _with_own_layers(cache.self_attention_cache)
@@ -185,10 +188,12 @@ def _with_own_layers(cache: Any) -> Any:
 
 
 def continues_exactly(read: ReadPrompts, tokens_1L: torch.Tensor) -> bool:
-    """Whether the first prompt, continued from its cache, gives the states of a whole forward, up to half of the
-    digits of their dtype."""
+    """Whether the cache gives the states of a whole forward for the first prompt.
+
+    The tolerance is half of the digits of the states' dtype.
+    """
     if not can_be_shared_out(read.cache):
-        logger.info("The cache of this language model cannot be shared out: candidates are scored by whole forwards.")
+        logger.info("The cache of this language model cannot be split by prompt: candidates are scored without it.")
         return False
     first = torch.zeros(1, dtype=torch.long)
     expected, found = read.read_again(first, tokens_1L), read.continued(first, tokens_1L)
@@ -197,8 +202,8 @@ def continues_exactly(read: ReadPrompts, tokens_1L: torch.Tensor) -> bool:
     is_exact = bool(difference <= tolerance)
     if not is_exact:
         logger.info(
-            "Behind its cache this language model gives states %.2g off those of a whole forward, expected at most "
-            "%.2g: candidates are scored by whole forwards.",
+            "With its cache this language model gives states that differ by %.2g from those of a whole forward, "
+            "expected at most %.2g: candidates are scored without the cache.",
             difference,
             tolerance,
         )

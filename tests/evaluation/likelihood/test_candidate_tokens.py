@@ -114,12 +114,12 @@ def test_prompts_of_another_ending_have_tokens_of_their_own():
 
 @pytest.mark.parametrize("candidates", [[], ["red", " "]])
 def test_candidates_must_say_something(candidates):
-    with pytest.raises(ValueError, match="expected at least one and none that says nothing"):
+    with pytest.raises(ValueError, match="expected at least one and no blank ones"):
         CandidateTokens(tiny_processor("mt5"), is_encoder_decoder=True).of("caption", 1, candidates)
 
 
 def test_a_tokenizer_without_an_end_is_an_error():
     processor = tiny_processor("mt5")
     processor.tokenizer.eos_token = None
-    with pytest.raises(ValueError, match=r"no eos_token.*Set the one that the model was trained with"):
+    with pytest.raises(ValueError, match=r"no eos_token.*Set the eos_token that the model was trained with"):
         CandidateTokens(processor, is_encoder_decoder=True)

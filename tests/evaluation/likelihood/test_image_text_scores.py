@@ -58,8 +58,8 @@ def test_one_language_may_stand_for_all():
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"languages": ["en"]}, "Found 4 captions in 1 languages, and pairs of 3 images for 3"),
-        ({"pairs": [[0]]}, "Found 4 captions in 4 languages, and pairs of 1 images for 3"),
+        ({"languages": ["en"]}, "Found 4 captions with 1 languages, and 3 images with 3 lists of pairs"),
+        ({"pairs": [[0]]}, "Found 4 captions with 4 languages, and 3 images with 1 lists of pairs"),
         ({"languages": "xx"}, "'xx'"),
     ],
 )

@@ -216,19 +216,19 @@ def test_its_mode_is_restored_and_dropout_does_not_act():
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"candidates": [["red"], ["blue"]]}, "Found 3 prompts, candidates of 2 and images of 3"),
-        ({"image_rows": [(0,)]}, "Found 3 prompts, candidates of 3 and images of 1"),
+        ({"candidates": [["red"], ["blue"]]}, "Found 3 prompts, 2 lists of candidates and 3 of image rows"),
+        ({"image_rows": [(0,)]}, "Found 3 prompts, 3 lists of candidates and 1 of image rows"),
         ({"image_rows": [(0,), (3,), ()]}, "`image_rows` names row 3, but `image_features` has 3"),
-        ({"candidates": []}, "Found 3 prompts, candidates of 0"),
-        ({"candidates": ["red", ""]}, "expected at least one and none that says nothing"),
-        ({"candidates": "yes"}, "`candidates` is the text 'yes', expected a list of texts"),
-        ({"candidates": ["yes", ["no"]]}, "Found 1 texts and 1 lists as candidates"),
+        ({"candidates": []}, "Found 3 prompts, 0 lists of candidates"),
+        ({"candidates": ["red", ""]}, "expected at least one and no blank ones"),
+        ({"candidates": "yes"}, "`candidates` is the string 'yes', expected a list of strings"),
+        ({"candidates": ["yes", ["no"]]}, "Found 1 strings and 1 lists as candidates"),
         ({"scoring": "median"}, 'Found scoring="median", expected one of sum, mean, calibrated'),
-        ({"scoring": "calibrated"}, '`content_free` came not with scoring="calibrated"'),
-        ({"content_free": ContentFree(["x"] * 3)}, '`content_free` came with scoring="sum"'),
+        ({"scoring": "calibrated"}, 'Found no `content_free` with scoring="calibrated"'),
+        ({"content_free": ContentFree(["x"] * 3)}, 'Found `content_free` with scoring="sum"'),
         (
             {"scoring": "calibrated", "content_free": ContentFree(["x"])},
-            "Found 1 prompts, candidates of 3 and images of 3",
+            "Found 1 prompts, 3 lists of candidates and 3 of image rows",
         ),
     ],
 )
@@ -243,13 +243,13 @@ def test_a_model_that_gives_no_numbers_chooses_nothing():
     model, processor = model_and_processor("t5")
     with torch.no_grad():
         model.language_model.shared.weight.fill_(float("nan"))
-    with pytest.raises(ValueError, match=r"are no numbers \(NaN\): torch.float32 is too narrow"):
+    with pytest.raises(ValueError, match=r"are NaN in torch.float32\. Load the model in bfloat16 or float32"):
         rank(model, processor, ["caption"], CANDIDATES)
 
 
 def test_one_prompt_is_a_list_of_one():
     model, processor = model_and_processor("t5")
-    with pytest.raises(ValueError, match="`prompts` is the text 'caption', expected a list of texts"):
+    with pytest.raises(ValueError, match="`prompts` is the string 'caption', expected a list of strings"):
         rank(model, processor, "caption", CANDIDATES)
 
 

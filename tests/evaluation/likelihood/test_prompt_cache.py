@@ -101,7 +101,7 @@ class ReadTwice:
 def test_half_of_the_digits_must_agree(error, dtype, is_exact, caplog):
     caplog.set_level(logging.INFO)
     assert continues_exactly(ReadTwice(error, dtype), torch.zeros(1, 3, dtype=torch.long)) == is_exact
-    assert ("candidates are scored by whole forwards" in caplog.text) != is_exact
+    assert ("candidates are scored without the cache" in caplog.text) != is_exact
 
 
 @pytest.mark.parametrize("family", ["mt5", "bart", "llama"])
@@ -116,7 +116,7 @@ def test_whole_forwards_give_the_same_numbers_as_the_cache(family, monkeypatch):
 
 
 def moshi():
-    """A family that forgets its window where several tokens come at once behind a prompt longer than it."""
+    """A family that ignores its window when several tokens come at once after a longer prompt."""
     keys = {name: value for name, value in FAMILIES["llama"].items() if name != "intermediate_size"}
     text_config = AutoConfig.for_model("moshi", **keys, head_dim=8, ffn_dim=64, sliding_window=6)
     torch.manual_seed(0)
@@ -135,4 +135,4 @@ def test_where_a_cache_cannot_be_used_whole_forwards_give_the_same_numbers(make,
     for answers, prompt, rows in zip(ranked, PROMPTS, IMAGE_ROWS, strict=True):
         expected = [separate_forward(model, processor, prompt, rows, candidate)[0] for candidate in candidates]
         assert answers.log_likelihoods.tolist() == pytest.approx(expected, rel=2e-6)
-    assert caplog.text.count("candidates are scored by whole forwards") == 1
+    assert caplog.text.count("candidates are scored without") == 1
