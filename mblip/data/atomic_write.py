@@ -1,5 +1,7 @@
-"""Atomic writes: files and folders are written under another name and renamed when they are complete; and
-one process at a time in a folder.
+"""Atomic writes, and locks on folders.
+
+A file or folder is written under another name and renamed once it is complete. A lock lets one process at a time work
+in a folder.
 """
 
 import errno
@@ -10,22 +12,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = ".partial"
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # of the disk, a quota, or the size of a file
-SQLITE_FULL = frozenset({"database or disk is full", "disk I/O error"})  # the second where a file may not grow
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # disk, quota or file size
+SQLITE_FULL = frozenset({"database or disk is full", "disk I/O error"})  # second: file may not grow
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, in UTF-8, with the folder it lies in."""
+    """Write a text file in UTF-8. Its folder is created if needed."""
     with atomic_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Where to write a file that appears at `path` when the block ends without an error.
+    """Give a path to write to. The file appears at `path` when the block ends without an error.
 
     Raises:
-        StorageFullError: the disk is full; the message says that nothing is lost.
+        StorageFullError: the disk is full. The message says that nothing is lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}{PARTIAL}")
@@ -36,11 +38,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Where to write the files of a folder that appears at `path` when the block ends without an error; what an
-    earlier attempt has left is removed.
+    """Give a folder to write to. It appears at `path` when the block ends without an error.
+
+    What an earlier attempt left behind is removed.
 
     Raises:
-        StorageFullError: the disk is full; the message says that nothing is lost.
+        StorageFullError: the disk is full. The message says that nothing is lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}{PARTIAL}")
@@ -53,14 +56,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path, name: str, doing: str) -> Iterator[None]:
-    """Hold the folder's lock; it goes with the process, however that ends.
+    """Hold the folder's lock. The system releases it when the process ends, however it ends.
 
     Args:
-        name: of the file that is locked; it stays.
-        doing: what the error says another process is doing: "fetching into".
-
+        name: the name of the lock file. The file stays.
+        doing: what the other process is doing, for the error: "fetching into".
     Raises:
-        OSError: another process holds it.
+        OSError: another process holds the lock.
     """
     with (folder / name).open("w") as file:
         try:
@@ -73,12 +75,12 @@ def locked(folder: Path, name: str, doing: str) -> Iterator[None]:
 
 
 class StorageFullError(OSError):
-    """There is no more room. What is finished stays, and the same work can go on once there is."""
+    """There is no space left. Finished work stays; the same work can go on once there is space."""
 
 
 @contextmanager
 def full_disk_explained(path: Path) -> Iterator[None]:
-    """Turns the system's error of a full disk, quota or file size into `StorageFullError`."""
+    """Turn the system's error for a full disk, quota or file size limit into `StorageFullError`."""
     try:
         yield
     except OSError as error:

@@ -1,18 +1,19 @@
 """Random resized crops and flips of training images, with Pillow alone.
 
-A crop is only cut out here: the processor resizes whatever it gets to the model's square, so cutting and resizing
-together are torchvision's `RandomResizedCrop` with one interpolation. In a mirrored image "a cat to the left of a
-dog" is wrong, so an image is flipped only where no text about it names a side. Every draw is keyed, by (seed, epoch,
-image_id) in training, so that a resumed run sees the same images.
+A crop is only cut out here; the processor then resizes it to the model's square. The two steps together are
+torchvision's `RandomResizedCrop` with one interpolation. In a mirrored image "a cat to the left of a dog" is wrong, so
+an image is flipped only if no text about it names a side. Every draw has a key, in training (seed, epoch, image_id),
+so a resumed run sees the same images.
 
-`side_words.tsv` lists, for 95 of the 96 languages, the words for left and right, for turning with the clock or against
-it, for mirrors and for east and west, and, in English, in which questions of all sources are asked, also the words of
-questions that have an image's writing or clock read. Lists are generous: a word that only sometimes names a side
-("rights", Vietnamese "trái", which is also fruit) costs a flip now and then, a word that is missing teaches something
-false. They are our own, by hand.
+`side_words.tsv` covers 95 of the 96 languages. It lists words for left and right, clockwise and anticlockwise turns,
+mirrors, and east and west. All sources ask their questions in English, so the English list also has the words of
+questions about text or clocks in an image. The lists are generous. A word that only sometimes names a side ("rights",
+or Vietnamese "trái", which is also fruit) costs a flip now and then; a missing word teaches something false. We wrote
+the lists by hand.
 
-A word stands for itself; `word*` also for longer words that begin so, `*word*` for all that hold it, which languages
-need that put prefixes to their words. Scripts that do not part words by spaces are searched for the letters alone.
+`word` matches that word alone. `word*` also matches longer words that begin with it, and `*word*` matches every word
+that contains it, for languages with prefixes. In scripts without spaces between words, the letters are searched for
+anywhere.
 """
 
 import csv
@@ -34,18 +35,18 @@ from .example import PROVENANCE
 from .languages import ENGLISH, LANGUAGES, get_language
 
 UNSPACED_SCRIPTS = ("Hans", "Jpan", "Khmr", "Laoo", "Mymr", "Thai")
-POINTED_SCRIPTS = ("Arab", "Hebr")  # vowel points, which may be written or not, are taken off
-NUM_CROP_ATTEMPTS = 10  # as torchvision has it
+POINTED_SCRIPTS = ("Arab", "Hebr")  # vowel points are optional in writing, so we remove them
+NUM_CROP_ATTEMPTS = 10  # as in torchvision
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a training image.
+    """How training images are augmented.
 
     The defaults are mBLIP's: a crop of 50 to 100 % of the area (code of gregor-ge/mBLIP, commit 0380e68) with
-    torchvision's default ratios of width to height, and a flip of every other image. `flip_tasks` are the tasks whose
-    texts cannot say left or right; under other tasks an image is flipped only where their texts are known to name no
-    side. `as_released` flips whatever the texts say, as the original did.
+    torchvision's default ratios of width to height, and a flip of every other image. The texts of `flip_tasks` cannot
+    name left or right. Under other tasks, an image is flipped only if its texts are known to name no side.
+    `as_released` flips regardless of the texts, as the original did.
     """
 
     crop_scale: tuple[float, float] = (0.5, 1.0)
@@ -69,11 +70,12 @@ class Augmentation:
 
 
 def is_flip_safe(row: Mapping[str, Any], augmentation: Augmentation) -> bool:
-    """Whether the images of a row may be mirrored under all its prompts: those of `flip_tasks`, and those that name no
-    side, neither in the language of the example nor in English, the language of most templates.
+    """Whether the images of a row may be mirrored under all its prompts.
 
-    Of a translation the English text it was made from, if the row tells it, must name none either: where a machine
-    took "the right image" for the correct one, the translation names no side any more, but is still about one.
+    They may under prompts of `flip_tasks`, and under prompts that name no side. A prompt is checked in the example's
+    language and in English, the language of most templates. For a translation, the English source text is checked too,
+    if the row holds it. A machine may translate "the right image" as "the correct image": the translation then names
+    no side but is still about one.
     """
     if augmentation.as_released:
         return True
@@ -86,7 +88,7 @@ def is_flip_safe(row: Mapping[str, Any], augmentation: Augmentation) -> bool:
 
 
 def _is_sideless(prompt: str, target: str, language: str, provenance: Mapping[str, str]) -> bool:
-    """False also where there is no list of words for the language."""
+    """Whether neither text names a side. False if the language has no list of words."""
     sources = [text for key, text in provenance.items() if key.endswith(".source_text")]
     if any(names_a_side(text, ENGLISH) for text in (prompt, target, *sources)):
         return False
@@ -96,18 +98,18 @@ def _is_sideless(prompt: str, target: str, language: str, provenance: Mapping[st
 def augment(
     image: PILImage.Image, augmentation: Augmentation, draw: random.Random, *, may_flip: bool
 ) -> PILImage.Image:
-    """A randomly cut and, where it may be, perhaps mirrored copy of `image`, upright as its EXIF orientation says."""
+    """A randomly cropped and perhaps mirrored copy of `image`, upright as its EXIF orientation says."""
     upright = ImageOps.exif_transpose(image)
     cut = upright.crop(crop_box(upright.width, upright.height, augmentation, draw))
-    is_flipped = draw.random() < augmentation.flip_probability  # drawn always, so that texts do not move later draws
+    is_flipped = draw.random() < augmentation.flip_probability  # always drawn, so that texts do not shift later draws
     return ImageOps.mirror(cut) if is_flipped and may_flip else cut
 
 
 def crop_box(width: int, height: int, augmentation: Augmentation, draw: random.Random) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) of a random crop.
+    """The box (left, top, right, bottom) of a random crop, in pixels.
 
-    Follows torchvision's `RandomResizedCrop.get_params`: area uniform in `crop_scale`, logarithm of the ratio uniform
-    in `crop_ratio`, ten attempts to fit, else the largest centred crop whose ratio is allowed.
+    Follows torchvision's `RandomResizedCrop.get_params`. The area is uniform in `crop_scale`, the logarithm of the
+    ratio uniform in `crop_ratio`. If ten attempts do not fit, it takes the largest centred crop with an allowed ratio.
     """
     log_ratios = [math.log(ratio) for ratio in augmentation.crop_ratio]
     for _ in range(NUM_CROP_ATTEMPTS):
@@ -134,7 +136,7 @@ def names_a_side(text: str, language: str) -> bool | None:
 
 
 def read_side_words() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-    """The list: language -> kind ("left", "right", "turn", "mirror", "compass", "reading") -> words."""
+    """The word lists: language -> kind ("left", "right", "turn", "mirror", "compass", "reading") -> words."""
     table = files("mblip.data").joinpath("side_words.tsv").read_text(encoding="utf-8")
     words: dict[str, dict[str, tuple[str, ...]]] = {}
     for row in csv.DictReader(table.splitlines(), delimiter="\t"):
@@ -153,7 +155,7 @@ def _patterns() -> Mapping[str, re.Pattern[str]]:
 
 
 def _word_pattern(word: str, script: str) -> str:
-    """What a word of the list matches in a text made plain."""
+    """The pattern of a listed word in a text from `_plain`."""
     letters = _plain(word.strip("*"), script).strip()
     if script in UNSPACED_SCRIPTS:
         return re.escape(letters)
@@ -162,7 +164,7 @@ def _word_pattern(word: str, script: str) -> str:
 
 
 def _plain(text: str, script: str) -> str:
-    """The text in one spelling: composed, lower case, its words parted by single spaces, one at either end."""
+    """The text in a uniform spelling: composed, lower case, with one space before, between and after words."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     if script in POINTED_SCRIPTS:
         folded = "".join(letter for letter in folded if unicodedata.category(letter) != "Mn")

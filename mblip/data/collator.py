@@ -1,21 +1,22 @@
 """From rows to the batch of a training step.
 
-An image is decoded, augmented and given to the processor once per row; all prompts of the row share it, and
-`image_indices` tells the model so. Labels are -100 wherever nothing is to be learned.
+An image is decoded, augmented and given to the processor once per row. All prompts of the row share it, through
+`image_indices`. Labels are -100 for every token that is not learned.
 
-- Encoder-decoder: prompts are the input, targets the labels. `decoder_input_ids` are the labels shifted right, so that
-  the Trainer's label smoothing, which takes the labels away from the model, works.
-- Decoder-only: prompt, target and end of sequence are one sequence, padded on the right, with prompt and image tokens
-  -100 in the labels. (Label smoothing works here too: the model lends the Trainer its language model's class name, by
-  which that tells that labels must be shifted.)
-- A language model that brings its own chat template keeps it: the prompt is a user's message, the target the
-  assistant's, and the template's end of turn is learned with it.
+- Encoder-decoder: prompts are the input, targets the labels. `decoder_input_ids` are the labels shifted right, because
+  the Trainer's label smoothing takes the labels away from the model.
+- Decoder-only: prompt, target and end of sequence form one sequence, padded on the right. Prompt and image tokens are
+  -100 in the labels. Label smoothing works here too: the model reports its language model's class name, from which the
+  Trainer knows that labels must be shifted.
+- With a chat template: the prompt is a user's message, the target the assistant's. The template's end of turn is
+  learned too.
 
-A target that is too long is cut and then has no end-of-sequence token: a token there would teach the model to stop in
-mid-sentence. A prompt that is too long loses text, but no image token and nothing that a chat template writes.
+A target that is too long is cut and gets no end-of-sequence token, which would teach the model to stop in
+mid-sentence. A prompt that is too long loses text, but no image tokens and nothing that a chat template writes.
 
-A batch is padded once, by `processor.pad`. Shape suffixes: B = prompts, T = prompt tokens (with image tokens), I =
-distinct images, L = label tokens.
+A batch is padded once, by `processor.pad`.
+
+Shape suffixes: B = prompts, T = prompt tokens (with image tokens), I = distinct images, L = label tokens.
 """
 
 import logging
@@ -36,11 +37,11 @@ from .training_rows import num_turns
 
 logger = logging.getLogger(__name__)
 
-IGNORED = -100  # label of a token that is not learned, as transformers' losses have it
+IGNORED = -100  # label of a token that is not learned, in transformers' losses
 
 
 class ModelConfig(Protocol):
-    """What is asked of `MBlipConfig`."""
+    """The part of `MBlipConfig` that collators need."""
 
     @property
     def is_encoder_decoder(self) -> bool: ...
@@ -51,7 +52,7 @@ class ModelConfig(Protocol):
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt of a row, with the decoded images that all prompts of the row share; `name` is for messages."""
+    """One prompt of a row. All prompts of the row share the decoded images. `name` is for messages."""
 
     text: str
     target: str
@@ -60,26 +61,28 @@ class Prompt:
 
 
 class MBlipCollator:
-    """Makes rows into a model's batch: `input_ids`, `attention_mask`, `pixel_values`, `image_indices`, `labels` and,
+    """Turn rows into a model's batch: `input_ids`, `attention_mask`, `pixel_values`, `image_indices`, `labels` and,
     for an encoder-decoder, `decoder_input_ids`.
 
     Args:
         processor: an `MBlipProcessor`.
-        config: `model.config`; an encoder-decoder's names its `decoder_start_token_id`.
-        max_text_tokens: a prompt's text is cut to so many tokens; image tokens do not count, nor do a chat template's.
-        max_target_tokens: a target is cut to so many tokens, end of sequence included.
+        config: `model.config`. An encoder-decoder's config gives its `decoder_start_token_id`.
+        max_text_tokens: the most tokens of a prompt's text. Longer texts are cut. Image tokens and a chat template's
+            tokens do not count.
+        max_target_tokens: the most tokens of a target, end of sequence included. Longer targets are cut.
         use_chat_template: whether prompts and targets go through the language model's chat template. None: if its
-            tokenizer has one. Evaluation and use go by the tokenizer; to have them without, set its template to None.
-        prompts_per_image: so many prompts of a row at most go into a batch, in turns over an order drawn by (seed,
-            image_id). A row that names its `turn`, as rows of `TrainingRows(rows, prompts_per_image=...)` do, takes
-            that one; else it is the turn of the epoch's number, round and round.
-        augmentation: what happens to the images of training rows, those that come with `epoch` from `TrainingRows` or
-            `TrainingStream`. Other rows, as the Trainer evaluates them, are never augmented and count as epoch 0.
-        seed: of augmentation and choice of prompts.
+            tokenizer has one. Evaluation and inference follow the tokenizer; to use neither there, set its template to
+            None.
+        prompts_per_image: the most prompts of a row in a batch. They take turns, in an order drawn by (seed,
+            image_id). A row with a `turn`, as from `TrainingRows(rows, prompts_per_image=...)`, takes that turn. Other
+            rows take the turn of their epoch, round and round.
+        augmentation: how training images are augmented. Training rows are those with an `epoch`, from `TrainingRows`
+            or `TrainingStream`. Other rows, as in the Trainer's evaluation, are never augmented and count as epoch 0.
+        seed: for augmentation and the choice of prompts.
 
     Raises:
-        ValueError: the decoder start token is missing, the tokenizer has no padding or end-of-sequence token, or there
-            is no chat template where one is asked for, or none that can be trained with.
+        ValueError: the decoder start token is missing; or the tokenizer has no padding or end-of-sequence token; or a
+            chat template is asked for but missing, or cannot be trained with.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class MBlipCollator:
             raise ValueError(
                 f"The tokenizer has pad_token {tokenizer.pad_token!r} and eos_token {tokenizer.eos_token!r}, "
                 "but training needs both. "
-                "Set the missing one, `tokenizer.pad_token = tokenizer.eos_token` where no other serves."
+                "Set the missing one, for example `tokenizer.pad_token = tokenizer.eos_token`."
             )
         if config.is_encoder_decoder and config.decoder_start_token_id is None:
             raise ValueError(
@@ -122,9 +125,9 @@ class MBlipCollator:
         """The batch of `rows`.
 
         Raises:
-            ValueError: a row lacks a column or has a broken image, and the message names it; or a prompt says
-                `<image>` another number of times than it has images. (What else may be wrong with rows is looked for
-                where they are made and by `TrainingRows` and `TrainingStream`.)
+            ValueError: a row lacks a column or has a broken image (the message names the row), or the number of
+                `<image>` in a prompt differs from its number of images. Everything else is checked when rows are made,
+                and by `TrainingRows` and `TrainingStream`.
         """
         prompts = [prompt for row in rows for prompt in self._prompts(row)]
         ids = _prompt_ids(self.processor, prompts, self.max_text_tokens, self.use_chat_template)
@@ -137,7 +140,7 @@ class MBlipCollator:
         return {**self.processor.pad(joined, padding_side="right"), "labels": _pad_labels(labels), **pixels}
 
     def _prompts(self, row: Mapping[str, Any]) -> list[Prompt]:
-        """The prompts of a row whose turn it is, sharing its images."""
+        """The prompts of a row whose turn it is, with the row's images."""
         images = _open_images(row)
         epoch, image_id = row.get("epoch", 0), row["image_id"]
         if self.augmentation is not None and "epoch" in row:
@@ -149,7 +152,7 @@ class MBlipCollator:
         return [_prompt(row, position, images) for position in positions]
 
     def _target_ids(self, prompt: Prompt) -> list[int]:
-        """The tokens of a target with end of sequence, or, cut, without."""
+        """The tokens of a target, with end of sequence unless it is cut."""
         (ids,) = answer_ids(
             self.processor,
             prompt.text,
@@ -165,20 +168,23 @@ class MBlipCollator:
         return ids[: self.max_target_tokens]
 
     def _decoder_tensors(self, targets: list[list[int]]) -> dict[str, torch.Tensor]:
-        """`labels` (B, L), and the same shifted right by the decoder start token with padding for what is ignored."""
+        """`labels` (B, L) and `decoder_input_ids` (B, L).
+
+        The inputs are the labels shifted right by the decoder start token, with padding in place of ignored labels.
+        """
         labels_BL = _pad_labels(targets)
         shifted_BL = labels_BL.roll(1, dims=1)
-        assert self.decoder_start_token_id is not None  # __init__ refuses an encoder-decoder without
+        assert self.decoder_start_token_id is not None  # __init__ refuses an encoder-decoder without one
         shifted_BL[:, 0] = self.decoder_start_token_id
         pad_token_id = self.processor.tokenizer.pad_token_id
         return {"labels": labels_BL, "decoder_input_ids": shifted_BL.masked_fill(shifted_BL == IGNORED, pad_token_id)}
 
 
 class GenerationCollator:
-    """Makes evaluation rows into the inputs of `generate`: all their prompts, without targets or augmentation.
+    """Turn evaluation rows into the inputs of `generate`: all their prompts, without targets or augmentation.
 
-    A decoder-only model writes on from the end of its input, so its prompts are padded on the left and hold no target.
-    The answers to compare with stay in the rows. Arguments are those of `MBlipCollator`.
+    A decoder-only model continues the end of its input, so its prompts are padded on the left. The reference answers
+    stay in the rows. The arguments are those of `MBlipCollator`.
     """
 
     def __init__(
@@ -207,8 +213,8 @@ class GenerationCollator:
 def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, turn: int, image_id: str) -> list[int]:
     """The positions of the prompts whose turn it is, ascending.
 
-    The prompts of an image stand in an order drawn by (seed, image_id); turn t takes numbers t * k to t * k + k - 1 of
-    it, the last turn what is left, and then it begins anew.
+    The prompts of an image are put in an order drawn by (seed, image_id). With k prompts per image, turn t takes
+    numbers t * k to t * k + k - 1 of it. The last turn takes the rest; then the turns start again.
     """
     if num_prompts <= prompts_per_image:
         return list(range(num_prompts))
@@ -241,8 +247,10 @@ def _prompt_ids(
 
 
 def _pixel_values(processor: Processor, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
-    """`pixel_values` (I, 3, H, W) and, where images are shared, `image_indices`: the same image object is encoded
-    once. Empty without images."""
+    """`pixel_values` (I, 3, H, W) and, if images are shared, `image_indices`. Empty without images.
+
+    The same image object is encoded once.
+    """
     shown = [prompt.images for prompt in prompts]
     return dict(processor(images=shown, return_tensors="pt")) if any(shown) else {}
 

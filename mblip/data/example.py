@@ -1,8 +1,8 @@
 """From examples to rows.
 
-An `Example` is one prompt about one set of images with the answer wanted. Sources make them, prompts.py puts the
-template around them, and `to_rows` gathers all examples about the same images into one row, so that an image is
-stored, decoded and encoded once however many prompts ask about it.
+An `Example` is one prompt about one set of images, with the target answer. Sources make examples, and prompts.py adds
+the prompt templates. `to_rows` gathers all examples about the same images into one row. An image is then stored,
+decoded and encoded once, however many prompts ask about it.
 """
 
 import json
@@ -19,9 +19,9 @@ from .images import Image, StoredImage, locate_image, store_image
 from .languages import get_language
 
 IMAGE_TOKEN = "<image>"  # `MBlipProcessor.image_token`
-PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is the text itself
+PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is literal text
 
-SURROGATE = re.compile("[\ud800-\udfff]")  # which JSON can spell and UTF-8 cannot
+SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write these, UTF-8 cannot
 
 PROMPT_COLUMNS = (
     "prompts",
@@ -32,7 +32,7 @@ PROMPT_COLUMNS = (
     "ids",
 )  # lists of equal length, one entry per prompt
 COLUMNS = ("images", "image_id", *PROMPT_COLUMNS)
-PROVENANCE = "provenance"  # one more such list, of JSON objects, in rows where some example has a provenance
+PROVENANCE = "provenance"  # a further list, of JSON objects, if an example of the row has a provenance
 
 FEATURES = datasets.Features(
     {"images": datasets.List(datasets.Image(decode=False)), "image_id": datasets.Value("string")}
@@ -43,17 +43,17 @@ FEATURES_WITH_PROVENANCE = datasets.Features(FEATURES | {PROVENANCE: datasets.Li
 
 @dataclass(frozen=True)
 class Example:
-    """One prompt about one set of images.
+    """One prompt about one set of images, with the target answer.
 
-    `prompt` is "" until `apply_prompt` has put a template of `task` around `inputs` ({"question": ...}, {"label":
-    ...}). `language` is the language the example is in, a code of languages.tsv; answers yes and no are English
-    whatever it is. `id` is unique within `source`; examples of equal `image_id` share their images. `provenance`
-    tells where text came from that the source did not write, as "<part>.<what>": "target.source_text",
-    "target.engine", "target.model", "target.revision" of a translation; a part is "target" or the name of an input.
+    `prompt` is "" until `apply_prompt` fills a template of `task` with `inputs` ({"question": ...}, {"label": ...}).
+    `language` is the example's language, a code of languages.tsv; yes and no answers are English in every language.
+    `id` is unique within `source`. Examples with equal `image_id` share their images. `provenance` records the origin
+    of text that the source did not write. Its keys are "<part>.<what>", where a part is "target" or the name of an
+    input. A translation has "target.source_text", "target.engine", "target.model" and "target.revision".
 
     Raises:
-        ValueError: the target is empty or holds `<image>`, the prompt holds `<image>` but not once per image, the
-            language is unknown, an id holds half a character, or the provenance is not text. The message names the
+        ValueError: the target is empty or holds `<image>`; the prompt holds `<image>`, but not once per image; the
+            language is unknown; an id holds a lone surrogate; or the provenance is not text. The message names the
             example.
     """
 
@@ -82,8 +82,8 @@ class Example:
         for id in (self.id, self.image_id):
             if SURROGATE.search(id):
                 raise ValueError(
-                    f"{self.name} has an id with half a character in it (a lone surrogate): {id!r}. Mend the record, "
-                    "or the name of the file it comes from."
+                    f"{self.name} has an id with a lone surrogate (half a character): {id!r}. "
+                    "Correct the record, or the name of the file it comes from."
                 )
         check_target(self.target, name=self.name)
         check_prompt(self.prompt, len(self.images), name=self.name)
@@ -91,28 +91,28 @@ class Example:
             if not isinstance(key, str) or not isinstance(value, str):
                 raise ValueError(
                     f"{self.name} has the provenance {key!r}: {value!r}, expected text for both. "
-                    "Write numbers as text, and one entry for each thing to tell."
+                    "Write numbers as text, one entry per fact."
                 )
 
     @property
     def name(self) -> str:
-        """What errors call the example."""
+        """The example's name in error messages."""
         return f"Example {self.id!r} of {self.source!r}"
 
 
 def check_target(target: str | None, *, name: str) -> None:
-    """Raises ValueError for a target that no model should learn: an empty one, or one that holds `<image>`."""
+    """Raise ValueError if a target is empty or holds `<image>`: no model should learn it."""
     if not target or not target.strip():
-        raise ValueError(f"{name} has an empty target. Leave the example out, or give it the text to learn.")
+        raise ValueError(f"{name} has an empty target. Give it the text to learn, or skip the example.")
     if IMAGE_TOKEN in target:
         raise ValueError(
             f"{name} has `{IMAGE_TOKEN}` in its target: {target!r}. "
-            "Only prompts may place images; take it out of the text."
+            "Only prompts may place images. Remove it from the text."
         )
 
 
 def check_prompt(prompt: str, num_images: int, *, name: str) -> None:
-    """Raises ValueError for a prompt that says `<image>` another number of times than it has images, and not never."""
+    """Raise ValueError if a prompt holds `<image>`, but not once per image."""
     num_tokens = len(PLACED_IMAGE.findall(prompt))
     if num_tokens not in (0, num_images):
         raise ValueError(
@@ -124,8 +124,8 @@ def check_prompt(prompt: str, num_images: int, *, name: str) -> None:
 def to_rows(examples: Iterable[Example]) -> Iterator[dict[str, Any]]:
     """Gather examples of equal `image_id` into rows, in order of first appearance.
 
-    Reads all examples before the first row comes, since examples of one image may stand anywhere; give paths rather
-    than decoded images where there are many.
+    Reads all examples before it gives the first row, because examples of one image may be anywhere. If there are many,
+    give paths rather than decoded images.
 
     Raises:
         ValueError: an example has no prompt, or two examples of equal `image_id` have different images.
@@ -133,11 +133,11 @@ def to_rows(examples: Iterable[Example]) -> Iterator[dict[str, Any]]:
     groups: dict[str, list[Example]] = {}
     for example in examples:
         if not example.prompt:
-            raise ValueError(f"{example.name} has no prompt. Put a template around it with `apply_prompt` first.")
+            raise ValueError(f"{example.name} has no prompt. Call `apply_prompt` on it first.")
         group = groups.setdefault(example.image_id, [])
         if group and group[0].images != example.images:
             raise ValueError(
-                f"{example.name} and {group[0].name} share the image_id {example.image_id!r}, but not their images."
+                f"{example.name} and {group[0].name} have the image_id {example.image_id!r}, but different images."
             )
         group.append(example)
     for group in groups.values():
@@ -165,16 +165,15 @@ def _json(provenance: Mapping[str, str]) -> str:
 
 
 def rows_to_dataset(rows: Iterable[Mapping[str, Any]], *, are_images_inside: bool = True) -> datasets.Dataset:
-    """Rows as a `datasets.Dataset` with the images inside: files and bytes as they are, PIL images as PNG.
+    """Rows as a `datasets.Dataset` with the images inside: files and bytes unchanged, PIL images as PNG.
 
-    There is a column `provenance` if some row has one; it is None in the others.
+    If a row has a `provenance`, there is such a column; it is None in the other rows.
 
     Args:
-        are_images_inside: if not, images on disk stay there and are read when they are wanted; memory holds their
+        are_images_inside: if False, images on disk stay there and are read when needed. Memory then holds only their
             paths.
-
     Raises:
-        ValueError: an image cannot be read, or, where it stays on disk, is not there; the message names its row and
+        ValueError: an image cannot be read, or an image that should stay on disk is missing. The message names row and
             file.
     """
     stored = [store_row(row, store_image if are_images_inside else locate_image) for row in rows]
@@ -184,13 +183,15 @@ def rows_to_dataset(rows: Iterable[Mapping[str, Any]], *, are_images_inside: boo
 
 
 def features_of(columns: Collection[str]) -> datasets.Features:
-    """The features of rows that have these columns: with or without provenance."""
+    """The `datasets` features of rows with these columns, with or without provenance."""
     return FEATURES_WITH_PROVENANCE if PROVENANCE in columns else FEATURES
 
 
 def store_row(row: Mapping[str, Any], store: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """The row with its images as `datasets` stores them, by `store_image` or `locate_image`; `<image>` and empty
-    targets are refused."""
+    """The row with its images as `datasets` stores them, by `store_image` or `locate_image`.
+
+    Raises ValueError for a misplaced `<image>` and for an empty target.
+    """
     check_row(row)
     name = row_name(row)
     images: list[Image | StoredImage] = row["images"]
@@ -198,33 +199,37 @@ def store_row(row: Mapping[str, Any], store: Callable[..., dict[str, Any]]) -> d
 
 
 def row_name(row: Mapping[str, Any]) -> str:
-    """What errors call a row."""
+    """The row's name in error messages."""
     return f"Row {row['image_id']!r} (source {', '.join(sorted(set(row['sources'])))})"
 
 
 def missing_columns(columns: Collection[str]) -> list[str]:
-    """The columns of rows that are not there."""
+    """The required columns of rows that are missing."""
     return [column for column in COLUMNS if column not in columns]
 
 
 def check_columns(columns: Collection[str]) -> None:
-    """Raises ValueError where a column of rows is missing."""
+    """Raise ValueError if a required column of rows is missing."""
     if missing := missing_columns(columns):
         raise ValueError(
             f"A row has the columns {sorted(columns)}, but lacks {missing}. "
-            "With the Trainer, set `remove_unused_columns=False`, or it takes them away."
+            "With the Trainer, set `remove_unused_columns=False`, or it removes them."
         )
 
 
 def check_row(row: Mapping[str, Any]) -> None:
-    """Raises ValueError for a row that lacks a column, has lists of unequal length, a target that no model should
-    learn, or a prompt that says `<image>` another number of times than there are images."""
+    """Check one row.
+
+    Raises:
+        ValueError: the row lacks a column, has lists of unequal length, has a target that is empty or holds `<image>`,
+            or has a prompt that holds `<image>`, but not once per image.
+    """
     check_columns(row)
     has_provenance = row.get(PROVENANCE) is not None
     lengths = {column: len(row[column]) for column in (*PROMPT_COLUMNS, *([PROVENANCE] if has_provenance else []))}
     if len(set(lengths.values())) != 1 or not row["prompts"]:
         raise ValueError(
-            f"{row_name(row)} has lists of the lengths {lengths}, expected one entry per prompt in each, at least one."
+            f"{row_name(row)} has lists of lengths {lengths}. Each needs one entry per prompt, at least one."
         )
     name, num_images = row_name(row), len(row["images"])
     for prompt, target in zip(row["prompts"], row["targets"], strict=True):

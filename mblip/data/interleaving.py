@@ -1,10 +1,11 @@
 """Training rows drawn from several sources by weight.
 
-`InterleavedRows` (map-style) has epochs: one ends where the first source is used up, and of the others as many rows
-came as their weights allow, other ones in every epoch. `InterleavedStreams` has none: a stream that is used up begins
-anew, as the next epoch of its own, while the others go on; so no source runs dry, and none of its rows is left behind.
-Either way a row comes once at most in an epoch (of the whole, or of its stream), and what comes is drawn by the seed
-and the epoch alone, so that a resumed run finds its place.
+`InterleavedRows` (map-style) has epochs. An epoch ends when the first source is used up. From each other source it
+takes as many rows as the weights allow, and different ones in every epoch. `InterleavedStreams` has no epochs. A
+stream that is used up starts its own next epoch while the others go on, so no source runs dry and no row is lost.
+
+Within one epoch (of the whole, or of its stream) a row comes at most once. The draws depend on seed and epoch alone,
+so a resumed run finds its position.
 """
 
 import itertools
@@ -22,13 +23,14 @@ from .training_rows import ALL_PROMPTS, PromptChoice, SharedEpoch, TrainingRows,
 
 
 class InterleavedRows(Dataset[dict[str, Any]]):
-    """The rows of one epoch out of several sources, of each in proportion to its weight.
+    """The rows of one epoch from several sources, in proportion to their weights.
 
-    Row numbers mean other rows in every epoch, but for the source that is used up. Like `TrainingRows` it needs to be
-    told the epoch (`EpochCallback`); read in any order, such as that of a shuffling sampler.
+    A row number means a different row in every epoch, except in the source that is used up. Like `TrainingRows`, the
+    dataset must be told the epoch (see `EpochCallback`). It can be read in any order, such as that of a shuffling
+    sampler.
 
     Raises:
-        ValueError: a weight is not above 0, or so small that its source would give less than one row an epoch.
+        ValueError: a weight is not above 0, or is so small that its source would give less than one row per epoch.
     """
 
     def __init__(self, sources: Sequence[TrainingRows], weights: Sequence[float], *, seed: int) -> None:
@@ -37,7 +39,7 @@ class InterleavedRows(Dataset[dict[str, Any]]):
         self._starts = [0, *itertools.accumulate(self.num_rows_of_sources)]
         self._seed = seed
         self._epoch = SharedEpoch()
-        self._drawn: tuple[int, list[Sequence[int]]] | None = None  # of an epoch: the rows of each source
+        self._drawn: tuple[int, list[Sequence[int]]] | None = None  # the epoch, and the rows of each source in it
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the rows read from here on."""
@@ -50,13 +52,13 @@ class InterleavedRows(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: int) -> dict[str, Any]:
         if not 0 <= key < len(self):
-            raise IndexError(f"Found the row number {key}, expected 0 to {len(self) - 1}.")
+            raise IndexError(f"Found row number {key}, expected 0 to {len(self) - 1}.")
         source = bisect_right(self._starts, key) - 1
         row: dict[str, Any] = self.sources[source][self._rows_of_epoch()[source][key - self._starts[source]]]
         return row
 
     def _rows_of_epoch(self) -> list[Sequence[int]]:
-        """For each source, the numbers of its rows that come in this epoch."""
+        """For each source, the numbers of its rows in this epoch."""
         epoch = self._epoch.get()
         if self._drawn is None or self._drawn[0] != epoch:
             counts = zip(self.sources, self.num_rows_of_sources, strict=True)
@@ -70,10 +72,10 @@ class InterleavedRows(Dataset[dict[str, Any]]):
 
 
 class EndlessStream(IterableDataset[dict[str, Any]]):
-    """A stream of `datasets` read again and again, shuffled anew in a buffer, each time as the next epoch.
+    """A stream of `datasets`, read again and again. Each pass is the next epoch, shuffled anew in a buffer.
 
-    To the Trainer it is one long epoch, so that a resumed run can find its place behind the first pass, too. The data
-    loader's workers count their passes apart: each has files of its own, and comes to their end when it does.
+    The Trainer sees one long epoch, so a resumed run finds its position after the first pass too. Each data loader
+    worker counts its own passes, because each reads its own files and finishes them at its own time.
 
     Args:
         prompts_per_image, choice: as for `TrainingStream`.
@@ -92,7 +94,7 @@ class EndlessStream(IterableDataset[dict[str, Any]]):
         self._prompts_per_image, self._choice = prompts_per_image, choice
 
     def _pass(self, epoch: int) -> TrainingStream:
-        """The stream of an epoch. It is made anew, since a stream's epoch is in memory that all workers share."""
+        """The stream of one epoch, made anew because all workers share the memory that holds a stream's epoch."""
         shuffled = self._rows.shuffle(seed=self._seed, buffer_size=self._buffer_size)
         stream = TrainingStream(shuffled, prompts_per_image=self._prompts_per_image, choice=self._choice)
         stream.set_epoch(epoch)
@@ -109,7 +111,7 @@ class EndlessStream(IterableDataset[dict[str, Any]]):
 
 
 class InterleavedStreams(IterableDataset[dict[str, Any]]):
-    """Endless streams as one: every row comes from a stream drawn by weight.
+    """Endless streams as one. Each row comes from a stream drawn by weight.
 
     Raises:
         ValueError: a weight is not above 0.
@@ -128,7 +130,7 @@ class InterleavedStreams(IterableDataset[dict[str, Any]]):
 
 
 class EpochCallback(TrainerCallback):
-    """Tells rows their epoch where the Trainer's data loader does not (training_rows.py says where).
+    """Sets the epoch of rows where the Trainer's data loader does not. See training_rows.py for the cases.
 
     `Trainer(..., train_dataset=TrainingRows(rows), callbacks=[EpochCallback()])`
     """
@@ -140,40 +142,40 @@ class EpochCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Set the epoch that begins. A stream is told by accelerate, which alone knows how often it was read."""
+        """Set the epoch that begins. Streams get theirs from accelerate, which alone knows how often it read them."""
         rows = kwargs["train_dataloader"].dataset
         if isinstance(rows, TrainingRows | InterleavedRows):
             rows.set_epoch(int(state.epoch or 0))
 
 
 def rows_an_epoch(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
-    """How many rows of each source an epoch has: as many as there can be in proportion to the weights."""
+    """The number of rows of each source in an epoch: the most that the proportions of the weights allow."""
     check_weights(weights)
-    exact = [Fraction(str(weight)) for weight in weights]  # 0.1 as it is written
+    exact = [Fraction(str(weight)) for weight in weights]  # exactly as written: 0.1 is 1/10
     scale = min(size / weight for size, weight in zip(sizes, exact, strict=True))
     counts = [int(weight * scale) for weight in exact]
     for number, count in enumerate(counts):
         if not count:
             raise ValueError(
                 f"The sources have {', '.join(f'{size:,}' for size in sizes)} rows and the weights "
-                f"{', '.join(map(str, weights))}: number {number} (from 0) would give none an epoch. Raise its weight "
-                "or take it out."
+                f"{', '.join(map(str, weights))}: number {number} (from 0) would give no row per epoch. "
+                "Raise its weight, or remove it."
             )
     return counts
 
 
 def check_weights(weights: Sequence[float]) -> None:
-    """Raises ValueError for a weight that is not above 0."""
+    """Raise ValueError for a weight that is not above 0."""
     for weight in weights:
         if not 0 < weight < float("inf"):
-            raise ValueError(f"Found the weight {weight}, expected a number above 0. Leave the source out instead.")
+            raise ValueError(f"Found the weight {weight}, expected a number above 0. To skip a source, remove it.")
 
 
 def _reason() -> str:
     worker = get_worker_info()
     if worker is None:
-        return "Check its files, and the tasks and languages asked for."
+        return "Check its files, and the chosen tasks and languages."
     return (
-        f"It was read by the data loader's worker {worker.id} of {worker.num_workers}, among which the files of a "
-        "stream are shared out. Give no more workers than there are files with such rows (`dataloader_num_workers`)."
+        f"Data loader worker {worker.id} of {worker.num_workers} read it; the workers share out the stream's files. "
+        "Set `dataloader_num_workers` to at most the number of files with such rows."
     )

@@ -1,11 +1,11 @@
 """Large JSON arrays, one element after another in constant memory.
 
-Corpora are published as one JSON array of up to a gigabyte, at the top of the file or behind a key of its object:
+Corpora are published as one JSON array of up to a gigabyte, either the whole file or the value of a key:
 
     iter_json_array("ccs_filtered.json")                            # [{...}, {...}]
     iter_json_array("captions_train2017.json", key="annotations")   # {"info": {...}, "annotations": [{...}, {...}]}
 
-Memory holds one piece of the file and one element. Errors name the byte where the file stops making sense.
+Memory holds one piece of the file and one element. Errors give the byte offset of the fault.
 """
 
 import codecs
@@ -20,21 +20,19 @@ from typing import Any
 
 PIECE_BYTES = 1 << 20
 WHITESPACE = re.compile(r"[ \t\r\n]*")
-# A value that is cut off by the end of a piece fails to parse at most this far in front of it, unless within a string:
-# the longest token, -Infinity, has 9 characters.
+# A value cut off by the end of a piece fails to parse at most this many characters before that end, unless it is cut
+# inside a string. The longest token, -Infinity, has 9 characters.
 LONGEST_TOKEN = 12
 
 
 def iter_json_array(path: str | Path, *, key: str | None = None) -> Iterator[Any]:
-    """The elements of the JSON array of a file, `.json` or `.json.gz`.
+    """The elements of the JSON array in a `.json` or `.json.gz` file.
 
     Args:
-        key: take the array at this key of the object that the file holds; what stands in front of it is skipped,
-            what stands behind it is not read.
-
+        key: take the array at this key of the file's object. Earlier keys are skipped, later ones are not read.
     Raises:
-        ValueError: there is no such file, it is cut off, damaged or not JSON in UTF-8, it holds no array, or its
-            object no such key. The message names the file and the offset in bytes.
+        ValueError: the file is missing, cut off, damaged, or not JSON in UTF-8; it holds no array; or its object lacks
+            the key. The message names the file and the offset in bytes.
     """
     path = Path(path)
     try:
@@ -48,11 +46,11 @@ def iter_json_array(path: str | Path, *, key: str | None = None) -> Iterator[Any
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ValueError(f"There is no file {path}.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is no whole gzip file ({error}). Fetch it again.") from error
+        raise ValueError(f"{path} is not a complete gzip file ({error}). Fetch it again.") from error
 
 
 class _Text:
-    """The text of a file, read piece by piece; `position` is where the next value begins in the piece at hand."""
+    """The text of a file, read piece by piece. `position` is the offset of the next value in the current piece."""
 
     def __init__(self, file: io.BufferedIOBase, path: Path) -> None:
         self.path = path
@@ -61,12 +59,12 @@ class _Text:
         self._parse = json.JSONDecoder().raw_decode
         self._text = ""
         self._position = 0
-        self._bytes_passed = 0  # in front of `_text`
+        self._bytes_passed = 0  # the bytes before `_text`
         self._bytes_read = 0
         self._is_at_end = False
 
     def next_character(self) -> str:
-        """The next character that is no whitespace, without passing it; "" at the end of the file."""
+        """The next character that is not white space, without moving past it; "" at the end of the file."""
         while True:
             self._position = self._end_of_whitespace(self._position)
             if self._position < len(self._text):
@@ -75,7 +73,7 @@ class _Text:
                 return ""
 
     def skip(self, *expected: str) -> str:
-        """Pass one of these characters and return it."""
+        """Move past one of these characters and return it."""
         character = self.next_character()
         if not character or character not in expected:
             found = repr(character) if character else "the end of the file"
@@ -84,7 +82,7 @@ class _Text:
         return character
 
     def value(self) -> Any:
-        """Pass a JSON value and return it."""
+        """Move past a JSON value and return it."""
         self.next_character()
         while True:
             try:
@@ -96,22 +94,22 @@ class _Text:
             except RecursionError as error:
                 raise self.error("the value is nested too deeply") from error
             else:
-                # A number at the end of a piece may go on in the next.
+                # A number at the end of a piece may continue in the next one.
                 if end < len(self._text) or not self._read_more():
                     self._position = end
                     return value
 
     def error(self, message: str, position: int | None = None) -> ValueError:
-        """What to raise for the file at a position of the piece at hand, or at the next character."""
+        """The error for this file at a position of the current piece; by default at the next character."""
         position = self._position if position is None else position
         offset = self._bytes_passed + len(self._text[:position].encode())
         return ValueError(
-            f"{self.path}, byte {offset}: {message}. The file is cut off or is not the JSON it was published as; "
-            "fetch it again."
+            f"{self.path}, byte {offset}: {message}. The file is cut off, or is not the published JSON. "
+            "Fetch it again."
         )
 
     def _read_more(self) -> bool:
-        """Let go of what is passed and read a piece, of twice the size while one value needs it; False at the end."""
+        """Drop the text already read and read a piece, twice as large while one value needs it. False at the end."""
         if self._is_at_end:
             return False
         self._bytes_passed += len(self._text[: self._position].encode())
@@ -129,7 +127,7 @@ class _Text:
 
     def _end_of_whitespace(self, position: int) -> int:
         match = WHITESPACE.match(self._text, position)
-        assert match is not None  # it matches nothing, too
+        assert match is not None  # it also matches the empty string
         return match.end()
 
 
@@ -146,7 +144,7 @@ def _elements(text: _Text) -> Iterator[Any]:
 
 
 def _go_to_key(text: _Text, key: str) -> None:
-    """Pass the object that comes next up to the value of a key."""
+    """Move through the next object to the value of a key."""
     text.skip("{")
     keys: list[str] = []
     while text.next_character() != "}":
@@ -160,11 +158,11 @@ def _go_to_key(text: _Text, key: str) -> None:
             return
         _pass_value(text)
     found = ", ".join(repr(name) for name in keys) or "none"
-    raise ValueError(f"{text.path}: there is no key {key!r}, found {found}. Is it the file of another release?")
+    raise ValueError(f"{text.path}: there is no key {key!r}, found {found}. Is this the right release?")
 
 
 def _pass_value(text: _Text) -> None:
-    """Pass the value that comes next, an array element by element."""
+    """Move past the next value; an array is passed element by element."""
     if text.next_character() == "[":
         for _ in _elements(text):
             pass

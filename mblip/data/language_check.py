@@ -1,14 +1,14 @@
-"""Is a text in the language it should be in? By its script, and by py3langid where that knows the language.
+"""Is a text in the expected language? We check its script and, where py3langid knows the language, ask py3langid.
 
-Script: at least two fifths of the letters are of the language's own script (the rest may be names); Chinese must not
-be in Traditional characters.
+Script: at least two fifths of the letters are of the language's own script. The rest may be names. Chinese must not be
+in Traditional characters.
 
-py3langid 0.4.0 gives a probability to each language of the table that it knows; a text is refused where its own
-language gets less than 0.05. Measured on human texts of XM3600, xGQA and XVNLI in 32 languages: of 26,000, of which
-nearly all have 20 characters or more, 3 are refused, while 99.6 % of English captions are, each taken for the other
-languages in Latin script in turn. Below 20 characters up to a quarter of the texts are refused wrongly, so py3langid
-is not asked, except where a character says more: in Chinese, Japanese and Korean it is from 8 on (2,900 texts, none
-refused). Near languages (Danish and Norwegian, Malay and Indonesian) pass for each other.
+py3langid 0.4.0 gives a probability to each language of the table that it knows. We refuse a text if its own language
+gets less than 0.05. We measured this on human texts of XM3600, xGQA and XVNLI in 32 languages. Of 26,000 texts, nearly
+all of 20 characters or more, it refuses 3. Of English captions labelled as each other Latin-script language in turn,
+it refuses 99.6 %. Below 20 characters it would wrongly refuse up to a quarter of the texts, so we do not ask it. In
+Chinese, Japanese and Korean a character says more, so we ask from 8 characters on (2,900 texts, 0 refused). It does
+not separate close languages (Danish and Norwegian, Malay and Indonesian).
 """
 
 import unicodedata
@@ -21,7 +21,7 @@ from .languages import LANGUAGES, Language
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-# Of the first words of Unicode's character names, those of each script (ISO 15924).
+# For each script (ISO 15924), the first words of its letters' Unicode names.
 SCRIPT_NAMES: Mapping[str, tuple[str, ...]] = {
     "Arab": ("ARABIC",),
     "Armn": ("ARMENIAN",),
@@ -56,12 +56,12 @@ MIN_CHARACTERS = 20
 MIN_DENSE_CHARACTERS = 8
 MIN_CHARACTERS_OF_SCRIPT: Mapping[str, int] = dict.fromkeys(("Hans", "Jpan", "Hang"), MIN_DENSE_CHARACTERS)
 DENSE_SCRIPTS = frozenset(SCRIPT_NAMES["Jpan"] + SCRIPT_NAMES["Hang"])
-PY3LANGID_LABELS: Mapping[str, str] = {"iw": "he", "fil": "tl", "quz": "qu"}  # where it does not use our codes
+PY3LANGID_LABELS: Mapping[str, str] = {"iw": "he", "fil": "tl", "quz": "qu"}  # where its codes differ from ours
 CODES_OF_LABELS: Mapping[str, str] = {label: code for code, label in PY3LANGID_LABELS.items()}
 
 
 def wrong_script(text: str, language: Language) -> str | None:
-    """What is wrong with the script of a text, or None; a text without letters has none."""
+    """What is wrong with the script of a text; None if nothing is, or if the text has no letters."""
     letters = [character for character in text if character.isalpha()]
     names = SCRIPT_NAMES[language.script]
     num_own = sum(_script_name(letter) in names for letter in letters)
@@ -76,7 +76,7 @@ def wrong_script(text: str, language: Language) -> str | None:
 
 
 def wrong_language(text: str, language: Language) -> str | None:
-    """What py3langid takes a text for where that is not its language; None if it is, or cannot be told."""
+    """Which language py3langid takes the text for, if not the expected one; None if it is right or unknown."""
     label = PY3LANGID_LABELS.get(language.code, language.code)
     is_short = len(text) < MIN_CHARACTERS_OF_SCRIPT.get(language.script, MIN_CHARACTERS)
     if is_short or language in unidentified() or language != LANGUAGES[language.code]:  # in another script
@@ -89,9 +89,9 @@ def wrong_language(text: str, language: Language) -> str | None:
 
 
 def identify_language(text: str) -> str | None:
-    """The code of the language that py3langid takes a text for; None for one too short to tell.
+    """The code of the language that py3langid finds; None for a text too short to tell.
 
-    It never is one that py3langid does not know (`unidentified`).
+    A language that py3langid does not know (`unidentified`) is never found.
     """
     letters = [character for character in text if character.isalpha()]
     is_dense = 2 * sum(_script_name(letter) in DENSE_SCRIPTS for letter in letters) > len(letters)
@@ -103,7 +103,7 @@ def identify_language(text: str) -> str | None:
 
 @cache
 def unidentified() -> tuple[Language, ...]:
-    """The languages of the table that py3langid does not know: only their script is checked."""
+    """The languages of the table that py3langid does not know. Only their script is checked."""
     known = set(_of_the_table().labels)
     return tuple(
         language for language in LANGUAGES.values() if PY3LANGID_LABELS.get(language.code, language.code) not in known
@@ -111,18 +111,18 @@ def unidentified() -> tuple[Language, ...]:
 
 
 def load_identifier(codes: Iterable[str] | None = None) -> "LanguageIdentifier":
-    """py3langid, which can find the languages of `codes` that it knows and no other; None: all that it knows.
+    """py3langid, restricted to the languages of `codes` that it knows. None: all that it knows.
 
-    Its `labels` are these languages, `rank` and `classify` give them probabilities.
+    `labels` lists these languages; `rank` and `classify` give their probabilities.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: py3langid is not installed.
     """
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError as error:
         raise ImportError(
-            "Languages are identified by py3langid, which is not installed: `pip install py3langid`."
+            "Identifying languages needs py3langid, which is not installed: `pip install py3langid`."
         ) from error
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     if codes is not None:
@@ -144,7 +144,7 @@ def _script_name(letter: str) -> str:
 
 @cache
 def _is_simplified(character: str) -> bool:
-    """Whether a Han character is of GB 2312, the set of 6,763 Simplified characters in use."""
+    """Whether a Han character is in GB 2312, the set of 6,763 Simplified characters in use."""
     try:
         character.encode("gb2312")
     except UnicodeEncodeError:

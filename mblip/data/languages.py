@@ -1,7 +1,7 @@
-"""The 96 languages of the training mix, read from `languages.tsv`.
+"""The 96 languages of the training mix, from `languages.tsv`.
 
-A language is named by its code of mC4, the corpus of mT5 (so Hebrew is `iw` and Filipino `fil`). Prompts write its
-English name; translation takes its NLLB code; the shares are what languages are drawn by.
+A language is named by its code in mC4, the corpus of mT5. Hebrew is therefore `iw` and Filipino `fil`. Prompts use its
+English name, translation its NLLB code. Languages are drawn in proportion to the shares.
 """
 
 import csv
@@ -12,10 +12,10 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import NewType
 
-LanguageCode = NewType("LanguageCode", str)  # a code of languages.tsv, for what a recipe says; reading it checks it
+LanguageCode = NewType("LanguageCode", str)  # a code of languages.tsv; the recipe reader checks it
 ENGLISH = LanguageCode("en")
 
-# Codes that other corpora write for languages of the table. They are named in the error, never taken in silence.
+# Codes that other corpora use for languages of the table. Errors suggest ours; we never convert them silently.
 OTHER_CODES = {
     "he": "iw",
     "in": "id",
@@ -27,16 +27,16 @@ OTHER_CODES = {
     "zh-cn": "zh",
     "zh-tw": "zh",
 }
-NAMES_IN_ORIGINAL = {"iw": "former Hebrew"}  # what the original's training prompts called a language
+NAMES_IN_ORIGINAL = {"iw": "former Hebrew"}  # names in the original's training prompts
 
 
 @dataclass(frozen=True)
 class Language:
     """A row of `languages.tsv`.
 
-    `script` is ISO 15924. `nllb_code_in_original` is what the original training used where it differs: Traditional
-    Chinese, Central Kurdish. `mc4_share_percent` is the share of mC4, `mt5_share_percent` the flatter one mT5 was
-    trained by.
+    `script` is an ISO 15924 code. `nllb_code_in_original` is the code that the original training used, where it
+    differs: Traditional Chinese, Central Kurdish. `mc4_share_percent` is the share of mC4. `mt5_share_percent` is the
+    flatter share that mT5 was trained with.
     """
 
     code: str
@@ -65,8 +65,8 @@ def get_language(code: object) -> Language:
     """The language of a code.
 
     Raises:
-        ValueError: the code is not in the table; the message names the nearest ones. A bare `no` of a YAML file
-        arrives as False and is told so.
+        ValueError: the code is not in the table; the message names the nearest codes. A bare `no` in YAML arrives as
+            False; the message then says to quote it.
     """
     if isinstance(code, bool):
         raise ValueError(
@@ -82,23 +82,23 @@ def get_language(code: object) -> Language:
 
 
 def prompt_name(code: object, as_released: bool = False) -> str:
-    """What English prompts call a language: its name, or `as_released` what the original called it."""
+    """The language's name in English prompts; with `as_released` the original's name for it."""
     language = get_language(code)
     return NAMES_IN_ORIGINAL.get(language.code, language.name) if as_released else language.name
 
 
 def translation_code(code: object, as_released: bool = False) -> str:
-    """The NLLB code a language is translated into.
+    """The NLLB code that we translate into.
 
-    `as_released` is the original's: Traditional Chinese for `zh`, Central Kurdish for `ku`, which write in other
-    scripts than the languages that mT5 and the benchmarks know by these codes.
+    With `as_released` it is the original's: Traditional Chinese for `zh` and Central Kurdish for `ku`. mT5 and the
+    benchmarks use these codes for languages in other scripts.
     """
     language = get_language(code)
     return language.nllb_code_in_original if as_released else language.nllb_code
 
 
 def _nearest(text: str) -> str:
-    """A hint: what the caller may have meant by `text`, a code of another table or a name."""
+    """A hint: the languages that `text` may mean, as a code of another table or as a name."""
     wanted = text.strip().casefold()
     by_name = {language.name.casefold(): language.code for language in LANGUAGES.values()}
     named = [by_name[name] for name in difflib.get_close_matches(wanted, by_name, n=3, cutoff=0.75)]
@@ -108,4 +108,4 @@ def _nearest(text: str) -> str:
         else difflib.get_close_matches(wanted, LANGUAGES, n=3, cutoff=0.5)
     )
     nearest = ", ".join(f"`{code}` ({LANGUAGES[code].name})" for code in dict.fromkeys(named + coded))
-    return f"Nearest: {nearest}." if nearest else "None comes near it."
+    return f"Nearest: {nearest}." if nearest else "No code is similar."

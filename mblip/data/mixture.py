@@ -1,7 +1,7 @@
 """From sources to a file of rows.
 
-`mix` draws examples from several sources by weight; `write_rows` stores rows as parquet with the images inside, which
-`load_dataset("parquet")` and the Hub read as they are; `load_rows` reads them back, whole or streaming.
+`mix` draws examples from several sources by weight. `write_rows` stores rows as parquet with the images inside;
+`load_dataset("parquet")` and the Hub can read the file. `load_rows` reads rows back, whole or streaming.
 """
 
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WeightedSource:
-    """A source of examples, and how often it is drawn from beside the others."""
+    """A source of examples, and its weight relative to the others."""
 
     examples: Iterable[Example]
     weight: float
@@ -30,18 +30,17 @@ class WeightedSource:
     def __post_init__(self) -> None:
         if not self.weight > 0:
             raise ValueError(
-                f"A source has the weight {self.weight}, expected a number above 0. Leave the source out instead."
+                f"A source has the weight {self.weight}, expected a number above 0. To skip a source, remove it."
             )
 
 
 def mix(sources: Mapping[str, WeightedSource], *, num_examples: int, seed: int) -> Iterator[Example]:
-    """Draw `num_examples` examples: each time a source by its weight, and of it the next example.
+    """Draw `num_examples` examples. Each time, draw a source by its weight and take its next example.
 
-    The order depends on (seed, weights) alone. Each source's own order is kept, so shuffle what is sorted before it
-    comes here.
+    The order depends on (seed, weights) alone. Each source keeps its own order, so shuffle sorted sources first.
 
     Raises:
-        ValueError: a source runs out before the mix is full; the message says what it gave.
+        ValueError: a source runs out before the mix is full. The message says how many examples it gave.
     """
     draw = stable_random(seed)
     iterators = {name: iter(source.examples) for name, source in sources.items()}
@@ -62,10 +61,10 @@ def mix(sources: Mapping[str, WeightedSource], *, num_examples: int, seed: int) 
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
-    """Write rows to one parquet file with the images inside; it appears under its name only when it is complete.
+    """Write rows to one parquet file with the images inside. The write is atomic.
 
     Raises:
-        ValueError: there are no rows, or a row has a broken image or a bad target; the message names it.
+        ValueError: there are no rows, or a row has a broken image or a bad target. The message names the row.
     """
     path, rows = Path(path), list(rows)
     if not rows:
@@ -88,16 +87,17 @@ def load_rows(
 def load_rows(
     path: str | Path, *, revision: str | None = None, streaming: bool = False
 ) -> datasets.Dataset | datasets.IterableDataset:
-    """Rows of a parquet file, or of all `*.parquet` of a folder, in order of their names; or of a dataset on the Hub.
-    Images stay encoded until the collator. There is a column `provenance` if some file has one; it is None in the rows
-    of the others.
+    """Rows of a parquet file, of all `*.parquet` files of a folder in order of their names, or of a dataset on the
+    Hub.
+
+    Images stay encoded until the collator. If a file has a column `provenance`, so has the result; it is None in the
+    rows of other files.
 
     Args:
-        path: the file, the folder, or, with a `revision`, the dataset's name.
-        revision: of a dataset on the Hub: a commit, a branch or a tag. Its split `train` is read.
-
+        path: the file or folder; with a `revision`, the dataset's name.
+        revision: a commit, branch or tag of a dataset on the Hub. Its split `train` is read.
     Raises:
-        OSError: there is no such file, no parquet file in the folder, or no such dataset.
+        OSError: there is no such file or dataset, or no parquet file in the folder.
         ValueError: the dataset has no split `train`, or lacks a column of rows.
     """
     if revision is not None:
@@ -106,8 +106,8 @@ def load_rows(
     found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not found or not all(file.is_file() for file in found):
         raise FileNotFoundError(
-            f"Found no parquet file at {path}. Write one with `write_rows`; of a dataset on the Hub give the "
-            "`revision`."
+            f"Found no parquet file at {path}. Write one with `write_rows`, or give the `revision` "
+            "of a dataset on the Hub."
         )
     features = features_of({column for file in found for column in pyarrow.parquet.read_schema(file).names})
     return datasets.load_dataset(
@@ -119,10 +119,10 @@ def _load_from_hub(name: str, revision: str, streaming: bool) -> datasets.Datase
     found = datasets.load_dataset(name, revision=revision, split="train", streaming=True).features or {}
     if missing := missing_columns(found):
         raise ValueError(
-            f"The dataset {name} has the columns {list(found)}, but lacks {missing}, expected the rows of a mix. Make "
-            "some of it with `mblip build` and a source `own_dataset`."
+            f"The dataset {name} has the columns {list(found)}, but lacks {missing} of a mix's rows. "
+            "Build a mix from it with `mblip build` and the source `own_dataset`."
         )
-    # Said beforehand: to close images that come open, `datasets` would write all rows again.
+    # We set the features first: otherwise `datasets` rewrites all rows to close open images.
     features = datasets.Features(found | {"images": FEATURES["images"]})
     rows = datasets.load_dataset(name, revision=revision, split="train", streaming=streaming, features=features)
     return rows.select_columns([column for column in found if column in FEATURES_WITH_PROVENANCE])

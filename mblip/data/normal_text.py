@@ -1,8 +1,8 @@
-"""One form for texts that differ only in case, punctuation, spacing or in how their characters are composed.
+"""One normal form for texts that differ only in case, punctuation, spacing or Unicode composition.
 
-"A dog,  asleep." and "a dog asleep" are one caption, in full-width letters too. Letters, marks, digits and symbols
-such as emoji stay; a hyphen counts as a space, and invisible characters such as joiners are taken out. Chinese and
-Japanese are written without spaces, so none stays beside their characters.
+"A dog,  asleep." and "a dog asleep" are one caption, also in full-width letters. Letters, marks, digits and symbols
+such as emoji stay. A hyphen counts as a space. Invisible characters such as joiners are removed. Chinese and Japanese
+are written without spaces, so spaces beside their characters are removed too.
 """
 
 import re
@@ -13,8 +13,10 @@ _NO_SPACE = re.compile(f"(?<={_UNSPACED}) | (?={_UNSPACED})")
 
 
 class _Replacements(dict[int, str | None]):
-    """What `str.translate` writes for a code point, found out once for each: a space for punctuation and separators,
-    nothing for invisible characters."""
+    """The replacement of each code point, for `str.translate`, computed once per code point.
+
+    Punctuation and separators become a space. Invisible characters are removed.
+    """
 
     def __missing__(self, code_point: int) -> str | None:
         category = unicodedata.category(chr(code_point))
@@ -28,9 +30,9 @@ _REPLACEMENTS = _Replacements()
 
 
 def normal_text(text: str) -> str:
-    """The normal form of a text: NFKC and case folding, words apart by one space.
+    """The normal form of a text: NFKC and case folding, with one space between words.
 
-    A text of punctuation alone keeps it, so that only an empty text comes back empty.
+    A text of punctuation alone keeps it, so only an empty text gives an empty result.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     words = folded.translate(_REPLACEMENTS).split() or folded.split()

@@ -1,14 +1,14 @@
 """The files of prompt templates, prompts/<code>.yaml: read and checked.
 
-en.yaml holds the English templates, every other file native ones, in the language that names it. A file maps tasks to
-`templates`, a list, and, in English, `held_out`, the one that training never sees. A template is a `text` and the
-`source` it comes from.
+en.yaml holds the English templates. Every other file holds native templates, in the language of its name. A file maps
+tasks to a list of `templates`. English tasks also have `held_out`, the template that training never uses. A template
+has a `text` and the `source` it comes from.
 
-A text has a placeholder for every input of its task ("{question}"). English ones may name the example's language in
-English ("{language}"); native ones need not, and must not.
+A text has a placeholder for every input of its task ("{question}"). English texts may also name the example's language
+in English ("{language}"). Native texts must not.
 
-Native templates are written by hand, or by a translation engine: `native_templates_from` checks what an engine made
-and notes which one it was, `templates_yaml` makes the file.
+Native templates come from a person or from a translation engine. `native_templates_from` checks an engine's templates
+and records the engine. `templates_yaml` writes the file.
 """
 
 import string
@@ -22,14 +22,14 @@ import yaml
 
 from .languages import ENGLISH, get_language
 
-NUM_ENGLISH_TEMPLATES = 6  # at least so many a task
+NUM_ENGLISH_TEMPLATES = 6  # the minimum per task
 
 Inputs = Mapping[str, tuple[str, ...]]  # task -> the names of its inputs
 
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """A way to ask for a task, and where it comes from."""
+    """A prompt template, and where it comes from."""
 
     text: str
     source: str
@@ -37,7 +37,7 @@ class PromptTemplate:
 
 @dataclass(frozen=True)
 class TaskTemplates:
-    """The templates of a task in a language; native ones have none held out."""
+    """The templates of a task in one language. Native templates have no held-out one."""
 
     templates: tuple[PromptTemplate, ...]
     held_out: PromptTemplate | None = None
@@ -45,7 +45,7 @@ class TaskTemplates:
 
 @dataclass(frozen=True)
 class TemplateTranslation:
-    """A template of `task` that an engine made of an English one."""
+    """A template of `task` that an engine translated from English."""
 
     task: str
     text: str
@@ -55,25 +55,24 @@ class TemplateTranslation:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would silently keep the last."""
+    """Refuses a repeated key. YAML would silently keep the last."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         keys = [self.construct_object(key) for key, _ in node.value]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
-            raise yaml.YAMLError(f"{', '.join(twice)} stands twice, line {node.start_mark.line + 1}")
+            raise yaml.YAMLError(f"the key {', '.join(twice)} appears twice, line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
 
 
 def read_templates(language: str, inputs: Inputs, folder: Path | None = None) -> Mapping[str, TaskTemplates]:
-    """The templates of a language by task; empty where it has no file.
+    """The templates of a language by task. Empty if the language has no file.
 
     Args:
         inputs: the names of the inputs of all tasks.
-        folder: where the file is; None: among the package's own.
-
+        folder: the file's folder. None: the package's own.
     Raises:
-        ValueError: the file is not as the head of this module says; the message names file and task.
+        ValueError: the file does not follow this module's description. The message names file and task.
     """
     name = f"{get_language(language).code}.yaml"
     file = (folder or files("mblip.data").joinpath("prompts")).joinpath(name)
@@ -84,7 +83,7 @@ def read_templates(language: str, inputs: Inputs, folder: Path | None = None) ->
 
 
 def parse_templates(text: str, file: str, inputs: Inputs, *, is_english: bool) -> Mapping[str, TaskTemplates]:
-    """The content of a file of templates; `file` is what errors call it. Raises what `read_templates` raises."""
+    """The templates in a file's `text`. `file` is its name in errors, which are those of `read_templates`."""
     try:
         content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
@@ -93,10 +92,10 @@ def parse_templates(text: str, file: str, inputs: Inputs, *, is_english: bool) -
 
 
 def native_templates_from(translations: Iterable[TemplateTranslation], inputs: Inputs) -> Mapping[str, TaskTemplates]:
-    """What an engine made of English templates, as native ones with the engine as their source; equal ones become one.
+    """Native templates from an engine's translations, with the engine as their source. Equal templates become one.
 
     Raises:
-        ValueError: a translation has lost a placeholder or has another, or its task is unknown.
+        ValueError: a translation lacks a placeholder or has an unknown one, or its task is unknown.
     """
     texts: dict[str, dict[str, str]] = {}
     for made in translations:
@@ -110,7 +109,7 @@ def native_templates_from(translations: Iterable[TemplateTranslation], inputs: I
 
 
 def templates_yaml(templates: Mapping[str, TaskTemplates]) -> str:
-    """The file of native templates, as `parse_templates` reads it."""
+    """Native templates as YAML that `parse_templates` reads."""
     content = {
         task: {"templates": [{"text": template.text, "source": template.source} for template in of_task.templates]}
         for task, of_task in templates.items()
@@ -124,12 +123,16 @@ def _check(content: Any, file: str, inputs: Inputs, *, is_english: bool) -> Mapp
         raise ValueError(f"{file} holds {found}, expected some of the tasks {', '.join(inputs)}.")
     read = {task: _task(content[task], f"{file}, {task}", inputs[task], is_english) for task in content}
     if is_english and set(read) != set(inputs):
-        raise ValueError(f"{file} lacks the tasks {sorted(set(inputs) - set(read))}. English has templates for all.")
+        raise ValueError(
+            f"{file} lacks the tasks {sorted(set(inputs) - set(read))}. English needs templates for all tasks."
+        )
     asks_for: dict[str, str] = {}
     for task, of_task in read.items():
         for template in of_task.templates:
             if asks_for.setdefault(template.text, task) != task:
-                raise ValueError(f"{file}, {task}: {template.text!r} asks for {asks_for[template.text]} too.")
+                raise ValueError(
+                    f"{file}, {task}: {template.text!r} also stands under {asks_for[template.text]}. Keep one."
+                )
     return read
 
 
@@ -143,12 +146,12 @@ def _task(content: Any, location: str, inputs: tuple[str, ...], is_english: bool
     texts = [template.text for template in (*templates, *([held_out] if held_out else []))]
     twice = sorted({text for text in texts if texts.count(text) > 1})
     if twice:
-        raise ValueError(f"{location}: {twice} stands more than once. Take all but one out; held_out is never drawn.")
+        raise ValueError(f"{location}: {twice} appears more than once. Keep one; training never draws held_out.")
     num_expected = NUM_ENGLISH_TEMPLATES if is_english else 1
     if len(templates) < num_expected:
         raise ValueError(
             f"{location}: found {len(templates)} template(s), expected at least {num_expected}. "
-            "With few, a model learns the template instead of the task."
+            "With fewer, a model learns the template instead of the task."
         )
     return TaskTemplates(templates, held_out)
 
@@ -158,12 +161,12 @@ def _template(content: Any, location: str, inputs: tuple[str, ...], allowed: set
         raise ValueError(f"{location}: found the template {content!r}, expected `text` and `source`.")
     text, source = content["text"], content["source"]
     if not (isinstance(text, str) and text.strip() and isinstance(source, str) and source.strip()):
-        raise ValueError(f"{location}: found text {text!r} and source {source!r}, expected words for both, in quotes.")
+        raise ValueError(f"{location}: found text {text!r} and source {source!r}, expected text for both, in quotes.")
     found = placeholders(text, location)
     if not set(inputs) <= found <= allowed:
         raise ValueError(
             f"{location}: {text!r} has the placeholders {sorted(found)}, "
-            f"expected {sorted(inputs)}, and besides at most {sorted(allowed - set(inputs))}."
+            f"expected {sorted(inputs)}, and optionally {sorted(allowed - set(inputs))}."
         )
     return PromptTemplate(text, source)
 
@@ -172,12 +175,14 @@ def placeholders(text: str, location: str) -> set[str]:
     """The names in braces of a template.
 
     Raises:
-        ValueError: a brace stands alone, or a placeholder is more than a name.
+        ValueError: a brace is unmatched, or a placeholder is more than a name.
     """
     try:
         parsed = [(name, spec, conversion) for _, name, spec, conversion in string.Formatter().parse(text)]
     except ValueError as error:
-        raise ValueError(f"{location}: {text!r} has a brace that stands alone ({error}). Write it twice.") from error
+        raise ValueError(
+            f"{location}: {text!r} has an unmatched brace ({error}). For a literal brace, write it twice."
+        ) from error
     for name, spec, conversion in parsed:
         if name is not None and (spec or conversion or not name.isidentifier()):
             raise ValueError(f"{location}: {text!r} has the placeholder {name!r}, expected a plain name in braces.")

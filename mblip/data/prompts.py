@@ -1,12 +1,12 @@
-"""The tasks, and the prompt templates that ask for them.
+"""The tasks, and their prompt templates.
 
-The original mBLIP was trained on five or six templates a task and, asked in another one, lost most of what it could do
-(3.1 CIDEr on XM100 in Pangea, arXiv 2410.16153). So every task has many templates that differ in form: question or
-order, with and without a colon, the language first or last. One template a task is held out of training and measures
-how much the template matters.
+The original mBLIP was trained on five or six templates per task. With an unknown template it lost most of its quality
+(3.1 CIDEr on XM100 in Pangea, arXiv 2410.16153). So every task has many templates of different forms: question or
+command, with and without a colon, the language first or last. One template per task is held out of training and
+measures how much the template matters.
 
-The templates stand in prompts/*.yaml (prompt_files.py). English ones name the example's language in English, native
-ones are in it. Tasks of yes and no answer in English, whatever the language of the prompt.
+The templates are in prompts/*.yaml (see prompt_files.py). English templates name the example's language in English;
+native templates are written in it. Yes-or-no tasks are answered in English, whatever the language of the prompt.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from .stable_random import stable_random
 
 Templates = Literal["ours", "as_released"]
 
-# task: what its examples bring (`inputs`), and which parts are in the example's language (`translated`)
+# task: its `inputs`, and the parts that are in the example's language (`translated`)
 PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = MappingProxyType(
     {
         "captioning": ((), ("target",)),
@@ -46,10 +46,10 @@ INPUTS = MappingProxyType({task: inputs for task, (inputs, _) in PARTS.items()})
 
 @dataclass(frozen=True)
 class Task:
-    """What a task's examples bring (`inputs`), the English templates to train with, and the one only ever tested with.
+    """A task's `inputs`, its English templates for training, and the held-out template.
 
-    `translated` are the parts of an example that are in its language, "target" or names of inputs: what is turned into
-    the language allotted to an English example. The other parts stay as the source wrote them.
+    `translated` names the parts of an example that are in its language: "target" or names of inputs. These parts are
+    translated into the language allotted to an English example. The other parts stay as the source wrote them.
     """
 
     inputs: tuple[str, ...]
@@ -63,7 +63,7 @@ def _read_tasks() -> Mapping[str, Task]:
     tasks = {}
     for name, (inputs, translated) in PARTS.items():
         held_out = english[name].held_out
-        assert held_out is not None  # read_templates refuses English without
+        assert held_out is not None  # read_templates refuses English without one
         tasks[name] = Task(inputs, translated, english[name].templates, held_out)
     return MappingProxyType(tasks)
 
@@ -72,15 +72,17 @@ TASKS: Mapping[str, Task] = _read_tasks()
 
 
 def get_task(name: str) -> Task:
-    """The task of a name; ValueError for an unknown one."""
+    """The task of a name. Raises ValueError for an unknown name."""
     if name not in TASKS:
         raise ValueError(f"Found the task {name!r}, expected one of {', '.join(TASKS)}.")
     return TASKS[name]
 
 
 def native_templates(language: str, task: str, folder: Path | None = None) -> tuple[PromptTemplate, ...]:
-    """The templates of a task in `language` itself; none where there are none, and none in English. Those of a file in
-    `folder`, as `mblip translate-prompts` writes it, come behind the package's own."""
+    """The native templates of a task in `language`. Empty for English, and for a language without any.
+
+    Templates from a file in `folder`, as `mblip translate-prompts` writes it, follow the package's own.
+    """
     get_task(task)
     if language == ENGLISH:
         return ()
@@ -103,20 +105,17 @@ def apply_prompt(
     native_folder: Path | None = None,
     templates: Templates = "ours",
 ) -> Example:
-    """The example with a template of its task around its inputs.
+    """The example with its prompt, from a template of its task filled with its inputs.
 
-    The template is drawn by (seed, source, id) and nothing else. `held_out` takes the English one that training never
-    sees.
+    The template is drawn by (seed, source, id) and nothing else. `held_out` uses the held-out English template.
 
     Args:
-        native_share: so large a share of the examples gets a template in its own language, where it has one.
-        native_folder: more of these templates; see `native_templates`.
-        templates: "as_released" repeats what the original's templates did wrong: questions are asked for in English
-            whatever language they are in, and one template in six has a reasoning example learn
-            "<answer> because <answer>".
-
+        native_share: the share of examples that get a native template, where their language has one.
+        native_folder: a folder of further templates; see `native_templates`.
+        templates: "as_released" repeats two faults of the original. It asks for questions in English, whatever
+            language they are in. And one reasoning template in six teaches "<answer> because <answer>".
     Raises:
-        ValueError: the example has a prompt already, its task is unknown, or its inputs are not those of the task.
+        ValueError: the example already has a prompt, its task is unknown, or its inputs are not those of the task.
     """
     if not 0 <= native_share <= 1:
         raise ValueError(f"Found native_share {native_share}, expected a share from 0 to 1.")
@@ -137,8 +136,8 @@ def apply_prompt(
 def _task_of(example: Example) -> Task:
     if example.prompt:
         raise ValueError(
-            f"{example.name} has a prompt already: {example.prompt!r}. Templates go around examples whose prompt is "
-            "''."
+            f"{example.name} already has the prompt {example.prompt!r}. "
+            "`apply_prompt` takes examples with the prompt ''."
         )
     try:
         task = get_task(example.task)
@@ -146,14 +145,14 @@ def _task_of(example: Example) -> Task:
         raise ValueError(f"{example.name}: {error}") from error
     if set(example.inputs) != set(task.inputs):
         raise ValueError(
-            f"{example.name} brings the inputs {sorted(example.inputs)}, "
+            f"{example.name} has the inputs {sorted(example.inputs)}, "
             f"but the task {example.task!r} takes {sorted(task.inputs)}."
         )
     return task
 
 
 def _draw_native(example: Example, seed: int, native_share: float, folder: Path | None) -> PromptTemplate | None:
-    """A native template, if the example is among `native_share` and its language has one."""
+    """A native template if the example falls into `native_share` and its language has one; else None."""
     draw = stable_random(seed, "native wording", example.source, example.id)
     found = native_templates(example.language, example.task, folder)
     return draw.choice(found) if draw.random() < native_share and found else None

@@ -1,16 +1,17 @@
-"""What a translation must leave as it is: quotations, numbers, `<image>`, and placeholders such as `{language}`.
+"""What a translation must keep unchanged: quotations, numbers, `<image>`, and placeholders such as `{language}`.
 
-A quotation is what an image shows or somebody says ('a sign that reads "STOP"'); a model would translate it, or
-write a name in another alphabet. What is protected is taken out before translation and put back afterwards:
+A quotation is text in the image or speech ('a sign that reads "STOP"'). A model would translate it, or write a name in
+another alphabet. Protected parts are taken out before translation and put back afterwards:
 
-- numbers stay: a number is copied as a rule. That it was is verified by its digits, whatever the script they come back
-  in (they are written in ASCII digits again) and whatever separates thousands and decimals in the language;
-- quotations, `<image>` and `{...}` give way to a number of three digits that the text does not hold, a quotation
-  within its marks: `"971"`. Digits need no alphabet, have no case, take no endings; three are never grouped;
-- `<image>` at either end is cut off: no grammar reaches it.
+- Numbers stay in the text, because models usually copy them. We compare the digits, in any script and with any
+  thousands and decimal separators, and write them back as ASCII digits.
+- Quotations, `<image>` and `{...}` are replaced by three-digit numbers that the text does not contain. A quotation
+  keeps its marks: `"971"`. Such stand-ins need no alphabet, have no case, take no endings and are never grouped.
+- `<image>` at either end is cut off, because no grammar depends on it.
 
-A number that does not come back is lost, and so is a stand-in that comes back twice. Then the pieces around what is
-protected are translated one by one and put together in the source's order: poor grammar, but everything is there.
+A number is lost if it does not come back; a stand-in is also lost if it comes back twice. In that case the pieces
+between the protected parts are translated one by one and joined in the source's order. The grammar is poor, but
+nothing is missing.
 """
 
 import re
@@ -19,8 +20,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-MARKS = "\"'“”„‟‘’‚‛«»‹›「」『』"  # that a translation may have around a quotation
-MAX_SINGLE_QUOTED = 40  # characters between '...': more of them is likelier to lie between two apostrophes
+MARKS = "\"'“”„‟‘’‚‛«»‹›「」『』"  # marks that a translation may put around a quotation
+MAX_SINGLE_QUOTED = 40  # characters between '...'; a longer stretch is probably text between two apostrophes
 APOSTROPHES = "['’]"
 FIRST_STAND_IN, LAST_STAND_IN = 971, 131
 _INSIDE_SINGLE = rf"(?=\S)(?:[^'’\n]|(?<=\w)['’](?=\w)){{2,{MAX_SINGLE_QUOTED}}}(?<=\S)"
@@ -38,7 +39,7 @@ _NUMBER = re.compile(r"\d+(?:[.,:/'’٫٬]\d+)*")
 
 @dataclass(frozen=True)
 class Span:
-    """A protected part of a text: its position and its kind, "image", "brace", "quoted" or "number"."""
+    """A protected part of a text: its position, and its kind: "image", "brace", "quoted" or "number"."""
 
     start: int
     end: int
@@ -47,7 +48,7 @@ class Span:
 
 
 def find_protected(text: str) -> list[Span]:
-    """The protected parts of a text, in its order; a quotation hides what stands in it."""
+    """The protected parts of a text, in order. Parts inside a quotation are not listed separately."""
     return [
         Span(match.start(), match.end(), str(match.lastgroup), match[0])
         for match in _PROTECTED.finditer(text)
@@ -57,9 +58,10 @@ def find_protected(text: str) -> list[Span]:
 
 @dataclass(frozen=True)
 class ProtectedText:
-    """A text, and what of it must be kept. `head` and `tail` are cut off: `<image>` at its ends, and white space.
+    """A text and its protected parts.
 
-    `masked` is what to translate. `stand_ins` are the numbers that stand for spans.
+    `head` and `tail` are cut off: `<image>` and white space at the ends. `masked` is the text to translate.
+    `stand_ins` are the numbers that replace spans.
     """
 
     head: str
@@ -70,7 +72,7 @@ class ProtectedText:
 
     @property
     def masked(self) -> str:
-        """The text with stand-ins for what must not be translated."""
+        """The text with stand-ins for the parts that must not be translated."""
         parts, position = [], 0
         for number, span in self.stand_ins.items():
             inside = f"{span.text[0]}{number}{span.text[-1]}" if span.kind == "quoted" else str(number)
@@ -80,18 +82,18 @@ class ProtectedText:
 
     @property
     def is_translatable(self) -> bool:
-        """Whether there is anything but protected parts and punctuation."""
+        """Whether the text holds more than protected parts and punctuation."""
         return bool(self.pieces)
 
     def lost(self, translation: str) -> tuple[str, ...]:
-        """What of the source is not in the translation of `masked`, or not once where it should be."""
+        """The protected parts that the translation of `masked` lacks, or repeats where only one is allowed."""
         found = Counter(_digits(translation))
         missing = [span.text for number, span in self.stand_ins.items() if found[str(number)] != 1]
         wanted = Counter(digits for span in self.spans if span.kind == "number" for digits in _digits(span.text))
         return (*missing, *(digits for digits, count in wanted.items() if found[digits] < count))
 
     def restore(self, translation: str) -> str:
-        """The translation of `masked` with the source's own parts in it; only for one that has `lost` nothing."""
+        """The translation of `masked` with the source's protected parts put back. Call it only if nothing is lost."""
         restored = ascii_digits(translation)
         for number, span in self.stand_ins.items():
             match = _stand_in(number).search(restored)
@@ -101,17 +103,17 @@ class ProtectedText:
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """The texts to translate where `masked` does not work: what lies between the protected parts."""
+        """The texts between the protected parts, to translate if `masked` fails."""
         return tuple(text.strip() for text, is_kept in self._parts() if not is_kept)
 
     def join_pieces(self, translations: Sequence[str]) -> str:
-        """The whole, of one translation per piece."""
+        """The whole text, from one translation per piece."""
         remaining = iter(translations)
         parts = [text if is_kept else _like(text, next(remaining)) for text, is_kept in self._parts()]
         return self.head + "".join(parts) + self.tail
 
     def _parts(self) -> Iterator[tuple[str, bool]]:
-        """The body in order: each part, and whether it stays as it is. What has no letters does too."""
+        """The body in order: each part, and whether it stays unchanged. A part without letters stays too."""
         position = 0
         for span in (*self.spans, None):
             between = self.body[position : span.start if span else len(self.body)]
@@ -122,7 +124,7 @@ class ProtectedText:
 
 
 def protect(text: str) -> ProtectedText:
-    """A text made ready for translation: translate its `masked`, then ask `lost`, then `restore` or `join_pieces`."""
+    """Prepare a text for translation: translate `masked`, check `lost`, then call `restore` or `join_pieces`."""
     head, body, tail = _cut(text)
     spans = tuple(find_protected(body))
     numbers = _unused_numbers(body)
@@ -131,12 +133,12 @@ def protect(text: str) -> ProtectedText:
 
 
 def ascii_digits(text: str) -> str:
-    """The text with every decimal digit in ASCII: "३" is "3"."""
+    """The text with every decimal digit in ASCII: "३" becomes "3"."""
     return "".join(str(unicodedata.decimal(character)) if character.isdecimal() else character for character in text)
 
 
 def _cut(text: str) -> tuple[str, str, str]:
-    """The text in three: white space and `<image>` at its beginning, the body, the same at its end."""
+    """The text in three parts: white space and `<image>` at the start, the body, and the same at the end."""
     beginning = re.match(r"(?:\s|\\?<image>)*", text)
     assert beginning is not None
     rest = text[beginning.end() :]
@@ -146,18 +148,20 @@ def _cut(text: str) -> tuple[str, str, str]:
 
 
 def _unused_numbers(text: str) -> Iterator[int]:
-    """Numbers of three digits that no number of the text holds."""
+    """Three-digit numbers that no number of the text contains."""
     digits = " ".join(_digits(text))
     return (number for number in range(FIRST_STAND_IN, LAST_STAND_IN, -1) if str(number) not in digits)
 
 
 def _digits(text: str) -> list[str]:
-    """The numbers of a text, each as its digits alone: "10,000" and "१०.०००" are "10000"."""
+    """The numbers of a text, as digits alone: "10,000" and "१०.०००" are "10000"."""
     return [re.sub(r"\D", "", number) for number in _NUMBER.findall(ascii_digits(text))]
 
 
 def _stand_in(number: int) -> re.Pattern[str]:
-    """A stand-in in a translation, with the marks around it; one on one side alone, if it is no apostrophe."""
+    """A stand-in in a translation, with the marks around it. A mark on one side alone counts unless it is an
+    apostrophe.
+    """
     marks, no_apostrophe = f"[{MARKS}]", f"[{re.sub(APOSTROPHES, '', MARKS)}]"
     return re.compile(
         rf"(?P<before>{marks})\s*{number}\s*(?P<after>{marks})"
@@ -166,13 +170,13 @@ def _stand_in(number: int) -> re.Pattern[str]:
 
 
 def _put_back(match: re.Match[str], span: Span) -> str:
-    """A span in the place of its stand-in; a quotation within the translation's marks if it has two, else its own."""
+    """The span that replaces its stand-in. A quotation takes the translation's marks if it has two, else its own."""
     if span.kind != "quoted":
         return span.text.join([match["before"] or "", match["after"] or ""])
     return f"{match['before']}{span.text[1:-1]}{match['after']}" if match["before"] else span.text
 
 
 def _like(source: str, translation: str) -> str:
-    """The translation with the white space that the source has around it."""
+    """The translation with the white space of the source at its ends."""
     before, after = source[: len(source) - len(source.lstrip())], source[len(source.rstrip()) :]
     return before + translation + after

@@ -1,9 +1,8 @@
-"""Cutting English texts into sentences.
+"""Splitting English texts into sentences.
 
-NLLB was trained on single sentences and leaves sentences out when it is given several. A cut comes behind `.`, `!` or
-`?` where white space and then something other than a small letter follows, and at line breaks; never within a
-quotation, behind an abbreviation or an initial, or behind the number of a list. Where that is not sure the sentences
-stay together.
+NLLB was trained on single sentences. Given several, it drops some. We cut at line breaks, and after `.`, `!` or `?` if
+white space and then anything but a small letter follows. We never cut inside a quotation, after an abbreviation or an
+initial, or after the number of a list item. In doubt, the sentences stay together.
 """
 
 import re
@@ -25,7 +24,7 @@ class Sentence:
 
 
 def split_sentences(text: str) -> list[Sentence]:
-    """The sentences of a text; put together with their gaps they are the text."""
+    """The sentences of a text. Joined with their gaps, they give the text."""
     quoted = [span for span in find_protected(text) if span.kind == "quoted"]
     sentences, start = [], 0
     for match in _END.finditer(text):
@@ -44,7 +43,7 @@ def _sentence(text: str) -> Sentence:
 
 
 def _is_abbreviation(sentence: str) -> bool:
-    """Whether the full stop at the end belongs to its word: "Mr. ", "J. ", "U.S. ", or "2. " with nothing before."""
+    """Whether the final full stop belongs to a word ("Mr. ", "J. ", "U.S. ") or to a list number ("2. ")."""
     match = _LAST_WORD.search(sentence)
     if match is None or "\n" in sentence[match.start() :]:
         return False

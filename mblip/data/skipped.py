@@ -1,11 +1,11 @@
-"""What sources leave out on purpose, counted by reason and named: nothing is dropped in silence.
+"""Reports of what sources skip on purpose, counted by reason and named. Nothing is dropped silently.
 
     skipped = SkipReport()
     examples = list(read_some_source(path, skipped=skipped))
     print(skipped.table())
 
-The first example of each reason is logged as well, for callers who pass no `SkipReport`. Broken files are no such
-reason: they are errors.
+The first example of each reason is also logged, for callers that pass no `SkipReport`. A broken file is an error and
+is never skipped.
 """
 
 import logging
@@ -22,18 +22,18 @@ NUM_NAMES = 5
 
 @dataclass
 class SkipReport:
-    """How many examples were skipped for each reason, and the names of the first five."""
+    """The number of examples skipped for each reason, with the first five names."""
 
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, reason: str, name: str, count: int = 1) -> None:
-        """Count an example, or several that have one name.
+        """Count an example, or several with one name.
 
         Args:
-            reason: the same text for the same reason: "answer seen fewer than 15 times".
-            name: of the example, with its source and id: "vqav2/458752000". No path of a machine, for it is printed
-                in dataset cards.
+            reason: always the same text for the same reason: "answer seen fewer than 15 times".
+            name: the example's source and id: "vqav2/458752000". Dataset cards print it, so it must not hold a
+                machine's path.
         """
         self.counts[reason] += count
         names = self.names.setdefault(reason, [])
@@ -43,7 +43,7 @@ class SkipReport:
             names.append(name)
 
     def table(self) -> str:
-        """A Markdown table: reason, count, the first names; the reasons in the order they came up."""
+        """A Markdown table of reason, count and first names, in the order in which the reasons first appeared."""
         lines = ["| skipped because | examples | such as |", "|---|---:|---|"]
         for reason, count in self.counts.items():
             cells = (reason, f"{count:,}", ", ".join(self.names[reason]))
@@ -54,16 +54,16 @@ class SkipReport:
 def counted_once(
     read: Callable[[SkipReport], Iterator[Example]], skipped: SkipReport
 ) -> Callable[[], Iterator[Example]]:
-    """`read` for several passes: the first one, which must go to the end, counts what is skipped."""
+    """`read` for several passes. The first pass counts what is skipped and must run to the end."""
     passes = iter([skipped])
     return lambda: read(next(passes, SkipReport()))
 
 
 def has_usable_texts(texts: Iterable[str], *, name: str, skipped: SkipReport) -> bool:
-    """Whether all texts of an example can be trained on; if not, the example is counted and named.
+    """Whether all texts of an example can be trained on. If not, the example is counted and named.
 
-    A text is not usable if it is empty, if it holds `<image>`, which only prompts may, or if it holds half a character
-    (a lone surrogate, which JSON can spell and UTF-8 cannot).
+    A text is unusable if it is empty, holds `<image>` (only prompts may), or holds a lone surrogate (half a character,
+    which JSON can write and UTF-8 cannot).
     """
     for text in texts:
         reason = _why_unusable(text)

@@ -1,12 +1,13 @@
-"""Prompts and answers as token ids, of which training and evaluation make all their inputs.
+"""Prompts and answers as token ids. Training and evaluation build all their inputs from these.
 
-A prompt becomes the very ids that the model is asked with in use, nothing padded, with room for its images. There are
-two roads: `processor.encode`, or, where the language model brings its own chat template, what
-`processor.apply_chat_template` gives for a message of images and text with `add_generation_prompt`. An answer is what
-stands behind these ids, up to the end of sequence. By a chat template that is all that the template writes behind the
-prompt once the answer stands there: the answer's text, the end of the turn, and with some templates something in front
-of the text (an empty block of thoughts with Qwen3, the name of a channel with gpt-oss), which the model writes itself
-in use and so has to learn.
+A prompt becomes exactly the ids that the model gets at inference, unpadded, with its image tokens. They come from
+`processor.encode`, or, if the language model has a chat template, from `processor.apply_chat_template` with
+`add_generation_prompt`, for a message of images and text.
+
+An answer is the ids that follow the prompt, up to the end of sequence. With a chat template, these are all the ids
+that the template writes after the prompt: the answer and the end of the turn. Some templates also write text before
+the answer, such as an empty thinking block (Qwen3) or a channel name (gpt-oss). At inference the model must write that
+itself, so it learns it too.
 """
 
 from bisect import bisect_right
@@ -18,16 +19,15 @@ from jinja2 import TemplateError
 
 from .example import IMAGE_TOKEN, PLACED_IMAGE
 
-_PROBE = "mBLIP"  # an answer that no template writes by itself
+_PROBE = "mBLIP"  # a test answer that no template contains
 _HINT = (
-    "Give `processor.tokenizer.chat_template` a template for turns of the roles `user` and `assistant` that writes a "
-    "question with its answer as the question (with `add_generation_prompt`) and the answer behind it; or set it to "
-    "None, to train and use the language model without."
+    "Set `processor.tokenizer.chat_template` to a template that writes `user` and `assistant` turns as the prompt "
+    "followed by the answer, or to None."
 )
 
 
 class Processor(Protocol):
-    """What is asked of `MBlipProcessor` in training and evaluation."""
+    """The part of `MBlipProcessor` that training and evaluation need."""
 
     tokenizer: Any
 
@@ -48,7 +48,7 @@ class Processor(Protocol):
 
 
 def uses_chat_template(processor: Processor, use_chat_template: bool | None = None) -> bool:
-    """Whether prompts go through the chat template: as told, or with None, if the tokenizer has one.
+    """Whether prompts go through the chat template. None: if the tokenizer has one.
 
     Raises:
         ValueError: a template is asked for, but there is none.
@@ -56,24 +56,23 @@ def uses_chat_template(processor: Processor, use_chat_template: bool | None = No
     has_template = processor.tokenizer.chat_template is not None
     if use_chat_template and not has_template:
         raise ValueError(
-            "`use_chat_template=True`, but `processor.tokenizer.chat_template` is None. Set it to the template the "
-            "language model was tuned with, or leave `use_chat_template` out: a base language model has none."
+            "`use_chat_template=True`, but `processor.tokenizer.chat_template` is None. Set it to the "
+            "language model's template, or leave `use_chat_template` unset (base language models have none)."
         )
     return has_template if use_chat_template is None else use_chat_template
 
 
 def check_chat_template(processor: Processor) -> None:
-    """Try the template on a question with an answer.
+    """Try the chat template on a question with an answer.
 
     Raises:
-        ValueError: the template refuses the roles user and assistant, leaves the answer out, or does not begin as the
-            prompt does.
+        ValueError: the template refuses the roles user and assistant, omits the answer, or writes the prompt
+            differently when an answer follows.
     """
     _, turn = _prompt_and_turn(processor, "?", 0, _PROBE)
     if _PROBE not in turn:
         raise ValueError(
-            f"The chat template writes {turn!r} behind the prompt where the assistant's answer {_PROBE!r} was "
-            f"expected, so there is nothing to learn. {_HINT}"
+            f"The chat template writes {turn!r} after the prompt, expected the answer {_PROBE!r} in it. {_HINT}"
         )
 
 
@@ -88,12 +87,11 @@ def prompt_ids(
     """The token ids of each prompt, image tokens included.
 
     Args:
-        num_images: of each prompt.
-        max_text_tokens: a prompt's text is cut to so many tokens: without image tokens, and without what a chat
-            template writes around the user's text. None: never cut.
-
+        num_images: the number of images of each prompt.
+        max_text_tokens: the most tokens of a prompt's text. Image tokens do not count, nor what a chat template writes
+            around the user's text. None: never cut.
     Raises:
-        ValueError: a prompt says `<image>`, but another number of times than it has images.
+        ValueError: a prompt holds `<image>`, but not once per image.
     """
     if not use_chat_template:
         return processor.encode(list(texts), list(num_images), max_text_tokens=max_text_tokens)
@@ -103,7 +101,7 @@ def prompt_ids(
         texts = [cut_text(processor.tokenizer, text, max_text_tokens) for text in texts]
     conversations = [[user_message(text, number)] for text, number in zip(texts, num_images, strict=True)]
     rendered = _apply(processor, conversations, add_generation_prompt=True, tokenize=False)
-    # As transformers has it: special tokens are added where the template writes none itself.
+    # As in transformers: special tokens are added if the template writes none.
     bos_token = processor.tokenizer.bos_token
     writes_bos = bos_token is not None and rendered[0].startswith(bos_token)
     return processor.encode(rendered, list(num_images), add_special_tokens=not writes_bos)
@@ -122,7 +120,6 @@ def answer_ids(
 
     Args:
         text, num_images: the prompt's.
-
     Raises:
         ValueError: as `check_chat_template`.
     """
@@ -132,8 +129,8 @@ def answer_ids(
     elif is_encoder_decoder:
         found = tokenizer(text_target=list(answers), verbose=False)["input_ids"]
     else:
-        # A space parts the answer from a prompt that does not end in one: the tokens of the prompt are then the same
-        # as when the model is asked without an answer.
+        # A space separates the answer from a prompt that does not end in one. The prompt's tokens are then the same
+        # as without an answer.
         space = "" if not text or text[-1].isspace() else " "
         parted = [space + answer for answer in answers]
         found = tokenizer(parted, add_special_tokens=False, verbose=False)["input_ids"]
@@ -142,8 +139,10 @@ def answer_ids(
 
 
 def answer_lead(processor: Processor) -> str:
-    """What a trained model says before its answer because the template writes it there, as decoding shows it: without
-    special tokens. Empty for most templates, and for those that cannot be trained with."""
+    """The text that a trained model writes before its answer because the template does, without special tokens.
+
+    Empty for most templates, and for those that cannot be trained with.
+    """
     prompt, whole = _rendered(processor, "?", 0, _PROBE)
     lead, answer, _ = whole[len(prompt) :].partition(_PROBE)
     if not (whole.startswith(prompt) and answer):
@@ -152,18 +151,18 @@ def answer_lead(processor: Processor) -> str:
 
 
 def user_message(text: str, num_images: int) -> dict[str, Any]:
-    """The message of a prompt: its images in front, or where the text says `<image>`.
+    """The message of a prompt, with its images first, or where the text holds `<image>`.
 
     Raises:
-        ValueError: the text says `<image>`, but another number of times than there are images.
+        ValueError: the text holds `<image>`, but not once per image.
     """
     pieces = PLACED_IMAGE.split(text)
     if len(pieces) == 1:
         pieces = [""] * num_images + pieces
     if len(pieces) != num_images + 1:
         raise ValueError(
-            f"The prompt {text!r} says `<image>` {len(pieces) - 1} time(s), but {num_images} image(s) came with it. "
-            "Give one image for each `<image>`, or leave out all of them to have the images in front."
+            f"The prompt {text!r} holds `<image>` {len(pieces) - 1} time(s), but has {num_images} image(s). "
+            "Give one image per `<image>`, or remove them all to put the images first."
         )
     content: list[dict[str, Any]] = []
     for i, piece in enumerate(pieces):
@@ -173,8 +172,10 @@ def user_message(text: str, num_images: int) -> dict[str, Any]:
 
 
 def cut_text(tokenizer: Any, text: str, max_tokens: int) -> str:
-    """A user's text shortened to at most `max_tokens` tokens, from the side the tokenizer cuts at. `<image>` marks
-    stay and do not count."""
+    """A user's text cut to at most `max_tokens` tokens, on the tokenizer's truncation side.
+
+    `<image>` stays and does not count.
+    """
     pieces = PLACED_IMAGE.split(text)
     sizes = [len(_ids(tokenizer, piece)) for piece in pieces]
     if sum(sizes) <= max_tokens:
@@ -189,7 +190,7 @@ def cut_text(tokenizer: Any, text: str, max_tokens: int) -> str:
 
 
 def _cut_piece(tokenizer: Any, piece: str, max_tokens: int, *, cuts_left: bool) -> str:
-    """The longest end or beginning of a piece of text that is no longer than `max_tokens`."""
+    """The longest end or beginning of `piece` with at most `max_tokens` tokens."""
 
     def part(num_characters: int) -> str:
         return piece[len(piece) - num_characters :] if cuts_left else piece[:num_characters]
@@ -199,10 +200,11 @@ def _cut_piece(tokenizer: Any, piece: str, max_tokens: int, *, cuts_left: bool) 
 
 
 def _turn_ids(processor: Processor, text: str, num_images: int, answer: str, is_encoder_decoder: bool) -> list[int]:
-    """The tokens of the assistant's turn behind the prompt, up to the last end of sequence if the template writes one.
+    """The tokens of the assistant's turn after the prompt, up to the last end of sequence if the template writes one.
 
-    Read off the whole conversation's tokens where these begin with the prompt's; where the tokenizer joins the end of
-    the prompt with the answer's beginning, the turn is tokenized by itself, since in use the prompt stands alone.
+    We take them from the tokens of the whole conversation if these begin with the prompt's tokens. The tokenizer may
+    merge the prompt's end with the answer's start. We then tokenize the turn by itself, because the prompt stands
+    alone at inference.
     """
     tokenizer = processor.tokenizer
     prompt, turn = _prompt_and_turn(processor, text, num_images, answer)
@@ -216,19 +218,18 @@ def _turn_ids(processor: Processor, text: str, num_images: int, answer: str, is_
 
 
 def _prompt_and_turn(processor: Processor, text: str, num_images: int, answer: str) -> tuple[str, str]:
-    """What the template writes for the question, and what behind it once the answer stands there."""
+    """What the template writes for the question, and what follows it once there is an answer."""
     prompt, whole = _rendered(processor, text, num_images, answer)
     if not whole.startswith(prompt):
         raise ValueError(
-            f"The chat template ends the prompt with {prompt[-80:]!r}, but question and answer together, "
-            f"{whole[-160:]!r}, do not begin with the prompt: what the model is asked in use would not be what it is "
-            f"trained on. {_HINT}"
+            f"The chat template ends the prompt with {prompt[-80:]!r}, but the text with the answer, "
+            f"{whole[-160:]!r}, does not begin with the prompt. {_HINT}"
         )
     return prompt, whole[len(prompt) :]
 
 
 def _rendered(processor: Processor, text: str, num_images: int, answer: str) -> tuple[str, str]:
-    """The prompt, and question and answer together."""
+    """The prompt, and the prompt with the answer."""
     question = user_message(text, num_images)
     reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
     prompt = _apply(processor, [question], add_generation_prompt=True, tokenize=False)

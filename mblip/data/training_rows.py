@@ -1,13 +1,13 @@
-"""The rows that are trained on: all prompts or a choice of them, with their epoch, looked through for bad ones once.
+"""The rows for training: with all prompts or a choice, with their epoch, and checked once.
 
-Augmentation and the choice of prompts differ from epoch to epoch, and must come out the same after a resume and
-however many workers load the data. So the epoch travels inside the row. `TrainingRows` (map-style) and
-`TrainingStream` (streaming) write it there, and thereby also tell the collator that a row is for training: evaluation
-rows, which the Trainer sends through the same collator, come without and are left as they are.
+Augmentation and the choice of prompts change with the epoch. They must be the same after a resume and with any number
+of data loader workers, so the epoch travels inside the row. `TrainingRows` (map-style) and `TrainingStream`
+(streaming) write it there. It also marks a row as a training row. The Trainer sends evaluation rows through the same
+collator; these have no epoch and stay unchanged.
 
-Who sets the epoch: the Trainer's data loader calls `set_epoch` on a dataset that has it, but with accelerate 1.15 not
-on a map-style one in the first epoch after a resume, nor with several processes (`DataLoaderShard.set_epoch` stops at
-the sampler). `EpochCallback` closes that gap.
+The Trainer's data loader calls `set_epoch` on a dataset that has it. accelerate 1.15 does not call it on a map-style
+dataset in the first epoch after a resume, nor with several processes (`DataLoaderShard.set_epoch` stops at the
+sampler). `EpochCallback` covers these cases.
 """
 
 import heapq
@@ -27,16 +27,16 @@ from .example import IMAGE_TOKEN, PROMPT_COLUMNS, PROVENANCE, check_row, missing
 from .languages import get_language
 from .prompts import get_task
 
-TURN_SPACING = 512  # rows of a stream between two turns of one row
+TURN_SPACING = 512  # the number of rows between two turns of one row in a stream
 CHOSEN_BY = ("tasks", "languages", "sources")  # columns of rows
 
 
 @dataclass(frozen=True)
 class PromptChoice:
-    """Prompts of `tasks` that are in `languages` and come from `sources`; None takes any.
+    """The prompts of `tasks` that are in `languages` and come from `sources`. None takes any.
 
     Raises:
-        ValueError: a task or a language is unknown, or there is none.
+        ValueError: a task or a language is unknown, or a choice is empty.
     """
 
     tasks: frozenset[str] | None = None
@@ -46,7 +46,7 @@ class PromptChoice:
     def __post_init__(self) -> None:
         for name, chosen in self._chosen:
             if chosen is not None and not chosen:
-                raise ValueError(f"`{name}` is empty, expected at least one; leave it out for all.")
+                raise ValueError(f"`{name}` is empty, expected at least one entry. Omit it to take all.")
         for task in self.tasks or ():
             get_task(task)
         for language in self.languages or ():
@@ -67,7 +67,7 @@ class PromptChoice:
         return list(zip(CHOSEN_BY, (self.tasks, self.languages, self.sources), strict=True))
 
     def positions(self, *columns: Iterable[str]) -> list[int]:
-        """Where the chosen ones stand among prompts of these tasks, languages and sources."""
+        """The positions of the chosen prompts, given each prompt's task, language and source."""
         wanted = [chosen for _, chosen in self._chosen]
         return [
             position
@@ -76,8 +76,10 @@ class PromptChoice:
         ]
 
     def of_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The row with the chosen prompts alone, which may be none. One without the columns that choose, of which some
-        others alone are read, stays as it is."""
+        """The row with only the chosen prompts, possibly none.
+
+        A row that lacks a column of `CHOSEN_BY` stays unchanged.
+        """
         if self.is_all or not row.keys() >= set(CHOSEN_BY):
             return dict(row)
         positions = self.positions(*(row[column] for column in CHOSEN_BY))
@@ -108,17 +110,16 @@ class SharedEpoch:
 class TrainingRows(datasets.Dataset):
     """The rows of a `datasets.Dataset`, each with its epoch in `epoch`.
 
-    It stays a `datasets.Dataset`, which the Trainer's `train_sampling_strategy="group_by_length"` asks for.
+    It stays a `datasets.Dataset`, because the Trainer's `train_sampling_strategy="group_by_length"` requires one.
 
     Args:
-        prompts_per_image: a row of more prompts comes several times, each time with the number of its `turn`, by which
-            the collator takes so many of them: in an epoch every prompt is seen once. None: every row comes once, and
-            the collator takes other prompts of it in every epoch.
-        choice: rows have these prompts alone, and those without any do not come. Columns hold all prompts.
-
+        prompts_per_image: the number of prompts per turn. A row with more prompts comes several times, each time with
+            the number of its `turn`, so an epoch shows every prompt once. None: every row comes once, and the collator
+            takes different prompts of it in every epoch.
+        choice: rows hold only these prompts, and rows without any do not come. Columns still hold all prompts.
     Raises:
-        ValueError: no row has a prompt of the choice; or a row, as another's making may have it, has lists of unequal
-            length or a target that is empty or holds `<image>`, and the message names it.
+        ValueError: no row has a chosen prompt; or a row has lists of unequal length, or a target that is empty or
+            holds `<image>`. The message names the row.
     """
 
     def __init__(
@@ -140,12 +141,12 @@ class TrainingRows(datasets.Dataset):
         self._epoch.set(epoch)
 
     def __getitem__(self, key: Any) -> Any:
-        """A row for an index; columns come without epoch."""
+        """A row for an index. Columns come without the epoch."""
         item = super().__getitem__(key)
         return self._marked(item, key) if isinstance(key, int) else item
 
     def __getitems__(self, keys: list[int]) -> list[dict[str, Any]]:
-        """The rows of a batch, as the data loader asks for them."""
+        """The rows of a batch, as the data loader requests them."""
         return [self._marked(row, key) for row, key in zip(super().__getitems__(keys), keys, strict=True)]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -157,11 +158,11 @@ class TrainingRows(datasets.Dataset):
         return self._choice.of_row(row) | {"epoch": self._epoch.get()} | turn
 
     def count_images(self) -> int:
-        """The image sets: rows, each counted once however often it comes."""
+        """The number of rows (image sets), each counted once however often it comes."""
         return len(self) if self._turns is None else int((self._turns == 0).sum())
 
     def count_prompts(self) -> Counter[str]:
-        """The prompts of each language."""
+        """The number of prompts of each language."""
         counts: Counter[str] = Counter()
         for position, (tasks, languages, sources) in enumerate(zip(*(self[name] for name in CHOSEN_BY), strict=True)):
             if self._turns is None or self._turns[position] == 0:
@@ -172,14 +173,13 @@ class TrainingRows(datasets.Dataset):
 class TrainingStream(IterableDataset):
     """The rows of a stream, each with its epoch in `epoch`.
 
-    A stream of `datasets` is shuffled before it is wrapped (`stream.shuffle(seed=..., buffer_size=...)`) and hears of
-    the epoch too. With several processes every one reads the whole stream and takes its part of each batch.
-
-    Reading it raises for a bad row, as `TrainingRows` does.
+    Shuffle a stream of `datasets` before you wrap it: `stream.shuffle(seed=..., buffer_size=...)`. It is told the
+    epoch too. With several processes, each reads the whole stream and takes its part of each batch. A bad row raises
+    when it is read, as in `TrainingRows`.
 
     Args:
         prompts_per_image: as for `TrainingRows`. A row's turns come `TURN_SPACING` rows apart, so that they fall into
-            different batches; so many rows are kept for it.
+            different batches. Up to that many rows are kept in memory.
         choice: as for `TrainingRows`.
     """
 
@@ -196,7 +196,7 @@ class TrainingStream(IterableDataset):
         self._epoch = SharedEpoch()
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the next pass, of a stream of `datasets` too."""
+        """Set the epoch of the next pass, and that of a wrapped stream of `datasets`."""
         self._epoch.set(epoch)
         if isinstance(self._rows, datasets.IterableDataset):
             self._rows.set_epoch(epoch)
@@ -213,19 +213,19 @@ class TrainingStream(IterableDataset):
         for row in self._rows:
             chosen = self._choice.of_row(row)
             if self._choice.is_all or chosen["prompts"]:
-                if not missing_columns(chosen):  # else the collator says so
+                if not missing_columns(chosen):  # else the collator raises
                     check_row(chosen)
                 yield chosen
 
 
 def num_turns(num_prompts: int, prompts_per_image: int | None) -> int:
-    """How many times a row comes until all its prompts have had their turn; once where there are no turns."""
+    """How many times a row comes until each of its prompts had a turn. 1 without turns."""
     return 1 if prompts_per_image is None else max(1, math.ceil(num_prompts / prompts_per_image))
 
 
 def _in_turns(rows: Iterable[Mapping[str, Any]], prompts_per_image: int) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """Each row as often as it has turns, the later ones apart from the first."""
-    waiting: list[tuple[int, int, int, Mapping[str, Any]]] = []  # when due, by number of row and turn
+    """Each row once per turn, with later turns apart from the first."""
+    waiting: list[tuple[int, int, int, Mapping[str, Any]]] = []  # (due at row, row number, turn, row)
     for number, row in enumerate(rows):
         yield row, 0
         for turn in range(1, num_turns(len(row["prompts"]), prompts_per_image)):
@@ -239,8 +239,11 @@ def _in_turns(rows: Iterable[Mapping[str, Any]], prompts_per_image: int) -> Iter
 
 
 def _check_rows(rows: datasets.Dataset, choice: PromptChoice) -> None:
-    """Raises ValueError as `check_row` does for the first row that it refuses. Whole columns of text are looked
-    through, images are not read. That rows lack a column, the collator says, for it may be the Trainer's doing."""
+    """Raise ValueError, as `check_row` does, for the first bad row.
+
+    Reads whole text columns and no images. Missing columns are left to the collator, because the Trainer may have
+    removed them.
+    """
     if missing_columns(rows.column_names):
         return
     suspicious = _suspicious(rows)
@@ -253,7 +256,7 @@ def _check_rows(rows: datasets.Dataset, choice: PromptChoice) -> None:
 
 
 def _suspicious(rows: datasets.Dataset) -> set[int]:
-    """The rows of the table below that have lists of unequal length or, perhaps, a bad target."""
+    """The rows of the underlying table with lists of unequal length or a possibly bad target."""
     lengths = [pyarrow.compute.list_value_length(rows.data.column(name)).to_numpy() for name in PROMPT_COLUMNS]
     is_bad = (lengths[0] == 0) | numpy.any([mine != lengths[0] for mine in lengths], axis=0)
     found, first = set(numpy.flatnonzero(is_bad).tolist()), 0
@@ -268,12 +271,14 @@ def _suspicious(rows: datasets.Dataset) -> set[int]:
 
 
 def _count_turns(rows: datasets.Dataset, prompts_per_image: int | None, choice: PromptChoice) -> list[int]:
-    """How many times each row comes: not at all where none of its prompts is chosen."""
+    """How many times each row comes; 0 if none of its prompts is chosen."""
     if choice.is_all:
         return [num_turns(count, prompts_per_image) for count in _count_prompts(rows)]
     counts = [len(choice.positions(*columns)) for columns in zip(*(rows[name] for name in CHOSEN_BY), strict=True)]
     if not any(counts):
-        raise ValueError(f"None of the {len(rows):,} rows has a prompt of {choice}. Look at what they hold.")
+        raise ValueError(
+            f"Found no prompt of {choice} in {len(rows):,} rows. Check the choice against the rows' columns."
+        )
     return [num_turns(count, prompts_per_image) if count else 0 for count in counts]
 
 
@@ -284,10 +289,10 @@ def _count_prompts(rows: datasets.Dataset) -> list[int]:
 
 
 def add_length(rows: datasets.Dataset) -> datasets.Dataset:
-    """The rows with a column `length`, which `train_sampling_strategy="group_by_length"` sorts by: the characters of a
-    row's longest prompt and target.
+    """The rows with a column `length`, for `train_sampling_strategy="group_by_length"`.
 
-    Without it the Trainer would look for `input_ids`, which rows do not have.
+    It is the number of characters of a row's longest prompt and target. Without it, the Trainer looks for `input_ids`,
+    which rows do not have.
     """
     return rows.map(_length, input_columns=["prompts", "targets"])
 

@@ -34,9 +34,9 @@ def example(number=0, **changes):
         ({"images": (3,)}, "holds an image of type int"),
         (
             {"id": "7\ud800"},
-            r"has an id with half a character in it \(a lone surrogate\): '7\\ud800'. Mend the record",
+            r"has an id with a lone surrogate \(half a character\): '7\\ud800'. Correct the record",
         ),
-        ({"image_id": "\udc80"}, r"has an id with half a character in it .*'\\udc80'"),
+        ({"image_id": "\udc80"}, r"has an id with a lone surrogate .*'\\udc80'"),
         ({"provenance": {"target.revision": 7}}, "Example '7' of 'test' has the provenance 'target.revision': 7"),
     ],
 )
@@ -97,12 +97,12 @@ def test_a_dataset_has_a_column_of_provenance_only_where_a_row_has_it():
 def test_a_row_whose_provenance_is_not_one_a_prompt_is_an_error():
     (row,) = to_rows([example()])
     check_row(row | {"provenance": None})
-    with pytest.raises(ValueError, match=r"Row 'cat' .*lists of the lengths .*'provenance': 2"):
+    with pytest.raises(ValueError, match=r"Row 'cat' .*lists of lengths .*'provenance': 2"):
         check_row(row | {"provenance": ["{}", "{}"]})
 
 
 def test_equal_image_ids_with_different_images_are_an_error():
-    with pytest.raises(ValueError, match="Example '1' of 'test' and Example '0' of 'test' share the image_id 'cat'"):
+    with pytest.raises(ValueError, match="Example '1' of 'test' and Example '0' of 'test' have the image_id 'cat'"):
         list(to_rows([example(0), example(1, images=("dog.jpg",))]))
 
 

@@ -68,7 +68,7 @@ def test_an_epoch_has_so_many_rows_of_each_source_as_the_weights_allow(sizes, we
         ([1, -1], r"Found the weight -1, expected a number above 0"),
         ([1, float("nan")], r"Found the weight nan"),
         ([1, float("inf")], r"Found the weight inf"),
-        ([1, 1e-9], r"have 60, 12 rows and the weights 1, 1e-09: number 1 \(from 0\) would give none an epoch"),
+        ([1, 1e-9], r"have 60, 12 rows and the weights 1, 1e-09: number 1 \(from 0\) would give no row per epoch"),
     ],
 )
 def test_a_weight_that_is_none_is_refused(weights, match):
@@ -100,7 +100,7 @@ def test_rows_are_reached_by_their_numbers_alone():
     rows = interleaved()
     assert rows[35]["number"] >= 1000
     for key in (36, -1):
-        with pytest.raises(IndexError, match=rf"Found the row number {key}, expected 0 to 35"):
+        with pytest.raises(IndexError, match=rf"Found row number {key}, expected 0 to 35"):
             rows[key]
 
 
@@ -177,7 +177,7 @@ def test_a_stream_of_fewer_files_than_workers_is_an_error_that_says_so(monkeypat
     if worker == 0:
         assert next(rows)["epoch"] == 0
         return
-    with pytest.raises(ValueError, match=r"The stream gave no rows\. It was read by the data loader's worker 1 of 2"):
+    with pytest.raises(ValueError, match=r"The stream gave no rows\. Data loader worker 1 of 2 read it"):
         next(rows)
 
 
@@ -185,5 +185,7 @@ def test_a_stream_without_a_chosen_prompt_is_an_error_and_no_endless_loop():
     columns = {"prompts": [["a"]], "tasks": [["vqa"]], "languages": [["sw"]], "sources": [["vqav2"]]}
     rows = Dataset.from_dict(columns).to_iterable_dataset()
     stream = EndlessStream(rows, seed=0, shuffle_buffer_size=8, choice=PromptChoice(frozenset({"captioning"})))
-    with pytest.raises(ValueError, match=r"The stream gave no rows\. Check its files, and the tasks and languages"):
+    with pytest.raises(
+        ValueError, match=r"The stream gave no rows\. Check its files, and the chosen tasks and languages"
+    ):
         next(iter(stream))

@@ -57,10 +57,10 @@ def test_a_packed_file_is_read_as_a_plain_one(tmp_path):
     path = write(tmp_path, gzip.compress(json.dumps(ELEMENTS).encode()), "some.json.gz")
     assert list(iter_json_array(path)) == ELEMENTS
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"some\.json\.gz is no whole gzip file"):
+    with pytest.raises(ValueError, match=r"some\.json\.gz is not a complete gzip file"):
         list(iter_json_array(path))
     write(tmp_path, b"[1]", "some.json.gz")
-    with pytest.raises(ValueError, match=r"some\.json\.gz is no whole gzip file"):
+    with pytest.raises(ValueError, match=r"some\.json\.gz is not a complete gzip file"):
         list(iter_json_array(path))
 
 
@@ -99,7 +99,7 @@ def test_what_comes_before_a_cut_off_end_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"info": 1, "images": []}', "there is no key 'annotations', found 'info', 'images'. Is it the file"),
+        ('{"info": 1, "images": []}', "there is no key 'annotations', found 'info', 'images'. Is this the right"),
         ("{}", "there is no key 'annotations', found none"),
         ("[]", "byte 0: found '.', expected {"),
         ('{"annotations": {}}', r"byte 16: found '{', expected \["),

@@ -154,17 +154,17 @@ def changed(task, **changes):
         (changed("vqa", text="{question!r}"), r"f\.yaml, vqa: .*expected a plain name"),
         (changed("vqa", text="{question.real}"), r"f\.yaml, vqa: .*expected a plain name"),
         (changed("vqa", text="{}"), r"f\.yaml, vqa: .*expected a plain name"),
-        (changed("vqa", text="{question} {"), r"f\.yaml, vqa: .*brace that stands alone"),
-        (changed("vqa", source=" "), r"f\.yaml, vqa: .*source ' ', expected words"),
+        (changed("vqa", text="{question} {"), r"f\.yaml, vqa: .*unmatched brace"),
+        (changed("vqa", source=" "), r"f\.yaml, vqa: .*source ' ', expected text"),
         (changed("vqa", text=True), r"f\.yaml, vqa: found text True .*in quotes"),
-        (changed("vqa", text="vqa 1 {question}"), r"f\.yaml, vqa: \['vqa 1 \{question\}'\] stands more than once"),
-        (changed("vqa", text="vqa held out {question}"), r"f\.yaml, vqa: .*stands more than once.*never drawn"),
+        (changed("vqa", text="vqa 1 {question}"), r"f\.yaml, vqa: \['vqa 1 \{question\}'\] appears more than once"),
+        (changed("vqa", text="vqa held out {question}"), r"f\.yaml, vqa: .*appears more than once.*never draws"),
         ({"vqa": texts_of("vqa", 5)}, r"f\.yaml, vqa: found 5 template\(s\), expected at least 6"),
         (
             {"vqa": {"templates": texts_of("vqa")["templates"]}},
             r"f\.yaml, vqa: .*expected \['held_out', 'templates'\]",
         ),
-        ({"vqa": texts_of("vqa_in_english")}, r"f\.yaml, vqa_in_english: 'vqa_in_english 0 .* asks for vqa too"),
+        ({"vqa": texts_of("vqa_in_english")}, r"f\.yaml, vqa_in_english: 'vqa_in_english 0 .* also stands under vqa"),
     ],
 )
 def test_a_bad_english_file_names_file_and_task(changes, match):
@@ -193,7 +193,7 @@ def test_english_has_templates_for_every_task():
         ("captioning:\n  templates: [{text: 'Auf {language}', source: x}]", r"de\.yaml, captioning: .*\['language'\]"),
         (
             "captioning: {templates: []}\ncaptioning: {templates: []}",
-            r"de\.yaml cannot be read: captioning stands twice",
+            r"de\.yaml cannot be read: the key captioning appears twice",
         ),
         ("[]", r"de\.yaml holds list"),
     ],

@@ -108,7 +108,7 @@ def test_what_cannot_be_chosen_is_refused(arguments, match):
 
 def test_rows_without_any_such_prompt_are_an_error():
     choice = PromptChoice(frozenset({"matching"}), frozenset({"de"}))
-    with pytest.raises(ValueError, match="None of the 3 rows has a prompt of the tasks matching in the languages de"):
+    with pytest.raises(ValueError, match="Found no prompt of the tasks matching in the languages de in 3 rows"):
         TrainingRows(rows_to_dataset(ROWS), choice=choice)
 
 
@@ -116,8 +116,8 @@ BAD = [
     ({"targets": ["target", "<image> dog", "target"]}, "Row '0' .*`<image>` in its target: '<image> dog'"),
     ({"targets": ["target", "target", " \u3000"]}, "Row '0' .*empty target"),
     ({"targets": ["target", None, "target"]}, "Row '0' .*empty target"),
-    ({"targets": ["target"]}, "Row '0' .*lists of the lengths .*'targets': 1"),
-    ({"prompts": []}, "Row '0' .*lists of the lengths .*'prompts': 0"),
+    ({"targets": ["target"]}, "Row '0' .*lists of lengths .*'targets': 1"),
+    ({"prompts": []}, "Row '0' .*lists of lengths .*'prompts': 0"),
 ]
 
 

@@ -203,9 +203,7 @@ for i in range(20):
 
 @pytest.mark.parametrize("inputs", [{}, {"question": "?", "answer": "two"}])
 def test_inputs_that_are_not_the_tasks_are_an_error(inputs):
-    with pytest.raises(
-        ValueError, match=r"Example '0' of 'test' brings the inputs .* task 'vqa' takes \['question'\]"
-    ):
+    with pytest.raises(ValueError, match=r"Example '0' of 'test' has the inputs .* task 'vqa' takes \['question'\]"):
         apply_prompt(example("vqa", inputs=inputs), seed=0)
 
 
@@ -218,5 +216,5 @@ def test_an_unknown_task_is_an_error_that_names_the_example():
 
 def test_a_prompt_is_not_put_around_a_prompt():
     asked = apply_prompt(example("captioning"), seed=0)
-    with pytest.raises(ValueError, match="has a prompt already"):
+    with pytest.raises(ValueError, match="already has the prompt"):
         apply_prompt(asked, seed=0)

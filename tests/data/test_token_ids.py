@@ -95,7 +95,7 @@ def test_an_image_stands_where_the_prompt_says():
 
 
 def test_more_image_marks_than_images_is_an_error():
-    with pytest.raises(ValueError, match=r"says `<image>` 2 time\(s\), but 1 image"):
+    with pytest.raises(ValueError, match=r"holds `<image>` 2 time\(s\), but has 1 image"):
         collator_of(chat_processor(QWEN))([row(prompts=("<image> <image> what",))])
 
 
@@ -118,15 +118,18 @@ def test_asking_for_a_template_that_is_not_there_is_an_error(kind):
 @pytest.mark.parametrize(
     ("template", "match"),
     [
-        (QWEN.template.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant\\n<think>\\n'"), "do not begin"),
+        (
+            QWEN.template.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant\\n<think>\\n'"),
+            "does not begin",
+        ),
         ("{{ raise_exception('Only tools may speak') }}", "refuses .*: Only tools may speak"),
-        ("{{ messages[0].content }}", "writes '' behind the prompt where the assistant's answer"),
+        ("{{ messages[0].content }}", "writes '' after the prompt, expected the answer"),
         ("{{ messages[0].content.text.strip() }}", "refuses .*has no attribute 'text'"),
     ],
 )
 def test_a_template_that_cannot_be_trained_with_says_so_before_training(template, match):
     processor = chat_processor(replace(QWEN, template=template))
-    with pytest.raises(ValueError, match=match + r"[\s\S]*`processor\.tokenizer\.chat_template`.*set it to None"):
+    with pytest.raises(ValueError, match=match + r"[\s\S]*`processor\.tokenizer\.chat_template`.*, or to None"):
         collator_of(processor)
 
 

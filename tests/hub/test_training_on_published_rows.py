@@ -83,7 +83,7 @@ def test_rows_of_a_commit_are_those_of_its_files_whole_and_as_a_stream(hub, fold
             "main",
             r"The dataset tester/others has the columns \['text'\], but lacks \['images', 'image",
         ),
-        (MIX, None, rf"Found no parquet file at {MIX}\. .* of a dataset on the Hub give the `revision`"),
+        (MIX, None, rf"Found no parquet file at {MIX}\. .* or give the `revision` of a dataset on the Hub"),
     ],
 )
 def test_what_is_no_mix_on_the_hub_is_named(hub, commit, tmp_path, path, revision, message):

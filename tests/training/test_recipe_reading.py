@@ -46,7 +46,7 @@ def test_text_that_looks_like_something_else_survives_writing_and_reading(tmp_pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3", "values.yaml, line 3: the key 'a' stands here a second time"),
+        ("a: 1\nb: 2\na: 3", "values.yaml, line 3: the key 'a' is repeated"),
         ("", "values.yaml is empty"),
         ("a: [1", "values.yaml cannot be read as YAML"),
     ],
@@ -63,7 +63,7 @@ def test_a_missing_file_is_an_error(tmp_path):
 
 def test_a_file_that_is_no_text_is_an_error(tmp_path):
     (tmp_path / "recipe.yaml").write_bytes(b"\x89PNG")
-    with pytest.raises(ValueError, match=r"recipe\.yaml is no text in UTF-8, expected a recipe"):
+    with pytest.raises(ValueError, match=r"recipe\.yaml is not text in UTF-8, expected a recipe"):
         read_yaml(tmp_path / "recipe.yaml")
 
 

@@ -1,8 +1,8 @@
-"""Images of training rows: what forms they come in, where they lie, how they are read, checked and stored.
+"""Images of training rows: their forms and locations, and how we read, check and store them.
 
-locations.py is what rows need, and reads bytes from files and archives (files.py) and parquet (parquet.py);
-decoding.py turns bytes into an image or a reason why not (refusal.py), and knows a file that is cut off
-(completeness.py); check.py says what is stored of it.
+Rows use locations.py, which reads bytes from files and archives (files.py) and parquet (parquet.py). decoding.py turns
+bytes into an image, or gives the reason why it cannot (refusal.py). completeness.py finds files that are cut off.
+check.py decides what is stored of an image.
 """
 
 from .locations import Image, StoredImage, locate_image, open_image, store_image

@@ -1,10 +1,10 @@
-"""An image checked: decoded once, and what is to be stored of it, or the reason why it is refused.
+"""Checking an image: it is decoded once, and either what to store of it comes out or the reason for refusing it.
 
-Stored at the size training needs, an image is upright RGB as a person sees it, shrunk so that its shorter side is 256
-pixels (never enlarged), as JPEG of quality 90 with colours at half resolution, and nothing else: no EXIF, no comments.
-Pixels are not colour-managed, since the processor does not do so either; an RGB profile other than sRGB is kept in the
-file, where it is small, so that viewers show it right. A JPEG that is small, upright and bare already stays as it is,
-byte for byte. The same image gives the same bytes in every run with the same Pillow.
+At the size training needs, an image is stored as JPEG of quality 90 with colours at half resolution: upright RGB,
+shrunk to a shorter side of 256 pixels, never enlarged. EXIF and comments are removed. Pixels are not colour-managed,
+because the processor does not do that either. A small RGB profile other than sRGB stays in the file, so that viewers
+show the right colours. A JPEG that is already small, upright and bare stays byte for byte. With the same Pillow, an
+image gives the same bytes in every run.
 """
 
 import hashlib
@@ -41,10 +41,10 @@ ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """What is stored of an image, and what is too large to be one.
+    """What to store of an image, and the limits on its size.
 
-    `store`: "at_size", as JPEG with a shorter side of `shorter_side` at most; or "as_is", the file itself. With
-    `as_released` a build puts a black image in the place of one that is refused, as the original did.
+    `store` is "at_size" (a JPEG with a shorter side of at most `shorter_side` pixels) or "as_is" (the file itself).
+    With `as_released`, a build replaces a refused image by a black one, as the original did.
     """
 
     store: Literal["at_size", "as_is"] = "at_size"
@@ -58,9 +58,9 @@ class ImageSettings:
         if self.store not in ("at_size", "as_is"):
             raise ValueError(f"Found store {self.store!r}, expected 'at_size' or 'as_is'.")
         if not 1 <= self.quality <= 95:
-            raise ValueError(f"Found quality {self.quality}, expected 1 to 95, as Pillow has them.")
+            raise ValueError(f"Found quality {self.quality}, expected 1 to 95, as in Pillow.")
         if min(self.shorter_side, self.max_bytes, self.max_pixels) < 1:
-            raise ValueError(f"Found a limit below 1 in {self}.")
+            raise ValueError(f"Found a limit below 1 in {self}, expected 1 or more.")
 
 
 AT_SIZE = ImageSettings()
@@ -69,8 +69,10 @@ BLACK_SIZE = (224, 224)
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """The encoded image to store, with its size, format ("JPEG", "PNG", ...) and the SHA-256 of `bytes`. `width` and
-    `height` are those of the upright image."""
+    """The encoded image to store, with its format ("JPEG", "PNG", ...) and the SHA-256 of `bytes`.
+
+    `width` and `height` are those of the upright image, in pixels.
+    """
 
     bytes: bytes
     width: int
@@ -82,7 +84,7 @@ class CheckedImage:
 def check_location(
     location: Location, settings: ImageSettings = AT_SIZE, *, fetched: FetchedBytes | None = None
 ) -> CheckedImage | Refused:
-    """The image at a location (`locations.open_bytes`), checked."""
+    """The checked image at a location (`locations.open_bytes`)."""
     try:
         encoded = open_bytes(location, fetched=fetched, max_bytes=settings.max_bytes)
     except RefusedImageError as error:
@@ -91,8 +93,10 @@ def check_location(
 
 
 def check_image(encoded: bytes, settings: ImageSettings = AT_SIZE) -> CheckedImage | Refused:
-    """What to store of an encoded image, or why it is refused. Takes a process of its own or the main thread
-    (`quiet_pillow`)."""
+    """What to store of an encoded image, or why it is refused.
+
+    Call it in a process of its own or in the main thread (see `quiet_pillow`).
+    """
     shorter_side = settings.shorter_side if settings.store == "at_size" else None
     try:
         check_size(len(encoded), settings.max_bytes)
@@ -108,20 +112,20 @@ def check_image(encoded: bytes, settings: ImageSettings = AT_SIZE) -> CheckedIma
 
 
 def black_image() -> CheckedImage:
-    """What the original trained on where it could not read an image."""
+    """The image that the original trained on in place of an unreadable one."""
     black = PILImage.new("RGB", BLACK_SIZE)
     return _checked(_to_jpeg(black, AT_SIZE.quality, None), black.size, "JPEG")
 
 
 def upright_rgb(image: PILImage.Image) -> PILImage.Image:
-    """A decoded image as a person sees it: upright, in RGB, with 8 bits a colour; one that is so already comes back.
+    """A decoded image as a person sees it: upright RGB, 8 bits per colour. Such an image comes back unchanged.
 
-    Turned as EXIF says, transparency laid on white, 16 bits scaled to 8, of an animation the first frame: to the bit
-    what `processing_mblip.load_upright_rgb` gives, so that an image stored for training is the image that the
-    processor shows. The packages do not import each other; a test compares them.
+    It is turned as EXIF says. Transparent pixels become white, 16 bits are scaled to 8, and an animation gives its
+    first frame. The result is bit-equal to `processing_mblip.load_upright_rgb`, so a stored image is the image that
+    the processor shows. The packages do not import each other; a test compares them.
 
     Raises:
-        RefusedImageError: its values are none of an image's, or no conversion is known.
+        RefusedImageError: its values are outside every known range, or no conversion is known.
     """
     try:
         upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
@@ -141,7 +145,7 @@ def _checked(encoded: bytes, size: tuple[int, int], image_format: str) -> Checke
 
 
 def _is_bare_small_jpeg(image: PILImage.Image, encoded: bytes, shorter_side: int) -> bool:
-    """Whether encoding again would only lose: nothing to shrink, turn, convert or take out."""
+    """Whether encoding again would only lose quality: there is nothing to shrink, turn, convert or remove."""
     return (
         image.format == "JPEG"
         and image.mode in ("RGB", "L")
@@ -166,7 +170,7 @@ def _to_jpeg(image: PILImage.Image, quality: int, profile: bytes | None) -> byte
 
 
 def _kept_profile(image: PILImage.Image) -> bytes | None:
-    """The colour profile that the stored pixels still follow, unless it is sRGB, which every viewer assumes."""
+    """The colour profile of the stored pixels, unless it is sRGB, which every viewer assumes."""
     profile = image.info.get("icc_profile") or b""
     is_rgb = profile[PROFILE_SIGNATURE] == b"acsp" and profile[PROFILE_COLOURS] == b"RGB " and image.mode != "CMYK"
     is_srgb = b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
@@ -180,7 +184,7 @@ def _on_white(image: PILImage.Image) -> PILImage.Image:
 
 
 def _eight_bits(image: PILImage.Image) -> PILImage.Image:
-    """Deep grey scaled by what it holds: floats to 1, 16 bits, or 8 bits in wider numbers."""
+    """Deep grey scaled to 8 bits by its range: floats up to 1, 16 bits, or 8 bits in wider numbers."""
     grey = image if image.mode == "F" else image.convert("I").convert("F")
     lowest, highest = cast(tuple[float, float], grey.getextrema())
     if not (lowest >= 0 and highest <= 65535):

@@ -1,18 +1,17 @@
-"""Whether a JPEG, PNG or JPEG 2000 is all there, where Pillow would not say.
+"""Whether a JPEG, PNG or JPEG 2000 is complete, in cases that Pillow misses.
 
-JPEG carries no checksums. libjpeg fills what is missing with grey, writes a warning that Pillow does not pass on, and
-Pillow raises only where the file ends, so a photo cut in half and closed by an end marker becomes a
-photo half grey. Here such a file is found in the one pass that decodes it: the end marker is taken away and a few
-bytes of padding are put there instead, the last bytes are held back until they are asked for. A decoder that is still
-asking behind the padding lacks data ("cut off"); one that never asked for the last bytes has some left over, so it
-lost its way ("damaged"). Progressive files must bring every bit of every coefficient that their scans promise.
+JPEG has no checksums. libjpeg fills missing pixels with grey and only warns, and Pillow drops the warning. Pillow
+raises only at the end of the file, so half a photo with an end marker becomes a photo that is half grey. We find such
+files in the one pass that decodes them. We replace the end marker by a few bytes of padding, and hold the last bytes
+back until the decoder asks for them. If it still asks after the padding, data are missing ("cut off"). If it never
+asks for the last bytes, data are left over, so it lost its way ("damaged"). In a progressive file, the scans must give
+every bit of every coefficient that they announce.
 
-PNG carries checksums, but Pillow does not look at those of the pixels, and shows black where pixels are missing.
-OpenJPEG decodes some JPEG 2000 files that are cut off to what there is of them. Both are told by the lengths and
-checksums of their parts.
+PNG has checksums, but Pillow does not check those of the pixels and shows missing pixels as black. OpenJPEG decodes
+some JPEG 2000 files that are cut off, as far as they go. We check both formats by the lengths and checksums of their
+parts.
 
-What is not found: wrong bytes that are a valid image all the same, and an end marker put inside the very last block
-of a JPEG's pixels.
+We do not find wrong bytes that are still a valid image, nor an end marker inside the last block of a JPEG's pixels.
 """
 
 import io
@@ -26,18 +25,18 @@ from PIL import Image as PILImage
 
 from .refusal import RefusedImageError
 
-# A marker ends the coded pixels: 0xFF, and neither 0 (a pixel byte 0xFF), a restart marker nor a fill byte.
+# The marker that ends the coded pixels: 0xFF, but not before 0 (a pixel byte 0xFF), a restart marker or a fill byte.
 END_OF_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEQUENTIAL_HUFFMAN, PROGRESSIVE = (0xC0, 0xC1), (0xC2, 0xCA)
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
-PADDING = b"\xff\x00" * 8  # libjpeg looks 8 bytes ahead; all ones is no code word, so padding decodes to nothing
+PADDING = b"\xff\x00" * 8  # libjpeg reads 8 bytes ahead; no code word is all ones, so this decodes to nothing
 HELD_BACK_BYTES = 32
-MAX_SCANS = 100  # usual are 1 to 20; each goes over all pixels, so thousands in a small file would take minutes
+MAX_SCANS = 100  # 1 to 20 are usual; each covers all pixels, so thousands would take minutes
 
-NUM_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by PNG's colour type
+NUM_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type -> channels
 ADAM7 = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -52,7 +51,7 @@ CODESTREAM, END_OF_CODESTREAM = b"jp2c", b"\xff\xd9"
 
 
 def jpeg_file(encoded: bytes) -> io.BytesIO:
-    """The file to decode a JPEG from, `HeldBackFile` where its coding lets the end be checked.
+    """The file to decode a JPEG from: a `HeldBackFile` if its coding lets us check the end.
 
     Raises:
         RefusedImageError: scans are missing, or there are so many that decoding would take minutes.
@@ -67,31 +66,35 @@ def jpeg_file(encoded: bytes) -> io.BytesIO:
     is_one_scan = len(jpeg.scans) == 1 and len(jpeg.scans[0][0]) == jpeg.num_components
     if jpeg.frame not in SEQUENTIAL_HUFFMAN or not is_one_scan:
         return io.BytesIO(encoded)
-    without_fill = len(encoded[: jpeg.end].rstrip(b"\0"))  # some cameras fill up with zeros
+    without_fill = len(encoded[: jpeg.end].rstrip(b"\0"))  # some cameras append zeros
     num_given = max(jpeg.begin, without_fill - HELD_BACK_BYTES)
     return HeldBackFile(encoded[: jpeg.end] + PADDING, num_given if num_given > jpeg.begin else 0)
 
 
 def check_png(encoded: bytes) -> None:
-    """Raises RefusedImageError for a PNG that ends before its end chunk, has a wrong checksum in a chunk that the
-    image needs, or no pixels."""
+    """Check the chunks of a PNG.
+
+    Raises:
+        RefusedImageError: the file ends before its end chunk, a chunk that the image needs has a wrong checksum, or
+            the image has no pixels.
+    """
     kind = b""
     for position, kind, content in _png_chunks(encoded):
         end = position + 8 + len(content)
-        is_needed = not kind[0] & 0x20  # upper case
+        is_needed = not kind[0] & 0x20  # an upper-case first letter: the image needs the chunk
         if is_needed and zlib.crc32(kind + content) != int.from_bytes(encoded[end : end + 4], "big"):
             raise RefusedImageError("damaged", f"the checksum of a PNG chunk {kind!r} at byte {position:,} is wrong")
         if kind == b"IHDR" and b"\0\0\0\0" in (content[:4], content[4:8]):
-            raise RefusedImageError("no pixels", "a PNG of no lines or no columns")
+            raise RefusedImageError("no pixels", "a PNG without lines or columns")
     if kind != b"IEND":
         raise RefusedImageError("cut off", f"a PNG without its end, {len(encoded):,} bytes")
 
 
 def check_png_pixels(encoded: bytes, image: PILImage.Image) -> None:
-    """Raises RefusedImageError for a decoded PNG whose data end before its pixels do.
+    """Raise RefusedImageError if a PNG's data end before its pixels do.
 
-    Pixels that are missing are 0 in what Pillow decodes, from some line to the last; so only an image whose last line
-    or last line but one (the last of an interlaced one) is all 0 is unpacked a second time, and its bytes counted.
+    Pillow decodes missing pixels as 0, from some line to the end. So we unpack the data a second time, and count the
+    bytes, only if one of the last two lines is all 0. (An interlaced image may end with the last line but one.)
     """
     lines = [image.crop((0, y, image.width, y + 1)) for y in range(max(0, image.height - 2), image.height)]
     if all(any(line.tobytes()) for line in lines):
@@ -104,14 +107,14 @@ def check_png_pixels(encoded: bytes, image: PILImage.Image) -> None:
 
 
 def check_jpeg_2000(encoded: bytes) -> None:
-    """Raises RefusedImageError for a JPEG 2000 whose codestream does not reach its end marker."""
+    """Raise RefusedImageError if the codestream of a JPEG 2000 does not reach its end marker."""
     begin, end = _codestream(encoded) if encoded[4:8] == b"jP  " else (0, len(encoded))
     if begin == end or not encoded[begin:end].rstrip(b"\0").endswith(END_OF_CODESTREAM):
         raise RefusedImageError("cut off", f"a JPEG 2000 without its end, {len(encoded):,} bytes")
 
 
 class HeldBackFile(io.BytesIO):
-    """Bytes of which the last come only when asked for again."""
+    """A file that gives its last bytes only on a further read, so that we can see whether the decoder needed them."""
 
     def __init__(self, content: bytes, num_given: int) -> None:
         super().__init__(content)
@@ -130,9 +133,12 @@ class HeldBackFile(io.BytesIO):
 
 @dataclass
 class _JpegScans:
-    """What a JPEG's headers say: kind of coding, number of colour components, and each scan's (components, first and
-    last coefficient, lowest bit); where the coded pixels of the last scan begin and end, and whether a marker stands
-    there."""
+    """What the headers of a JPEG say.
+
+    They give the kind of coding, the number of colour components, and for each scan (components, first and last
+    coefficient, lowest bit). They also tell where the last scan's coded pixels begin and end, and whether a marker
+    follows.
+    """
 
     frame: int = 0
     num_components: int = 0
@@ -143,10 +149,10 @@ class _JpegScans:
 
 
 def _read_scans(encoded: bytes) -> _JpegScans:
-    """What the headers of the first image in a JPEG say, as far as they can be read."""
+    """Read the headers of the first image in a JPEG, as far as they are readable."""
     jpeg, position = _JpegScans(), 2
     while (begin := encoded.find(b"\xff", position)) >= 0:
-        # a segment: fill bytes, its marker, and for most a length and so many bytes
+        # a segment: fill bytes, a marker, and for most markers a length and that many bytes
         marker_at = begin + len(encoded[begin : begin + 1000]) - len(encoded[begin : begin + 1000].lstrip(b"\xff"))
         marker = encoded[marker_at] if marker_at < len(encoded) else END_OF_IMAGE
         segment = encoded[marker_at + 3 : marker_at + 1 + _length(encoded, marker_at)]
@@ -154,7 +160,7 @@ def _read_scans(encoded: bytes) -> _JpegScans:
             break
         if marker in START_OF_FRAME and len(segment) >= 6:
             jpeg.frame, jpeg.num_components = marker, segment[5]
-        # a scan's header; its coded pixels go on to the next marker
+        # a scan's header; its coded pixels run up to the next marker
         if marker == START_OF_SCAN and len(segment) >= 4:
             num = segment[0]
             first, last, bits = segment[1 + 2 * num : 4 + 2 * num] if len(segment) == 4 + 2 * num else (0, 63, 0)
@@ -180,11 +186,11 @@ def _check_progression(jpeg: _JpegScans) -> None:
             missing -= {(component, k) for component in components for k in range(first, last + 1)}
     num_seen = len({component for scan in jpeg.scans for component in scan[0]})
     if missing or num_seen != jpeg.num_components:
-        raise RefusedImageError("cut off", f"a progressive JPEG of which only {len(jpeg.scans)} scans are there")
+        raise RefusedImageError("cut off", f"a progressive JPEG with only {len(jpeg.scans)} of its scans")
 
 
 def _png_chunks(encoded: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Position, kind and content of every whole chunk up to the end chunk."""
+    """Position, kind and content of every complete chunk up to the end chunk."""
     position, kind = 8, b""
     while position + 12 <= len(encoded) and kind != b"IEND":
         size, kind = struct.unpack_from(">I4s", encoded, position)
@@ -195,7 +201,7 @@ def _png_chunks(encoded: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _num_unpacked_bytes(header: bytes) -> int:
-    """How many bytes the pixels are before they are packed: each line of each pass has one byte more, its filter."""
+    """The size of the unpacked pixels in bytes. Each line of each pass has one more byte, its filter."""
     width, height, bits, colours, _, _, is_interlaced = struct.unpack(">IIBBBBB", header)
     passes = ADAM7 if is_interlaced else ((0, 0, 1, 1),)
     total = 0
@@ -216,7 +222,7 @@ def _count_inflated(parts: list[bytes], at_most: int) -> int:
 
 
 def _codestream(encoded: bytes) -> tuple[int, int]:
-    """Where the codestream lies among the boxes of a JP2 file; (0, 0) if it is not there whole."""
+    """Where the codestream lies among the boxes of a JP2 file; (0, 0) if it is incomplete."""
     position = 0
     while position + 8 <= len(encoded):
         size, kind = struct.unpack_from(">I4s", encoded, position)

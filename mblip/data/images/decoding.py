@@ -1,8 +1,8 @@
-"""Decoding an image once and wholly, or refusing it with the reason.
+"""Decoding an image once and completely, or refusing it with a reason.
 
-Limits come first: size in pixels is known from the header, so a bomb (a small file that says it is huge) costs no
-memory. Only formats of photos on the web are tried; Pillow's rarer readers take almost anything for an image (TGA),
-or start other programs (EPS).
+Size limits come first. The header gives the size in pixels, so a decompression bomb (a small file that claims a huge
+size) costs no memory. We try only formats of photos on the web. Pillow's rarer readers accept almost anything as an
+image (TGA), or start other programs (EPS).
 """
 
 import codecs
@@ -19,10 +19,10 @@ from .completeness import HeldBackFile, check_jpeg_2000, check_png, check_png_pi
 from .refusal import RefusedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "ICO", "JPEG2000", "PPM", "MPO")
-MAX_PIXELS = 89_478_485  # where Pillow begins to warn: a quarter of a GB in RGB
-MAX_SIDE = 65_500  # what JPEG can store
+MAX_PIXELS = 89_478_485  # the size from which Pillow warns: a quarter of a GB in RGB
+MAX_SIDE = 65_500  # the largest that JPEG can store
 
-# What Pillow raises on files that are cut off, damaged or lie about themselves.
+# What Pillow raises on files that are cut off, are damaged, or have false headers.
 PILLOW_ERRORS = (
     PILImage.DecompressionBombError,
     PILImage.DecompressionBombWarning,
@@ -39,7 +39,7 @@ PILLOW_ERRORS = (
     struct.error,
 )
 
-# What files begin with: the formats that are read, those that are not, and what is no image.
+# The first bytes of files: formats that we read, image formats that we do not, and other files.
 READ_BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -75,8 +75,10 @@ BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Without Pillow's warnings about what it skips, such as corrupt EXIF data; what matters is raised. The
-    filters of warnings belong to the whole process: enter this in its main thread."""
+    """Silence Pillow's warnings about what it skips, such as corrupt EXIF data. Real faults still raise.
+
+    Warning filters belong to the whole process: enter this in its main thread.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -86,11 +88,11 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
     """The first image in a file, decoded to its end.
 
     Args:
-        shorter_side: the image is going to be shrunk to this. A JPEG more than four times as large is then decoded
-            at a half, a quarter or an eighth of its size, never below twice this: much faster, no worse to see.
-
+        shorter_side: the size to which the image will be shrunk, in pixels. A JPEG more than four times as large is
+            then decoded at a half, a quarter or an eighth of its size, but never below twice this. That is much faster
+            and looks the same.
     Raises:
-        RefusedImageError: it is no image, too large, cut off, damaged, or of a format that is not read.
+        RefusedImageError: the file is not an image, too large, cut off, damaged, or of a format that we do not read.
     """
     # the header, and what it promises
     image, file = _open(encoded)
@@ -103,7 +105,7 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
     except PILLOW_ERRORS as error:
         raise _refusal(error) from error
     # whether they are all there
-    _check_pixels(image, max_pixels)  # an icon's header may say otherwise than the image in it
+    _check_pixels(image, max_pixels)  # an icon's header may differ from the image in it
     if isinstance(file, HeldBackFile) and file.has_bytes_left:
         raise RefusedImageError("damaged", "the pixels of a JPEG end before its data do")
     if image.format == "PNG":
@@ -112,7 +114,7 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
 
 
 def _open(encoded: bytes) -> tuple[PILImage.Image, io.BytesIO]:
-    """The image with its header read, and the file that its pixels come from."""
+    """The image with its header read, and the file for its pixels."""
     known_as = _read_format(encoded)
     if known_as == "PNG":
         check_png(encoded)
@@ -131,14 +133,14 @@ def _open(encoded: bytes) -> tuple[PILImage.Image, io.BytesIO]:
 
 def _unidentified(encoded: bytes, known_as: str | None) -> RefusedImageError:
     if known_as is not None:
-        return RefusedImageError("damaged", f"a {known_as} file of {len(encoded):,} bytes without a whole header")
+        return RefusedImageError("damaged", f"a {known_as} file of {len(encoded):,} bytes with an incomplete header")
     if unread := _unread_image_format(encoded):
-        return RefusedImageError("unsupported", f"{unread} is not read. Convert it to JPEG or PNG.")
+        return RefusedImageError("unsupported", f"found {unread}, which we do not read. Convert it to JPEG or PNG.")
     return RefusedImageError("not an image", _looks_like(encoded))
 
 
 def _formats() -> list[str]:
-    """Those of `FORMATS` that this Pillow was built with."""
+    """The formats of `FORMATS` that this Pillow supports."""
     PILImage.init()
     return [name for name in FORMATS if name in PILImage.OPEN]
 
@@ -154,7 +156,7 @@ def _check_pixels(image: PILImage.Image, max_pixels: int) -> None:
 
 
 def _at_least(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:
-    """The size shrunk so that its shorter side is so long; (0, 0) would ask for nothing."""
+    """The size with its shorter side shrunk to `shorter_side`. Each side is at least 1: Pillow ignores (0, 0)."""
     scale = shorter_side / min(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
@@ -168,7 +170,7 @@ def _refusal(error: Exception) -> RefusedImageError:
 
 
 def _read_format(encoded: bytes) -> str | None:
-    """The name of the format, of those we read, that the bytes begin as; None for any other bytes."""
+    """The readable format whose first bytes these are; None for other bytes."""
     if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
         return "WebP"
     if encoded[4:8] == b"ftyp" and BRANDS.get(encoded[8:12]) == "AVIF":
@@ -177,7 +179,7 @@ def _read_format(encoded: bytes) -> str | None:
 
 
 def _unread_image_format(encoded: bytes) -> str | None:
-    """The name of an image format that is not read."""
+    """The name of an image format that we do not read; None for other bytes."""
     if encoded[4:8] == b"ftyp":
         return BRANDS.get(encoded[8:12])
     if b"<svg" in encoded[:1000].lower():
@@ -186,7 +188,7 @@ def _unread_image_format(encoded: bytes) -> str | None:
 
 
 def _looks_like(encoded: bytes) -> str:
-    """What bytes are that are no image."""
+    """What bytes that are not an image look like."""
     if not encoded:
         return "nothing, 0 bytes"
     head = encoded[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -207,7 +209,7 @@ def _matching(beginnings: dict[bytes, str], encoded: bytes) -> str | None:
 
 def _text(head: bytes) -> str | None:
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last letter may be cut
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
     except UnicodeDecodeError:
         return None
     return f"text that begins {text[:40]!r}" if "\0" not in text else None

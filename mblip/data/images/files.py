@@ -1,10 +1,11 @@
-"""Bytes from the disk: of a file, or of a member of a tar or zip archive, read in any order.
+"""Bytes from the disk: of a file, or of a member of a tar or zip archive, in any order.
 
-Only regular files are read, and none is waited for. An archive is listed once per process, and the list kept: where
-each member's bytes begin and how many they are. Then a member is one read at its offset, in a tar of 100,000 as in one
-of ten. The file is opened anew for every read, which costs microseconds, so that forked processes share nothing.
-Nothing is ever unpacked to disk: "../../name" is a name like any other. An archive packed with gzip is refused, since
-it can only be read from its beginning.
+We read only regular files and never wait for one. Each process lists an archive once and keeps the offset and size of
+every member. Reading a member is then one read at its offset, in a tar of 100,000 as in one of ten. We open the file
+anew for every read, which costs microseconds, so forked processes share nothing.
+
+Nothing is unpacked to disk, so "../../name" is an ordinary name. We refuse an archive packed with gzip, because it can
+be read only from its beginning.
 """
 
 import functools
@@ -29,16 +30,16 @@ KINDS = {
 NUM_ARCHIVES_KEPT = 8
 GZIP_BEGINNING = b"\x1f\x8b"
 BLOCK_BYTES = tarfile.BLOCKSIZE
-ZIP_LOCAL_HEADER_BYTES = 30  # in front of a member: 26 bytes, the lengths of its name and extra field, and those
-ENCRYPTED = 0x1  # bit of a zip member's flags
+ZIP_LOCAL_HEADER_BYTES = 30  # before a member: 26 bytes, then the lengths of its name and extra field
+ENCRYPTED = 0x1  # a bit of a zip member's flags
 
 
 def open_regular(path: Path) -> BinaryIO:
     """A file open for reading, unbuffered.
 
     Raises:
-        RefusedImageError: there is none, it may not be read, or it is a folder, a pipe or a device. Opening a pipe in
-            the usual way would wait for somebody to write into it.
+        RefusedImageError: the file is missing, may not be read, or is a folder, a pipe or a device. (A plain `open`
+            would wait for someone to write into a pipe.)
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -51,15 +52,15 @@ def open_regular(path: Path) -> BinaryIO:
     kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
     if kind != stat.S_IFREG:
         os.close(descriptor)
-        raise RefusedImageError("unreadable", f"{path} is {KINDS.get(kind, 'no file')}, expected a file")
+        raise RefusedImageError("unreadable", f"{path} is {KINDS.get(kind, 'not a regular file')}, expected a file")
     return os.fdopen(descriptor, "rb", buffering=0)
 
 
 def read_file(path: Path, *, max_bytes: int) -> bytes:
-    """The bytes of a file, of `max_bytes` at most.
+    """The bytes of a file, at most `max_bytes`.
 
     Raises:
-        RefusedImageError: it cannot be read, or is too large.
+        RefusedImageError: the file cannot be read, or is too large.
     """
     with open_regular(path) as file:
         check_size(os.fstat(file.fileno()).st_size, max_bytes)
@@ -70,7 +71,7 @@ def read_file(path: Path, *, max_bytes: int) -> bytes:
 
 
 def read_member(archive: Path, name: str, *, is_zip: bool, max_bytes: int) -> bytes:
-    """The bytes of a member.
+    """The bytes of an archive's member.
 
     Raises:
         RefusedImageError: there is no such member, it is too large, or the archive is damaged or packed with gzip.
@@ -88,7 +89,7 @@ def read_member(archive: Path, name: str, *, is_zip: bool, max_bytes: int) -> by
 
 
 class _TarMember(NamedTuple):
-    """Where a file's bytes begin in a tar, and how many they are."""
+    """The offset of a file's bytes in a tar, and their number."""
 
     position: int
     size: int
@@ -109,7 +110,7 @@ class _ZipMember(NamedTuple):
 def _index(
     archive: Path, is_zip: bool, size: int, time: int
 ) -> Mapping[str, _TarMember | _ZipMember] | RefusedImageError:
-    """The files of an archive of that size and time. One that cannot be listed is not tried again for every member."""
+    """The files of an archive of that size and time. An archive that cannot be listed is tried only once."""
     try:
         with open_regular(archive) as file:
             if _read_exactly(file.fileno(), 0, len(GZIP_BEGINNING)) == GZIP_BEGINNING:
@@ -140,9 +141,9 @@ def _list_tar(file: BinaryIO, archive: Path) -> dict[str, _TarMember]:
             following = _read_exactly(file.fileno(), tar.offset, BLOCK_BYTES)
     except (tarfile.TarError, ValueError, OverflowError) as error:
         raise RefusedImageError(
-            "unreadable", f"{archive} is no tar archive, or is cut off ({error}). Fetch it again."
+            "unreadable", f"{archive} is not a tar archive, or is cut off ({error}). Fetch it again."
         ) from error
-    if following.strip(b"\0"):  # tarfile stops at a header that it cannot read as it does at the end
+    if following.strip(b"\0"):  # tarfile stops at an unreadable header as if it were the end
         raise RefusedImageError(
             "unreadable", f"{archive} is damaged: no header where the {len(members) + 1:,}th file begins"
         )
@@ -150,11 +151,13 @@ def _list_tar(file: BinaryIO, archive: Path) -> dict[str, _TarMember]:
 
 
 def _tar_members(tar: tarfile.TarFile) -> dict[str, _TarMember]:
-    """The files of a tar; of equal names the last one counts, as when it is unpacked. Links to files before are those
-    files; folders, symbolic links and devices are none."""
+    """The files of a tar. Of equal names the last counts, as in unpacking.
+
+    A hard link to an earlier file is that file. Folders, symbolic links and devices are skipped.
+    """
     members: dict[str, _TarMember] = {}
     while (member := tar.next()) is not None:
-        tar.members = []  # type: ignore[attr-defined]  # tarfile keeps all of them, half a GB for a million
+        tar.members = []  # type: ignore[attr-defined]  # tarfile would keep them all: half a GB for a million
         if member.isreg() and not member.issparse():
             members[member.name] = _TarMember(member.offset_data, member.size)
         elif member.islnk() and member.linkname in members:
@@ -179,7 +182,7 @@ def _list_zip(file: BinaryIO, archive: Path) -> dict[str, _ZipMember]:
             }
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise RefusedImageError(
-            "unreadable", f"{archive} is no zip archive, or is cut off ({error}). Fetch it again."
+            "unreadable", f"{archive} is not a zip archive, or is cut off ({error}). Fetch it again."
         ) from error
 
 
@@ -197,18 +200,18 @@ def _read_zip_member(descriptor: int, member: _ZipMember) -> bytes:
         raise RefusedImageError("damaged", f"the archive's member cannot be unpacked ({error})") from error
     if len(content) != member.size or zlib.crc32(content) != member.checksum:
         raise RefusedImageError(
-            "damaged", "the archive's member is not what its checksum says. Fetch the archive again."
+            "damaged", "the archive's member does not match its checksum. Fetch the archive again."
         )
     return content
 
 
 def _inflated(packed: bytes, size: int) -> bytes:
-    """What is packed, and no more than one byte beyond the size it should have."""
+    """The unpacked bytes, at most one more than the expected size."""
     return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)
 
 
 def _read_exactly(descriptor: int, position: int, size: int) -> bytes:
-    """So many bytes from a position, or fewer at the end of the file."""
+    """`size` bytes from a position, or fewer at the end of the file."""
     parts = []
     while size > 0 and (part := os.pread(descriptor, size, position)):
         parts.append(part)

@@ -1,18 +1,18 @@
-"""Images of training rows: what forms they come in, where they lie, how they are opened and stored.
+"""Images of training rows: their forms and locations, and how to open and store them.
 
 An image is a PIL image, the bytes of an encoded file, a location, or the record {"bytes", "path"} that `datasets`
-stores. One that cannot be read is an error that names it: the original replaced it by a black image in silence.
+stores. An unreadable image is an error that names it; the original silently replaced it by a black one.
 
-A location is written as fsspec chains them, and read without unpacking anything to disk:
+A location is written in fsspec's chained notation, and read without unpacking anything to disk:
 
     /path/to/photo.jpg                          a file (a `Path`, or text, with or without file://)
-    zip://folder/photo.jpg::/path/photos.zip    a member of an archive; `tar://` for a plain .tar, no .tar.gz
-    parquet://17::/path/rows.parquet            row 17 of a parquet file, in its only column of images;
+    zip://folder/photo.jpg::/path/photos.zip    a member of an archive; `tar://` for a plain .tar, not .tar.gz
+    parquet://17::/path/rows.parquet            row 17 of a parquet file, in its only image column;
     parquet://17/images/0::/path/rows.parquet   in the column `images`, the first image of a list
-    https://host/photo.jpg                      a URL, of which `fetched` gives the bytes (`FetchedImages`)
+    https://host/photo.jpg                      a URL, whose bytes `fetched` gives (`FetchedImages`)
 
-The last `::` parts member and archive. A member's name is a name and nothing else: "../photo.jpg" is looked up in the
-archive as it stands. Any number of processes may read the same archive; each keeps the archive's index in memory.
+The last `::` separates member and archive. A member's name is taken literally: "../photo.jpg" is looked up in the
+archive under that name. Any number of processes may read the same archive. Each keeps the archive's index in memory.
 """
 
 import io
@@ -33,7 +33,7 @@ Image = PILImage.Image | bytes | Location
 StoredImage = Mapping[str, Any]  # {"bytes": bytes | None, "path": str | None}, the storage of `datasets.Image`
 FetchedBytes = Callable[[str], bytes]
 
-MAX_BYTES = 50_000_000  # of one encoded image, unless told otherwise
+MAX_BYTES = 50_000_000  # the default limit for one encoded image
 URL_PREFIXES = ("http://", "https://")
 CHAINED = re.compile(r"(zip|tar|parquet)://(.+)::(.+)", re.DOTALL)
 NESTED = re.compile(r"::\w+://")
@@ -44,10 +44,9 @@ def open_image(image: Image | StoredImage, *, name: str) -> PILImage.Image:
     """Decode an image completely, so that a damaged one is found here.
 
     Args:
-        name: what the error calls the image, such as its row.
-
+        name: the image's name in errors, such as its row.
     Raises:
-        ValueError: there is no such file, or it cannot be decoded.
+        ValueError: the file is missing, or cannot be decoded.
     """
     if isinstance(image, PILImage.Image):
         return image
@@ -56,11 +55,12 @@ def open_image(image: Image | StoredImage, *, name: str) -> PILImage.Image:
 
 
 def store_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
-    """The record {"bytes", "path"} of an image for parquet, with the encoded file inside: bytes and files as they are,
-    PIL images as PNG.
+    """The record {"bytes", "path"} of an image for parquet, with the encoded file inside.
+
+    Bytes and files stay unchanged. PIL images become PNG.
 
     Raises:
-        ValueError: the image cannot be decoded, so that no broken one is ever stored.
+        ValueError: the image cannot be decoded. Broken images are never stored.
     """
     if isinstance(image, PILImage.Image):
         buffer = io.BytesIO()
@@ -76,16 +76,17 @@ def store_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
 
 
 def locate_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
-    """The record {"bytes", "path"} of an image that stays where it lies, to be read when it is wanted: without bytes
-    for one on disk; for any other as `store_image` gives it.
+    """The record {"bytes", "path"} of an image that stays where it is, to be read when needed.
+
+    An image on disk gives a record without bytes. Any other gives the record of `store_image`.
 
     Raises:
-        ValueError: there is no such file, or the image is elsewhere and cannot be stored.
+        ValueError: the file is missing, or the image is not on disk and cannot be stored.
     """
     if not isinstance(image, str | Path) or is_url(image):
         return store_image(image, name=name)
     if not SCHEME.match(str(image)) and not Path(image).is_file():
-        raise ValueError(f"{name}: there is no file {image}. Put the image there, or take the row out of the data.")
+        raise ValueError(f"{name}: there is no file {image}. Put the image there, or remove the row.")
     return {"bytes": None, "path": str(image)}
 
 
@@ -94,11 +95,10 @@ def open_bytes(location: Location, *, fetched: FetchedBytes | None = None, max_b
 
     Args:
         fetched: gives the bytes of a URL. Nothing is fetched here.
-        max_bytes: an image of more is refused before it is read.
-
+        max_bytes: a larger image is refused before it is read.
     Raises:
-        RefusedImageError: there is nothing to read, or too much; the message names the location. It is never waited
-            for a pipe or a device.
+        RefusedImageError: there is nothing to read, or too much. A pipe or device is refused without waiting. The
+            message names the location.
     """
     try:
         return _read(location, fetched, max_bytes)
@@ -109,7 +109,7 @@ def open_bytes(location: Location, *, fetched: FetchedBytes | None = None, max_b
 
 
 def location_name(location: Location) -> str:
-    """The last part of a location's name, such as "photo.jpg"."""
+    """The last part of a location, such as "photo.jpg"."""
     chained = CHAINED.fullmatch(location) if isinstance(location, str) else None
     return Path(chained[2] if chained else location).name
 
@@ -119,7 +119,7 @@ def is_url(location: Location) -> bool:
 
 
 def _location_and_bytes(image: Any, name: str) -> tuple[str, bytes]:
-    """What an error calls the image, and the encoded file."""
+    """The image's name in errors, and the encoded file."""
     if isinstance(image, bytes):
         return f"the image ({len(image)} bytes)", image
     if isinstance(image, Mapping) and image.get("bytes") is not None:
@@ -135,8 +135,7 @@ def _location_and_bytes(image: Any, name: str) -> tuple[str, bytes]:
         return str(location), open_bytes(location)
     except RefusedImageError as error:
         raise ValueError(
-            f"{name}: {error.refused.detail} ({error.refused.reason}). "
-            "Put the image there, or take the row out of the data."
+            f"{name}: {error.refused.detail} ({error.refused.reason}). Put the image there, or remove the row."
         ) from error
 
 
@@ -145,8 +144,7 @@ def _decoded(encoded: bytes, location: str, name: str) -> PILImage.Image:
         return decode(encoded)
     except RefusedImageError as error:
         raise ValueError(
-            f"{name}: {location} cannot be read as an image ({error}). "
-            "Fetch the file again, or take the row out of the data."
+            f"{name}: {location} cannot be read as an image ({error}). Fetch the file again, or remove the row."
         ) from error
 
 
@@ -162,15 +160,15 @@ def _read(location: Location, fetched: FetchedBytes | None, max_bytes: int) -> b
     if (scheme := SCHEME.match(location)) and scheme[0] != "file://":
         raise RefusedImageError(
             "unreadable",
-            f"{scheme[0]} is not read. Expected a path, an http(s) URL, or zip://, tar:// or parquet:// with the "
-            "archive behind `::`.",
+            f"{scheme[0]} is not supported. Give a path, an http(s) URL, or zip://, tar:// or parquet:// with the "
+            "archive after `::`.",
         )
     return read_file(_local_path(location), max_bytes=max_bytes)
 
 
 def _read_chained(kind: str, member: str, archive: str, max_bytes: int) -> bytes:
     if NESTED.search(member) or SCHEME.match(archive.removeprefix("file://")):
-        raise RefusedImageError("unreadable", "archives are read from the disk, and none inside another. Unpack it.")
+        raise RefusedImageError("unreadable", "the archive is not a file on disk, or is inside another. Unpack it.")
     path = _local_path(archive)
     open_regular(path).close()
     if kind == "parquet":

@@ -1,7 +1,7 @@
 """Images in the rows of parquet files, as `datasets` and the Hub store them.
 
-Parquet is read by row groups: the last two are kept, so that rows in order are read once. Rows in any other order read
-a group again for each; write files with small row groups where that matters.
+Parquet is read by row groups. We keep the last two, so rows in order are read once. In any other order, each row may
+read its group again. If that matters, write files with small row groups.
 """
 
 import bisect
@@ -22,7 +22,7 @@ NUM_GROUPS_KEPT = 2
 
 @dataclass(frozen=True)
 class _Layout:
-    """The first row of every row group, with the number of all rows behind them; and the columns that hold images."""
+    """The first row of every row group, then the number of all rows; and the columns with images."""
 
     first_rows: tuple[int, ...]
     image_columns: tuple[str, ...]
@@ -30,7 +30,9 @@ class _Layout:
 
 
 def read_cell(path: Path, cell: str, *, max_bytes: int) -> bytes:
-    """The image in a cell, "ROW", "ROW/COLUMN" or "ROW/COLUMN/POSITION": bytes, {"bytes", "path"}, or a list of these.
+    """The image in a cell, "ROW", "ROW/COLUMN" or "ROW/COLUMN/POSITION".
+
+    A cell holds bytes, {"bytes", "path"}, or a list of these.
 
     Raises:
         RefusedImageError: there is no such cell, or it holds no bytes.
@@ -74,7 +76,9 @@ def _layout(path: Path, version: tuple[int, int]) -> _Layout | RefusedImageError
             groups = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
             schema = file.schema_arrow
     except (pa.ArrowException, OSError) as error:
-        return RefusedImageError("unreadable", f"{path} is no parquet file, or is cut off ({error}). Fetch it again.")
+        return RefusedImageError(
+            "unreadable", f"{path} is not a parquet file, or is cut off ({error}). Fetch it again."
+        )
     first_rows = tuple(sum(groups[:number]) for number in range(len(groups) + 1))
     images = tuple(field.name for field in schema if _holds_images(field.type))
     return _Layout(first_rows, images, tuple(schema.names))
@@ -90,7 +94,7 @@ def _holds_images(kind: pa.DataType) -> bool:
 
 @functools.lru_cache(maxsize=NUM_GROUPS_KEPT)
 def _column_of_group(path: Path, version: tuple[int, int], group: int, column: str) -> pa.ChunkedArray:
-    with pq.ParquetFile(path) as file:  # no threads: a fork would be left without them
+    with pq.ParquetFile(path) as file:  # without threads, which a fork would lose
         return file.read_row_group(group, columns=[column], use_threads=False).column(column)
 
 
@@ -100,7 +104,7 @@ def _encoded(found: Any, position: int | None) -> bytes:
             raise RefusedImageError("missing", f"the cell is a list of {len(found)}. Name one: ROW/COLUMN/POSITION.")
         found = found[position]
     elif position is not None:
-        raise RefusedImageError("missing", f"the cell is no list, so it has no position {position}")
+        raise RefusedImageError("missing", f"the cell is not a list, so it has no position {position}")
     if isinstance(found, dict):
         found = found.get("bytes")
     if not isinstance(found, bytes):

@@ -1,7 +1,7 @@
 """Why an image is refused, as a reason that can be counted.
 
-A refused image is skipped or reported, never replaced: the original put a black image in the place of every file
-that it could not read, and trained on "a photo of ..." beside it.
+A refused image is skipped or reported, never replaced. The original replaced every unreadable file by a black image,
+and trained on it with "a photo of ...".
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from typing import Literal
 
 Reason = Literal[
     "missing",  # no such file, member of an archive, row or fetched URL
-    "unreadable",  # it is there, but gives no bytes: a folder, a pipe, no permission, a broken archive
+    "unreadable",  # present, but without readable bytes: a folder, a pipe, no permission, a broken archive
     "too large",  # more bytes or pixels than allowed
     "not an image",
-    "unsupported",  # an image of a format or of values that are not read
+    "unsupported",  # a format or values that we do not read
     "no pixels",
     "cut off",
     "damaged",
@@ -21,7 +21,7 @@ Reason = Literal[
 
 @dataclass(frozen=True)
 class Refused:
-    """An image that is not taken: `reason` to count by, `detail` what exactly was found."""
+    """A refused image: `reason` to count by, and `detail` for what exactly was found."""
 
     reason: Reason
     detail: str
@@ -31,7 +31,7 @@ class Refused:
 
 
 class RefusedImageError(ValueError):
-    """What the functions that read and decode raise, with the refusal in `refused`."""
+    """Raised by the functions that read and decode, with the refusal in `refused`."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(reason, detail)  # both, so that the error can be pickled on its way out of a worker
@@ -42,6 +42,6 @@ class RefusedImageError(ValueError):
 
 
 def check_size(num_bytes: int, max_bytes: int) -> None:
-    """Raises RefusedImageError for an encoded image of too many bytes."""
+    """Raise RefusedImageError for an encoded image of too many bytes."""
     if num_bytes > max_bytes:
         raise RefusedImageError("too large", f"{num_bytes:,} bytes, more than the {max_bytes:,} allowed")

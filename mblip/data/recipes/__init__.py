@@ -1,1 +1,1 @@
-"""What YAML recipes say of data: reading them strictly, and the sources that they may name."""
+"""The data side of YAML recipes: reading them strictly, and the sources that they may name."""

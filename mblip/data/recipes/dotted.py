@@ -9,17 +9,18 @@ from typing import Any
 
 
 def is_dotted(name: str) -> bool:
-    """Whether a recipe names something of its own, `my_module:my_function`, in place of something built in."""
+    """Whether a recipe's name is a dotted path, `my_module:my_function`, rather than something built in."""
     return ":" in name
 
 
 def import_dotted(name: str, folder: Path) -> Callable[..., Any]:
-    """What a dotted path names. `folder`, that of the recipe, is put first on `sys.path` and stays there, as Python
-    does with the folder of a script; the working directory, which a recipe's paths begin at, is put last. The module's
-    code runs.
+    """The function or class at a dotted path. Importing runs the module's code.
+
+    `folder`, the recipe's, is put first on `sys.path` and stays there, as Python does with the folder of a script. The
+    working directory is put last, because a recipe's paths are relative to it.
 
     Raises:
-        ValueError: there is no such module, the module does not have the name, or what it names cannot be called.
+        ValueError: there is no such module, the module lacks the name, or the object is not callable.
     """
     folder = folder.resolve()
     module_name, _, attribute = name.partition(":")
@@ -29,12 +30,12 @@ def import_dotted(name: str, folder: Path) -> Callable[..., Any]:
         sys.path.insert(0, str(folder))
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    importlib.invalidate_caches()  # the file may be younger than Python's listing of the folder
+    importlib.invalidate_caches()  # the file may be newer than Python's listing of the folder
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and lacks one of its own
+            raise  # the module exists, but one that it imports is missing
         raise ValueError(
             f"`{name}`: found no module `{error.name}` in {folder} or on Python's path. Put it beside the recipe."
         ) from error
@@ -44,16 +45,16 @@ def import_dotted(name: str, folder: Path) -> Callable[..., Any]:
         there = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
         nearest = get_close_matches(attribute, there, n=1, cutoff=0.5)
         hint = f"Did you mean `{nearest[0]}`?" if nearest else "Expected a function or class of that file."
-        what = f"`{attribute}` is no function or class" if hasattr(module, attribute) else f"no `{attribute}`"
+        what = f"`{attribute}` is not a function or class" if hasattr(module, attribute) else f"no `{attribute}`"
         raise ValueError(f"`{name}`: {what} in {getattr(module, '__file__', module_name)}. {hint}")
     return found
 
 
 def _check_origin(module_name: str, file: str | None, folder: Path) -> None:
-    """Raises ValueError where the module beside the recipe is hidden by one of its name that was imported before."""
+    """Raise ValueError if a module of the same name, imported before, hides the one beside the recipe."""
     first = module_name.partition(".")[0]
     is_beside = (folder / f"{first}.py").is_file() or (folder / first).is_dir()
     if is_beside and file is not None and not Path(file).resolve().is_relative_to(folder):
         raise ValueError(
-            f"`{first}` beside the recipe in {folder} is hidden by the module {file}, imported before. Rename yours."
+            f"`{first}` beside the recipe in {folder} is hidden by {file}, imported before. Rename your module."
         )

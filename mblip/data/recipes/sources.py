@@ -1,9 +1,9 @@
-"""A source in a recipe: what it names, its arguments, and its examples.
+"""A source in a recipe: its name, its arguments, and its examples.
 
-A source is a generator function `def my_source(seed, *, ...) -> Iterator[Example]`, built in (sources/__init__.py) or
-named by a dotted path and found beside the recipe (dotted.py). Its keyword parameters, with their types, are the keys
-that a recipe may say; `seed` is the recipe's. One with a parameter `skipped` is given the counter of what it
-leaves out.
+A source is a generator function `def my_source(seed, *, ...) -> Iterator[Example]`. It is built in
+(sources/__init__.py), or named by a dotted path and found beside the recipe (dotted.py). Its typed keyword parameters
+are the keys that a recipe may give. `seed` is the recipe's. If a source has a parameter `skipped`, it gets the counter
+of skipped examples.
 """
 
 import difflib
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """A source as a recipe names it, with its arguments. `folder` is the recipe's."""
+    """A source that a recipe names, with its arguments. `folder` is the recipe's."""
 
     source: str
     arguments: Mapping[str, Any]
@@ -36,19 +36,18 @@ class Source:
 
     @property
     def function(self) -> Callable[..., Iterator[Example]]:
-        """What is named; errors as in `find_source`."""
+        """The named function. Raises as `find_source`."""
         return find_source(self.source, self.folder)
 
     @property
     def stated(self) -> Origin:
-        """Who published the data, and under which licence."""
+        """The publisher of the data, and their licence."""
         return getattr(self.function, "origin", NOT_STATED)
 
     def examples(self, seed: int, skipped: SkipReport | None = None) -> Iterator[Example]:
         """The examples, in the source's order.
 
-        Without a `skipped` of the caller's own, a table of what is skipped is logged at the end, or when the
-        examples are read no further.
+        If the caller passes no `skipped`, a table of skipped examples is logged when the reading ends.
         """
         counted = SkipReport() if skipped is None else skipped
         counter = {SKIPPED: counted} if SKIPPED in inspect.signature(self.function).parameters else {}
@@ -59,15 +58,15 @@ class Source:
                 logger.info("Skipped in the source %s:\n%s", self.source, counted.table())
 
 
-SKIPPED = "skipped"  # the parameter that no recipe gives
+SKIPPED = "skipped"  # a parameter that recipes never give
 
 
 def find_source(name: str, folder: Path) -> Callable[..., Iterator[Example]]:
     """The function of a source that a recipe in `folder` names.
 
     Raises:
-        ValueError: no source is called so (the message names the nearest), a dotted path leads nowhere, or the
-            function takes by position what a recipe cannot give.
+        ValueError: there is no such source (the message names the nearest), a dotted path leads nowhere, or the
+            function has positional parameters that a recipe cannot give.
     """
     if name in SOURCES:
         module, _, attribute = SOURCES[name].partition(":")
@@ -75,14 +74,14 @@ def find_source(name: str, folder: Path) -> Callable[..., Iterator[Example]]:
     if not is_dotted(name):
         nearest = difflib.get_close_matches(name, SOURCES, n=1)
         hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {', '.join(SOURCES)}."
-        raise ValueError(f"there is no source {name!r}. {hint} One of your own is named by `my_module:my_source`.")
+        raise ValueError(f"there is no source {name!r}. {hint} Name your own as `my_module:my_source`.")
     function = import_dotted(name, folder)
     parameters = inspect.signature(function).parameters.values()
     by_position = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
     if by_position not in (["seed"], ["seed", SKIPPED]):
         raise ValueError(
-            f"`{name}` takes ({', '.join(by_position)}) by position, expected (seed) or (seed, {SKIPPED}). Put what "
-            "the recipe gives behind a `*`: `def my_source(seed, *, path: Path)`."
+            f"`{name}` takes ({', '.join(by_position)}) by position, expected (seed) or (seed, {SKIPPED}). "
+            "Make the recipe's keys keyword-only: `def my_source(seed, *, path: Path)`."
         )
     return function
 
@@ -90,13 +89,12 @@ def find_source(name: str, folder: Path) -> Callable[..., Iterator[Example]]:
 def convert_source(
     found: Located, path: str, own_keys: Mapping[str, Any], converters: Mapping[Any, Converter]
 ) -> tuple[Source, dict[str, Any]]:
-    """`{source: NAME, ...own keys, ...arguments of the function NAME}` as a source, and values of the own keys.
+    """Convert `{source: NAME, ...own keys, ...arguments of the function NAME}` to a source and the own keys' values.
 
     Args:
-        own_keys: key -> type; those that are not given are not among the values.
-
+        own_keys: key -> type. Keys that are not given have no value.
     Raises:
-        ValueError: there is no such source, or a key or value that is none of it; the message names the location.
+        ValueError: there is no such source, or a key or value is wrong. The message names the location.
     """
     if not isinstance(found.value, dict) or "source" not in found.value:
         raise wrong_type(found, path, "a mapping with `source`")
@@ -120,7 +118,7 @@ def convert_source(
 
 
 def with_nested_sources(converters: Mapping[Any, Converter]) -> dict[Any, Converter]:
-    """The converters with one for a source within the arguments of another, which has no keys of the recipe's."""
+    """The converters, plus one for a source in another's arguments. Such a source has no own keys of the recipe."""
     return {**converters, Source: lambda found, path: convert_source(found, path, {}, converters)[0]}
 
 

@@ -1,7 +1,7 @@
-"""From YAML to typed arguments: nothing unknown, nothing of a wrong type, and every error names its location.
+"""From YAML to typed arguments, strictly: unknown keys and wrong types are errors that name their location.
 
-What is expected is read off the signature of a function or frozen dataclass, so a recipe's schema is the code that
-takes it. `path` is where a value stands in the recipe: `stages.1.learning_rate`.
+A recipe's schema is the code that takes it: expected types come from the signature of a function or frozen dataclass.
+`path` is a value's position in the recipe: `stages.1.learning_rate`.
 """
 
 import dataclasses
@@ -30,11 +30,10 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
     """The value of `found` as the type `expected`.
 
     Args:
-        converters: for types that have rules of their own.
-
+        converters: converters for types with rules of their own.
     Raises:
-        ValueError: the value is not of that type. The message names the location, the path, what was found and what is
-            expected.
+        ValueError: the value is not of that type. The message names the location, the path, the value and the expected
+            type.
     """
     if expected in converters:
         return converters[expected](found, path)
@@ -57,7 +56,7 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
 
 
 def _wanted(found: Located, arguments: tuple[Any, ...]) -> Any:
-    """The type that a value of a union is read as: X of X | None; of int | float, what the value is."""
+    """The type to read a union's value as: X for X | None; for int | float, the type of the value."""
     wanted = [argument for argument in arguments if argument is not type(None)]
     if len(wanted) == 1:
         return wanted[0]
@@ -66,7 +65,7 @@ def _wanted(found: Located, arguments: tuple[Any, ...]) -> Any:
 
 
 def call_with(function: Callable[..., Any], found: Located, path: str, converters: Mapping[Any, Converter]) -> Any:
-    """Call a dataclass with the mapping `found`; what it refuses is an error with a location."""
+    """Call a dataclass with the mapping `found`. Its errors get the location added."""
     arguments = arguments_for(function, found, path, converters)
     try:
         return function(**arguments)
@@ -82,11 +81,10 @@ def arguments_for(
     *,
     not_given: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The keyword arguments that the mapping `found` gives for the keyword parameters of a function or dataclass.
+    """The keyword arguments that the mapping `found` gives to a function or dataclass.
 
     Args:
         not_given: parameters that no recipe gives.
-
     Raises:
         ValueError: a key is unknown (the message names the nearest) or missing, or a value has a wrong type.
     """
@@ -118,7 +116,7 @@ def arguments_for(
 
 
 def unknown_key(key: str, location: str, path: str, known: Mapping[str, Any]) -> ValueError:
-    """The error for a key that does not exist."""
+    """The error for an unknown key."""
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     some = f"{', '.join(list(known)[:40])}{', ...' if len(known) > 40 else ''}"
     hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {some}."
@@ -134,7 +132,7 @@ def wrong_type(found: Located, path: str, expected: str) -> ValueError:
 
 
 def join(path: str, key: str) -> str:
-    """The path of `key` in what stands at `path`."""
+    """The path of `key` below `path`."""
     return f"{path}.{key}" if path else key
 
 
@@ -153,7 +151,7 @@ def _convert_scalar(found: Located, expected: Any, path: str) -> Any:
 def _convert_list(
     found: Located, origin: Any, arguments: tuple[Any, ...], path: str, converters: Mapping[Any, Converter]
 ) -> Any:
-    """A tuple, list or frozenset from a list: `tuple[X, ...]` of any length, `tuple[X, Y]` of just that many."""
+    """A list as a tuple, list or frozenset. `tuple[X, ...]` takes any length, `tuple[X, Y]` exactly two."""
     if not isinstance(found.value, list):
         raise wrong_type(found, path, "a list")
     is_any_length = origin is not tuple or arguments[-1] is Ellipsis
@@ -165,14 +163,13 @@ def _convert_list(
 
 
 def plain_arguments(known: Mapping[str, Any], found: Located, path: str, instead: Mapping[str, str]) -> dict[str, Any]:
-    """The keyword arguments that the mapping `found` gives for a library's class, which checks most of them itself.
+    """The keyword arguments that `found` gives to a library's class. The library checks most of them itself.
 
     Args:
         known: the type of each argument, as the library declares it.
-        instead: the arguments that may not be given, each with what to do instead.
-
+        instead: forbidden arguments, each with what to do instead.
     Raises:
-        ValueError: an argument is unknown (the message names the nearest), may not be given, or has a wrong type.
+        ValueError: an argument is unknown (the message names the nearest) or forbidden, or has a wrong type.
     """
     if not isinstance(found.value, dict):
         raise wrong_type(found, path, "a mapping of keys to values")
@@ -206,11 +203,9 @@ def _kinds(expected: Any) -> tuple[Any, ...]:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a plain value may be of a type; where the type is not one of YAML's, the library decides."""
+    """Whether a plain value may be of a type. For types outside YAML, the library decides."""
     origin = get_origin(kind) or kind
-    if (
-        origin is Literal
-    ):  # a name with a number to fill in, `pissa_niter_[number of iters]`, is known by its beginning
+    if origin is Literal:  # compare a name with a number to fill in, `pissa_niter_[number of iters]`, by its beginning
         options = get_args(kind)
         return value in options or any(
             isinstance(value, str) and "[" in str(option) and value.startswith(option.partition("[")[0])

@@ -1,8 +1,8 @@
-"""YAML with locations: every value knows the file and line it stands on, so that an error can name them.
+"""YAML with locations: every value knows its file and line, so that errors can name them.
 
-Unusual: plain words are read by YAML 1.2's rules, not by YAML 1.1's, which PyYAML follows. There a bare `no` is False,
-though it is Norwegian in a list of languages, and `2e-5` is text. Here only `true` and `false` are booleans, and
-`2e-5` is a number. A key that stands twice is an error.
+Unquoted scalars follow YAML 1.2. PyYAML follows YAML 1.1, where a bare `no` (Norwegian in a list of languages) is
+False and `2e-5` is text. Here only `true` and `false` are booleans, and `2e-5` is a number. A repeated key is an
+error.
 """
 
 import re
@@ -17,7 +17,7 @@ import yaml
 class Located:
     """A value and its location. `value` is a dict of str to `Located`, a list of `Located`, or a plain scalar.
 
-    `folder` is that of the recipe: what a value names by a dotted path is looked for there.
+    `folder` is the recipe's. Dotted paths are looked up there.
     """
 
     value: Any
@@ -26,15 +26,15 @@ class Located:
 
 
 class _Loader(yaml.SafeLoader):
-    """Resolves plain words by the core schema of YAML 1.2."""
+    """Resolves unquoted scalars by the core schema of YAML 1.2."""
 
-    folder = Path()  # of the recipe
+    folder = Path()  # the recipe's
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (PyYAML's own declaration)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that either version of YAML would take for something else."""
+    """Quotes text that either YAML version would read as something else."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         character: list(resolvers) for character, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
@@ -55,24 +55,24 @@ def read_yaml(path: Path) -> Located:
     """The content of a YAML file.
 
     Raises:
-        ValueError: the file is missing or empty, is no YAML, or has a key twice; the message names file and line.
+        ValueError: the file is missing or empty, is not YAML, or repeats a key. The message names file and line.
     """
     if not path.is_file():
         raise ValueError(f"There is no recipe {path}. Paths are relative to the working directory, {Path.cwd()}.")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8, expected a recipe: {error}.") from error
+        raise ValueError(f"{path} is not text in UTF-8, expected a recipe: {error}.") from error
     return _parse(text, str(path), path.parent.absolute())
 
 
 def parse_scalar(text: str, location: str, folder: Path = Path()) -> Located:
-    """A value given on the command line for a recipe in `folder`, read as YAML: `20`, `2e-5`, `true`, `[de, no]`."""
+    """A command-line value for a recipe in `folder`, read as YAML: `20`, `2e-5`, `true`, `[de, no]`."""
     return _parse(text, location, folder, has_lines=False)
 
 
 def found_beside(found: Located, folder: Path) -> Located:
-    """The same values, whose dotted paths are looked for in `folder`."""
+    """The same values, with dotted paths looked up in `folder`."""
     value = found.value
     if isinstance(value, dict):
         value = {key: found_beside(entry, folder) for key, entry in value.items()}
@@ -91,12 +91,12 @@ def to_plain_values(found: Located) -> Any:
 
 
 def write_yaml(value: Any) -> str:
-    """Plain values as YAML, keys in their order; `read_yaml` gives the same values back."""
+    """Plain values as YAML, keys in order. `read_yaml` gives the same values back."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def without_folders(value: Any) -> Any:
-    """Values without the machine's folders: others cannot use them, and need not know them."""
+    """Values without this machine's folders, which others cannot use and need not know."""
     if isinstance(value, dict):
         return {key: without_folders(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -105,7 +105,7 @@ def without_folders(value: Any) -> Any:
 
 
 def without_folder(name: str) -> str:
-    """A path of this machine by its last part; anything else as it is."""
+    """A path of this machine reduced to its last part. Other text stays unchanged."""
     is_elsewhere = PurePath(name).is_absolute() or name.startswith(("..", "~"))
     return PurePath(name).name if is_elsewhere else name
 
@@ -144,6 +144,6 @@ def _locate_mapping(node: yaml.MappingNode, loader: _Loader, name: str, has_line
         value = _locate(value_node, loader, name, has_lines)
         if key in entries:
             line = key_node.start_mark.line + 1
-            raise ValueError(f"{name}, line {line}: the key {key!r} stands here a second time. Keep one of them.")
+            raise ValueError(f"{name}, line {line}: the key {key!r} is repeated. Keep one of them.")
         entries[key] = value
     return entries

@@ -1,13 +1,13 @@
-"""The sources that are built in, one file each or one for corpora of one layout, and who published what they read."""
+"""The built-in sources, with the publishers of their data. One file each, or one for corpora of the same layout."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-# Where the functions stand. By text: those of the mix need its filters, which training does not.
+# Where the functions are, as text: sources of the mix import its filters, which training does not need.
 SOURCES: Mapping[str, str] = {
     "babel_imagenet": "mblip.data.sources.babel_imagenet:babel_imagenet",
-    # anybody's own data
+    # your own data
     "own_folder": "mblip.data.sources.own:own_folder",
     "own_dataset": "mblip.data.sources.own:own_dataset",
     # training data of benchmarks
@@ -36,8 +36,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Origin:
-    """Of a published source: what it holds, where it is from, and the licence that its publisher states for the texts;
-    photos have their own."""
+    """The origin of a published source: its content, its publisher, and the publisher's licence for the texts.
+
+    Photos have their own licences.
+    """
 
     what: str
     publisher: str
@@ -48,7 +50,7 @@ NOT_STATED = Origin("own data", "not stated", "not stated")
 
 
 def published(what: str, publisher: str, license: str) -> Callable[[F], F]:
-    """Says of a source's function what dataset cards tell of its data. A source without it is "not stated" there.
+    """State what dataset cards say about a source's data. Without it, the card says "not stated".
 
     @published("questions about photos of Visual Genome", "Adapter-Hub/xGQA", "CC BY 4.0")
     def xgqa(seed: int, *, path: Path) -> Iterator[Example]: ...

@@ -1,9 +1,9 @@
-"""A-OKVQA: questions about photos of COCO that need knowledge, with three reasons each, to reason and to explain.
+"""A-OKVQA: knowledge questions about photos of COCO, with three reasons each, for reasoning and explaining.
 
 aokvqa_v1p0_train.json is a JSON array of {"image_id": 299207, "question_id": "22MexNkBPpdZGX6sxbxVBH", "question":
 "What is the man by the bags awaiting?", "choices": ["skateboarder", "train", "delivery", "cab"], "correct_choice_idx":
-3, "rationales": ["He has bags as if ...", ...], "direct_answers": [ten texts], ...}. The answer is the correct choice;
-direct answers are what people wrote without choices, and differ. Each reason makes one example of each task:
+3, "rationales": ["He has bags as if ...", ...], "direct_answers": [ten texts], ...}. The answer is the correct choice.
+(Direct answers are what people wrote without choices, and they differ.) Each reason makes one example of each task:
 
 - reasoning: the question is given, the target is "<answer> because <reason>";
 - explaining: the question and the answer are given, the target is the reason.
@@ -45,14 +45,13 @@ def aokvqa(
     tasks: tuple[Literal["reasoning", "explaining"], ...] = TASKS,
     missing: Missing = "error",
 ) -> Iterator[Example]:
-    """The reasons of a file in its order, one example of each task after another.
+    """The reasons of a file in its order, with one example of each task per reason.
 
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
         missing: what to do about a photo that is not in the folder.
-
     Raises:
-        ValueError: a task is unknown, the file is not as published, or a photo is missing; the message names the
+        ValueError: a task is unknown, the file is not as published, or a photo is missing. The message names the
             record.
     """
     unknown = [task for task in tasks if task not in TASKS]
@@ -82,12 +81,12 @@ def aokvqa(
 
 
 def _correct_choice(fields: dict[str, Any], location: str) -> str:
-    """The answer, which is among the choices."""
+    """The answer, one of the choices."""
     choices, index = fields["choices"], fields["correct_choice_idx"]
     if not 0 <= index < len(choices):
         raise ValueError(
-            f"{location}: `correct_choice_idx` is {index}, expected the position of one of the {len(choices)} "
-            "choices, counted from 0. Fetch the file again."
+            f"{location}: `correct_choice_idx` is {index}, expected a position from 0 to {len(choices) - 1}. "
+            "Fetch the file again."
         )
     return str(choices[index]).strip()
 

@@ -1,13 +1,13 @@
-"""ImageNet photos with their names in many languages: naming what is shown, and deciding whether a name fits.
+"""ImageNet photos with class names in many languages: name what a photo shows, or decide whether a name fits.
 
-Reads a folder of ImageNet photos whose file names start with the synset id (`n02101006_Gordon_setter.JPEG`) and the
+Reads a folder of ImageNet photos whose file names start with the synset id (`n02101006_Gordon_setter.JPEG`), and the
 label file of Babel-ImageNet (gregor-ge/Babel-ImageNet: language code in upper case -> [class indices, labels]). Labels
-are taken as they are published: about one in fifty carries an explanation such as "Geier (Vogel)", and 61 of the 468
-Serbian ones are in Latin script.
+are used as published. About one in fifty has an explanation, such as "Geier (Vogel)", and 61 of the 468 Serbian ones
+are in Latin script.
 
-Deciding asks about the right name or the name of another class, half and half; answers are English. The wrong class is
-drawn from classes that have photos in the same split, so that no name gives its answer away, and never shares its
-label with the right class in that language. In the original it may; `as_released` repeats that.
+In deciding, half of the examples ask about the right name and half about another class's name. Answers are English.
+The wrong class must have photos in the same split, so that no name gives its answer away. Its label in that language
+must differ from the right one. In the original it may be the same; `as_released` repeats that.
 """
 
 import logging
@@ -56,10 +56,10 @@ def babel_imagenet(
     rounds: int | None = None,
     as_released: bool = False,
 ) -> Iterator[Example]:
-    """Photos of a folder with the names that a Babel-ImageNet label file gives their classes.
+    """Photos of a folder with their class names from a Babel-ImageNet label file.
 
-    `held_out_seed` is not the training's seed, so that every run holds out the same names. `rounds` takes so many
-    photos of each class in each language; `as_released` lets a wrong name be the right one.
+    `held_out_seed` is separate from the training seed, so that every run holds out the same names. `rounds` is the
+    number of photos of each class in each language. With `as_released`, a wrong name may be the right one.
     """
     hold_out = HoldOut(share=held_out_share, by_language=held_out_by_language, seed=held_out_seed)
     read = BabelImageNet.read(photos, labels, languages=languages)
@@ -76,10 +76,10 @@ def babel_imagenet(
 
 @dataclass(frozen=True)
 class HoldOut:
-    """Which part of classes x languages is kept from training.
+    """Which pairs of class and language are held out from training.
 
-    Whole classes in all languages, or (`by_language`) single names: the class is then trained in other languages. The
-    split goes by class, never by photo, because all photos of a class share their names.
+    Either whole classes in all languages, or (`by_language`) single names; the class is then trained in other
+    languages. The split goes by class, not by photo, because all photos of a class share their names.
     """
 
     share: float = 0.1
@@ -98,10 +98,10 @@ class HoldOut:
 
 @dataclass(frozen=True)
 class BabelImageNet:
-    """Photos and labels as read.
+    """Photos and labels.
 
-    `labels` is language -> class index -> label; `skipped` counts the labels of each code of the file that is none of
-    the 96 languages.
+    `labels` is language -> class index -> label. `skipped` counts the labels of each code in the file that is not one
+    of the 96 languages.
     """
 
     photos: Sequence[Photo]
@@ -115,12 +115,11 @@ class BabelImageNet:
         """Read a folder of photos and a label file.
 
         Args:
-            languages: take these only; None takes every language of the file that is one of the 96.
-
+            languages: take only these. None takes every language of the file that is one of the 96.
         Raises:
-            ValueError: a photo is missing or its class unknown, a photo's class has no label in any language, the
-                label file has a wrong code, lists of unequal length or a class without a label, or a language asked
-                for has no labels. The message names file and location.
+            ValueError: a photo is missing or its class unknown; a photo's class has no label in any language; the
+                label file has a wrong code, lists of unequal length or a class without a label; or a requested
+                language has no labels. The message names file and location.
         """
         label_file = Path(label_file)
         photos = read_photos(Path(photo_folder))
@@ -133,7 +132,7 @@ class BabelImageNet:
                 raise ValueError(f"{label_file} has no labels in {unlabelled}. It has {', '.join(labels)}.")
             labels = {code: labels[code] for code in codes}
         if skipped:
-            logger.info("%s: skipped %s, which are none of the 96 languages.", label_file, skipped)
+            logger.info("%s: skipped %s, which are not among the 96 languages.", label_file, skipped)
         return cls(photos, labels, skipped)
 
     def examples(
@@ -147,17 +146,17 @@ class BabelImageNet:
         seed: int = 0,
         skipped: SkipReport | None = None,
     ) -> Iterator[Example]:
-        """The examples of a split, photo by photo: for each language that has a label, one of each task.
+        """The examples of a split, photo by photo: one of each task for each language that has a label.
 
-        A language with a single label in the split has no wrong name to ask about: its deciding examples are skipped
-        and counted, as are the names of the other split and labels in languages that are none of the 96.
+        Skipped and counted are: deciding examples in a language with a single label in the split (there is no wrong
+        name to ask about), names of the other split, and labels in languages outside the 96.
 
         Args:
-            rounds: so many photos for each language and class, drawn without repetition by (seed, language, class), or
-                all of a class that has fewer; the original's mix has 8. None asks about each photo in each language.
+            rounds: the number of photos per language and class, drawn without repetition by (seed, language, class). A
+                class with fewer photos gives all of them. The original's mix has 8. None asks about each photo in each
+                language.
             as_released: the wrong name may be the right one, as in the original.
-            seed: of what is drawn; `hold_out.seed` decides the split.
-
+            seed: for the draws. `hold_out.seed` decides the split.
         Raises:
             ValueError: a task is unknown, or `rounds` is below 1.
         """
@@ -180,7 +179,7 @@ class BabelImageNet:
                     skipped.add("no wrong name to ask about", f"{SOURCE}/{photo.stem}/{language}/image_deciding")
 
     def _count_labels_skipped(self, pools: Mapping[str, Mapping[int, str]], skipped: SkipReport) -> None:
-        """Labels of classes with photos that are not in the split, and all those in other languages than the 96."""
+        """Count labels of classes with photos outside the split, and all labels in languages outside the 96."""
         for code, count in self.skipped.items():
             skipped.add("label in a language that is none of the 96", f"{SOURCE}/{code}", count)
         with_photo = {photo.class_index for photo in self.photos}
@@ -189,7 +188,7 @@ class BabelImageNet:
                 skipped.add("name of the other split (held_out_share)", f"{SOURCE}/{index:03d}/{language}")
 
     def _classes_by_language(self, split: Split, hold_out: HoldOut) -> dict[str, dict[int, str]]:
-        """For each language the classes of a split that have a photo, with their labels."""
+        """For each language, the labels of the split's classes that have a photo."""
         with_photo = sorted({photo.class_index for photo in self.photos})
         return {
             language: {
@@ -203,7 +202,7 @@ class BabelImageNet:
     def _languages_by_photo(
         self, pools: Mapping[str, Mapping[int, str]], rounds: int | None, seed: int
     ) -> Iterator[tuple[Photo, Sequence[str]]]:
-        """Each photo with the languages it is asked about in."""
+        """Each photo with the languages to ask about it in."""
         if rounds is None:
             for photo in self.photos:
                 yield photo, [language for language, classes in pools.items() if photo.class_index in classes]
@@ -250,7 +249,7 @@ def _example(photo: Photo, language: str, task: str, *, target: str, inputs: Map
 
 
 def _wrong_label(right: str, labels: Sequence[str], draw: Random) -> str:
-    """A label that differs from the right one; there is one, as `_has_two_labels` has seen."""
+    """A label that differs from the right one. `_has_two_labels` has checked that there is one."""
     while True:
         label = draw.choice(labels)
         if normal_text(label) != normal_text(right):
@@ -258,7 +257,7 @@ def _wrong_label(right: str, labels: Sequence[str], draw: Random) -> str:
 
 
 def _any_label(right: str, labels: Sequence[str], draw: Random) -> str:
-    """A label that may be the right one, as in the original."""
+    """Any label, possibly the right one, as in the original."""
     return draw.choice(labels)
 
 
@@ -274,5 +273,5 @@ def _check_every_photo_has_a_label(
         if photo.class_index not in labelled:
             raise ValueError(
                 f"{photo.path} shows class {photo.class_index}, which {label_file} gives no label in any language. "
-                "Take the photo out of the folder, or use the label file it belongs to."
+                "Remove the photo, or use its label file."
             )

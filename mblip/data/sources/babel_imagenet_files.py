@@ -13,8 +13,8 @@ from ..languages import LANGUAGES
 NUM_CLASSES = 1000
 PHOTO_SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
 
-# Every code of the published babel_imagenet.json and babel_imagenet-298.json. A code of these that is none of the 96
-# languages is skipped and counted; any other is a mistake in the file.
+# Every code of the published babel_imagenet.json and babel_imagenet-298.json. Of these codes, those outside the 96
+# languages are skipped and counted. Any other code is a mistake in the file.
 PUBLISHED_CODES = frozenset(
     """
     AB ACW ADY AF AFB AII AK ALS ALT AM AN ANG AR ARC ARY ARZ AS AST AV AY AZ AZB BA BAN BAR BAT_SMG BCL BE
@@ -33,7 +33,7 @@ PUBLISHED_CODES = frozenset(
 OUR_CODES = {
     "HE": "iw",
     "TL": "fil",
-}  # where ours is not theirs in lower case; labels in KU are Northern Kurdish in Latin script, as ours
+}  # where our code is not theirs in lower case; KU is Northern Kurdish in Latin script, like ours
 
 
 SYNSET = re.compile(r"n\d{8}")
@@ -41,7 +41,7 @@ SYNSET = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo and the ImageNet class it shows, 0 to 999."""
+    """A photo and the ImageNet class that it shows, 0 to 999."""
 
     path: Path
     class_index: int
@@ -54,22 +54,24 @@ class Photo:
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
+        """The name without its extension."""
         return self.name.removesuffix(self.path.suffix)
 
 
 def read_photos(folder: Path) -> tuple[Photo, ...]:
     """The photos of a folder, in order of their names.
 
-    With `images.jsonl` in the folder or above it, the photos and classes are those it lists; the files lie in the
-    folder, or in `images` in it. Otherwise they are all image files in the folder and below, with the class of their
-    synset (the beginning of the file's name, or the name of its folder, as ImageNet has them) by
-    `imagenet_classes.json` ({synset: class index}) in the folder or above it, or, where the folder is ImageNet's own
-    with a folder for each of its 1,000 synsets, by their order, which is that of the class indices.
+    If `images.jsonl` is in the folder or its parent, it lists the photos and classes. The files are in the folder, or
+    in its subfolder `images`.
+
+    Otherwise the photos are all image files in the folder and its subfolders. A photo's synset begins its file name,
+    or is the name of its folder, as in ImageNet. The class index of a synset comes from `imagenet_classes.json`
+    ({synset: class index}) in the folder or its parent. Without that file, the folder must be ImageNet's own, with a
+    subfolder for each of its 1,000 synsets; their order gives the class indices.
 
     Raises:
-        ValueError: there are no photos, a listed one is missing, one's synset is unknown, or two of a class have one
-        name; the message names file and location.
+        ValueError: there are no photos, a listed photo is missing, a synset is unknown, or two photos of a class have
+            the same name. The message names file and location.
     """
     listing = _beside(folder, "images.jsonl")
     photos = _listed_photos(folder, listing) if listing else _found_photos(folder)
@@ -85,17 +87,17 @@ def _check_distinct(photos: Sequence[Photo]) -> None:
         other = seen.setdefault(photo.stem, photo)
         if other is not photo:
             raise ValueError(
-                f"{other.path} and {photo.path} have one name, expected names that no other photo of the class has. "
-                "Take one out, or rename it."
+                f"{other.path} and {photo.path} have the same name, expected names unique within the class. "
+                "Remove or rename one."
             )
 
 
 def read_labels(path: Path) -> tuple[dict[str, dict[int, str]], dict[str, int]]:
-    """The labels of a file by language and class index, and how many labels each code has that is none of the 96
+    """The labels of a file by language and class index, and the number of labels of each code outside the 96
     languages.
 
     Raises:
-        ValueError: the file is not as published; the message names the code and the position in its lists.
+        ValueError: the file is not as published. The message names the code and the position in its lists.
     """
     labels: dict[str, dict[int, str]] = {}
     skipped: dict[str, int] = {}
@@ -123,7 +125,7 @@ def _labels_of_language(entry: Any, location: str) -> dict[int, str]:
     if len(indices) != len(labels):
         raise ValueError(
             f"{location}: found {len(indices)} class indices, but {len(labels)} labels. "
-            "Each index belongs to the label at its position, so something is missing."
+            "Each index belongs to the label at its position. Fetch the file again."
         )
     by_index: dict[int, str] = {}
     for position, (index, label) in enumerate(zip(indices, labels, strict=True)):
@@ -132,7 +134,9 @@ def _labels_of_language(entry: Any, location: str) -> dict[int, str]:
                 f"{location}, position {position}: found the class index {index!r}, expected 0 to {NUM_CLASSES - 1}."
             )
         if index in by_index:
-            raise ValueError(f"{location}, position {position}: the class index {index} stands there a second time.")
+            raise ValueError(
+                f"{location}, position {position}: the class index {index} is repeated. Fetch the file again."
+            )
         if not isinstance(label, str) or not label.strip():
             raise ValueError(
                 f"{location}, position {position}: the class index {index} has no label, found {label!r}."
@@ -142,7 +146,7 @@ def _labels_of_language(entry: Any, location: str) -> dict[int, str]:
 
 
 def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
-    """The photos that `images.jsonl` lists, one JSON object a line with `file` and `class_index`."""
+    """The photos that `images.jsonl` lists, one JSON object per line with `file` and `class_index`."""
     photos = []
     locations = [folder, folder / "images"]
     for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
@@ -157,8 +161,8 @@ def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             raise ValueError(
-                f"{listing}, line {number}: there is no photo {paths[0]}, nor {paths[1]}. Put it there, or take the "
-                "line out."
+                f"{listing}, line {number}: there is no photo {paths[0]}, nor {paths[1]}. Put it there, or "
+                "remove the line."
             )
         if type(class_index) is not int or not 0 <= class_index < NUM_CLASSES:
             raise ValueError(
@@ -169,7 +173,7 @@ def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
 
 
 def _found_photos(folder: Path) -> list[Photo]:
-    """All photos in a folder and below, with the class of the synset in their names."""
+    """All photos in a folder and its subfolders, with the class of the synset in their names."""
     classes_file = _beside(folder, "imagenet_classes.json")
     classes = _classes_in_order(folder) if classes_file is None else _read_json(classes_file)
     photos = []
@@ -187,19 +191,18 @@ def _found_photos(folder: Path) -> list[Photo]:
 
 
 def _classes_in_order(folder: Path) -> dict[str, int]:
-    """The classes of ImageNet's folders, all of which are there."""
+    """The classes of ImageNet's folders, all of which must be present."""
     synsets = sorted(path.name for path in folder.glob("n*") if path.is_dir() and SYNSET.fullmatch(path.name))
     if len(synsets) != NUM_CLASSES:
         raise ValueError(
-            f"Found neither images.jsonl nor imagenet_classes.json in {folder} or above it, and folders of "
-            f"{len(synsets)} synsets in it. One of the files must say which class each photo shows, or the folders of "
-            f"all {NUM_CLASSES} classes must be there."
+            f"Found neither images.jsonl nor imagenet_classes.json in {folder} or its parent, and {len(synsets)} "
+            f"synset folders. Add one of the files, or the folders of all {NUM_CLASSES} classes."
         )
     return {synset: index for index, synset in enumerate(synsets)}
 
 
 def _beside(folder: Path, name: str) -> Path | None:
-    """The file of that name in the folder, or else in the one above it."""
+    """The file of that name in the folder, or else in its parent."""
     return next((location / name for location in (folder, folder.parent) if (location / name).is_file()), None)
 
 

@@ -1,12 +1,12 @@
-"""Captions of COCO, about five a photo, from the official files or from the split of Karpathy.
+"""Captions of COCO, about five per photo, from the official files or from Karpathy's split.
 
-Official (captions_train2014.json, captions_val2017.json and so on): a JSON object with "images", a list of
-{"id": 139, "file_name": "000000000139.jpg", ...}, and "annotations", a list of {"image_id": 139, "id": 826151,
-"caption": "A living area with ..."}. The releases share the ids of photos and captions.
+Official (captions_train2014.json, captions_val2017.json and so on): a JSON object with "images", a list of {"id": 139,
+"file_name": "000000000139.jpg", ...}, and "annotations", a list of {"image_id": 139, "id": 826151, "caption": "A
+living area with ..."}. The releases share the ids of photos and captions.
 
-Karpathy (dataset_coco.json, of "Deep Visual-Semantic Alignments", on which COCO's captioning results are reported): a
-JSON object with "images", a list of {"filepath": "val2014", "filename": "COCO_val2014_000000391895.jpg", "cocoid":
-391895, "split": "test", "sentences": [{"raw": "A man with a ...", "sentid": 770337, ...}], ...}; the splits are train,
+Karpathy (dataset_coco.json, from "Deep Visual-Semantic Alignments"; COCO captioning results use this split): a JSON
+object with "images", a list of {"filepath": "val2014", "filename": "COCO_val2014_000000391895.jpg", "cocoid": 391895,
+"split": "test", "sentences": [{"raw": "A man with a ...", "sentid": 770337, ...}], ...}. The splits are train,
 restval, val and test. The original mBLIP trained on train alone, 82,783 photos.
 
 Licence of the captions: CC BY 4.0 (COCO's terms of use). Both files are read as streams.
@@ -38,15 +38,14 @@ SENTENCE_FIELDS = {"raw": str, "sentid": int}
 def coco_captions(
     seed: int, skipped: SkipReport | None = None, *, path: Path, images: Images, missing: Missing = "error"
 ) -> Iterator[Example]:
-    """The captions of an official file, in its order, with runs of white space made one space.
+    """The captions of an official file, in its order. Each run of white space becomes one space.
 
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
         missing: what to do about a photo that is not in the folder.
-
     Raises:
-        ValueError: the file is not as published, a caption's photo is not among its images, or its file is missing;
-            the message names the record.
+        ValueError: the file is not as published, a caption's image id is not among its images, or a photo's file is
+            missing. The message names the record.
     """
     photos = CocoPhotos(images, missing=missing, skipped=skipped)
     file_names = _file_names(path)
@@ -56,7 +55,7 @@ def coco_captions(
         number = fields["image_id"]
         if number not in file_names:
             raise ValueError(
-                f'{location}: found the image id {number}, which is none of the {len(file_names)} of "images". '
+                f'{location}: found the image id {number}, which is not among the {len(file_names)} "images". '
                 "Fetch the file again."
             )
         yield from photos.example(
@@ -80,14 +79,13 @@ def karpathy_captions(
     splits: tuple[Literal["train", "restval", "val", "test"], ...] = ("train",),
     missing: Missing = "error",
 ) -> Iterator[Example]:
-    """The captions of some splits of Karpathy's file, in its order, with runs of white space made one space.
+    """The captions of some splits of Karpathy's file, in its order. Each run of white space becomes one space.
 
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
         missing: what to do about a photo that is not in the folder.
-
     Raises:
-        ValueError: a split is unknown, the file is not as published, or a photo's file is missing; the message names
+        ValueError: a split is unknown, the file is not as published, or a photo's file is missing. The message names
             the record.
     """
     check_karpathy_splits(splits)
@@ -109,7 +107,7 @@ def karpathy_captions(
 
 @dataclass(frozen=True)
 class KarpathyPhoto:
-    """A record of Karpathy's file. `sentences` are ids with texts, in which runs of white space are one space."""
+    """A record of Karpathy's file. `sentences` are (id, text), with each run of white space as one space."""
 
     number: int
     file_name: str
@@ -124,10 +122,10 @@ def read_karpathy_records(path: str | Path) -> Iterator[tuple[str, Any]]:
 
 
 def karpathy_photo(record: Any, *, location: str) -> KarpathyPhoto:
-    """What a record says.
+    """Check and convert a record.
 
     Raises:
-        ValueError: it is not as published; the message names the location and the field.
+        ValueError: the record is not as published. The message names the location and the field.
     """
     fields = check_record(record, KARPATHY_FIELDS, location=location)
     sentences = []
@@ -145,14 +143,14 @@ def karpathy_photo(record: Any, *, location: str) -> KarpathyPhoto:
 
 
 def check_karpathy_splits(splits: Collection[str]) -> None:
-    """Raises ValueError for a split that Karpathy's file does not have."""
+    """Raise ValueError for a split that Karpathy's file does not have."""
     unknown = [split for split in splits if split not in KARPATHY_SPLITS]
     if unknown:
         raise ValueError(f"Found the splits {unknown}, expected some of {', '.join(KARPATHY_SPLITS)}.")
 
 
 def _file_names(path: str | Path) -> dict[int, str]:
-    """The files of the photos of an official file, by their ids."""
+    """The file names of an official file's photos, by their ids."""
     file_names = {}
     for index, record in enumerate(iter_json_array(path, key="images")):
         fields = check_record(record, IMAGE_FIELDS, location=f"{path}, images[{index}]")

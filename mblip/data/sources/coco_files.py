@@ -1,8 +1,8 @@
-"""The photos of COCO, found by their number whichever release they come from.
+"""The photos of COCO, found by number, whichever release they come from.
 
-The releases of 2014 and 2017 hold the same photos under the same numbers, as COCO_val2014_000000000139.jpg and as
-000000000139.jpg, in folders train2014, val2014, train2017, val2017. Sources on COCO name a photo by one of these, or
-by its number alone. Photos: Flickr licences, stated for each in COCO's annotation files.
+The 2014 and 2017 releases hold the same photos under the same numbers: as COCO_val2014_000000000139.jpg and as
+000000000139.jpg, in folders train2014, val2014, train2017 and val2017. Sources on COCO name a photo by one of these
+names, or by its number alone. Photos: Flickr licences, stated for each in COCO's annotation files.
 """
 
 import os
@@ -26,15 +26,14 @@ class CocoPhotos:
     """Where COCO's photos are.
 
     Args:
-        images: a folder, which is listed once with all folders in it, so that a photo may lie in any of them and have
-            either name. Or a URL or archive (images/locations.py), in which nothing can be looked up: one that ends in
-            the folder of a release, such as https://images.cocodataset.org/train2017 or zip://val2014::/data/val2014.zip,
-            is taken to hold all photos asked for, by the names of that release; any other is joined with the name that
-            the record gives.
+        images: a folder, or a URL or archive (images/locations.py). A folder is listed once with its subfolders, so a
+            photo may be in any of them under either name. Nothing can be looked up in a URL or archive. If it ends in
+            the folder of a release, such as https://images.cocodataset.org/train2017 or
+            zip://val2014::/data/val2014.zip, we assume that it holds all photos, under the names of that release.
+            Otherwise it is joined with the name in the record.
         missing: what to do about a number without a file: raise, or count it in `skipped` and go on.
-
     Raises:
-        ValueError: the folder is not there or holds no photos of COCO.
+        ValueError: the folder is missing or holds no photos of COCO.
     """
 
     def __init__(self, images: str | Path, *, missing: Missing, skipped: SkipReport | None) -> None:
@@ -57,14 +56,12 @@ class CocoPhotos:
         inputs: Mapping[str, str] = MappingProxyType({}),
         file_name: str | None = None,
     ) -> Iterator[Example]:
-        """The English example about a photo; none where the photo is missing or a text cannot be used, and that is
-        counted.
+        """The English example about a photo. None, and counted, if the photo is missing or a text is unusable.
 
         Args:
-            number: of the photo.
-            location: of the record, for the error.
-            file_name: what the record calls the photo, with a folder where it names one.
-
+            number: the photo's number.
+            location: the record's location, for the error.
+            file_name: the photo's name in the record, with a folder if the record gives one.
         Raises:
             ValueError: the photo cannot be found; see `find`.
         """
@@ -84,23 +81,22 @@ class CocoPhotos:
             )
 
     def find(self, number: int, *, location: str, example: str, file_name: str | None = None) -> Path | str | None:
-        """The photo of a number, or None where it is missing and that is counted.
+        """The photo of a number. None, and counted, if it is missing and `missing` is "count".
 
         Args:
-            location: of the record, for the error.
-            example: what `skipped` calls the example.
-            file_name: what the record calls the photo, with a folder where it names one.
-
+            location: the record's location, for the error.
+            example: the example's name in `skipped`.
+            file_name: the photo's name in the record, with a folder if the record gives one.
         Raises:
-            ValueError: the photo is missing and `missing` is "error", or the record does not say what it is called
-                where nothing can be looked up.
+            ValueError: the photo is missing and `missing` is "error"; or nothing can be looked up, and the record does
+                not name the photo.
         """
         if self._locations.holds(number):
             return self._locations.find(number, location=location, file_name=file_name)
         if self.missing == "error":
             raise ValueError(
                 f"{location}: there is no photo of the image id {number} in {self._locations.images}, such as "
-                f"{number:012d}.jpg or COCO_train2014_{number:012d}.jpg. Put it there, or leave such records out with "
+                f"{number:012d}.jpg or COCO_train2014_{number:012d}.jpg. Put it there, or skip such records with "
                 'missing="count".'
             )
         self.skipped.add("no photo of the image id", example)
@@ -108,10 +104,10 @@ class CocoPhotos:
 
 
 class CocoLocations:
-    """Where the photos of COCO lie, or would lie; whether they are there is left to the caller.
+    """Where photos of COCO are, or would be. The caller checks whether they exist.
 
     Args:
-        images: as in `CocoPhotos`; a folder may be empty, or not be there.
+        images: as in `CocoPhotos`. A folder may be empty or missing.
     """
 
     def __init__(self, images: str | Path) -> None:
@@ -119,22 +115,22 @@ class CocoLocations:
         self._paths = None if _is_remote(images) else _list_photos(Path(images))
 
     def holds(self, number: int) -> bool:
-        """Whether the folder has the photo of a number; a URL or archive is taken to have them all."""
+        """Whether the folder has the photo of a number. A URL or archive is assumed to have all photos."""
         return self._paths is None or number in self._paths
 
     def check_not_empty(self) -> None:
-        """Raises ValueError for a folder that is not there or holds no photos of COCO."""
+        """Raise ValueError for a folder that is missing or holds no photos of COCO."""
         if self._paths is not None and not self._paths:
             raise ValueError(
-                f"{self.images} is no folder with photos of COCO, expected files such as 000000000139.jpg or "
+                f"{self.images} is not a folder with photos of COCO, expected files such as 000000000139.jpg or "
                 "COCO_val2014_000000000139.jpg in it or in folders in it."
             )
 
     def find(self, number: int, *, location: str, file_name: str | None = None) -> Path | str:
-        """The photo of a number; one that a folder lacks would lie in it, under the name that the record gives.
+        """The photo of a number. If a folder lacks it, its path there under the record's name for it.
 
         Raises:
-            ValueError: the record does not say what the photo is called where nothing can be looked up.
+            ValueError: nothing can be looked up, and the record does not name the photo.
         """
         if self._paths is None:
             return self._remote_photo(number, location, file_name)
@@ -150,16 +146,16 @@ class CocoLocations:
         if file_name is None:
             raise ValueError(
                 f"{location} names a photo by the image id {number} alone, and {self.images} does not end in the "
-                "folder of a release, such as train2017 or val2014. Name that folder, or give a folder on disk."
+                "folder of a release, such as train2017 or val2014. Give that folder, or a folder on disk."
             )
         return image_location(self.images, file_name, location=location)
 
 
 def photo_number(file_name: str, *, location: str) -> int:
-    """The number of a photo in the name of its file, which may stand in folders.
+    """The number of a photo from its file name, which may include folders.
 
     Raises:
-        ValueError: it is no name of COCO's.
+        ValueError: it is not a COCO file name.
     """
     match = FILE_NAME.fullmatch(file_name.rpartition("/")[2])
     if match is None:
@@ -175,7 +171,7 @@ def _is_remote(images: str | Path) -> bool:
 
 
 def _list_photos(folder: Path) -> dict[int, Path]:
-    """The photos in a folder and the folders in it by their numbers; of several, the first in the order of names."""
+    """The photos in a folder and its subfolders by number. Of several, the first by name counts."""
     paths: dict[int, Path] = {}
     for parent, folders, names in os.walk(folder):
         folders.sort()

@@ -2,7 +2,7 @@
 
     for location, row in read_rows("me/my-captions", split="train"): ...
 
-A cell of images is {"bytes", "path"} and never opened; a class comes by its name.
+An image cell is {"bytes", "path"} and is never opened. A class label is given by name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,15 +24,14 @@ def read_rows(
     revision: str | None = None,
     streaming: bool = False,
 ) -> Iterator[tuple[str, Row]]:
-    """The rows of a dataset with their locations, which count them from 0.
+    """The rows of a dataset with their locations, counted from 0.
 
     Args:
         path: a name on the Hub, a folder that `load_dataset` or `load_from_disk` reads, or a file: parquet, JSON (an
             array or lines), csv, arrow.
-        streaming: read the rows as they come instead of preparing them on disk first.
-
+        streaming: read rows as they come, without preparing them on disk first.
     Raises:
-        ValueError: the dataset cannot be loaded; the message names it.
+        ValueError: the dataset cannot be loaded. The message names it.
         OSError: there is no such dataset, or the Hub cannot be reached.
     """
     loaded = _load(path, split=split, config=config, revision=revision, streaming=streaming)
@@ -62,7 +61,7 @@ def _load(
 
 
 def _plain_rows(loaded: datasets.Dataset | datasets.IterableDataset) -> Iterator[Row]:
-    """The rows with images encoded as they are stored, and classes by their names."""
+    """The rows with images encoded as stored and classes by name."""
     features: Mapping[str, Any] = loaded.features or {}
     for column, feature in features.items():
         if isinstance(feature, datasets.Image):
@@ -75,5 +74,5 @@ def _plain_rows(loaded: datasets.Dataset | datasets.IterableDataset) -> Iterator
 
 
 def _class_name(value: int | None, feature: datasets.ClassLabel) -> str | None:
-    """The name of a class; None where a row has none, which `datasets` writes as -1, too."""
+    """The name of a class. None for a row without one, which `datasets` may also write as -1."""
     return None if value is None or value < 0 else feature.names[value]

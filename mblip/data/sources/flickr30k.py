@@ -3,9 +3,9 @@
 Both are JSON lines of {"sentences": ["A girl ...", ...], "id": "101362133", "img_path": "101362133.jpg"} in IGLUE's
 layout (e-bug/iglue, datasets/flickr30k/annotations/train_ann.jsonl, valid_ann.jsonl, test_ann.jsonl and
 datasets/xFlickrCO/annotations/<language>/train_1.jsonl ... train_100.jsonl, train_100x5.jsonl, test.jsonl). Half of
-xFlickrCO's test photos are of COCO: their `img_path` is COCO_val2014_000000391895.jpg and their `id` a number.
+xFlickrCO's test photos come from COCO: their `img_path` is COCO_val2014_000000391895.jpg and their `id` a number.
 
-Every sentence becomes an example; an empty one, of which xFlickrCO has at least one, is skipped. Licences: photos and
+Every sentence becomes an example. Empty sentences are skipped; xFlickrCO has at least one. Licences: photos and
 captions under Flickr30k's terms (research only), COCO's captions CC BY 4.0; xFlickrCO's repository is MIT.
 """
 
@@ -34,7 +34,7 @@ COCO_NAME = re.compile(r"COCO_(?:train|val)2014_(\d{12})\.jpg")
 
 @dataclass(frozen=True)
 class CaptionedPhoto:
-    """A record of either corpus. `name` is the file of the photo; `coco_number` is None for one of Flickr30k."""
+    """A record of either corpus. `name` is the photo's file. `coco_number` is None for a Flickr30k photo."""
 
     name: str
     image_id: str
@@ -43,15 +43,15 @@ class CaptionedPhoto:
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
+        """The name without its extension."""
         return self.name.removesuffix(".jpg")
 
 
 def captioned_photo(record: Any, *, location: str) -> CaptionedPhoto:
-    """What a record says.
+    """Check and convert a record.
 
     Raises:
-        ValueError: it is not as published; the message names the location and the field.
+        ValueError: the record is not as published. The message names the location and the field.
     """
     fields = check_record(record, FIELDS, location=location)
     name, sentences = fields["img_path"], tuple(fields["sentences"])
@@ -70,9 +70,8 @@ def flickr30k(seed: int, skipped: SkipReport | None = None, *, path: Path, image
 
     Args:
         images: the folder, URL or archive of Flickr30k's images (images/locations.py).
-
     Raises:
-        ValueError: the file is not as published; the message names the line and the field.
+        ValueError: the file is not as published. The message names the line and the field.
     """
     skipped = SkipReport() if skipped is None else skipped
     for location, record in read_json_lines(path):
@@ -95,11 +94,11 @@ def xflickrco(
     coco_images: Images | None = None,
     missing: Missing = "error",
 ) -> Iterator[Example]:
-    """The captions of xFlickrCO in some languages; `coco_images` is asked for where a file has photos of COCO.
+    """The captions of xFlickrCO in some languages. Files with photos of COCO need `coco_images`.
 
     Args:
-        annotations: the folder above those of the languages.
-        split: the name of the files without their ending: train_100, test.
+        annotations: the parent folder of the languages' folders.
+        split: the files' name without extension: train_100, test.
     """
     for language in languages:
         path = annotations / language / f"{split}.jsonl"
@@ -120,13 +119,12 @@ def read_xflickrco(
     """The captions of a file of xFlickrCO.
 
     Args:
-        language: of the captions; the file does not say it.
+        language: the captions' language, which the file does not give.
         images: the folder, URL or archive of Flickr30k's images (images/locations.py).
-        coco_images: that of COCO's photos (coco_files.py); only the test files need it.
-        missing: what to do about a photo that is not in the folder `coco_images`: "count" leaves its record out.
-
+        coco_images: that of COCO's photos (coco_files.py). Only the test files need it.
+        missing: what to do about a photo that is not in the folder `coco_images`. "count" skips its record.
     Raises:
-        ValueError: the file is not as published; the message names the line and the field.
+        ValueError: the file is not as published. The message names the line and the field.
     """
     skipped = SkipReport() if skipped is None else skipped
     language = get_language(language).code
@@ -143,9 +141,9 @@ def read_xflickrco(
 
 
 def _coco_location(number: int, photos: CocoPhotos | None, *, location: str, id: str, name: str) -> Path | str | None:
-    """Where the photo of a COCO number lies, or None where it is missing and that is counted."""
+    """The location of the photo with a COCO number. None, and counted, if it is missing."""
     if photos is None:
-        raise ValueError(f"{location}: {name} is a photo of COCO. Say with `coco_images` where those are.")
+        raise ValueError(f"{location}: {name} is a photo of COCO. Give the location of those in `coco_images`.")
     return photos.find(number, location=location, example=f"{XFLICKRCO_SOURCE}/{id}", file_name=name)
 
 

@@ -1,16 +1,15 @@
 """GQA and xGQA: questions about photos of Visual Genome, asked in eight languages, answered in English.
 
-GQA is read in the layout that LXMERT gave it and IGLUE took over (e-bug/iglue, datasets/gqa/annotations/train.json), a
-JSON array of {"img_id": "2375429", "label": {"pipe": 1.0}, "question_id": "07333408", "sent": "What is ...?"}. A label
-gives answers their scores; GQA has one answer a question, and of several the one of the highest score is taken. A
-question whose label is empty is skipped.
+GQA is read in LXMERT's layout, which IGLUE uses too (e-bug/iglue, datasets/gqa/annotations/train.json): a JSON array
+of {"img_id": "2375429", "label": {"pipe": 1.0}, "question_id": "07333408", "sent": "What is ...?"}. A label gives a
+score to each answer. GQA has one answer per question; of several, the one with the highest score is taken. A question
+with an empty label is skipped.
 
 xGQA (Adapter-Hub/xGQA, data/few_shot/<language>/train_5.json, dev.json, test.json) is a JSON object of question id to
-GQA's own record: {"imageId": "n406334", "question": "Ist der Bus ...?", "answer": "no", ...}. The questions are
-translated, the answers are not, and the question ids are the same in every language.
+GQA's own record: {"imageId": "n406334", "question": "Ist der Bus ...?", "answer": "no", ...}. Only the questions are
+translated. The question ids are the same in every language.
 
-Images are <image id>.jpg of GQA's images.zip. Licences: xGQA is CC BY 4.0; GQA is under its
-authors' terms.
+Images are <image id>.jpg of GQA's images.zip. Licences: xGQA is CC BY 4.0; GQA is under its authors' terms.
 """
 
 from collections.abc import Iterator
@@ -39,9 +38,8 @@ def gqa(seed: int, skipped: SkipReport | None = None, *, path: Path, images: Ima
 
     Args:
         images: the folder, URL or archive of the images (images/locations.py).
-
     Raises:
-        ValueError: the file is not as published; the message names the record and the field.
+        ValueError: the file is not as published. The message names the record and the field.
     """
     skipped = SkipReport() if skipped is None else skipped
     for index, record in enumerate(iter_json_array(path)):
@@ -76,8 +74,8 @@ def xgqa(
     """The questions of xGQA in some languages, with English answers.
 
     Args:
-        annotations: the folder above those of the languages.
-        split: the name of the files without their ending: train_5, dev, test.
+        annotations: the parent folder of the languages' folders.
+        split: the files' name without extension: train_5, dev, test.
     """
     for language in languages:
         path = annotations / language / f"{split}.json"
@@ -90,11 +88,10 @@ def read_xgqa(
     """The questions of a file of xGQA.
 
     Args:
-        language: of the questions, one of xGQA's eight; the file does not say it.
+        language: the questions' language, one of xGQA's eight. The file does not give it.
         images: the folder, URL or archive of the images (images/locations.py).
-
     Raises:
-        ValueError: the file is not as published; the message names the question id and the field.
+        ValueError: the file is not as published. The message names the question id and the field.
     """
     skipped = SkipReport() if skipped is None else skipped
     for location, record in read_xgqa_records(path):
@@ -105,7 +102,7 @@ def read_xgqa_records(path: str | Path) -> Iterator[tuple[str, Any]]:
     """The locations and records of a file of xGQA, with the question's id in the record.
 
     Raises:
-        ValueError: the file is no JSON object.
+        ValueError: the file is not a JSON object.
     """
     for question_id, record in read_json_object(path).items():
         is_object = isinstance(record, dict)
@@ -115,10 +112,10 @@ def read_xgqa_records(path: str | Path) -> Iterator[tuple[str, Any]]:
 def xgqa_example(
     record: Any, *, location: str, language: str, images: str | Path, skipped: SkipReport
 ) -> Iterator[Example]:
-    """The example of a record; none where a text cannot be used, and that is counted.
+    """The example of a record. None, and counted, if a text is unusable.
 
     Raises:
-        ValueError: the record is not as published; the message names the location and the field.
+        ValueError: the record is not as published. The message names the location and the field.
     """
     language = get_language(language).code
     fields = check_record(record, XGQA_FIELDS, location=location)
@@ -137,7 +134,7 @@ def xgqa_example(
 
 
 def _example(images: str | Path, location: str, *, image: str, question: str, answer: str, **fields: Any) -> Example:
-    """A question about an image; both corpora call a photo alike."""
+    """A question about an image. Both corpora name a photo the same way."""
     return Example(
         images=(image_location(images, f"{image}.jpg", location=location),),
         prompt="",

@@ -1,14 +1,14 @@
-"""LLaVA's dialogues and descriptions, which GPT-4 wrote about photos of COCO.
+"""LLaVA's dialogues and descriptions of COCO photos, written by GPT-4.
 
-conversation_58k.json, detail_23k.json and llava_instruct_150k.json (liuhaotian/LLaVA-Instruct-150K) are one JSON array
-of {"id": "000000033471", "image": "000000033471.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat are
-the colors of the bus?"}, {"from": "gpt", "value": "The bus is white and red."}, ...]}: human and gpt by turns. The
-`<image>` of the first question is taken out, for the processor places images. An example with `<image>` anywhere else
-is skipped and counted.
+conversation_58k.json, detail_23k.json and llava_instruct_150k.json (liuhaotian/LLaVA-Instruct-150K) are each one JSON
+array of {"id": "000000033471", "image": "000000033471.jpg", "conversations": [{"from": "human", "value":
+"<image>\\nWhat are the colors of the bus?"}, {"from": "gpt", "value": "The bus is white and red."}, ...]}, with human
+and gpt taking turns. We remove the `<image>` of the first question, because the processor places images. An example
+with `<image>` anywhere else is skipped and counted.
 
-Dialogues are split into single turns, each question with its answer and without what was said before; descriptions are
-taken whole, and their question gives way to our templates. Licence: CC BY-NC 4.0; as the texts are GPT-4's, OpenAI's
-terms of use apply too.
+Dialogues are split into single turns: each question with its answer, without the earlier turns. Descriptions are kept
+whole, and our templates replace their question. Licence: CC BY-NC 4.0. OpenAI's terms of use apply too, because GPT-4
+wrote the texts.
 """
 
 import hashlib
@@ -46,12 +46,11 @@ def llava_conversations(
 
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
-        max_sentences: a turn whose answer has more sentences (translation/sentences.py) is skipped and counted; None
+        max_sentences: a turn whose answer has more sentences (translation/sentences.py) is skipped and counted. None
             keeps all.
         missing: what to do about a photo that is not in the folder.
-
     Raises:
-        ValueError: the file is not as published, turns are out of order, or a photo is missing; the message names the
+        ValueError: the file is not as published, turns are out of order, or a photo is missing. The message names the
             record and the turn.
     """
     photos = CocoPhotos(images, missing=missing, skipped=skipped)
@@ -85,9 +84,8 @@ def llava_details(
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
         missing: what to do about a photo that is not in the folder.
-
     Raises:
-        ValueError: the file is not as published, a record is a dialogue of several turns, or a photo is missing; the
+        ValueError: the file is not as published, a record is a dialogue of several turns, or a photo is missing. The
             message names the record.
     """
     photos = CocoPhotos(images, missing=missing, skipped=skipped)
@@ -109,7 +107,7 @@ def llava_details(
 
 @dataclass(frozen=True)
 class _Turn:
-    """A question and its answer; `id` is unique in the file and independent of its other dialogues."""
+    """A question and its answer. `id` is unique in the file and does not depend on the other dialogues."""
 
     id: str
     question: str
@@ -117,7 +115,7 @@ class _Turn:
 
 
 def _read_dialogues(path: str | Path) -> Iterator[tuple[str, int, list[_Turn]]]:
-    """The location, the number of the photo and the turns of each record."""
+    """The location, photo number and turns of each record."""
     for index, record in enumerate(iter_json_array(path)):
         location = f"{path}, record {index}"
         fields = check_record(record, FIELDS, location=location)
@@ -134,13 +132,13 @@ def _turns(record: dict[str, Any], location: str) -> list[_Turn]:
         expected = "gpt" if position % 2 else "human"
         if speaker != expected:
             raise ValueError(
-                f"{turn_location}: found a turn of {speaker!r}, expected one of {expected!r}. Mend the record."
+                f"{turn_location}: found a turn of {speaker!r}, expected one of {expected!r}. Correct the record."
             )
         values.append(fields["value"])
     if not values or len(values) % 2:
         raise ValueError(
             f"{location}: found {len(values)} turns, expected questions of 'human', each with an answer of 'gpt'. "
-            "Mend the record."
+            "Correct the record."
         )
     values[0] = values[0].replace(IMAGE_TOKEN, "", 1)
     pairs = zip(values[::2], values[1::2], strict=True)
@@ -148,6 +146,6 @@ def _turns(record: dict[str, Any], location: str) -> list[_Turn]:
 
 
 def _turn(record_id: str, number: int, question: str, answer: str) -> _Turn:
-    """Several dialogues share a record id, which is that of the photo; the text tells them apart."""
+    """A turn with a unique id. Several dialogues share a record id (the photo's), so the text distinguishes them."""
     digest = hashlib.blake2b(f"{question}\n{answer}".encode(errors="surrogatepass"), digest_size=4).hexdigest()
     return _Turn(f"{record_id}/{number}/{digest}", question.strip(), answer.strip())

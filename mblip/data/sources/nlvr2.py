@@ -2,17 +2,17 @@
 
 NLVR2 (lil-lab/nlvr, nlvr2/data/train.json, dev.json, test1.json; in IGLUE dev.jsonl and, machine-translated,
 dev-sw_gmt.jsonl) is JSON lines of {"identifier": "dev-896-0-1", "sentence": "...", "label": "True", ...}. The images
-of an identifier are dev-896-0-img0.png, the left one, and dev-896-0-img1.png; records of the training set name the
-`directory` they lie in. Images: those of the split, train, dev or test1, as NLVR2's authors hand them out.
+of an identifier are dev-896-0-img0.png (left) and dev-896-0-img1.png (right). Records of the training set name their
+`directory`. Images: those of the split, train, dev or test1, as NLVR2's authors distribute them.
 
 MaRVL (marvl-challenge/marvl-code; in IGLUE marvl/zero_shot/annotations/marvl-sw.jsonl and
 few_shot/annotations/marvl-tr_train10.jsonl) is JSON lines of {"concept": "39-Panci", "language": "id", "caption":
 "...", "left_img": "39-0.jpg", "right_img": "39-4.jpg", "id": "id-0", "label": true, ...}. Few-shot files write the
-concept in front of the image's name, and number their records from 0 again: an id says which of the two it is of.
-Images: <language>/images/<concept>/<name> in marvl-images.
+concept before the image's name and number their records from 0 again, so our ids tell which kind of file they come
+from. Images: <language>/images/<concept>/<name> in marvl-images.
 
-The concepts of MaRVL are written in composed or in decomposed Unicode, from record to record; the folders of the
-published images are decomposed (gregor-ge/mBLIP, data/marvl/generate_marvl.py). `image_id` is composed always.
+MaRVL writes its concepts in composed or decomposed Unicode, depending on the record. The published image folders are
+decomposed (gregor-ge/mBLIP, data/marvl/generate_marvl.py). `image_id` is always composed.
 
 Licences: the texts of both CC BY 4.0; the images belong to their owners (research only).
 """
@@ -35,7 +35,7 @@ MARVL_SOURCE = "marvl"
 
 NLVR2_FIELDS = {"identifier": str, "sentence": str, "label": str, "directory": int | str | None}
 NLVR2_ANSWERS = {"True": "yes", "False": "no"}
-IDENTIFIER = re.compile(r"(\w+-\d+-\d+)-\d+")  # split, set, pair, sentence; the first three are the images'
+IDENTIFIER = re.compile(r"(\w+-\d+-\d+)-\d+")  # split, set, pair, sentence; the first three name the images
 
 MARVL_FIELDS = {
     "id": str,
@@ -59,10 +59,9 @@ def nlvr2(
 
     Args:
         images: the folder, URL or archive of the split's images (images/locations.py).
-        language: of the statements, where the file is a machine-translated one.
-
+        language: the statements' language, for a machine-translated file.
     Raises:
-        ValueError: the file is not as published; the message names the line and the field.
+        ValueError: the file is not as published. The message names the line and the field.
     """
     skipped = SkipReport() if skipped is None else skipped
     for location, record in read_json_lines(path):
@@ -72,10 +71,10 @@ def nlvr2(
 def nlvr2_example(
     record: Any, *, location: str, language: str, images: str | Path, skipped: SkipReport
 ) -> Iterator[Example]:
-    """The example of a record of NLVR2; none where the text cannot be used, and that is counted.
+    """The example of a record of NLVR2. None, and counted, if the text is unusable.
 
     Raises:
-        ValueError: the record is not as published; the message names the location and the field.
+        ValueError: the record is not as published. The message names the location and the field.
     """
     language = get_language(language).code
     fields = check_record(record, NLVR2_FIELDS, location=location)
@@ -103,15 +102,14 @@ def nlvr2_example(
 def marvl(
     seed: int, skipped: SkipReport | None = None, *, path: Path, images: Images, file_names: UnicodeForm = "NFD"
 ) -> Iterator[Example]:
-    """The statements of a file of MaRVL, zero-shot or few-shot, in the language each record says.
+    """The statements of a file of MaRVL, zero-shot or few-shot, in each record's language.
 
     Args:
-        images: the folder, URL or archive of the images (images/locations.py), the one with a folder per language.
-        file_names: how its file names are written: "NFD", as they are published, or "NFC", where unpacking or copying
-            has composed them.
-
+        images: the folder, URL or archive with a folder per language (images/locations.py).
+        file_names: the Unicode form of its file names: "NFD", as published, or "NFC", if unpacking or copying composed
+            them.
     Raises:
-        ValueError: the file is not as published; the message names the line and the field.
+        ValueError: the file is not as published. The message names the line and the field.
     """
     skipped = SkipReport() if skipped is None else skipped
     for location, record in read_json_lines(path):
@@ -121,10 +119,10 @@ def marvl(
 def marvl_example(
     record: Any, *, location: str, images: str | Path, file_names: UnicodeForm = "NFD", skipped: SkipReport
 ) -> Iterator[Example]:
-    """The example of a record of MaRVL; none where the text cannot be used, and that is counted.
+    """The example of a record of MaRVL. None, and counted, if the text is unusable.
 
     Raises:
-        ValueError: the record is not as published; the message names the location and the field.
+        ValueError: the record is not as published. The message names the location and the field.
     """
     fields = check_record(record, MARVL_FIELDS, location=location)
     languages = {code: code for code in MARVL_LANGUAGES}

@@ -1,10 +1,10 @@
-"""Anybody's own data: a folder of images with a table, or any dataset that `datasets` loads.
+"""Your own data: a folder of images with a table, or any dataset that `datasets` loads.
 
     columns = Columns(image="file_name", target="text", language="lang")
     own_folder(7, path=Path("photos"), task="captioning", columns=columns)           # photos/metadata.jsonl
     own_dataset(7, path="me/my-captions", task="captioning", columns=Columns(target="caption"), language="sw")
 
-Which column holds what is said in `Columns` (own_rows.py); the data stay as they are. A recipe says the same:
+`Columns` (own_rows.py) says which column holds what. The data stay as they are. The same in a recipe:
 
     - source: own_dataset
       path: me/my-captions
@@ -12,8 +12,7 @@ Which column holds what is said in `Columns` (own_rows.py); the data stay as the
       language: sw
       columns: {image: photo, target: caption}
 
-Texts that are empty are skipped and counted; everything else that cannot be trained on is an error. Licence: whatever
-the data have.
+Empty texts are skipped and counted. Everything else that cannot be trained on is an error. Licence: that of your data.
 """
 
 import csv
@@ -32,7 +31,7 @@ from .own_rows import Columns, OwnRows
 from .records import read_json_lines
 
 SOURCE = "own"
-METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as `datasets`' ImageFolder has them
+METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as in `datasets`' ImageFolder
 
 
 def own_folder(
@@ -45,17 +44,18 @@ def own_folder(
     language: LanguageCode | None = None,
     name: str | None = None,
 ) -> Iterator[Example]:
-    """The rows of a folder as `datasets`' ImageFolder documents it: metadata.jsonl, metadata.csv or metadata.parquet,
-    with the names of images below the folder in the column `file_name`, or in one that `columns.image` names.
+    """The rows of a folder in the layout of `datasets`' ImageFolder.
+
+    The table is metadata.jsonl, metadata.csv or metadata.parquet. Its column `file_name`, or the column that
+    `columns.image` names, holds the paths of images relative to the folder.
 
     Args:
-        task: one of `TASKS`; its inputs must be mapped.
-        language: of all rows, where no column says it.
-        name: what the source is called, own/<name>, and thereby what draws depend on; None: the name of the folder.
-
+        task: one of `TASKS`. Its inputs must be mapped.
+        language: the language of all rows, if no column gives it.
+        name: the source is called own/<name>, and draws depend on this. None: the name of the folder.
     Raises:
-        ValueError: there is no table in the folder or more than one, a column is missing, a cell has a wrong type, or
-            an image is not there; the message names the line or row, and the columns.
+        ValueError: the folder has no table or several, a column is missing, a cell has a wrong type, or an image is
+            missing. The message names the line or row, and the columns.
     """
     columns = columns if columns.image is not None else dataclasses.replace(columns, image="file_name")
     rows = OwnRows(f"{SOURCE}/{name or path.resolve().name}", task, columns, language, path)
@@ -83,21 +83,20 @@ def own_dataset(
     name: str | None = None,
     streaming: bool = False,
 ) -> Iterator[Example]:
-    """The rows of a dataset; images are neither opened nor decoded.
+    """The rows of a dataset. Images are neither opened nor decoded.
 
     Args:
         path: a name on the Hub, a folder that `load_dataset` or `load_from_disk` reads, or a file: parquet, JSON (an
             array or lines), csv, arrow.
-        task: one of `TASKS`; its inputs must be mapped.
-        columns: the column of images is `image` unless said otherwise.
-        language: of all rows, where no column says it.
-        images: the folder, URL or archive (images/locations.py) that names of images are joined to; None: the folder
-            that `path` is, or that the file is in.
-        name: what the source is called, own/<name>, and thereby what draws depend on; None: the last part of `path`.
-        streaming: read the rows as they come instead of preparing them on disk first.
-
+        task: one of `TASKS`. Its inputs must be mapped.
+        columns: the image column is `image` unless mapped otherwise.
+        language: the language of all rows, if no column gives it.
+        images: the folder, URL or archive (images/locations.py) to join image names to. None: the folder `path`, or
+            the file's folder.
+        name: the source is called own/<name>, and draws depend on this. None: the last part of `path`.
+        streaming: read rows as they come, without preparing them on disk first.
     Raises:
-        ValueError: the dataset cannot be loaded, a column is missing, or a cell has a wrong type; the message names
+        ValueError: the dataset cannot be loaded, a column is missing, or a cell has a wrong type. The message names
             the row, counted from 0, and the columns.
         OSError: there is no such dataset, or the Hub cannot be reached.
     """
@@ -109,7 +108,7 @@ def own_dataset(
 
 
 def _images_of(path: str | Path) -> Path:
-    """The folder that a dataset is, or the one that its file is in."""
+    """The dataset's folder, or the folder of its file."""
     local = Path(path).absolute()
     return local if local.is_dir() else local.parent
 
@@ -127,14 +126,14 @@ def _read_table(path: Path) -> Iterator[tuple[str, Row]]:
     if path.suffix == ".jsonl":
         for location, record in read_json_lines(path):
             if not isinstance(record, dict):
-                raise ValueError(f"{location}: expected an object, from names of columns to values.")
+                raise ValueError(f"{location}: expected an object of column names and values.")
             yield location, record
     else:
         rows = _csv_rows if path.suffix == ".csv" else _parquet_rows
         try:
             yield from rows(path)
         except (csv.Error, UnicodeDecodeError, pyarrow.ArrowInvalid) as error:
-            raise ValueError(f"{path} is no whole table of its kind: {error}") from error
+            raise ValueError(f"{path} is damaged or not a table of its kind: {error}") from error
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:

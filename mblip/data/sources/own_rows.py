@@ -1,7 +1,7 @@
-"""A row of anybody's data as an example: which column holds what, and what a row may hold.
+"""Rows of your own data as examples: which column holds what, and what a row may hold.
 
 An image may be a PIL image, the bytes of a file, the record {"bytes", "path"} that `datasets` stores, a path or a URL,
-or a list of these. Errors name the row, the column, and the columns that there are.
+or a list of these. Errors name the row, the column, and all columns.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ from .dataset_rows import Row
 from .image_names import image_location, join_image_ids, url_image_id
 from .records import describe
 
-TWO_IMAGES = "two_image_statement"  # the task that takes two
+TWO_IMAGES = "two_image_statement"  # the task with two images
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns; None where the data have no such column.
+    """The names of the columns. None where the data have no such column.
 
-    `target` is what the model learns to say, `image` what it is shown, with `second_image` behind it where a task
-    takes two. `language` holds a code of languages.tsv. `id` is text or a whole number that no other row has; without
-    it rows are numbered. The rest are the inputs of tasks: `question` for vqa, `label` for image_deciding and so on.
+    `target` is the text to learn. `image` is the image; `second_image` follows it in a task with two images.
+    `language` holds a code of languages.tsv. `id` is text or a whole number, unique per row; without it, rows are
+    numbered. The rest are the inputs of tasks: `question` for vqa, `label` for image_deciding and so on.
     """
 
     target: str
@@ -49,7 +49,7 @@ class Columns:
     statement: str | None = None
 
     def mapped(self) -> dict[str, str]:
-        """What is mapped, to the names of the columns."""
+        """The mapped fields, with the names of their columns."""
         return {field: column for field, column in dataclasses.asdict(self).items() if column is not None}
 
 
@@ -57,11 +57,12 @@ class Columns:
 class OwnRows:
     """How rows become examples of a task.
 
-    `language` is that of all rows, or None where a column says it. `images` is the folder, URL or archive that names
-    of images are joined to (images/locations.py).
+    `language` is the language of all rows, or None if a column gives it. Image names are joined to `images`, a folder,
+    URL or archive (images/locations.py).
 
     Raises:
-        ValueError: the columns are not those that the task takes, the language is unknown or said twice.
+        ValueError: the columns do not match the task's inputs, the language is unknown, or it is given twice or not at
+            all.
     """
 
     source: str
@@ -76,29 +77,29 @@ class OwnRows:
         if taken != given:
             raise ValueError(
                 f"The task {self.task!r} takes the inputs {sorted(taken) or 'none'}, but the columns map "
-                f"{sorted(given) or 'none'}. Map just those that it takes."
+                f"{sorted(given) or 'none'}. Map exactly its inputs."
             )
         if (self.language is None) == (self.columns.language is None):
             found = "neither" if self.language is None else "both"
             raise ValueError(
-                f"Found {found} of `language` and a column of languages, expected one: the code of all rows, or the "
-                "column that holds each row's."
+                f"Found {found} of `language` and a column of languages, expected one. Give the code of all rows, "
+                "or the column that holds each row's."
             )
         if self.language is not None:
             get_language(self.language)
 
     def examples(self, rows: Iterable[tuple[str, Row]], *, id_prefix: str, skipped: SkipReport) -> Iterator[Example]:
-        """The examples of rows, which come with their locations.
+        """The examples of rows. Rows come with their locations.
 
         Raises:
-            ValueError: a column is missing, a value is of a wrong type, an id stands twice.
+            ValueError: a column is missing, a value has a wrong type, or an id is repeated.
         """
         seen: set[str] = set()
         for number, (location, row) in enumerate(rows):
             cells = Cells(row, location, self.columns.mapped())
             id = f"{id_prefix}{number if self.columns.id is None else cells.id()}"
             if id in seen:
-                raise cells.wrong("id", f"{id.removeprefix(id_prefix)!r} a second time", "an id that no other row has")
+                raise cells.wrong("id", f"{id.removeprefix(id_prefix)!r} a second time", "a unique id")
             if self.columns.id is not None:
                 seen.add(id)
             example = self._example(cells, id, skipped)
@@ -111,7 +112,7 @@ class OwnRows:
         language = self.language if self.language is not None else cells.language()
         shown = [image for field in ("image", "second_image") for image in cells.images(field, self)]
         if self.task == TWO_IMAGES and len(shown) != 2:
-            raise cells.wrong("image", f"{len(shown)} image(s) of the row", f"two, as {TWO_IMAGES} takes them")
+            raise cells.wrong("image", f"{len(shown)} image(s) of the row", f"two, as {TWO_IMAGES} requires")
         urls = [image for image, _ in shown if isinstance(image, str)]
         if not has_usable_texts([target, *inputs.values(), *urls], name=f"{self.source}/{id}", skipped=skipped):
             return None
@@ -134,14 +135,14 @@ ALL_INPUTS = {field.name for field in dataclasses.fields(Columns)} - NOT_INPUTS
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of a row, by what they are mapped to; `mapped` are the names of the columns."""
+    """The cells of a row, by field. `mapped` gives the column of each field."""
 
     row: Row
     location: str
     mapped: Mapping[str, str]
 
     def text(self, field: str) -> str:
-        """A text without white space around it; an empty cell is an empty text."""
+        """A text, stripped of white space. An empty cell gives an empty text."""
         value = self._value(field)
         if value is None:
             return ""
@@ -163,7 +164,7 @@ class Cells:
             raise ValueError(f"{self.location}, column `{self.mapped['language']}`: {error}") from error
 
     def images(self, field: str, rows: OwnRows) -> list[tuple[Image, str]]:
-        """The images of a cell with their ids; none where no column is mapped."""
+        """The images of a cell with their ids. Empty if no column is mapped."""
         if field not in self.mapped:
             return []
         value = self._value(field)
@@ -205,8 +206,7 @@ class Cells:
             return name, url_image_id(name)
         if "hf://" in name:
             raise ValueError(
-                f"{self.location}: {name} stays on the Hub while streaming. Set `streaming` to false, so that it is "
-                "downloaded."
+                f"{self.location}: {name} stays on the Hub while streaming. Set `streaming` to false to download it."
             )
         if "://" in name:
             member, separator, archive = name.partition("::")
@@ -218,11 +218,11 @@ class Cells:
 
 
 def _called(path: Path, rows: OwnRows) -> str:
-    """A file in an id, which tells no folder of this machine: by its name below `images`, elsewhere by a digest."""
+    """A file's name in an id, without this machine's folders: its path below `images`, or else a digest."""
     folder = Path(rows.images).absolute()
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else _digest(os.fsencode(path))
 
 
 def _digest(*parts: bytes) -> str:
-    """A name for an image that has none: equal images have equal ones."""
+    """An id for an image without a name. Equal images have equal ids."""
     return hashlib.sha1(b"".join(parts)).hexdigest()

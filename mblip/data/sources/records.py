@@ -1,10 +1,10 @@
-"""Records of published files: each comes with its location, and a wrong one is an error worded alike in every source.
+"""Records of published files. Each comes with its location, and all sources report wrong records in the same words.
 
     for location, record in read_json_lines(path):
         fields = check_record(record, {"sentence": str, "directory": int | None}, location=location)
 
-A location is what an error calls a record: the file and its line, counted from 1, or its position, counted from 0, or
-its key. What a source leaves out on purpose is not an error: it goes to `SkipReport`.
+A location names a record in errors: the file, and the line (counted from 1), the position (counted from 0) or the key.
+Examples that a source skips on purpose are not errors; they go to `SkipReport`.
 """
 
 import gzip
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
-# What a value of a JSON file, or of a column of `datasets`, is called.
+# The names of the types of JSON values and of `datasets` columns.
 KINDS: Mapping[Any, str] = {
     str: "text",
     bool: "true or false",
@@ -30,16 +30,15 @@ PLURALS: Mapping[Any, str] = {int: "whole numbers", float: "numbers", list: "lis
 
 
 def check_record(record: Any, fields: Mapping[str, Any], *, location: str) -> dict[str, Any]:
-    """The values of `fields` in a record, which may have others besides.
+    """The values of `fields` in a record. The record may have other fields.
 
     Args:
-        fields: name -> type, made of str, int, float, bool, list, dict, list[X], dict[str, X] and X | Y; a field of
-            type X | None may be missing and then comes as None. A number of type float may be whole; true and false
-            are no numbers.
-
+        fields: name -> type. Types are str, int, float, bool, list, dict, list[X], dict[str, X] and X | Y. A field of
+            type X | None may be missing; its value is then None. A float may be a whole number. Booleans are not
+            numbers.
     Raises:
-        ValueError: the record is no object, or a field is missing or of another type. The message names the location,
-            the field, what was found and what is expected.
+        ValueError: the record is not an object, or a field is missing or of another type. The message names the
+            location, the field, what was found and what is expected.
     """
     if not isinstance(record, Mapping):
         raise ValueError(f"{location}: found {describe(record)}, expected an object with {_listing(fields)}.")
@@ -56,7 +55,7 @@ def check_record(record: Any, fields: Mapping[str, Any], *, location: str) -> di
 
 
 def check_value(value: Any, expected: Any, *, location: str, field: str) -> None:
-    """Raises ValueError for a value that is not of the type `expected`; see `check_record`."""
+    """Raise ValueError for a value that is not of the type `expected`; see `check_record`."""
     if _fits(value, expected):
         return
     field, value, expected = _innermost(field, value, expected)
@@ -64,10 +63,10 @@ def check_value(value: Any, expected: Any, *, location: str, field: str) -> None
 
 
 def check_choice(value: Any, choices: Mapping[Any, Any], *, location: str, field: str) -> Any:
-    """What `choices` gives for a value such as a label.
+    """The entry of `choices` for a value such as a label.
 
     Raises:
-        ValueError: the value is none of the choices; the message names the location, the field and the choices.
+        ValueError: the value is not among the choices. The message names the location, the field and the choices.
     """
     if isinstance(value, list | dict) or value not in choices:
         expected = ", ".join(repr(choice) for choice in choices)
@@ -76,10 +75,10 @@ def check_choice(value: Any, choices: Mapping[Any, Any], *, location: str, field
 
 
 def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
-    """The location and value of each line of a JSON lines file, `.jsonl` or `.jsonl.gz`, one by one.
+    """The location and value of each line of a `.jsonl` or `.jsonl.gz` file, one by one.
 
     Raises:
-        ValueError: there is no such file, or a line is not JSON in UTF-8; the message names it.
+        ValueError: the file is missing, or a line is not JSON in UTF-8. The message names it.
     """
     path = Path(path)
     with _open(path) as file:
@@ -91,10 +90,10 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
-    """The JSON object of a file, `.json` or `.json.gz`, read as a whole.
+    """The JSON object of a `.json` or `.json.gz` file, read as a whole.
 
     Raises:
-        ValueError: there is no such file, it is not JSON in UTF-8, or no object.
+        ValueError: the file is missing, is not JSON in UTF-8, or is not an object.
     """
     path = Path(path)
     with _open(path) as file:
@@ -105,7 +104,7 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
 
 
 def describe(value: Any) -> str:
-    """What an error says was found."""
+    """A found value in words, for errors."""
     kind = KINDS.get(type(value), f"a {type(value).__name__}")
     if isinstance(value, str | int | float):
         shown = repr(value)
@@ -114,7 +113,7 @@ def describe(value: Any) -> str:
 
 
 def _open(path: Path) -> io.BufferedIOBase:
-    """The file in bytes: lines end at a line feed alone, for a text may hold other separators of lines."""
+    """The file in bytes. Only a line feed ends a line, because a text may hold other line separators."""
     try:
         return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
     except FileNotFoundError as error:
@@ -143,7 +142,7 @@ def _fits(value: Any, expected: Any) -> bool:
 
 
 def _innermost(field: str, value: Any, expected: Any) -> tuple[str, Any, Any]:
-    """The entry of a list or object that makes it wrong, or the value itself."""
+    """The entry of a list or object that has the wrong type, or the value itself."""
     origin, arguments = get_origin(expected), get_args(expected)
     entries: list[tuple[Any, Any]] = []
     if origin is list and isinstance(value, list):
@@ -157,7 +156,7 @@ def _innermost(field: str, value: Any, expected: Any) -> tuple[str, Any, Any]:
 
 
 def _kind(expected: Any) -> str:
-    """What an error calls a type."""
+    """A type in words, for errors."""
     origin, arguments = get_origin(expected), get_args(expected)
     if origin in (Union, types.UnionType):
         return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))

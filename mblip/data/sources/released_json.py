@@ -1,12 +1,12 @@
-"""The training mix as the authors of mBLIP released it: prompts with their templates, and targets, in 96 languages.
+"""The training mix as the authors of mBLIP released it: finished prompts and targets in 96 languages.
 
 task_mix_v2_mt.json (Gregor/mblip-train on the Hub, 963 MB) is one JSON array of {"context": "Caption in German: ",
-"label": "Ein Hund am Strand", "image_id": ...}, read as a stream. `context` is the prompt, worded already, so
-`apply_prompt` has nothing to do. Nothing tells an example's task, and its language only the prompt, where it names
-one; the images are to be had elsewhere. The defects of the original are in it: most questions were made from the
-answer of another example. Licence: of each source that went into it.
+"label": "Ein Hund am Strand", "image_id": ...}, read as a stream. `context` is the finished prompt, so `apply_prompt`
+is not needed. The file does not give an example's task. It gives the language only if the prompt names it. The images
+must come from elsewhere. The file has the original's faults: most questions were generated from the answer of another
+example. Licence: that of each source in it.
 
-The id of an example is its position in the file, which is published once and holds records more than once.
+The id of an example is its position in the file. The file is published once and repeats some records.
 """
 
 import re
@@ -28,23 +28,23 @@ SOURCE = "mblip_train"
 TASK = "as_released"
 FIELDS = {"context": str, "label": str, "image_id": str | int}
 
-OTHER_NAMES = {"Bengali": "bn", "Farsi": "fa", "Portugese": "pt", "Ukranian": "uk"}  # spelt so in the original
+OTHER_NAMES = {"Bengali": "bn", "Farsi": "fa", "Portugese": "pt", "Ukranian": "uk"}  # spellings of the original
 CODES = {language.name: code for code, language in LANGUAGES.items()} | OTHER_NAMES
 WANTED = r"(?:answer|(?:image )?(?:caption|description))"
 NAMED = rf"(?:\b[Ii]n (?:former )?({'|'.join(CODES)})\b|\b({'|'.join(CODES)}) {WANTED}\b)"
 ANYWHERE, AT_THE_END = re.compile(NAMED), re.compile(rf"{NAMED}[\s.:)]*\Z")
-# These name the language of the answer that is given, for a question in a language that is not named.
+# These name the language of a given answer and ask for a question in an unnamed language.
 ASKS_FOR_A_QUESTION = re.compile(
     rf"\bquestion \(?in (?:former )?(?:{'|'.join(CODES)})\b|\b(?:{'|'.join(CODES)}) question\b"
 )
 
 
 def named_language(context: str, label: str) -> str | None:
-    """The language that a prompt asks for by its English name: "in German", "Short German answer"; None where it names
-    none, and where it asks for a question.
+    """The language that a prompt asks for by its English name: "in German", "Short German answer".
 
-    Of several, the one at the end of the prompt, or else the first: a question in the prompt may name others. What
-    asks for a yes or no in English is taken as English, whatever language its caption is in.
+    None if the prompt names no language, or asks for a question. Of several names, the one at the end of the prompt
+    counts, or else the first, because a question in the prompt may name others. A prompt for an English yes or no
+    counts as English, whatever its caption's language.
     """
     if ASKS_FOR_A_QUESTION.search(context):
         return None
@@ -53,7 +53,7 @@ def named_language(context: str, label: str) -> str | None:
 
 
 def named_or_identified_language(context: str, label: str) -> str | None:
-    """The language that a prompt names or, without one, the target's (language_check.py, which needs py3langid)."""
+    """The language that a prompt names, or else the target's (language_check.py, which needs py3langid)."""
     return named_language(context, label) or identify_language(label)
 
 
@@ -67,8 +67,11 @@ def released_json(
     identify: bool = False,
     other_language: LanguageCode | None = None,
 ) -> Iterator[Example]:
-    """The original's training mix with its own prompts. Where these name no language, it is the target's with
-    `identify`, or else `other_language`; an example without any is skipped."""
+    """The original's training mix with its own prompts.
+
+    If a prompt names no language, the language is the target's with `identify`, or else `other_language`. An example
+    without a language is skipped.
+    """
 
     def language_of(context: str, label: str) -> str | None:
         found = named_or_identified_language if identify else named_language
@@ -84,17 +87,16 @@ def read_released_json(
     language_of: Callable[[str, str], str | None] = named_language,
     skipped: SkipReport | None = None,
 ) -> Iterator[Example]:
-    """The examples of the file, one after another in constant memory; prompt and target are as they stand there.
+    """The examples of the file, one after another in constant memory, with unchanged prompts and targets.
 
     Args:
-        images: the folder, URL or archive in which the `image_id` is the name of a file (images/locations.py), or a
-            function that gives the image of an `image_id`.
-        language_of: gives the language of a prompt and its target; an example without one is skipped and counted.
-            Many prompts name none: those of reasoning, dialogues and matching, and the captions' translated ones.
+        images: the folder, URL or archive in which `image_id` is a file name (images/locations.py), or a function from
+            `image_id` to image.
+        language_of: gives the language of a prompt and its target. An example without one is skipped and counted. Many
+            prompts name no language: those of reasoning, dialogues and matching, and translated caption prompts.
             `named_or_identified_language` keeps most of them.
-
     Raises:
-        ValueError: the file is not as published; the message names the record and the field.
+        ValueError: the file is not as published. The message names the record and the field.
     """
     skipped = SkipReport() if skipped is None else skipped
     for index, record in enumerate(iter_json_array(path)):
@@ -122,6 +124,6 @@ def read_released_json(
 
 
 def _shared_image_id(image_id: str) -> str:
-    """A photo of COCO is called as every source calls it."""
+    """The `image_id` that all sources use. It differs from the file's for photos of COCO."""
     found = FILE_NAME.fullmatch(image_id.rpartition("/")[2])
     return f"{SOURCE}/{image_id}" if found is None else coco_image_id(int(found[1]))

@@ -1,11 +1,11 @@
-"""VQAv2: questions about photos of COCO, to answer, and answers to find the question to.
+"""VQAv2: questions about photos of COCO. The tasks are to answer a question, and to ask the question of an answer.
 
-The files are read as published (vqav2_files.py). The answer is the multiple-choice answer; a question keeps its own
-answer in both tasks. In the original, question generation was given the answer of another example, so that nearly all
-of its 443,757 pairs are wrong; `as_released` repeats that.
+The files are read as published (vqav2_files.py). The answer is the multiple-choice answer, in both tasks. In the
+original, question generation used the answer of another example, so nearly all of its 443,757 pairs are wrong.
+`as_released` repeats that.
 
-All answers are yielded in English, none marked: which may be translated depends on all of them (seen at least 15
-times, without digits), so the step that translates decides it (`answers.choose_translatable_answers`).
+All answers come out in English. Which of them may be translated depends on all answers (seen at least 15 times,
+without digits), so the translation step decides it (`answers.choose_translatable_answers`).
 
 Licence of the annotations: CC BY 4.0 (visualqa.org).
 """
@@ -38,17 +38,17 @@ def vqav2(
     as_released: bool = False,
     missing: Missing = "error",
 ) -> Iterator[Example]:
-    """The questions of a split in the order of their file, one example of each task after another.
+    """The questions of a split in file order, with one example of each task per question.
 
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
-        as_released: in question generation each question comes with the answer of another one, drawn by (seed,
-            question id). That the prompt named English besides is the part of `apply_prompt(templates="as_released")`.
+        as_released: in question generation, each question gets the answer of another one, drawn by (seed, question
+            id). `apply_prompt(templates="as_released")` adds the original's other fault, that the prompt names
+            English.
         missing: what to do about a photo that is not in the folder.
-
     Raises:
-        ValueError: a task is unknown, a file is not as published, questions and annotations do not belong together, or
-            a photo is missing; the message names the record.
+        ValueError: a task is unknown, a file is not as published, questions and annotations do not match, or a photo
+            is missing. The message names the record.
     """
     unknown = [task for task in tasks if task not in TASKS]
     if unknown:
@@ -75,11 +75,11 @@ def vqav2(
 
 
 def _answer_of_another(answers: Sequence[tuple[int, Answer]], asked: AnsweredQuestion, seed: int) -> str:
-    """The answer to a question other than the one asked, which may be an equal one."""
+    """The answer to another question. It may equal the right answer."""
     others = len(answers) - 1
     if others < 1:
         raise ValueError(
-            f"{asked.location}: found 1 question, so there is no answer of another one. as_released needs at least 2."
+            f"{asked.location}: found 1 question, but `as_released` needs at least 2, to use the answer of another."
         )
     draw = stable_random(seed, SOURCE, asked.question_id)
     position = draw.randrange(others)

@@ -1,4 +1,4 @@
-"""Reading VQAv2: questions and annotations, which stand in two files and are joined by the question's id.
+"""Reading VQAv2. Questions and annotations are in two files, joined by the question's id.
 
 Questions (v2_OpenEnded_mscoco_train2014_questions.json): a JSON object with "questions", a list of {"question_id":
 458752000, "image_id": 458752, "question": "What is this photo taken looking through?"}.
@@ -6,10 +6,10 @@ Questions (v2_OpenEnded_mscoco_train2014_questions.json): a JSON object with "qu
 Annotations (v2_mscoco_train2014_annotations.json): a JSON object with "annotations", a list of {"question_id":
 458752000, "image_id": 458752, "multiple_choice_answer": "net", "question_type": "what is this", "answer_type":
 "other", "answers": [ten of {"answer": ...}], ...}. The multiple-choice answer is the most frequent of the ten.
-Training learns that one; evaluation compares with all ten and counts by type.
+Training learns that one. Evaluation compares with all ten and counts by type.
 
-Other keys, such as "info" and "license", may be there or not. Questions are read as a stream; of the annotations the
-answers are held in memory.
+Other keys, such as "info" and "license", are optional. Questions are read as a stream. The answers of the annotations
+are kept in memory.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,8 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class AnnotatedAnswer(Answer):
-    """An answer with those of all annotators, equal ones as often as they were given, and what kind of question it is
-    an answer to."""
+    """An answer with the answers of all annotators, repeated as given, and the types of question and answer."""
 
     answers: tuple[str, ...]
     question_type: str
@@ -45,7 +44,7 @@ class AnnotatedAnswer(Answer):
 
 @dataclass(frozen=True)
 class AnsweredQuestion:
-    """A question about a photo of COCO and its answer; `location` is that of the question."""
+    """A question about a photo of COCO and its answer. `location` is the question's."""
 
     question_id: int
     image_id: int
@@ -55,7 +54,7 @@ class AnsweredQuestion:
 
 
 def read_answers(annotations: str | Path) -> dict[int, Answer]:
-    """The answers of a file of annotations by the ids of their questions, in the order of the file.
+    """The answers of a file of annotations by question id, in file order.
 
     Raises:
         ValueError: the file is not as published, or a question has two annotations.
@@ -69,7 +68,7 @@ def read_answers(annotations: str | Path) -> dict[int, Answer]:
 def read_annotated_questions(
     questions: str | Path, annotations: str | Path
 ) -> Iterator[tuple[AnsweredQuestion, AnnotatedAnswer]]:
-    """The questions of a split with the answers of all annotators, in the order of their file.
+    """The questions of a split with the answers of all annotators, in file order.
 
     Raises:
         ValueError: as `read_answers` and `read_answered_questions`, or a question has fewer than two answers.
@@ -83,10 +82,10 @@ def read_annotated_questions(
 
 
 def annotated_question(record: Any, *, location: str) -> tuple[AnsweredQuestion, AnnotatedAnswer]:
-    """The same of one record that has the fields of both files.
+    """As `read_annotated_questions`, for one record with the fields of both files.
 
     Raises:
-        ValueError: the record lacks a field, or has fewer than two answers; the message names the location.
+        ValueError: the record lacks a field, or has fewer than two answers. The message names the location.
     """
     fields = check_record(record, QUESTION_FIELDS | ALL_ANSWERS_FIELDS, location=location)
     annotation = _annotated_answer(fields, location)
@@ -97,11 +96,11 @@ def annotated_question(record: Any, *, location: str) -> tuple[AnsweredQuestion,
 
 
 def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]) -> Iterator[AnsweredQuestion]:
-    """The questions of a file with their answers, in its order.
+    """The questions of a file with their answers, in file order.
 
     Raises:
-        ValueError: the file is not as published, a question stands there twice, has no answer or is about another
-            photo than its answer, or an answer has no question.
+        ValueError: the file is not as published; a question is repeated, has no answer, or is about another photo than
+            its answer; or an answer has no question.
     """
     waiting = dict(answers)
     for index, record in enumerate(iter_json_array(questions, key="questions")):
@@ -110,7 +109,7 @@ def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]
         question_id, image_id = fields["question_id"], fields["image_id"]
         answer = waiting.pop(question_id, None)
         if answer is None:
-            found = "stands there a second time" if question_id in answers else "has no annotation"
+            found = "is repeated" if question_id in answers else "has no annotation"
             raise ValueError(
                 f"{location}: the question id {question_id} {found}. Questions and annotations must be of the same "
                 "split."
@@ -129,15 +128,15 @@ def read_answered_questions(questions: str | Path, answers: Mapping[int, Answer]
 
 
 def _read_annotations(annotations: str | Path, fields: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The records of a file of annotations with their locations, one of each question."""
+    """The records of a file of annotations with their locations, one per question."""
     seen: set[int] = set()
     for index, record in enumerate(iter_json_array(annotations, key="annotations")):
         location = f"{annotations}, annotations[{index}]"
         values = check_record(record, fields, location=location)
         if values["question_id"] in seen:
             raise ValueError(
-                f"{location}: the question id {values['question_id']} stands there a second time, expected one "
-                "annotation a question. Fetch the file again."
+                f"{location}: the question id {values['question_id']} is repeated, expected one annotation per "
+                "question. Fetch the file again."
             )
         seen.add(values["question_id"])
         yield location, values
@@ -149,9 +148,7 @@ def _annotated_answer(fields: Mapping[str, Any], location: str) -> AnnotatedAnsw
         for position, record in enumerate(fields["answers"])
     )
     if len(answers) < 2:
-        raise ValueError(
-            f"{location}: found {len(answers)} answer(s), expected those of ten annotators, at least two."
-        )
+        raise ValueError(f"{location}: found {len(answers)} answer(s), expected ten, at least two.")
     return AnnotatedAnswer(
         image_id=fields["image_id"],
         text=fields["multiple_choice_answer"].strip(),

@@ -1,10 +1,10 @@
 """SNLI-VE and XVNLI: does a photo of Flickr30k make a sentence true, false, or neither?
 
-Both are JSON lines of SNLI's pairs, the photo standing in for the premise: {"gold_label": "entailment", "sentence1":
+Both are JSON lines of SNLI's pairs, with the photo in place of the premise: {"gold_label": "entailment", "sentence1":
 premise, "sentence2": hypothesis, "pairID": "759822302.jpg#2r1c", ...}. SNLI-VE (necla-ml/SNLI-VE, snli_ve_train.jsonl)
-calls the photo `Flickr30K_ID`, XVNLI (e-bug/iglue, datasets/XVNLI/annotations/<language>/train_1.jsonl ... test.jsonl,
-and machine-translated dev-<language>_gmt.jsonl) calls it `Flikr30kID`, spelt so, and has the same pair ids in every
-language. The label "-" means that the annotators found no majority; such pairs are skipped.
+names the photo in `Flickr30K_ID`. XVNLI (e-bug/iglue, datasets/XVNLI/annotations/<language>/train_1.jsonl ...
+test.jsonl, and machine-translated dev-<language>_gmt.jsonl) names it in `Flikr30kID` (their spelling), and has the
+same pair ids in every language. The label "-" means that the annotators found no majority; such pairs are skipped.
 
 The answers are those of the mBLIP evaluation prompt "Is it guaranteed true that ...?": yes, no, maybe. Images are
 <photo>.jpg of Flickr30k. Licences: SNLI's text CC BY-SA 4.0; the photos are under Flickr30k's terms (research only).
@@ -41,8 +41,8 @@ def xvnli(
     """The pairs of XVNLI in some languages.
 
     Args:
-        annotations: the folder above those of the languages.
-        split: the name of the files without their ending: train_1, test.
+        annotations: the parent folder of the languages' folders.
+        split: the files' name without extension: train_1, test.
     """
     for language in languages:
         path = annotations / language / f"{split}.jsonl"
@@ -55,11 +55,10 @@ def read_xvnli(
     """The pairs of a file of XVNLI.
 
     Args:
-        language: of the hypotheses; the file does not say it.
+        language: the hypotheses' language, which the file does not give.
         images: the folder, URL or archive of Flickr30k's images (images/locations.py).
-
     Raises:
-        ValueError: the file is not as published; the message names the line and the field.
+        ValueError: the file is not as published. The message names the line and the field.
     """
     skipped = SkipReport() if skipped is None else skipped
     for location, record in read_json_lines(path):
@@ -68,7 +67,7 @@ def read_xvnli(
 
 @published("entailment between photos and sentences", "necla-ml/SNLI-VE", "SNLI's text CC BY-SA 4.0")
 def snli_ve(seed: int, skipped: SkipReport | None = None, *, path: Path, images: Images) -> Iterator[Example]:
-    """The pairs of a file of SNLI-VE, in English; arguments and errors as in `read_xvnli`."""
+    """The pairs of a file of SNLI-VE, in English. Arguments and errors are those of `read_xvnli`."""
     skipped = SkipReport() if skipped is None else skipped
     for location, record in read_json_lines(path):
         yield from _example(record, "Flickr30K_ID", SNLI_VE_SOURCE, location, ENGLISH, images, skipped)
@@ -77,11 +76,10 @@ def snli_ve(seed: int, skipped: SkipReport | None = None, *, path: Path, images:
 def xvnli_example(
     record: Any, *, location: str, language: str, images: str | Path, skipped: SkipReport
 ) -> Iterator[Example]:
-    """The example of a record of XVNLI; none where the annotators disagree or the text cannot be used, and that is
-    counted.
+    """The example of a record. None, and counted, if the annotators disagree or the text is unusable.
 
     Raises:
-        ValueError: the record is not as published; the message names the location and the field.
+        ValueError: the record is not as published. The message names the location and the field.
     """
     return _example(record, "Flikr30kID", SOURCE, location, get_language(language).code, images, skipped)
 

@@ -208,7 +208,7 @@ REFUSED = {
     "PNG, wrong checksum of the header": (PNG[:30] + b"\0" + PNG[31:], "damaged"),
     "PNG, one pixel byte changed": (PNG[:-20] + bytes([PNG[-20] ^ 1]) + PNG[-19:], "damaged"),
     "PNG, pixels missing, checksums right": (by_hand.png(WIDTH, HEIGHT, bytes(WIDTH * 3 + 1)), "cut off"),
-    "PNG of no lines": (by_hand.png(WIDTH, 0, b""), "no pixels"),
+    "PNG without lines": (by_hand.png(WIDTH, 0, b""), "no pixels"),
     "PNG bomb": (by_hand.png(50_000, 50_000, b""), "too large"),
     "PNG, long and narrow": (by_hand.png(1, 70_000, bytes(4 * 70_000)), "too large"),
     "PNG, text that unpacks to 100 MB": (

@@ -147,8 +147,8 @@ def test_what_is_no_archive_is_named(tmp_path):
     ):
         assert refusal(location).startswith("unreadable: ")
     assert refusal(f"zip://a.jpg::{tmp_path}/none.zip").startswith("missing: ")
-    assert "none inside another" in refusal(f"zip://a.jpg::tar://inner.zip::{tmp_path}/a.tar")
-    assert "s3:// is not read" in refusal("s3://bucket/a.jpg")
+    assert "is inside another" in refusal(f"zip://a.jpg::tar://inner.zip::{tmp_path}/a.tar")
+    assert "s3:// is not supported" in refusal("s3://bucket/a.jpg")
 
 
 def test_an_archive_that_is_written_anew_is_listed_anew(tmp_path):

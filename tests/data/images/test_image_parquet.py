@@ -40,7 +40,7 @@ def test_rows_of_parquet_are_read_from_bytes_records_and_lists(tmp_path):
         ("1/a", "the cell holds NoneType where bytes are expected"),
         ("0/l", "the cell is a list of 1"),
         ("0/l/1", "the cell is a list of 1"),
-        ("0/a/0", "the cell is no list"),
+        ("0/a/0", "the cell is not a list"),
     ],
 )
 def test_a_cell_that_holds_no_image_is_named(tmp_path, cell, message):
@@ -53,5 +53,5 @@ def test_a_cell_that_holds_no_image_is_named(tmp_path, cell, message):
 def test_a_parquet_file_that_is_cut_off_is_named(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", {"a": [b"a"] * 10})
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(RefusedImageError, match="is no parquet file, or is cut off"):
+    with pytest.raises(RefusedImageError, match="is not a parquet file, or is cut off"):
         open_bytes(f"parquet://0::{path}")

@@ -49,7 +49,7 @@ def test_no_such_name_is_an_error_with_the_nearest(tmp_path):
 
 def test_what_cannot_be_called_is_an_error(tmp_path):
     write(tmp_path, "one_number", "answer = 42\n")
-    with pytest.raises(ValueError, match=r"`answer` is no function or class in .*one_number\.py"):
+    with pytest.raises(ValueError, match=r"`answer` is not a function or class in .*one_number\.py"):
         import_dotted("one_number:answer", tmp_path)
 
 
@@ -62,5 +62,5 @@ def test_a_dotted_path_has_module_and_function(tmp_path, name):
 def test_a_module_hidden_by_one_of_its_name_is_an_error(tmp_path):
     importlib.import_module("json")
     write(tmp_path, "json", "def answer():\n    return 42\n")
-    with pytest.raises(ValueError, match=r"`json` beside the recipe in .* is hidden by the module .*__init__\.py"):
+    with pytest.raises(ValueError, match=r"`json` beside the recipe in .* is hidden by .*__init__\.py"):
         import_dotted("json:answer", tmp_path)

@@ -76,7 +76,7 @@ def test_an_empty_reason_is_counted(tmp_path):
 @pytest.mark.parametrize("index", [-1, 2])
 def test_an_answer_that_is_no_choice_names_the_record(tmp_path, index):
     path = write(tmp_path, RECORD, RECORD | {"correct_choice_idx": index})
-    with pytest.raises(ValueError, match=rf"record 1: `correct_choice_idx` is {index}, expected the position of one"):
+    with pytest.raises(ValueError, match=rf"record 1: `correct_choice_idx` is {index}, expected a position from 0"):
         list(aokvqa(0, path=path, images=URL))
 
 

@@ -157,7 +157,7 @@ def test_a_missing_photo_is_an_error_that_names_id_and_folder_or_is_counted(tmp_
 def test_a_folder_without_photos_of_coco_is_an_error(tmp_path):
     touch(tmp_path / "photos", "dog.jpg", "1.jpg")
     for folder in ("photos", "gone"):
-        with pytest.raises(ValueError, match=rf"{folder} is no folder with photos of COCO, expected files such as"):
+        with pytest.raises(ValueError, match=rf"{folder} is not a folder with photos of COCO, expected files such as"):
             find(tmp_path / folder, 139)
 
 
@@ -172,7 +172,7 @@ def test_an_empty_caption_is_counted(tmp_path, photos):
     ("content", "message"),
     [
         (OFFICIAL | {"images": [{"id": 71, "file_name": "x"}]},
-         r"annotations\[0\]: found the image id 139, which is none of the 1 of"),
+         r"annotations\[0\]: found the image id 139, which is not among the 1 "),
         (OFFICIAL | {"annotations": [{"image_id": "139", "id": 5, "caption": "A room."}]},
          r"annotations\[0\]: `image_id` is '139', text, expected a whole number"),
         (OFFICIAL | {"images": [{"id": 139}]}, r"images\[0\]: `file_name` is missing"),

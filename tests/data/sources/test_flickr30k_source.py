@@ -67,7 +67,8 @@ def test_photos_of_coco_need_a_location_and_the_others_do_not(tmp_path):
     assert len(list(read_xflickrco(flickr, language="de", images="flickr"))) == 2
     coco = write_lines(tmp_path / "test.jsonl", [COCO])
     with pytest.raises(
-        ValueError, match=r"test\.jsonl, line 1: COCO_val2014_000000391895\.jpg .*Say with `coco_images`"
+        ValueError,
+        match=r"test\.jsonl, line 1: COCO_val2014_000000391895\.jpg .*Give the location of those in `coco_images`",
     ):
         list(read_xflickrco(coco, language="de", images="flickr"))
 

@@ -122,7 +122,7 @@ def test_two_images_come_from_two_columns_or_from_a_list(folder):
     [
         (
             "a.png",
-            r"mapped as `image`, holds 1 image\(s\) of the row, expected two, as two_image_statement takes them",
+            r"mapped as `image`, holds 1 image\(s\) of the row, expected two, as two_image_statement requires",
         ),
         ([], "mapped as `image`, holds an empty list, expected an image or a list of them"),
     ],
@@ -208,7 +208,7 @@ def test_empty_texts_are_skipped_by_name_and_move_no_id(folder):
         (
             {"text": "ein Hund"},
             Columns(target="text", language="lang", id="text"),
-            r"line 2: the column `text`, mapped as `id`, holds 'ein Hund' a second time, expected an id that no other",
+            r"line 2: the column `text`, mapped as `id`, holds 'ein Hund' a second time, expected a unique id",
         ),
     ],
 )
@@ -256,8 +256,12 @@ def test_a_folder_needs_one_table(folder):
     [
         ("metadata.csv", b"file_name,text\na.png\n", r"metadata\.csv, line 2: expected 2 cells, as in the first line"),
         ("metadata.csv", b"file_name,text\na.png,x,y\n", r"metadata\.csv, line 2: expected 2 cells"),
-        ("metadata.csv", b"file_name,text\na.png,\xff\n", r"metadata\.csv is no whole table of its kind: .*0xff"),
-        ("metadata.parquet", b"PAR1", r"metadata\.parquet is no whole table of its kind"),
+        (
+            "metadata.csv",
+            b"file_name,text\na.png,\xff\n",
+            r"metadata\.csv is damaged or not a table of its kind: .*0xff",
+        ),
+        ("metadata.parquet", b"PAR1", r"metadata\.parquet is damaged or not a table of its kind"),
         ("metadata.jsonl", b"[]\n", r"metadata\.jsonl, line 1: expected an object"),
     ],
 )

@@ -111,7 +111,7 @@ def test_answering_is_the_same_as_released(files):
 
 def test_one_question_has_no_other_answer(tmp_path):
     files = write(tmp_path, questions_of(ASKED[:1]), annotations_of(ASKED[:1]))
-    with pytest.raises(ValueError, match=r"questions\[0\]: found 1 question, so there is no answer of another one"):
+    with pytest.raises(ValueError, match=r"questions\[0\]: found 1 question, but `as_released` needs"):
         list(vqav2(0, **files, images=URL, as_released=True))
 
 
@@ -126,9 +126,9 @@ def test_an_empty_answer_is_counted_in_both_tasks(tmp_path):
     ("questions", "annotations", "message"),
     [
         (ASKED, ASKED[:2], r"questions\.json, questions\[2\]: the question id 71000 has no annotation"),
-        ([*ASKED, ASKED[0]], ASKED, r"questions\[3\]: the question id 139000 stands there a second time"),
+        ([*ASKED, ASKED[0]], ASKED, r"questions\[3\]: the question id 139000 is repeated"),
         (ASKED[1:], ASKED, r"questions\.json lacks 1 question\(s\) that have annotations, such as 139000"),
-        (ASKED, [*ASKED, ASKED[0]], r"annotations\.json, annotations\[3\]: the question id 139000 stands there a sec"),
+        (ASKED, [*ASKED, ASKED[0]], r"annotations\.json, annotations\[3\]: the question id 139000 is repeated"),
         (ASKED, [(139000, 140, "", "x"), *ASKED[1:]],
          r"questions\[0\]: the question id 139000 is about the image id 139, but its annotation is about 140"),
         ([("139000", 139, "x", "x")], ASKED, r"questions\[0\]: `question_id` is '139000', text, expected a whole"),

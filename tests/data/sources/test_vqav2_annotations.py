@@ -41,7 +41,7 @@ def test_a_record_with_the_fields_of_both_files_gives_the_same():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"answers": [{"answer": "den"}]}, r"found 1 answer\(s\), expected those of ten annotators"),
+        ({"answers": [{"answer": "den"}]}, r"found 1 answer\(s\), expected ten"),
         (
             {"answers": [{"answer": "a"}, {"answer": 2}]},
             r", answers\[1\]: `answer` is 2, a whole number, expected",
