@@ -1,6 +1,6 @@
-"""The model: configuration, images into the language model's input, loss, generation.
+"""The mBLIP model: configuration, image placement, loss, generation.
 
-Importing it registers the Auto classes for "mblip".
+Importing this package registers the Auto classes for "mblip".
 """
 
 from .configuration_mblip import MBlipConfig

@@ -1,7 +1,7 @@
-"""Reading some weights of a checkpoint, and only the shards that hold them.
+"""Reading some weights of a checkpoint, from only those shards that hold them.
 
-A checkpoint is a folder or a repository of the Hub, in one file or in shards, as safetensors or as .bin (read without
-unpickling code).
+A checkpoint is a folder or a repository on the Hub. Its weights are one file or several shards, in safetensors or .bin
+(read without unpickling code).
 """
 
 import json
@@ -24,46 +24,47 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def check_location(name_or_path: str | os.PathLike) -> None:
-    """Refuse a path that leads nowhere, of which the Hub would say only that no repository is named so.
+    """Refuse a path to a folder that does not exist.
+
+    The Hub would take the path for a repository name, and its error would not mention a missing folder.
 
     Raises:
-        FileNotFoundError: there is no such folder, and it can be no name of a repository.
+        FileNotFoundError: the folder does not exist, and the path cannot be a repository name.
     """
     path = Path(name_or_path)
     if not path.exists() and (path.is_absolute() or len(path.parts) > 2):
         raise FileNotFoundError(
-            f"There is no folder {path}, and no name on the Hub is of this form. Paths are relative to the working "
+            f"There is no folder {path}, and this is no repository name either. Paths are relative to the working "
             f"directory, {Path.cwd()}."
         )
 
 
 def find_file(name_or_path: str | os.PathLike, filename: str, **location: Any) -> str | None:
-    """The local path of one file of a checkpoint, fetched from the Hub where need be; None if the checkpoint has no
-    such file.
+    """The local path of one file of a checkpoint, fetched from the Hub if needed; None if there is no such file.
 
     Raises:
-        OSError: the checkpoint cannot be reached, so that nothing is known of its files.
+        OSError: the checkpoint cannot be reached, so we do not know which files it has.
     """
-    # At a commit the cache also knows which files do not exist, so that this works without a network.
+    # For a commit, the cache also records which files do not exist. With it, this works offline.
     where = {name: location[name] for name in ("token", "cache_dir", "local_files_only") if name in location}
     location = location | {"revision": resolve_revision(name_or_path, location.get("revision"), **where)}
     try:
         return cached_file(name_or_path, filename, **location)
     except OSError as error:
-        if error.__cause__ is None:  # transformers: the checkpoint was reached, and has no such file
+        if error.__cause__ is None:  # transformers reached the checkpoint and found no such file
             return None
         raise
 
 
 def has_weights(name_or_path: str | os.PathLike, **location: Any) -> bool:
-    """Whether a checkpoint holds weights at all."""
+    """Whether a checkpoint holds any weights."""
     return any(find_file(name_or_path, name, **location) for name in (*WEIGHT_FILES, *INDEX_FILES))
 
 
 def read_weights(
     name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any
 ) -> dict[str, torch.Tensor]:
-    """The weights whose key `is_wanted`, from the shards that hold them.
+    """Read the weights whose key satisfies `is_wanted`, from the shards that hold them.
 
     Raises:
         FileNotFoundError: the checkpoint holds no weights.
@@ -78,7 +79,7 @@ def read_weights(
 
 
 def _wanted_shards(name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any) -> list[str]:
-    """The local paths of the files that hold the weights whose key `is_wanted`, or may hold them.
+    """The local paths of the files that hold, or may hold, weights whose key satisfies `is_wanted`.
 
     Raises:
         FileNotFoundError: the checkpoint holds no weights.
@@ -113,15 +114,15 @@ def _read_file(path: str, is_wanted: Callable[[str], bool]) -> dict[str, torch.T
 
 
 def _load_bin(path: str) -> dict[str, torch.Tensor]:
-    """The tensors of a .bin file, mapped into memory where its format allows it (PyTorch's of before 1.6 does not).
+    """The tensors of a .bin file, memory-mapped if its format allows it (the format before PyTorch 1.6 does not).
 
     Raises:
-        pickle.UnpicklingError: the file holds more than tensors, which is refused.
+        pickle.UnpicklingError: the file holds more than tensors.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise pickle.UnpicklingError(
-            f"Weights only load failed: {path} holds more than tensors, which would run as code when it is loaded, or "
-            "it is broken. Use a checkpoint in safetensors, or a revision whose .bin files hold tensors alone."
+            f"Weights only load failed: {path} is broken, or holds objects other than tensors, which could run code. "
+            "Use a checkpoint in safetensors, or a revision whose .bin files hold only tensors."
         ) from error

@@ -1,9 +1,9 @@
 """The configuration of mBLIP: a BLIP-2 vision tower and Q-Former in front of any language model of transformers.
 
-It reads its own `config.json` and those of BLIP-2, the ones of 2023 included, which carry no image token id: the
-published mBLIP checkpoints are such folders. The id of the `<image>` token is then `len(tokenizer)` where the folder
-holds a tokenizer, else the size of the vocabulary. Image ids are replaced before the embedding lookup, so an id
-outside the embedding table is legal and no embedding ever grows.
+`MBlipConfig` reads its own `config.json` and BLIP-2's. The BLIP-2 files of 2023, and with them the published mBLIP
+checkpoints, have no image token id. There the `<image>` token gets the id `len(tokenizer)` if the folder holds a
+tokenizer, otherwise the vocabulary size. The model replaces image ids before the embedding lookup, so an id outside
+the embedding table is legal and the table never grows.
 """
 
 import os
@@ -11,8 +11,8 @@ from typing import Any
 
 import transformers
 
-# Before anything that another release may not have. As remote code this file meets any release: pyproject.toml and
-# processing_mblip/supported_releases.py have the same range.
+# This check comes before the imports that may fail in other releases: as remote code, this file can meet any release.
+# pyproject.toml and processing_mblip/supported_releases.py give the same range.
 if (release := tuple(map(int, transformers.__version__.split(".")[:2]))) < (5, 23):
     raise ImportError(
         f"mBLIP needs transformers>=5.23,<5.25, but {transformers.__version__} is installed: "
@@ -36,10 +36,9 @@ logger = logging.get_logger(__name__)
 
 IMAGE_TOKEN = "<image>"
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "spiece.model", "tokenizer.model", "vocab.json")
-# What `AutoTokenizer` and `cached_file` need to find a folder again; the rest of the loading arguments concerns
-# weights.
+# What `AutoTokenizer` and `cached_file` need to find a folder again. All other loading arguments concern weights.
 LOCATION_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-# Keys of BLIP-2 configurations that say nothing here: the kind of language model is asked of its own configuration.
+# Keys of BLIP-2 configurations that we ignore: the language model's own configuration says what kind of model it is.
 BLIP2_ONLY_KEYS = ("use_decoder_only_language_model", "image_text_hidden_size", "initializer_factor", "architectures")
 TOKEN_ID_NAMES = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
@@ -54,11 +53,11 @@ class MBlipConfig(PreTrainedConfig):
             model.
         text_config: the configuration of any sequence-to-sequence or causal language model of transformers, or its
             dict with `model_type`.
-        num_query_tokens: query tokens of the Q-Former, hence `<image>` tokens per image in a prompt.
+        num_query_tokens: query tokens of the Q-Former. A prompt holds as many `<image>` tokens per image.
         image_token_id: id of the `<image>` token. None or a negative id means `text_config.vocab_size`.
-        initializer_range: standard deviation of freshly made query tokens and projection.
-        label_smoothing: the share of every label that the loss spreads over all tokens alike, from 0 to below 1.
-        components: only on a folder without weights: the two checkpoints that `from_pretrained` composes, see
+        initializer_range: standard deviation of newly initialised query tokens and projection.
+        label_smoothing: the share of every label that the loss spreads evenly over all tokens, from 0 to below 1.
+        parents: set only in a folder without weights: the two components that `from_pretrained` composes, see
             `save_composition`.
 
     `pad_token_id`, `bos_token_id`, `eos_token_id` and `decoder_start_token_id` default to those of the language model.
@@ -84,7 +83,7 @@ class MBlipConfig(PreTrainedConfig):
         "image_hidden_states",
     ]
 
-    # Given as a dict, a configuration or None, each is a configuration after `__post_init__`.
+    # Each may be given as a dict, a configuration or None; after `__post_init__` it is a configuration.
     vision_config: Any = None
     qformer_config: Any = None
     text_config: Any = None
@@ -104,7 +103,7 @@ class MBlipConfig(PreTrainedConfig):
             kwargs.pop(key, None)
         super().__post_init__(**kwargs)
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"`label_smoothing` is {self.label_smoothing}, expected a share from 0 to below 1.")
+            raise ValueError(f"`label_smoothing` is {self.label_smoothing}, expected a number from 0 to below 1.")
         self.is_encoder_decoder = self.text_config.is_encoder_decoder
         self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
         if self.image_token_id is None:
@@ -120,9 +119,7 @@ class MBlipConfig(PreTrainedConfig):
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read `config.json` of an mBLIP or a BLIP-2 folder; a missing image token id comes from the folder's
-        tokenizer.
-        """
+        """Read `config.json` of an mBLIP or a BLIP-2 folder. The tokenizer supplies a missing image token id."""
         location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
         config_dict, unused_kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         if config_dict.get("model_type") != "blip-2":
@@ -136,15 +133,14 @@ class MBlipConfig(PreTrainedConfig):
 
 
 def image_token_id_of_tokenizer(name_or_path: str | os.PathLike, **location: Any) -> int | None:
-    """The id of `<image>` that a checkpoint's tokenizer gives: its own, else the first free one; None where there is
-    no tokenizer.
+    """The id of `<image>` by a checkpoint's tokenizer, or its first free id; None if the checkpoint has no tokenizer.
 
     Args:
-        name_or_path: a folder or a repository of the Hub.
+        name_or_path: a folder or a repository on the Hub.
         location: `revision`, `subfolder`, `cache_dir`, `token` ... as `from_pretrained` takes them.
     """
     if not any(find_file(name_or_path, name, **location) for name in TOKENIZER_FILES):
-        logger.info(f"{name_or_path} holds no tokenizer: the `<image>` token takes the first id after the vocabulary.")
+        logger.info(f"{name_or_path} holds no tokenizer: the `<image>` token gets the first id after the vocabulary.")
         return None
     tokenizer = AutoTokenizer.from_pretrained(name_or_path, **location)
     return tokenizer.get_vocab().get(IMAGE_TOKEN, len(tokenizer))

@@ -1,9 +1,9 @@
 """Text from images and prompts: transformers' `generate` on this model's own forward.
 
-Images are encoded and placed once, before decoding begins: an encoder-decoder gets its encoder's output, a
-decoder-only language model the embeddings of its prompt. Both return new tokens only. As in transformers, the logits
-processors of a decoder-only model also see the prompt's tokens. Where the `<image>` id lies outside the vocabulary,
-they see another token of the same prompt in its place: an id without a logit would crash or corrupt them.
+Images are encoded and placed once, before decoding starts. An encoder-decoder then decodes from its encoder's output,
+a decoder-only language model from the embeddings of its prompt. Both return new tokens only. As in transformers, the
+logits processors of a decoder-only model also see the prompt's tokens. If the `<image>` id lies outside the
+vocabulary, we show them another token of the same prompt: an id without a logit would crash or corrupt them.
 
 Shape suffixes: B = prompts, T = prompt tokens, D = width of the language model.
 """
@@ -28,28 +28,28 @@ from .language_models import (
     rename_cache,
 )
 
-if TYPE_CHECKING:  # the base of the class that this is a part of, which stands in the file that imports this one
+if TYPE_CHECKING:  # modeling_mblip.py imports this file, so at run time the mixin cannot import its base class
     from .modeling_mblip import MBlipPreTrainedModel
 else:
     MBlipPreTrainedModel = object
 
-# Generation modes of transformers that work on a prompt's tokens, where an image has none.
+# Generation modes of transformers that need a prompt's tokens. Images have none.
 REFUSED_MODES = {
-    "assistant_model": "an assistant would have to see the images as well. `prompt_lookup_num_tokens` needs none",
-    "assistant_early_exit": "an assistant would have to see the images as well. `prompt_lookup_num_tokens` needs none",
-    "token_healing": "it rewrites the end of the prompt, which is embedded by then",
-    "prefill_chunk_size": "a prompt with images in place is read as a whole",
+    "assistant_model": "an assistant model cannot see the images (`prompt_lookup_num_tokens` needs no assistant)",
+    "assistant_early_exit": "an assistant model cannot see the images (`prompt_lookup_num_tokens` needs no assistant)",
+    "token_healing": "it rewrites the end of the prompt, which is already embedded",
+    "prefill_chunk_size": "a prompt with images cannot be split into chunks",
 }
 ENCODER_FLAGS = ("output_attentions", "output_hidden_states")
 
 
 class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
-    """`generate`, over prompts with their images in place."""
+    """`generate`, for prompts with images."""
 
     place_images: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]  # MBlipForConditionalGeneration's
 
     @torch.no_grad()
-    def generate(  # type: ignore[override]  # the model's own inputs come first, by name
+    def generate(  # type: ignore[override]  # the model's own inputs come first, each as a named argument
         self,
         input_ids: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
@@ -67,20 +67,20 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
             pixel_values: (I, 3, H, W), every distinct image once.
             image_indices: (S,), for each image slot the row it shows; None: slot s shows row s.
             image_features: (I, Q, D), instead of `pixel_values`: `get_image_features(pixel_values).pooler_output`.
-            attention_mask: (B, T), 1 where a prompt's token stands; None: everywhere.
+            attention_mask: (B, T), 1 at tokens, 0 at padding; None: no padding.
             inputs_embeds: (B, T, D), instead of the embeddings of `input_ids`.
 
         Returns:
-            New tokens only, (B x num_return_sequences, new tokens); an encoder-decoder's begin with its start token.
-            A `ModelOutput` with `return_dict_in_generate=True`.
+            New tokens only, (B x num_return_sequences, new tokens). For an encoder-decoder they begin with its start
+            token. With `return_dict_in_generate=True`, a `ModelOutput`.
 
         Raises:
-            ValueError: images and `<image>` tokens do not agree; there is no prompt; a generation mode is asked for
-                that would go wrong here (`assistant_model` and others of `REFUSED_MODES`).
+            ValueError: images and `<image>` tokens do not match; there is no prompt; or you ask for a generation mode
+                that does not work with images (see `REFUSED_MODES`).
         """
         self._check_generation_mode(kwargs)
-        kwargs.pop("labels", None)  # Seq2SeqTrainer hands over the whole batch
-        rename_cache(kwargs, "cache", CACHE_NAME)  # as `forward` takes it under any release
+        kwargs.pop("labels", None)  # Seq2SeqTrainer passes the whole batch
+        rename_cache(kwargs, "cache", CACHE_NAME)  # `forward` accepts `cache` under any release, so we do, too
         if kwargs.get("encoder_outputs") is not None:
             return self._generate(attention_mask=attention_mask, **kwargs)
         embeds_BTD, _ = self.place_images(
@@ -99,19 +99,21 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         return self._continue_prompts(tokens_BT, embeds_BTD, attention_mask, kwargs)
 
     def _check_generation_mode(self, kwargs: dict[str, Any]) -> None:
-        """Refuse what would go wrong, whether an argument or the generation config asks for it."""
+        """Refuse generation modes that do not work here, in the arguments and in the generation config."""
         wanted = vars(kwargs.get("generation_config") or self.generation_config) | kwargs
         name_of_model = type(self.language_model).__name__
         refused = dict(REFUSED_MODES)
         if self.config.is_encoder_decoder and wanted.get("guidance_scale") != 1:
             refused["guidance_scale"] = (
-                f"transformers' guidance runs the model on its answer alone, without the encoder of {name_of_model}"
+                f"transformers' guidance runs the decoder of {name_of_model} without its encoder"
             )
         if self.language_model._is_stateful:
-            refused["prompt_lookup_num_tokens"] = f"{name_of_model} cannot take back a guess: its layers keep a state"
+            refused["prompt_lookup_num_tokens"] = (
+                f"{name_of_model} cannot undo a wrong guess, because its layers keep a state"
+            )
         for name, why in refused.items():
             if wanted.get(name):
-                raise ValueError(f"`{name}` came in, but {why}. Leave it out.")
+                raise ValueError(f"`{name}` is set, but {why}. Leave it out.")
 
     def _continue_prompts(
         self,
@@ -120,7 +122,7 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         attention_mask: torch.Tensor | None,
         kwargs: dict[str, Any],
     ) -> GenerateOutput | torch.Tensor:
-        """Let a decoder-only language model write on, and cut its prompt off what comes out."""
+        """Continue the prompts with a decoder-only language model, and return the new tokens alone."""
         check_cache(type(self.language_model))
         embeds_BTD, moved_mask = move_padding(embeds_BTD, attention_mask, side="left")
         check_padding_in_front(self.language_model, moved_mask)
@@ -142,11 +144,11 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
     def _encode(
         self, embeds_BTD: torch.Tensor, attention_mask: torch.Tensor | None, kwargs: dict[str, Any]
     ) -> ModelOutput:
-        """The encoder's output over the placed prompts, once for all beams and steps."""
+        """The encoder's output for the embedded prompts, computed once for all beams and steps."""
         generation_config = kwargs.get("generation_config") or self.generation_config
         flags = {name: kwargs.get(name, getattr(generation_config, name)) for name in ENCODER_FLAGS}
         return self.get_encoder()(
-            input_ids=None,  # FSMT's has no default for it
+            input_ids=None,  # FSMT's encoder has no default for it
             inputs_embeds=embeds_BTD,
             attention_mask=attention_mask,
             return_dict=True,
@@ -154,10 +156,10 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         )
 
     def _tokens_for_processors(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        """The prompts as ids that all have a logit: each prompt's first token stands where its images stand.
+        """The prompts with every `<image>` id replaced by the prompt's first token, so that each id has a logit.
 
-        A token that is in the prompt anyway adds nothing to the set of its tokens. An `<image>` id inside the
-        vocabulary is left, as transformers leaves it.
+        That token is in the prompt already, so the set of the prompt's tokens does not change. As in transformers, an
+        `<image>` id inside the vocabulary stays.
         """
         image_token_id, vocab_size = self.image_token_id, self.config.text_config.get_text_config().vocab_size
         if image_token_id < vocab_size:
@@ -165,7 +167,7 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         is_image_BT = input_ids.eq(image_token_id)
         is_text_BT = ~is_image_BT if attention_mask is None else ~is_image_BT & attention_mask.bool()
         first_B1 = input_ids.gather(1, is_text_BT.long().argmax(dim=1, keepdim=True))
-        # A prompt of nothing but images has no text token: padding's id, which every vocabulary can spare, stands in.
+        # A prompt of images alone has no text token. Use the padding id, which no text contains.
         first_B1 = first_B1.masked_fill(first_B1.eq(image_token_id), self.generation_config.pad_token_id or 0)
         return torch.where(is_image_BT, first_B1, input_ids)
 
@@ -176,9 +178,10 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         is_first_iteration: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Inputs of one step. Tokens that prompt lookup guesses behind the embedded prompt are embedded with it:
+        """Prepare the inputs of one decoding step.
 
-        transformers would leave them out of the first step, and take the prompt's last logits for theirs.
+        Prompt lookup appends guessed tokens to the prompt. We embed them together with the prompt: transformers would
+        leave them out of the first step and use the prompt's last logits in place of theirs.
         """
         if inputs_embeds is not None and is_first_iteration and input_ids.shape[1] > inputs_embeds.shape[1]:
             guesses = self.get_input_embeddings()(input_ids[:, inputs_embeds.shape[1] :]) * self.embedding_scale
@@ -196,16 +199,16 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         return super()._prepare_position_ids_for_generation(inputs_tensor, model_kwargs) + self.first_position
 
     def _supports_default_dynamic_cache(self) -> bool:  # type: ignore[override]  # a class method there
-        """Asked of the language model: some make a cache of their own."""
+        """What the language model says: some language models make their own cache."""
         return self.language_model._supports_default_dynamic_cache()
 
-    def _prepare_cache_for_generation(  # type: ignore[override]  # the arguments behind are passed on as they come
+    def _prepare_cache_for_generation(  # type: ignore[override]  # further arguments are passed on unchanged
         self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *args: Any
     ) -> None:
-        """The cache that the language model prepares for itself (T5Gemma's is of a kind of its own).
+        """Let the language model prepare its own cache (T5Gemma, for example, needs a special class).
 
-        One of recurrent layers alone counts no tokens, which transformers' generation asks of a cache; the language
-        model makes the same one when it reads the prompt.
+        transformers' generation asks a cache for its number of tokens. The cache of a purely recurrent model does not
+        count them, so we drop it; the language model makes the same cache again when it reads the prompt.
         """
         self.language_model._prepare_cache_for_generation(generation_config, model_kwargs, *args)
         cache = pop_cache(model_kwargs)
@@ -213,13 +216,13 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
             model_kwargs[CACHE_NAME] = cache
 
     def create_masks_for_generate(self, config: Any = None, **kwargs: Any) -> Any:
-        """Masks for a compilable cache, as the language model wants them (BLOOM keeps two dimensions for ALiBi)."""
+        """Make masks for a compilable cache in the language model's own way (BLOOM keeps 2D masks for ALiBi)."""
         create = getattr(self.language_model, "create_masks_for_generate", create_masks_for_generate)
         return create(config=self.language_model.config, **kwargs)
 
 
 class _WithoutPrompt(BaseStreamer):
-    """A streamer that shows an empty prompt in place of the one that stands for images."""
+    """A streamer that shows an empty prompt, because ours holds replacements for the `<image>` tokens."""
 
     def __init__(self, streamer: BaseStreamer) -> None:
         self.streamer = streamer

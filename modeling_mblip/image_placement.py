@@ -1,9 +1,9 @@
 """Placing Q-Former outputs into the language model's input.
 
-Everything here is counted. `masked_scatter` and indexing would silently take too few or the wrong features, and the
-model would train on without seeing its images. The checks also catch a batch torn apart by dispatching, DataParallel
-or a pipeline's batching, and the inputs of another checkpoint's processor. They read from the device once per batch;
-the causes are looked for only when a check fails.
+We count features and tokens before we place them. `masked_scatter` and indexing do not: they would silently take too
+few or the wrong features, and the model would train without seeing its images. The checks also catch batches that
+dispatching, DataParallel or a pipeline has split, and inputs made by the processor of a different checkpoint. They
+read from the device once per batch, and look for the cause only if a count is wrong.
 
 Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, S = image slots in reading order, Q = query tokens
 per image, D = width of the language model.
@@ -15,20 +15,20 @@ from dataclasses import dataclass
 
 import torch
 
-# Tokens stand twice in a row, but hardly three times: an id that does may have been written for an image.
+# Text rarely repeats a token three times in a row. An id that does may be the `<image>` id of another checkpoint.
 MIN_TOKENS_OF_IMAGE = 3
 
 
 @dataclass(frozen=True)
 class PromptRules:
-    """What a model demands of its prompts.
+    """What a model expects of its prompts.
 
     Args:
         image_token_id: id of the `<image>` token.
         num_query_tokens: `<image>` tokens per image.
-        vocab_size: of the language model; every other id is below it.
+        vocab_size: of the language model; all ids but `image_token_id` are below it.
         pad_token_id: of the language model.
-        origin: the folder or repository that the model was loaded from; empty: none.
+        origin: the folder or repository that the model was loaded from; empty if there is none.
     """
 
     image_token_id: int
@@ -39,11 +39,11 @@ class PromptRules:
 
     @property
     def hint(self) -> str:
-        """How to get the processor that keeps these rules."""
+        """How to get a processor that follows these rules."""
         call = f"`MBlipProcessor.from_pretrained({self.origin!r})`" if self.origin else "the model's own processor"
         return (
-            f"Build the inputs with {call}, whose `image_token_id` is {self.image_token_id} and `num_query_tokens` "
-            f"{self.num_query_tokens}."
+            f"Build the inputs with {call} (`image_token_id` {self.image_token_id}, `num_query_tokens` "
+            f"{self.num_query_tokens})."
         )
 
 
@@ -55,7 +55,7 @@ def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Ten
         image_indices_S: for each slot the row it shows; None: slot s shows row s.
 
     Raises:
-        ValueError: an index has no row, or a row is shown by no slot.
+        ValueError: an index points to no row, or no slot shows a row.
     """
     if image_indices_S is None:
         return features_IQD
@@ -63,15 +63,13 @@ def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Ten
     if image_indices_S.ndim != 1 or image_indices_S.is_floating_point():
         raise ValueError(
             f"`image_indices` has shape {tuple(image_indices_S.shape)} and dtype {image_indices_S.dtype}, expected "
-            "integers of shape (image slots,): for each image slot of the batch, in reading order, the row of "
-            "`pixel_values`."
+            "integers of shape (image slots,): the row of `pixel_values` for each image slot, in reading order."
         )
     shown = sorted(set(image_indices_S.tolist()))
     if shown != list(range(num_images)):
         raise ValueError(
-            f"`image_indices` shows the rows {shown}, but {num_images} image row(s) came in, and every one must be "
-            "shown. Pass the batch whole: `dispatch_batches=False`, no DataParallel; and build `image_indices` with "
-            "`MBlipProcessor`."
+            f"`image_indices` shows the rows {shown}, expected each of the {num_images} image row(s) at least once. "
+            "Build it with `MBlipProcessor`, and do not split batches (`dispatch_batches=False`, no DataParallel)."
         )
     return features_IQD[image_indices_S.to(features_IQD.device)]
 
@@ -79,17 +77,15 @@ def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Ten
 def find_image_tokens(
     input_ids_BT: torch.Tensor, num_slots: int, rules: PromptRules, *, are_tokens_embedded: bool = False
 ) -> torch.Tensor:
-    """Where the `<image>` tokens stand, (B, T): True at each of them.
-
-    Every prompt must hold whole images, the batch as many as there are image slots, and every other id must be one of
-    the language model's.
+    """A mask that is True at the `<image>` tokens, (B, T).
 
     Args:
-        are_tokens_embedded: the ids only say where images stand; the others are not looked at.
+        num_slots: image slots of the batch, each of `num_query_tokens` tokens.
+        are_tokens_embedded: the text is already embedded, so do not check the ids of text tokens.
 
     Raises:
-        ValueError: too few or too many `<image>` tokens in the batch, a prompt that holds a part of an image, or an id
-            that is no token of the language model.
+        ValueError: the batch holds too few or too many `<image>` tokens for its image slots; a prompt holds only part
+            of an image; or an id is not in the language model's vocabulary.
     """
     is_image_BT = input_ids_BT.eq(rules.image_token_id)
     is_text_BT = input_ids_BT.ge(0) & input_ids_BT.lt(rules.vocab_size)
@@ -100,17 +96,16 @@ def find_image_tokens(
     torn = [row for row, count in enumerate(num_tokens_B) if count % rules.num_query_tokens]
     if torn:
         raise ValueError(
-            f"Prompt {torn[0]} holds {num_tokens_B[torn[0]]} `<image>` tokens, which is no multiple of the "
-            f"{rules.num_query_tokens} query tokens per image ({sum(num_tokens_B)} in the batch): an image would be "
-            "spread over two prompts. Build the inputs with `MBlipProcessor`, and cut long text before the image "
-            "tokens are added."
+            f"Prompt {torn[0]} holds {num_tokens_B[torn[0]]} `<image>` tokens, expected a multiple of the "
+            f"{rules.num_query_tokens} query tokens per image ({sum(num_tokens_B)} in the batch). Build the inputs "
+            "with `MBlipProcessor`, and truncate long text before you add image tokens."
         )
     if any(num_foreign_B) and not are_tokens_embedded:
         row, column = is_foreign_BT.nonzero()[0].tolist()
         raise ValueError(
-            f"Prompt {row} holds the id {int(input_ids_BT[row, column])}, expected tokens of the language model, "
-            f"below {rules.vocab_size}, and `<image>`, {rules.image_token_id}: the processor's tokenizer is another "
-            f"checkpoint's, or was given tokens of its own. {rules.hint}"
+            f"Prompt {row} holds the id {int(input_ids_BT[row, column])}, expected ids below {rules.vocab_size} or "
+            f"`<image>`, {rules.image_token_id}. Does the tokenizer belong to another checkpoint, or have added "
+            f"tokens? {rules.hint}"
         )
     return is_image_BT
 
@@ -120,8 +115,8 @@ def place_image_features(
 ) -> torch.Tensor:
     """Overwrite the embeddings of the `<image>` tokens with image features, in reading order.
 
-    `is_image_BT` must come from `find_image_tokens`: if there were more features than tokens, the last ones would be
-    silently dropped.
+    `is_image_BT` must come from `find_image_tokens`, which checks the counts: `masked_scatter` silently drops features
+    for which there is no token.
     """
     features_SQD = features_SQD.to(device=embeds_BTD.device, dtype=embeds_BTD.dtype)
     return embeds_BTD.masked_scatter(is_image_BT[..., None].to(embeds_BTD.device), features_SQD)
@@ -137,7 +132,7 @@ def _wrong_total(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots:
 
 
 def _likely_cause(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots: int, rules: PromptRules) -> str:
-    """What may be wrong: a setting of the processor that is another checkpoint's, or the number of images."""
+    """The likely cause: the number of images, or a processor with the settings of another checkpoint."""
     num_tokens, seems = sum(num_tokens_B), "The processor's `{}` seems to be {}, that of another checkpoint. "
     if num_tokens > 0 and all(count % rules.num_query_tokens == 0 for count in num_tokens_B):
         return f"They are for {num_tokens // rules.num_query_tokens} image(s). "
@@ -150,7 +145,10 @@ def _likely_cause(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots
 
 
 def _id_in_place_of_images(input_ids_BT: torch.Tensor, num_slots: int, rules: PromptRules) -> int | None:
-    """The highest id that stands in a row, as often for each image slot: ids of images are above those of tokens."""
+    """The id that another checkpoint may use for `<image>`: it comes in runs, equally often for each image slot.
+
+    If several do, take the highest: image ids come after those of text tokens.
+    """
     counts: Counter[int] = Counter()
     for row in input_ids_BT.tolist():
         for token_id, run in itertools.groupby(row):

@@ -1,14 +1,14 @@
-"""The language modelling loss where labels stand, chunk by chunk, with the gradient taken in the same pass.
+"""The language modelling loss at label positions only, computed chunk by chunk together with its gradient.
 
-Over 250,112 tokens the logits are by far the largest tensors of a training step. Here they exist for one chunk of
-label tokens at a time: each chunk's gradient with respect to its hidden states (and to the head's parameters, where
-those train) is taken at once, as Liger's fused linear cross-entropy does, and the backward pass only scales it. The
-result is exact: the same sum, in another order.
+With a vocabulary of 250,112 tokens, the logits are by far the largest tensors of a training step. We compute them for
+one chunk of label tokens at a time. The forward pass also takes the chunk's gradient with respect to its hidden states
+and, if the head trains, to the head's parameters, as Liger's fused linear cross-entropy does. The backward pass only
+scales these gradients. The result is exact: the same sum in a different order.
 
-A language model's last steps are trunk -> head module -> tail. The trunk includes whatever precedes the head (T5
-scales there), so it is run as the model's own `forward`, stopped at the head's door. The tail is what follows the
-head: a bias over the vocabulary, a soft cap, a scale. It is written down here, and compared once with what the model
-itself makes of a row of made-up logits: a tail that is not known raises, whatever the model.
+A language model ends in trunk -> head module -> tail. The trunk is everything before the head, including steps such as
+T5's scaling, so we run the model's own `forward` and stop it at the head. The tail is everything after the head: a
+bias over the vocabulary, a soft cap, a scale. `apply_tail` repeats the tail. We check it once for each model, against
+what the model itself does to a row of artificial logits, and raise if the two differ.
 
 Shape suffixes: N = label tokens, C = label tokens of a chunk, B = rows, T = positions, D = width, V = vocabulary;
 `...` = any leading dimensions.
@@ -25,11 +25,11 @@ from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
 IGNORE_INDEX = -100
-# Chunk sizes by the number of logits a chunk makes: chosen, not tuned; benchmarks/loss_memory.py times them.
+# Logits per chunk. Chosen, not tuned; benchmarks/loss_memory.py times them.
 NUM_LOGITS_PER_CHUNK_ON_CPU = 2**24
 NUM_LOGITS_PER_CHUNK_ON_DEVICE = 2**27
-# What `logits_scaling` does to logits: it divides them (Granite), multiplies them (HyperCLOVA X), or was used before
-# the head (MiniCPM3). The name does not tell; the probe does.
+# What `logits_scaling` does: it divides the logits (Granite), multiplies them (HyperCLOVA X), or acts before the head
+# (MiniCPM3). The name does not tell which; the probe does.
 SCALING_POWERS = (-1, 1, 0)
 SOFT_CAP_NAMES = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 PROBE_LOGIT_RANGE = 40.0  # wide enough to bend at every soft cap in use (Gemma 2 caps at 30)
@@ -45,15 +45,15 @@ def label_loss_sum(
     vocab_size: int,
     smoothing: float = 0.0,
 ) -> torch.Tensor:
-    """Sum of the cross-entropy over N label tokens, a scalar in fp32, without ever holding (N, V) logits.
+    """Sum of the cross-entropy over N label tokens, a scalar in fp32. It never holds all (N, V) logits at once.
 
     Args:
-        hidden_ND: hidden states that predict the labels, as the head takes them.
+        hidden_ND: the inputs of the head that predict the labels.
         labels_N: token ids; none may be -100.
         logits_of: head and tail, (C, D) -> (C, V).
-        parameters: what `logits_of` uses and may train; those that require a gradient get it.
-        vocab_size: V, which decides the size of a chunk.
-        smoothing: the share of every label that is spread over all tokens alike (Szegedy et al. 2016, section 7), as
+        parameters: the parameters that `logits_of` uses. Those that require a gradient get one.
+        vocab_size: V, which determines the chunk size.
+        smoothing: the share of every label that is spread evenly over all tokens (Szegedy et al. 2016, section 7), as
             torch's `label_smoothing`.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
@@ -64,7 +64,7 @@ def label_loss_sum(
 
 
 def logits_loss_sum(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-    """The same sum from logits that exist already: (..., V) and (...,), where -100 marks what is no label."""
+    """The same sum from existing logits (..., V) and labels (...,). A label of -100 is ignored."""
     return nn.functional.cross_entropy(
         logits.flatten(0, -2).float(),
         labels.flatten().to(logits.device),
@@ -75,13 +75,13 @@ def logits_loss_sum(logits: torch.Tensor, labels: torch.Tensor, smoothing: float
 
 
 def chunk_size(vocab_size: int, device: torch.device) -> int:
-    """Label tokens per chunk: few enough to stay small, many enough to keep the matrix products busy."""
+    """Label tokens per chunk: few enough to save memory, many enough for efficient matrix products."""
     num_logits = NUM_LOGITS_PER_CHUNK_ON_CPU if device.type == "cpu" else NUM_LOGITS_PER_CHUNK_ON_DEVICE
     return max(1, num_logits // vocab_size)
 
 
 class _LabelLossSum(torch.autograd.Function):
-    """Inputs after the first five are the parameters whose gradients are wanted."""
+    """`forward` takes the parameters to train after its first five inputs, so that autograd sees them."""
 
     @staticmethod
     def forward(
@@ -101,7 +101,7 @@ class _LabelLossSum(torch.autograd.Function):
             rows = slice(start, start + size)
             chunk_CD = hidden_ND[rows].detach().requires_grad_(is_hidden_wanted)
             with torch.set_grad_enabled(is_any_wanted):
-                # Through a view: module hooks that wait for gradients (torch's FLOP counter) refuse leaves asked for.
+                # Pass a view: module hooks that wait for gradients (torch's FLOP counter) fail on the leaf itself.
                 logits_CV = logits_of(chunk_CD.view_as(chunk_CD))
             loss, logits_gradient_CV = _cross_entropy_and_gradient(
                 logits_CV.detach(), labels_N[rows], smoothing, is_any_wanted
@@ -132,7 +132,7 @@ class _LabelLossSum(torch.autograd.Function):
 def _cross_entropy_and_gradient(
     logits_CV: torch.Tensor, labels_C: torch.Tensor, smoothing: float, is_gradient_wanted: bool
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The chunk's summed cross-entropy, and softmax minus the smoothed one-hot in the logits' dtype."""
+    """The chunk's summed cross-entropy, and its gradient: softmax minus smoothed one-hot, in the logits' dtype."""
     log_probabilities_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
     loss = -log_probabilities_CV.gather(1, labels_C[:, None]).sum()
     if smoothing:
@@ -148,7 +148,7 @@ def _cross_entropy_and_gradient(
 
 @dataclass
 class HeadVisit:
-    """What one run of the language model left at its head: hidden states as they came in, (B, T, D), and the probe."""
+    """What `stop_at_head` records in one run: the inputs of the head, (B, T, D), and the artificial logits."""
 
     hidden_states: torch.Tensor | None = None
     probe: torch.Tensor | None = None
@@ -158,23 +158,23 @@ def output_head(language_model: PreTrainedModel) -> nn.Module:
     """The module that turns hidden states into logits.
 
     Raises:
-        ValueError: the language model has none, or names its embeddings instead (FSMT), which never see hidden states.
+        ValueError: the language model has none, or names its embeddings instead (FSMT).
     """
     head = language_model.get_output_embeddings()
     if head is None or isinstance(head, nn.Embedding):
         raise ValueError(
-            f"{type(language_model).__name__} names {type(head).__name__} as its output head, so there is no module "
-            "to call for logits chunk by chunk. Pass `skip_logits=False` to compute the loss from its own logits."
+            f"{type(language_model).__name__} names {type(head).__name__} as its output head, expected a module that "
+            "turns hidden states into logits. Pass `skip_logits=False` to compute the loss from its own logits."
         )
     return head
 
 
 def apply_tail(language_model: PreTrainedModel, logits: torch.Tensor, scaling_power: int) -> torch.Tensor:
-    """What the language model does to the output of its head, (..., V) -> (..., V).
+    """Apply the steps that the language model applies to the output of its head, (..., V) -> (..., V).
 
-    The steps are read off the model: a `final_logits_bias` (BART's family), `logit_scale` (Cohere), `logits_scaling`
+    The model and its config tell which: `final_logits_bias` (BART's family), `logit_scale` (Cohere), `logits_scaling`
     (Granite, HyperCLOVA X), `lm_head_multiplier` (Falcon-H1), a soft cap (Gemma, NanoChat, RecurrentGemma, xLSTM).
-    `find_scaling_power` holds them against the model itself.
+    `find_scaling_power` checks the result against the model itself.
 
     Args:
         scaling_power: logits are multiplied by `logits_scaling` to this power.
@@ -196,29 +196,29 @@ def apply_tail(language_model: PreTrainedModel, logits: torch.Tensor, scaling_po
 
 @contextmanager
 def stop_at_head(head: nn.Module, *, with_probe: bool) -> Iterator[HeadVisit]:
-    """Within this context the language model hands its hidden states over at the head and makes (next to) no logits.
+    """In this context, record the inputs of the head and let the model compute at most one row of logits.
 
     Args:
-        with_probe: replace the head's output by one row of made-up logits, left in `probe`: the model's own output
-            then shows its tail.
+        with_probe: replace the head's output by one row of artificial logits, and record it in `probe`. The model's
+            own output then shows its tail.
     """
     visit = HeadVisit()
 
     def keep_hidden_states(module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         if arguments[0].ndim != 3:
             raise ValueError(
-                f"The language model hands its head hidden states of shape {tuple(arguments[0].shape)}, expected "
-                "(prompts, tokens, width). Pass `skip_logits=False` to compute the loss from its own logits."
+                f"The head of the language model got hidden states of shape {tuple(arguments[0].shape)}, expected "
+                "(prompts, tokens, width). Pass `skip_logits=False` to compute the loss from the model's own logits."
             )
         visit.hidden_states = arguments[0]
-        # A plain linear layer takes an empty batch for nothing; quantised and adapted layers need not.
+        # A plain linear layer accepts zero rows. Quantised and adapted layers may not, so they get one.
         return (arguments[0][:, :0] if type(module) is nn.Linear and not with_probe else arguments[0][:1, :1],)
 
     def replace_logits(module: nn.Module, arguments: tuple[torch.Tensor, ...], logits: torch.Tensor) -> torch.Tensor:
         size = logits.shape[-1]
         row_V = torch.linspace(-PROBE_LOGIT_RANGE, PROBE_LOGIT_RANGE, size, device=logits.device, dtype=logits.dtype)
         visit.probe = row_V.view_as(logits)
-        return visit.probe.clone()  # the tail may work in place
+        return visit.probe.clone()  # the tail may change it in place
 
     hooks = [head.register_forward_pre_hook(keep_hidden_states)]
     if with_probe:
@@ -231,30 +231,29 @@ def stop_at_head(head: nn.Module, *, with_probe: bool) -> Iterator[HeadVisit]:
 
 
 def check_visit(language_model: PreTrainedModel, visit: HeadVisit) -> torch.Tensor:
-    """The hidden states of a visit, (B, T, D).
+    """The hidden states that `stop_at_head` recorded, (B, T, D).
 
     Raises:
-        ValueError: the language model ran without calling its head.
+        ValueError: the language model did not call its head.
     """
     if visit.hidden_states is None:
         raise ValueError(
-            f"{type(language_model).__name__} made logits without calling the head that `get_output_embeddings()` "
-            "names, so the chunked loss cannot stop there. Pass `skip_logits=False` to compute the loss from its own "
-            "logits."
+            f"{type(language_model).__name__} did not call the head that `get_output_embeddings()` names, so the "
+            "chunked loss cannot stop there. Pass `skip_logits=False` to compute the loss from the model's own logits."
         )
     return visit.hidden_states
 
 
 def find_scaling_power(language_model: PreTrainedModel, visit: HeadVisit, own_logits: torch.Tensor) -> int:
-    """Compare `apply_tail` with what the language model itself made of the probe, and return the power that fits.
+    """The `scaling_power` with which `apply_tail` turns the probe into the language model's own output.
 
     Args:
-        own_logits: the language model's output, (1, 1, V).
+        own_logits: the language model's output for the probe, (1, 1, V).
 
     Raises:
-        ValueError: none does: this language model ends in a step that is not known here.
+        ValueError: no power fits, so the tail has a step that `apply_tail` does not know.
     """
-    assert visit.probe is not None, "the probe is left by stop_at_head(..., with_probe=True)"
+    assert visit.probe is not None, "stop_at_head(..., with_probe=True) sets the probe"
     for power in SCALING_POWERS:
         expected = apply_tail(language_model, visit.probe, power)
         tolerance = 1e-4 if own_logits.dtype == expected.dtype == torch.float32 else 2e-2
@@ -264,15 +263,14 @@ def find_scaling_power(language_model: PreTrainedModel, visit: HeadVisit, own_lo
             return power
     raise ValueError(
         f"{type(language_model).__name__} ({language_model.config.model_type}) changes the output of its head in a "
-        "way that is not known here, so the chunked loss would be wrong. Pass `skip_logits=False` to compute the loss "
-        "from its own logits, or add the step to `apply_tail`."
+        "way that `apply_tail` does not know. Add the step there, or pass `skip_logits=False` to use its own logits."
     )
 
 
 def logits_of(language_model: PreTrainedModel, scaling_power: int) -> LogitsOf:
     """Head and tail as one function of hidden states, (..., D) -> (..., V).
 
-    It calls the head module, never its weight.
+    It calls the head as a module, so that an adapter or quantisation of the head takes effect.
     """
     head = output_head(language_model)
     return lambda hidden_states: apply_tail(language_model, head(hidden_states), scaling_power)

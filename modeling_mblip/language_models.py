@@ -1,10 +1,9 @@
-"""The seam to transformers' language models: which class builds one, what its `forward` calls its arguments, and what
-it must be able to do.
+"""The interface to transformers' language models: their classes, the arguments of their `forward`, our requirements.
 
-What differs between language models or between releases of transformers stands here, and is asked of them. The cache
-is `cache` from transformers 5.24 on, `past_key_values` before (Mamba's is `cache_params`). With images in place a
-prompt comes in as embeddings: a language model that wants the ids as well, that looks ahead, or that reads padding as
-text would not fail, but give other numbers. It is refused by name instead.
+All differences between language models and between releases of transformers are handled here, by asking the model.
+The cache, for example, is called `cache` from transformers 5.24 on, `past_key_values` before, and `cache_params` in
+Mamba. A prompt with images reaches the language model as embeddings. Some models also need the ids, attend to later
+tokens, or read padding as text. They would not fail, but their results would be wrong, so we refuse them by name.
 
 Shape suffixes: B = prompts, T = tokens; `...` = any further dimensions.
 """
@@ -23,15 +22,14 @@ from transformers.utils import ModelOutput
 from transformers.utils.deprecation import deprecate_kwarg
 
 CACHE_NAMES = ("cache", "past_key_values", "cache_params")
-# The running release's own name for it, in arguments and outputs: its `generate` reads and writes that.
+# The installed release's name for the cache, in arguments and outputs. Its `generate` uses this name.
 CACHE_NAME = next(name for name in CACHE_NAMES if name in CausalLMOutputWithPast.__dataclass_fields__)
-# Their encoders multiply by `embed_scale` what they look up themselves, and nothing else.
+# Their encoders multiply embeddings by `embed_scale` if they look them up themselves, not if they are given them.
 MODEL_TYPES_WITH_SCALING_ENCODER = frozenset({"marian", "pegasus", "blenderbot-small", "mvp"})
-# Omitted where the language model does not name them; anything else unknown is passed on, for it to refuse.
+# We omit these if the language model does not name them. We pass on all other unknown arguments, for it to refuse.
 OPTIONAL_ARGUMENTS = frozenset({"position_ids", "logits_to_keep", "use_cache"})
-# What transformers does with padding in front of their prompts: it goes into the state of recurrent layers, or
-# (MiniMax) shifts the mask of every step behind the first. Their classes take an `attention_mask` like all others, so
-# this cannot be asked.
+# In these models transformers lets padding in front of a prompt enter the state of recurrent layers or (MiniMax) shift
+# the mask of every step after the first. The classes take an `attention_mask` like all others, so we cannot ask them.
 MODEL_TYPES_THAT_READ_PADDING = frozenset({"rwkv", "recurrent_gemma", "xlstm", "minimax"})
 CAUSALITY_FLAGS = ("is_causal", "is_decoder")
 
@@ -54,8 +52,9 @@ def head_name(text_config: PreTrainedConfig) -> str:
 
 
 def takes_cache(forward: Function) -> Function:
-    """A `forward` with a parameter `cache`, under the running release's own name for it, which transformers looks up
-    in the signature; the other name is taken as well, with transformers' deprecation warning where it has one.
+    """Rename the parameter `cache` of a `forward` to the installed release's name, which transformers looks up.
+
+    The other name is accepted, too, with a deprecation warning if transformers gives one.
     """
     if CACHE_NAME == "cache":
         return deprecate_kwarg("past_key_values", "5.40.0", new_name="cache")(forward)
@@ -75,7 +74,7 @@ def rename_cache(arguments: dict[str, Any], old: str, new: str) -> None:
     """Give the cache another name in a call's arguments.
 
     Raises:
-        ValueError: it came under both names, and one of the two would be dropped.
+        ValueError: both names are given.
     """
     if old != new and old in arguments:
         if new in arguments:
@@ -84,27 +83,27 @@ def rename_cache(arguments: dict[str, Any], old: str, new: str) -> None:
 
 
 def cache_of(output: ModelOutput) -> Cache | None:
-    """The cache in a language model's output, whatever it is called there."""
+    """The cache in a language model's output, under any of its names; None if there is none."""
     return next((output[name] for name in CACHE_NAMES if name in output.keys()), None)  # noqa: SIM118 (`in output` warns)
 
 
 def pop_cache(arguments: dict[str, Any]) -> Cache | None:
-    """Take the cache out of a call's arguments, whatever it is called there."""
+    """Remove the cache from a call's arguments, under any of its names, and return it."""
     caches = [arguments.pop(name, None) for name in CACHE_NAMES]
     return next((cache for cache in caches if cache is not None), None)
 
 
 def check_cache(model_class: type[PreTrainedModel]) -> str:
-    """What a model class's `forward` calls its cache.
+    """The name under which a model class's `forward` takes its cache.
 
     Raises:
-        ValueError: it takes none of transformers' caches (RWKV), so it would silently forget its prompt.
+        ValueError: it takes no cache of transformers (RWKV, for example). It would silently forget its prompt.
     """
     names = argument_names(model_class)
     if (found := next((name for name in CACHE_NAMES if name in names), None)) is None:
         raise ValueError(
-            f"{model_class.__name__} takes none of {', '.join(CACHE_NAMES)}, so it cannot continue a prompt that it "
-            "has read. Use a language model with a cache of transformers."
+            f"{model_class.__name__} takes none of {', '.join(CACHE_NAMES)}, so it cannot continue a prompt. Use a "
+            "language model with a cache of transformers."
         )
     return found
 
@@ -120,7 +119,7 @@ def _parameter_names(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def known_arguments(model_class: type[PreTrainedModel], arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that say something, under the names by which this language model takes them.
+    """The arguments that are not None, under the names that this language model uses.
 
     Raises:
         ValueError: a cache came in for a language model that takes none.
@@ -134,12 +133,12 @@ def known_arguments(model_class: type[PreTrainedModel], arguments: dict[str, Any
     if (cache := pop_cache(known)) is not None:
         known[check_cache(model_class)] = cache
         if holds_prompt(cache) and not counts_tokens(cache):
-            known.pop("attention_mask", None)  # tokens behind a recurrent state are never padding
+            known.pop("attention_mask", None)  # tokens that follow a recurrent state are never padding
     return known
 
 
 def counts_tokens(cache: Cache) -> bool:
-    """Whether a cache knows how many tokens it holds: one of recurrent layers alone does not."""
+    """Whether a cache knows how many tokens it holds. The cache of a purely recurrent model does not."""
     try:
         cache.get_seq_length()
     except ValueError:
@@ -148,7 +147,7 @@ def counts_tokens(cache: Cache) -> bool:
 
 
 def holds_prompt(cache: Cache | None) -> bool:
-    """Whether the cache already holds the prompt. What comes in is then new text, without images."""
+    """Whether the cache already holds the prompt. If so, the input is new text without images."""
     if cache is None:
         return False
     return cache.get_seq_length() > 0 if counts_tokens(cache) else cache.has_previous_state()
@@ -157,11 +156,12 @@ def holds_prompt(cache: Cache | None) -> bool:
 def position_ids_from_mask(
     attention_mask: torch.Tensor | None, num_tokens: int, first: int = 0
 ) -> torch.Tensor | None:
-    """Number the positions of the tokens, padding not counted: (B, past + T) -> (B, T).
+    """Number the positions of the tokens without counting padding: (B, past + T) -> (B, T).
 
     Args:
-        attention_mask: 1 where a token stands; None, or masks already made of it: the language model counts itself.
-        num_tokens: T, the tokens of this call, the last ones of the mask.
+        attention_mask: 1 at tokens, 0 at padding. If it is None or already expanded, the language model counts itself
+            and we return None.
+        num_tokens: T, the tokens of this call, which are the last ones of the mask.
         first: the number of the first position.
     """
     if not torch.is_tensor(attention_mask) or attention_mask.ndim != 2:
@@ -172,7 +172,7 @@ def position_ids_from_mask(
 def move_padding(
     states_BT: torch.Tensor, attention_mask_BT: torch.Tensor | None, side: Literal["left", "right"]
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Move all padding to one side of every prompt; the tokens keep their order: (B, T, ...) and its mask."""
+    """Move all padding to one side of every prompt. Tokens keep their order. Returns (B, T, ...) and its mask."""
     if attention_mask_BT is None:
         return states_BT, None
     stands_BT = attention_mask_BT != 0
@@ -184,9 +184,9 @@ def move_padding(
 
 
 def embedding_scale(language_model: PreTrainedModel) -> float:
-    """The factor by which a language model multiplies embeddings that it looks up itself, but not those it is given.
+    """The factor by which a language model multiplies only those embeddings that it looks up itself.
 
-    Most models scale inside the embedding module, or scale whatever they are given; for them the factor is 1.
+    Most models scale inside the embedding module, or also scale the embeddings they are given. For them it is 1.
     """
     config = language_model.config.get_text_config()
     if config.model_type in MODEL_TYPES_WITH_SCALING_ENCODER and language_model.config.is_encoder_decoder:
@@ -195,7 +195,7 @@ def embedding_scale(language_model: PreTrainedModel) -> float:
 
 
 def first_position(model: nn.Module) -> int:
-    """The number of the first position. RoBERTa's family starts behind its padding id, all others at 0."""
+    """The number of the first position. RoBERTa's family starts after its padding id, all others at 0."""
     for name, module in model.named_modules():
         if name.rpartition(".")[2] == "position_embeddings" and isinstance(module, nn.Embedding):
             return 0 if module.padding_idx is None else module.padding_idx + 1
@@ -206,7 +206,7 @@ def check_language_model(language_model: PreTrainedModel) -> None:
     """Refuse a language model whose results would be silently wrong.
 
     Raises:
-        ValueError: it takes no embeddings, needs the token ids as well, or attends to later tokens.
+        ValueError: the model takes no embeddings, also needs the token ids, or attends to later tokens.
     """
     reason = _why_tokens_are_needed(language_model) or _why_it_looks_ahead(language_model)
     if reason:
@@ -217,22 +217,22 @@ def check_language_model(language_model: PreTrainedModel) -> None:
 
 
 def _why_tokens_are_needed(language_model: PreTrainedModel) -> str | None:
-    """Why embeddings with images in place are not enough for it; None where they are."""
+    """Why the model needs token ids beside embeddings; None if it does not."""
     config = language_model.config.get_text_config()
     if "inputs_embeds" not in argument_names(type(language_model)):
-        return "its `forward` takes no `inputs_embeds`, in which images would stand"
+        return "its `forward` takes no `inputs_embeds`"
     if getattr(config, "hidden_size_per_layer_input", 0):
         return (
-            "it embeds tokens again in every layer, as `hidden_size_per_layer_input` is "
-            f"{config.hidden_size_per_layer_input} and not 0"
+            "it embeds token ids again in every layer (`hidden_size_per_layer_input` is "
+            f"{config.hidden_size_per_layer_input}, expected 0)"
         )
     if "hash_moe" in (getattr(config, "mlp_layer_types", None) or ()):
-        return 'it sends every token to experts by its id, as `mlp_layer_types` holds "hash_moe"'
+        return 'it chooses experts by token id (`mlp_layer_types` holds "hash_moe")'
     return None
 
 
 def _why_it_looks_ahead(language_model: PreTrainedModel) -> str | None:
-    """Why a decoder-only language model would see the tokens that it is to predict; None where it does not."""
+    """Why a decoder-only language model would see the tokens it has to predict; None if it would not."""
     config = language_model.config
     if config.is_encoder_decoder:
         return None
@@ -244,22 +244,22 @@ def _why_it_looks_ahead(language_model: PreTrainedModel) -> str | None:
     ]
     if flags and not any(flags):
         return (
-            "every token sees the tokens behind it, so it would be trained on what it is to predict. Where it is an "
-            "encoder that can be a decoder, set `is_decoder=True` in its configuration"
+            "every token attends to later tokens, which it has to predict. If the model is an encoder that can be a "
+            "decoder, set `is_decoder=True` in its configuration"
         )
-    if getattr(config, "attn_type", None) == "bi":  # XLNet's, of which transformers has no other kind
-        return 'every token sees the tokens behind it, as `attn_type` is "bi"'
+    if getattr(config, "attn_type", None) == "bi":  # XLNet; transformers has no other kind of it
+        return 'every token attends to later tokens (`attn_type` is "bi")'
     return None
 
 
 def check_training_precision(language_model: PreTrainedModel) -> None:
-    """Refuse to train T5 and its heirs in fp16, by their own dtype or by autocast.
+    """Refuse to train T5 and models derived from it in fp16, whether by their dtype or by autocast.
 
-    They were trained in bfloat16, and their feed-forward layers reach values that fp16 cannot hold: the loss becomes
-    nan, or training goes on with what is left after clamping. transformers holds their `wo` in fp32 for that.
+    They were trained in bfloat16, and their feed-forward layers reach values beyond the range of fp16: the loss
+    becomes nan, or values are clamped. transformers keeps their `wo` layers in fp32 for this reason.
 
     Raises:
-        ValueError: it is one of them, and computes in fp16.
+        ValueError: the model is one of them and computes in fp16.
     """
     if "wo" not in (type(language_model)._keep_in_fp32_modules or ()):
         return
@@ -269,19 +269,19 @@ def check_training_precision(language_model: PreTrainedModel) -> None:
     if dtype == torch.float16:
         where = "under autocast" if is_autocast else "by its own dtype"
         raise ValueError(
-            f"{type(language_model).__name__} is to be trained in float16 ({where}), in which its values overflow. "
-            "Use bfloat16 (`dtype=torch.bfloat16`, `bf16=True`), or float32 where the hardware has no bfloat16."
+            f"{type(language_model).__name__} cannot be trained in float16 ({where}): its values overflow. Use "
+            "bfloat16 (`dtype=torch.bfloat16`, `bf16=True`), or float32 if the hardware has no bfloat16."
         )
 
 
 def check_padding_in_front(language_model: PreTrainedModel, attention_mask: torch.Tensor | None) -> None:
-    """Refuse padding in front of prompts for a decoder-only language model that reads it as tokens.
+    """Refuse padding in front of prompts if the decoder-only language model would read it as tokens.
 
     Args:
-        attention_mask: (B, T), or masks made of it already, in which padding is not looked for.
+        attention_mask: (B, T). None and masks that are already expanded are not checked.
 
     Raises:
-        ValueError: it counts its positions from the first column on, or reads padding in another way.
+        ValueError: a prompt is padded on the left, and the model counts padding as positions or reads it otherwise.
     """
     if not torch.is_tensor(attention_mask) or attention_mask.ndim != 2 or bool(attention_mask[:, 0].all()):
         return
@@ -290,15 +290,14 @@ def check_padding_in_front(language_model: PreTrainedModel, attention_mask: torc
         why = "reads padding" if reads_padding else "takes no `position_ids` and counts padding"
         raise ValueError(
             f"Prompts are padded on the left, but {type(language_model).__name__} {why} as tokens. Pad on the right "
-            "to train, and generate for prompts of one length at a time."
+            "for training, and generate only for prompts of equal length in a batch."
         )
 
 
 def _counts_positions_itself(language_model: PreTrainedModel) -> bool:
-    """Whether it adds absolute positions to its tokens, counted from the first column on (BART's family and its
-    heirs).
+    """Whether the model adds absolute positions to its tokens and counts them from the first column (BART's family).
 
-    Positions that are not added to the tokens (RoFormer's) turn queries and keys: only distances count.
+    RoFormer also counts from the first column, but its positions rotate queries and keys, so only distances matter.
     """
     return "position_ids" not in argument_names(type(language_model)) and any(
         hasattr(module, "embed_tokens") and hasattr(module, "embed_positions") for module in language_model.modules()

@@ -1,6 +1,6 @@
-"""Where weights come from: one checkpoint, two components composed, or either of them with an adapter on it.
+"""Loading weights: from one checkpoint, or from two composed components, each with or without an adapter.
 
-Of a BLIP-2 that is composed only its image side is read, never its language model. What came from where is logged.
+From a BLIP-2 component we read only the image side, never its language model. The log says where each part came from.
 """
 
 import copy
@@ -22,7 +22,7 @@ from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id
 from .language_models import text_model_class
 from .quantisation import IMAGE_SIDE, adopt_quantisation, prepare_quantised, sparing_the_image_side
 
-if TYPE_CHECKING:  # the base of the class that this is a part of, which stands in the file that imports this one
+if TYPE_CHECKING:  # modeling_mblip.py imports this file, so at run time the mixin cannot import its base class
     from .modeling_mblip import MBlipPreTrainedModel
 else:
     MBlipPreTrainedModel = object
@@ -33,7 +33,7 @@ Projection = Literal["random", "blip2"]
 
 
 class Location(NamedTuple):
-    """A model on disk or on the Hub, and the adapter on it, if that was asked for."""
+    """A model on disk or on the Hub, and the adapter to load on it, if any."""
 
     base: str | os.PathLike
     revision: str | None
@@ -41,19 +41,19 @@ class Location(NamedTuple):
 
 
 class LoadingMixin(MBlipPreTrainedModel):
-    """Loading and what undoes it, for `MBlipForConditionalGeneration`."""
+    """Loading and saving, for `MBlipForConditionalGeneration`."""
 
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike | None, *model_args: Any, **kwargs: Any
     ) -> Self:
-        """Load a checkpoint of mBLIP's or BLIP-2's layout, as `PreTrainedModel.from_pretrained`.
+        """Load a checkpoint in mBLIP's or BLIP-2's layout, like `PreTrainedModel.from_pretrained`.
 
-        A folder without weights, whose configuration names two `parents`, is loaded by composing them again (see
-        `save_composition`). An adapter of PEFT's is put on the base it names. A `quantization_config` concerns the
-        language model alone, its head spared.
+        For a folder without weights (see `save_composition`), compose the two components that its configuration names
+        in `parents`. For a PEFT adapter, load the base it names, then the adapter. A `quantization_config` applies to
+        the language model only, and not to its head.
         """
-        if pretrained_model_name_or_path is None:  # transformers: a `config` and a `state_dict` come instead
+        if pretrained_model_name_or_path is None:  # transformers then takes a `config` and a `state_dict`
             return super().from_pretrained(None, *model_args, **kwargs)
         found = _find_adapter(pretrained_model_name_or_path, kwargs)
         location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
@@ -69,9 +69,9 @@ class LoadingMixin(MBlipPreTrainedModel):
             return loaded
         if kwargs.pop("output_loading_info", False):
             raise ValueError(
-                f"{found.base} holds no weights, so there is no `output_loading_info` of it. Leave it out."
+                f"{found.base} holds no weights, so there is no `output_loading_info`. Leave that argument out."
             )
-        # What AutoModel read of this folder, and what concerns the adapter: none of it is the language model's.
+        # These arguments concern this folder or the adapter. Do not pass them on to the language model.
         adapter_kwargs, adapter_name = kwargs.pop("adapter_kwargs", None), kwargs.pop("adapter_name", "default")
         for name in ("config", "revision"):
             kwargs.pop(name, None)
@@ -80,7 +80,7 @@ class LoadingMixin(MBlipPreTrainedModel):
         except OSError as error:
             raise OSError(
                 f"{found.base} holds no weights: it composes {components['blip2']} and "
-                f"{components['language_model']}. One of the two cannot be loaded: {error}"
+                f"{components['language_model']}, and one of them cannot be loaded: {error}"
             ) from error
         model.name_or_path = model.config.name_or_path = os.fspath(found.base)
         if found.adapter is not None:
@@ -101,15 +101,15 @@ class LoadingMixin(MBlipPreTrainedModel):
         language_model_revision: str | None = None,
         **loading: Any,
     ) -> Self:
-        """Compose the image side of a BLIP-2 with a language model of its own.
+        """Compose the image side of a BLIP-2 with any language model.
 
         Args:
-            blip2: a checkpoint of BLIP-2's layout. Only the shards with its ViT, Q-Former, query tokens and projection
+            blip2: a checkpoint in BLIP-2's layout. Only the shards with its ViT, Q-Former, query tokens and projection
                 are opened.
             language_model: any sequence-to-sequence or causal language model of transformers.
-            projection: "random", or "blip2" to keep the BLIP-2's, which wants a language model as wide as its own.
-            quantization_config: concerns the language model alone, its head spared.
-            dtype: of ViT and language model; None: as the language model's checkpoint has it. Query tokens, Q-Former
+            projection: "random", or "blip2" to keep BLIP-2's. The latter needs a language model of the same width.
+            quantization_config: applies to the language model only, and not to its head.
+            dtype: of ViT and language model; None: that of the language model's checkpoint. Query tokens, Q-Former
                 and projection are fp32.
             loading: further arguments of `from_pretrained` for the language model, such as `device_map` or
                 `attn_implementation`.
@@ -130,31 +130,32 @@ class LoadingMixin(MBlipPreTrainedModel):
         )
 
     def load_adapter(self, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers.
+        """Load an adapter, as in transformers.
 
         Raises:
-            ValueError: a part of the adapter stays as it was made up, because it is not under the name that
-                transformers looks for. transformers itself only reports it, and the model answers otherwise.
+            ValueError: transformers does not find some of the adapter's weights under the names it expects. It only
+                warns, and leaves those weights at their initial values.
         """
         info = super().load_adapter(*args, **kwargs)
         name = kwargs.get("adapter_name") or (args[1] if len(args) > 1 else None) or "default"
         if missing := sorted(key for key in info.missing_keys if name in key.split(".")):
             raise ValueError(
-                f"transformers does not find {len(missing)} weights of the adapter, the first being {missing[0]!r}, "
-                "as happens to DoRA's. Load it with `PeftModel.from_pretrained(base, adapter)`."
+                f"transformers does not find {len(missing)} weights of the adapter (this happens with DoRA), such as "
+                f"{missing[0]!r}. Load it with `PeftModel.from_pretrained(base, adapter)`."
             )
         return info
 
     def enable_adapters(self) -> None:
-        """As in transformers, which turns LoRA on again and leaves the base's image side in place of the adapter's."""
+        """Enable LoRA and the adapter's image side. transformers enables LoRA alone."""
         super().enable_adapters()
         for module in self.modules():
             if hasattr(module, "modules_to_save"):
-                module.enable_adapters(True)  # type: ignore[operator]  # a wrapper of PEFT's
+                module.enable_adapters(True)  # type: ignore[operator]  # a PEFT wrapper
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """As `PreTrainedModel.save_pretrained`. What has weights of its own names no components: should its weights
-        ever be out of reach, it must not come out as a new composition.
+        """Save the model, as in transformers, without `parents` in its configuration.
+
+        Otherwise `from_pretrained` would compose a new model if the weights of this one were ever missing.
         """
         components, self.config.parents = self.config.parents, None
         try:
@@ -163,27 +164,26 @@ class LoadingMixin(MBlipPreTrainedModel):
             self.config.parents = components
 
     def save_composition(self, save_directory: str | os.PathLike) -> None:
-        """Write a folder without weights that `from_pretrained` loads by composing the same components: a base for
-        adapters.
+        """Write a base for adapters: a folder without weights, for which `from_pretrained` composes the components.
 
-        A random projection comes out otherwise each time, so the adapter must hold the projection, as
-        `modules_to_save` does.
+        A random projection differs each time, so the adapter must hold the projection. It does if `modules_to_save`
+        names it.
 
         Raises:
             ValueError: this model was not made by `from_blip2_pretrained`.
         """
         if self.config.parents is None:
             raise ValueError(
-                "This model names no components: it was not made by `from_blip2_pretrained`. Use `save_pretrained`."
+                "This model names no components: `from_blip2_pretrained` did not make it. Use `save_pretrained`."
             )
         self.config.save_pretrained(save_directory)
         self.generation_config.save_pretrained(save_directory)
 
 
 def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Location:
-    """What is to be loaded: `name_or_path` itself, or the base of the adapter it holds.
+    """What to load: `name_or_path` itself, or the base of the adapter that it holds.
 
-    AutoModel has looked already, and gives the base and, in `adapter_kwargs`, where the adapter is.
+    AutoModel finds adapters itself. It passes us the base, and the adapter's path in `adapter_kwargs`.
     """
     adapter_kwargs = kwargs.get("adapter_kwargs") or {}
     if (adapter := adapter_kwargs.get("_adapter_model_path")) is not None:
@@ -195,13 +195,13 @@ def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Lo
     with open(config_file, encoding="utf-8") as file:
         adapter_config = json.load(file)
     base = adapter_config["base_model_name_or_path"]
-    hint = "Write the base's path into its adapter_config.json, or load the base and call `load_adapter`."
+    hint = "Write the path of the base into adapter_config.json, or load the base and call `load_adapter`."
     if base is None:
         raise ValueError(f"{name_or_path} is an adapter that names no base. {hint}")
     try:
         check_location(base)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{name_or_path} is an adapter, whose base is not there. {error} {hint}") from error
+        raise FileNotFoundError(f"The base of the adapter {name_or_path} does not exist. {error} {hint}") from error
     return Location(base, adapter_config.get("revision"), name_or_path)
 
 
@@ -217,7 +217,7 @@ def compose(
     language_model_revision: str | None,
     **loading: Any,
 ) -> Any:
-    """The body of `MBlipForConditionalGeneration.from_blip2_pretrained`; see there."""
+    """The implementation of `MBlipForConditionalGeneration.from_blip2_pretrained`."""
     location = {name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
     _check_components(blip2, language_model, projection)
     text_model = _load_language_model(
@@ -235,8 +235,8 @@ def compose(
     model = _assemble(model_class, config, text_model)
     load_image_side(model, blip2, projection, location | {"revision": blip2_revision})
     logger.info(
-        f"ViT, Q-Former and query tokens come from {blip2}, the language model from {language_model}, the projection "
-        f"is {'fresh' if projection == 'random' else 'that of ' + os.fspath(blip2)}; `<image>` is "
+        f"ViT, Q-Former and query tokens come from {blip2}, the language model from {language_model}. The projection "
+        f"is {'random' if projection == 'random' else 'that of ' + os.fspath(blip2)}. `<image>` has the id "
         f"{config.image_token_id}."
     )
     prepare_quantised(model)
@@ -253,11 +253,11 @@ def composition_config(
     language_model_revision: str | None,
     **location: Any,
 ) -> MBlipConfig:
-    """The configuration of a composition, which names both components; no weights are read.
+    """The configuration of a composition, with both components in `parents`. Reads no weights.
 
     Raises:
-        ValueError: `blip2` is no checkpoint of BLIP-2's layout, or there is no such `projection`.
-        FileNotFoundError: a component is a folder that is not there.
+        ValueError: `blip2` is not in BLIP-2's layout, or `projection` is unknown.
+        FileNotFoundError: a component is a folder that does not exist.
     """
     _check_components(blip2, language_model, projection)
     text_location = location | {"revision": language_model_revision}
@@ -277,9 +277,7 @@ def composition_config(
 
 
 def components_to_compose(name_or_path: str | os.PathLike, **location: Any) -> dict[str, Any] | None:
-    """The arguments of `compose` that a folder without weights names in its configuration; None for any other
-    checkpoint.
-    """
+    """The arguments of `compose` in the configuration of a folder without weights; None for other checkpoints."""
     config_dict, _ = PreTrainedConfig.get_config_dict(name_or_path, **location)
     components = config_dict.get("parents")
     return None if components is None or has_weights(name_or_path, **location) else components
@@ -302,7 +300,7 @@ def _load_language_model(
     if type(text_config) not in auto_class._model_mapping and not hasattr(text_config, "auto_map"):
         raise ValueError(
             f"{name_or_path} is a checkpoint of type {text_config.model_type!r}, expected a language model that "
-            f"{auto_class.__name__} loads. Is it the BLIP-2, which goes first?"
+            f"{auto_class.__name__} loads. The BLIP-2 is the first argument."
         )
     if quantization_config is not None:
         quantization_config = sparing_the_image_side(quantization_config, text_config)
@@ -313,7 +311,7 @@ def _load_language_model(
 
 @contextmanager
 def _quiet_about_ties() -> Iterator[None]:
-    """Hold back transformers' advice to set `tie_word_embeddings=False` for an untied head: mT5 cannot take it."""
+    """Suppress transformers' advice to set `tie_word_embeddings=False` for an untied head: mT5 cannot follow it."""
 
     def is_other(record: logging_of_python.LogRecord) -> bool:
         return not record.getMessage().startswith("The tied weights mapping and config for this model specifies")
@@ -327,8 +325,9 @@ def _quiet_about_ties() -> Iterator[None]:
 
 
 def _unquantised(config: PreTrainedConfig) -> PreTrainedConfig:
-    """A copy of a language model's configuration as a part: the whole says what is quantised, and where parts came
-    from is not the language model's own.
+    """A copy of a language model's configuration, as part of the whole model's: without quantisation and path.
+
+    The whole model's configuration holds the quantisation.
     """
     config = copy.deepcopy(config)
     config.name_or_path = ""
@@ -353,7 +352,7 @@ def _read_image_config(blip2: str | os.PathLike, location: dict[str, Any], **cha
 
 
 def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel) -> Any:
-    """A model around a loaded language model, its image side still without weights."""
+    """Build a model around a loaded language model. Its image side has no weights yet."""
     with torch.device("meta"):
         model = model_class(config)
     model.language_model = text_model
@@ -364,14 +363,14 @@ def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel
     model.generation_config = copy.deepcopy(text_model.generation_config)
     model.config.dtype = text_model.dtype
     if (device_map := vars(text_model).get("hf_device_map")) is not None:
-        # Spread over devices or offloaded: saving and training ask for it.
+        # The language model is spread over devices or offloaded. Saving and training need the whole map.
         model.hf_device_map = {f"language_model.{name}".removesuffix("."): at for name, at in device_map.items()}
     adopt_quantisation(model, text_model)
     return model
 
 
 def load_image_side(model: Any, blip2: str | os.PathLike, projection: Projection, location: dict[str, Any]) -> None:
-    """Give the image side its weights: the ViT in the language model's dtype, what trains in fp32."""
+    """Give the image side its weights: the ViT in the language model's dtype, the trainable parts in fp32."""
     wanted = IMAGE_SIDE if projection == "blip2" else IMAGE_SIDE[:-1]
     device = _device_beside(model.language_model)
     weights = read_weights(blip2, lambda key: key.split(".")[0] in wanted, **location)
@@ -390,13 +389,13 @@ def load_image_side(model: Any, blip2: str | os.PathLike, projection: Projection
 
 
 def _device_beside(language_model: nn.Module) -> torch.device:
-    """Where the image side lies: with the language model's first weights that are not offloaded."""
+    """The device of the image side: that of the language model's first weights that are not offloaded."""
     devices = (parameter.device for parameter in language_model.parameters())
     return next((device for device in devices if device.type != "meta"), torch.device("cpu"))
 
 
 def key_within(key: str) -> str:
-    """A weight's key inside its part. BLIP-2's query tokens are a bare parameter, ours a module's `weight`."""
+    """A weight's key inside its part. BLIP-2's query tokens are a bare parameter, ours a module with a `weight`."""
     return key.partition(".")[2] or "weight"
 
 
@@ -405,18 +404,16 @@ def _load_part(part: nn.Module, name: str, weights: dict[str, torch.Tensor], bli
     missing = sorted(expected.keys() - weights.keys())
     if missing:
         raise ValueError(
-            f"{blip2} lacks {len(missing)} of the {len(expected)} weights of `{name}`, the first being "
-            f"{missing[0]!r}. Expected BLIP-2's keys; an original LAVIS checkpoint is to be converted with "
-            "transformers' script first."
+            f"{blip2} lacks {len(missing)} of the {len(expected)} weights of `{name}`, such as {missing[0]!r}. "
+            "Expected BLIP-2's keys; convert an original LAVIS checkpoint with transformers' script first."
         )
     for key, weight in expected.items():
         if weights[key].shape != weight.shape:
             raise ValueError(
                 f"`{name}.{key}` of {blip2} has shape {tuple(weights[key].shape)}, expected {tuple(weight.shape)}. "
-                '`projection="blip2"` wants a language model of the same width as the BLIP-2\'s own; use "random" '
-                "for any other."
+                '`projection="blip2"` needs a language model as wide as BLIP-2\'s own; use "random" for others.'
             )
     unused = sorted(weights.keys() - expected.keys())
     if unused:
-        logger.info(f"{len(unused)} weights of `{name}` in {blip2} have no place here, the first being {unused[0]!r}.")
+        logger.info(f"{len(unused)} weights of `{name}` in {blip2} are not used, such as {unused[0]!r}.")
     part.load_state_dict({key: weights[key] for key in expected}, assign=True)

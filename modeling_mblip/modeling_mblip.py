@@ -1,9 +1,10 @@
 """mBLIP: image features of a ViT and a Q-Former, placed into the input of any language model of transformers.
 
 `vision_model` and `qformer` are transformers' BLIP-2 modules, `language_model` is whatever `AutoModelForSeq2SeqLM` or
-`AutoModelForCausalLM` builds from `config.text_config`; this file ties them. State-dict keys are BLIP-2's, so a BLIP-2
-folder loads as it is. Unusual: every distinct image of a batch is encoded once and shown wherever `image_indices`
-says; placing counts its tokens; in training, logits exist only where a label stands.
+`AutoModelForCausalLM` builds from `config.text_config`. This file connects them. State-dict keys are BLIP-2's, so a
+BLIP-2 folder loads without conversion. Three things are unusual. Each distinct image of a batch is encoded once, and
+`image_indices` says which image slots show it. Placing images checks the number of `<image>` tokens. In training, we
+compute logits only at label positions.
 
 Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, P = patches and class token, H
 = width of the ViT, S = image slots in reading order, Q = query tokens per image, D = width of the language model, V =
@@ -61,9 +62,9 @@ logger = logging.get_logger(__name__)
 class QueryTokens(nn.Module):
     """`num_query_tokens` learned vectors, the same for every image.
 
-    BLIP-2 has a bare parameter here, which PEFT's `modules_to_save` silently ignores: it would be trained, but never
-    saved. Our folders have the module's key, `query_tokens.weight`, so that whoever reads weights by name finds them;
-    `from_pretrained` renames BLIP-2's key.
+    BLIP-2 has a bare parameter here. PEFT's `modules_to_save` silently ignores parameters, so it would train them but
+    never save them. Our folders use the module's key, `query_tokens.weight`, so that readers of weights by name find
+    it. `from_pretrained` renames BLIP-2's key.
     """
 
     def __init__(self, num_query_tokens: int, hidden_size: int) -> None:
@@ -71,12 +72,12 @@ class QueryTokens(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1, num_query_tokens, hidden_size))
 
     def forward(self, num_images: int) -> torch.Tensor:
-        """The query tokens once per image, (num_images, num_query_tokens, hidden_size), without copying them."""
+        """The query tokens once per image, (num_images, num_query_tokens, hidden_size), as a view."""
         return self.weight.expand(num_images, -1, -1)
 
 
 class _FromBlip2(WeightRenaming):
-    """A renaming at loading only: saving keeps the name that the weight has in the model."""
+    """A renaming for loading only: saving keeps the name that the weight has in the model."""
 
     __slots__ = ()
 
@@ -89,16 +90,16 @@ register_checkpoint_conversion_mapping("mblip", [_FromBlip2(r"^query_tokens$", "
 
 @dataclass
 class MBlipOutput(ModelOutput):
-    """Flat output of the model; what the language model does not give is None.
+    """Flat output of the model. Fields that the language model does not return are None.
 
     Args:
         loss: scalar in fp32, the sum over label tokens divided by `num_items_in_batch` or by their number, smoothed by
-            `config.label_smoothing`. Given with `labels`.
-        logits: (B, T or L, V), or None where they were skipped, as in training with labels.
+            `config.label_smoothing`. None without `labels`.
+        logits: (B, T or L, V), or None if they were skipped, as in training with labels.
         cache: the language model's. Before transformers 5.24 the field is `past_key_values`, as in all its outputs,
-            and `cache` a property.
-        hidden_states, attentions: of a decoder-only language model, where asked for.
-        decoder_hidden_states, decoder_attentions, cross_attentions: of an encoder-decoder's decoder, where asked for.
+            and `cache` is a property.
+        hidden_states, attentions: of a decoder-only language model, on request.
+        decoder_hidden_states, decoder_attentions, cross_attentions: of an encoder-decoder's decoder, on request.
         encoder_last_hidden_state, encoder_hidden_states, encoder_attentions: of its encoder.
         image_hidden_states: (I, Q, D), the image features of this batch, one row per distinct image; None without
             images.
@@ -135,14 +136,14 @@ def flatten_output(
     language_model_output: ModelOutput, *, loss: torch.Tensor | None, image_hidden_states: torch.Tensor | None
 ) -> MBlipOutput:
     """Put the language model's output, the loss and the image features into one flat output."""
-    # Language models differ in what they give. By attribute: a `ModelOutput` keeps its item where one is set to None.
+    # Language models return different fields. Read attributes: a `ModelOutput` keeps its item if one is set to None.
     passed_on = {name: getattr(language_model_output, name, None) for name in LANGUAGE_MODEL_FIELDS}
     passed_on[CACHE_NAME] = cache_of(language_model_output)
     return MBlipOutput(loss=loss, image_hidden_states=image_hidden_states, **passed_on)
 
 
 class MBlipPreTrainedModel(PreTrainedModel):
-    """Base of the model's classes. Query tokens, Q-Former and projection train, so they stay fp32 in any precision."""
+    """Base of the model's classes. Query tokens, Q-Former and projection train, so they are always fp32."""
 
     config: MBlipConfig
     config_class = MBlipConfig
@@ -158,30 +159,30 @@ class MBlipPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
 
-    # The parts, as PEFT or a quantiser may have wrapped them; the language model is whatever transformers builds.
-    hf_device_map: dict[str, Any]  # transformers sets it where parts lie on several devices
+    # Any, because PEFT or a quantiser may wrap the parts, and the language model is whatever transformers builds.
+    hf_device_map: dict[str, Any]  # transformers sets it if parts are on several devices
     vision_model: Any
     query_tokens: Any
     qformer: Any
     language_projection: Any
     language_model: Any
-    # What its language model does to embeddings and positions (language_models.py), and to logits (label_loss.py)
+    # What the language model does to embeddings and positions (language_models.py), and to logits (label_loss.py)
     embedding_scale: float
     first_position: int
     scaling_power: int | None
 
     @classmethod
     def is_custom_code(cls) -> bool:
-        """No: weights are initialised as transformers' own models initialise theirs, wherever this file lies.
+        """False, also when this file is loaded as remote code, so that all modules are initialised.
 
-        For custom code transformers skips modules without weights of their own at loading, and with them the buffers
-        that such a module fills in its children (Falcon-H1): these would hold whatever the memory held.
+        In custom code, transformers skips modules without weights of their own when it initialises missing weights.
+        Some of these fill buffers of their children (Falcon-H1), which would then hold uninitialised memory.
         """
         return False
 
     @property
     def image_token_id(self) -> int:
-        """The id of the `<image>` token, which the configuration always has."""
+        """The id of the `<image>` token."""
         assert self.config.image_token_id is not None, "set in MBlipConfig.__post_init__"
         return self.config.image_token_id
 
@@ -195,7 +196,7 @@ class MBlipPreTrainedModel(PreTrainedModel):
 class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPreTrainedModel):
     """Text from images and a prompt, with an encoder-decoder or a decoder-only language model.
 
-    Load a checkpoint with `from_pretrained` (mBLIP's or BLIP-2's layout), or make a model of two components with
+    Load a checkpoint in mBLIP's or BLIP-2's layout with `from_pretrained`, or compose a model from two components with
     `from_blip2_pretrained`.
     """
 
@@ -206,31 +207,31 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         self.qformer = Blip2QFormerModel._from_config(config.qformer_config)
         language_model = text_model_class(config.text_config).from_config(config.text_config)
         check_language_model(language_model)
-        # Asked of the embeddings themselves: some language models embed in another width than they think in.
+        # Ask the embeddings: in some language models their width is not the hidden size.
         width = language_model.get_input_embeddings().weight.shape[1]
         self.language_projection = nn.Linear(config.qformer_config.hidden_size, width)
-        for name in self._keep_in_fp32_modules_strict:  # by loading too; here for a model that is built in 16 bits
+        for name in self._keep_in_fp32_modules_strict:  # loading does this, too, but not building in 16 bits
             getattr(self, name).float()
         self.language_model = language_model
         self.embedding_scale = embedding_scale(language_model)
         self.first_position = first_position(language_model)
-        self.scaling_power = None  # of its tail, found at the first run up to its head
+        self.scaling_power = None  # `_run_to_head` finds it in its first run
         self.post_init()
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
-        """The language model's encoder; with `modality="image"` the ViT."""
+        """The language model's encoder, or the ViT for `modality="image"`."""
         return self.language_model.get_encoder() if modality is None else super().get_encoder(modality=modality)
 
     def _get_name(self) -> str:
-        """The class name; a decoder-only language model lends its own.
+        """The class name, or that of the language model if it is decoder-only.
 
-        A plain Trainer with `label_smoothing_factor` takes the labels and computes the loss itself, and shifts them
-        only for the causal language models that transformers names. `config.label_smoothing` costs no full logits.
+        A plain Trainer with `label_smoothing_factor` computes the loss itself. It shifts the labels only for class
+        names that transformers lists as causal language models. `config.label_smoothing` needs no full logits.
         """
         return super()._get_name() if self.config.is_encoder_decoder else type(self.language_model).__name__
 
     def __repr__(self) -> str:
-        """As torch's, but with the true class name where `_get_name` lends another."""
+        """Like torch's, but with the true class name, which `_get_name` may not return."""
         return super().__repr__().replace(self._get_name(), type(self).__name__, 1)
 
     @can_return_tuple
@@ -256,40 +257,40 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         interpolate_pos_encoding: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> MBlipOutput:
-        """Run the model, with a loss where labels are given.
+        """Run the model, and compute a loss if labels are given.
 
         Args:
             input_ids: (B, T), prompts that hold `num_query_tokens` `<image>` tokens for each of their 0, 1, 2 ...
-                images. First, because a Trainer that dispatches batches takes their size from it.
+                images. It comes first because a Trainer that dispatches batches takes the batch size from it.
             pixel_values: (I, 3, H, W), every distinct image of the batch once.
-            image_indices: (S,), for each image slot of the batch in reading order the row of `pixel_values` or
-                `image_features` it shows. None: slot s shows row s. Every row must be shown.
+            image_indices: (S,), for each image slot of the batch, in reading order, the row of `pixel_values` or
+                `image_features` that it shows. None: slot s shows row s. Every row must be shown.
             image_features: (I, Q, D), instead of `pixel_values`: `get_image_features(pixel_values).pooler_output`.
-            attention_mask: (B, T), 1 where a prompt's token stands and 0 at padding, on either side.
-            position_ids: (B, T); None: counted from the mask, where the language model takes them, so that padding
-                never moves a result.
-            inputs_embeds: (B, T, D), instead of the embeddings of `input_ids`; with images, `input_ids` still says
-                where they stand.
+            attention_mask: (B, T), 1 at tokens and 0 at padding, which may be on either side.
+            position_ids: (B, T). None: counted from the mask if the language model takes them, so that padding does
+                not change results.
+            inputs_embeds: (B, T, D), instead of the embeddings of `input_ids`. With images, `input_ids` is still
+                needed: it says where they go.
             decoder_input_ids: (B, L), encoder-decoder only; None: the labels shifted right.
-            encoder_outputs: the encoder's output over placed prompts, instead of prompts and images.
-            cache: the language model's, which holds the prompt already. Before transformers 5.24 its name in
-                signature and output is `past_key_values`, as for all its models; `cache` is taken and given, too.
+            encoder_outputs: the encoder's output for prompts with images, instead of prompts and images.
+            cache: the language model's cache, which already holds the prompt. Before transformers 5.24 its name in
+                signature and output is `past_key_values`, as for all models; `cache` works, too.
             labels: (B, L) for an encoder-decoder, (B, T) aligned with `input_ids` for a decoder-only model; -100 where
-                none stands.
-            num_items_in_batch: what the summed loss is divided by (Trainer gives the labels of all accumulated
-                batches); None: the labels here.
-            skip_logits: make no logits, only the loss. None: skip them in training mode with labels.
+                there is no label.
+            num_items_in_batch: divisor of the summed loss (the Trainer passes the number of labels in all accumulated
+                batches). None: the number of labels in this batch.
+            skip_logits: compute only the loss, no logits. None: True in training mode with labels.
 
         Raises:
-            ValueError: images, `image_indices` and `<image>` tokens do not agree; logits are skipped without labels;
-                the language model ends in a step that the chunked loss does not know, or cannot be trained in fp16.
+            ValueError: images, `image_indices` and `<image>` tokens do not match; `skip_logits` comes without labels;
+                the chunked loss does not know a step of the language model; or the model cannot be trained in fp16.
         """
         if self.training and torch.is_grad_enabled():
             check_training_precision(self.language_model)
         if labels is None and skip_logits:
-            raise ValueError("`skip_logits=True` came in without `labels`: neither logits nor a loss would be made.")
+            raise ValueError("`skip_logits=True` came without `labels`: no logits and no loss. Pass one or the other.")
 
-        # 1. Images into the prompts, which become embeddings
+        # 1. Embed the prompts and place their images
         features = None
         if encoder_outputs is None and not holds_prompt(cache):
             inputs_embeds, features = self.place_images(
@@ -302,7 +303,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             )
             input_ids = None
 
-        # 2. The arguments as this language model takes and names them
+        # 2. Rename the arguments for this language model
         arguments = self.language_model_arguments(
             input_ids=input_ids,
             inputs_embeds=inputs_embeds,
@@ -318,7 +319,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             **kwargs,
         )
 
-        # 3. The language model: up to its head, with logits where a label stands alone, or to all its logits
+        # 3. Run the language model: to its head, with logits at labels only, or to all logits
         total = None
         if labels is not None and (self.training if skip_logits is None else skip_logits):
             outputs, states_BLD = self._run_to_head(self.language_model, arguments | {"use_cache": False})
@@ -328,7 +329,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             if labels is not None:
                 total = logits_loss_sum(*self._align(outputs.logits, labels), self.config.label_smoothing)
 
-        # 4. One flat output for both kinds of language model
+        # 4. Return one flat output for both kinds of language model
         loss = None if total is None or labels is None else self._mean_loss(total, labels, num_items_in_batch)
         return flatten_output(outputs, loss=loss, image_hidden_states=features)
 
@@ -339,17 +340,17 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         interpolate_pos_encoding: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
-        """Encode images: `pooler_output` holds the features that are placed, (I, Q, D); `last_hidden_state` the ViT's,
+        """Encode images: `pooler_output` holds the features to place, (I, Q, D), `last_hidden_state` the ViT's output,
         (I, P, width).
 
-        A ViT of which nothing trains runs without gradients and without dropout, whatever the model's mode.
+        A frozen ViT runs without gradients and without dropout, also in training mode.
 
         Args:
             pixel_values: (I, 3, H, W).
-            interpolate_pos_encoding: take images of another size than the ViT's own.
+            interpolate_pos_encoding: accept images of a size other than the ViT's.
 
         Raises:
-            ValueError: the pixel values have another shape.
+            ValueError: the pixel values have the wrong shape.
         """
         self._check_pixel_values(pixel_values, interpolate_pos_encoding)
         is_frozen = not any(parameter.requires_grad for parameter in self.vision_model.parameters())
@@ -365,7 +366,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         )
 
     def _query_images(self, vision_IPH: torch.Tensor) -> torch.Tensor:
-        """Q-Former and projection over the ViT's output, (I, Q, D). The Q-Former casts its input to its own dtype."""
+        """Run Q-Former and projection on the ViT's output, (I, Q, D). The Q-Former casts its input to its dtype."""
         queries = self.query_tokens(vision_IPH.shape[0])
         return self.language_projection(self.qformer(queries, encoder_hidden_states=vision_IPH).last_hidden_state)
 
@@ -375,9 +376,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         found = tuple(pixel_values.shape)
         if len(found) != 4 or (found[-2:] != (height, width) and not interpolate_pos_encoding):
             raise ValueError(
-                f"`pixel_values` has shape {found}, expected (images, 3, {height}, {width}): every distinct image of "
-                "the batch once. Build it with `MBlipProcessor`, or pass `interpolate_pos_encoding=True` for images "
-                "of another size."
+                f"`pixel_values` has shape {found}, expected (images, 3, {height}, {width}). Build it with "
+                "`MBlipProcessor`, or pass `interpolate_pos_encoding=True` for images of another size."
             )
 
     def place_images(
@@ -390,18 +390,18 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         image_features: torch.Tensor | None = None,
         interpolate_pos_encoding: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Embed the prompts with their images in place; arguments as in `forward`.
+        """Embed the prompts and place their images. The arguments are those of `forward`.
 
         Returns:
             The embeddings, (B, T, D), and the features of the distinct images, (I, Q, D) or None.
 
         Raises:
-            ValueError: images, `image_indices` and `<image>` tokens do not agree, or an id is no token of the language
-                model: the message says what another checkpoint's processor would have done.
+            ValueError: images, `image_indices` and `<image>` tokens do not match, or an id is not in the language
+                model's vocabulary. The message says if the processor seems to be that of another checkpoint.
         """
         self._check_arguments(input_ids, inputs_embeds, pixel_values, image_indices, image_features)
         if input_ids is None:
-            assert inputs_embeds is not None, "_check_arguments has seen to it"
+            assert inputs_embeds is not None, "_check_arguments made sure"
             return self._take_part_without_images(inputs_embeds), None
         if pixel_values is not None:
             self._check_pixel_values(pixel_values, interpolate_pos_encoding)
@@ -414,7 +414,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             are_tokens_embedded=inputs_embeds is not None,
         )
         if inputs_embeds is None:
-            # An image id may lie outside the table, so it is replaced before the lookup.
+            # An image id may be outside the embedding table, so replace it before the lookup.
             inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image_BT, 0)) * self.embedding_scale
         if pixel_values is not None:
             image_features = self.get_image_features(pixel_values, interpolate_pos_encoding).pooler_output
@@ -444,14 +444,14 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         has_images = pixel_values is not None or image_features is not None
         if input_ids is None and (has_images or inputs_embeds is None):
             raise ValueError(
-                "`input_ids` is None, but the prompts' ids say where images stand. Build the inputs with "
+                "`input_ids` is None, expected the prompts' ids, which say where images go. Build the inputs with "
                 "`MBlipProcessor`."
             )
         if pixel_values is not None and image_features is not None:
             raise ValueError("Both `pixel_values` and `image_features` came in, expected one of them.")
         if image_indices is not None and not has_images:
             raise ValueError(
-                "`image_indices` came in without `pixel_values` or `image_features`: there is no image to show."
+                "`image_indices` came without images. Pass `pixel_values` or `image_features`, or leave it out."
             )
         if image_features is not None and image_features.shape[1:2] != (self.config.num_query_tokens,):
             raise ValueError(
@@ -460,9 +460,9 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             )
 
     def _take_part_without_images(self, embeds_BTD: torch.Tensor) -> torch.Tensor:
-        """In training, let the image side take part in a batch without an image, adding exactly zero.
+        """In training, run the image side for a batch without images, and add exactly zero to the embeddings.
 
-        Its gradients are then zero, not missing: DistributedDataParallel waits for every rank's.
+        Its gradients are then zero instead of missing. DistributedDataParallel waits for gradients from every rank.
         """
         vision = self.vision_model
         image_side = (vision, self.query_tokens, self.qformer, self.language_projection)
@@ -479,7 +479,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         return embeds_BTD + 0 * self._query_images(blank_IPH).sum().to(embeds_BTD.device, embeds_BTD.dtype)
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
-        """Labels shifted right behind the start token, (B, L), as the encoder-decoder language model does it.
+        """Shift the labels right and prepend the start token, (B, L), as the encoder-decoder language model does.
 
         Raises:
             ValueError: the language model is decoder-only, or names no start token.
@@ -493,15 +493,15 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
         if start is None or pad is None:
             raise ValueError(
-                f"decoder_start_token_id is {start} and pad_token_id {pad}: both are needed to shift labels right. "
-                "Set them in the text_config."
+                f"`decoder_start_token_id` is {start} and `pad_token_id` {pad}, expected two ids: shifting labels "
+                "needs both. Set them in `text_config`."
             )
         shifted = labels.new_full(labels.shape, start)
         shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORE_INDEX, pad)
         return shifted
 
     def language_model_arguments(self, **arguments: Any) -> dict[str, Any]:
-        """Turn the model's arguments into its language model's."""
+        """Turn the arguments of `forward` into those of the language model's `forward`."""
         labels = arguments.pop("labels")
         if self.config.is_encoder_decoder:
             for name in ("input_ids", "position_ids"):
@@ -509,7 +509,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             if arguments["decoder_input_ids"] is None and labels is not None:
                 arguments["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
             if arguments["inputs_embeds"] is not None:
-                # Padding behind the prompts: some encoders number their columns from the first on, others do not mind.
+                # Move padding to the right: some encoders number positions from the first column.
                 arguments["inputs_embeds"], arguments["attention_mask"] = move_padding(
                     arguments["inputs_embeds"], arguments["attention_mask"], side="right"
                 )
@@ -526,27 +526,31 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         return known_arguments(type(self.language_model), arguments | {"return_dict": True})
 
     def forward_to_head(self, **inputs: Any) -> tuple[MBlipOutput, torch.Tensor]:
-        """`forward` without logits, for callers who need few of them: `logits_from_states` makes those.
+        """`forward` without logits, for callers that need only a few. They get these from `logits_from_states`.
 
         Args:
-            inputs: those of `forward`, without labels.
+            inputs: the arguments of `forward`, without labels.
 
         Returns:
-            Its output, in which `logits` is None; the hidden states that the head would take, (B, T, D).
+            The output, in which `logits` is None, and the hidden states before the head, (B, T, D).
 
         Raises:
-            ValueError: the language model ends in a step that is not known (label_loss.py).
+            ValueError: `apply_tail` in label_loss.py does not know a step of this language model.
         """
         return self._run_to_head(self, inputs)
 
     def logits_from_states(self, states: torch.Tensor) -> torch.Tensor:
-        """Logits of hidden states that were left at the head, (..., D) -> (..., V): head and tail."""
-        assert self.scaling_power is not None, "found when the states were made"
+        """Turn hidden states of `forward_to_head` into logits, (..., D) -> (..., V)."""
+        assert self.scaling_power is not None, "_run_to_head, which made the states, found it"
         return logits_of(self.language_model, self.scaling_power)(states)
 
     def _run_to_head(self, module: nn.Module, arguments: dict[str, Any]) -> tuple[Any, torch.Tensor]:
-        """Run the language model, or the whole around it, up to the language model's head: the output without logits,
-        and the hidden states, (B, T, D). The first run shows the language model's tail as well.
+        """Run `module`, the language model or the whole model, up to the language model's head.
+
+        The first run also probes the language model's tail.
+
+        Returns:
+            The output without logits, and the hidden states before the head, (B, T, D).
         """
         with stop_at_head(output_head(self.language_model), with_probe=self.scaling_power is None) as visit:
             outputs = module(**arguments)
@@ -557,7 +561,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         return outputs, states_BTD
 
     def _loss_of_states(self, states_BLD: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
-        """The summed loss of hidden states, their logits made where a label stands."""
+        """The summed loss from hidden states. Logits are computed at label positions only."""
         states_BLD, labels_BL = self._align(states_BLD, labels_BL)
         is_label_BL = labels_BL != IGNORE_INDEX
         return label_loss_sum(
@@ -570,24 +574,25 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         )
 
     def _align(self, states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """States (hidden or logits) and the labels they predict: a decoder-only model's stand one position later.
+        """Align states (hidden states or logits) with the labels they predict.
+
+        In a decoder-only model, these are one position later.
 
         Raises:
-            ValueError: there is not one label per state.
+            ValueError: the numbers of labels and states differ.
         """
         labels = labels.to(states.device)
         if states.shape[:2] != labels.shape:
             raise ValueError(
-                f"`labels` has shape {tuple(labels.shape)}, but the language model looked at "
-                f"{tuple(states.shape[:2])} positions. Labels are aligned with `decoder_input_ids` (encoder-decoder) "
-                "or with `input_ids`, image tokens included (decoder-only)."
+                f"`labels` has shape {tuple(labels.shape)}, expected {tuple(states.shape[:2])}. Align labels with "
+                "`decoder_input_ids` (encoder-decoder) or with `input_ids`, image tokens included (decoder-only)."
             )
         return (states, labels) if self.config.is_encoder_decoder else (states[:, :-1], labels[:, 1:])
 
     def _mean_loss(
         self, total: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
     ) -> torch.Tensor:
-        """The summed loss by the items given or the labels here; a batch without any label has a loss of zero."""
+        """Divide the summed loss by `num_items_in_batch` or the number of labels. Without any label, it stays zero."""
         if num_items_in_batch is None:
             targets = labels if self.config.is_encoder_decoder else labels[:, 1:]
             num_items_in_batch = (targets != IGNORE_INDEX).sum().clamp(min=1)
@@ -608,16 +613,17 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         self.language_model.set_output_embeddings(new_embeddings)
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        """The ties that the configurations name, except those that the loaded weights contradict."""
+        """The tied weights that the configurations name, except those that differ in the checkpoint."""
         keys = super().get_expanded_tied_weights_keys(all_submodels=all_submodels)
         if not all_submodels:
             return keys
         return {target: source for target, source in keys.items() if target in self.all_tied_weights_keys}
 
     def tie_weights(self, missing_keys: set[str] | None = None, recompute_mapping: bool = True) -> None:
-        """Tie what is tied in the checkpoint.
+        """Tie the weights that are tied in the checkpoint.
 
-        At loading (`missing_keys` given), weights that came both and differ are untied for good.
+        At loading (`missing_keys` is given), permanently untie two weights if the checkpoint holds both and they
+        differ.
         """
         if missing_keys is not None:
             self._untie_what_differs(missing_keys)
@@ -635,34 +641,33 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
                 self.forget_tie(target)
 
     def forget_tie(self, target: str) -> None:
-        """Forget that one weight is tied, here and in the language model."""
+        """Remove a tied weight from the lists of this model and of the language model."""
         self.all_tied_weights_keys.pop(target)
         self.language_model.all_tied_weights_keys.pop(target.removeprefix("language_model."), None)
 
     @property
     def vocab_size(self) -> int:
-        """The language model's number of tokens, under transformers' own name for it."""
+        """The vocabulary size of the language model."""
         return self.config.get_text_config().vocab_size
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Embedding:
-        """Resize the language model's embeddings and head, as `PreTrainedModel.resize_token_embeddings`; an untied
-        head stays untied.
+        """Resize the language model's embeddings and head, as `PreTrainedModel.resize_token_embeddings`.
 
-        Images need no new embedding: the `<image>` token may lie outside the table. `config.image_token_id` stays as
-            it is.
+        An untied head stays untied. `config.image_token_id` does not change: the `<image>` token needs no embedding
+        and may be outside the table.
 
         Raises:
-            ValueError: the new table would reach the `<image>` token's id, so that text could be taken for an image.
+            ValueError: the new table would contain the id of the `<image>` token, so a text token could get it.
         """
         is_resized = new_num_tokens is not None or pad_to_multiple_of is not None
         old_size, image_token_id = self.language_model.get_input_embeddings().weight.shape[0], self.image_token_id
         if is_resized and old_size <= image_token_id < (new_num_tokens or old_size):
             raise ValueError(
-                f"A table of {new_num_tokens} tokens would hold the id {image_token_id} of the `<image>` token, which "
-                f"stands outside the {old_size} tokens so far: a token added there would be taken for an image. Set "
-                f"`config.image_token_id`, of model and processor, to {new_num_tokens} or above first."
+                f"A table of {new_num_tokens} instead of {old_size} tokens would give the id {image_token_id} of the "
+                "`<image>` token to a text token. First set `image_token_id`, in the model's config and the "
+                f"processor, to {new_num_tokens} or above."
             )
         embeddings = self._resize_language_model(new_num_tokens, pad_to_multiple_of, mean_resizing)
         if is_resized:
@@ -674,7 +679,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     def _resize_language_model(
         self, new_num_tokens: int | None, pad_to_multiple_of: int | None, mean_resizing: bool
     ) -> nn.Embedding:
-        """The language model's own method, which also resizes its tail, kept from tying what its config names."""
+        """Call the language model's own method, which also resizes its tail, but keep it from tying untied weights."""
         text_config = self.language_model.config
         says_tied = text_config.tie_word_embeddings
         text_config.tie_word_embeddings = False
@@ -684,10 +689,9 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             text_config.tie_word_embeddings = says_tied
 
     def enable_input_require_grads(self) -> None:
-        """Let gradients reach the language model's input (gradient checkpointing over frozen layers wants it), and
-        nothing in front of it.
+        """Make the language model's input require gradients, which gradient checkpointing over frozen layers needs.
 
-        transformers' own hooks the embeddings of every part, and autograd would walk back through the frozen ViT.
+        transformers' method hooks the embeddings of every part, so that autograd would go through the frozen ViT.
         """
         self.language_model.enable_input_require_grads()
 

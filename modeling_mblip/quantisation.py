@@ -1,7 +1,7 @@
-"""Quantisation of the language model, and of nothing else: what is spared, and what the whole must know of it.
+"""Quantisation of the language model only.
 
-ViT, Q-Former, query tokens, projection and output head keep their dtype. A part that transformers holds back for its
-own reasons (the `wo` of T5 and its heirs) stays as it is, too.
+ViT, Q-Former, query tokens, projection and output head keep their dtype. So do parts that transformers itself does not
+quantise, such as the `wo` layers of T5 and models derived from it.
 """
 
 import copy
@@ -16,9 +16,9 @@ from transformers.quantizers import AutoQuantizationConfig
 from .language_models import head_name
 
 IMAGE_SIDE = ("vision_model", "qformer", "query_tokens", "language_projection")
-# How the quantisation methods of transformers call the list of modules that stay as they are.
+# The names by which transformers' quantisation configs call their list of modules to skip.
 SKIP_LIST_NAMES = ("llm_int8_skip_modules", "modules_to_not_convert", "skip_modules")
-# What makes transformers know that a model is quantised; an assembled one would save its 8-bit codes as weights.
+# By these attributes transformers knows a quantised model. Without them it would save the 8-bit codes as weights.
 QUANTISATION_ATTRIBUTES = (
     "hf_quantizer",
     "is_quantized",
@@ -31,27 +31,28 @@ QUANTISATION_ATTRIBUTES = (
 
 
 def sparing_the_image_side(quantization_config: Any, text_config: PreTrainedConfig) -> Any:
-    """A copy whose skip list names the image side and the head: a list given replaces transformers' own, which spares
-    the head.
+    """A copy of a quantisation config whose skip list names the image side and the head.
+
+    The head must be named because a given list replaces transformers' default, which contains it.
 
     Args:
-        quantization_config: one of transformers', or its dict.
+        quantization_config: a quantisation config of transformers, or its dict.
 
     Raises:
-        ValueError: this kind of quantisation has no such list.
+        ValueError: this kind of quantisation has no skip list.
     """
     if isinstance(quantization_config, dict):
         quantization_config = AutoQuantizationConfig.from_dict(quantization_config)
     if (name := _skip_list_name(quantization_config)) is not None:
         return _with_spared(quantization_config, name, [*IMAGE_SIDE, head_name(text_config)])
     raise ValueError(
-        f"{type(quantization_config).__name__} has none of {', '.join(SKIP_LIST_NAMES)}, so it cannot say that ViT "
-        "and Q-Former stay as they are. Use `BitsAndBytesConfig`, or load a language model that is quantised already."
+        f"{type(quantization_config).__name__} has none of {', '.join(SKIP_LIST_NAMES)}, so it cannot skip ViT and "
+        "Q-Former. Use `BitsAndBytesConfig`, or load a language model that is already quantised."
     )
 
 
 def adopt_quantisation(model: PreTrainedModel, text_model: PreTrainedModel) -> None:
-    """Let an assembled model know that its language model is quantised, so that it is saved as that."""
+    """Mark an assembled model as quantised if its language model is, so that saving handles it correctly."""
     for attribute in QUANTISATION_ATTRIBUTES:
         if hasattr(text_model, attribute):
             setattr(model, attribute, getattr(text_model, attribute))
@@ -59,19 +60,19 @@ def adopt_quantisation(model: PreTrainedModel, text_model: PreTrainedModel) -> N
         config = text_model.config.quantization_config
         name = _skip_list_name(config)
         if name is not None and not set(IMAGE_SIDE) <= set(getattr(config, name) or ()):
-            # It was quantised before, and knows of no image side; what it spared itself may be in no list.
+            # Its checkpoint was quantised without an image side. The layers it skipped may be in no list.
             config = _with_spared(config, name, [*IMAGE_SIDE, *_plain_layers(text_model)])
         model.config.quantization_config = config
 
 
 def prepare_quantised(model: nn.Module) -> None:
-    """Make a quantised language model fit to be trained and evaluated by turns, and quiet. Others are left alone.
+    """Prepare a quantised language model for alternating training and evaluation. Other models stay unchanged.
 
-    On processors with AVX512-BF16, bitsandbytes packs 4-bit weights anew in evaluation and leaves them so. Behind them
-    LoRA's gradients would be wrong, or raise.
+    On processors with AVX512-BF16, bitsandbytes repacks 4-bit weights for evaluation and leaves them so. LoRA's
+    gradients would then be wrong, or raise. We also filter out a message that 8-bit layers log at every step.
 
     Raises:
-        ValueError: bitsandbytes was to quantise it, and transformers found no layer that it can replace.
+        ValueError: bitsandbytes should quantise the model, but transformers found no layer it can replace.
     """
     _check_quantised(model)
     for module in model.modules():
@@ -82,32 +83,30 @@ def prepare_quantised(model: nn.Module) -> None:
 
 
 def _check_quantised(model: nn.Module) -> None:
-    """Refuse a model that was to be quantised by bitsandbytes and of which nothing is: it would need the memory of the
-    whole one in silence.
-    """
+    """Refuse a model without a quantised layer if bitsandbytes should have quantised it: it would save no memory."""
     wants_bits = getattr(model, "is_loaded_in_8bit", False) or getattr(model, "is_loaded_in_4bit", False)
     if wants_bits and not any(type(module).__module__.startswith("bitsandbytes.") for module in model.modules()):
         raise ValueError(
-            f"No layer of {type(model.language_model).__name__} is quantised: transformers quantises torch's own "
-            "`nn.Linear` alone, and leaves those that `llm_int8_skip_modules` names and, with "
-            "`llm_int8_enable_fp32_cpu_offload`, those on the CPU. Leave out `quantization_config`."
+            f"No layer of {type(model.language_model).__name__} is quantised: transformers quantises only "
+            "`nn.Linear`, skips `llm_int8_skip_modules` and, with `llm_int8_enable_fp32_cpu_offload`, layers on the "
+            "CPU. Leave out `quantization_config`."
         )
 
 
 def _skip_list_name(quantization_config: Any) -> str | None:
-    """How this kind of quantisation calls its list of what stays as it is; None where it has none."""
+    """The name by which this kind of quantisation calls its skip list; None if it has none."""
     return next((name for name in SKIP_LIST_NAMES if hasattr(quantization_config, name)), None)
 
 
 def _with_spared(quantization_config: Any, list_name: str, names: list[str]) -> Any:
-    """A copy whose skip list holds these names, too."""
+    """A copy with these names added to its skip list."""
     changed = copy.deepcopy(quantization_config)
     setattr(changed, list_name, list(dict.fromkeys([*(getattr(changed, list_name) or []), *names])))
     return changed
 
 
 def _plain_layers(text_model: PreTrainedModel) -> list[str]:
-    """The linear layers of a quantised language model that stayed as they were, by their names in the whole."""
+    """The linear layers of a quantised language model that are not quantised, by their names in the whole model."""
     return [
         f"language_model.{name}"
         for name, module in text_model.named_modules()
@@ -116,5 +115,5 @@ def _plain_layers(text_model: PreTrainedModel) -> list[str]:
 
 
 def _is_no_note_of_casting(record: logging.LogRecord) -> bool:
-    """Whether a message is another than that 8-bit products cast their input to fp16, which every one of them logs."""
+    """False for the message that 8-bit products cast their input to fp16, which each of them logs."""
     return not record.getMessage().startswith("MatMul8bitLt: inputs will be cast")

@@ -1,6 +1,6 @@
-"""The inputs: images and text to tensors. Importing this package registers `AutoProcessor` and `AutoImageProcessor`.
+"""Turning images and text into tensors. Importing this package registers its classes with the Auto classes.
 
-`MBlipProcessor` is where to begin; the files beside it are its steps, and go to the Hub with it.
+Start with `MBlipProcessor`. The other files are its steps; they go to the Hub with it.
 """
 
 from .supported_releases import release  # noqa: F401
@@ -11,8 +11,8 @@ from transformers import AutoImageProcessor, AutoProcessor
 from .image_processing_mblip import MBlipImageProcessor, load_upright_rgb
 from .processing_mblip import MBlipProcessor
 
-# Both are found by the class name that a saved folder holds. The first argument is meant for the model's config
-# class, which this package does not import: the classes stand for themselves.
+# transformers finds both by the class name in a saved folder. The first argument should be the model's config class.
+# This package does not import it, so each class is registered under itself.
 AutoProcessor.register(MBlipProcessor, MBlipProcessor)
 AutoImageProcessor.register(
     MBlipImageProcessor, image_processor_classes={"pil": MBlipImageProcessor, "torchvision": MBlipImageProcessor}

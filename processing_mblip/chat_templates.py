@@ -1,8 +1,8 @@
-"""Chat templates: messages to the prompt that the plain call would be given.
+"""Chat templates: turning messages into the prompt that the processor would be called with.
 
-Three cases, told apart by what is there, never by a model's name: a template that writes `<image>` or reads the parts
-of messages is used as it is; a language model's own, which knows text alone, is kept and sees `<image>` in the text of
-the messages; without any template, messages are joined by line breaks.
+There are three cases. We look at the template to tell them apart, never at the model's name. A template that writes
+`<image>` or reads the parts of messages is used unchanged. A language model's own template knows only text, so it gets
+messages with `<image>` in their text. Without a template, we join the messages with line breaks.
 """
 
 import functools
@@ -14,7 +14,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from .prompt_encoding import IMAGE_TOKEN
 
-# Turns the parts of each message into one text before a language model's own template reads it.
+# Joins the parts of each message into one text before a language model's own template reads it.
 _FLATTEN = (
     "{%- set flat = namespace(messages=[]) -%}"
     "{%- for message in messages -%}"
@@ -38,10 +38,10 @@ PROBE = "mblip-probe"
 
 
 def with_images(template: str | None, variables: Mapping[str, Any]) -> str:
-    """The template for messages with images, made from one that may not know of images, or from none.
+    """A template for messages with images, made from `template`, which may not support images, or from none.
 
     Args:
-        variables: what the template is rendered with beside the messages: the tokenizer's special tokens.
+        variables: the tokenizer's special tokens, with which the template is rendered.
     """
     if template is None:
         return PLAIN_TEMPLATE
@@ -51,12 +51,12 @@ def with_images(template: str | None, variables: Mapping[str, Any]) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _reads_parts_alone(template: str, variables: tuple[tuple[str, str], ...]) -> bool:
-    """Whether a template writes the text of a message that is a list of parts, and not of one that is text."""
+    """Whether a template shows messages that are a list of parts, but not messages that are text."""
     return _shows(template, [{"type": "text", "text": PROBE}], variables) and not _shows(template, PROBE, variables)
 
 
 def _shows(template: str, content: Any, variables: tuple[tuple[str, str], ...]) -> bool:
-    """Whether a template writes the text of a user's message of this content, and of a list not its brackets."""
+    """Whether a template shows the text of a user message with this content, and not a printed list of parts."""
     arguments: dict[str, Any] = {"chat_template": template, **dict(variables)}
     try:
         rendered = render_jinja_template([[{"role": "user", "content": content}]], **arguments)[0][0]

@@ -1,5 +1,7 @@
-"""What the processor takes from the model's `config.json` beside it, read as JSON: the model's classes need not be
-there."""
+"""Settings that the processor takes from the model's `config.json` in the same folder.
+
+We read the file as JSON, so the model's classes need not be installed.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "re
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """None: the folder does not say."""
+    """Settings from a model's config.json. None means that the folder does not give the setting."""
 
     num_query_tokens: int | None = None
     image_token_id: int | None = None
@@ -20,7 +22,7 @@ class ModelSettings:
 
     @property
     def processor_arguments(self) -> dict[str, Any]:
-        """The settings that are arguments of the processor, as far as the folder says them."""
+        """The settings that are arguments of the processor, without those that are None."""
         settings = {"num_query_tokens": self.num_query_tokens, "image_token_id": self.image_token_id}
         return {name: value for name, value in settings.items() if value is not None}
 
@@ -28,27 +30,26 @@ class ModelSettings:
 def check_agreement(
     name_or_path: Any, saved: Mapping[str, Any], settings: ModelSettings, given: Collection[str]
 ) -> None:
-    """Make sure that a folder's processor_config.json says the same as the model's config.json beside it.
+    """Check that a folder's processor_config.json agrees with the model's config.json beside it.
 
     Args:
         saved: the content of processor_config.json.
-        given: arguments of the caller's own, which need not be as saved.
+        given: names of arguments that the caller gives. These may differ from the saved ones.
 
     Raises:
-        ValueError: they differ. config.json is right, as it is what the model goes by.
+        ValueError: they differ. config.json is right, because the model uses it.
     """
     for name, expected in settings.processor_arguments.items():
         found = saved.get(name)
         if found is not None and found != expected and name not in given:
             raise ValueError(
-                f"processor_config.json of {name_or_path} says `{name}` {found}, expected {expected}, which the "
-                "model's config.json beside it says and the model goes by: processor_config.json is another "
-                f"checkpoint's, or older. Correct it; or give `{name}={expected}` here, and save the processor again."
+                f"processor_config.json of {name_or_path} says `{name}` {found}, expected {expected} as in the "
+                f"model's config.json. Correct it, or give `{name}={expected}` here, and save the processor again."
             )
 
 
 def read_model_settings(name_or_path: Any, **kwargs: Any) -> ModelSettings:
-    """Settings of the mBLIP or BLIP-2 model in a folder or repository; of none, where there is no such model."""
+    """The settings of the mBLIP or BLIP-2 model in a folder or repository. All are None if there is no such model."""
     hub_arguments = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
     try:
         config, _ = PreTrainedConfig.get_config_dict(name_or_path, **hub_arguments)

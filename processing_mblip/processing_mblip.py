@@ -1,10 +1,10 @@
-"""MBlipProcessor: images and text to `input_ids`, `attention_mask`, `pixel_values` and, where needed,
-`image_indices`.
+"""MBlipProcessor: images and text to `input_ids`, `attention_mask`, `pixel_values` and, if needed, `image_indices`.
 
-What is unusual: an image given more than once is encoded once; the image token need not be one of the tokenizer's;
-and a folder of 2023 (BLIP-2's layout, without an image token id) loads as well as one of ours. Which prompt shows
-which image is found here: a *slot* is one showing of an image in one prompt. The sibling files turn prompts into
-ids (`prompt_encoding`) and images into tensors (`image_processing_mblip`).
+Three things are unusual. An image that is given more than once is encoded once. The image token need not be in the
+tokenizer. Folders of 2023 (BLIP-2's layout, without an image token id) load as well as ours.
+
+This file decides which prompt shows which image. A *slot* is a position in a prompt that shows an image. The sibling
+files turn prompts into ids (`prompt_encoding`) and images into tensors (`image_processing_mblip`).
 """
 
 from .supported_releases import release  # noqa: F401
@@ -34,7 +34,7 @@ from .prompt_encoding import (
     split_at_marks,
 )
 
-EXPECTED_TEXT = "`text` must be a string or list of strings; `images` comes before it where names are skipped."
+EXPECTED_TEXT = "`text` must be a string or list of strings; it is the second argument, after `images`."
 UNSUPPORTED_TEXT_KWARGS = (
     "text_pair",
     "text_target",
@@ -50,8 +50,13 @@ UNSUPPORTED_TEXT_KWARGS = (
 
 @dataclass(frozen=True)
 class ImageSlots:
-    """`images`: every distinct image once, in order of appearance. `rows`: for each slot of the batch, in reading
-    order, its index in `images`. `num_images`: how many slots each prompt has."""
+    """The images of a batch and the slots that show them.
+
+    Args:
+        images: every distinct image once, in order of appearance.
+        rows: for each slot of the batch, in reading order, the index of its image in `images`.
+        num_images: the number of slots in each prompt.
+    """
 
     images: tuple[Any, ...]
     rows: tuple[int, ...]
@@ -59,21 +64,21 @@ class ImageSlots:
 
     @property
     def is_one_to_one(self) -> bool:
-        """Whether slot s shows image s for every s, so that `image_indices` can be omitted."""
+        """Whether slot s shows image s for every s. `image_indices` can then be omitted."""
         return self.rows == tuple(range(len(self.images)))
 
 
 class MBlipProcessor(ProcessorMixin):
-    """Images and text to the model's inputs.
+    """Turns images and text into the model's inputs.
 
     Args:
-        image_processor: BLIP's settings are served by `MBlipImageProcessor`, to the same values; any other is used as
-            it is.
-        tokenizer: the language model's. It is never changed: no token is added to it.
+        image_processor: a `BlipImageProcessor` is replaced by an `MBlipImageProcessor`, which gives the same values.
+            Any other is used unchanged.
+        tokenizer: the language model's. We never change it, and add no token.
         num_query_tokens: `<image>` tokens per image, as in the model's config.
-        image_token_id: their id, as in the model's config. None: that of the tokenizer's own `<image>` where it has
-            one, else `len(tokenizer)`. It need not be one of the tokenizer's.
-        chat_template: None: the tokenizer's own, or without one, the messages joined by line breaks.
+        image_token_id: the id of `<image>`, as in the model's config. It need not be in the tokenizer. None: the id
+            of the tokenizer's own `<image>`, or `len(tokenizer)` if it has none.
+        chat_template: None: the tokenizer's. If it has none, messages are joined with line breaks.
     """
 
     def __init__(
@@ -100,30 +105,30 @@ class MBlipProcessor(ProcessorMixin):
         text: str | list[str] | None = None,
         **kwargs: Unpack[ProcessingKwargs],
     ) -> BatchFeature:
-        """Inputs for `forward` and `generate`.
+        """Make inputs for `forward` and `generate`.
 
         Args:
-            images: one image, shown to every prompt; a list, one for each prompt, or all to the one prompt there
-                is; or a list of lists, with any number for each prompt. An image is anything `load_upright_rgb`
-                takes.
-            text: a prompt or a list of prompts. Images stand in front, or where the text says `<image>`. None: pixel
-                values alone.
-            kwargs: transformers' processing arguments. `max_length` counts image tokens too, but cutting takes text
-                alone.
+            images: one image, which every prompt shows; a list with one image for each prompt, or with all images of
+                a single prompt; or a list of lists, with any number of images for each prompt. An image is anything
+                that `load_upright_rgb` takes.
+            text: a prompt or a list of prompts. Images go where the text says `<image>`, otherwise in front. None:
+                return only pixel values.
+            kwargs: transformers' processing arguments. `max_length` counts image tokens, too, but only text is
+                truncated.
 
         Returns:
             `input_ids` (B, T), `attention_mask` (B, T), `pixel_values` (I, 3, H, W) with every distinct image once,
-            and `image_indices` (S,), the row of `pixel_values` that each image slot shows, where slot s does not show
-            row s.
+            and `image_indices` (S,), the row of `pixel_values` that each image slot shows. `image_indices` is omitted
+            if slot s shows row s for every s.
 
         Raises:
-            ValueError: images and `<image>` marks disagree in number, an image cannot be read, `max_length` has no
-                room for the images, or an argument is not supported.
+            ValueError: the numbers of images and `<image>` marks differ, an image cannot be read, `max_length` leaves
+                no room for the images, or an argument is not supported.
         """
         if images is None and text is None:
             raise ValueError("Neither `images` nor `text` was given. Give at least one of them.")
         if unknown := [name for name in ("videos", "audio") if kwargs.get(name) is not None]:
-            raise ValueError(f"`{unknown[0]}` was given, but mBLIP sees images alone.")
+            raise ValueError(f"`{unknown[0]}` was given, but mBLIP takes only images and text. Leave it out.")
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         prompts = [split_at_marks(prompt) for prompt in _prompts(text)]
         if text is None:
@@ -146,16 +151,17 @@ class MBlipProcessor(ProcessorMixin):
         max_text_tokens: int | None = None,
         add_special_tokens: bool = True,
     ) -> list[list[int]]:
-        """The token ids of prompts, image tokens included, as the call makes them: nothing padded, no image needed.
+        """The token ids of prompts, image tokens included, without padding. They equal those of a call with images.
 
         Args:
-            texts: prompts, that say `<image>` where their images stand or never: then these stand in front.
-            num_images: of each prompt.
-            max_text_tokens: text is cut until so many tokens are left beside the images', special tokens included.
+            texts: prompts. Images go where a prompt says `<image>`, otherwise in front.
+            num_images: the number of images of each prompt.
+            max_text_tokens: truncate text to this number of tokens per prompt. Special tokens count, image tokens do
+                not.
 
         Raises:
-            ValueError: a prompt says `<image>` another number of times, or `max_text_tokens` has no room for the
-                special tokens.
+            ValueError: the number of `<image>` in a prompt is neither 0 nor its number of images, or
+                `max_text_tokens` leaves no room for the special tokens.
         """
         if len(texts) != len(num_images):
             raise ValueError(
@@ -173,10 +179,10 @@ class MBlipProcessor(ProcessorMixin):
         return [encoded.input_ids for encoded in encoder.encode(prompts, list(num_images))]
 
     def pad(self, ids: Sequence[Sequence[int]], *, padding_side: str | None = None) -> dict[str, torch.Tensor]:
-        """`input_ids` (B, T) and `attention_mask` (B, T) of prompts such as `encode` returns, as long as the longest.
+        """Pad prompts from `encode` to the longest: `input_ids` (B, T) and `attention_mask` (B, T).
 
         Args:
-            padding_side: "left" or "right"; None: the tokenizer's, which is the language model's.
+            padding_side: "left" or "right"; None: the tokenizer's side, which suits the language model.
 
         Raises:
             ValueError: the prompts differ in length, and the tokenizer has neither a pad nor an end-of-text token.
@@ -193,7 +199,7 @@ class MBlipProcessor(ProcessorMixin):
         return ["input_ids", "attention_mask", "pixel_values"]
 
     def decode(self, token_ids: Any, **kwargs: Any) -> str | list[str]:
-        """The tokenizer's `decode`. Image tokens are skipped: the tokenizer may not know their id."""
+        """The tokenizer's `decode`, without image tokens, whose id the tokenizer may not know."""
         return self.tokenizer.decode(self._without_image_tokens(to_py_obj(token_ids)), **kwargs)
 
     def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]:
@@ -207,7 +213,7 @@ class MBlipProcessor(ProcessorMixin):
 
     @classmethod
     def register_for_auto_class(cls, auto_class: str = "AutoProcessor") -> None:
-        """As in transformers; the image processor's code goes to the Hub with it."""
+        """As in transformers, but also for the image processor, so that its code goes to the Hub, too."""
         super().register_for_auto_class(auto_class)
         MBlipImageProcessor.register_for_auto_class()
 
@@ -215,11 +221,13 @@ class MBlipProcessor(ProcessorMixin):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any
     ) -> "MBlipProcessor":
-        """As in transformers. Where the folder has the model's `config.json`, that decides on `num_query_tokens`,
-        `image_token_id` and the side of padding: left for decoder-only language models, right for the others.
+        """Load a processor, as in transformers.
+
+        If the folder holds the model's `config.json`, this determines `num_query_tokens`, `image_token_id` and the
+        padding side: left for decoder-only language models, right for encoder-decoders.
 
         Raises:
-            ValueError: processor_config.json says otherwise than config.json.
+            ValueError: processor_config.json contradicts config.json.
         """
         processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         settings = read_model_settings(pretrained_model_name_or_path, **kwargs)
@@ -273,7 +281,7 @@ class MBlipProcessor(ProcessorMixin):
         if text_kwargs.get("return_offsets_mapping"):
             inputs["offset_mapping"] = pad_rows([prompt.offsets for prompt in encoded], (0, 0), target)
         if merged.get("return_text_replacement_offsets"):
-            # None: offsets count the characters of the prompt as it was given.
+            # We replace no text: offsets count the characters of the original prompt.
             inputs["text_replacement_offsets"] = [[] for _ in encoded]
         if merged.get("return_mm_token_type_ids"):
             inputs["mm_token_type_ids"] = self.create_mm_token_type_ids(inputs["input_ids"])
@@ -285,21 +293,21 @@ class MBlipProcessor(ProcessorMixin):
         return [] if token_ids == self.image_token_id else token_ids
 
     def _resolve_chat_template(self, chat_template: str | None) -> str:
-        """The template to render: one given, or named among several; None: the default. All see `<image>`."""
+        """The template to render, given itself or by name; None: the default. All are made to write `<image>`."""
         known = self.tokenizer.chat_template if self.chat_template is None else self.chat_template
         variables = self.tokenizer.special_tokens_map
         if not isinstance(known, dict):
             return with_images(known if chat_template is None else chat_template, variables)
         if chat_template is None and "default" not in known:
             raise ValueError(
-                f"There are {len(known)} chat templates, {', '.join(known)}, and none is named default. Give the name "
+                f"There are {len(known)} chat templates, {', '.join(known)}, and none is named default. Pass the name "
                 "of one as `chat_template`."
             )
         return with_images(known.get(chat_template or "default", chat_template), variables)
 
 
 def default_image_token_id(tokenizer: Any) -> int:
-    """The id of the tokenizer's own `<image>`, or the first id beyond the tokenizer's."""
+    """The id of the tokenizer's own `<image>`, or the first id after the tokenizer's ids."""
     return tokenizer.get_vocab().get(IMAGE_TOKEN, len(tokenizer))
 
 
@@ -316,36 +324,34 @@ def _prompts(text: str | list[str] | None) -> list[str]:
 
 
 def assign_images(images: Any, num_marks: list[int]) -> ImageSlots:
-    """Give every prompt its images.
+    """Assign images to prompts.
 
     Args:
-        images: one image, shown to every prompt; a flat list, one for each prompt, or in reading order to the
-            `<image>` marks, or all to the one prompt there is; a list with one list (of any length) or image for
-            each prompt.
-        num_marks: the number of `<image>` marks in each prompt's text.
+        images: one image, which every prompt shows; a flat list with one image for each prompt, or one for each
+            `<image>` mark in reading order, or all images of a single prompt; or a list with one image or one list
+            of images for each prompt.
+        num_marks: the number of `<image>` marks in each prompt.
 
     Raises:
-        ValueError: the images cannot be given to the prompts, or a prompt has marks but another number of images.
+        ValueError: the images cannot be assigned, or a prompt's numbers of marks and images differ.
     """
     nested = _nested(images, num_marks)
     for i, (mine, marks) in enumerate(zip(nested, num_marks, strict=True)):
         if any(image is None or is_list(image) for image in mine):
             raise ValueError(
-                f"The images of prompt {i} hold a {'list within a list' if any(map(is_list, mine)) else 'None'}. Give "
-                "one list of images for each prompt, an empty one where a prompt has no image."
+                f"The images of prompt {i} hold a {'list within a list' if any(map(is_list, mine)) else 'None'}, "
+                "expected one flat list of images for each prompt, which may be empty."
             )
         check_marks(i, marks, len(mine))
     return _distinct(nested)
 
 
 def check_marks(prompt: int, num_marks: int, num_images: int) -> None:
-    """Refuse a prompt that says `<image>` another number of times than it has images, and not never."""
+    """Raise ValueError unless a prompt says `<image>` once for each of its images, or never."""
     if num_marks not in (0, num_images):
         raise ValueError(
-            f"Prompt {prompt} says `<image>` {num_marks} time(s), but {num_images} image(s) came with it: the number "
-            "of `<image>` tokens in the prompts should be the same as the number of images. Give one image for each "
-            "`<image>`, or leave out all of them to have the images in front of the text. A text that speaks of the "
-            "text itself writes `\\<image>`."
+            f"Prompt {prompt} says `<image>` {num_marks} time(s), but {num_images} image(s) came with it. Write one "
+            "`<image>` for each image, or none to put images in front of the text (`\\<image>` is literal text)."
         )
 
 
@@ -360,8 +366,8 @@ def _nested(images: Any, num_marks: list[int]) -> list[list[Any]]:
     if any(is_list(entry) for entry in images):
         if len(images) != num_prompts:
             raise ValueError(
-                f"{len(images)} lists of images came with {num_prompts} prompt(s). Give one list for each prompt, an "
-                "empty one where a prompt has no image."
+                f"{len(images)} lists of images came with {num_prompts} prompt(s), expected one list for each prompt, "
+                "which may be empty."
             )
         return [list(entry) if is_list(entry) else [entry] for entry in images]
     if num_prompts == 1:
@@ -374,16 +380,15 @@ def _nested(images: Any, num_marks: list[int]) -> list[list[Any]]:
 def _by_marks(images: list[Any], num_marks: list[int]) -> list[list[Any]]:
     if len(images) != sum(num_marks):
         raise ValueError(
-            f"{len(images)} images came with {len(num_marks)} prompts that say `<image>` {sum(num_marks)} time(s): "
-            "the number of `<image>` tokens in the prompts should be the same as the number of images. Give one "
-            "image for each prompt, one for each `<image>`, or a list of lists."
+            f"{len(images)} images came with {len(num_marks)} prompts that say `<image>` {sum(num_marks)} time(s). "
+            "Give one image for each prompt, one for each `<image>`, or a list of lists."
         )
     remaining = iter(images)
     return [[next(remaining) for _ in range(marks)] for marks in num_marks]
 
 
 def _distinct(nested: list[list[Any]]) -> ImageSlots:
-    """Find the images given more than once: the same object. Texts (paths, URLs) are opened each for itself."""
+    """Merge images that are the same object. Paths and URLs are strings; we never merge them."""
     images: list[Any] = []
     row_of: dict[int, int] = {}
     rows = []

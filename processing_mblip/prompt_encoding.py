@@ -1,14 +1,14 @@
-"""Prompts to token ids, with room for the images, and to rows of one length.
+"""Turning prompts into token ids with image tokens, and padding them to one length.
 
-The tokenizer knows nothing of images: the `<image>` tokens are spliced into its output. So the image id need not be
-one of the tokenizer's (mT0's 250,100 lies one beyond them), a saved tokenizer stays as it was published, and nothing
-the tokenizer does to text, cutting included, can touch an image. A prompt becomes
+The tokenizer knows nothing about images: we insert the `<image>` tokens into its output. So the image id need not be
+in the tokenizer (mT0's 250,100 is the first free id), a saved tokenizer stays as it was published, and truncating text
+never cuts an image. A prompt becomes
 
     [leading images] [special tokens in front, e.g. <s>] text [images] text ... [special tokens behind, e.g. </s>]
 
-as BLIP-2 checkpoints were trained: the images before everything else, unless the text itself says `<image>` further
-on. Padding stands outside, never between image and text. `tokenizer.pad` is not used, since it warns against itself
-for fast tokenizers and cannot pad where there is no pad token.
+Images come before everything else, as in the training of BLIP-2, unless the text itself says `<image>` further on.
+Padding is on the outside, never between image and text. We do not use `tokenizer.pad`: it warns about itself for fast
+tokenizers, and fails without a pad token.
 """
 
 import re
@@ -20,8 +20,8 @@ from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy
 
 IMAGE_TOKEN = "<image>"
-PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is the text itself
-UNLIMITED = 10**20  # a tokenizer's `model_max_length` above this means none (transformers' LARGE_INTEGER)
+PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is literal text
+UNLIMITED = 10**20  # a larger `model_max_length` means that there is no limit (transformers' LARGE_INTEGER)
 NO_OFFSET = (0, 0)
 
 Token = tuple[int, tuple[int, int]]  # id, and the (start, end) of its characters in the prompt
@@ -29,8 +29,13 @@ Token = tuple[int, tuple[int, int]]  # id, and the (start, end) of its character
 
 @dataclass(frozen=True)
 class PromptPieces:
-    """A prompt cut at its `<image>` marks: `num_leading` marks, the first piece of text, a mark, a piece, a mark, ...
-    `starts` are the pieces' positions in the prompt."""
+    """A prompt split at its `<image>` marks: leading marks, a piece of text, a mark, a piece, a mark, ...
+
+    Args:
+        num_leading: the number of marks before the first piece.
+        texts: the pieces of text.
+        starts: the position of each piece in the prompt, in characters.
+    """
 
     num_leading: int
     texts: tuple[str, ...]
@@ -42,8 +47,10 @@ class PromptPieces:
 
 
 def split_at_marks(prompt: str) -> PromptPieces:
-    """Cut a prompt at its marks. Marks at the very beginning, with the space behind them, are the same as none:
-    leading."""
+    """Split a prompt at its marks. Marks at the beginning, with the spaces after them, are leading.
+
+    Leading marks have the same effect as no marks at all.
+    """
     texts, starts, position = [], [], 0
     for match in PLACED_IMAGE.finditer(prompt):
         texts.append(prompt[position : match.start()])
@@ -66,7 +73,7 @@ def split_at_marks(prompt: str) -> PromptPieces:
 
 @dataclass(frozen=True)
 class EncodedPrompt:
-    """Token ids of one prompt, image tokens included, with the character span of each ((0, 0): none)."""
+    """Token ids of one prompt, image tokens included, and the character span of each; (0, 0) means no span."""
 
     input_ids: list[int]
     offsets: list[tuple[int, int]]
@@ -74,8 +81,13 @@ class EncodedPrompt:
 
 @dataclass(frozen=True)
 class PromptEncoder:
-    """`image_ids`: the tokens of one image. `max_length`: of the whole prompt, images included; `max_text_tokens`: of
-    all but its images; None: never cut."""
+    """Encodes prompts with a tokenizer and inserts image tokens.
+
+    Args:
+        image_ids: the tokens of one image.
+        max_length: of the whole prompt in tokens, images included; None: no limit.
+        max_text_tokens: of the prompt without its images, in tokens; None: no limit.
+    """
 
     tokenizer: Any
     image_ids: list[int]
@@ -86,7 +98,7 @@ class PromptEncoder:
     sanitize_control_tokens: bool = False
 
     def encode(self, prompts: list[PromptPieces], num_images: list[int]) -> list[EncodedPrompt]:
-        """The token ids of every prompt. A prompt without marks shows its images in front."""
+        """The token ids of every prompt. If a prompt has no marks, its images go in front."""
         if not prompts:
             return []
         texts = [text for prompt in prompts for text in prompt.texts]
@@ -124,8 +136,8 @@ class PromptEncoder:
     ) -> EncodedPrompt:
         if any(token_id == self.image_ids[0] for piece in pieces for token_id, _ in piece):
             raise ValueError(
-                f"The text of prompt {index} holds the token {self.image_ids[0]}, which stands for images. Write it "
-                "differently, or give the processor an `image_token_id` that the tokenizer never produces."
+                f"The text of prompt {index} holds the token {self.image_ids[0]}, which stands for images. Change the "
+                "text, or give the processor an `image_token_id` that the tokenizer never produces."
             )
         num_images = num_images if prompt.num_marks == 0 else prompt.num_marks
         num_fixed = num_images * len(self.image_ids) + len(front) + len(back)
@@ -138,7 +150,7 @@ class PromptEncoder:
         return EncodedPrompt([token_id for token_id, _ in joined], [span for _, span in joined])
 
     def _cut(self, index: int, pieces: list[list[Token]], num_images: int, num_fixed: int) -> list[list[Token]]:
-        """Shorten the text, and the text alone, from the side the tokenizer cuts at, until the prompt fits."""
+        """Truncate the text, never the images, on the tokenizer's truncation side until the prompt fits."""
         max_length = self.max_length
         if self.max_text_tokens is not None:
             max_length = self.max_text_tokens + num_images * len(self.image_ids)
@@ -148,8 +160,7 @@ class PromptEncoder:
         if room < 0:
             raise ValueError(
                 f"`max_length={max_length}` leaves no room in prompt {index}: its {num_images} image(s) of "
-                f"{len(self.image_ids)} tokens and the special tokens take {num_fixed}. Images are never cut; raise "
-                "it."
+                f"{len(self.image_ids)} tokens and the special tokens take {num_fixed}. Give a larger `max_length`."
             )
         cuts_left = self.tokenizer.truncation_side == "left"
         kept = []
@@ -160,9 +171,9 @@ class PromptEncoder:
 
 
 def special_tokens_around(tokenizer: Any, texts: list[str]) -> tuple[list[int], list[int]]:
-    """What the tokenizer puts in front of and behind a text, such as `</s>` behind (T5) or `<s>` in front (Llama).
+    """The tokens that the tokenizer adds before and after a text, such as `</s>` after (T5) or `<s>` before (Llama).
 
-    `texts` are tried in turn where the tokenizer has no token for a letter.
+    We find them with the text "a". If the tokenizer has no token for it, we try `texts` in turn.
     """
     for text in ("a", *texts):
         plain = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -175,7 +186,12 @@ def special_tokens_around(tokenizer: Any, texts: list[str]) -> tuple[list[int], 
 
 @dataclass(frozen=True)
 class PaddedLength:
-    """`pad_to`: a length, None for the longest prompt's, 0 for no padding. `cut_at`: None for no cutting."""
+    """How to pad and truncate prompts.
+
+    Args:
+        pad_to: a length in tokens; None: the longest prompt's; 0: no padding.
+        cut_at: the length in tokens to truncate to; None: no truncation.
+    """
 
     tokenizer: Any
     pad_to: int | None
@@ -185,10 +201,11 @@ class PaddedLength:
 
     @classmethod
     def from_kwargs(cls, tokenizer: Any, text_kwargs: dict[str, Any]) -> "PaddedLength":
-        """Read transformers' text arguments. As there, `max_length` alone, without padding or truncation, cuts.
+        """Read transformers' text arguments. As there, `max_length` without padding or truncation truncates.
 
         Raises:
-            ValueError: an argument has a value that transformers does not know, or padding to `max_length` has none.
+            ValueError: transformers does not know the value of an argument, or padding to `max_length` has no
+                `max_length`.
         """
         padding, truncation = _padding(text_kwargs.get("padding")), text_kwargs.get("truncation")
         max_length = text_kwargs.get("max_length")
@@ -198,8 +215,8 @@ class PaddedLength:
             max_length = tokenizer.model_max_length
         if max_length is None and padding == PaddingStrategy.MAX_LENGTH:
             raise ValueError(
-                "`padding='max_length'` came without `max_length`, and the tokenizer has no limit of its own. Give "
-                "`max_length`, or `padding=True` for the length of the longest prompt."
+                "`padding='max_length'` came without `max_length`, and the tokenizer has no limit. Give `max_length`, "
+                "or `padding=True` for the length of the longest prompt."
             )
         pad_to = {PaddingStrategy.DO_NOT_PAD: 0, PaddingStrategy.MAX_LENGTH: max_length}.get(padding)
         return cls(
@@ -211,24 +228,24 @@ class PaddedLength:
         )
 
     def length(self, rows: list[list[Any]]) -> int:
-        """The length that every row shorter than it gets."""
+        """The length in tokens to pad to."""
         if self.pad_to == 0 or not rows:
             return 0
         longest = self.pad_to if self.pad_to is not None else max(len(row) for row in rows)
         return -(-longest // self.multiple_of) * self.multiple_of
 
     def check_one_length(self, rows: list[list[Any]]) -> None:
-        """Raise ValueError unless the rows, filled up, make one tensor."""
+        """Raise ValueError unless all rows have one length after padding."""
         lengths = sorted(max(len(row), self.length(rows)) for row in rows)
         if lengths and lengths[0] != lengths[-1]:
             hint = "`padding=True`" if self.pad_to == 0 else "`truncation=True`, or `padding=True` without a length"
             raise ValueError(
-                f"The prompts have {lengths[0]} to {lengths[-1]} tokens, `<image>` tokens included, which make no one "
-                f"tensor. Give {hint}; without `return_tensors` they come out as lists."
+                f"The prompts have {lengths[0]} to {lengths[-1]} tokens, `<image>` tokens included, expected one "
+                f"length for a tensor. Give {hint}, or leave out `return_tensors` to get lists."
             )
 
     def pad_id(self, rows: list[list[int]]) -> int:
-        """The id to pad with. Without a pad token the end-of-text token serves: the attention mask hides it."""
+        """The id to pad with. Without a pad token, it is the end-of-text token, which the attention mask hides."""
         length = self.length(rows)
         if all(len(row) >= length for row in rows):
             return 0  # never used
@@ -236,13 +253,13 @@ class PaddedLength:
             if token_id is not None:
                 return token_id
         raise ValueError(
-            "Padding is needed, but the tokenizer has neither a pad token nor an end-of-text token. Set "
+            "The prompts need padding, but the tokenizer has neither a pad token nor an end-of-text token. Set "
             "`tokenizer.pad_token`."
         )
 
 
 def pad_rows(rows: list[list[Any]], value: Any, target: PaddedLength) -> list[list[Any]]:
-    """Fill up rows on the outer side, so that padding never stands between image and text."""
+    """Pad rows on the padding side with `value`. Padding never comes between image and text."""
     length = target.length(rows)
     fills = [[value] * (length - len(row)) for row in rows]
     if target.side == "left":

@@ -1,7 +1,7 @@
-"""Which releases of transformers the processor was tested with. Imported before anything that another may not have: as
-remote code these files meet any release.
+"""Check of the installed transformers release.
 
-pyproject.toml and modeling_mblip/configuration_mblip.py have the same range.
+The other files import this one before anything that may be missing in other releases: as remote code, they can meet
+any release. pyproject.toml and modeling_mblip/configuration_mblip.py give the same range.
 """
 
 import transformers

@@ -133,13 +133,13 @@ def test_image_tokens_without_images_are_an_error(call):
     [
         ({"input_ids": None}, "`input_ids` is None"),
         ({"image_features": torch.zeros(3, 4, 32)}, "Both `pixel_values` and `image_features`"),
-        ({"pixel_values": None, "image_indices": torch.zeros(1).long()}, "`image_indices` came in without"),
+        ({"pixel_values": None, "image_indices": torch.zeros(1).long()}, "`image_indices` came without images"),
         ({"pixel_values": None, "image_features": torch.zeros(3, 5, 32)}, r"expected \(images, 4, width\)"),
         ({"pixel_values": torch.zeros(3, 3, 14, 14)}, r"shape \(3, 3, 14, 14\), expected \(images, 3, 28, 28\)"),
         ({"pixel_values": torch.zeros(3, 28, 28)}, r"shape \(3, 28, 28\), expected \(images, 3, 28, 28\)"),
-        ({"image_indices": torch.tensor([0, 1, 1])}, r"shows the rows \[0, 1\], but 3 image row"),
+        ({"image_indices": torch.tensor([0, 1, 1])}, r"shows the rows \[0, 1\], expected each of the 3 image row"),
         ({"labels": torch.zeros(3, 2).long()}, r"`labels` has shape \(3, 2\)"),
-        ({"labels": None, "skip_logits": True}, "`skip_logits=True` came in without `labels`"),
+        ({"labels": None, "skip_logits": True}, "`skip_logits=True` came without `labels`"),
     ],
 )
 def test_inputs_that_do_not_agree_are_errors(change, message):
@@ -179,7 +179,7 @@ def test_a_smoothed_loss_is_the_same_with_and_without_logits(family):
 
 
 def test_a_share_of_smoothing_is_below_1():
-    with pytest.raises(ValueError, match=r"`label_smoothing` is 1\.0, expected a share from 0 to below 1"):
+    with pytest.raises(ValueError, match=r"`label_smoothing` is 1\.0, expected a number from 0 to below 1"):
         tiny_config(label_smoothing=1.0)
 
 

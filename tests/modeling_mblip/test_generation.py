@@ -174,33 +174,33 @@ def test_its_own_generation_config_counts(family):
 @pytest.mark.parametrize(
     ("argument", "why"),
     [
-        ({"assistant_model": object()}, "an assistant would have to see the images"),
-        ({"assistant_early_exit": 1}, "an assistant would have to see the images"),
+        ({"assistant_model": object()}, "an assistant model cannot see the images"),
+        ({"assistant_early_exit": 1}, "an assistant model cannot see the images"),
         ({"token_healing": True}, "it rewrites the end of the prompt"),
-        ({"prefill_chunk_size": 2}, "a prompt with images in place is read as a whole"),
+        ({"prefill_chunk_size": 2}, "a prompt with images cannot be split into chunks"),
     ],
 )
 def test_a_generation_mode_that_would_lose_the_images_is_refused(family, argument, why):
     (name,) = argument
-    with pytest.raises(ValueError, match=f"`{name}` came in, but {why}.*Leave it out"):
+    with pytest.raises(ValueError, match=f"`{name}` is set, but {why}.*Leave it out"):
         tiny_model(family).generate(**prompts(family), **argument)
 
 
 def test_a_generation_mode_is_refused_where_the_generation_config_asks_for_it_too():
     model = tiny_model("bloom")
     model.generation_config.prefill_chunk_size = 2
-    with pytest.raises(ValueError, match="`prefill_chunk_size` came in"):
+    with pytest.raises(ValueError, match="`prefill_chunk_size` is set"):
         model.generate(**prompts("bloom"))
 
 
 @pytest.mark.parametrize("family", ["mamba", "falcon_h1"])
 def test_guesses_are_refused_where_they_cannot_be_taken_back(family):
-    with pytest.raises(ValueError, match=r"`prompt_lookup_num_tokens` came in, but .* cannot take back a guess"):
+    with pytest.raises(ValueError, match=r"`prompt_lookup_num_tokens` is set, but .* cannot undo a wrong guess"):
         tiny_model(family).generate(**prompts(family, 1), prompt_lookup_num_tokens=2)
 
 
 def test_guidance_is_refused_where_the_answer_alone_says_nothing():
-    with pytest.raises(ValueError, match=r"`guidance_scale` came in, .* without the encoder of MT5ForConditional"):
+    with pytest.raises(ValueError, match=r"`guidance_scale` is set, .* the decoder of MT5.* without its encoder"):
         tiny_model("mt5").generate(**prompts("mt5"), guidance_scale=1.5)
 
 

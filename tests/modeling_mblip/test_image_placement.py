@@ -42,7 +42,7 @@ def test_a_wrong_number_of_image_tokens_is_an_error(num_tokens):
 
 def test_an_image_spread_over_two_prompts_is_an_error_although_the_total_agrees():
     input_ids = torch.tensor([[IMG] * 5 + [1], [IMG] * 3 + [1, 2, 3]])
-    with pytest.raises(ValueError, match=r"Prompt 0 holds 5 `<image>` tokens, which is no multiple of the 4 query"):
+    with pytest.raises(ValueError, match=r"Prompt 0 holds 5 `<image>` tokens, expected a multiple of the 4 query"):
         find_image_tokens(input_ids, 2, RULES)
 
 
@@ -72,9 +72,7 @@ def test_nothing_is_suspected_of_padding_and_repeated_words(rows):
 @pytest.mark.parametrize("foreign", [-1, 10, 1000])
 def test_an_id_that_is_no_word_is_an_error_unless_words_are_embedded_already(foreign):
     input_ids = torch.tensor([[1, 2], [8, foreign]])
-    with pytest.raises(
-        ValueError, match=rf"Prompt 1 holds the id {foreign}, expected tokens.*below 9, and `<image>`, 9"
-    ):
+    with pytest.raises(ValueError, match=rf"Prompt 1 holds the id {foreign}, expected ids below 9 or `<image>`, 9"):
         find_image_tokens(input_ids, 0, RULES)
     assert not find_image_tokens(input_ids, 0, RULES, are_tokens_embedded=True).any()
 
@@ -113,7 +111,7 @@ def test_without_image_indices_each_slot_shows_its_own_row():
 
 @pytest.mark.parametrize("indices", [[0], [0, 2], [0, 1, 2], [-1, 0], []])
 def test_an_index_without_row_and_a_row_without_index_are_errors(indices):
-    with pytest.raises(ValueError, match=r"`image_indices` shows the rows .*, but 2 image row\(s\) came in"):
+    with pytest.raises(ValueError, match=r"`image_indices` shows the rows .*, expected each of the 2 image row\(s\)"):
         select_image_features(torch.zeros(2, 1, 1), torch.tensor(indices, dtype=torch.long))
 
 
@@ -163,9 +161,9 @@ def calls(model, processor, family):
 )
 def test_the_processor_of_another_checkpoint_is_told_from_the_models_own(family, changes, message, loaded):
     model, folder = loaded
-    rules = rf"whose `image_token_id` is {IMAGE_TOKEN_ID} and `num_query_tokens` {NUM_QUERY_TOKENS}\."
+    rules = rf"\(`image_token_id` {IMAGE_TOKEN_ID}, `num_query_tokens` {NUM_QUERY_TOKENS}\)\."
     for call in calls(model, tiny_processor(family, **changes), family):
-        with pytest.raises(ValueError, match=rf"{message}.*`MBlipProcessor\.from_pretrained\({folder}\)`, {rules}"):
+        with pytest.raises(ValueError, match=rf"{message}.*`MBlipProcessor\.from_pretrained\({folder}\)` {rules}"):
             call()
 
 
@@ -177,7 +175,7 @@ def test_the_tokenizer_of_another_checkpoint_is_told_from_the_models_own(family,
     input_ids = processor(text="caption w150 in w190", return_tensors="pt")["input_ids"]
     assert input_ids.max() == 190
     for call in (model.forward, model.generate):
-        with pytest.raises(ValueError, match=rf"Prompt 0 holds the id 150, .*below {VOCAB_SIZE}, .*\({folder}\)"):
+        with pytest.raises(ValueError, match=rf"Prompt 0 holds the id 150, .*below {VOCAB_SIZE} .*\({folder}\)"):
             call(input_ids=input_ids)
 
 

@@ -50,14 +50,14 @@ def test_an_encoder_is_refused_until_it_is_set_to_be_a_decoder(model_type):
     ("model_type", "arguments", "why"),
     [
         ("xlnet", {"vocab_size": 128, "d_model": 32, "n_head": 4, "d_inner": 64, "n_layer": 2}, '`attn_type` is "bi"'),
-        ("xlm", {"n_words": 128, "emb_dim": 32, "n_heads": 4, "n_layers": 2}, "every token sees the tokens behind it"),
+        ("xlm", {"n_words": 128, "emb_dim": 32, "n_heads": 4, "n_layers": 2}, "every token attends to later tokens"),
         (
             "cpmant",
             {"vocab_size": 128, "hidden_size": 32, "num_attention_heads": 4, "dim_head": 8, "num_hidden_layers": 1},
             "its `forward` takes no `inputs_embeds`",
         ),
-        ("gemma3n_text", {}, "embeds tokens again in every layer, as `hidden_size_per_layer_input` is 256"),
-        ("deepseek_v4", {}, 'sends every token to experts by its id, as `mlp_layer_types` holds "hash_moe"'),
+        ("gemma3n_text", {}, r"embeds token ids again in every layer \(`hidden_size_per_layer_input` is 256"),
+        ("deepseek_v4", {}, r'chooses experts by token id \(`mlp_layer_types` holds "hash_moe"'),
     ],
 )
 def test_a_language_model_that_cannot_read_images_is_refused_by_name(model_type, arguments, why):
@@ -87,7 +87,7 @@ def test_padding_in_front_is_harmless_where_only_distances_count():
 
 def test_recurrent_layers_without_a_mask_refuse_padding_in_front():
     model = model_of("rwkv", vocab_size=128, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32)
-    with pytest.raises(ValueError, match=r"RwkvForCausalLM reads padding as tokens\. Pad on the right to train"):
+    with pytest.raises(ValueError, match=r"RwkvForCausalLM reads padding as tokens\. Pad on the right for training"):
         model(**LEFT_PADDED)
 
 

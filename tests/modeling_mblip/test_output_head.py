@@ -46,7 +46,7 @@ def test_unknown_tails_of_any_kind_are_seen_by_the_probe(monkeypatch, change):
         return outputs
 
     monkeypatch.setattr(type(model.language_model), "forward", with_unknown_tail)
-    with pytest.raises(ValueError, match="in a way that is not known here"):
+    with pytest.raises(ValueError, match="in a way that `apply_tail` does not know"):
         model(**batch)
 
 

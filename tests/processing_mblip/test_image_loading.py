@@ -169,7 +169,7 @@ def test_deep_grey_pil_images_are_scaled_by_what_they_hold(values, greys):
 
 
 def test_deep_grey_that_is_no_image_is_an_error():
-    with pytest.raises(ValueError, match=r"cannot be shown as RGB: its grey values run from -1\.0 to 1\.0"):
+    with pytest.raises(ValueError, match=r"cannot be converted to RGB: its grey values run from -1\.0 to 1\.0"):
         load_upright_rgb(Image.fromarray(np.array([[-1, 1]], dtype=np.float32)))
 
 
@@ -241,12 +241,12 @@ def test_an_array_that_is_not_one_image_is_refused(shape):
 
 @pytest.mark.parametrize("values", [np.zeros((4, 4, 3), dtype=complex), np.array([["a"]])], ids=["complex", "text"])
 def test_values_that_are_no_numbers_of_an_image_are_refused(values):
-    with pytest.raises(ValueError, match=r"image 1 \(an array.* holds .* values, expected whole numbers or floats"):
+    with pytest.raises(ValueError, match=r"image 1 \(an array.* holds .* values, expected integers or floats"):
         load_upright_rgb(values, "image 1")
 
 
 def test_an_image_without_pixels_is_refused():
-    with pytest.raises(ValueError, match=r"image 1 .* has 0 x 5 pixels: there is nothing to see"):
+    with pytest.raises(ValueError, match=r"image 1 .* has 0 x 5 pixels, expected at least 1 x 1"):
         load_upright_rgb(Image.new("RGB", (0, 5)), "image 1")
 
 
