@@ -1,1 +1,1 @@
-"""Building a mix: sources to filtered, translated, fetched rows in parquet."""
+"""Building a training mix: from sources to filtered, translated rows with fetched images, in parquet."""

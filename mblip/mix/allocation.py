@@ -1,12 +1,12 @@
-"""Which language each English example is translated into.
+"""The language that each English example is translated into.
 
-`Allocation` turns a recipe's wish (mC4's shares, flattened, half English, no language below a floor) into a share for
-every language, and draws an example's language by (seed, source, id) alone: adding a source or an example moves no
-other, and every process draws the same. `allocation_table` and `write_chart` show what a mix holds, before any
-translation is paid for and afterwards.
+`Allocation` turns a recipe's settings into a share for every language: mC4's shares, flattened, half English, with a
+floor for each language, and so on. It draws an example's language by (seed, source, id) alone. Adding a source or an
+example changes no other draw, and every process draws the same. `allocation_table` and `write_chart` show what a mix
+holds, before any translation is paid for and afterwards.
 
-The original drew by the shares of mC4 as they are, which left 19 languages with fewer than 100 of its 2.27 million web
-captions; Centurio (arXiv 2501.05122) found about half English and the rest uniform to be better.
+The original drew by mC4's shares, which left 19 languages with fewer than 100 of its 2.27 million web captions.
+Centurio (arXiv 2501.05122) found about half English and a uniform rest to be better.
 """
 
 import math
@@ -27,33 +27,32 @@ from mblip.data.stable_random import stable_number
 
 Counts = Mapping[tuple[str, str], int]  # (language, task) -> number of examples
 
-ENGLISH_SHARES: Mapping[str, float] = MappingProxyType({"vqa": 0.5})  # of a task, whatever the allocation says
-FLOOR_SIGMAS = 5  # a language falls below a floor of examples by a chance of less than one in a million
+ENGLISH_SHARES: Mapping[str, float] = MappingProxyType({"vqa": 0.5})  # by task, regardless of the allocation
+FLOOR_SIGMAS = 5  # a language falls below its floor with a probability of less than one in a million
 
 
 @dataclass(frozen=True)
 class Allocation:
     """The shares of languages, and the draw of an example's language.
 
-    Examples that are not English, that have their prompt already, or of whose task nothing is translated, keep the
-    language they come in. Half of the answers of `vqa` stay English whatever the shares, as in the original.
+    An example keeps its language if it is not English, already has its prompt, or has a task without translated parts.
+    Half of the answers of `vqa` stay English regardless of the shares, as in the original.
 
     Args:
-        kind: the shares to begin with: mC4's, those mT5 was trained by, or equal ones.
-        seed: of the draws.
-        temperature: the exponent that flattens these shares: each to the power of it, renormalised. 1 leaves them, 0.3
-            is what mT5 used, near 0 makes them equal.
-        english_share: English gets exactly so much, the others share the rest.
-        floor: every language gets at least so much, taken from the others in proportion: a float is a share, an int a
-            number of examples, for which `num_examples` must be known. Since every example is drawn for itself, the
-            share behind a number of examples is so much larger that the draws do not fall below it.
+        kind: the initial shares: mC4's, those that mT5 was trained with, or equal ones.
+        seed: for the draws.
+        temperature: the exponent that flattens the shares; they are then renormalised. 1 keeps them, 0.3 is mT5's
+            value, and near 0 makes them equal.
+        english_share: the exact share of English. The other languages share the rest.
+        floor: the least that every language gets, taken from the others in proportion. A float is a share. An int is a
+            number of examples and needs `num_examples`. Each example is drawn independently, so the share for an int
+            is large enough that the draws do not fall below it.
         num_examples: how many examples will be allotted.
         languages: the codes to allot to.
-        as_released: the original's way, mC4's shares as they are; nothing else may be asked for.
-
+        as_released: the original's way, mC4's unchanged shares. It excludes all other settings.
     Raises:
-        ValueError: an argument is out of its range, or the floor leaves nothing to take from; the message says what
-            could be.
+        ValueError: an argument is out of range, or the floor is too high for the other languages. The message says
+            what is possible.
     """
 
     kind: Literal["mc4", "mt5", "uniform"]
@@ -74,9 +73,7 @@ class Allocation:
             raise ValueError(f"Found english_share {self.english_share}, expected a share from 0 to 1.")
         changed = (self.temperature, self.english_share, self.floor or None)
         if self.as_released and (self.kind != "mc4" or changed != (None, None, None)):
-            raise ValueError(
-                "as_released is mC4's shares as they are: leave out temperature, english_share and floor."
-            )
+            raise ValueError("as_released uses mC4's shares unchanged. Remove temperature, english_share and floor.")
         self._check_languages()
         assert math.isclose(sum(self.shares.values()), 1)
 
@@ -98,17 +95,17 @@ class Allocation:
 
     @property
     def floor_share(self) -> float:
-        """The floor as a share. Raises ValueError if it counts examples and their number is not known."""
+        """The floor as a share. Raises ValueError if it counts examples and their number is unknown."""
         if self.floor < 0 or isinstance(self.floor, bool) or math.isnan(self.floor):
             raise ValueError(f"Found the floor {self.floor}, expected a share or a number of examples, not below 0.")
         if isinstance(self.floor, float) or self.floor == 0:
             return float(self.floor)
         if not self.num_examples or self.num_examples < 0:
             raise ValueError(
-                f"The floor is {self.floor} examples a language, but num_examples is {self.num_examples}. "
-                "Say how many examples will be allotted, or give the floor as a share (0.001)."
+                f"The floor is {self.floor} examples per language, but num_examples is {self.num_examples}. "
+                "Set num_examples, or give the floor as a share (0.001)."
             )
-        # m draws expected, m - 5 sqrt(m) at least: the m for which that is the floor
+        # Of m expected draws, at least m - 5 sqrt(m) come. Solve for the m that gives the floor.
         root = (FLOOR_SIGMAS + math.sqrt(FLOOR_SIGMAS**2 + 4 * self.floor)) / 2
         return root**2 / self.num_examples
 
@@ -118,34 +115,34 @@ class Allocation:
         return share if self.temperature is None else share**self.temperature
 
     def _with_english(self, shares: Mapping[str, float], english_share: float) -> dict[str, float]:
-        """English exactly at `english_share`, the others with their floor in the rest."""
+        """English at exactly `english_share`, and the others with their floor in the rest."""
         rest = 1 - english_share
         others = _normalised({code: share for code, share in shares.items() if code != ENGLISH})
         if rest:
             others = _with_floor(others, self.floor_share / rest)
         elif self.floor:
-            raise ValueError(f"The floor is {self.floor}, but english_share 1 leaves the other languages nothing.")
+            raise ValueError(f"The floor is {self.floor}, but english_share 1 leaves nothing for the other languages.")
         if english_share < self.floor_share:
             raise ValueError(f"The floor, a share of {self.floor_share:.4g}, is above english_share {english_share}.")
         return {code: english_share if code == ENGLISH else others[code] * rest for code in shares}
 
     def allot(self, example: Example) -> str:
-        """The language to translate an example into; its own where nothing is to be translated."""
+        """The language to translate an example into; its own if nothing is translated."""
         if example.language != ENGLISH or example.prompt or not get_task(example.task).translated:
             return example.language
         return self.draw(example.source, example.id, example.task)
 
     def draw(self, source: str, example_id: str, task: str) -> str:
-        """The language of an English example of a task that is translated, for callers that have no texts yet."""
+        """The language of an English example of a translated task, for callers that have no texts yet."""
         codes, bounds = self._bounds[task] if task in self._bounds else self._bounds[""]
         return codes[bisect_right(bounds, stable_number(self.seed, "language", source, example_id))]
 
     @cached_property
     def _bounds(self) -> Mapping[str, tuple[Sequence[str], Sequence[float]]]:
-        """For tasks with an English share of their own, and for all others (""): codes and where their shares end.
+        """Codes and cumulative shares, for each task with its own English share, and for all others ("").
 
-        The ends are rounded, so that they are the same on machines whose powers differ in the last digit, and the last
-        one is skipped: what is drawn above all others is the last language's.
+        The bounds are rounded, so that they are equal on machines whose powers differ in the last digit. The last
+        bound is omitted: a draw above all bounds means the last language.
         """
         by_task = {"": dict(self.shares)}
         if ENGLISH in self.languages and len(self.languages) > 1 and self.shares[ENGLISH] < 1:
@@ -165,7 +162,7 @@ def _normalised(shares: Mapping[str, float]) -> dict[str, float]:
 
 
 def _with_floor(shares: Mapping[str, float], floor: float) -> dict[str, float]:
-    """The shares with none below `floor`, what that costs taken from the others in proportion."""
+    """The shares with none below `floor`. The others pay for it in proportion."""
     if floor * len(shares) > 1 + 1e-9:
         raise ValueError(
             f"The floor gives each of {len(shares)} languages a share of {floor:.4g}, more than there is: "
@@ -182,7 +179,7 @@ def _with_floor(shares: Mapping[str, float], floor: float) -> dict[str, float]:
 
 
 def allocation_table(counts: Counts) -> str:
-    """Markdown: a row for each language, most examples first, a column for each task, and the totals."""
+    """A Markdown table: a row per language, most examples first, a column per task, and the totals."""
     tasks = sorted({task for _, task in counts})
     by_language = _totals(counts)
     rows = [["language", *tasks, "total"], ["---", *["---:"] * (len(tasks) + 1)]]
@@ -195,11 +192,11 @@ def allocation_table(counts: Counts) -> str:
 
 
 def write_chart(counts: Counts, path: str | Path) -> None:
-    """A chart of the examples of each language, by code, most first, on a logarithmic scale, as PNG.
+    """Write a PNG chart of the examples per language, most first, on a logarithmic scale.
 
     Needs matplotlib (`pip install mblip[train]`).
     """
-    from matplotlib.figure import Figure  # not needed to allot
+    from matplotlib.figure import Figure  # allocation itself does not need it
 
     by_language = _totals(counts)
     figure = Figure(figsize=(max(6, 0.19 * len(by_language)), 4.5), layout="constrained")
@@ -217,7 +214,7 @@ def write_chart(counts: Counts, path: str | Path) -> None:
 
 
 def _totals(counts: Counts) -> dict[str, int]:
-    """Examples by language, most first, then by code; languages without any are skipped.
+    """Examples by language, most first, then by code. Languages without examples are omitted.
 
     Raises:
         ValueError: there are no examples.

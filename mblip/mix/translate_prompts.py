@@ -1,10 +1,10 @@
-"""Make native prompt templates of the English ones by a translation engine.
+"""Translate the English prompt templates into native ones with a translation engine.
 
     mblip translate-prompts fi,ta,zu --model facebook/nllb-200-distilled-1.3B --output templates
 
-writes templates/fi.yaml and so on, each with its origin and with everything that was refused in its head. Read them,
-mend or delete lines. `prompts: {native_share: 0.3, native_folder: templates}` in the recipe of a mix then draws from
-them, too; a file that all should have goes to mblip/data/prompts.
+writes templates/fi.yaml and so on. Each template states its origin, and the head of the file lists all refused
+templates. Read them; correct or delete lines. With `prompts: {native_share: 0.3, native_folder: templates}`, a mix's
+recipe then draws from them too. To share a file with everyone, add it to mblip/data/prompts.
 """
 
 import argparse
@@ -38,7 +38,7 @@ ENGLISH_ANSWERS = re.compile(r"\b(?:yes|no|maybe)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class RefusedTemplate:
-    """A template of a task that has no good translation: what it was, what came, and why that is refused."""
+    """A template without a good translation: the source, the translation, and the reason for refusing it."""
 
     task: str
     source_text: str
@@ -51,7 +51,7 @@ class RefusedTemplate:
 
 @dataclass(frozen=True)
 class MadeTemplates:
-    """What an engine made of all English templates."""
+    """The templates that an engine made of the English ones, and those that were refused."""
 
     templates: Mapping[str, TaskTemplates]
     refused: tuple[RefusedTemplate, ...]
@@ -64,19 +64,19 @@ class MadeTemplates:
 def translate_templates(
     language: str, engine: TranslationEngine, *, retry_engine: TranslationEngine | None = None
 ) -> MadeTemplates:
-    """The English templates of all tasks, in `language`, but for those that the language has already.
+    """The English templates of all tasks in `language`, except those that the language already has.
 
-    A template is given to the engine with the language's name in it ("Caption in Finnish:"). Its placeholders are
-    protected as any text's are, and so are the answers that a task wants in English: they stand in quotation marks.
-    The template that is held out of training is skipped here, too. The checks of every translation hold; they cannot
-    tell whether a template asks for what it should.
+    The engine gets a template with the language's name in it ("Caption in Finnish:"). Placeholders are protected as in
+    any text. Answers that a task wants in English are protected too, because they stand in quotation marks. The
+    held-out template is skipped. Every translation is checked, but the checks cannot tell whether a template asks for
+    the right thing.
 
     Raises:
-        ValueError: the language is English or unknown, to the table or to an engine.
+        ValueError: the language is English, or unknown to the table or an engine.
     """
     target = get_language(language)
     if language == ENGLISH:
-        raise ValueError("Found the language 'en', expected another one: English templates are what is translated.")
+        raise ValueError("Found the language 'en', expected another language. Templates are translated from English.")
     asked = [
         (task, _to_translate(task, template.text, target)) for task in TASKS for template in TASKS[task].templates
     ]
@@ -96,12 +96,12 @@ def translate_templates(
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command: translate, write the files, and print what became of the templates."""
+    """The command: translate, write the files, and print the counts."""
     given = _parser().parse_args(arguments)
     paths = {code: given.output / f"{get_language(code).code}.yaml" for code in given.languages.split(",")}
     there = sorted(str(path) for path in paths.values() if path.exists())
     if there:
-        raise ValueError(f"Found {', '.join(there)}, which may have been mended by hand. Give another --output.")
+        raise ValueError(f"Found {', '.join(there)}, which may hold manual corrections. Give another --output.")
     settings = TranslationSettings(given.model, given.engine, given.revision, given.num_beams)
     engine = open_engine(settings, converted=given.output / ".ctranslate2")
     report = TranslationReport()
@@ -121,13 +121,13 @@ def _to_translate(task: str, text: str, language: Language) -> str:
 
 
 def _written(language: str) -> Iterator[tuple[str, str]]:
-    """The templates that a language has, with their tasks."""
+    """The existing templates of a language, with their tasks."""
     for task in TASKS:
         yield from ((template.text, task) for template in native_templates(language, task))
 
 
 def _why_unusable(task: str, text: str, asks_for: Mapping[str, str]) -> Failure | None:
-    """What makes a good translation a bad template: `asks_for` are the texts that are taken, with their tasks."""
+    """Why a good translation is a bad template. `asks_for` gives the accepted texts and their tasks."""
     try:
         found = placeholders(text, task)
     except ValueError as error:
@@ -145,7 +145,7 @@ def _with_origin(task: str, translated: TranslatedText) -> TemplateTranslation:
 
 
 def _file(language: str, made: MadeTemplates, engine: TranslationEngine) -> str:
-    """A file of templates, its head included."""
+    """The text of a template file, with its head."""
     head = [
         f"{get_language(language).name} templates, translated from the English ones and read by nobody yet.",
         f"Engine: {engine.name}. Model: {engine.model}, revision {engine.revision}.",

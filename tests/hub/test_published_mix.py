@@ -105,6 +105,6 @@ def test_a_private_mix_is_for_its_owner(hub, client, mix):
 
 def test_nothing_private_is_put_into_a_public_repository(hub, client, mix):
     hub.add(f"datasets/{MIX}", {})
-    with pytest.raises(ValueError, match=rf"{MIX} is public already\. Make it private"):
+    with pytest.raises(ValueError, match=rf"{MIX} is already public\. Make it private"):
         push(mix, "--private")
     assert set(hub.repositories[f"datasets/{MIX}"].files) == {".gitattributes"}

@@ -189,12 +189,12 @@ def test_an_example_in_another_language_than_english_keeps_it():
         ({"floor": 0.02}, r"each of 96 languages a share of 0\.02, more than there is: at most 0\.01042"),
         ({"floor": -1}, "Found the floor -1"),
         ({"floor": float("nan")}, "Found the floor nan"),
-        ({"floor": 100}, "The floor is 100 examples a language, but num_examples is None"),
+        ({"floor": 100}, "The floor is 100 examples per language, but num_examples is None"),
         ({"floor": 100, "num_examples": 9600}, r"each of 96 languages a share of 0\.01\d+, more than there is"),
         ({"floor": 0.02, "english_share": 0.01, "languages": SMALL}, r"above english_share 0\.01"),
-        ({"floor": 0.001, "english_share": 1.0}, "leaves the other languages nothing"),
-        ({"as_released": True, "floor": 0.001}, "as_released is mC4's shares as they are"),
-        ({"as_released": True, "kind": "uniform"}, "as_released is mC4's shares as they are"),
+        ({"floor": 0.001, "english_share": 1.0}, "leaves nothing for the other languages"),
+        ({"as_released": True, "floor": 0.001}, "as_released uses mC4's shares unchanged"),
+        ({"as_released": True, "kind": "uniform"}, "as_released uses mC4's shares unchanged"),
     ],
 )
 def test_what_cannot_be_allotted_is_refused(arguments, match):

@@ -38,5 +38,5 @@ def test_a_revision_on_the_hub_is_its_commit(tmp_path, monkeypatch):
 def test_a_folder_without_a_model_or_with_a_revision_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"holds no config\.json"):
         open_model_folder(tmp_path)
-    with pytest.raises(ValueError, match="found the revision 'main' asked of it"):
+    with pytest.raises(ValueError, match="but the revision 'main' is given"):
         open_model_folder(TRANSLATOR, revision="main")

@@ -1,17 +1,17 @@
-"""The build of a training mix: a recipe and the published files in, a dataset for `load_dataset` and the Hub out.
+"""The build of a training mix: from a recipe and published files to a dataset for `load_dataset` and the Hub.
 
     mblip build mix_corrected --output mix
 
-Three steps, each a list of tasks that depend on nothing but the steps before, so that any number of processes or
+There are three steps. Each is a list of tasks that depend only on earlier steps, so any number of processes or
 machines may share them (command.py):
 
-1. reading.py, a task for each source: its examples, each with the language allotted to it, parted by image set among
-   the shards. What the mix will hold is known, and printed, before any translation is paid for.
-2. images.py, a task for each shard: the images that are URLs.
-3. shards.py, a task for each shard: translated, worded, gathered into rows, images checked and stored; one parquet
-   file.
+1. reading.py, one task per source: allots a language to each example and distributes the examples over the shards by
+image set. What the mix will hold is then known, and printed, before any translation is paid for.
+2. images.py, one task per shard: fetches the images that are URLs.
+3. shards.py, one task per shard: translates, adds prompts, gathers rows, checks and stores images, and writes one
+parquet file.
 
-Then finishing.py counts all together and writes the dataset's card. A task whose result is there is not done again,
-and what a task writes depends on the recipe and the files alone: killed anywhere and run again, or shared among
-workers, a build gives the same bytes.
+Then finishing.py counts everything and writes the dataset card. A task with an existing result is not repeated, and a
+task's result depends only on the recipe and the files. A build gives the same bytes if it is killed and restarted, or
+shared among workers.
 """

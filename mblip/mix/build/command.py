@@ -1,10 +1,10 @@
-"""Build a training mix by a recipe.
+"""Build a training mix from a recipe.
 
     mblip build mix_corrected --output mix --workers 16
-    mblip build mix_corrected --output mix --tables_only   # what it will hold, and no more
+    mblip build mix_corrected --output mix --tables_only   # only show what it will hold
     mblip build mix_corrected --output mix --push me/my-mix
 
-Killed, or ended by an error, it goes on where it was when the same line is run again. Another recipe wants another
+If it is killed or fails, run the same command again: it continues where it stopped. Another recipe needs another
 folder. `--executor slurm` or `ray` shares the tasks among machines that see the output folder.
 """
 
@@ -36,9 +36,9 @@ INSTALL = "datatrove is not installed: `pip install mblip[scale]`, or build with
 
 @dataclass(frozen=True)
 class _Tasks:
-    """A step of a build: what does one of its tasks, by number, and how many there are.
+    """A step of a build: a function that does one task by number, and the number of tasks.
 
-    Tasks look themselves whether their result is there, so whoever runs them need not remember which are done.
+    A task checks whether its result exists, so whoever runs the tasks need not remember which are done.
     """
 
     name: str
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
         _Tasks("shards", partial(build_shard, recipe, folder), recipe.num_shards),
         _Tasks("finishing", partial(finish, recipe, folder), 1),
     ]
-    # handed to other machines, or done here, with the plan in between
+    # run them on other machines, or here with the plan in between
     if given.executor in ("slurm", "ray"):
         _run_elsewhere(given, [reading] if given.tables_only else [reading, *rest], folder)
         return
@@ -92,17 +92,17 @@ def _run_here(given: argparse.Namespace, steps: Sequence[_Tasks], folder: BuildF
 def _run_elsewhere(given: argparse.Namespace, steps: Sequence[_Tasks], folder: BuildFolder) -> None:
     if given.push is not None:
         raise ValueError(
-            f"The {given.executor} tasks end later: leave out --push, and run it again when all are done."
+            f"The {given.executor} tasks end later. Remove --push, and run it again with --push when all are done."
         )
     options = {} if given.executor_options is None else to_plain_values(read_yaml(find_recipe(given.executor_options)))
     _run_by_datatrove(steps, given.executor, num_workers=given.workers, logs=folder.logs, options=options)
 
 
 def _run_in_processes(tasks: _Tasks, num_workers: int) -> None:
-    """Run the tasks of a step in this process, or in so many processes.
+    """Run the tasks of a step in this process, or in `num_workers` processes.
 
     Raises:
-        what the first task that fails has raised; the others are run to their end before.
+        The error of the first task that fails, after the others have finished.
     """
     if num_workers == 1:
         for number in range(tasks.num_tasks):
@@ -118,15 +118,14 @@ def _run_in_processes(tasks: _Tasks, num_workers: int) -> None:
 def _run_by_datatrove(
     steps: Sequence[_Tasks], kind: Kind, *, num_workers: int, logs: Path, options: Mapping[str, Any]
 ) -> None:
-    """Hand the steps, each waiting for the one before, to executors of datatrove.
+    """Hand the steps to executors of datatrove. Each step waits for the one before.
 
     Args:
-        kind: "local": processes of this machine; "slurm": a job array for each step, which this process submits and
-            does not wait for; "ray": a Ray cluster.
-        num_workers: tasks at a time.
-        logs: where datatrove logs.
+        kind: "local": processes of this machine; "slurm": a job array per step, submitted without waiting; "ray": a
+            Ray cluster.
+        num_workers: the number of tasks at a time.
+        logs: the folder for datatrove's logs.
         options: further arguments of the executor, such as `time` and `partition` for Slurm.
-
     Raises:
         ImportError: datatrove is not installed.
     """
@@ -161,16 +160,16 @@ def _executor_class(kind: Kind) -> Any:
 
 
 def _keep_recipe(path: Path, folder: BuildFolder) -> None:
-    """Write the recipe into the folder, or see that it is the one that the folder was begun with.
+    """Write the recipe into the folder, or check that it is the folder's recipe.
 
     Raises:
-        ValueError: it is another.
+        ValueError: the folder has another recipe.
     """
     text = path.read_text(encoding="utf-8")
     if folder.recipe.is_file() and folder.recipe.read_text(encoding="utf-8") != text:
         raise ValueError(
-            f"{folder.root} was begun with another recipe, which lies in {folder.recipe}. Give another --output, or "
-            "delete the folder."
+            f"{folder.root} was started with another recipe, {folder.recipe}. "
+            "Give another --output, or delete the folder."
         )
     if not folder.recipe.is_file():
         write_text(folder.recipe, text)
@@ -180,12 +179,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mblip build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("recipe", help="a YAML file, or its short name; its fields stand in mblip/mix/build/recipe.py")
+    parser.add_argument("recipe", help="a YAML file, or its short name; mblip/mix/build/recipe.py lists its fields")
     parser.add_argument("--output", type=Path, required=True, help="the folder of the dataset")
     parser.add_argument("--tables_only", action="store_true", help="read the sources, print the table, and stop")
     parser.add_argument("--workers", type=int, default=1, help="tasks at a time; default: %(default)s")
     parser.add_argument("--executor", choices=get_args(Kind), default="processes", help="default: %(default)s")
     parser.add_argument("--executor_options", metavar="RECIPE", help="arguments of datatrove's Slurm or Ray executor")
-    parser.add_argument("--push", metavar="REPOSITORY", help="put the finished dataset on the Hub")
+    parser.add_argument("--push", metavar="REPOSITORY", help="upload the finished dataset to the Hub")
     parser.add_argument("--private", action="store_true", help="with --push: a private repository")
     return parser

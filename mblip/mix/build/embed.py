@@ -1,10 +1,10 @@
-"""Embed the captions and images that a recipe's caption matching looks for hard negatives in.
+"""Compute the embeddings that a recipe's caption matching uses to find hard negatives.
 
     mblip embed mix_corrected --model openai/clip-vit-large-patch14 --fetched images
 
-For every source `matching` with `embeddings` in the recipe, the folders named there are written, unless they are
-there. Images by URL are fetched into the folder --fetched, as the recipe says (`fetching`), unless they are there.
-Images that cannot be read are skipped, counted and named: their captions are then asked about by nobody.
+For every source `matching` with `embeddings` in the recipe, this writes the folders named there, unless they exist.
+Images by URL are fetched into the folder --fetched, with the recipe's `fetching` settings, unless they are already
+there. Unreadable images are skipped, counted and named. No example then asks about their captions.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--model", required=True, help="a CLIP or SigLIP: a name on the Hub, or a folder")
     parser.add_argument("--revision", help="of the model")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
-    parser.add_argument("--fetched", type=Path, help="where images by URL are, or are fetched to")
+    parser.add_argument("--fetched", type=Path, help="the folder of images by URL, existing or to fetch")
     given = parser.parse_args(arguments)
     recipe = read_mix_recipe(find_recipe(given.recipe))
     embedder = Embedder.from_pretrained(given.model, revision=given.revision, device=given.device)
@@ -50,13 +50,14 @@ def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path
 
     Returns:
         The images that could not be read.
-
     Raises:
         ValueError: the recipe has no caption matching with embeddings.
     """
     sources = [source for source in recipe.sources if source.source == "matching" and "embeddings" in source.arguments]
     if not sources:
-        raise ValueError("The recipe has no source `matching` with `embeddings`, so there is nothing to embed.")
+        raise ValueError(
+            "Found no source `matching` with `embeddings` in the recipe, so there is nothing to embed. Add one."
+        )
     skipped = SkipReport()
     fetched = None if fetched_folder is None else FetchedImages(fetched_folder).read
     for source in sources:
@@ -72,7 +73,7 @@ def embed_sources(recipe: MixRecipe, embedder: Embedder, *, fetched_folder: Path
 
 
 def _captions(recipe: MixRecipe, source: MixSource) -> Iterator[Example]:
-    """The captions of the source; one that a file holds a second time, with its id, comes once."""
+    """The captions of the source. A caption that a file repeats, with its id, comes once."""
     seen: set[tuple[str, str]] = set()
     for caption in source.arguments["captions"].examples(recipe.seed, SkipReport()):
         if (caption.source, caption.id) not in seen:

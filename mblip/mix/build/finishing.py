@@ -1,7 +1,7 @@
-"""The last step of a build: all shards counted together, the dataset's card and its chart; and its way to the Hub.
+"""The last step of a build: count all shards, write the dataset card and chart, and upload to the Hub.
 
 The card holds the Hub's metadata, counts by language and task, sources with their licences, what was skipped, how it
-was translated, and the recipe. It tells no date and no place, so that equal builds have equal cards.
+was translated, and the recipe. It holds no date and no path, so equal builds have equal cards.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from .recipe import MixRecipe
 CARD, CHART = "README.md", "languages.png"
 TASK_CATEGORIES = ["image-to-text", "visual-question-answering", "image-text-to-text"]
 NLLB_LICENCE = " (NLLB: CC BY-NC 4.0)"
-HUB_LANGUAGES = {"iw": "he"}  # where the Hub writes another code than languages.tsv
+HUB_LANGUAGES = {"iw": "he"}  # where the Hub's code differs from languages.tsv
 
 USE = """```python
 from datasets import load_dataset
@@ -35,8 +35,10 @@ translated what), an entry for each prompt."""
 
 
 def plan(recipe: MixRecipe, folder: BuildFolder) -> str:
-    """What the mix will hold by the languages allotted, once all sources are read, before anything is translated: as a
-    table, and as a chart in the work folder."""
+    """What the mix will hold by allotted language, as a table, and as a chart in the work folder.
+
+    It is known once all sources are read, before anything is translated.
+    """
     counts: Counts = Counts()
     for report in _source_reports(recipe, folder):
         counts += report.counts
@@ -50,7 +52,7 @@ def plan(recipe: MixRecipe, folder: BuildFolder) -> str:
 
 
 def finish(recipe: MixRecipe, folder: BuildFolder, number: int = 0) -> None:
-    """Write the card and the chart, which is one task, number 0.
+    """Write the card and the chart. This is one task, number 0.
 
     Raises:
         ValueError: a shard is missing.
@@ -72,18 +74,17 @@ def finish(recipe: MixRecipe, folder: BuildFolder, number: int = 0) -> None:
 
 
 def push(folder: BuildFolder, repository: str, *, is_private: bool) -> str:
-    """Upload data, card and chart in one commit; if it breaks off, a second call sends what is missing.
+    """Upload data, card and chart in one commit. If it fails, a second call sends what is missing.
 
     Returns:
-        Where it is.
-
+        The repository and commit.
     Raises:
-        ValueError: the mix is to be private, and the repository is there and public.
+        ValueError: the mix is to be private, but the repository exists and is public.
     """
     api = HfApi()
     api.create_repo(repository, repo_type="dataset", private=is_private or None, exist_ok=True)
     if is_private and not api.dataset_info(repository).private:
-        raise ValueError(f"{repository} is public already. Make it private on the Hub, or leave out --private.")
+        raise ValueError(f"{repository} is already public. Make it private on the Hub, or remove --private.")
     done = api.upload_folder(
         repo_id=repository,
         repo_type="dataset",

@@ -1,6 +1,6 @@
-"""The folder of a build: the dataset that it makes, and in `.build` what its steps hand to each other.
+"""The folder of a build: the dataset, and in `.build` the intermediate results of its steps.
 
-What the tasks have to tell stands there as JSON beside their results, and is put together at the end.
+Tasks write their reports there as JSON beside their results. The last step combines them.
 """
 
 import json
@@ -15,7 +15,7 @@ from mblip.data.skipped import SkipReport
 
 from ..translation.report import TranslationReport
 
-Counts = Counter[tuple[str, str]]  # (language, task) -> examples
+Counts = Counter[tuple[str, str]]  # (language, task) -> number of examples
 
 WORK = ".build"
 
@@ -28,12 +28,12 @@ class BuildFolder:
 
     @property
     def work(self) -> Path:
-        """What the steps hand to each other; not part of the dataset, and hidden from `load_dataset`."""
+        """The intermediate results. They are not part of the dataset and are hidden from `load_dataset`."""
         return self.root / WORK
 
     @property
     def recipe(self) -> Path:
-        """The recipe that everything in the folder was made by."""
+        """The recipe of everything in the folder."""
         return self.work / "recipe.yaml"
 
     def examples(self, source: int) -> Path:
@@ -41,12 +41,12 @@ class BuildFolder:
         return self.work / "examples" / f"{source:03d}"
 
     def fetched(self, shard: int) -> Path:
-        """Images of a shard that were URLs."""
+        """The images of a shard that were URLs."""
         return self.work / "fetched" / f"{shard:05d}"
 
     @property
     def translations(self) -> Path:
-        """The cache of translations, one for each shard so that machines need not share a database."""
+        """The translation cache of each shard. Separate caches let machines avoid a shared database."""
         return self.work / "translations"
 
     def shard(self, number: int, num_shards: int) -> Path:
@@ -54,7 +54,7 @@ class BuildFolder:
         return self.root / "data" / f"train-{number:05d}-of-{num_shards:05d}.parquet"
 
     def shard_report(self, number: int) -> Path:
-        """What building a shard came to."""
+        """The report of building a shard."""
         return self.work / "shards" / f"{number:05d}.json"
 
     @property
@@ -65,8 +65,11 @@ class BuildFolder:
 
 @dataclass
 class SourceReport:
-    """A source, read: how many examples of each (language allotted, task), what was skipped, and which answers of
-    VQA are frequent enough to be translated."""
+    """The report of reading a source.
+
+    It counts examples by (allotted language, task) and what was skipped, and lists the answers of VQA that are
+    frequent enough to translate.
+    """
 
     source: str
     counts: Counts = field(default_factory=Counter)
@@ -97,7 +100,7 @@ class SourceReport:
 
 @dataclass
 class ShardReport:
-    """A shard, built: its rows, bytes and images, the examples in it, and what was skipped on the way."""
+    """The report of building a shard: its rows, bytes, images and examples, and what was skipped."""
 
     num_rows: int = 0
     num_bytes: int = 0
@@ -142,7 +145,7 @@ class ShardReport:
 
 
 def add_skipped(total: SkipReport, other: SkipReport) -> None:
-    """Add what another has counted, keeping the first names of each reason."""
+    """Add another report's counts, keeping the first names of each reason."""
     for reason, count in other.counts.items():
         for name in other.names[reason]:
             total.add(reason, name)

@@ -1,7 +1,7 @@
-"""The images of a shard: step 2 of a build, which fetches those that are URLs, and all read from where they are.
+"""The images of a shard. Step 2 of a build fetches those that are URLs; step 3 reads them all from their locations.
 
-Sources may find the same photo at different locations (two releases of COCO, a folder and a URL), and not every
-location has it. The locations are tried in the order of the recipe's sources, so the same files give the same bytes in
+Sources may give different locations for the same photo (two releases of COCO, a folder and a URL), and not every
+location has it. We try the locations in the order of the recipe's sources, so the same files give the same bytes in
 every build.
 """
 
@@ -28,19 +28,19 @@ from .recipe import MixRecipe
 
 logger = logging.getLogger(__name__)
 
-UNREACHED = frozenset({"host not found", "no connection", "no connection in time"})  # causes of failures
-MANY_HOSTS = 20  # that are not all down at once
+UNREACHED = frozenset({"host not found", "no connection", "no connection in time"})  # causes of failure
+MANY_HOSTS = 20  # so many hosts are never all down at once
 
 
 def fetch_for_shard(recipe: MixRecipe, folder: BuildFolder, num_at_once: int, number: int) -> None:
-    """Fetch what is not fetched yet, unless the shard is built. What cannot be had is no error here: its examples are
-    skipped, counted and named, when the shard is built.
+    """Fetch missing images, unless the shard is built.
+
+    A failed image is no error here. When the shard is built, its examples are skipped, counted and named.
 
     Args:
-        num_at_once: tasks that fetch at a time.
-
+        num_at_once: the number of tasks that fetch at a time.
     Raises:
-        OSError: no host at all could be reached, of so many that the network must be down.
+        OSError: no host was reached, and there are so many that the network must be down.
     """
     if folder.shard(number, recipe.num_shards).is_file():
         return
@@ -53,8 +53,7 @@ def fetch_for_shard(recipe: MixRecipe, folder: BuildFolder, num_at_once: int, nu
 
 
 def shared_settings(whole: FetchSettings, num_at_once: int) -> FetchSettings:
-    """How one task fetches where so many run at a time and share what a host is asked of: together they are as polite
-    as one."""
+    """The settings of one task when `num_at_once` tasks fetch at a time. Together they load a host like one task."""
     return dataclasses.replace(
         whole,
         requests_per_second_per_host=whole.requests_per_second_per_host / num_at_once,
@@ -63,20 +62,20 @@ def shared_settings(whole: FetchSettings, num_at_once: int) -> FetchSettings:
 
 
 def fetched_images(number: int, folder: BuildFolder) -> FetchedBytes | None:
-    """Gives the bytes of the URLs of a shard; None where it has none."""
+    """The bytes of a shard's URLs; None if it has none."""
     return FetchedImages(folder.fetched(number)).read if folder.fetched(number).is_dir() else None
 
 
 class ImageSets:
-    """Where the images of each `image_id` are, by the examples that came through `sharing`."""
+    """The locations of each `image_id`'s images, collected from the examples that pass through `sharing`."""
 
     def __init__(self) -> None:
         self._locations: dict[str, list[tuple[Location, ...]]] = {}
 
     def sharing(self, examples: Iterable[Example]) -> Iterator[Example]:
-        """The examples, those of one image set with the images that the first of them names."""
+        """The examples. Those of one image set get the images that the first of them names."""
         for example in examples:
-            images = cast(tuple[Location, ...], example.images)  # in a build they are nothing else (reading.py)
+            images = cast(tuple[Location, ...], example.images)  # in a build, images are always locations (reading.py)
             locations = self._locations.setdefault(example.image_id, [])
             if images not in locations:
                 locations.append(images)
@@ -85,14 +84,16 @@ class ImageSets:
     def stored(
         self, image_id: str, settings: ImageSettings, fetched: FetchedBytes | None
     ) -> list[dict[str, Any]] | Refused:
-        """The images of a set as a row holds them, from the first locations where all can be read; where there are
-        none, why those at the first locations are refused."""
+        """The images of a set as a row holds them, from the first locations where all are readable.
+
+        If there are none, the reason for refusing those at the first locations.
+        """
         first: Refused | None = None
         for locations in self._locations[image_id]:
             found = _stored(locations, settings, fetched)
             if not isinstance(found, Refused):
                 if first is not None:
-                    logger.info("%s: taken from another location, the first is refused (%s).", image_id, first)
+                    logger.info("%s: taken from another location; the first was refused (%s).", image_id, first)
                 return found
             first = first or found
         assert first is not None  # every set has locations
@@ -101,7 +102,7 @@ class ImageSets:
     def as_released(
         self, image_id: str, settings: ImageSettings, fetched: FetchedBytes | None
     ) -> list[dict[str, Any]]:
-        """The images of a set at its first locations, with a black image for each that is refused."""
+        """The images of a set at its first locations, with a black image for each refused one."""
         locations = self._locations[image_id][0]
         found = (check_location(location, settings, fetched=fetched) for location in locations)
         return [
@@ -111,14 +112,14 @@ class ImageSets:
 
 
 def _check_network(urls: Sequence[str], report: FetchReport, fetched: Path) -> None:
-    """Raises OSError where many hosts were asked and none was reached; it is forgotten that they were asked."""
+    """Raise OSError if many hosts were asked and none was reached. The failed attempts are then forgotten."""
     hosts = {urlsplit(url).netloc for url in urls}
     if len(hosts) < MANY_HOSTS or report.failures.total() < len(urls) or not report.failures.keys() <= UNREACHED:
         return
     shutil.rmtree(fetched)
     raise OSError(
-        f"None of {len(hosts):,} hosts of images could be reached ({', '.join(sorted(report.failures))}): is this "
-        "machine on the internet? Run the same command again when it is, or on one that is."
+        f"Reached 0 of {len(hosts):,} image hosts ({', '.join(sorted(report.failures))}). "
+        "Check the network, then run the same command again."
     )
 
 
@@ -141,7 +142,7 @@ def _stored(
 
 
 def _record(location: Location, image: CheckedImage) -> dict[str, Any]:
-    """An image as a row holds it, called by the last part of its location with the ending of what it is now."""
+    """An image as a row holds it. Its name is the last part of its location, with the extension of its format."""
     stem = location_name(location).rpartition(".")[0]
     ending = {"JPEG": "jpg"}.get(image.format, image.format.lower())
     return {"bytes": image.bytes, "path": f"{stem or image.sha256[:16]}.{ending}"}

@@ -1,7 +1,7 @@
-"""Step 1 of a build: a source read to its end, its examples allotted to languages and parted among the shards.
+"""Step 1 of a build: read a source to its end, allot languages to its examples, and distribute them over the shards.
 
-Between the steps examples are lines of JSON. Images are locations (images/locations.py) wherever sources name them.
-Images that exist in memory alone, drawn ones and those of datasets, are written beside the lines.
+Between the steps, examples are lines of JSON. Images are locations (images/locations.py) if the source names them.
+Images that exist only in memory (drawn ones, and those of datasets) are written beside the lines.
 """
 
 import hashlib
@@ -27,16 +27,16 @@ from .folder import BuildFolder, SourceReport
 from .recipe import MixRecipe
 
 REPORT = "report.json"
-OTHER_FILES = 200  # that libraries and sources have open
+OTHER_FILES = 200  # open files of libraries and sources
 IMAGES = "images"
-IN_FOLDER = "example-image:"  # before the name of an image that lies beside the lines
+IN_FOLDER = "example-image:"  # the prefix of an image beside the lines
 
 
 def read_source(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
     """Read source `number` of a recipe into its folder, unless it is there.
 
     Raises:
-        ValueError: the source has a broken record, or gives nothing and leaves nothing out; the message names it.
+        ValueError: the source has a broken record, or gives and skips nothing. The message names it.
     """
     source, target = recipe.sources[number], folder.examples(number)
     if target.is_dir():
@@ -49,12 +49,12 @@ def read_source(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
         for example in source.examples(recipe.seed, report.skipped):
             if stable_number(recipe.seed, "share", example.source, example.id) >= source.share:
                 continue
-            # all examples about the same images go to one shard, whose file is opened for its first
+            # all examples about the same images go to one shard, whose file is opened on first use
             shard = _shard_of(example, recipe.num_shards)
             if shard not in files:
                 files[shard] = stack.enter_context(_lines_of(partial, shard).open("w", encoding="utf-8"))
             files[shard].write(_write_line(example, partial))
-            # the plan: how many examples each language will have, and which answers are frequent enough to translate
+            # for the plan: examples per language, and the answers that are frequent enough to translate
             language = example.language if allocation is None else allocation.allot(example)
             report.counts[language, example.task] += 1
             if example.task in ANSWER_TASKS:
@@ -69,7 +69,7 @@ def read_source(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
 
 
 def read_report(number: int, folder: BuildFolder) -> SourceReport:
-    """What reading source `number` came to."""
+    """The report of reading source `number`."""
     return SourceReport.read(folder.examples(number) / REPORT)
 
 
@@ -83,16 +83,16 @@ def examples_of(number: int, shard: int, folder: BuildFolder) -> Iterator[Exampl
 
 
 def _shard_of(example: Example, num_shards: int) -> int:
-    """The shard of an example, which is that of all examples about the same images."""
+    """The shard of an example. All examples about the same images have the same one."""
     return int(stable_number("shard", example.image_id) * num_shards)
 
 
 def _allow_open_files(number: int) -> None:
-    """Raise the limit of this process to so many open files: one for each shard, and those of libraries."""
+    """Raise this process's limit of open files: one per shard, and those of libraries."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < number:
         raise ValueError(
-            f"A process may open {hard} files here, but the mix needs {number}, one for each shard and some more. "
+            f"The limit is {hard} open files per process, but the mix needs {number}, one per shard and some more. "
             "Lower `num_shards`, or raise the limit (`ulimit -n`)."
         )
     if soft != resource.RLIM_INFINITY and soft < number:
@@ -104,7 +104,7 @@ def _lines_of(folder: Path, shard: int) -> Path:
 
 
 def _write_line(example: Example, folder: Path) -> str:
-    """The example as a line; its images that have no location go into `folder`."""
+    """The example as a line. Its images without a location are written into `folder`."""
     fields = {
         "images": [_image_to_text(image, folder) for image in example.images],
         "target": example.target,

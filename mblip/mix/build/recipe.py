@@ -1,4 +1,4 @@
-"""What a recipe of a mix says: the schema of the YAML files that `mblip build` reads."""
+"""The recipe of a mix: the schema of the YAML files that `mblip build` reads."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ OWN_SOURCES = frozenset({"own_folder", "own_dataset"})
 class MixSource(Source):
     """A source of examples.
 
-    `share` of its examples is taken, drawn by (seed, source, id). `allocation` is for a source that is allotted
-    otherwise than the mix. `license` and `origin` are told by the dataset's card for data that is not published.
+    A `share` of its examples is taken, drawn by (seed, source, id). `allocation` replaces the mix's allocation for
+    this source. The dataset card shows `license` and `origin` for data that are not published.
     """
 
     share: float = 1.0
@@ -34,12 +34,12 @@ class MixSource(Source):
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
-            raise ValueError(f"`share` is {self.share}, expected above 0 and at most 1. Leave the source out instead.")
+            raise ValueError(f"`share` is {self.share}, expected above 0 and at most 1. To skip a source, remove it.")
 
 
 @dataclass(frozen=True)
 class PromptSettings:
-    """Which templates go around the examples; see `apply_prompt`."""
+    """Which prompt templates the examples get; see `apply_prompt`."""
 
     native_share: float = 0.0
     native_folder: Path | None = None
@@ -54,16 +54,16 @@ class PromptSettings:
             )
         if not any(self.native_folder.glob("*.yaml")):
             raise ValueError(
-                f"`native_folder` is {self.native_folder}, where there are no YAML files. Write them with "
+                f"`native_folder` is {self.native_folder}, which holds no YAML files. Write them with "
                 "`mblip translate-prompts`."
             )
 
 
 @dataclass(frozen=True)
 class MixRecipe:
-    """A mix: its sources, which languages their English examples are allotted to, and how all is stored.
+    """A mix: its sources, the languages that their English examples are allotted to, and how it is stored.
 
-    `num_shards` parquet files hold it; a file should come to a few hundred megabytes. Without `allocation` every
+    `num_shards` is the number of parquet files; aim at a few hundred megabytes per file. Without `allocation`, every
     example stays in its source's language.
     """
 
@@ -84,11 +84,11 @@ class MixRecipe:
             raise ValueError(f"`num_shards` is {self.num_shards}, expected at least 1.")
         is_allotted = self.allocation is not None or any(source.allocation is not None for source in self.sources)
         if is_allotted and self.translation is None:
-            raise ValueError("`allocation` gives examples to other languages, but there is no `translation`. Add it.")
+            raise ValueError("`allocation` assigns other languages, but there is no `translation`. Add it.")
         _check_own_names(self.sources)
 
     def allot(self, source: MixSource) -> Allocation | None:
-        """The allocation of a source's examples; None: they stay in their language."""
+        """The allocation for a source's examples. None: they stay in their language."""
         return source.allocation or self.allocation
 
 
@@ -96,15 +96,14 @@ def read_mix_recipe(path: Path) -> MixRecipe:
     """The recipe in a YAML file.
 
     Raises:
-        ValueError: it cannot be read, or a field does not exist or has a wrong type; the message names the location.
+        ValueError: the file cannot be read, or a field is unknown or has a wrong type. The message names the location.
     """
     recipe: MixRecipe = convert(read_yaml(path), MixRecipe, "", CONVERTERS)
     return recipe
 
 
 def _check_own_names(sources: Iterable[Source]) -> None:
-    """Raises ValueError for two sources of own data that are called alike: images of one would be taken for those of
-    the other."""
+    """Raise ValueError if two sources of own data have the same name. Their images would be confused."""
     locations: dict[str, tuple[str, str | None]] = {}
     for source in _with_nested(sources):
         if source.source not in OWN_SOURCES:
@@ -114,8 +113,8 @@ def _check_own_names(sources: Iterable[Source]) -> None:
         location = (str(Path(arguments["path"])), arguments.get("images"))
         if locations.setdefault(name, location) != location:
             raise ValueError(
-                f"Two sources of own data are both called {name!r}, {locations[name][0]} and {location[0]}, so that "
-                "their images and draws could not be told apart. Give one of them a `name`."
+                f"Two sources of own data have the name {name!r}: {locations[name][0]} and {location[0]}. "
+                "Give one of them another `name`, to keep their images and draws apart."
             )
 
 

@@ -1,4 +1,4 @@
-"""Step 3 of a build: the examples of a shard translated, worded and gathered into rows, with their images inside."""
+"""Step 3 of a build: the examples of a shard get translated, get prompts, and become rows with their images inside."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,10 +31,10 @@ from .recipe import MixRecipe, MixSource
 
 Translate = Callable[..., Iterator[Example]]
 
-MAX_GROUP_BYTES = 32_000_000  # of images in a row group, which a reader holds in memory at once
+MAX_GROUP_BYTES = 32_000_000  # of images in a row group; a reader holds a whole group in memory
 MAX_GROUP_ROWS = 1000
 
-# As `load_dataset` shows it: with the images opened.
+# What `load_dataset` shows: it opens the images.
 PUBLISHED_FEATURES = datasets.Features(FEATURES_WITH_PROVENANCE | {"images": datasets.List(datasets.Image())})
 
 
@@ -55,7 +55,7 @@ def build_shard(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
 def _rows(
     recipe: MixRecipe, number: int, folder: BuildFolder, image_sets: ImageSets, report: ShardReport
 ) -> list[dict[str, Any]]:
-    """The shard's rows with locations for images, in an order drawn by the recipe's seed."""
+    """The shard's rows with images as locations, in an order drawn by the recipe's seed."""
     with _open_translation(recipe, folder, number, report.translation) as translate:
         examples = chain.from_iterable(
             _worded(recipe, source, _once(examples_of(position, number, folder), report), translate)
@@ -69,8 +69,10 @@ def _rows(
 def _open_translation(
     recipe: MixRecipe, folder: BuildFolder, shard: int, report: TranslationReport
 ) -> Iterator[Translate | None]:
-    """What translates a source's examples, called with them and `allot`; None for a recipe without translation. Each
-    shard has a cache of its own, so that machines need not share a database."""
+    """A function that translates a source's examples, given them and `allot`; None without translation.
+
+    Each shard has its own cache, so machines need not share a database.
+    """
     settings = recipe.translation
     if settings is None:
         yield None
@@ -94,13 +96,15 @@ def _open_translation(
 
 @lru_cache(maxsize=1)
 def _engine(settings: TranslationSettings, converted: Path) -> NllbEngine | CTranslate2Engine:
-    """The engine, whose weights a process loads once for all its shards."""
+    """The engine. A process loads its weights once for all its shards."""
     return open_engine(settings, converted=converted)
 
 
 def _once(examples: Iterable[Example], report: ShardReport) -> Iterator[Example]:
-    """The examples of a source without those that its file holds a second time; all of an image set are in one shard,
-    so none is overlooked."""
+    """The examples of a source without those that its file repeats.
+
+    All examples of an image set are in one shard, so no repeated example is missed.
+    """
     seen: set[tuple[Any, ...]] = set()
     for example in examples:
         texts = (example.prompt, example.target, *sorted(example.inputs.items()))
@@ -115,9 +119,9 @@ def _once(examples: Iterable[Example], report: ShardReport) -> Iterator[Example]
 def _worded(
     recipe: MixRecipe, source: MixSource, examples: Iterable[Example], translate: Translate | None
 ) -> Iterator[Example]:
-    """The examples of a source, translated where the recipe says so, with their prompts."""
+    """The examples of a source with their prompts, translated if the recipe says so."""
     held, allocation = list(examples), recipe.allot(source)
-    yield from (example for example in held if example.prompt)  # released data come with their prompts
+    yield from (example for example in held if example.prompt)  # released data already have prompts
     plain: Iterable[Example] = (example for example in held if not example.prompt)
     if allocation is not None and translate is not None:
         plain = translate(plain, allot=allocation.allot)
@@ -138,8 +142,10 @@ def _stored_rows(
     fetched: FetchedBytes | None,
     report: ShardReport,
 ) -> Iterator[dict[str, Any]]:
-    """The rows with their images inside; one whose images are refused is counted and named, and skipped, or, as
-    released, black."""
+    """The rows with their images inside.
+
+    A row with refused images is counted and named. It is skipped, or with `as_released` gets black images.
+    """
     for row in rows:
         images = image_sets.stored(row["image_id"], recipe.images, fetched)
         if isinstance(images, Refused) and recipe.images.as_released:
@@ -169,7 +175,7 @@ def _write_parquet(rows: Iterator[dict[str, Any]], path: str) -> None:
 
 
 def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Rows in groups that a reader can hold."""
+    """Rows in groups small enough for a reader's memory."""
     group: list[dict[str, Any]] = []
     num_bytes = 0
     for row in rows:

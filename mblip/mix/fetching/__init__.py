@@ -1,5 +1,4 @@
-"""Images fetched from URLs: `fetch_images` (fetch.py), the folder it fills (fetched_images.py), and the command
-`mblip fetch`.
+"""Images fetched from URLs: `fetch_images` (fetch.py), its folder (fetched_images.py), and the command `mblip fetch`.
 
-Nothing is imported here, since fetching alone needs aiohttp.
+This file imports nothing, because only fetching needs aiohttp.
 """

@@ -1,8 +1,8 @@
-"""One attempt at one URL: the answer's body in a file, an image that can be decoded, or the cause why not.
+"""One attempt at one URL. It gives the body in a file, as an image that can be decoded, or the cause of failure.
 
-Nothing that a server says is believed: sizes are counted as bytes come, packed answers are unpacked piece by piece,
-redirects are followed by hand, and the image is decoded whatever its Content-Type. A connection serves one request:
-bytes sent behind an answer can never become the answer of the next URL.
+We trust nothing that a server says. We count bytes as they come, decompress piece by piece, follow redirects by hand,
+and decode the image whatever its Content-Type. A connection serves one request, so bytes sent after an answer can
+never become the answer of the next URL.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ CHUNK_BYTES = 65_536
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PACKINGS = frozenset({"gzip", "x-gzip", "deflate"})
-GZIP_OR_ZLIB = 47  # zlib's name for either header
-SMALLEST_SIDE = 32  # JPEGs are looked at this small: all their data are read, but few pixels computed
+GZIP_OR_ZLIB = 47  # zlib's value for both headers
+SMALLEST_SIDE = 32  # pixels: JPEGs are decoded at this size, which reads all data but computes few pixels
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Fetched:
 
 
 class Downloader:
-    """Fetches URLs into a content folder. Images are decoded one at a time, in a thread of its own."""
+    """Fetches URLs into a content folder. Images are decoded one at a time, in a separate thread."""
 
     def __init__(self, content: ContentFolder, settings: FetchSettings) -> None:
         self._content = content
@@ -73,7 +73,7 @@ class Downloader:
 
         Raises:
             FetchError: the attempt failed.
-            StorageFullError: there is no room on the disk.
+            StorageFullError: the disk is full.
         """
         with self._content.writing() as file:
             await self._follow(parse_url(url), file)
@@ -95,7 +95,7 @@ class Downloader:
                 raise FetchError("too many redirects", f"more than {self._settings.max_redirects}")
 
     async def _ask(self, target: URL, file: PartialFile) -> str | None:
-        """Send a request; the answer's body goes into the file, or where it redirects to is returned."""
+        """Send a request. Write the answer's body into the file, or return the target of a redirect."""
         if not self._settings.allow_private_addresses:
             check_numeric_host(target)
         async with self._hosts.turn(target.host or ""):
@@ -134,7 +134,7 @@ class Downloader:
             raise FetchError("cut off", "the packed answer ends too early", is_transient=True)
 
     def _look_at(self, file: PartialFile) -> Refused | None:
-        """Why the file is no image, by decoding it."""
+        """Decode the file. Returns why it is not an image, or None."""
         try:
             decode(file.path.read_bytes(), max_pixels=self._settings.max_pixels, shorter_side=SMALLEST_SIDE)
         except RefusedImageError as error:
@@ -150,13 +150,13 @@ def _location(response: aiohttp.ClientResponse) -> str:
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float:
-    """Seconds to wait, of a header that holds them or a date; 0 without."""
+    """Seconds to wait, from a header with seconds or a date; 0 without one."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text[:9])
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a time zone
+    except (ValueError, TypeError):  # not a date, or one without a time zone
         return 0.0
 
 
@@ -170,7 +170,7 @@ def _inflater(response: aiohttp.ClientResponse) -> "zlib._Decompress | None":
 
 
 def _inflated(inflater: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
-    """What a chunk unpacks to, in parts: a few bytes may be gigabytes of zeros."""
+    """The decompressed chunk, in parts: a few bytes may expand to gigabytes of zeros."""
     while chunk and not inflater.eof:
         try:
             yield inflater.decompress(chunk, CHUNK_BYTES)
@@ -180,14 +180,14 @@ def _inflated(inflater: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
 
 
 async def _ask_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Names the causes before aiohttp sees them, which would ask a second time, at once, where a server hangs up."""
+    """Names the causes before aiohttp handles them. aiohttp would retry at once if a server hangs up."""
     with _causes_named():
         return await send(request)
 
 
 @contextmanager
 def _causes_named() -> Iterator[None]:
-    """Turns what goes wrong on the network into `FetchError`s with a cause to count."""
+    """Turn network errors into `FetchError`s with a cause to count."""
     try:
         yield
     except (FetchError, StorageFullError):
@@ -214,5 +214,5 @@ def _causes_named() -> Iterator[None]:
         raise FetchError("malformed answer", " ".join(error.message.split())[:200]) from error
     except aiohttp.ClientOSError as error:
         raise FetchError("connection broken off", str(error), is_transient=True) from error
-    except (aiohttp.ClientError, ValueError) as error:  # what cannot be asked for at all, such as an impossible host
+    except (aiohttp.ClientError, ValueError) as error:  # no request is possible, for example to an invalid host
         raise FetchError("not a URL", f"{type(error).__name__}: {error}") from error

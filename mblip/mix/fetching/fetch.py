@@ -2,10 +2,10 @@
 
     mblip fetch URLS.txt FOLDER [--num-connections 64] [...]
 
-URLS.txt holds one URL a line. Stopped at any moment and started again, it goes on: what was fetched is not fetched
-again, and nothing half fetched is ever taken for an image. Memory does not grow with the list. Hosts are asked
-politely, so a list sorted by host is slow: shuffle it. At the end it prints what became of the URLs;
-FOLDER/failures.jsonl names every failure with its cause.
+URLS.txt holds one URL per line. You can stop it at any time and start it again: fetched images are not fetched again,
+and a partial file is never used as an image. Memory does not grow with the list. Hosts are asked politely, so a list
+sorted by host is slow: shuffle it. At the end it prints the counts of each outcome. FOLDER/failures.jsonl names every
+failure with its cause.
 """
 
 import argparse
@@ -33,16 +33,17 @@ logger = logging.getLogger(__name__)
 
 LOCK_FILE = "fetching.lock"
 FAILURES_FILE = "failures.jsonl"
-WAITING_PER_CONNECTION = 16  # so many URLs of the list are in hand, so that a slow host does not hold up the others
-URLS_PER_BREATH = 200  # known ones are skipped that many at a time
+WAITING_PER_CONNECTION = 16  # URLs read ahead, so that a slow host does not block the others
+URLS_PER_BREATH = 200  # known URLs are skipped this many at a time
 
 
 @dataclass
 class FetchReport:
-    """Counts of one run. Every URL of the list is in exactly one of `num_fetched`, `num_known` (fetched by a run
-    before), `num_duplicates` and `failures` (by cause; those of runs before included).
+    """Counts of one run.
 
-    `first_urls` names the first URL of each cause, `failures_file` holds all of them, one JSON object a line.
+    Every URL of the list is in exactly one of `num_fetched`, `num_known` (fetched by an earlier run), `num_duplicates`
+    and `failures` (by cause, those of earlier runs included). `first_urls` gives the first URL of each cause.
+    `failures_file` holds all failures, one JSON object per line.
     """
 
     failures_file: Path
@@ -82,13 +83,12 @@ class FetchReport:
 def fetch_images(
     urls: Iterable[str], folder: str | Path, *, settings: FetchSettings = DEFAULT_SETTINGS
 ) -> FetchReport:
-    """Fetch images; `FetchedImages(folder)` reads them afterwards.
+    """Fetch images. `FetchedImages(folder)` reads them afterwards.
 
     Args:
-        urls: read one by one as they are needed; empty lines are skipped.
-
+        urls: read one by one as needed. Empty lines are skipped.
     Raises:
-        StorageFullError: there is no room on the disk. What was fetched stays; run the same again.
+        StorageFullError: the disk is full. Fetched images stay; run the same command again.
         OSError: another process is fetching into the folder.
     """
     folder = Path(folder)
@@ -108,8 +108,10 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="mblip fetch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("urls", metavar="URLS.txt", type=Path, help="one URL a line")
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to; the same again goes on")
+    parser.add_argument("urls", metavar="URLS.txt", type=Path, help="a file with one URL per line")
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=Path, help="where to put the images; give the same folder to continue"
+    )
     for setting in fields(FetchSettings):
         option = f"--{setting.name.replace('_', '-')}"
         if isinstance(setting.default, bool):
@@ -170,7 +172,7 @@ class _Run:
                     tasks.create_task(fetch(url))
 
     def _is_settled(self, url: str) -> bool:
-        """Whether there is nothing to do for a URL, which is then counted."""
+        """Whether a URL needs no work. If so, it is counted."""
         record = None if url in self._in_hand else self._fetched.index.get(url)
         if url in self._in_hand or (record is not None and record["run"] == self._number):
             self._report.num_duplicates += 1
@@ -186,7 +188,7 @@ class _Run:
         return False
 
     async def _fetch(self, url: str) -> None:
-        """Try until the URL is fetched or has failed for good, and keep what became of it."""
+        """Try until the URL is fetched or has finally failed, and record the outcome."""
         for attempt in range(1, self._settings.num_attempts + 1):
             self._report.num_attempts += 1
             try:
@@ -209,14 +211,14 @@ class _Run:
         self._fetched.index.put(url, record | {"run": self._number})
 
     def _pause_seconds(self, url: str, attempt: int, failure: FetchError) -> float:
-        """Twice as long after each attempt, and never at the same time for all URLs."""
+        """The pause doubles after each attempt and varies by URL."""
         jitter = 0.5 + stable_random(self._settings.seed, url, attempt).random()
         pause = self._settings.backoff_seconds * 2 ** (attempt - 1) * jitter
         return min(max(pause, failure.retry_after_seconds), self._settings.max_backoff_seconds)
 
 
 def _downloader(content: ContentFolder, settings: FetchSettings) -> "Downloader":
-    """aiohttp is needed here alone, so that everything else works without it."""
+    """A downloader. aiohttp is imported only here, so everything else works without it."""
     try:
         from .download import Downloader
     except ModuleNotFoundError as error:
@@ -225,7 +227,7 @@ def _downloader(content: ContentFolder, settings: FetchSettings) -> "Downloader"
 
 
 class _FailureLog:
-    """Writes failures as they come; the file appears under its name when all are in it."""
+    """Writes failures as they come. The write is atomic: the file appears once all are in it."""
 
     def __init__(self, report: FetchReport) -> None:
         self._report = report
@@ -248,6 +250,6 @@ class _FailureLog:
 
 
 def _cell(text: str) -> str:
-    """Text that cannot end a cell of the table, and is not too long for it."""
+    """Text for a table cell: shortened, without characters that end a cell."""
     short = text if len(text) <= 80 else text[:77] + "..."
     return short.replace("|", "%7C").replace("\n", " ")

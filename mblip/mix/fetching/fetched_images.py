@@ -1,13 +1,13 @@
-"""The folder that `fetch_images` fills: what became of each URL, and the images as they were fetched.
+"""The folder that `fetch_images` fills: the outcome of each URL, and the images as fetched.
 
-    FOLDER/content/abc/abcdef...   each file whole, named by the SHA-256 of its bytes, once however often it is fetched
-    FOLDER/partial/             files being written; they move into place in one step when they are complete
-    FOLDER/fetched.sqlite          one table of URLs and records, which are flat JSON
+    FOLDER/content/abc/abcdef...   complete files, named by the SHA-256 of their bytes, each stored once
+    FOLDER/partial/                files being written, moved into place when they are complete
+    FOLDER/fetched.sqlite          one table of URLs and records (flat JSON)
 
-So nothing half written is ever found under a name, in whatever moment a process is killed. Files are not forced to the
-disk one by one, which would take milliseconds for each; a machine that loses power may leave an empty or wrong file,
-which reading finds by its name. SQLite keeps the records: one is there whole once `put` returns, and other processes
-of the machine may read meanwhile.
+A partial file is therefore never found under a final name, whenever a process is killed. Files are not synced to disk
+one by one, which would take milliseconds each. After a power failure a file may be empty or wrong; reading detects
+that by the file's name. SQLite holds the records. A record is complete once `put` returns, and other processes of the
+machine may read at the same time.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ SECONDS_TO_WAIT_FOR_OTHERS = 120.0
 
 
 class FetchedImages:
-    """Reads fetched images by URL; `FetchedImages(folder).read` is what `open_bytes` takes for URLs."""
+    """Reads fetched images by URL. Give `FetchedImages(folder).read` to `open_bytes`."""
 
     def __init__(self, folder: str | Path) -> None:
         self.content = ContentFolder(Path(folder))
@@ -41,7 +41,7 @@ class FetchedImages:
         """The image of a URL.
 
         Raises:
-            RefusedImageError: it was not fetched, or could not be; the message says why.
+            RefusedImageError: the image was not fetched, or fetching failed. The message says why.
         """
         record = self.index.get(url.strip())
         if record is None:
@@ -51,7 +51,7 @@ class FetchedImages:
         return self.content.read(str(record["key"]))
 
     def is_there(self, record: Record) -> bool:
-        """Whether the image of a record lies in the folder whole."""
+        """Whether the folder holds the complete image of a record."""
         return "key" in record and self.content.size(str(record["key"])) == record["num_bytes"]
 
 
@@ -67,7 +67,7 @@ class PartialFile:
     def write(self, part: bytes) -> None:
         rest = memoryview(part)
         with full_disk_explained(self.path):
-            while rest:  # the last bytes that fit are written without an error
+            while rest:  # a disk that fills up may take a part without an error
                 rest = rest[self._file.write(rest) :]
         self._hash.update(part)
         self.num_bytes += len(part)
@@ -78,7 +78,7 @@ class PartialFile:
 
 
 class ContentFolder:
-    """Files by key; one process writes, any number may read."""
+    """Files by key. One process writes, any number may read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -88,11 +88,11 @@ class ContentFolder:
             self._partial.mkdir(parents=True, exist_ok=True)
 
     def path(self, key: str) -> Path:
-        """Where the file of a key lies, or would."""
+        """The path of a key's file, which may not exist."""
         return self.folder / "content" / key[:3] / key
 
     def size(self, key: str) -> int | None:
-        """The bytes of a file, None if there is none."""
+        """The size of a file in bytes; None if there is none."""
         try:
             return self.path(key).stat().st_size
         except FileNotFoundError:
@@ -100,7 +100,7 @@ class ContentFolder:
 
     @contextmanager
     def writing(self) -> Iterator[PartialFile]:
-        """A file to write to, part by part. It is gone afterwards unless it was given to `finish`."""
+        """A file to write to, part by part. It is removed afterwards unless `finish` got it."""
         path = self._partial / str(next(self._numbers))
         with full_disk_explained(path):
             file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed below
@@ -111,7 +111,7 @@ class ContentFolder:
             path.unlink(missing_ok=True)
 
     def finish(self, file: PartialFile) -> str:
-        """Move a written file into place, unless an equal one is there already; returns its key."""
+        """Move a written file into place, unless an equal one is there, and return its key."""
         key = file.key
         path = self.path(key)
         if self.size(key) != file.num_bytes:
@@ -130,12 +130,12 @@ class ContentFolder:
             content = file.read()
         if hashlib.sha256(content).hexdigest() != key:
             raise RefusedImageError(
-                "damaged", f"{self.path(key)} does not hold what its name says. Remove it and store it again."
+                "damaged", f"{self.path(key)} does not match the digest in its name. Remove it and fetch it again."
             )
         return content
 
     def remove_left_overs(self) -> None:
-        """Remove the partial files of killed processes; nobody else may be writing."""
+        """Remove the partial files of killed processes. No other process may be writing."""
         for path in self._partial.iterdir():
             path.unlink()
 
@@ -154,10 +154,10 @@ class UrlIndex:
         return None if row is None else json.loads(row[0])
 
     def put(self, url: str, record: Record) -> None:
-        """Keep a record, in place of the URL's last one.
+        """Store a record, replacing the URL's last one.
 
         Raises:
-            StorageFullError: there is no room; what was kept before stays.
+            StorageFullError: the disk is full. Earlier records stay.
         """
         self._execute("INSERT OR REPLACE INTO records VALUES (?, ?)", url, json.dumps(record, ensure_ascii=False))
 
@@ -175,7 +175,7 @@ class UrlIndex:
             raise no_room(self._path) from error
 
     def _open(self) -> sqlite3.Connection:
-        """This process's connection: a fork must not use that of the process it came from."""
+        """This process's connection. After a fork, a process must not use its parent's."""
         if self._connection is None or self._process != os.getpid():
             self._process = os.getpid()
             self._connection = sqlite3.connect(
@@ -188,8 +188,10 @@ class UrlIndex:
 
 
 def readable(text: str) -> str:
-    """The text as files and SQLite take it: what is no UTF-8 in a list of URLs, which Python reads as lone surrogates,
-    is written out."""
+    """The text as files and SQLite accept it.
+
+    Python reads bytes in a list of URLs that are not UTF-8 as lone surrogates; these are escaped.
+    """
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 

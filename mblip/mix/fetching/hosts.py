@@ -1,8 +1,8 @@
 """Which hosts may be asked, and how often.
 
-Addresses are those of the public internet, unless private ones are allowed. A name is judged by the addresses it
-resolves to, the very ones that are then connected to, so a name that points into a private network, or does so only
-the second time it is asked, reaches nothing.
+Only addresses of the public internet are allowed, unless private ones are enabled. A name is judged by the addresses
+it resolves to, and we connect to exactly these. So a name that points into a private network reaches nothing, even if
+it does so only when it is resolved a second time.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from .settings import FetchError, FetchSettings
 
 
 def parse_url(text: str, base: URL | None = None) -> URL:
-    """The address of a URL, or of a redirect from `base`.
+    """Parse a URL, or a redirect from `base`.
 
     Raises:
-        FetchError: it is no URL, or not one of http or https.
+        FetchError: it is not an http or https URL.
     """
     cause = "not a URL" if base is None else "redirect to no URL"
     try:
@@ -39,10 +39,10 @@ def parse_url(text: str, base: URL | None = None) -> URL:
 
 
 def check_numeric_host(url: URL) -> None:
-    """Raises FetchError for a URL with a private address in place of a name."""
+    """Raise FetchError for a URL with a private address in place of a name."""
     try:
         is_private = not is_public(url.host or "")
-    except ValueError:  # a name, which the resolver judges
+    except ValueError:  # a name; the resolver checks it
         return
     if is_private:
         raise FetchError("private address", str(url.host))
@@ -80,7 +80,7 @@ class PublicResolver(AbstractResolver):
 
 
 class PoliteHosts:
-    """Turns at hosts. A host that nobody uses is forgotten, so that memory does not grow with their number."""
+    """Turns at hosts. A host without users is forgotten, so memory does not grow with the number of hosts."""
 
     def __init__(self, settings: FetchSettings) -> None:
         self._settings = settings
@@ -89,7 +89,7 @@ class PoliteHosts:
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
-        """Waits until a request may be sent to the host; its connection is given back at the end."""
+        """Wait until a request may be sent to the host. The connection is released at the end."""
         host = self._hosts.setdefault(name, _Host(asyncio.Semaphore(self._settings.connections_per_host)))
         host.num_users += 1
         try:
@@ -104,13 +104,13 @@ class PoliteHosts:
             self._forget(name)
 
     def leave_in_peace(self, name: str, seconds: float) -> None:
-        """No request to the host for so long, as it asked."""
+        """Send no request to the host for `seconds`, as it asked."""
         host = self._hosts.get(name)
         if host is not None:
             host.next_request = max(host.next_request, asyncio.get_running_loop().time() + seconds)
 
     def _forget(self, name: str) -> None:
-        """Forget a host without users, once its next request would be free."""
+        """Forget a host without users once its next request would be allowed."""
         host = self._hosts.get(name)
         if host is None or host.num_users > 0:
             return
@@ -125,4 +125,4 @@ class PoliteHosts:
 class _Host:
     connections: asyncio.Semaphore
     num_users: int = 0
-    next_request: float = 0.0  # of the event loop's clock
+    next_request: float = 0.0  # seconds on the event loop's clock

@@ -1,4 +1,4 @@
-"""How images are fetched: limits, patience and politeness; and what an attempt can fail of."""
+"""How images are fetched: limits, retries and politeness, and the error of a failed attempt."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ class FetchSettings:
     """Settings of `fetch_images`.
 
     A host gets at most `connections_per_host` connections and `requests_per_second_per_host` requests, redirects
-    included; all hosts together `num_connections`. An attempt fails when no connection is there after
-    `connect_timeout_seconds`, when nothing comes for `read_timeout_seconds`, or when it is not done after
-    `total_timeout_seconds`. What may pass (time-outs, broken connections, HTTP 408, 425, 429 and 5xx, images cut
-    off) is tried `num_attempts` times, after `backoff_seconds`, twice, four times as long, each time drawn from half
-    to one and a half of that by (`seed`, URL, attempt); a server that says when to come again is waited for, up to
+    included. All hosts together get `num_connections`. An attempt fails if there is no connection after
+    `connect_timeout_seconds`, no data for `read_timeout_seconds`, or no end after `total_timeout_seconds`.
+
+    Transient failures (time-outs, broken connections, HTTP 408, 425, 429 and 5xx, images cut off) are tried
+    `num_attempts` times. The pause starts at `backoff_seconds` and doubles each time; (`seed`, URL, attempt) varies it
+    from half to one and a half of that. If a server says when to retry, we wait that long, up to
     `max_backoff_seconds`.
 
     Failures are final unless `retry_failures`. Addresses of private networks and of this machine are refused unless
@@ -58,7 +59,7 @@ class FetchError(Exception):
         cause: what failures are counted by.
         detail: what exactly happened.
         is_transient: whether another attempt may succeed.
-        retry_after_seconds: when the server says to come again.
+        retry_after_seconds: how long the server asks us to wait.
     """
 
     def __init__(

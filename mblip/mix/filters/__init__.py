@@ -1,4 +1,4 @@
-"""What is kept out of the mix, and what wrong captions are asked about: noun phrases, near-duplicates, hard negatives.
+"""Filters of the mix (noun phrases, near-duplicates), and wrong captions for matching (random and hard negatives).
 
-Nothing is imported here: each filter needs packages of its own.
+This file imports nothing, because each filter needs packages of its own.
 """

@@ -4,14 +4,14 @@
     captions = store_embeddings(embedder.embed_captions(examples), folder / "captions")
     images = store_embeddings(embedder.embed_images(images), folder / "images")
 
-A folder holds a row for each caption or image: text columns, "model" and "revision" among them, which say what made
-it, and "embedding". `datasets.load_from_disk` reads it. Memory holds a batch at a time, and a folder that is there is
-complete.
+A folder holds one row per caption or image: text columns, among them the "model" and "revision" that made it, and
+"embedding". `datasets.load_from_disk` reads it. Memory holds one batch at a time. Writes are atomic: a folder that
+exists is complete.
 
-Embeddings have length 1, so that their inner product is the cosine similarity that these models are trained for. The
-original searched by Euclidean distance between vectors as long as they came, the defaults of open_clip and `datasets`.
+Embeddings have length 1, so their inner product is the cosine similarity that these models are trained for. The
+original searched by Euclidean distance between unnormalised vectors, the default of open_clip and `datasets`.
 
-Letters at the end of names: B = items of a batch, D = width of an embedding.
+Shape suffixes: B = items of a batch, D = width of an embedding.
 """
 
 import tempfile
@@ -47,7 +47,7 @@ class EmbeddedBatch:
 
 @dataclass(frozen=True)
 class Embedder:
-    """A model with its processor; `name` and `revision` are the provenance of what it embeds."""
+    """A model with its processor. `name` and `revision` are the provenance of its embeddings."""
 
     model: Any
     processor: Any
@@ -63,7 +63,7 @@ class Embedder:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> "Embedder":
-        """Load a model of the Hub or of a folder.
+        """Load a model from the Hub or a folder.
 
         Raises:
             ValueError: the model does not embed texts and images.
@@ -79,12 +79,12 @@ class Embedder:
         return cls(loaded.to(device).eval(), processor, folder.name, folder.revision)
 
     def embed_captions(self, captions: Iterable[Example], *, batch_size: int = 256) -> Iterator[EmbeddedBatch]:
-        """The targets of examples, in their order: columns source, id, image_id, language and text.
+        """Embed the targets of examples, in order. Text columns: source, id, image_id, language and text.
 
-        A caption longer than the model takes is cut where its own processor cuts it.
+        A caption that is too long for the model is cut by its own processor.
 
         Raises:
-            ValueError: an embedding is not finite; the message names the caption.
+            ValueError: an embedding is not finite. The message names the caption.
         """
         for batch in _in_batches(captions, batch_size):
             columns = {
@@ -100,10 +100,10 @@ class Embedder:
     def embed_images(
         self, images: Iterable[tuple[str, PILImage.Image]], *, batch_size: int = 64
     ) -> Iterator[EmbeddedBatch]:
-        """Images, each with its `image_id`, in their order: a column image_id.
+        """Embed images, each given with its `image_id`, in order. Text column: image_id.
 
         Raises:
-            ValueError: an embedding is not finite; the message names the image.
+            ValueError: an embedding is not finite. The message names the image.
         """
         for batch in _in_batches(images, batch_size):
             image_ids = [image_id for image_id, _ in batch]
@@ -113,8 +113,11 @@ class Embedder:
             )
 
     def _embed_texts(self, texts: list[str]) -> torch.Tensor:
-        """SigLIP was trained on texts of full length and without a mask, so transformers' own pipeline asks for its
-        `model_type`, as here; others take what their tokenizer gives."""
+        """Embed texts.
+
+        SigLIP was trained on texts padded to full length, without a mask. We therefore check its `model_type`, as
+        transformers' own pipeline does. Other models take their tokenizer's output.
+        """
         config, tokenizer = self.model.config, self.processor.tokenizer
         is_siglip = "siglip" in config.model_type
         inputs = self.processor(
@@ -145,7 +148,7 @@ class Embedder:
             if not is_finite:
                 raise ValueError(
                     f"{name}: its embedding by {self.name} in {self.model.dtype} is not finite. "
-                    "Take a wider dtype, such as torch.float32, or fetch the weights again."
+                    "Use a wider dtype, such as torch.float32, or fetch the weights again."
                 )
         provenance = {"model": [self.name] * len(names), "revision": [self.revision] * len(names)}
         return EmbeddedBatch(columns | provenance, embeddings_BD.numpy())
@@ -155,11 +158,11 @@ def store_embeddings(batches: Iterable[EmbeddedBatch], folder: str | Path) -> da
     """Write batches to a folder and open it.
 
     Raises:
-        ValueError: the folder is there already, or there is no batch.
+        ValueError: the folder already exists, or there is no batch.
     """
     folder = Path(folder)
     if folder.exists():
-        raise ValueError(f"{folder} is there already. Read it with `datasets.load_from_disk`, or take it away.")
+        raise ValueError(f"{folder} already exists. Read it with `datasets.load_from_disk`, or remove it.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as partial:
         rows = Path(partial) / "rows.arrow"
@@ -171,7 +174,7 @@ def store_embeddings(batches: Iterable[EmbeddedBatch], folder: str | Path) -> da
 
 
 def embeddings_of(rows: datasets.Dataset) -> np.ndarray:
-    """All embeddings in memory, (N, D), float32."""
+    """All embeddings in memory: (N, D), float32."""
     column = rows.with_format("arrow")[:][EMBEDDING].combine_chunks()
     return column.flatten().to_numpy().reshape(len(rows), -1)
 

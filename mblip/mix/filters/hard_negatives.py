@@ -1,10 +1,10 @@
-"""Wrong captions for caption matching: those of images that look alike, found by CLIP, or any at random.
+"""Wrong captions for caption matching: those of similar images, found by CLIP, or random ones.
 
-For each caption a rank is drawn: 3, 10, 30, 100 or 300 of the captions most similar to its image, or one at random
-(code of gregor-ge/mBLIP, commit 0380e68, with a CLIP ViT-L/14). The original took what stood there, which may be the
-image's own caption, or another image's in the same words; here the next rank that is neither is taken.
+For each caption we draw a rank: 3, 10, 30, 100 or 300 among the captions most similar to its image, or one at random
+(code of gregor-ge/mBLIP, commit 0380e68, with a CLIP ViT-L/14). The original took the caption at that rank. It could
+be the image's own caption, or another image's in the same words. We take the next rank that is neither.
 
-    negatives = retrieve_negatives(images, captions, seed=42)     # of embeddings.py, for the images to be asked about
+    negatives = retrieve_negatives(images, captions, seed=42)     # of embeddings.py, for the images to ask about
     examples = read_matching(read_captions, negatives)
     print(negatives.table())
 """
@@ -32,14 +32,14 @@ Rank = int | Literal["random"]
 
 RANKS: tuple[Rank, ...] = (3, 10, 30, 100, 300, "random")
 IMAGES_AT_ONCE = 256
-NUM_SPARE = 8  # ranks searched for beyond the one drawn, in case it does not fit
+NUM_SPARE = 8  # ranks searched beyond the drawn one, in case it is unsuitable
 
 
 @dataclass(frozen=True)
 class HardNegatives:
-    """The wrong caption of each example, by (source, id); called with an example it gives its one, or None.
+    """The wrong caption of each example, by (source, id). Call it with an example to get its negative, or None.
 
-    `num_drawn` counts how often each rank was drawn, `num_moved` how often a later one had to be taken.
+    `num_drawn` counts how often each rank was drawn, `num_moved` how often a later one was taken.
     """
 
     by_example: Mapping[tuple[str, str], Negative]
@@ -71,19 +71,18 @@ def retrieve_negatives(
 ) -> HardNegatives:
     """Find a wrong caption for each caption whose image is among `images`.
 
-    The rank is drawn by (seed, source, id). FAISS and torch find the same captions. Memory holds all
-    captions and negatives, and the embeddings of captions (nearest_captions.py) and images.
+    The rank is drawn by (seed, source, id). FAISS and torch find the same captions. Memory holds all captions and
+    negatives, and the embeddings of captions (nearest_captions.py) and images.
 
     Args:
-        images: image_id, model, revision, embedding; `Embedder.embed_images` makes them.
+        images: image_id, model, revision, embedding, as from `Embedder.embed_images`.
         captions: the captions to choose from, all in one language, with source, id, image_id, language, text, model,
-            revision, embedding; `Embedder.embed_captions` makes them.
-        as_released: take what the rank drawn gives, be it right.
-
+            revision, embedding, as from `Embedder.embed_captions`.
+        as_released: take the caption at the drawn rank, even if it is right.
     Raises:
-        ValueError: a rank is none of the captions', the embeddings are of several models, the captions of several
-            languages, or an image or caption is there twice.
-        ImportError: FAISS is wanted, but not installed.
+        ValueError: a rank is out of range, the embeddings come from several models, the captions are in several
+            languages, or an image or caption is repeated.
+        ImportError: FAISS is requested but not installed.
     """
     _check(images, captions, ranks)
     skipped = skipped if skipped is not None else SkipReport()
@@ -93,11 +92,11 @@ def retrieve_negatives(
     num_moved: Counter[Rank] = Counter()
     for image_D, own_rows, ranked in _ranked_images(images, pool, ranks):
         for row in own_rows:
-            # a rank is drawn for each caption of the image
+            # draw a rank for each caption of the image
             name = pool.names[row]
             draw = stable_random(seed, "hard negative", *name)
             rank = draw.choice(ranks)
-            # the first caption from that rank on that is another's
+            # from that rank on, take the first caption of another image
             found = pool.find(rank, image_D, own_rows, ranked, draw)
             if found is None:
                 skipped.add("no caption of another image at the rank drawn or later", "/".join(name))
@@ -110,7 +109,7 @@ def retrieve_negatives(
 
 @dataclass(frozen=True)
 class _Found:
-    """A row of the pool, and how many before it were skipped."""
+    """A row of the pool, and how many rows before it were skipped."""
 
     row: int
     num_passed: int
@@ -134,7 +133,7 @@ class _Pool:
     def find(
         self, rank: Rank, image_D: torch.Tensor, own_rows: list[int], ranked: list[int], draw: Random
     ) -> _Found | None:
-        """The first row from the rank on that is no caption of the image itself, in its words or in equal ones."""
+        """The first row, from the rank on, that is not a caption of the image, in the same or equal words."""
         rows = self._rows_from(draw) if rank == "random" else self._rows_from_rank(rank, image_D, ranked)
         own = set() if self._as_released else {self._normal_texts[row] for row in own_rows}
         fitting = (_Found(row, i) for i, row in enumerate(rows) if self._normal_texts[row] not in own)
@@ -152,12 +151,12 @@ class _Pool:
         return Negative(self._texts[found.row], origin | self._provenance)
 
     def _rows_from(self, draw: Random) -> Iterator[int]:
-        """All rows, from a random one on."""
+        """All rows, starting at a random one."""
         start = draw.randrange(len(self.names))
         return chain(range(start, len(self.names)), range(start))
 
     def _rows_from_rank(self, rank: int, image_D: torch.Tensor, ranked: list[int]) -> Iterator[int]:
-        """The rows from a rank on; where the search has found no more, it is repeated for twice as many."""
+        """The rows from a rank on. At the end of the results, it searches again for twice as many."""
         yield from ranked[rank - 1 :]
         while len(ranked) < len(self.names):
             num_known = len(ranked)
@@ -169,7 +168,7 @@ class _Pool:
 def _ranked_images(
     images: datasets.Dataset, pool: _Pool, ranks: Sequence[Rank]
 ) -> Iterator[tuple[torch.Tensor, list[int], list[int]]]:
-    """For each image that has captions: its embedding, their rows, and the rows of the captions most similar to it."""
+    """For each image with captions: its embedding, their rows, and the rows of the most similar captions."""
     own_rows = [pool.rows_of.get(image_id, []) for image_id in images["image_id"]]
     asked = [image for image, rows in enumerate(own_rows) if rows]
     embeddings_ND = torch.tensor(embeddings_of(images))
@@ -194,13 +193,13 @@ def _check(images: datasets.Dataset, captions: datasets.Dataset, ranks: Sequence
         if len(found) != 1:
             raise ValueError(
                 f"The embeddings have the {column}s {found}, expected one. Embeddings of different models cannot be "
-                "compared: make those of images and captions with the same."
+                "compared. Embed images and captions with the same model."
             )
     languages = captions.unique("language")
     if len(languages) != 1:
         raise ValueError(
-            f"The captions are in {languages}, expected one language, for another one gives the wrong caption away. "
-            "Retrieve for each language by itself, and translate afterwards."
+            f"The captions are in {languages}, expected one language: another language gives the wrong caption away. "
+            "Retrieve for each language separately, and translate afterwards."
         )
     _check_distinct("image", images["image_id"])
     _check_distinct(
@@ -211,4 +210,4 @@ def _check(images: datasets.Dataset, captions: datasets.Dataset, ranks: Sequence
 def _check_distinct(what: str, names: Iterable[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"The {what} {twice[0]!r} is there more than once, as are {len(twice) - 1} others.")
+        raise ValueError(f"The {what} {twice[0]!r} is repeated, as are {len(twice) - 1} others. Keep one of each.")

@@ -1,17 +1,19 @@
-"""MinHash: short signatures of texts that tell how similar their sets of shingles are (Broder 1997), and an index that
-finds texts whose signatures agree in a band: locality-sensitive hashing (Indyk and Motwani 1998).
+"""MinHash signatures, and an index that finds texts with similar ones.
 
-Shingles are pieces of the text itself, so that no language needs its words found: four characters from every
-character on, but two where it is a Chinese character, a kana or a Hangul syllable, which say as much as several
-letters. Two sets have the same minimum under a random hash function with a probability equal to their Jaccard
-similarity. A signature is cut into bands of some rows; two texts are candidates where at least one band agrees
-entirely.
+A MinHash signature is a short summary of a text's set of shingles, from which set similarity can be estimated (Broder
+1997). The index finds texts whose signatures agree in a band: locality-sensitive hashing (Indyk and Motwani 1998).
 
-Everything is computed for a whole batch of texts in numpy and from constants alone, so that any process on any machine
-gets the same signatures.
+Shingles are pieces of the text itself, so we need no word segmentation in any language. A shingle of four characters
+starts at every character. It has two where it starts with a Chinese character, a kana or a Hangul syllable, which say
+as much as several letters. Under a random hash function, two sets have the same minimum with a probability equal to
+their Jaccard similarity. A signature is cut into bands of several rows. Two texts are candidates if at least one band
+agrees entirely.
 
-Letters at the end of names: T = texts of a batch, C = characters of all of them, S = shingles of all of them, H = hash
-functions, B = bands.
+numpy computes everything for a whole batch of texts, from constants alone, so every process on every machine gets the
+same signatures.
+
+Shape suffixes: T = texts of a batch, C = characters of all of them, S = shingles of all of them, H = hash functions, B
+= bands.
 """
 
 import re
@@ -25,13 +27,13 @@ from mblip.data.stable_random import stable_random
 NUM_LETTERS, NUM_SYLLABLES = 4, 2  # characters in a shingle
 _SYLLABLE_RANGES = ((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xAC00, 0xD7A3), (0x20000, 0x3FFFF))
 _SYLLABLE = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _SYLLABLE_RANGES) + "]")
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, odd: spreads bits when multiplied with
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, made odd: multiplication with it spreads bits
 _NONE = -1  # no entry
-_FIRST_SIZE = 1 << 12  # chains of an empty index
+_FIRST_SIZE = 1 << 12  # the number of chains of an empty index
 
 
 def shingles(text: str) -> set[str]:
-    """The shingles of one text; a text shorter than a shingle is one itself."""
+    """The shingles of one text. A text shorter than a shingle is itself one."""
     if not _SYLLABLE.search(text):
         return {text[i : i + NUM_LETTERS] for i in range(max(1, len(text) - NUM_LETTERS + 1))}
     widths = [NUM_SYLLABLES if _SYLLABLE.match(character) else NUM_LETTERS for character in text]
@@ -40,7 +42,7 @@ def shingles(text: str) -> set[str]:
 
 
 def jaccard(first: set[str], second: set[str]) -> float:
-    """The share of shingles that two texts have in common, 0 to 1."""
+    """The Jaccard similarity of two sets of shingles, 0 to 1."""
     common = len(first & second)
     return common / (len(first) + len(second) - common)
 
@@ -57,46 +59,46 @@ def signatures(texts: Sequence[str], num_hashes: int) -> np.ndarray:
 
 
 def shingle_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The hashes of all shingles, text by text: (S,), uint32; and where those of each text begin: (T,).
+    """The hashes of all shingles, text by text: (S,), uint32; and where each text's begin: (T,).
 
     Raises:
-        ValueError: a text is empty, so that it has no shingle.
+        ValueError: a text is empty, so it has no shingles.
     """
     lengths_T = np.array([len(text) for text in texts])
     if not lengths_T.all():
         raise ValueError(
             f"Text {int(lengths_T.argmin())} of the batch is empty, expected at least one character in each. "
-            "Leave empty texts out."
+            "Remove empty texts."
         )
-    # all texts in one row of characters, with the bounds of each one's text
+    # all texts in one array of characters, with the bounds of each text
     codes_C = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     starts_C = np.repeat(np.cumsum(lengths_T) - lengths_T, lengths_T)
     ends_C = np.repeat(np.cumsum(lengths_T), lengths_T)
-    # a shingle from every character on, where it ends within its text
+    # a shingle starts at every character, if it ends within its text
     positions_C = np.arange(len(codes_C))
     stops_C = positions_C + _widths(codes_C)
     is_first_C, is_whole_C = positions_C == starts_C, stops_C <= ends_C
-    is_only_C = is_first_C & ~_any_of_text(is_whole_C, lengths_T)  # of a text shorter than its shingles
+    is_only_C = is_first_C & ~_any_of_text(is_whole_C, lengths_T)  # a text shorter than a shingle
     is_shingle_C = is_whole_C | is_only_C
     hashes_C = _window_hashes(codes_C, np.minimum(stops_C, ends_C))
-    # how many each text has, and so where they begin
+    # the number of shingles of each text, and where they begin
     num_T = np.add.reduceat(is_shingle_C, np.cumsum(lengths_T) - lengths_T, dtype=np.int64)
     return hashes_C[is_shingle_C], np.cumsum(num_T) - num_T
 
 
 def band_hashes(signatures_TH: np.ndarray, num_rows: int) -> np.ndarray:
-    """The hashes of bands of `num_rows` minima each: (T, B), uint32. Minima that fill no band are left."""
+    """The hashes of bands of `num_rows` minima each: (T, B), uint32. Left-over minima are ignored."""
     num_bands = signatures_TH.shape[1] // num_rows
-    hashes_TB = np.arange(num_bands, dtype=np.uint64)[None] * _MIX  # bands of different positions are different
+    hashes_TB = np.arange(num_bands, dtype=np.uint64)[None] * _MIX  # bands at different positions get different hashes
     for row in range(num_rows):
         hashes_TB = _mixed(hashes_TB ^ signatures_TH[:, row : num_bands * num_rows : num_rows])
     return (hashes_TB >> np.uint64(32)).astype(np.uint32)
 
 
 def num_rows_of_bands(threshold: float, num_hashes: int, min_recall: float) -> int:
-    """As many rows as let a pair of similarity `threshold` agree in a band with a probability of `min_recall`.
+    """The most rows per band that still find a pair of similarity `threshold` with probability `min_recall`.
 
-    With r rows and b bands that is 1 - (1 - threshold^r)^b; more rows mean fewer candidates in vain.
+    With r rows and b bands, the probability is 1 - (1 - threshold^r)^b. More rows give fewer false candidates.
     """
     fitting = [
         rows for rows in range(1, num_hashes + 1) if 1 - (1 - threshold**rows) ** (num_hashes // rows) >= min_recall
@@ -104,27 +106,28 @@ def num_rows_of_bands(threshold: float, num_hashes: int, min_recall: float) -> i
     if not fitting:
         raise ValueError(
             f"No bands of {num_hashes} hashes find {min_recall:.0%} of the pairs of similarity {threshold}. "
-            "Take a higher threshold."
+            "Use a higher threshold."
         )
     return max(fitting)
 
 
 class BandIndex:
-    """Texts by the hashes of their bands, `num_bands` each, numbers below 2^32. They are numbered as they are added.
+    """Texts by the hashes of their bands: `num_bands` numbers below 2^32 per text. Texts are numbered as they are
+    added.
 
-    A dict of Python's would take about 130 bytes for each band of each text, this takes 12 to 16: chains of entries in
-    three flat arrays, with as many chains as entries or up to twice as many. It holds 2^31 entries at most: 119
+    A Python dict would take about 130 bytes per band of each text; this takes 12 to 16. It keeps chains of entries in
+    three flat arrays, with as many chains as entries, or up to twice as many. It holds at most 2^31 entries: 119
     million texts with 18 bands.
     """
 
     def __init__(self, num_bands: int) -> None:
         self._num_bands = num_bands
-        self._hashes = array("I")  # of each entry
+        self._hashes = array("I")  # the hash of each entry
         self._earlier = array("i")  # the entry before it in its chain
         self._latest = array("i", [_NONE]) * _FIRST_SIZE  # the last entry of each chain
 
     def add(self, hashes: Sequence[int]) -> None:
-        """Add a text; the first is number 0."""
+        """Add a text. The first is number 0."""
         if len(self._hashes) + len(hashes) > len(self._latest):
             self._grow()
         last_chain = len(self._latest) - 1
@@ -147,7 +150,7 @@ class BandIndex:
         return found
 
     def _grow(self) -> None:
-        """Twice as many chains, the entries in them in the same order."""
+        """Double the number of chains. Entries keep their order within a chain."""
         num_chains = 2 * len(self._latest)
         chains = np.frombuffer(self._hashes, dtype=np.uint32) & np.uint32(num_chains - 1)
         order = np.argsort(chains, kind="stable").astype(np.int32)
@@ -156,7 +159,7 @@ class BandIndex:
         earlier = np.full(len(chains), _NONE, dtype=np.int32)
         earlier[order[1:][follows]] = order[:-1][follows]
         latest = np.full(num_chains, _NONE, dtype=np.int32)
-        latest[ordered] = order  # of equal chains the last one stays
+        latest[ordered] = order  # for equal chains, the last assignment counts
         self._earlier = array("i", earlier.tobytes())
         self._latest = array("i", latest.tobytes())
 
@@ -169,12 +172,12 @@ def _widths(codes_C: np.ndarray) -> np.ndarray:
 
 
 def _any_of_text(is_true_C: np.ndarray, lengths_T: np.ndarray) -> np.ndarray:
-    """For each character whether anything is true of its text."""
+    """For each character, whether anything is true in its text."""
     return np.repeat(np.logical_or.reduceat(is_true_C, np.cumsum(lengths_T) - lengths_T), lengths_T)
 
 
 def _window_hashes(codes_C: np.ndarray, stops_C: np.ndarray) -> np.ndarray:
-    """The hash of the characters from each one up to its stop."""
+    """The hash of the characters from each one to its stop."""
     positions_C = np.arange(len(codes_C))
     padded = np.concatenate([codes_C, np.zeros(NUM_LETTERS, dtype=np.uint32)]).astype(np.uint64)
     hashes_C = np.zeros(len(codes_C), dtype=np.uint64)
@@ -185,6 +188,6 @@ def _window_hashes(codes_C: np.ndarray, stops_C: np.ndarray) -> np.ndarray:
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:
-    """Spread what differs in few bits over all of them."""
+    """Spread differences in few bits over all bits."""
     values = values * _MIX
     return values ^ (values >> np.uint64(29))

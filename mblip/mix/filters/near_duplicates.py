@@ -1,13 +1,12 @@
-"""Leaving out captions that nearly repeat an earlier one.
+"""Skipping captions that nearly repeat an earlier one.
 
-Two captions are near-duplicates where the Jaccard similarity of their shingles reaches a threshold; case, punctuation
-and spacing do not count. MinHash only proposes which pairs to compare: the similarity that decides is computed
-exactly, so no caption is skipped wrongly, and of pairs just at the threshold about one in fifty goes unseen, of more
-similar ones next to none.
+Two captions are near-duplicates if the Jaccard similarity of their shingles reaches a threshold. Case, punctuation and
+spacing do not count. MinHash only proposes pairs to compare. We compute the deciding similarity exactly, so no caption
+is skipped wrongly. About one in fifty pairs just at the threshold is missed, and almost no pairs above it.
 
-Own code on numpy rather than datasketch 2.0, which makes each signature and each index entry a Python object:
-`benchmarks/filters.py` measures both. datatrove's MinHash steps cluster documents of many words over files on disk,
-and leave out whole chains of which only neighbours are alike; captions stream through here.
+We use our own code on numpy, because datasketch 2.0 makes a Python object of every signature and index entry;
+`benchmarks/filters.py` measures both. datatrove's MinHash steps cluster long documents in files on disk, and drop
+whole chains in which only neighbours are similar. Captions stream through here.
 """
 
 from array import array
@@ -21,28 +20,27 @@ from mblip.data.skipped import SkipReport
 from .minhash import BandIndex, band_hashes, jaccard, num_rows_of_bands, shingles, signatures
 
 NUM_HASHES = 128
-MIN_RECALL = 0.95  # of pairs just at the threshold; 0.985 comes out at 0.8
-BATCH_SIZE = 1024  # examples that are held at a time
+MIN_RECALL = 0.95  # for pairs just at the threshold; at the threshold 0.8 it is 0.985
+BATCH_SIZE = 1024  # examples in memory at a time
 
 
 def drop_near_duplicates(
     examples: Iterable[Example], *, threshold: float = 0.8, skipped: SkipReport | None = None
 ) -> Iterator[Example]:
-    """The examples whose target is no near-duplicate of an earlier one that stayed, in their order.
+    """The examples whose target is not a near-duplicate of an earlier kept one, in order.
 
-    Equal in every process and under every Python hash seed. Streams: what is held are `BATCH_SIZE` examples and, for
-    each that stayed, its text and 12 to 16 bytes a band, 300 to 400 bytes with the 18 bands of the default threshold;
-    two or three times as much for the moments in which the index grows.
+    The result is equal in every process and under every Python hash seed. It streams. Memory holds `BATCH_SIZE`
+    examples. For each kept example it also holds the text and 12 to 16 bytes per band, which is 300 to 400 bytes with
+    the 18 bands of the default threshold. It briefly takes two or three times as much while the index grows.
 
     Args:
-        threshold: of the Jaccard similarity, above 0 and at most 1. At 0.8 a caption of ten words may differ in an
-            article or an ending, not in a noun; 1 leaves out what has equal shingles only.
-
+        threshold: the Jaccard similarity, above 0 and at most 1. At 0.8, a caption of ten words may differ in an
+            article or an ending, but not in a noun. At 1, only captions with equal shingles are skipped.
     Raises:
-        ValueError: the threshold is out of its range.
+        ValueError: the threshold is out of range.
     """
     if not 0 < threshold <= 1:
-        raise ValueError(f"Found a threshold of {threshold}, expected a Jaccard similarity above 0 and up to 1.")
+        raise ValueError(f"Found the threshold {threshold}, expected a Jaccard similarity above 0 and up to 1.")
     skipped = skipped if skipped is not None else SkipReport()
     seen = _Captions(threshold)
     waiting = iter(examples)
@@ -57,7 +55,7 @@ def drop_near_duplicates(
 
 
 class _Captions:
-    """The captions that stayed: their normal texts in one buffer, and an index of their bands."""
+    """The kept captions: their normal texts in one buffer, and an index of their bands."""
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
@@ -67,7 +65,7 @@ class _Captions:
         self._starts = array("Q", [0])
 
     def add_new(self, captions: list[str]) -> list[bool]:
-        """For each caption whether it is new; it is added if so."""
+        """For each caption, whether it is new. New captions are added."""
         texts = [normal_text(caption) for caption in captions]
         bands = band_hashes(signatures(texts, NUM_HASHES), self._num_rows).tolist()
         return [self._add_if_new(text, hashes) for text, hashes in zip(texts, bands, strict=True)]

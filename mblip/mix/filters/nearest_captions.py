@@ -1,12 +1,12 @@
-"""The captions most similar to an image, in an order that does not depend on what searches.
+"""The captions most similar to an image, in an order that does not depend on the search engine.
 
-Two engines search: FAISS through `datasets` (a flat index, so it too looks at every caption), and torch, on a GPU if
-wanted. Both sum in float32, in an order of their own, so captions that are nearly equally similar may come out
-exchanged, and equal captions in any order. Therefore some more than wanted are searched for, their similarities are
-computed again in float64, and they are sorted, equal ones by row; where the last one found is so similar to the last
-one wanted that rounding may have kept another out, more are searched for.
+There are two engines: FAISS through `datasets` (with a flat index, so it also compares every caption), and torch,
+optionally on a GPU. Both sum in float32, each in its own order. So captions of nearly equal similarity may change
+places, and equal captions come in any order. To fix the order, we search for some more than wanted, compute their
+similarities again in float64, and sort them; equal ones are sorted by row. Rounding may have kept a caption out if the
+last one found is about as similar as the last one wanted. Then we search for more.
 
-Letters at the end of names: Q = images asked about, N = captions, K = captions found, D = width of an embedding.
+Shape suffixes: Q = query images, N = captions, K = captions found, D = width of an embedding.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from .embeddings import EMBEDDING, embeddings_of
 
 SearchEngine = Literal["faiss", "torch"]
 
-NUM_MORE = 32  # captions searched for beyond those wanted
-CAPTIONS_AT_ONCE = 16_384  # whose similarities are held
-NUMBERS_AT_ONCE = 1 << 18  # of embeddings in float64: 2 MB, which stay in the processor's cache
-TOLERANCE = 1e-4  # more than twice the rounding error of an inner product in float32, of vectors of length 1
+NUM_MORE = 32  # captions searched beyond those wanted
+CAPTIONS_AT_ONCE = 16_384  # captions whose similarities are in memory
+NUMBERS_AT_ONCE = 1 << 18  # float64 numbers of embeddings: 2 MB, which fit into the processor's cache
+TOLERANCE = 1e-4  # more than twice the rounding error of a float32 inner product of vectors of length 1
 
 
 class NearestCaptions:
-    """Captions to search in. Their embeddings lie in memory, N x D x 4 bytes, with FAISS twice."""
+    """Captions to search. Their embeddings take N x D x 4 bytes in memory, twice that with FAISS."""
 
     def __init__(
         self, captions: datasets.Dataset, *, engine: SearchEngine = "torch", device: str | torch.device = "cpu"
@@ -37,20 +37,22 @@ class NearestCaptions:
             device: where torch searches; FAISS searches on the CPU.
 
         Raises:
-            ImportError: FAISS is wanted, but not installed.
+            ImportError: FAISS is requested but not installed.
         """
         self._embeddings_ND = torch.tensor(embeddings_of(captions), device=device)
         self._search = _faiss_search(captions) if engine == "faiss" else self._search_with_torch
 
     def ranked(self, images_QD: torch.Tensor, num_wanted: int) -> torch.Tensor:
-        """The rows of the captions most similar to each image, the most similar first: (Q, K), K = `num_wanted`.
+        """The rows of the captions most similar to each image, most similar first: (Q, K), K = `num_wanted`.
 
         Raises:
             ValueError: more captions are wanted than there are.
         """
         num_captions = len(self._embeddings_ND)
         if num_wanted > num_captions:
-            raise ValueError(f"{num_wanted} captions are wanted, but there are {num_captions}.")
+            raise ValueError(
+                f"Found {num_captions} captions, expected at least {num_wanted}. Lower the ranks or add captions."
+            )
         images_QD = images_QD.to(self._embeddings_ND.device)
         rows_QK = torch.empty(len(images_QD), num_wanted, dtype=torch.int64)
         open_Q, num_sought = torch.arange(len(images_QD)), num_wanted + NUM_MORE
@@ -65,7 +67,7 @@ class NearestCaptions:
         return rows_QK
 
     def _sorted(self, images_QD: torch.Tensor, rows_QK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Similarities in float64 and rows, (Q, K) each, the most similar first and equal ones by row."""
+        """Similarities in float64 and rows, (Q, K) each, most similar first, equal ones by row."""
         rows_QK = rows_QK.to(images_QD.device).sort(dim=1).values
         num_together = max(1, NUMBERS_AT_ONCE // (rows_QK.shape[1] * images_QD.shape[1]))
         similarities_QK = torch.cat(
@@ -97,10 +99,9 @@ def _faiss_search(captions: datasets.Dataset) -> Callable[[torch.Tensor, int], t
         import faiss
     except ImportError as error:
         raise ImportError(
-            "Searching with FAISS takes FAISS, which is not installed: `pip install faiss-cpu`, "
-            "or search with torch (engine='torch')."
+            "FAISS is not installed: `pip install faiss-cpu`, or search with torch (engine='torch')."
         ) from error
-    indexed: Any = captions.select_columns([EMBEDDING])  # a dataset of its own: the index stays out of the caller's
+    indexed: Any = captions.select_columns([EMBEDDING])  # a separate dataset, so that the caller's gets no index
     indexed.add_faiss_index(EMBEDDING, metric_type=faiss.METRIC_INNER_PRODUCT)
 
     def search(images_QD: torch.Tensor, num_sought: int) -> torch.Tensor:

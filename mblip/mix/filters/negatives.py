@@ -1,6 +1,6 @@
-"""Wrong captions for caption matching: what one is and where it comes from, and any drawn at random.
+"""Wrong captions for caption matching: their type, and random ones.
 
-Random ones need no model. Most are easily told from the right one; hard_negatives.py finds captions that are not.
+Random ones need no model. Most are easy to distinguish from the right caption; hard_negatives.py finds harder ones.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,14 +11,14 @@ from mblip.data.example import Example
 from mblip.data.normal_text import normal_text
 from mblip.data.stable_random import stable_random
 
-NUM_DRAWS = 100  # after which an example counts as one without a wrong caption
+NUM_DRAWS = 100  # attempts before an example counts as having no wrong caption
 
 
 @dataclass(frozen=True)
 class Negative:
-    """A caption that does not describe the image asked about.
+    """A caption that does not describe the image in question.
 
-    `provenance` are flat strings for `Example.provenance`; every key begins with "negative.".
+    `provenance` holds flat strings for `Example.provenance`. Every key begins with "negative.".
 
     Raises:
         ValueError: the text is empty.
@@ -31,21 +31,23 @@ class Negative:
         if not self.text.strip():
             raise ValueError(
                 f"A negative came with the text {self.text!r}, expected a caption "
-                f"({dict(self.provenance) or 'no provenance'}). Take empty captions out before retrieval."
+                f"({dict(self.provenance) or 'no provenance'}). Remove empty captions before retrieval."
             )
 
 
-Negatives = Callable[[Example], Negative | None]  # the negative of an example; None where there is none
+Negatives = Callable[[Example], Negative | None]  # gives the negative of an example, or None
 
 
 class RandomNegatives:
-    """Draws the wrong caption of an example by (seed, source, id) from all captions in its language, whose order
-    counts; one in another language would give itself away."""
+    """Draws an example's wrong caption by (seed, source, id) from all captions in its language.
+
+    A caption in another language would give itself away. The draw depends on the order of the captions.
+    """
 
     def __init__(self, captions: Iterable[Example], *, seed: int) -> None:
         """
         Args:
-            captions: the captions to choose from, which memory holds.
+            captions: the captions to choose from. They are kept in memory.
         """
         self._captions: dict[str, list[_Caption]] = {}
         for one in captions:
@@ -54,7 +56,7 @@ class RandomNegatives:
         self._seed = seed
 
     def __call__(self, example: Example) -> Negative | None:
-        """A caption of another image in other words, or None where a hundred draws find none."""
+        """A caption of another image in other words, or None if a hundred draws find none."""
         draw = stable_random(self._seed, "random negative", example.source, example.id)
         own, captions = normal_text(example.target), self._captions.get(example.language, [])
         for _ in range(NUM_DRAWS if captions else 0):

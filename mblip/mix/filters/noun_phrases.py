@@ -1,15 +1,15 @@
-"""Choosing captions by their noun phrases, so that rare things are seen and common ones do not crowd them out.
+"""Choosing captions by their noun phrases, so that rare things are included and common ones do not dominate.
 
-Of every noun phrase that at least 10 captions have, up to 30 captions are taken (code of gregor-ge/mBLIP, commit
-0380e68, whose 2,273,005 captions of BLIP CapFilt come from this). The rarest phrase is served first, and a caption
-counts for all of its phrases, as in LLaVA's choice from CC3M (arXiv 2304.08485): a common thing that the captions of
-rarer ones show often enough gets no captions of its own. mBLIP let every phrase draw for itself, which takes more
-captions of what is common.
+For every noun phrase that at least 10 captions have, up to 30 captions are taken (code of gregor-ge/mBLIP, commit
+0380e68, which chose its 2,273,005 captions of BLIP CapFilt this way). We serve the rarest phrase first, and a caption
+counts for all of its phrases, as in LLaVA's selection from CC3M (arXiv 2304.08485). A common phrase gets no captions
+of its own if the captions of rarer phrases contain it often enough. mBLIP let every phrase draw for itself, which
+takes more captions of common things.
 
-spaCy finds the phrases, or a parser of one's own. A phrase of spaCy's is a noun chunk in normal form (lower case, no
-punctuation) without the determiners and pronouns in front: "the Two dogs" and "two dogs" are one, "it" is none. Words
-are not reduced to lemmas: "two dogs" and "a dog" look different in an image, and neither the original nor LLaVA did
-so. The original took out all of NLTK's stop words, within phrases too.
+spaCy finds the phrases, or a parser that you provide. With spaCy, a phrase is a noun chunk in normal form (lower case,
+no punctuation) without leading determiners and pronouns: "the Two dogs" and "two dogs" are the same phrase, and "it"
+is not a phrase. We do not lemmatise, because "two dogs" and "a dog" look different in an image; nor did the original
+or LLaVA. The original removed all of NLTK's stop words, also within phrases.
 """
 
 from array import array
@@ -28,8 +28,10 @@ from mblip.data.stable_random import stable_random
 Parser = Callable[[Sequence[str]], Iterator[Sequence[str]]]  # captions -> the noun phrases of each
 
 PARSED_AT_ONCE = 10_000  # captions
-_CHOSEN, _NO_PHRASE, _RARE, _ENOUGH = range(4)  # what became of a caption
-NOT_NAMING = frozenset({"DET", "PRON", "PUNCT", "SPACE"})  # parts of speech that a phrase does not begin with
+_CHOSEN, _NO_PHRASE, _RARE, _ENOUGH = range(4)  # outcomes for a caption
+NOT_NAMING = frozenset(
+    {"DET", "PRON", "PUNCT", "SPACE"}
+)  # parts of speech that are removed from the start of a phrase
 UNUSED_PARTS = ("ner", "lemmatizer")
 
 
@@ -43,21 +45,20 @@ def select_by_noun_phrases(
     as_released: bool = False,
     skipped: SkipReport | None = None,
 ) -> Iterator[Example]:
-    """The examples whose target was chosen for one of its noun phrases, in their order.
+    """The examples whose target was chosen for one of its noun phrases, in order.
 
-    Which captions a phrase gets is drawn by (seed, source, id), so the choice does not depend on the order of the
-    examples. They are read twice and parsed once. In between, integers are held: 16 bytes for each caption and 4 for
-    each phrase in it, besides the distinct phrases themselves, about 150 bytes each; while choosing, another 40 for
-    each phrase in a caption that is frequent enough.
+    The captions of a phrase are drawn by (seed, source, id), so the choice does not depend on the order of the
+    examples. The examples are read twice and parsed once. In between, memory holds 16 bytes per caption, 4 per phrase
+    in it, and about 150 per distinct phrase. While choosing, it holds another 40 for each occurrence of a frequent
+    phrase.
 
     Args:
-        examples: gives a fresh iterator over the same examples whenever it is called.
-        parser: such as `spacy_noun_phrases()`. A phrase that stands in a caption twice counts once.
-        as_released: every phrase draws for itself, as in the original, whatever other phrases have drawn.
-
+        examples: returns a fresh iterator over the same examples on every call.
+        parser: such as `spacy_noun_phrases()`. A phrase that occurs twice in a caption counts once.
+        as_released: every phrase draws for itself, as in the original, regardless of other phrases.
     Raises:
-        ValueError: the two numbers are no range, the parser gives another number of results than it got captions, or
-            the second pass over the examples gives others than the first.
+        ValueError: the two numbers are not a range, the parser returns a wrong number of results, or the second pass
+            gives other examples than the first.
     """
     if not 1 <= min_captions <= max_captions:
         raise ValueError(
@@ -72,7 +73,7 @@ def select_by_noun_phrases(
         _RARE: f"noun phrases in fewer than {min_captions} captions",
         _ENOUGH: f"noun phrases with {max_captions} captions already",
     }
-    # the second pass gives out what the first has chosen
+    # the second pass gives the examples that the first chose
     num_read = 0
     for example in examples():
         _check_same(example, num_read, captions, seed)
@@ -90,12 +91,11 @@ def spacy_noun_phrases(model: str = "en_core_web_sm", *, num_processes: int = 1)
     """A parser that gives the noun phrases of each caption.
 
     Args:
-        model: the name or folder of a pipeline with a tagger and a parser, of any language for which spaCy finds
-            noun chunks.
-
+        model: the name or folder of a pipeline with a tagger and a parser, in any language for which spaCy has noun
+            chunks.
     Raises:
-        ImportError: spaCy or the model is not installed; the message tells how to install both.
-        ValueError: the pipeline does not parse, or spaCy has no noun chunks for its language.
+        ImportError: spaCy or the model is not installed. The message says how to install both.
+        ValueError: the pipeline has no parser, or spaCy has no noun chunks for its language.
     """
     pipeline = _load_pipeline(model)
 
@@ -107,12 +107,12 @@ def spacy_noun_phrases(model: str = "en_core_web_sm", *, num_processes: int = 1)
 
 @dataclass
 class _Captions:
-    """All captions as integers: `phrases` are those of one caption after the other, which end at `ends`."""
+    """All captions as integers. `phrases` lists the phrases caption by caption; a caption's end at its `ends`."""
 
     draws: array = field(default_factory=lambda: array("Q"))
     ends: array = field(default_factory=lambda: array("Q"))
     phrases: array = field(default_factory=lambda: array("I"))
-    numbers: dict[str, int] = field(default_factory=dict)  # of the phrases, counted from 0
+    numbers: dict[str, int] = field(default_factory=dict)  # phrase -> number, from 0
 
     def add(self, draw: int, phrases: Iterable[str]) -> None:
         """Add a caption."""
@@ -134,7 +134,7 @@ def _read_captions(examples: Iterable[Example], parser: Parser, seed: int) -> _C
         if len(parsed) != len(batch):
             raise ValueError(
                 f"The parser gave the noun phrases of {len(parsed)} captions, expected those of {len(batch)}. "
-                "It must give a sequence for each caption, an empty one where there is no noun phrase."
+                "Return a sequence for each caption, an empty one if it has no noun phrase."
             )
         for example, phrases in zip(batch, parsed, strict=True):
             captions.add(_draw(example, seed), phrases)
@@ -142,26 +142,26 @@ def _read_captions(examples: Iterable[Example], parser: Parser, seed: int) -> _C
 
 
 def _draw(example: Example, seed: int) -> int:
-    """The captions of a phrase are taken in the order of these numbers."""
+    """A phrase takes its captions in the order of these numbers."""
     return stable_random(seed, "noun phrases", example.source, example.id).getrandbits(64)
 
 
 def _decide(captions: _Captions, min_captions: int, max_captions: int, *, as_released: bool) -> bytearray:
-    """What becomes of each caption.
+    """The outcome of each caption.
 
-    Letters at the end of names: N = captions, P = distinct phrases, M = phrases of captions, an entry each time.
+    Shape suffixes: N = captions, P = distinct phrases, M = occurrences of phrases in captions.
     """
-    # the phrases in enough captions, and the captions that have one
+    # the phrases with enough captions, and the captions that have one
     counts_P = np.bincount(np.frombuffer(captions.phrases, dtype=np.uint32), minlength=len(captions.numbers))
     phrases_M, captions_M = _frequent_entries(captions, counts_P >= min_captions)
     fates = _fates_before_drawing(captions, captions_M)
-    # each phrase's captions in the order they are drawn, the rarest phrase first
+    # each phrase's captions in drawing order, the rarest phrase first
     by_rarity = _frequent_by_rarity(captions.numbers, counts_P, min_captions)
     num_taken = [0] * len(captions.numbers)
     candidates = _candidates(captions, by_rarity, counts_P, phrases_M, captions_M)
     # a caption that is taken counts for all of its phrases
     for phrase, drawn in zip(by_rarity, candidates, strict=True):
-        # Those that others have taken have counted: so many of the first candidates are enough.
+        # Captions taken for other phrases already count, so the first `max_captions` candidates are enough.
         for caption in drawn[:max_captions].tolist():
             if num_taken[phrase] >= max_captions and not as_released:
                 break
@@ -173,7 +173,7 @@ def _decide(captions: _Captions, min_captions: int, max_captions: int, *, as_rel
 
 
 def _frequent_entries(captions: _Captions, is_frequent_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The frequent phrases of captions, and which captions they stand in: (M,) and (M,)."""
+    """The frequent phrases in captions, and the captions that contain them: (M,) and (M,)."""
     phrases_M = np.frombuffer(captions.phrases, dtype=np.uint32)
     num_phrases_N = _num_phrases(captions)
     is_frequent_M = is_frequent_P[phrases_M]
@@ -194,7 +194,7 @@ def _fates_before_drawing(captions: _Captions, captions_M: np.ndarray) -> bytear
 
 
 def _frequent_by_rarity(numbers: dict[str, int], counts_P: np.ndarray, min_captions: int) -> list[int]:
-    """The phrases of enough captions, the rarest first; of equally rare ones the first in the alphabet."""
+    """The phrases with enough captions, rarest first; equally rare ones in alphabetical order."""
     frequent = [(int(counts_P[n]), phrase, n) for phrase, n in numbers.items() if counts_P[n] >= min_captions]
     return [number for _, _, number in sorted(frequent)]
 
@@ -202,7 +202,7 @@ def _frequent_by_rarity(numbers: dict[str, int], counts_P: np.ndarray, min_capti
 def _candidates(
     captions: _Captions, by_rarity: list[int], counts_P: np.ndarray, phrases_M: np.ndarray, captions_M: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """The captions of each phrase of `by_rarity`, in the order in which they are drawn."""
+    """The captions of each phrase of `by_rarity`, in drawing order."""
     positions_P = np.zeros(len(counts_P), dtype=np.uint32)
     positions_P[by_rarity] = np.arange(len(by_rarity))
     draws_M = np.frombuffer(captions.draws, dtype=np.uint64)[captions_M]
@@ -218,13 +218,13 @@ def _check_same(example: Example, number: int, captions: _Captions, seed: int) -
 
 def _other_examples(what: str) -> str:
     return (
-        f"The second pass over the examples gave {what}, which the first did not. `examples` must give a fresh "
-        "iterator over the same examples whenever it is called: `lambda: read_capfilt(path)`."
+        f"The second pass over the examples gave {what}, which the first did not. `examples` must return a fresh "
+        "iterator over the same examples on every call: `lambda: read_capfilt(path)`."
     )
 
 
 def _noun_phrases(parsed: Any) -> list[str]:
-    """The noun phrases of a parsed caption (a `spacy.tokens.Doc`), in their order, each once."""
+    """The noun phrases of a parsed caption (a `spacy.tokens.Doc`), in order, each once."""
     phrases = []
     for chunk in parsed.noun_chunks:
         naming = list(dropwhile(lambda token: token.pos_ in NOT_NAMING, chunk))
@@ -234,11 +234,11 @@ def _noun_phrases(parsed: Any) -> list[str]:
 
 
 def _load_pipeline(model: str) -> Any:
-    how = f"`pip install spacy` and `python -m spacy download {model}`, or give `parser` one of your own"
+    how = f"`pip install spacy` and `python -m spacy download {model}`, or pass your own `parser`"
     try:
         import spacy
     except ImportError as error:
-        raise ImportError(f"Finding noun phrases takes spaCy, which is not installed: {how}.") from error
+        raise ImportError(f"Finding noun phrases needs spaCy, which is not installed: {how}.") from error
     try:
         pipeline = spacy.load(model, exclude=UNUSED_PARTS)
     except OSError as error:

@@ -1,12 +1,12 @@
-"""Web captions of BLIP's CapFilt: images of the web by URL, with captions that BLIP wrote or let pass.
+"""Web captions of BLIP's CapFilt: URLs of web images, with captions that BLIP wrote or kept.
 
 The files of salesforce/BLIP (ccs_filtered.json, ccs_synthetic_filtered_large.json, from which mBLIP's captions were
-chosen, and others) are one JSON array of {"url": "https://...", "caption": "a dog on a beach"} each, up to gigabytes,
-and are read as a stream. They hold no images: those are fetched by their URLs. Licence: BLIP's repository is BSD
-3-Clause; images and alternative texts belong to the sites they stand on.
+chosen, and others) are each one JSON array of {"url": "https://...", "caption": "a dog on a beach"}, of up to
+gigabytes, and are read as a stream. They hold no images; fetch these by URL. Licence: BLIP's repository is BSD
+3-Clause; images and alternative texts belong to their sites.
 
-An example's id comes from URL and caption, so that it stays when others are taken out of the file. A record that
-stands in the file twice gives two examples of one id, of which a build takes one.
+An example's id comes from URL and caption, so it does not change if other records are removed from the file. A
+repeated record gives two examples with one id, and a build takes one of them.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ FIELDS = {"url": str, "caption": str}
 
 @dataclass(frozen=True)
 class NounPhrases:
-    """How captions are chosen by their noun phrases; `model` is spaCy's."""
+    """How to choose captions by their noun phrases. `model` is spaCy's."""
 
     model: str = "en_core_web_sm"
     min_captions: int = 10
@@ -51,8 +51,8 @@ def capfilt(
 ) -> Iterator[Example]:
     """Web captions of BLIP CapFilt, a JSON array of URLs and captions.
 
-    With `max_similarity`, such as 0.8, captions as similar to an earlier one are skipped; with `noun_phrases` those
-    that are left are chosen by them, in the original's way with `as_released`.
+    With `max_similarity`, such as 0.8, a caption at least this similar to an earlier one is skipped. With
+    `noun_phrases`, the remaining captions are chosen by their noun phrases, in the original's way with `as_released`.
     """
 
     skipped = SkipReport() if skipped is None else skipped
@@ -77,12 +77,12 @@ def capfilt(
 
 
 def read_capfilt(path: str | Path, *, skipped: SkipReport | None = None) -> Iterator[Example]:
-    """The captions of a file, one after another in constant memory, with runs of white space made one space.
+    """The captions of a file, one after another in constant memory. Each run of white space becomes one space.
 
-    A record whose URL is no http or https address, or whose caption is empty, is skipped and counted.
+    A record is skipped and counted if its URL is not an http or https address, or its caption is empty.
 
     Raises:
-        ValueError: the file is not as published; the message names the record and the field.
+        ValueError: the file is not as published. The message names the record and the field.
     """
     skipped = SkipReport() if skipped is None else skipped
     for index, record in enumerate(iter_json_array(path)):

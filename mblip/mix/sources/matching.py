@@ -1,9 +1,9 @@
-"""Caption matching: does a caption describe an image? Made from the captions of other sources.
+"""Caption matching: does a caption describe an image? Examples are made from the captions of other sources.
 
-Half of the examples ask about the image's own caption, half about a wrong one; which, is drawn by (seed, source, id)
-of the caption. Wrong captions come from a function, such as retrieval gives (filters/): hard ones are captions of
-images that look alike, so they may happen to be right. One that equals a caption of the image itself, in all but case,
-punctuation and spacing, is not asked about. The original asked about those too; `as_released` repeats that.
+Half of the examples ask about the image's own caption, half about a wrong one. The choice is drawn by the caption's
+(seed, source, id). A function gives the wrong captions, for example by retrieval (filters/). Hard ones come from
+similar images, so some may be right. A wrong caption that equals one of the image's own, except in case, punctuation
+and spacing, is not used. The original used those too; `as_released` repeats that.
 """
 
 import hashlib
@@ -29,8 +29,10 @@ SOURCE = "matching"
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Folders of embeddings (mblip/mix/filters/embeddings.py): of the captions, and of the images to be asked about;
-    who searches in them, and where. A wrong caption is that of one of `ranks` or, with `random`, any one."""
+    """Folders of embeddings (mblip/mix/filters/embeddings.py), of the captions and of the images to ask about.
+
+    Also the search engine and its device. A wrong caption has one of `ranks` or, with `random`, any rank.
+    """
 
     captions: Path
     images: Path
@@ -49,8 +51,10 @@ def matching(
     embeddings: Embeddings | None = None,
     as_released: bool = False,
 ) -> Iterator[Example]:
-    """Does a caption describe an image? Asked about the captions of another source and about wrong ones: captions of
-    images that look alike, found by their embeddings, or without these captions of any other image."""
+    """Does a caption describe an image? Asks about another source's captions, right and wrong.
+
+    With embeddings, the wrong captions are those of similar images. Without, they are those of any other image.
+    """
     skipped = SkipReport() if skipped is None else skipped
     read = counted_once(lambda counted: captions.examples(seed, counted), skipped)
     negatives: Negatives
@@ -77,23 +81,22 @@ def read_matching(
     as_released: bool = False,
     skipped: SkipReport | None = None,
 ) -> Iterator[Example]:
-    """An example for each caption, in their order; one without a wrong caption to ask about is skipped and counted.
+    """An example for each caption, in order. If no wrong caption is found, the example is skipped and counted.
 
     Args:
-        captions: gives the captions, in their source's language and not translated yet. It is called twice, first to
-            learn which captions an image has: memory holds some 70 bytes for each.
+        captions: returns the captions, untranslated. It is called twice, first to learn each image's captions; memory
+            holds some 70 bytes per caption.
         negatives: gives the wrong caption for an example of `captions`, or None.
-        as_released: take what `negatives` gives, be it the image's own caption.
-
+        as_released: use every result of `negatives`, even if it is the image's own caption.
     Raises:
-        ValueError: an example of `captions` is none of the task "captioning".
+        ValueError: an example of `captions` is not of the task "captioning".
     """
     skipped = SkipReport() if skipped is None else skipped
     own = set() if as_released else {_key(caption.image_id, caption.target) for caption in captions()}
     for caption in captions():
         if caption.task != "captioning":
             raise ValueError(
-                f"{caption.name} is of the task {caption.task!r}, expected 'captioning'. Only captions can be matched."
+                f"{caption.name} has the task {caption.task!r}, expected 'captioning'. Only captions can be matched."
             )
         draw = stable_random(seed, SOURCE, caption.source, caption.id)
         if draw.random() < 0.5:
@@ -103,7 +106,7 @@ def read_matching(
 
 
 def _wrong_example(caption: Example, negatives: Negatives, own: set[int], skipped: SkipReport) -> Iterator[Example]:
-    """The example that asks about a wrong caption, unless there is none."""
+    """The example about a wrong caption, if there is one."""
     name = f"{SOURCE}/{_id(caption)}"
     negative = negatives(caption)
     if negative is None:
@@ -134,6 +137,6 @@ def _id(caption: Example) -> str:
 
 
 def _key(image_id: str, caption: str) -> int:
-    """What equal captions of an image share, as a number of 64 bits."""
+    """A 64-bit number that equal captions of an image share."""
     key = f"{image_id}\n{normal_text(caption)}".encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")

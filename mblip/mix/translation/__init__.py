@@ -1,7 +1,8 @@
-"""Translation of examples, with the checks that a translation has to pass.
+"""Translation of examples, with checks of every translation.
 
-examples.py turns English examples into the languages allotted to them; texts.py translates any text with care and
-answers.py the answers of VQA; nllb.py holds what translates (engines.py), cache.py keeps what was translated.
+examples.py translates English examples into their allotted languages. It uses texts.py for general texts and
+answers.py for answers of VQA. engines.py defines a translation engine, nllb.py implements it, and cache.py stores
+translations.
 """
 
 from .examples import ANSWER_TASKS, translate_examples

@@ -1,8 +1,8 @@
-"""Translating the answers of VQA: single words, without a context that would say which sense is meant.
+"""Translating answers of VQA: single words, without context that shows their sense.
 
-As the original did (gregor-ge/mBLIP, commit 0380e68), an answer is translated only if it is one of the frequent ones,
-and its translation kept only if translating back gives the same word; else the answer stays English. Answers are few
-and come up often, so each is translated once per language.
+As in the original (gregor-ge/mBLIP, commit 0380e68), only frequent answers are translated. A translation is kept only
+if it translates back to the same word. All other answers stay English. There are few distinct answers, so each is
+translated once per language.
 """
 
 import re
@@ -26,7 +26,7 @@ _PUNCTUATION = re.compile(f"[{re.escape(string.punctuation + FULL_STOPS)}]")
 
 
 def choose_translatable_answers(answers: Iterable[str], *, min_count: int = MIN_ANSWER_COUNT) -> frozenset[str]:
-    """The answers to translate: those seen at least `min_count` times, without digits."""
+    """The answers to translate: those without digits that occur at least `min_count` times."""
     counts = Counter(answers)
     return frozenset(
         answer
@@ -36,16 +36,16 @@ def choose_translatable_answers(answers: Iterable[str], *, min_count: int = MIN_
 
 
 def normal_answer(text: str) -> str:
-    """What makes two answers the same word: neither case, articles, punctuation nor white space count."""
+    """The normal form of an answer, which ignores case, articles, punctuation and white space."""
     text = _PUNCTUATION.sub(" ", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(_ARTICLES.sub(" ", text).split())
 
 
 @dataclass
 class AnswerTranslator:
-    """Translations of answers, remembered by (answer, language code); None for those that stay English.
+    """Translations of answers, stored by (answer, language code). None: the answer stays English.
 
-    Only answers of `translatable_answers` are translated.
+    Only answers in `translatable_answers` are translated.
     """
 
     engine: TranslationEngine
@@ -54,7 +54,7 @@ class AnswerTranslator:
     _known: dict[tuple[str, str], str | None] = field(default_factory=dict, repr=False)
 
     def translate(self, answers: Iterable[str], target: Language) -> dict[str, str | None]:
-        """The translation of each answer, or None where it stays English."""
+        """The translation of each answer, or None if it stays English."""
         distinct = list(dict.fromkeys(answers))
         new = [
             answer
@@ -80,7 +80,9 @@ class AnswerTranslator:
         ]
 
     def _kept(self, answer: str, translation: str, back: str, target: Language) -> str | None:
-        """The translation if it is one, and the way back leads to the same word; otherwise it is reported."""
+        """The translation if it is valid and translates back to the same word. Otherwise None, and the failure is
+        reported.
+        """
         failure = check_translation(answer, translation, target, is_equality_allowed=True)
         if failure is None and normal_answer(back) != normal_answer(answer):
             failure = Failure(NOT_THE_SAME_BACK, f"as {back!r}")
@@ -91,6 +93,6 @@ class AnswerTranslator:
 
 
 def tidy_answer(answer: str, translation: str) -> str:
-    """The translation without the full stop that models put behind single words, if the answer has none."""
+    """The translation without the full stop that models add to single words, unless the answer has one."""
     translation = translation.strip()
     return translation if answer.strip()[-1:] in FULL_STOPS else translation.rstrip(FULL_STOPS + " ")

@@ -1,8 +1,8 @@
-"""Translations on disk, so that nothing is translated twice: not after a kill, not by a second process.
+"""Translations on disk, so that nothing is translated twice, neither after a kill nor by a second process.
 
-A SQLite database in write-ahead mode: readers and one writer do not wait for each other, and what is committed
-survives the process. On a network file system that lacks shared memory such databases do not work; put it on a local
-disk, one per machine.
+The cache is a SQLite database in write-ahead mode. Readers and one writer do not block each other, and committed data
+survive the process. Such databases fail on network file systems without shared memory. Use a local disk, with one
+cache per machine.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from mblip.data.languages import Language
 from .engines import TranslationEngine
 
 TEXTS_PER_COMMIT = 256
-MAX_VARIABLES = 500  # of a query; SQLite allows at least 999
+MAX_VARIABLES = 500  # variables per query; SQLite allows at least 999
 BUSY_TIMEOUT_SECONDS = 60.0
 Item = TypeVar("Item")
 _SCHEMA = "CREATE TABLE IF NOT EXISTS translations (key BLOB PRIMARY KEY, translation TEXT NOT NULL) WITHOUT ROWID"
@@ -27,7 +27,7 @@ class TranslationCache:
     """Translations by engine, model, revision, the two languages, and the text.
 
     Raises:
-        ValueError: the file is no such cache.
+        ValueError: the file is not such a cache.
         OSError: the disk is full.
     """
 
@@ -44,11 +44,11 @@ class TranslationCache:
                 raise no_room(path) from error
             raise ValueError(
                 f"{path} cannot be used as a cache of translations: {error}. "
-                "Move it away if it is something else, and choose a folder on a local disk."
+                "If it is another file, move it away. Use a folder on a local disk."
             ) from error
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, str]:
-        """The translations that are known, by key."""
+        """The known translations, by key."""
         found: dict[bytes, str] = {}
         for part in _parts(keys, MAX_VARIABLES):
             query = f"SELECT key, translation FROM translations WHERE key IN ({','.join('?' * len(part))})"
@@ -56,7 +56,7 @@ class TranslationCache:
         return found
 
     def store(self, translations: Mapping[bytes, str]) -> None:
-        """Write translations, all or none of them; known ones stay as they are.
+        """Write all of the translations or none. Existing ones do not change.
 
         Raises:
             OSError: the disk is full, or another process held the database for a minute.
@@ -69,8 +69,8 @@ class TranslationCache:
             if str(error) in SQLITE_FULL:
                 raise no_room(self.path) from error
             raise OSError(
-                f"{len(translations)} translations could not be written to {self.path}: {error}. What it holds is "
-                "whole: run the command again when that is cured, and it goes on from there."
+                f"{len(translations)} translations could not be written to {self.path}: {error}. Earlier ones "
+                "are safe. Fix the cause and run the command again; it continues from there."
             ) from error
 
     def close(self) -> None:
@@ -78,9 +78,9 @@ class TranslationCache:
 
 
 class CachedEngine:
-    """An engine that looks into a cache first, and writes into it every `texts_per_commit` texts.
+    """An engine that reads from a cache first, and writes to it every `texts_per_commit` texts.
 
-    Give texts in bulk: the missing ones are translated in the order of their length.
+    Give many texts at once: missing ones are translated in order of length.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class CachedEngine:
         return self.engine.revision
 
     def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
-        """One translation per text; those that an earlier call found and stored are read."""
+        """One translation per text. Texts from earlier calls are read from the cache."""
         keys = {text: self._key(text, source, target) for text in texts}
         known = self.cache.find(list(keys.values()))
         missing = sorted((text for text, key in keys.items() if key not in known), key=lambda text: (len(text), text))
@@ -109,7 +109,7 @@ class CachedEngine:
             translations = self.engine.translate(part, source, target)
             new = {keys[text]: translation for text, translation in zip(part, translations, strict=True)}
             self.cache.store(new)
-            known |= self.cache.find(list(new))  # what another process wrote meanwhile stays
+            known |= self.cache.find(list(new))  # keep what another process wrote in the meantime
         return [known[keys[text]] for text in texts]
 
     def _key(self, text: str, source: Language, target: Language) -> bytes:

@@ -1,8 +1,8 @@
-"""Is this a translation? What can be told without knowing both languages.
+"""Is this a translation? Checks that need no knowledge of both languages.
 
-Each check knows one way in which translation models fail: nothing comes, a symbol they cannot write, the source again,
-the same words over and over, half the text left out or one invented, the wrong language. What the source says itself
-in quotation marks is in any language, and a placeholder in none, so they are taken out first.
+Each check covers one failure of translation models: an empty result, a symbol that the model cannot write, an
+unchanged source, repeated text, a missing or invented part, the wrong language. Quotations may be in any language and
+placeholders are in none, so both are removed before the checks.
 """
 
 import re
@@ -14,8 +14,8 @@ from mblip.data.languages import Language
 from mblip.data.protected_text import Span, find_protected
 
 UNKNOWN_SYMBOL = "<unk>"
-# Characters of a translation per character of English. Measured over 7,500 pairs of xGQA, XVNLI and NLVR2: Latin 1.1,
-# Cyrillic 0.96, Arabic 0.76, Bengali 0.8, Chinese 0.28, Korean 0.49. The others by the labels of Babel-ImageNet.
+# Characters of a translation per character of English. Measured on 7,500 pairs of xGQA, XVNLI and NLVR2: Latin 1.1,
+# Cyrillic 0.96, Arabic 0.76, Bengali 0.8, Chinese 0.28, Korean 0.49. The others come from Babel-ImageNet's labels.
 EXPECTED_RATIOS: Mapping[str, float] = {
     "Latn": 1.1,
     "Cyrl": 0.96,
@@ -32,13 +32,13 @@ EXPECTED_RATIOS: Mapping[str, float] = {
 }
 OTHER_RATIO = 0.9
 MEASURED_SCRIPTS = frozenset({"Latn", "Cyrl", "Arab", "Beng", "Hans", "Hant", "Hang"})
-# With `LENGTH_SLACK` characters added on both sides, none of those pairs is off by more than the first factor.
+# With `LENGTH_SLACK` characters added to both lengths, all of those pairs are within the first factor.
 MEASURED_FACTOR, OTHER_FACTOR = 2.0, 2.5
 LENGTH_SLACK = 10
 _LOOP = re.compile(r"(.{1,60}?)\1{3,}", re.DOTALL)
 MIN_LOOP = 12  # characters
 MIN_WHITE_SPACE = 6
-MAX_REPEATED_SHARE = 0.4  # of the runs of 3 words, or of 8 characters where there are hardly any spaces
+MAX_REPEATED_SHARE = 0.4  # share of runs of 3 words, or of 8 characters in texts with hardly any spaces
 MIN_RUNS = 10
 
 
@@ -56,9 +56,9 @@ class Failure:
 def check_translation(
     source_text: str, translation: str, target: Language, *, is_equality_allowed: bool = False
 ) -> Failure | None:
-    """The first check that a translation out of English fails, or None.
+    """The first check that a translation from English fails, or None.
 
-    `is_equality_allowed`: the translation may be the source, as for single words ("pizza") that are checked otherwise.
+    With `is_equality_allowed`, the translation may equal the source, as for single words ("pizza") with other checks.
     """
     if not translation.strip():
         return Failure("no translation", "empty, or without an end")
@@ -81,7 +81,7 @@ def check_translation(
 
 
 def untranslated(source: str, text: str) -> str | None:
-    """The source again. Names and numbers may stay, and so may one other word ("hotel")."""
+    """Whether the text is the unchanged source. Names and numbers may stay, and one other word ("hotel")."""
     words = [word for word in re.findall(r"\w+", source) if word[0].islower()]
     if " ".join(text.casefold().split()) != " ".join(source.casefold().split()) or len(words) < 2:
         return None
@@ -89,7 +89,7 @@ def untranslated(source: str, text: str) -> str | None:
 
 
 def repetition(source: str, text: str) -> str | None:
-    """A loop that the source does not have: something four times in a row, or the same few words throughout."""
+    """A loop that the source lacks: something four times in a row, or the same few words throughout."""
     if (loop := _loop(text)) and not _loop(source):
         return f"{loop[:40]!r} in a row"
     runs, runs_of_source = _runs(text), _runs(source)
@@ -100,7 +100,7 @@ def repetition(source: str, text: str) -> str | None:
 
 
 def wrong_length(source: str, text: str, target: Language) -> str | None:
-    """Much shorter or longer than translations into that script are."""
+    """Whether the text is much shorter or longer than usual translations into that script."""
     expected = len(source) * EXPECTED_RATIOS.get(target.script, OTHER_RATIO)
     factor = MEASURED_FACTOR if target.script in MEASURED_SCRIPTS else OTHER_FACTOR
     ratio = (len(text) + LENGTH_SLACK) / (expected + LENGTH_SLACK)
@@ -110,7 +110,7 @@ def wrong_length(source: str, text: str, target: Language) -> str | None:
 
 
 def _kept(span: Span) -> str:
-    """What of a protected part stands in the translation, whatever its quotation marks become."""
+    """The part of a protected span that the translation keeps, whatever happens to its quotation marks."""
     return span.text[1:-1] if span.kind == "quoted" else span.text
 
 
@@ -121,7 +121,7 @@ def _without(text: str, parts: Sequence[str]) -> str:
 
 
 def _loop(text: str) -> str | None:
-    """What is repeated at least four times in a row, over at least 12 characters; or 6 white spaces."""
+    """Text repeated at least four times in a row, over at least 12 characters; or 6 characters of white space."""
     for match in _LOOP.finditer(text):
         is_long = len(match[0]) >= MIN_LOOP and any(character.isalnum() for character in match[1])
         if is_long or (match[0].isspace() and len(match[0]) >= MIN_WHITE_SPACE):
@@ -130,7 +130,7 @@ def _loop(text: str) -> str | None:
 
 
 def _runs(text: str) -> list[Sequence[str]]:
-    """All runs of 3 words; of 8 characters in a text of 8 and more characters a word."""
+    """All runs of 3 words, or of 8 characters if words average 8 or more characters."""
     words = text.split()
     if len(text) >= 8 * len(words):
         letters = "".join(words)

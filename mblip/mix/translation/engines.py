@@ -1,7 +1,4 @@
-"""What a translation engine is: three words about itself and one function; and the settings that choose one.
-
-nllb.py holds the engines themselves.
-"""
+"""The interface of a translation engine, and the settings that choose one. nllb.py implements the engines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,24 +10,24 @@ OnFailure = Literal["skip", "stay_english"]
 
 
 class TranslationEngine(Protocol):
-    """Translates texts. Equal texts must get equal translations, whatever else stands in the call."""
+    """Translates texts. Equal texts must get equal translations, whatever the other texts of the call."""
 
     @property
     def name(self) -> str:
-        """The engine with everything that may change a translation, such as its precision and its decoding."""
+        """The engine, with every setting that may change a translation, such as precision and decoding."""
 
     @property
     def model(self) -> str:
-        """Whose weights: a name on the Hub, or of a folder."""
+        """The name of the weights: on the Hub, or of a folder."""
 
     @property
     def revision(self) -> str:
-        """Which state of them."""
+        """The revision of the weights."""
 
     def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
-        """One translation per text, in their order; "" where none was found.
+        """One translation per text, in order; "" if none was found.
 
-        A symbol that the model has no piece for stays visible as `<unk>`.
+        A symbol that the model cannot write stays visible as `<unk>`.
 
         Raises:
             ValueError: the engine does not know one of the languages.
@@ -39,9 +36,9 @@ class TranslationEngine(Protocol):
 
 @dataclass(frozen=True)
 class Decoding:
-    """How translations are decoded. No engine samples: the same text gives the same translation.
+    """How translations are decoded. No engine samples, so equal texts get equal translations.
 
-    `num_beams` 1 is greedy. `no_repeat_ngram_size` n forbids n pieces in the same order twice; 0 forbids nothing.
+    `num_beams` 1 is greedy. `no_repeat_ngram_size` n forbids repeating n tokens in the same order; 0 forbids nothing.
     """
 
     num_beams: int = 1
@@ -53,16 +50,18 @@ class Decoding:
 
 
 GREEDY = Decoding()
-CAREFUL = Decoding(num_beams=4, no_repeat_ngram_size=4)  # for what failed its checks: finds ends, cannot loop
+CAREFUL = Decoding(
+    num_beams=4, no_repeat_ngram_size=4
+)  # for texts that failed the checks: it ends more often and cannot loop
 
 
 @dataclass(frozen=True)
 class TranslationSettings:
-    """Who translates, as a recipe or a command says it, and what becomes of what cannot be.
+    """The engine that a recipe or command chooses, and what to do with failures.
 
-    `model` is an NLLB, a name on the Hub or a folder, run by transformers or, with the same weights and faster, by
-    CTranslate2. With `retry`, what fails its checks is translated a second time with a more careful decoding.
-    `as_released` translates into the scripts of the original: Traditional Chinese, Central Kurdish.
+    `model` is an NLLB, a name on the Hub or a folder. It runs in transformers or, with the same weights and faster, in
+    CTranslate2. With `retry`, texts that fail the checks are translated again with a more careful decoding. With
+    `as_released`, translations use the original's scripts: Traditional Chinese, Central Kurdish.
     """
 
     model: str

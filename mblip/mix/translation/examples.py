@@ -1,14 +1,14 @@
-"""Turning English examples into the languages allotted to them.
+"""Translating English examples into their allotted languages.
 
     engine = CachedEngine(NllbEngine("facebook/nllb-200-distilled-1.3B"), TranslationCache(path))
     report = TranslationReport()
     for example in translate_examples(examples, engine, allot=allot, report=report): ...
 
-Only the parts that a task names (`Task.translated`) are translated; the template comes later (`apply_prompt`). Every
-translated part says in the example's provenance what it was and who translated it.
+Only the parts that a task names (`Task.translated`) are translated. Prompt templates come later (`apply_prompt`). The
+example's provenance records the source text and the translator of every translated part.
 
-Of VQA the question is translated as any text, the answer with more caution (answers.py): where it stays English, the
-example becomes one of a question in any language with an answer in English.
+In VQA, the question is translated like any text, and the answer more carefully (answers.py). If the answer stays
+English, the example becomes a question in any language with an English answer.
 """
 
 import itertools
@@ -34,7 +34,7 @@ from .report import (
 )
 from .texts import TranslatedText, translate_texts
 
-# Tasks whose target is a word or two, and what they are when it stays English.
+# Tasks with short answers -> the task of an example whose answer stays English.
 ANSWER_TASKS: Mapping[str, str] = MappingProxyType({"vqa": "vqa_in_english"})
 WINDOW = 16_384
 
@@ -51,19 +51,18 @@ def translate_examples(
     window: int = WINDOW,
     as_released: bool = False,
 ) -> Iterator[Example]:
-    """The examples in their order, each in its language, reading `window` of them at a time.
+    """The examples in order, each in its language, reading `window` of them at a time.
 
     Args:
-        allot: the language code of an English example. Examples that are in another language already, whose task has
-            nothing to translate, or that are allotted English, pass as they are.
-        retry_engine: translates again what failed its checks, such as `engine.with_decoding(CAREFUL)`.
-        on_failure: what becomes of an example of which a part has no good translation; it is counted in `report`.
-        translatable_answers: answers of VQA to translate (`choose_translatable_answers`); others, and those whose
-            translation does not lead back to the same word, stay English and are counted.
-        as_released: Chinese is Traditional and Kurdish Central Kurdish, as in the original, and are checked as such.
-
+        allot: gives the language code of an English example. An example passes unchanged if it is in another language
+            already, has a task without translated parts, or is allotted English.
+        retry_engine: translates texts that failed the checks again, such as `engine.with_decoding(CAREFUL)`.
+        on_failure: what to do with an example if a part has no good translation. It is counted in `report`.
+        translatable_answers: answers of VQA to translate (`choose_translatable_answers`). Other answers stay English
+            and are counted, as do those whose translation does not translate back to the same word.
+        as_released: translate into and check as Traditional Chinese and Central Kurdish, as in the original.
     Raises:
-        ValueError: an example has a prompt already, or the engine does not know a language; the message names it.
+        ValueError: an example already has a prompt, or the engine does not know a language. The message names it.
     """
     answers = AnswerTranslator(engine, translatable_answers, report)
     translator = _WindowTranslator(engine, retry_engine, answers, report, as_released)
@@ -82,10 +81,10 @@ def translate_examples(
 
 
 def _language_of(example: Example, allot: Callable[[Example], str]) -> str:
-    """The language an example is to be in."""
+    """The language that an example should be in."""
     if example.prompt:
         raise ValueError(
-            f"{example.name} has a prompt already: {example.prompt!r}. Translate first, then `apply_prompt`."
+            f"{example.name} already has the prompt {example.prompt!r}. Translate first, then call `apply_prompt`."
         )
     if example.language != ENGLISH or not get_task(example.task).translated:
         return example.language
@@ -94,7 +93,7 @@ def _language_of(example: Example, allot: Callable[[Example], str]) -> str:
 
 @dataclass
 class _WindowTranslator:
-    """Translates one window after another, all texts of a language together."""
+    """Translates one window after another, with all texts of a language together."""
 
     engine: TranslationEngine
     retry_engine: TranslationEngine | None
@@ -103,7 +102,7 @@ class _WindowTranslator:
     as_released: bool
 
     def translate(self, examples: Sequence[Example], languages: Sequence[str]) -> list[Example | None]:
-        """Each example in its language; None where a part has no good translation."""
+        """Each example in its language; None if a part has no good translation."""
         results: list[Example | None] = list(examples)
         by_language: dict[str, list[int]] = {}
         for position, (example, language) in enumerate(zip(examples, languages, strict=True)):
@@ -118,7 +117,7 @@ class _WindowTranslator:
         return results
 
     def _with_answers(self, examples: Sequence[Example | None], language: str) -> list[Example | None]:
-        """Examples of VQA with their answers translated, or in English as they were; others as they are."""
+        """Examples of VQA with their answers translated or left in English. Other examples are unchanged."""
         asked = [example for example in examples if example is not None and example.task in ANSWER_TASKS]
         translations = self.answers.translate([example.target for example in asked], self._target(language))
         return [
@@ -137,7 +136,7 @@ class _WindowTranslator:
         return _with_parts(example, {"target": translated}, language)
 
     def _with_texts(self, examples: Sequence[Example], language: str) -> list[Example | None]:
-        """Examples all of whose parts but answers are translated, or None."""
+        """Examples with all parts but answers translated; None if a part has no good translation."""
         parts = [_parts_to_translate(example) for example in examples]
         texts = list(dict.fromkeys(text for part in parts for text in part.values()))
         english, target = get_language(ENGLISH), self._target(language)
@@ -151,12 +150,12 @@ class _WindowTranslator:
         return results
 
     def _target(self, code: str) -> Language:
-        """The language as it is translated into and checked: as the table has it, or as the original had it."""
+        """The language to translate into and check: the table's, or the original's."""
         nllb_code = translation_code(code, as_released=self.as_released)
         return replace(get_language(code), nllb_code=nllb_code, script=nllb_code.split("_")[1])
 
     def _is_good(self, text: TranslatedText, language: str) -> bool:
-        """Whether a translation may be used; it is counted either way."""
+        """Whether a translation may be used. It is counted either way."""
         if text.failure is not None:
             self.report.add_failure(language, text.failure, source_text=text.source_text, translation=text.text)
             return False
@@ -169,14 +168,14 @@ class _WindowTranslator:
 
 
 def _parts_to_translate(example: Example) -> dict[str, str]:
-    """The texts that the task names but for answers, by "target" or the name of the input."""
+    """The texts that the task names, without answers, by "target" or the name of the input."""
     names = get_task(example.task).translated
     parts = {name: example.target if name == "target" else example.inputs[name] for name in names}
     return {name: text for name, text in parts.items() if name != "target" or example.task not in ANSWER_TASKS}
 
 
 def _with_parts(example: Example, parts: dict[str, TranslatedText], language: str) -> Example:
-    """The example with its parts translated, and where each comes from."""
+    """The example with its translated parts and their provenance."""
     inputs = {name: parts[name].text if name in parts else text for name, text in example.inputs.items()}
     provenance = dict(example.provenance)
     for name, part in parts.items():

@@ -1,13 +1,13 @@
-"""NLLB, through transformers, on a CPU or a GPU, or through CTranslate2: the same weights, faster.
+"""NLLB through transformers, on a CPU or GPU, or through CTranslate2, which runs the same weights faster.
 
-A source is `<code of its language> <pieces> </s>`, a translation the same in its own language. Batches hold texts of
-nearly equal length: they are grouped by length in steps of `LENGTH_STEP` pieces, and how long a translation may become
-follows from the step alone, so that it does not depend on what else is translated.
+A source is `<code of its language> <tokens> </s>`. A translation has the same form in its own language. Batches hold
+texts of nearly equal length, grouped in steps of `LENGTH_STEP` tokens. A translation's maximum length depends on the
+step alone, and so not on the other texts.
 
-In float32 a text's translation does not depend on what is translated beside it, but for near-ties that the last bits
-of a sum decide; in 16 bit such ties are common enough to see (test_translation_engines.py measures the former). In
-float32 both engines give the same translations; beam search ends by other rules in CTranslate2, so with beams one may
-differ now and then. benchmarks/translation.py measures the two side by side.
+In float32, a translation does not depend on the other texts of its batch, except for near-ties that the last bits of a
+sum decide. (test_translation_engines.py measures this.) In 16 bits, such ties are common enough to notice. In float32,
+both engines give the same translations with greedy decoding. CTranslate2 ends beam search by other rules, so with
+beams a translation may differ now and then. benchmarks/translation.py compares the two.
 """
 
 import copy
@@ -34,12 +34,12 @@ Precision = Literal["float32", "int8", "float16", "int8_float16", "bfloat16"]
 
 INSTALL = "CTranslate2 is not installed: `pip install ctranslate2`, or translate with `NllbEngine`."
 LENGTH_STEP = 16
-MAX_SOURCE_PIECES = 512  # what NLLB was trained on; longer ones have no translation
+MAX_SOURCE_PIECES = 512  # NLLB's maximum in training; longer texts get no translation
 MAX_NEW_PIECES = 1000  # NLLB has 1,024 positions
 
 
 class _Nllb:
-    """What both engines share: the folder's tokenizer, the search, and batches."""
+    """What both engines share: the folder's tokenizer, the decoding, and batches."""
 
     def __init__(self, folder: ModelFolder, decoding: Decoding, max_batch_pieces: int) -> None:
         self.model, self.revision = folder.name, folder.revision
@@ -47,15 +47,15 @@ class _Nllb:
         self.tokens = NllbTokens(folder.path)
 
     def with_decoding(self, decoding: Decoding) -> Self:
-        """The same weights, not loaded again, with another decoding."""
+        """An engine with another decoding, which shares the loaded weights."""
         other = copy.copy(self)
         other.decoding = decoding
         return other
 
     def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
-        """One translation per text; "" for those of more than 512 pieces and those that come to no end."""
+        """One translation per text; "" for texts of more than 512 tokens, and for translations without an end."""
         sources = self.tokens.encode(texts, source)
-        self.tokens.language_id(target)  # raises for a language that the model does not know
+        self.tokens.language_id(target)  # raises if the model does not know the language
         translations = [""] * len(texts)
         for batch in length_batches(sources, self.max_batch_pieces):
             found = self._generate([sources[position] for position in batch.positions], batch.max_new_pieces, target)
@@ -64,14 +64,14 @@ class _Nllb:
         return translations
 
     def _generate(self, sources: Sequence[list[int]], max_new_pieces: int, target: Language) -> list[list[int]]:
-        """The ids of each translation, from behind its language's token on."""
+        """The ids of each translation, after its language's token."""
         raise NotImplementedError
 
 
 class NllbEngine(_Nllb):
-    """NLLB-200 in any size, such as "facebook/nllb-200-distilled-1.3B", or a folder of its kind.
+    """NLLB-200 in any size, such as "facebook/nllb-200-distilled-1.3B", or a folder of that kind.
 
-    `max_batch_pieces` bounds the sources of a batch with their padding; beams multiply what a batch needs.
+    `max_batch_pieces` limits the source tokens of a batch, padding included. Beams multiply a batch's memory.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class NllbEngine(_Nllb):
         super().__init__(folder, decoding, max_batch_pieces)
         network = M2M100ForConditionalGeneration.from_pretrained(folder.path, dtype=dtype).eval()
         self.network = network.to(device)
-        self.network.generation_config = GenerationConfig()  # the decoding is ours, not the folder's
+        self.network.generation_config = GenerationConfig()  # we set the decoding, not the folder
 
     @property
     def name(self) -> str:
@@ -111,15 +111,15 @@ class NllbEngine(_Nllb):
         )
         is_piece = (input_ids != config.pad_token_id).long()
         found = self.network.generate(input_ids, attention_mask=is_piece, generation_config=decoding)
-        return found[:, 2:].tolist()  # behind </s> and the language's token
+        return found[:, 2:].tolist()  # after </s> and the language's token
 
 
 class CTranslate2Engine(_Nllb):
-    """NLLB-200 in any size, or a folder of its kind; the arguments are those of `NllbEngine`.
+    """NLLB-200 in any size, or a folder of that kind. The arguments are those of `NllbEngine`.
 
-    The folder is converted once, which takes the memory of the model, and loaded in the precision asked for.
-    `cache_folder` holds what was converted, one folder per model and revision. `num_threads` 0 takes as many as
-    OMP_NUM_THREADS or, without it, four.
+    The folder is converted once, which takes as much memory as the model, and loaded in the given precision.
+    `cache_folder` keeps the conversions, one folder per model and revision. `num_threads` 0 uses OMP_NUM_THREADS or,
+    if that is unset, four.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class CTranslate2Engine(_Nllb):
             target_prefix=[[target.nllb_code]] * len(sources),
             beam_size=self.decoding.num_beams,
             no_repeat_ngram_size=self.decoding.no_repeat_ngram_size,
-            max_input_length=0,  # nothing is cut off
+            max_input_length=0,  # cut nothing off
             max_decoding_length=max_new_pieces,
             return_end_token=True,
         )
@@ -162,7 +162,7 @@ class CTranslate2Engine(_Nllb):
 
 
 def open_engine(settings: TranslationSettings, *, converted: Path) -> NllbEngine | CTranslate2Engine:
-    """The engine, its weights loaded; `converted` is the folder that keeps them as CTranslate2 has them."""
+    """The engine with its weights loaded. The folder `converted` keeps CTranslate2's conversions."""
     decoding = Decoding(num_beams=settings.num_beams)
     device: Literal["cuda", "cpu"] = "cuda" if torch.cuda.is_available() else "cpu"
     if settings.engine == "transformers":
@@ -177,10 +177,9 @@ def open_engine(settings: TranslationSettings, *, converted: Path) -> NllbEngine
 
 
 def convert(folder: ModelFolder, cache_folder: Path) -> Path:
-    """The model as CTranslate2 reads it, in `cache_folder`; made there if it is not.
+    """The folder of the model for CTranslate2 in `cache_folder`; converted if it is not there.
 
-    It is written beside its final path and moved there when it is complete, so that a killed conversion leaves none
-    behind, and two processes may convert at once.
+    The write is atomic: a killed conversion leaves nothing behind, and two processes may convert at once.
     """
     from ctranslate2.converters import TransformersConverter
 
@@ -196,7 +195,7 @@ def convert(folder: ModelFolder, cache_folder: Path) -> Path:
         except OSError:
             if not target.is_dir():
                 raise
-            shutil.rmtree(written)  # another process was first
+            shutil.rmtree(written)  # another process finished first
     return target
 
 
@@ -208,36 +207,36 @@ class NllbTokens:
         self.folder = folder
 
     def encode(self, texts: Sequence[str], source: Language) -> list[list[int]]:
-        """The ids of each text; names of special tokens in a text are read as the characters they are."""
+        """The ids of each text. Names of special tokens in a text are treated as plain characters."""
         code = self.language_id(source)
         pieces = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return [[code, *ids, self.tokenizer.eos_token_id] for ids in pieces]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The pieces that ids stand for, as CTranslate2 takes them."""
+        """The tokens of ids as text, as CTranslate2 takes them."""
         return self.tokenizer.convert_ids_to_tokens(list(ids))
 
     def ids(self, pieces: Sequence[str]) -> list[int]:
-        """The ids of pieces."""
+        """The ids of tokens given as text."""
         return self.tokenizer.convert_tokens_to_ids(list(pieces))
 
     def language_id(self, language: Language) -> int:
         """The id of the token that names a language.
 
         Raises:
-            ValueError: the model has none.
+            ValueError: the model has no such token.
         """
         number = self.tokenizer.convert_tokens_to_ids(language.nllb_code)
         if number == self.tokenizer.unk_token_id:
             known = [token for token in self.tokenizer.all_special_tokens if not token.startswith("<")]
             raise ValueError(
                 f"{self.folder} has no token {language.nllb_code} ({language.name}), only {', '.join(sorted(known))}. "
-                "Allot none of its examples, or take a model that knows the language."
+                "Allot no examples to it, or use a model that knows it."
             )
         return number
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of a translation's ids, from behind its language's token; "" where no `</s>` ends it."""
+        """The text of a translation's ids, after its language's token; "" if no `</s>` ends it."""
         eos = self.tokenizer.eos_token_id
         if eos not in ids:
             return ""
@@ -246,14 +245,14 @@ class NllbTokens:
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts to translate together: their positions, and the number of pieces after which one is given up."""
+    """Texts to translate together: their positions, and the token limit at which a translation is abandoned."""
 
     positions: tuple[int, ...]
     max_new_pieces: int
 
 
 def length_batches(sources: Sequence[Sequence[int]], max_batch_pieces: int) -> Iterator[Batch]:
-    """Batches of at most `max_batch_pieces` pieces with their padding; sources that are too long are in none."""
+    """Batches of at most `max_batch_pieces` tokens, padding included. Sources that are too long are skipped."""
     by_step: dict[int, list[int]] = {}
     for position in sorted(range(len(sources)), key=lambda position: (len(sources[position]), position)):
         if len(sources[position]) <= MAX_SOURCE_PIECES:

@@ -1,10 +1,10 @@
-"""What became of the texts that were to be translated: counts by language and cause, as a Markdown table.
+"""The outcomes of translating texts: counts by language and cause, as a Markdown table.
 
     report = TranslationReport()
     examples = list(translate_examples(..., report=report))
     print(report.table())
 
-Workers each fill their own; `add_report` puts them together.
+Each worker fills its own report; `add_report` combines them.
 """
 
 from collections import Counter
@@ -36,10 +36,10 @@ NUM_EXAMPLES = 3
 class TranslationReport:
     """Counts by language code and outcome.
 
-    `outcomes`: every text whose translation passed its checks is counted as "translated"; those of the second decoding
-    also as "retried", those put together of pieces also as "in pieces". Answers and examples are counted apart.
-    `failures`: translations that were refused, by cause; of an answer once, however many examples have it. `such_as`:
-    the first of each cause, in words.
+    `outcomes`: every text whose translation passed the checks counts as "translated". It also counts as "retried" if
+    the second decoding made it, and as "in pieces" if it was joined from pieces. Answers and examples have counts of
+    their own. `failures`: refused translations by cause. A refused answer counts once, however many examples have it.
+    `such_as`: the first failures of each cause, in words.
     """
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -51,7 +51,7 @@ class TranslationReport:
         self.outcomes[language, outcome] += 1
 
     def add_failure(self, language: str, failure: Failure, *, source_text: str, translation: str) -> None:
-        """Count a text whose translation was not kept."""
+        """Count a text whose translation was refused."""
         self.failures[language, failure.cause] += 1
         examples = self.such_as.setdefault(failure.cause, [])
         if len(examples) < NUM_EXAMPLES:
@@ -66,7 +66,7 @@ class TranslationReport:
             known.extend(examples[: NUM_EXAMPLES - len(known)])
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON can hold it."""
+        """The report as JSON values."""
         return {
             "outcomes": [[*key, count] for key, count in sorted(self.outcomes.items())],
             "failures": [[*key, count] for key, count in sorted(self.failures.items())],
@@ -75,7 +75,7 @@ class TranslationReport:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "TranslationReport":
-        """The report that `as_json` wrote."""
+        """The report from `as_json`'s values."""
         outcomes, failures = (
             Counter({(language, name): count for language, name, count in content[part]})
             for part in ("outcomes", "failures")
@@ -83,7 +83,9 @@ class TranslationReport:
         return cls(outcomes, failures, {cause: list(examples) for cause, examples in content["such_as"].items()})
 
     def table(self) -> str:
-        """Markdown: a line per language, a column per outcome and cause; which languages were checked by script."""
+        """A Markdown table: a line per language, a column per outcome and cause. Notes say which languages were
+        checked by script alone.
+        """
         outcomes = [outcome for outcome in OUTCOMES if any(outcome == name for _, name in self.outcomes)]
         causes = sorted({cause for _, cause in self.failures})
         languages = sorted({language for language, _ in (*self.outcomes, *self.failures)})

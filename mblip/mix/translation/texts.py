@@ -1,9 +1,9 @@
-"""Translating texts with care: sentence by sentence, what must stay protected, the result checked, failures retried.
+"""Translating texts carefully: by sentence, with protected parts, checks, and a retry.
 
-1. a text is cut into sentences (sentences.py), and what must stay is taken out of each (protected_text.py);
-2. the engine translates the distinct sentences in one call;
-3. a sentence that lost something is translated in pieces around it;
-4. the whole is checked (checks.py), and what fails is done once more with the engine for retries.
+1. Split the text into sentences, and take the protected parts out of each (protected_text.py).
+2. Translate the distinct sentences in one engine call.
+3. If a sentence lost a protected part, translate the pieces around it instead.
+4. Check the whole text (checks.py). If it fails, try once more with the engine for retries.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from mblip.data.sentences import Sentence, split_sentences
 from .checks import Failure, check_translation
 from .engines import TranslationEngine
 
-SCRIPTS_WITHOUT_SPACES = frozenset({"Hans", "Hant", "Jpan"})  # between sentences
+SCRIPTS_WITHOUT_SPACES = frozenset({"Hans", "Hant", "Jpan"})  # no space between sentences
 
 
 @dataclass(frozen=True)
 class TranslatedText:
-    """A text with its translation, the engine that made it, and why it is not to be used, if so."""
+    """A text with its translation, the engine that made it, and the failure if it must not be used."""
 
     source_text: str
     text: str
@@ -32,7 +32,7 @@ class TranslatedText:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Where the translation comes from: source_text, engine, model, revision."""
+        """The translation's origin: source_text, engine, model, revision."""
         engine = self.engine
         described = {"engine": engine.name, "model": engine.model, "revision": engine.revision}
         return {"source_text": self.source_text} | described
@@ -46,7 +46,7 @@ def translate_texts(
     *,
     retry_engine: TranslationEngine | None = None,
 ) -> list[TranslatedText]:
-    """One translation per text, in their order. What fails its checks with both engines says so in `failure`.
+    """One translation per text, in order. If it fails the checks with both engines, `failure` says why.
 
     Raises:
         ValueError: an engine does not know a language.
@@ -63,15 +63,15 @@ def _translate_once(
     texts: Sequence[str], engine: TranslationEngine, source: Language, target: Language, *, is_retry: bool = False
 ) -> dict[str, TranslatedText]:
     """The distinct texts with their translations."""
-    # the distinct sentences, with what must stay taken out
+    # the distinct sentences, with the protected parts taken out
     sentences = {text: split_sentences(text) for text in texts}
     protected = {sentence.text: protect(sentence.text) for parts in sentences.values() for sentence in parts}
-    # all in one call, then the pieces of those that lost something
+    # translate all in one call, then the pieces of those that lost a protected part
     wholes = [whole.masked for whole in protected.values() if whole.is_translatable]
     found = _translations(wholes, engine, source, target)
     broken = [whole for whole in protected.values() if whole.is_translatable and whole.lost(found[whole.masked])]
     pieces = _translations([piece for whole in broken for piece in whole.pieces], engine, source, target)
-    # put together and checked
+    # join and check
     done = {text: _finish(whole, found, pieces) for text, whole in protected.items()}
     return {text: _join(text, parts, done, engine, target, is_retry) for text, parts in sentences.items()}
 
@@ -85,7 +85,7 @@ def _translations(
 
 @dataclass(frozen=True)
 class _Done:
-    """A sentence's translation, and what it lost for good."""
+    """A sentence's translation, and the protected parts that it finally lost."""
 
     text: str
     is_in_pieces: bool = False
@@ -93,7 +93,7 @@ class _Done:
 
 
 def _finish(whole: ProtectedText, found: Mapping[str, str], pieces: Mapping[str, str]) -> _Done:
-    """The sentence put together: from its translation, or from those of its pieces where something was lost."""
+    """The finished sentence: from its translation, or from its pieces if the translation lost a protected part."""
     if not whole.is_translatable:
         return _Done(whole.restore(whole.masked))
     translation = found[whole.masked]
@@ -112,7 +112,7 @@ def _join(
     target: Language,
     is_retry: bool,
 ) -> TranslatedText:
-    """The sentences' translations as one text, checked."""
+    """The sentences' translations as one checked text."""
     parts = [done[sentence.text] for sentence in sentences]
     gaps = [_gap(sentence.gap, target) for sentence in sentences]
     joined = "".join(part.text + gap for part, gap in zip(parts, gaps, strict=True))

@@ -99,7 +99,7 @@ def test_built_again_nothing_is_written_again(built, capsys):
 
 
 def test_another_recipe_wants_another_folder(built, tmp_path):
-    with pytest.raises(ValueError, match=r"was begun with another recipe.* Give another --output"):
+    with pytest.raises(ValueError, match=r"was started with another recipe.* Give another --output"):
         build(write_mix_recipe(tmp_path, SCENES), built)
 
 

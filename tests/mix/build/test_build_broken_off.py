@@ -125,7 +125,10 @@ def run_with_few_open_files(hard_limit, arguments, messages):
     ("hard_limit", "message"),
     [
         (1000, "built"),
-        (300, r"may open 300 files here, but the mix needs 350, .* Lower `num_shards`, or raise the limit"),
+        (
+            300,
+            r"limit is 300 open files per process, but the mix needs 350, .* Lower `num_shards`, or raise the limit",
+        ),
     ],
 )
 def test_more_shards_than_a_process_may_have_files_open(tmp_path, hard_limit, message):

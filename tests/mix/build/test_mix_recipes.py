@@ -36,7 +36,7 @@ def write_own_photo(folder, colour):
 def test_own_data_of_one_name_are_told_apart_by_a_name_or_refused(tmp_path):
     red, blue = (write_own_photo(tmp_path / colour, colour) | {"language": "en"} for colour in ("red", "blue"))
     with pytest.raises(
-        (ValueError, OSError), match=r"are both called 'photos', .*red/photos and .*blue/photos.* a `name`"
+        (ValueError, OSError), match=r"have the name 'photos': .*red/photos and .*blue/photos.* another `name`"
     ):
         build(write_mix_recipe(tmp_path, red, blue), tmp_path / "out")
     build(write_mix_recipe(tmp_path, red, blue | {"name": "blues"}), tmp_path / "out")

@@ -146,7 +146,7 @@ def test_a_fetched_file_that_was_changed_or_lost_is_noticed(server, tmp_path):
     fetch_images([url], tmp_path, settings=hasty())
     (stored,) = files(tmp_path)
     stored.write_bytes(stored.read_bytes()[:-5] + b"other")
-    with pytest.raises(RefusedImageError, match=r"damaged: .* does not hold what its name says"):
+    with pytest.raises(RefusedImageError, match=r"damaged: .* does not match the digest in its name"):
         FetchedImages(tmp_path).read(url)
     stored.unlink()
     with pytest.raises(RefusedImageError, match="missing: there is no file"):

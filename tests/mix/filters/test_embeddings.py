@@ -94,5 +94,5 @@ def test_a_store_is_written_atomically_and_never_overwritten(tmp_path):
     rows = store_embeddings(batches, tmp_path / "rows")
     assert rows["id"][:] == ["0", "1", "2"]
     np.testing.assert_array_equal(embeddings_of(rows.select([2, 0])), on_circle([2, 0]))
-    with pytest.raises(ValueError, match=r"rows is there already. Read it with `datasets.load_from_disk`"):
+    with pytest.raises(ValueError, match=r"rows already exists. Read it with `datasets.load_from_disk`"):
         store_embeddings(batches, tmp_path / "rows")

@@ -202,7 +202,7 @@ def test_captions_stream_through():
 
 @pytest.mark.parametrize("threshold", [0, 1.1, -1])
 def test_a_threshold_that_is_no_similarity_is_an_error(threshold):
-    with pytest.raises(ValueError, match=rf"Found a threshold of {threshold}, expected a Jaccard similarity above 0"):
+    with pytest.raises(ValueError, match=rf"Found the threshold {threshold}, expected a Jaccard similarity above 0"):
         kept(["a dog"], threshold=threshold)
 
 

@@ -40,5 +40,5 @@ def test_a_crowd_of_equal_captions_is_ordered_by_row_whatever_searches(tmp_path,
 
 def test_more_captions_than_there_are_cannot_be_ranked(tmp_path):
     captions = store_captions(tmp_path / "captions", [caption(0, "a dog")], on_circle([0]))
-    with pytest.raises(ValueError, match="2 captions are wanted, but there are 1"):
+    with pytest.raises(ValueError, match="Found 1 captions, expected at least 2"):
         NearestCaptions(captions).ranked(torch.tensor(on_circle([0])), 2)

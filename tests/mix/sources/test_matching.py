@@ -92,5 +92,5 @@ def test_only_captions_are_matched():
         images=("dog.jpg",), prompt="", target="red", language="en", task="vqa", source="vqav2", id="1",
         image_id="dog", inputs={"question": "What color is it?"},
     )  # fmt: skip
-    with pytest.raises(ValueError, match="Example '1' of 'vqav2' is of the task 'vqa', expected 'captioning'"):
+    with pytest.raises(ValueError, match="Example '1' of 'vqav2' has the task 'vqa', expected 'captioning'"):
         list(read_matching(lambda: [answer], always("a zebra")))

@@ -104,7 +104,7 @@ def test_templates_that_the_language_has_are_not_made_again():
 
 
 def test_english_is_refused():
-    with pytest.raises(ValueError, match="Found the language 'en', expected another one"):
+    with pytest.raises(ValueError, match="Found the language 'en', expected another language"):
         translate_templates("en", FakeEngine(to_german))
 
 

@@ -188,7 +188,7 @@ def test_a_question_without_a_good_translation_is_skipped_with_its_answer():
 
 def test_a_prompt_that_is_there_already_is_an_error():
     given = apply_prompt(example("captioning", BUS), seed=0)
-    with pytest.raises(ValueError, match=r"Example '0' of 'test' has a prompt already: .* Translate first"):
+    with pytest.raises(ValueError, match=r"Example '0' of 'test' already has the prompt .* Translate first"):
         translate([given])
 
 
