@@ -1,6 +1,7 @@
-"""Everything about mBLIP but the model and its processor: data, mixes, training, evaluation.
+"""Data, training mixes, training and evaluation for mBLIP. Model and processor are packages of their own.
 
-Importing it registers `MBlipConfig`, `MBlipForConditionalGeneration` and `MBlipProcessor` with the Auto classes.
+Importing this package registers `MBlipConfig`, `MBlipForConditionalGeneration` and `MBlipProcessor` with the Auto
+classes.
 """
 
 import modeling_mblip  # noqa: F401

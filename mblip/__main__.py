@@ -1,4 +1,4 @@
-"""`python -m mblip`: what torchrun can start, `torchrun --nproc_per_node 4 -m mblip train RECIPE`."""
+"""`python -m mblip`, for torchrun: `torchrun --nproc_per_node 4 -m mblip train RECIPE`."""
 
 from mblip.cli import main
 

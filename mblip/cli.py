@@ -1,7 +1,7 @@
-"""The command `mblip`: its subcommands, and how it ends where one fails.
+"""The command `mblip`: its subcommands, and how it reports errors.
 
-A subcommand is a module with `main(arguments)`, imported when it is called, so that each needs only libraries of its
-own. Where they are missing, `--help` still shows what the subcommand is for, and which extra it needs.
+A subcommand is a module with `main(arguments)`. We import it when it is called, so it needs only its own libraries. If
+one is missing, `--help` still shows what the subcommand is for, and which extra it needs.
 """
 
 import ast
@@ -19,21 +19,21 @@ from typing import NoReturn
 from safetensors import SafetensorError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "train": ("mblip.train", "train a model by a recipe"),
+    "train": ("mblip.train", "train a model from a recipe"),
     "eval": ("mblip.eval", "evaluate a model on benchmarks: scores with intervals, and a report"),
-    "retrieval": ("mblip.training.retrieval", "measure how often a model finds the caption of an image, and back"),
-    "compare": ("mblip.evaluation.compare", "tell two models apart by their predictions, with p-values"),
-    "build": ("mblip.mix.build.command", "build a training mix by a recipe"),
-    "fetch": ("mblip.mix.fetching.fetch", "fetch the images of a list of URLs"),
+    "retrieval": ("mblip.training.retrieval", "measure image-text retrieval in both directions"),
+    "compare": ("mblip.evaluation.compare", "compare two models by their predictions, with p-values"),
+    "build": ("mblip.mix.build.command", "build a training mix from a recipe"),
+    "fetch": ("mblip.mix.fetching.fetch", "download the images of a list of URLs"),
     "embed": ("mblip.mix.build.embed", "embed captions and images, for a mix with hard negatives"),
     "translate-prompts": ("mblip.mix.translate_prompts", "translate the prompt templates into other languages"),
-    "compose": ("mblip.training.compose", "compose a BLIP-2's image side and a language model"),
+    "compose": ("mblip.training.compose", "compose the image side of a BLIP-2 and a language model"),
     "merge": ("mblip.training.merge", "merge an adapter into its base"),
-    "publish": ("mblip.training.publish", "put a trained model or adapter on the Hub"),
-    "card": ("mblip.training.model_card", "write the model card again, with more results"),
+    "publish": ("mblip.training.publish", "push a trained model or adapter to the Hub"),
+    "card": ("mblip.training.model_card", "rewrite the model card, with more results"),
     "recipes": ("mblip.recipes", "list the recipes that come with the package, or print one"),
 }
-# The extra of pyproject.toml that brings a library, by the name it is imported by.
+# The extra of pyproject.toml that installs a library, by the library's import name.
 EXTRAS: Mapping[str, str] = {
     "accelerate": "train",
     "datasets": "train",
@@ -70,10 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line `mblip ARGUMENTS`.
 
     Args:
-        arguments: those of this process, if left out.
+        arguments: None: those of this process.
 
     Raises:
-        SystemExit: with `WRONG_INPUT`, after a message about the input; torchrun sees it as a failure.
+        SystemExit: with the exit status `WRONG_INPUT`, after an error message; torchrun takes it as a failure.
     """
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in HELP:
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         hint = f"Did you mean `mblip {nearest[0]}`?" if nearest else "`mblip --help` lists them."
         _end("mblip", f"there is no subcommand {name!r}. {hint}")
     module, wants_help = COMMANDS[name][0], not HELP.isdisjoint(rest)
-    if name == "train" and wants_help:  # its options are the fields of a recipe, which no parser lists
+    if name == "train" and wants_help:  # its options are recipe fields, which no parser lists
         print(_docstring(module))
         return
     # bitsandbytes, which PEFT imports, warns at every start that an optional kernel for CPUs is missing.
@@ -96,9 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         extra = _missing_extra(error)
         if extra is not None and wants_help:
-            print(f'{_docstring(module)}\n\nIts options show once this is done: pip install "mblip[{extra}]"')
+            print(f'{_docstring(module)}\n\nTo see its options, first run: pip install "mblip[{extra}]"')
         elif extra is not None:
-            _end(f"mblip {name}", f'{error}. Install it with what else is needed:\npip install "mblip[{extra}]"')
+            _end(f"mblip {name}", f'{error}. Install what this command needs:\npip install "mblip[{extra}]"')
         elif _is_for_the_caller(error):
             _end(f"mblip {name}", f"{error}\n({_location(error)}; {TRACEBACK}=1 shows the traceback)")
         else:
@@ -110,13 +110,13 @@ def _overview() -> str:
     commands = "\n".join(f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items())
     return (
         f"usage: mblip COMMAND ...\n\nMultilingual vision-language models.\n\n{commands}\n\n"
-        "`mblip COMMAND --help` tells about one. On several GPUs: torchrun --nproc_per_node 4 -m mblip COMMAND ...\n"
-        f"An error about your input is one message; {TRACEBACK}=1 in the environment shows its traceback."
+        "`mblip COMMAND --help` describes one. On several GPUs: torchrun --nproc_per_node 4 -m mblip COMMAND ...\n"
+        f"Errors in your input are one message; set {TRACEBACK}=1 in the environment to see the traceback."
     )
 
 
 def _docstring(module: str) -> str:
-    """A module's docstring, without importing what the module needs."""
+    """A module's docstring, read without importing the module."""
     path = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
@@ -126,9 +126,11 @@ def _missing_extra(error: Exception) -> str | None:
 
 
 def _is_for_the_caller(error: Exception) -> bool:
-    """Whether an error is to be read by who called the command: any about files and the Hub, and what our own code
-    refuses. What another library refuses may be a bug of ours, so it keeps its traceback. A bug of ours that looks
-    like a refusal, such as unequal lengths in a `zip`, is not hidden: the message says which line it comes from."""
+    """Whether an error is about the user's input: an error about files or the Hub, or one that our own code raises.
+
+    An error from another library may be our bug, so it keeps its traceback. So may a ValueError in our own code, such
+    as unequal lengths in a `zip`. For this reason the message names the line.
+    """
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return isinstance(error, UNREADABLE) or _is_ours(frame.f_globals)
 
@@ -138,7 +140,7 @@ def _is_ours(names: Mapping[str, object]) -> bool:
 
 
 def _location(error: Exception) -> str:
-    """The last line of ours on the way to an error."""
+    """The last line of our code in an error's traceback."""
     ours = [each for each in traceback.walk_tb(error.__traceback__) if _is_ours(each[0].f_globals)]
     frame, line = ours[-1]
     return f"{Path(frame.f_code.co_filename).relative_to(Path(__file__).parents[1])}, line {line}"

@@ -1,13 +1,13 @@
 """Evaluate a model: its answers, results with 95 % intervals, and a table.
 
-    mblip eval MODEL --task xm3600 --task.images DIR ...              one task, with its own arguments
-    mblip eval MODEL --task my_module:my_benchmark ...                one of yours, a function of my_module.py
+    mblip eval MODEL --task xm3600 --task.images DIR ...              one task, with its arguments
+    mblip eval MODEL --task my_module:my_benchmark ...                your own task, a function in my_module.py
     mblip eval RECIPE [--model MODEL --output_dir DIR]                all tasks of a recipe
-    mblip eval RECIPE --load_in 4bit                                  its language model quantised (8bit, 4bit)
-    mblip eval --task xm3600 --help                                   what a task takes
-    torchrun --nproc_per_node 4 -m mblip eval RECIPE                  four processes, the same answers
+    mblip eval RECIPE --load_in 4bit                                  with a quantised language model (8bit, 4bit)
+    mblip eval --task xm3600 --help                                   the arguments of a task
+    torchrun --nproc_per_node 4 -m mblip eval RECIPE                  on four processes, with the same answers
 
-MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which is put on its base. RECIPE
+MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an adapter, which we load on its base. RECIPE
 is a YAML file, or the short name of one that comes with the package (`mblip recipes`).
 """
 
@@ -21,16 +21,16 @@ from mblip.loading import Precision, base_of_adapter, load_checkpoint
 
 
 def main(arguments: list[str]) -> None:
-    # 1. What to evaluate on what: questions first, so that files that lack are named before a model is loaded
+    # 1. Read the questions first, so that missing files are reported before a model is loaded
     run = parse_command_line(arguments)
     tasks = run.evaluation.build_tasks()
 
     with process_group() as device:
-        # 2. Model and processor, on the GPU if there is one
+        # 2. Load model and processor, on the GPU if there is one
         model, processor = load_checkpoint(run.model, Precision.named(run.dtype, run.load_in))
         model = nn.Module.to(model, device)
 
-        # 3. For each task: the model's answers (kept as they come), the scores
+        # 3. For each task, generate the answers (saved as they come) and score them
         results = {
             task.name: evaluate_task(
                 model,  # type: ignore[arg-type]  # its `generate` is typed as transformers has it, with all its outputs
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
         if not is_main_process():
             return
 
-    # 4. Results as figures, as a table, and as a report with charts
+    # 4. Write the results as JSON, as a table, and as a report with charts
     table = "\n".join(conditions_table(result) for result in results.values())
     write_results(run.output_dir, results, table)
     write_report(run.output_dir, results)

@@ -1,11 +1,11 @@
-"""Models and adapters, loaded for training, evaluation, demo and serving, in the precision that is asked for.
+"""Loading models and adapters in a given precision, for training, evaluation, demo and serving.
 
-The rule of precision: what trains is float32, always. ViT and language model are bfloat16 where the hardware computes
-in it, else float32. There is no float16: T5 and its heirs overflow in it.
+Parameters that train are always float32. ViT and language model are bfloat16 if the hardware supports it, else
+float32. We do not offer float16, because T5 and models derived from it overflow in it.
 
-An adapter of PEFT's holds what re-alignment trained and is worth nothing without the very weights it was trained on.
-PEFT writes down whatever name the model in memory had: none at all, or that of a folder in BLIP-2's own layout, on
-which transformers would build its BLIP-2 class and leave the trained query tokens out. `check_base` refuses both.
+A PEFT adapter holds what re-alignment trained, and works only on the weights it was trained on. PEFT records the name
+of the model in memory. This may be empty, or a folder in BLIP-2's layout. For the latter, transformers would build its
+own BLIP-2 class and ignore the trained query tokens. `check_base` refuses both.
 """
 
 import os
@@ -33,18 +33,23 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Precision:
-    """`dtype` of ViT and language model; `load_in`: the language model is quantised, None: it is not."""
+    """The precision of a model.
+
+    Args:
+        dtype: of ViT and language model.
+        load_in: how the language model is quantised; None: not at all.
+    """
 
     dtype: torch.dtype
     load_in: LoadIn | None = None
 
     @classmethod
     def named(cls, dtype: DtypeName = "auto", load_in: LoadIn | None = None) -> Self:
-        """The precision that a recipe names; "auto" is what the hardware has."""
+        """The precision that a recipe names. "auto" is bfloat16 if the hardware supports it, else float32."""
         return cls(DTYPES.get(dtype) or (torch.bfloat16 if has_bf16() else torch.float32), load_in)
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `from_pretrained`, and of `from_blip2_pretrained`."""
+        """The precision as arguments of `from_pretrained` or `from_blip2_pretrained`."""
         return {"dtype": self.dtype, "quantization_config": self._quantization()}
 
     def _quantization(self) -> BitsAndBytesConfig | None:
@@ -56,21 +61,22 @@ class Precision:
 
 
 def has_bf16() -> bool:
-    """Whether there is a GPU that computes in bfloat16 itself; CPUs, and GPUs that only emulate it, do not count."""
+    """Whether there is a GPU with native bfloat16. CPUs, and GPUs that only emulate it, do not count."""
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def load_checkpoint(
     name_or_path: str, precision: Precision | None = None
 ) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
-    """A model to use: a checkpoint, or an adapter merged into the base it names; on a quantised base, which cannot
-    take it in, it stays an adapter.
+    """Load a model for inference: a checkpoint, or an adapter merged into its base.
+
+    A quantised base cannot be merged, so there the adapter stays separate.
 
     Args:
-        precision: None: what the hardware has.
+        precision: None: "auto", see `Precision.named`.
 
     Raises:
-        OSError: there is no such checkpoint, or the adapter's base cannot be loaded.
+        OSError: the checkpoint does not exist, or the adapter's base cannot be loaded.
     """
     check_location(name_or_path)
     precision = precision or Precision.named()
@@ -85,7 +91,7 @@ def load_checkpoint(
 
 
 def load_merged(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
-    """An adapter's base with the adapter merged into it."""
+    """Load an adapter merged into its base."""
     base, processor = load_base(name_or_path, precision)
     with quiet_peft():
         merged = PeftModel.from_pretrained(base, name_or_path).merge_and_unload()
@@ -94,10 +100,10 @@ def load_merged(name_or_path: str, precision: Precision) -> tuple[MBlipForCondit
 
 
 def load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
-    """The base that an adapter names.
+    """Load the base that an adapter names.
 
     Raises:
-        OSError: it cannot be loaded; the message names both.
+        OSError: the base cannot be loaded. The message names adapter and base.
     """
     base = base_of_adapter(name_or_path)
     assert base is not None  # PEFT writes it
@@ -105,26 +111,26 @@ def load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditio
         return load_whole(base, precision)
     except OSError as error:
         raise OSError(
-            f"{name_or_path} is an adapter on {base}, which cannot be loaded: {error}\nStart where it was trained, or "
-            "write the base's path into its adapter_config.json."
+            f"The base {base} of the adapter {name_or_path} cannot be loaded: {error}\nRun in the folder in which it "
+            "was trained, or write the base's path into adapter_config.json."
         ) from error
 
 
 def base_of_adapter(name_or_path: str) -> str | None:
-    """The model that an adapter names as the one below it; None where the folder or repository holds no adapter."""
+    """The base that an adapter names; None if the folder or repository holds no adapter."""
     return PeftConfig.from_pretrained(name_or_path).base_model_name_or_path if is_adapter(name_or_path) else None
 
 
 def is_adapter(name_or_path: str) -> bool:
-    """Whether a folder or repository holds an adapter of PEFT's in place of a model."""
+    """Whether a folder or repository holds a PEFT adapter."""
     return find_adapter_config_file(name_or_path) is not None
 
 
 def load_whole(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
-    """A checkpoint with its processor; one without weights, which composes its components, has theirs."""
+    """Load a checkpoint and its processor. For a folder without weights, compose both from the components."""
     if Path(name_or_path).is_dir() and not Path(name_or_path, "config.json").is_file():
         raise OSError(
-            f"The folder {name_or_path} holds no config.json, so it is no model. Of a training run, give `model/` or "
+            f"The folder {name_or_path} holds no config.json, expected a model. For a training run, give `model/` or "
             "`adapter/` in its output folder."
         )
     model = MBlipForConditionalGeneration.from_pretrained(name_or_path, **precision.arguments())
@@ -134,7 +140,7 @@ def load_whole(name_or_path: str, precision: Precision) -> tuple[MBlipForConditi
 
 
 def compose_processor(model: MBlipForConditionalGeneration) -> MBlipProcessor:
-    """The image processor of the BLIP-2 with the tokenizer of the language model, in the same revisions."""
+    """Combine the BLIP-2's image processor and the language model's tokenizer, in the revisions of the composition."""
     components = model.config.parents
     assert components is not None  # `model` is a composition
     side = "right" if model.config.is_encoder_decoder else "left"
@@ -149,11 +155,11 @@ def compose_processor(model: MBlipForConditionalGeneration) -> MBlipProcessor:
 
 
 class MBlipAdapterModel(PeftModel):
-    """LoRA and trained image side around an `MBlipForConditionalGeneration`; `set_trainable` makes it.
+    """An `MBlipForConditionalGeneration` with LoRA and a trained image side. `set_trainable` makes it.
 
-    The base is checked here, in `save_pretrained`, because whoever saves comes by it: train.py, a plain Trainer, a
-    notebook. `PeftModel.from_pretrained` gives PEFT's own class, which does not look; `check_base` can be called
-    before it saves.
+    `save_pretrained` checks the base, because train.py, a plain Trainer and a notebook all save with it.
+    `PeftModel.from_pretrained` returns PEFT's own class, which does not. Call `check_base` yourself before you save
+    that.
     """
 
     def save_pretrained(
@@ -164,10 +170,10 @@ class MBlipAdapterModel(PeftModel):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        """As in PEFT.
+        """Save the adapters, as in PEFT.
 
         Raises:
-            ValueError: an adapter's base is none that can be loaded, see `check_base`.
+            ValueError: the base of an adapter cannot be loaded, see `check_base`.
         """
         for name in self.peft_config if selected_adapters is None else selected_adapters:
             check_base(self.peft_config[name].base_model_name_or_path, self.peft_config[name].revision)
@@ -175,22 +181,22 @@ class MBlipAdapterModel(PeftModel):
 
 
 def is_own_checkpoint(name_or_path: str, revision: str | None = None) -> bool:
-    """Whether a checkpoint is of mBLIP's own type, as the base of an adapter must be, and not in BLIP-2's layout."""
+    """Whether a checkpoint has the type "mblip", as the base of an adapter must, and not "blip-2"."""
     config, _ = PreTrainedConfig.get_config_dict(name_or_path, revision=revision)
     return config.get("model_type") == MBlipConfig.model_type
 
 
 def check_base(name_or_path: str | None, revision: str | None = None) -> None:
-    """Refuse a base that others could not load an adapter on.
+    """Refuse a base on which others could not load an adapter.
 
     Raises:
-        ValueError: it has no name, cannot be found, is not of mBLIP's own type, or has neither weights nor components.
+        ValueError: the base has no name, cannot be found, is not of type "mblip", or has neither weights nor
+            components.
     """
     if not name_or_path:
         raise ValueError(
-            "The adapter's base has no name: it was made in memory. Save it with `save_pretrained`, or, if "
-            "`from_blip2_pretrained` made it, without weights with `save_composition`, and give the folder: "
-            '`model.peft_config["default"].base_model_name_or_path = folder`.'
+            "The adapter's base has no name: it was made in memory. Save it with `save_pretrained` or "
+            '`save_composition`, then set `model.peft_config["default"].base_model_name_or_path = folder`.'
         )
     try:
         config, _ = PreTrainedConfig.get_config_dict(name_or_path, revision=revision)
@@ -199,9 +205,8 @@ def check_base(name_or_path: str | None, revision: str | None = None) -> None:
     if config.get("model_type") != MBlipConfig.model_type:
         raise ValueError(
             f"The adapter's base {name_or_path} is of type {config.get('model_type')!r}, expected "
-            f"{MBlipConfig.model_type!r}: on any other, transformers builds another class. Convert it, "
-            f'`MBlipForConditionalGeneration.from_pretrained("{name_or_path}").save_pretrained(folder)`, and name '
-            "that folder as the base."
+            f"{MBlipConfig.model_type!r}. Convert it with `MBlipForConditionalGeneration.from_pretrained("
+            f'"{name_or_path}").save_pretrained(folder)`, and name that folder as the base.'
         )
     is_composition = components_to_compose(name_or_path, revision=revision) is not None
     if not is_composition and not has_weights(name_or_path, revision=revision):
@@ -213,7 +218,7 @@ def check_base(name_or_path: str | None, revision: str | None = None) -> None:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Adapt a model without the warning that peft 0.21 asks for an attribute that transformers 5.23 has renamed."""
+    """Silence a warning: peft 0.21 reads an attribute that transformers 5.23 has renamed."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         yield

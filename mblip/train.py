@@ -4,10 +4,10 @@
     mblip train fine_tune_own --output_dir outputs/mine --stages.0.num_epochs 3
     torchrun --nproc_per_node 2 -m mblip train RECIPE       the same training on two processes
 
-RECIPE is a YAML file, or the short name of one that comes with the package (`mblip recipes`). A field of it is named
-by its path, list entries counted from 0; every field stands in mblip/training/recipe.py.
+RECIPE is a YAML file, or the short name of one that comes with the package (`mblip recipes`). You can override any
+field by its path; list entries count from 0. mblip/training/recipe.py describes all fields.
 
-Killed and started again with the same line, it goes on from its last checkpoint and ends with the same weights.
+If training is killed, run the same command again. It resumes from its last checkpoint and ends with the same weights.
 """
 
 import gc
@@ -26,15 +26,15 @@ from mblip.training.trainer import MBlipTrainer, training_arguments
 
 
 def main(arguments: list[str]) -> None:
-    # 1. The recipe, the folder it writes to, and each stage's TrainingArguments: what is wrong is known at once
+    # 1. Recipe, output folder, and TrainingArguments of each stage. Errors in the recipe show at once
     recipe = parse_command_line(arguments)
     run = open_run(recipe, is_main_process=is_main_process())
     if run.is_finished:
-        print(f"{run.model_folder} is finished. Give another --output_dir to train again.")
+        print(f"{run.model_folder} exists: this run is finished. To train again, give another --output_dir.")
         return
     all_args = [training_arguments(stage) for stage in run.stages]
 
-    # 2. Model and processor: the components composed, or a checkpoint
+    # 2. Model and processor: composed from two components, or from a checkpoint
     model, processor = build_model(recipe.model, recipe.seed)
 
     generations = generation_evaluations(run, processor)
@@ -46,11 +46,11 @@ def main(arguments: list[str]) -> None:
             load_trained(model, stage.weights)
             continue
 
-        # 4. Data: source -> examples -> prompts -> rows; the collator makes rows into batches
+        # 4. Data: source -> examples -> prompts -> rows. The collator makes batches from rows
         rows = build_rows(stage.data, stage.seed)
         collator = build_collator(processor, model, stage)
 
-        # 5. Training, from the stage's last checkpoint if there is one: the model gives the loss
+        # 5. Training, from the stage's last checkpoint if there is one. The model computes the loss
         trainer = MBlipTrainer(
             model=model,
             args=args,
@@ -64,11 +64,11 @@ def main(arguments: list[str]) -> None:
         trainer.train()
         is_sharded = trainer.is_sharded
         del trainer
-        gc.collect()  # with it goes the memory of the optimizer
+        gc.collect()  # frees the memory of the optimizer
         if is_sharded:
             model = rebuild_model(run, recipe.model.load_in)
 
-    # 6. From here on one process: log and loss curve, the finished model, and its results
+    # 6. From here on a single process: log and loss curve, the finished model, and its results
     if not leave_group():
         return
     write_log(run)
@@ -79,4 +79,4 @@ def main(arguments: list[str]) -> None:
     # 7. Saving: model, processor and card in one folder
     save_model(model, processor, write_card(run, table), run)
     print(table)
-    print(f"{run.model_folder} is finished; log, loss curve and results are in {run.folder}.")
+    print(f"The model is in {run.model_folder}; log, loss curve and results are in {run.folder}.")

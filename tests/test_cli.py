@@ -134,7 +134,7 @@ def test_help_needs_no_extra_and_names_the_one_that_is_missing():
     assert "pip install" not in train
     assert "\nfine_tune_own " in recipes
     shown = dict(zip(COMMANDS, each, strict=True))
-    assert 'Its options show once this is done: pip install "mblip[train]"' in shown["merge"]
+    assert 'To see its options, first run: pip install "mblip[train]"' in shown["merge"]
     assert "usage: mblip compose " in shown["compose"]
 
 
@@ -144,8 +144,7 @@ def test_a_missing_extra_is_named_in_two_lines():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == WRONG_INPUT
     assert done.stderr == (
-        "mblip merge: error: No module named 'peft'. Install it with what else is needed:\n"
-        'pip install "mblip[train]"\n'
+        "mblip merge: error: No module named 'peft'. Install what this command needs:\npip install \"mblip[train]\"\n"
     )
 
 
@@ -212,4 +211,4 @@ def test_train_py_without_a_recipe_is_the_quickstart(monkeypatch, arguments):
 def test_train_without_a_recipe_is_an_error(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["train", "--seed", "3"])
-    assert "error: Found no recipe, expected a path or a short name" in capsys.readouterr().err
+    assert "error: Found no recipe, expected its path or short name" in capsys.readouterr().err

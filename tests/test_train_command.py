@@ -108,20 +108,20 @@ def test_an_adapter_without_its_base_is_an_error_that_names_both(folder, tmp_pat
     config = tmp_path / "adapter" / "adapter_config.json"
     config.write_text(config.read_text().replace(str(folder / "base"), str(tmp_path / "gone")))
     message = (
-        rf"{tmp_path}/adapter is an adapter on {tmp_path}/gone, which cannot be loaded: (.|\n)*adapter_config.json"
+        rf"The base {tmp_path}/gone of the adapter {tmp_path}/adapter cannot be loaded: (.|\n)*adapter_config.json"
     )
     with pytest.raises(OSError, match=message):
         load_checkpoint(str(tmp_path / "adapter"))
 
 
 def test_a_run_s_own_folder_is_no_model_and_the_error_says_which_is(folder):
-    with pytest.raises(OSError, match=r"holds no config\.json, so it is no model.*`model/` or `adapter/`"):
+    with pytest.raises(OSError, match=r"holds no config\.json, expected a model.*`model/` or `adapter/`"):
         load_checkpoint(str(folder))
 
 
 @pytest.mark.parametrize("name", ["outputs/of/nobody", "/outputs"])
 def test_a_path_that_leads_nowhere_is_an_error_that_names_it(tmp_path, name):
-    message = rf"There is no folder {name}, and no name on the Hub is of this form\. Paths are relative to"
+    message = rf"There is no folder {name}, and this is no repository name either\. Paths are relative to"
     with pytest.raises(OSError, match=message):
         load_checkpoint(name)
     with pytest.raises(OSError, match=message):
@@ -147,14 +147,16 @@ def test_the_results_compare_with_before_and_with_the_english_blip2(folder):
 def test_the_task_to_compare_by_is_one_of_the_evaluation(tmp_path):
     recipe = write_recipe(tmp_path, evaluation=EVALUATION, compare_with_components="xm3600")
     write_components(tmp_path)
-    with pytest.raises(ValueError, match=r"`compare_with_components` is 'xm3600', expected a task .*: scenes"):
+    with pytest.raises(
+        ValueError, match=r"`compare_with_components` is 'xm3600', expected one of the tasks .*: scenes"
+    ):
         train.main([str(recipe)])
 
 
 def test_the_same_line_again_says_that_all_is_done_and_changes_nothing(folder, capsys):
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     train.main([str(folder.parent / "recipe.yaml")])
-    assert f"{folder / 'model'} is finished" in capsys.readouterr().out
+    assert f"{folder / 'model'} exists: this run is finished" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == times
 
 

@@ -1,4 +1,4 @@
-"""The recipes that come with the package: list them, or print one, to be changed and given by its path.
+"""The recipes that come with the package. List them, or print one to change it.
 
     mblip recipes
     mblip recipes fine_tune_own > mine.yaml
@@ -16,15 +16,15 @@ FOLDER = Path(__file__).parent
 
 
 def recipe_names() -> list[str]:
-    """The short names, `fine_tune_own` for `fine_tune_own.yaml`."""
+    """The short names, such as `fine_tune_own` for `fine_tune_own.yaml`."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def find_recipe(name: str) -> Path:
-    """The file of a recipe: a path, where there is a file, else a short name.
+    """Find the file of a recipe by its path, or by its short name if there is no such file.
 
     Raises:
-        ValueError: it is neither; the message has the nearest short name.
+        ValueError: there is no such recipe. The message gives the nearest short name.
     """
     if Path(name).is_file():
         return Path(name)

@@ -1,1 +1,1 @@
-"""The plumbing of train.py: recipes, rows, the Trainer, checkpoints, what is written when training is over."""
+"""The parts of train.py: recipes, rows, the Trainer, checkpoints, evaluation, model cards and publishing."""

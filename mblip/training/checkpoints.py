@@ -1,7 +1,7 @@
-"""Checkpoints that hold what trains and nothing else, and are complete or not taken.
+"""Checkpoints that hold only the parameters that train, and are used only if complete.
 
-The manifest of a checkpoint is written last and names every file with its size, so that one cut short, in writing, in
-deleting or in copying, is not taken for a checkpoint.
+We write the manifest of a checkpoint last. It lists every file with its size, so a checkpoint that was only partly
+written, deleted or copied is never used.
 """
 
 import json
@@ -21,17 +21,17 @@ MANIFEST_FILE = "manifest.json"
 STATE_FILE = "trainer_state.json"  # transformers' name
 PARTIAL = ".partial"
 PREFIX = "checkpoint-"  # transformers' name
-FSDP_PREFIX = "_fsdp_wrapped_module."  # torch's, before names in a model that FSDP has wrapped
+FSDP_PREFIX = "_fsdp_wrapped_module."  # torch adds it to names in a model that FSDP has wrapped
 
 
 def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.Tensor] | None = None) -> None:
-    """Write the parameters that train, and nothing else, under their names in `model`.
+    """Write only the parameters that train, under their names in `model`.
 
     Args:
-        state_dict: their values, where the model's own are in shards.
+        state_dict: the values of the parameters, if those in the model are in shards.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST_FILE).unlink(missing_ok=True)  # an earlier run's: from here on the checkpoint is not complete
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)  # from an earlier run: the checkpoint is incomplete from here on
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     values: Mapping[str, torch.Tensor] = parameters
     if state_dict is not None:
@@ -41,7 +41,7 @@ def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.
 
 
 def write_manifest(folder: Path) -> None:
-    """Declare a checkpoint complete."""
+    """Mark a checkpoint as complete."""
     files = {
         file.relative_to(folder).as_posix(): file.stat().st_size
         for file in sorted(folder.rglob("*"))
@@ -53,10 +53,10 @@ def write_manifest(folder: Path) -> None:
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
-    """Put the parameters of a checkpoint back into `model`.
+    """Load the parameters of a checkpoint into `model`.
 
     Raises:
-        ValueError: the checkpoint holds other parameters than those that train, or of other shapes.
+        ValueError: the names or shapes in the checkpoint differ from those of the parameters that train.
     """
     saved = safetensors.torch.load_file(folder / WEIGHTS_FILE)
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -65,16 +65,18 @@ def load_trained(model: nn.Module, folder: Path) -> None:
     ]
     if differing:
         raise ValueError(
-            f"{folder / WEIGHTS_FILE} holds {len(saved)} parameters, but {len(trained)} train here, and "
-            f"{len(differing)} differ, the first being {differing[0]!r}. It belongs to another stage or model."
+            f"{folder / WEIGHTS_FILE} holds {len(saved)} parameters, but {len(trained)} train here; {len(differing)} "
+            f"differ, such as {differing[0]!r}. Use a checkpoint of the same stage and model."
         )
     for name, parameter in trained.items():
         parameter.data.copy_(saved[name])
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The complete checkpoint of the most steps in `folder`; None where there is none. One that lost a file is
-    skipped, with a warning."""
+    """The complete checkpoint with the most steps in `folder`; None if there is none.
+
+    Skips a checkpoint that has lost a file, with a warning.
+    """
     complete = (manifest.parent for manifest in folder.glob(f"{PREFIX}*/{MANIFEST_FILE}"))
     for checkpoint in sorted(complete, key=_num_steps, reverse=True):
         missing = _missing_part(checkpoint)
@@ -85,7 +87,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def is_last_step(checkpoint: Path) -> bool:
-    """Whether the stage of a checkpoint was trained to its end."""
+    """Whether a checkpoint is that of the last step of its stage."""
     state = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
     return state["global_step"] >= state["max_steps"]
 
@@ -96,22 +98,26 @@ def _num_steps(checkpoint: Path) -> int:
 
 
 def best_checkpoint(last: Path) -> Path:
-    """The checkpoint of the best evaluation before that of the last step, or at it."""
+    """The checkpoint of the best evaluation.
+
+    Args:
+        last: the checkpoint of the last step.
+    """
     state = json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
     return last.with_name(f"{PREFIX}{state['best_global_step']}")
 
 
 def remove_partial(folder: Path) -> None:
-    """Delete what an interrupted run may have left half-written in the folder of a run or a stage."""
+    """Delete partial files of an interrupted run from the folder of a run or a stage."""
     checkpoints = (path for path in folder.glob(f"{PREFIX}*") if not (path / MANIFEST_FILE).is_file())
     for partial in [*checkpoints, folder / PARTIAL]:
         if partial.exists():
-            logger.info("Deleting %s, which was left half-written.", partial)
+            logger.info("Deleting %s, which an interrupted run left incomplete.", partial)
             shutil.rmtree(partial)
 
 
 def _missing_part(checkpoint: Path) -> str | None:
-    """What a checkpoint lacks of what its manifest names, in words; None for a complete one."""
+    """A description of the first missing or truncated file of a checkpoint; None if the checkpoint is complete."""
     for name, size in json.loads((checkpoint / MANIFEST_FILE).read_text(encoding="utf-8")).items():
         file = checkpoint / name
         if not file.is_file():

@@ -1,10 +1,10 @@
-"""Compose a BLIP-2's image side and any language model of transformers, into a folder that `from_pretrained` loads.
+"""Compose the image side of a BLIP-2 and any language model of transformers into a folder for `from_pretrained`.
 
     mblip compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER
     mblip compose Salesforce/blip2-flan-t5-xl bigscience/mt0-xl FOLDER --weightless
 
-The folder holds model, tokenizer and image processor. With --weightless it holds no weights: loading it composes the
-components again, so that an adapter trained on it is all that has to be shared. No weights are read for that.
+The folder holds model, tokenizer and image processor. With --weightless, it holds no weights, and none are read.
+Loading the folder then composes the components again, so you only need to share the adapters trained on it.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.quantisation import IMAGE_SIDE
 
 DTYPES = ("float32", "bfloat16", "float16")
-PROCESSOR_CLASS = "MBlipProcessor"  # of processing_mblip, which nothing here may import
+PROCESSOR_CLASS = "MBlipProcessor"  # by name: this file does not import processing_mblip
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -44,22 +44,22 @@ def compose_into_folder(
     language_model_revision: str | None,
     max_shard_size: str = "5GB",
 ) -> str:
-    """Write the folder. It appears in one step, when it is complete.
+    """Write the composed model into a folder, atomically.
 
     Args:
         max_shard_size: of one file, as in `save_pretrained`.
 
     Returns:
-        What came from where, and what was initialised.
+        A report: where each part came from, and which were initialised.
 
     Raises:
-        ValueError: a component is of the wrong kind, or the arguments do not go together.
-        OSError: a component cannot be read, or the folder is there already.
+        ValueError: a component has the wrong type, or the arguments contradict each other.
+        OSError: a component cannot be read, or the folder already exists.
     """
     if weightless and dtype is not None:
-        raise ValueError("A base without weights has no dtype: give `dtype` to `from_pretrained`, and leave it out.")
+        raise ValueError("A base without weights has no dtype. Leave it out, and give `dtype` to `from_pretrained`.")
     if folder.exists():
-        raise FileExistsError(f"{folder} is there already. Delete it, or give another folder.")
+        raise FileExistsError(f"{folder} already exists. Delete it, or give another folder.")
     components: dict[str, Any] = {
         "blip2": _location(blip2),
         "language_model": _location(language_model),
@@ -83,8 +83,7 @@ def compose_into_folder(
 
 
 def save_processor_files(folder: Path, config: MBlipConfig) -> None:
-    """Write what `MBlipProcessor.from_pretrained` reads: the tokenizer of a composition's language model, and the
-    settings of its BLIP-2's image processor.
+    """Write the files of a composition's `MBlipProcessor`: language model's tokenizer, BLIP-2's image settings.
 
     Raises:
         OSError: a component lacks one of them.
@@ -95,7 +94,7 @@ def save_processor_files(folder: Path, config: MBlipConfig) -> None:
     revision = components["language_model_revision"] or "main"
     tokenizer = AutoTokenizer.from_pretrained(components["language_model"], revision=revision, padding_side=side)
     tokenizer.save_pretrained(folder)
-    # The settings alone: the class that they name may need torchvision, or processing_mblip.
+    # Read only the settings: the class that they name may need torchvision or processing_mblip.
     settings, _ = ImageProcessingMixin.get_image_processor_dict(
         components["blip2"], revision=components["blip2_revision"] or "main"
     )
@@ -107,7 +106,7 @@ def _write_model(
     components: dict[str, Any], folder: Path, dtype: str | None, max_shard_size: str
 ) -> tuple[MBlipConfig, str]:
     model = MBlipForConditionalGeneration.from_blip2_pretrained(**components, dtype=dtype)
-    save_processor_files(folder, model.config)  # before the many gigabytes: a component may lack them
+    save_processor_files(folder, model.config)  # before the large weights, because a component may lack its files
     model.save_pretrained(folder, max_shard_size=max_shard_size)
     return model.config, _origins(model, components)
 
@@ -123,25 +122,26 @@ def _write_base(components: dict[str, Any], folder: Path) -> tuple[MBlipConfig, 
     config.save_pretrained(folder)
     try:
         GenerationConfig.from_pretrained(name, revision=revision).save_pretrained(folder)
-    except OSError:  # the language model has none of its own: what its configuration says
+    except OSError:  # the language model has no such file; its configuration has the values
         GenerationConfig.from_model_config(config.text_config).save_pretrained(folder)
     return config, _origins(model, components)
 
 
 def _check_width(model: MBlipForConditionalGeneration, components: dict[str, Any]) -> None:
-    """Refuse to keep a projection that does not fit, before somebody loads the folder."""
+    """Refuse `--projection blip2` now if the projection does not fit, instead of when the folder is loaded."""
     with torch.device("meta"):
         config = MBlipConfig.from_pretrained(components["blip2"], revision=components["blip2_revision"])
         width = MBlipForConditionalGeneration(config).language_projection.out_features
     if width != model.language_projection.out_features:
         raise ValueError(
-            f"The projection of {components['blip2']} leads to {width} dimensions, expected those of "
-            f"{components['language_model']}, {model.language_projection.out_features}. Leave out --projection blip2."
+            f"The projection of {components['blip2']} has {width} dimensions, expected "
+            f"{model.language_projection.out_features} as in {components['language_model']}. Leave out --projection "
+            "blip2."
         )
 
 
 def _origins(model: MBlipForConditionalGeneration, components: dict[str, Any]) -> str:
-    """A line for each part: its size, and where it comes from."""
+    """One line for each part, with its size and where it comes from."""
     origins = dict.fromkeys(IMAGE_SIDE, f"from {_named(components, 'blip2')}")
     if components["projection"] == "random":
         origins["language_projection"] = "initialised, to be trained"
@@ -160,7 +160,7 @@ def _named(components: dict[str, Any], component: str) -> str:
 
 
 def _location(name_or_path: str) -> str:
-    """A folder's absolute path, which is right wherever the composition is loaded from; a name on the Hub as it is."""
+    """A name on the Hub, or the absolute path of a folder, so that any working directory can load the composition."""
     return os.path.abspath(name_or_path) if os.path.isdir(name_or_path) else name_or_path
 
 
@@ -172,12 +172,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="mblip compose", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("blip2", metavar="BLIP2", help="a checkpoint of BLIP-2's layout: ViT, Q-Former, query tokens")
+    parser.add_argument("blip2", metavar="BLIP2", help="a checkpoint in BLIP-2's layout: ViT, Q-Former, query tokens")
     parser.add_argument("language_model", metavar="LANGUAGE_MODEL", help="any seq2seq or causal language model")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not exist")
     parser.add_argument("--projection", choices=("random", "blip2"), default="random", help="blip2: keep BLIP-2's own")
     parser.add_argument("--dtype", choices=DTYPES, help="of ViT and language model; default: the language model's own")
-    parser.add_argument("--weightless", action="store_true", help="a base for adapters, which composes when loaded")
+    parser.add_argument("--weightless", action="store_true", help="write a base for adapters, composed when loaded")
     parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="of one file; default: %(default)s")
     parser.add_argument("--blip2-revision", metavar="REVISION")
     parser.add_argument("--language-model-revision", metavar="REVISION")

@@ -1,7 +1,7 @@
-"""Step 6 of train.py: the finished model on the recipe's evaluation tasks; answers, figures and a table beside it.
+"""Step 6 of train.py: evaluate the finished model on the recipe's tasks, and write answers, scores and a table.
 
-A composition can also be compared with the same model before training, and with its English BLIP-2, where the
-component can do in English what the model is to do in every language (`compare_with_components`).
+With `compare_with_components`, we also evaluate a composition before training, and its BLIP-2 in English. BLIP-2 can
+do in English what the trained model should do in every language.
 """
 
 import dataclasses
@@ -33,11 +33,13 @@ BEFORE, ENGLISH_BLIP2 = "before", "english_parent"
 
 
 def generation_evaluations(run: Run, processor: MBlipProcessor) -> list[GenerationEvaluation | None]:
-    """What is asked while each stage trains; None where nothing is.
+    """The evaluation during the training of each stage; None for a stage without evaluation.
+
+    This also checks tasks that run only at the end. A run is bound to its recipe, so a mistake found at the end could
+    not be corrected any more.
 
     Raises:
-        ValueError: files of a benchmark lack, or a task to compare by, also where it is asked at the end alone: found
-            then, the recipe could not be mended, for what is trained is bound to it.
+        ValueError: files of a benchmark are missing, or `compare_with_components` names no task.
     """
     recipe = run.recipe
     if recipe.evaluation is None:
@@ -46,8 +48,8 @@ def generation_evaluations(run: Run, processor: MBlipProcessor) -> list[Generati
     names = [task.name for task in tasks]
     if recipe.compare_with_components not in (None, *names):
         raise ValueError(
-            f"`compare_with_components` is {recipe.compare_with_components!r}, expected a task of `evaluation`: "
-            f"{', '.join(names)}."
+            f"`compare_with_components` is {recipe.compare_with_components!r}, expected one of the tasks in "
+            f"`evaluation`: {', '.join(names)}."
         )
     return [
         None
@@ -58,10 +60,10 @@ def generation_evaluations(run: Run, processor: MBlipProcessor) -> list[Generati
 
 
 def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, run: Run) -> str:
-    """Evaluate, and write `results.json`, `table.md` and the answers into the run's folder.
+    """Evaluate the model, and write `results.json`, `table.md` and the answers into the run's folder.
 
     Returns:
-        The table as Markdown; empty where the recipe has no evaluation.
+        The table as Markdown; empty if the recipe has no evaluation.
     """
     if run.recipe.evaluation is None:
         return ""
@@ -82,7 +84,7 @@ def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, ru
 
 
 def _evaluate_components(task: EvaluationTask, run: Run) -> dict[str, Results]:
-    """The composition before training, and the English BLIP-2 where the task asks in English, on the same images."""
+    """Evaluate the composition before training and, if the task has English examples, BLIP-2 in English."""
     as_is = [example for example in task.examples if example.condition == AS_IS]
     before = build_model(run.recipe.model, run.recipe.seed)
     asked = dataclasses.replace(task, examples=as_is)

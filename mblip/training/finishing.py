@@ -1,7 +1,7 @@
-"""Steps 6 and 7 of train.py: the finished model, its evaluation, and the folders that are published.
+"""Steps 6 and 7 of train.py: finish the model, and save model and adapter.
 
-The finished model holds LoRA merged into the language model, so that `from_pretrained` loads it like any other; the
-adapter alone is saved beside it, in PEFT's format, on a base that can be loaded.
+In the finished model, LoRA is merged into the language model, so that `from_pretrained` loads it like any other. The
+adapter alone is saved beside it, in PEFT's format, with a base that others can load.
 """
 
 import dataclasses
@@ -26,28 +26,32 @@ logger = logging.getLogger(__name__)
 
 
 def save_adapter(model: Model, run: Run) -> None:
-    """Write `adapter/`, which holds what re-alignment trained; nothing after a warm-up alone, and nothing on a
-    language model whose weights are in no checkpoint: it would load on the wrong ones.
+    """Write `adapter/`, which holds what re-alignment trained.
 
-    Its base is the checkpoint or the adapter's base that the run began from, or `base/`: for a composition a folder
-    without weights that composes the components again when it is loaded; for a checkpoint in BLIP-2's layout, and for
-    an adapter that a fresh LoRA was trained on, a whole model.
+    Without re-alignment, there is no adapter. If the language model has random or fully trained weights, we write none
+    either: no checkpoint holds those weights, so the adapter would be loaded on others.
+
+    The base of the adapter depends on where the run started:
+    - an mBLIP checkpoint: this checkpoint;
+    - an adapter whose LoRA was trained further: that adapter's base;
+    - two components: `base/`, a folder without weights that composes the components when loaded;
+    - a checkpoint in BLIP-2's layout, or an adapter with `adapter: fresh`: `base/`, a whole model.
     """
     if not isinstance(model, PeftModel):
         return
     if run.recipe.model.random_weights or any(stage.recipe.stage == "full" for stage in run.stages):
         logger.warning(
-            "No adapter is written: the language model under it has other weights than any checkpoint, being random "
-            "or fully trained. The finished model holds everything."
+            "No adapter is written: the weights of the language model are random or fully trained, so no checkpoint "
+            "can be its base. Use the finished model in `model/`, which holds all weights."
         )
         return
     model.peft_config["default"].base_model_name_or_path = _base_of(model, run)
     model.save_pretrained(str(run.folder / "adapter"))
-    (run.folder / "adapter" / "README.md").unlink()  # PEFT's blank form; the model's own card stands in `model/`
+    (run.folder / "adapter" / "README.md").unlink()  # PEFT's empty template; the model's card is in `model/`
 
 
 def _base_of(model: PeftModel, run: Run) -> str:
-    """The path of the adapter's base, which is written where it is not on disk or on the Hub."""
+    """The path of the adapter's base. Writes `base/` if no checkpoint on disk or on the Hub can be the base."""
     begun_from, base = run.recipe.model.name_or_path, run.folder / "base"
     if begun_from is None:
         composed = model.get_base_model()
@@ -68,8 +72,8 @@ def _base_of(model: PeftModel, run: Run) -> str:
 def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
     """The trained model with LoRA merged, in evaluation mode.
 
-    A quantised language model cannot take the update in: its components are loaded again in 16 or 32 bits, and what
-    was trained is put on them.
+    LoRA cannot be merged into a quantised language model. In this case we load the model again in 16 or 32 bits, and
+    load the trained weights into it.
     """
     if run.recipe.model.load_in is not None:
         model = rebuild_model(run)
@@ -79,7 +83,7 @@ def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
 
 
 def save_model(model: MBlipForConditionalGeneration, processor: MBlipProcessor, card: str, run: Run) -> None:
-    """Write `model/`: weights, processor and card. It appears in one step, when it is complete."""
+    """Write `model/` atomically: weights, processor and card."""
     partial = run.folder / PARTIAL / run.model_folder.name
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
@@ -90,8 +94,10 @@ def save_model(model: MBlipForConditionalGeneration, processor: MBlipProcessor, 
 
 
 def rebuild_model(run: Run, load_in: LoadIn | None = None) -> Model:
-    """The model as the trained stages left it, from where the run begins: after training in shards, and without the
-    quantisation that it had while it trained."""
+    """Load the starting model again, and load the weights of all trained stages into it.
+
+    We need this after training in shards, and to get rid of the quantisation used in training.
+    """
     model: Model
     model, _ = build_model(dataclasses.replace(run.recipe.model, load_in=load_in), run.recipe.seed)
     for stage in run.stages:

@@ -1,9 +1,8 @@
-"""Merge an adapter, LoRA and trained image side, into its base by PEFT's `merge_and_unload`.
+"""Merge an adapter (LoRA and trained image side) into its base with PEFT's `merge_and_unload`.
 
     mblip merge ADAPTER FOLDER [--adapter-revision REVISION] [--base BASE] [--max-shard-size 5GB]
 
-It holds the whole model in memory once, in its base's own dtype, and needs no GPU. FOLDER appears in one step, when it
-is complete.
+This holds the whole model in memory once, in the dtype of the base, and needs no GPU. FOLDER is written atomically.
 """
 
 import argparse
@@ -41,12 +40,12 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="mblip merge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("adapter", metavar="ADAPTER", help="an adapter's folder, or its name on the Hub")
+    parser.add_argument("adapter", metavar="ADAPTER", help="the folder of an adapter, or its name on the Hub")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not exist")
-    parser.add_argument("--adapter-revision", metavar="REVISION", help="a branch, tag or commit of the Hub")
-    parser.add_argument("--base", help="the base, if it does not lie where the adapter says")
-    parser.add_argument("--base-revision", metavar="REVISION", help="of BASE; without --base: of the adapter's own")
-    parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="of a file (default: %(default)s)")
+    parser.add_argument("--adapter-revision", metavar="REVISION", help="a branch, tag or commit on the Hub")
+    parser.add_argument("--base", help="the base, if it is not where the adapter says")
+    parser.add_argument("--base-revision", metavar="REVISION", help="of BASE, or of the base that the adapter names")
+    parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="of one file (default: %(default)s)")
     given = parser.parse_args(arguments)
     print(merge_adapter(**vars(given)))
 
@@ -63,23 +62,22 @@ def merge_adapter(
     """Write the merged model, its generation settings and its processor.
 
     Args:
-        adapter: a folder or repository of PEFT's.
-        folder: where to write; the folder above it must be writable.
-        base: None: the one that the adapter names. An `mblip` folder, one of BLIP-2's layout, or a base without
-            weights, which composes its components again.
-        base_revision: None: the one that the adapter names for its own base, the newest of any other.
+        adapter: a PEFT adapter, as a folder or repository.
+        folder: where to write; its parent folder must be writable.
+        base: a model in mBLIP's or BLIP-2's layout, or a base without weights. None: the base that the adapter names.
+        base_revision: None: the revision that the adapter names for its own base, or the newest of another base.
         max_shard_size: of one file, as in `save_pretrained`.
 
     Returns:
-        What was merged, in words.
+        A report of what was merged.
 
     Raises:
-        ValueError, RuntimeError: adapter and base do not fit, or the adapter cannot be merged.
-        OSError: something cannot be read, or the folder is there already.
+        ValueError, RuntimeError: adapter and base do not match, or the adapter cannot be merged.
+        OSError: a file cannot be read, or the folder already exists.
         pickle.UnpicklingError: a .bin file of the base holds more than tensors.
     """
     if folder.exists():
-        raise FileExistsError(f"{folder} is there already. Delete it, or give another folder.")
+        raise FileExistsError(f"{folder} already exists. Delete it, or give another folder.")
     config = PeftConfig.from_pretrained(adapter, revision=adapter_revision)
     if base is None:
         base, base_revision = config.base_model_name_or_path, base_revision or config.revision
@@ -111,8 +109,8 @@ def _load_base(base: str, revision: str | None, adapter_config: PeftConfig) -> M
     config, _ = PreTrainedConfig.get_config_dict(stored[0], revision=stored[1])
     if config.get("quantization_config") is not None:
         raise ValueError(
-            f"{stored[0]} is quantised, and quantised weights cannot take an update in. Give the base in 16 or 32 "
-            "bits with --base."
+            f"{stored[0]} is quantised, and an adapter cannot be merged into quantised weights. Give the base in 16 "
+            "or 32 bits with --base."
         )
     if components is not None:
         return MBlipForConditionalGeneration.from_pretrained(base, revision=revision or "main")
@@ -123,17 +121,20 @@ def _load_base(base: str, revision: str | None, adapter_config: PeftConfig) -> M
     in_adapter = tuple(f"{name}." for name in getattr(adapter_config, "modules_to_save", None) or ())
     if missing := sorted(name for name in info["missing_keys"] if not name.startswith(in_adapter)):
         raise ValueError(
-            f"{base} lacks {len(missing)} weights, the first being {missing[0]!r}, which would be made up. Give the "
-            "base that the adapter was trained on with --base."
+            f"{base} lacks {len(missing)} weights, such as {missing[0]!r}. Give the base that the adapter was trained "
+            "on with --base."
         )
     return model
 
 
 def _put_on(model: MBlipForConditionalGeneration, adapter: str, config: PeftConfig, revision: str | None) -> PeftModel:
     if config.is_prompt_learning:
-        raise ValueError(f"{adapter} is an adapter of kind {config.peft_type}, which changes no weights.")
+        raise ValueError(
+            f"{adapter} is an adapter of kind {config.peft_type}, which changes no weights, expected one such as "
+            "LoRA. Load it with `PeftModel.from_pretrained` instead."
+        )
     with warnings.catch_warnings():
-        # peft 0.21 asks for an attribute that transformers 5.23 has renamed.
+        # peft 0.21 reads an attribute that transformers 5.23 has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         warnings.filterwarnings("error", "Already found a `peft_config`", UserWarning)  # the base is an adapter
         try:
@@ -141,12 +142,14 @@ def _put_on(model: MBlipForConditionalGeneration, adapter: str, config: PeftConf
             found = adapted.load_adapter(adapter, "default", revision=revision, torch_device="cpu")
         except (RuntimeError, UserWarning) as error:
             raise ValueError(_misfit(adapter, f"PEFT says: {textwrap.shorten(str(error), 500)}")) from error
-    # PEFT would go on with weights that it made up, or leave some of the adapter's out.
+    # PEFT would continue with initial values for missing weights, and ignore unexpected ones.
     if missing := found.missing_keys:
-        raise ValueError(_misfit(adapter, f"It lacks {len(missing)} weights, the first being {missing[0]!r}."))
-    has_biases = getattr(config, "bias", "none") != "none"  # PEFT stores those of `modules_to_save` twice
+        raise ValueError(_misfit(adapter, f"It lacks {len(missing)} weights, such as {missing[0]!r}."))
+    has_biases = getattr(config, "bias", "none") != "none"  # PEFT stores the biases of `modules_to_save` twice
     if unplaced := [name for name in found.unexpected_keys if not (has_biases and name.endswith(".bias"))]:
-        raise ValueError(_misfit(adapter, f"{len(unplaced)} of its weights have no place, such as {unplaced[0]!r}."))
+        raise ValueError(
+            _misfit(adapter, f"{len(unplaced)} of its weights are not in the base, such as {unplaced[0]!r}.")
+        )
     components = model.config.parents
     if (
         components
@@ -154,8 +157,8 @@ def _put_on(model: MBlipForConditionalGeneration, adapter: str, config: PeftConf
         and not hasattr(model.language_projection, "modules_to_save")
     ):
         raise ValueError(
-            f"{adapter} holds no `language_projection`, and that of its base is random. Give an adapter that was "
-            "trained with the projection in `modules_to_save`."
+            f"{adapter} holds no `language_projection`, and its base has a random one. Give an adapter that was "
+            "trained with `language_projection` in `modules_to_save`."
         )
     _check_ties(model, adapter)
     return adapted
@@ -166,30 +169,30 @@ def _misfit(adapter: str, why: str) -> str:
 
 
 def _check_ties(model: MBlipForConditionalGeneration, adapter: str) -> None:
-    """Refuse an update of weights that share a tensor: PEFT would merge it into all, or saving lose it."""
+    """Refuse an adapter of tied weights: merging would change both weights, or saving would lose the update."""
     ties, weights = model.all_tied_weights_keys, dict(model.named_parameters(remove_duplicate=False))
-    if changed := sorted({*ties, *ties.values()} - weights.keys()):  # PEFT moves what it wraps to another name
+    if changed := sorted({*ties, *ties.values()} - weights.keys()):  # PEFT renames the weights it wraps
         raise ValueError(
-            f"{adapter} changes {changed[0]!r}, which its base shares with other layers, so they would change with "
-            "it. Train without adapting the head and the embeddings."
+            f"{adapter} changes {changed[0]!r}, which its base shares with other layers, so merging would change "
+            "them, too. Train an adapter without the head and the embeddings."
         )
 
 
 def _check_finite(model: torch.nn.Module, adapter: str) -> None:
     for name, weight in model.named_parameters():
-        if not all(map(torch.isfinite, weight.aminmax())):  # takes no memory, as `isfinite` of the whole would
+        if not all(map(torch.isfinite, weight.aminmax())):  # `isfinite` of the whole tensor would need memory
             raise ValueError(
-                f"`{name}` with {adapter} holds values that are not finite: the adapter is broken, or the base's 16 "
-                "bits are too narrow. Check the training run."
+                f"`{name}` holds values that are not finite after merging {adapter}: the adapter is broken, or the "
+                "values overflow the dtype of the base. Check the training run."
             )
 
 
 def _write_processor(sources: Sequence[tuple[str, str | None]], config: MBlipConfig, folder: Path) -> None:
-    """The processor of the first source that has one, else that of the base's components, if they have one."""
+    """Write the processor of the first source that has one, otherwise that of the base's components, if any."""
     for name, revision in sources:
         if _has_any(name, revision, IMAGE_PROCESSOR_FILES):
             _copy(name, revision, (*IMAGE_PROCESSOR_FILES, *TEXT_FILES), folder)
-            if not (folder / "processor_config.json").exists():  # BLIP-2's layout names another class, or none
+            if not (folder / "processor_config.json").exists():  # BLIP-2's layout names no class, or another one
                 text = json.dumps({"processor_class": PROCESSOR_CLASS}) + "\n"
                 (folder / "processor_config.json").write_text(text, encoding="utf-8")
             return

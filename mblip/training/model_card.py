@@ -1,12 +1,12 @@
-"""Model cards: the README.md of a trained model, with the Hub's metadata, from what the run wrote.
+"""Model cards: the README.md of a trained model, with the Hub's metadata.
 
     mblip card outputs/quickstart
     mblip card outputs/quickstart --results outputs/eval_quickstart/results.json
     mblip card quickstart/results/quickstart.json --output model_cards/mblip-quickstart.md
 
-`mblip train` writes the card when a run ends. This writes it again, with more evaluations, or with what only its
-author knows. What the card is written from stands in the run's `card.json`; given in place of a run's folder, that
-file alone gives the same card. What nobody said is left as a TODO.
+`mblip train` writes the card at the end of a run. Use this command to write it again, with more evaluations or with
+facts that only you know. All content of the card is in the run's `card.json`. You can give that file instead of the
+run's folder, and get the same card. Facts that are missing appear as TODO.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from .run_folder import Run
 from .run_record import CHECKPOINT, RECORD_FILE, Evaluation, RunRecord, StageRecord, read_evaluation, record_run
 
 PIPELINE_TAG = "image-text-to-text"
-HUB_LANGUAGES = {"iw": "he"}  # where the Hub writes another code than languages.tsv
-CONTROLS = ("shuffled",)  # conditions that show what a model cannot do without its image
+HUB_LANGUAGES = {"iw": "he"}  # codes of languages.tsv for which the Hub has another
+CONTROLS = ("shuffled",)  # conditions that show what a model does without the right image
 
 USE = """```python
-import modeling_mblip, processing_mblip  # of this package; they tell transformers what an mBLIP is
+import modeling_mblip, processing_mblip  # from this package; they register mBLIP with transformers
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 model = AutoModelForImageTextToText.from_pretrained("FOLDER").eval()
@@ -41,17 +41,18 @@ print(processor.batch_decode(ids, skip_special_tokens=True)[0])
 ```"""
 
 PROJECTIONS = {"random": "random projection", "blip2": "projection of the first"}
-GENERAL_LIMITS = """- Answers can be wrong or invented, more so in languages the language model has read little of.
-- Nothing was done against harmful or biased output; the components' own cards and licences hold for this model too."""
-NOT_MEASURED = "- What is not in the tables above was not measured."
+GENERAL_LIMITS = """\
+- Answers can be wrong or invented, more often in languages the language model has seen little of.
+- We took no measures against harmful or biased output. The components' cards and licences apply to this model, too."""
+NOT_MEASURED = "- We measured only what the tables above show."
 OPEN_LIMIT = "- TODO: what this model is and is not meant for."
 
 
 def write_card(run: Run, table: str) -> str:
-    """The card of a run that ends, as Markdown with the Hub's metadata; its record is written into the run's folder.
+    """Write the record of a run into its folder, and return the card as Markdown with the Hub's metadata.
 
     Args:
-        table: the results; empty where nothing was evaluated.
+        table: the results; empty if nothing was evaluated.
     """
     record = record_run(run, code_commit())
     assert [evaluation.table for evaluation in record.evaluations] == ([table.strip()] if table else [])
@@ -60,7 +61,7 @@ def write_card(run: Run, table: str) -> str:
 
 
 def build_card(record: RunRecord) -> str:
-    """The card that a record gives, and nothing else goes into."""
+    """The card made from a record, and from nothing else."""
     return str(ModelCard(f"---\n{card_metadata(record).to_yaml()}\n---\n\n{card_text(record)}"))
 
 
@@ -84,15 +85,15 @@ def card_metadata(record: RunRecord) -> ModelCardData:
 
 
 def hub_language(code: str) -> str:
-    """The Hub's code of a language of the mix."""
+    """The Hub's code for a language of the mix."""
     return HUB_LANGUAGES.get(code, code)
 
 
 def eval_results(evaluation: Evaluation) -> list[EvalResult]:
-    """A summary of the model's scores, times 100 as in the card's tables, which have each language: of every task and
-    condition the mean over languages, each counted alike, and the lowest.
+    """Summarise the model's scores, times 100 as in the card's tables, which also show each language.
 
-    Controls, scores on stand-ins for photos, and the models it is compared with are in the tables only.
+    For every task and condition: the unweighted mean over languages, and the lowest score. Controls, scores on
+    stand-ins for images, and scores of other models appear only in the tables.
     """
     return [
         summary
@@ -105,7 +106,7 @@ def eval_results(evaluation: Evaluation) -> list[EvalResult]:
 
 
 def _summaries(result: Mapping[str, Any], condition: str) -> list[EvalResult]:
-    """Mean and lowest under a condition, or the one score where there is one language."""
+    """The mean and the lowest score under a condition, or the only score if there is one language."""
     scores = {score["language"]: score["value"] for score in result["scores"] if score["condition"] == condition}
     lowest = min(scores, key=scores.__getitem__)
     if len(scores) == 1:
@@ -150,15 +151,16 @@ def _introduction(record: RunRecord) -> str:
         return f"An mBLIP model, trained further from `{record.parents[0].name}`."
     components = "; ".join(f"{component.part}: `{component.name}`" for component in record.parents)
     if record.has_random_weights:
-        return f"A baseline without components: their shapes ({components}), trained from random weights."
+        return f"A baseline without components: the same architecture ({components}), trained from random weights."
     return (
         f"An mBLIP model composed from two components ({components}), with a {PROJECTIONS[record.projection]}. The "
-        "image encoder is as it was; LoRA, where it trained, is merged into the language model, otherwise as it was."
+        "image encoder is unchanged. LoRA, if trained, is merged into the language model, which is otherwise "
+        "unchanged."
     )
 
 
 def _results(evaluation: Evaluation) -> str:
-    """The tables, whose headings go one level down, and in which words each condition was asked."""
+    """The tables, with headings one level lower, and the first prompt of each condition."""
     lines = [f"#{line}" if line.startswith("## ") else line for line in evaluation.table.splitlines()]
     asked = {
         f"{condition} (`{code}`): `{prompt.strip()}`": None
@@ -172,7 +174,7 @@ def _results(evaluation: Evaluation) -> str:
 
 def _stage_table(record: RunRecord) -> str:
     lines = [
-        "| stage | trained parameters | steps | images a step | peak learning rate | minutes |",
+        "| stage | trained parameters | steps | images per step | peak learning rate | minutes |",
         "| --- | --- | ---: | ---: | --- | ---: |",
     ]
     for stage in record.stages:
@@ -206,7 +208,7 @@ def _data(stage: StageRecord) -> str:
 def _parts(record: RunRecord) -> str:
     lines = ["| part | from | licence in its own card |", "| --- | --- | --- |"]
     lines += [
-        f"| {component.part} | `{component.name}` | {component.license or 'not stated, or not in reach'} |"
+        f"| {component.part} | `{component.name}` | {component.license or 'not stated or not available'} |"
         for component in record.parents
     ]
     return "\n".join([*lines, "", f"These weights: {record.license or 'TODO: licence.'}"])
@@ -224,11 +226,11 @@ def main(arguments: Sequence[str]) -> None:
         prog="mblip card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="the output folder of a finished run, or a card.json")
-    parser.add_argument("--results", type=Path, nargs="+", help="results.json of `mblip eval`, table.md beside each")
-    parser.add_argument("--name", help="the model's name; else the folder's")
-    parser.add_argument("--license", help="of the weights, by the Hub's identifier")
-    parser.add_argument("--datasets", nargs="+", help="names on the Hub of what it was trained on")
-    parser.add_argument("--output", type=Path, help="where the card goes; else the run's model/README.md")
+    parser.add_argument("--results", type=Path, nargs="+", help="results.json of `mblip eval`, each beside a table.md")
+    parser.add_argument("--name", help="the model's name; default: the folder's")
+    parser.add_argument("--license", help="the licence of the weights, by the Hub's identifier")
+    parser.add_argument("--datasets", nargs="+", help="the training data, by names on the Hub")
+    parser.add_argument("--output", type=Path, help="where to write the card; default: the run's model/README.md")
     given = parser.parse_args(arguments)
     print(_write_again(given))
 
@@ -238,7 +240,7 @@ def _write_again(given: argparse.Namespace) -> Path:
     record = RunRecord.read(given.run) if is_record else _find_record(given.run)
     record = _with_changes(record, given)
     if is_record and given.output is None:
-        raise ValueError(f"{given.run} is a record without its run. Say with --output where the card goes.")
+        raise ValueError(f"{given.run} is a record without its run. Give --output, where to write the card.")
     if given.output is None:
         _check_finished(given.run)
     path = given.output or given.run / "model" / "README.md"
@@ -251,15 +253,15 @@ def _find_record(folder: Path) -> RunRecord:
     """The record of a finished run."""
     if not (folder / RECORD_FILE).is_file():
         raise ValueError(
-            f"{folder} holds no {RECORD_FILE}, which `mblip train` writes when a run ends. Start it again."
+            f"{folder} holds no {RECORD_FILE}, which `mblip train` writes at the end. Run it again to finish."
         )
     return RunRecord.read(folder / RECORD_FILE)
 
 
 def _check_finished(folder: Path) -> None:
-    """Raise unless the model is there: a folder made for its card alone would look like a finished run."""
+    """Raise ValueError unless the run has a `model/`. The card must not create it: it marks a finished run."""
     if not (folder / "model").is_dir():
-        raise ValueError(f"{folder} has no `model/`, which appears when a run is finished. Start `mblip train` again.")
+        raise ValueError(f"{folder} has no `model/`, so the run is not finished. Run `mblip train` again.")
 
 
 def _with_changes(record: RunRecord, given: argparse.Namespace) -> RunRecord:

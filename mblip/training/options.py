@@ -1,8 +1,8 @@
-"""`training:` and `lora:` of a recipe: transformers' `TrainingArguments` and PEFT's `LoraConfig` by their own names.
+"""`training:` and `lora:` of a recipe: the fields of transformers' `TrainingArguments` and PEFT's `LoraConfig`.
 
-What may stand there is read off the installed release, so an option that a library adds needs no edit here. Below are
-the paper's defaults, and the fields that a recipe says elsewhere or that would silently break resuming or batches,
-each with what to write instead.
+We take the allowed fields from the installed release, so an option that a library adds needs no change here. This file
+holds the paper's defaults, and the fields that are not allowed: those that a recipe sets elsewhere, and those that
+would silently break resuming or batches. For each, it says what to write instead.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from transformers import TrainingArguments
 from mblip.data.recipes.strict_loading import join, plain_arguments
 from mblip.data.recipes.yaml_values import Located
 
-# Those of the released checkpoints (code of gregor-ge/mBLIP, commit 0380e68); logging, saving and evaluating are ours.
+# As in the released checkpoints (code of gregor-ge/mBLIP, commit 0380e68), except logging, saving and evaluation.
 DEFAULTS: dict[str, Any] = {
     "lr_scheduler_type": "cosine",
     "weight_decay": 0.1,
@@ -30,17 +30,17 @@ DEFAULTS: dict[str, Any] = {
 }
 LORA_DEFAULTS: dict[str, Any] = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.05}
 
-# Beside the fields of `TrainingArguments`: so many image sets are asked about in each language at each evaluation; and
-# a stage ends with the weights of the best evaluation instead of the last ones.
+# Our own fields. `eval_images`: image sets per language in each evaluation. `keep_best`: a stage ends with the weights
+# of the best evaluation instead of the last ones.
 OWN_FIELDS = {"eval_images": int, "keep_best": bool}
 
 _BATCH = "give the stage `batch_size`, of one step over all processes, and `training.gradient_accumulation_steps`."
-_ORDER = "a resumed run finds its place in the rows by their order, which the recipe's `seed` draws: take it out."
-_SAVED = "give `save_steps`: a run goes on from its last checkpoint, and a stage from that of the one before."
-_BATCHES = "batches would be cut between images and prompts: take it out."
+_ORDER = "a resumed run finds its position by the order of rows, which the recipe's `seed` determines: take it out."
+_SAVED = "give `save_steps`: a resumed run needs its last checkpoint, and each stage that of the one before."
+_BATCHES = "it would separate images from their prompts: take it out."
 _NO_EFFECT = "it has no effect in a recipe: take it out."
 INSTEAD: Mapping[str, str] = {
-    # What a stage or the recipe says itself
+    # Set elsewhere in the recipe
     "output_dir": "give the recipe's own `output_dir`.",
     "per_device_train_batch_size": _BATCH,
     "auto_find_batch_size": _BATCH,
@@ -48,33 +48,33 @@ INSTEAD: Mapping[str, str] = {
     "num_train_epochs": "give the stage `num_epochs`.",
     "learning_rate": "give the stage `learning_rate` and `lora_learning_rate`.",
     "warmup_steps": "give the stage `warmup_steps`.",
-    "warmup_ratio": "give the stage `warmup_steps`: below 1 they are a share of all steps.",
+    "warmup_ratio": "give the stage `warmup_steps`: a value below 1 is a share of all steps.",
     "seed": "give the recipe's own `seed`.",
     "data_seed": "give the recipe's own `seed`.",
     "eval_strategy": "give `eval_steps`.",
     "hub_token": "sign in with `hf auth login`, or set HF_TOKEN: a recipe is copied into the model card.",
-    # What would break resuming
-    "resume_from_checkpoint": "the same line again goes on from the last checkpoint: take it out.",
-    "save_only_model": "a run that is killed could not go on: take it out. Checkpoints hold what trains alone.",
+    # Would break resuming
+    "resume_from_checkpoint": "the same command resumes from the last checkpoint: take it out.",
+    "save_only_model": "a killed run could not resume: take it out. Checkpoints hold only what trains.",
     "save_strategy": _SAVED,
     "load_best_model_at_end": "give `keep_best: true`.",
     "ignore_data_skip": _ORDER,
     "train_sampling_strategy": _ORDER,
     "dataloader_in_order": _ORDER,
-    "dataloader_persistent_workers": "workers that live on never hear which epoch begins: take it out.",
-    # What would break batches
-    "remove_unused_columns": "rows are not yet the model's inputs, and would be emptied: take it out.",
+    "dataloader_persistent_workers": "persistent workers do not learn which epoch begins: take it out.",
+    # Would break batches
+    "remove_unused_columns": "it would remove all columns before the collator reads them: take it out.",
     "parallelism_config": _BATCHES,
-    # What `Trainer` does not read, or what evaluation by generation does not use
+    # Neither `Trainer` nor evaluation by generation uses them
     **dict.fromkeys(("do_train", "do_eval", "do_predict", "local_rank", "per_device_eval_batch_size"), _NO_EFFECT),
 }
 _BATCH_SLICING = ("dispatch_batches", "split_batches")  # keys of `accelerator_config`
-# Optimizers that make groups of parameters from the whole model, by the beginning of their names.
+# Prefixes of optimizers that form their own parameter groups from the whole model.
 _WHOLE_MODEL_OPTIMIZERS = ("lomo", "adalomo", "galore", "apollo")
 
 _SET_BY_TRAINING = "training sets it: take it out."
 LORA_INSTEAD: Mapping[str, str] = {
-    "modules_to_save": "it is Q-Former, query tokens and projection, which re-alignment trains: take it out.",
+    "modules_to_save": "re-alignment sets it to Q-Former, query tokens and projection: take it out.",
     **dict.fromkeys(
         (
             *("task_type", "peft_type", "auto_mapping", "peft_version", "inference_mode"),
@@ -86,7 +86,7 @@ LORA_INSTEAD: Mapping[str, str] = {
 
 
 class TrainingOptions(dict[str, Any]):
-    """`training:`, of a run or a stage; `place` is where it stands, for errors that come later."""
+    """`training:` of a run or a stage. `location` is its file and line, for errors that come later."""
 
     def __init__(self, given: Mapping[str, Any] | None = None, location: str = "training") -> None:
         super().__init__(given or {})
@@ -94,20 +94,20 @@ class TrainingOptions(dict[str, Any]):
 
 
 class LoraOptions(dict[str, Any]):
-    """`lora:` of a stage, the arguments of a `LoraConfig`."""
+    """`lora:` of a stage: arguments of a `LoraConfig`."""
 
 
 def convert_training(found: Located, path: str) -> TrainingOptions:
-    """The options at `path`, those given alone.
+    """The options given at `path`, without defaults.
 
     Raises:
-        ValueError: a field is unknown, is not to be given here, or has a wrong type. The message names the location.
+        ValueError: a field is unknown, not allowed here, or of the wrong type. The message names file and line.
     """
     given = plain_arguments(_field_types(TrainingArguments) | OWN_FIELDS, found, path, INSTEAD)
     if str(given.get("optim", "")).startswith(_WHOLE_MODEL_OPTIMIZERS):
         raise ValueError(
-            f"{found.value['optim'].location}: `{join(path, 'optim')}` is {given['optim']!r}, which makes groups of "
-            "its own, without a learning rate per kind of parameter. Take another, such as adamw_torch or adafactor."
+            f"{found.value['optim'].location}: `{join(path, 'optim')}` is {given['optim']!r}, which cannot use our "
+            "learning rates per kind of parameter. Choose another, such as adamw_torch or adafactor."
         )
     if "accelerator_config" in given:
         _check_accelerator(found.value["accelerator_config"], join(path, "accelerator_config"))
@@ -115,7 +115,11 @@ def convert_training(found: Located, path: str) -> TrainingOptions:
 
 
 def convert_lora(found: Located, path: str) -> LoraOptions:
-    """The options at `path`, those given alone; errors as in `convert_training`, and what PEFT refuses."""
+    """The options given at `path`, without defaults.
+
+    Raises:
+        ValueError: as in `convert_training`, or PEFT refuses the options.
+    """
     given = plain_arguments(_field_types(LoraConfig), found, path, LORA_INSTEAD)
     try:
         LoraConfig(**LORA_DEFAULTS | given)
@@ -131,7 +135,10 @@ def _field_types(options: type) -> dict[str, Any]:
 
 def _check_accelerator(found: Located, path: str) -> None:
     if not isinstance(found.value, dict):
-        raise ValueError(f"{found.location}: `{path}`: expected its keys and values here, not the name of a file.")
+        raise ValueError(
+            f"{found.location}: `{path}`: found {found.value!r}, expected keys and values. Write them here, not in a "
+            "file."
+        )
     for name in _BATCH_SLICING:
         if name in found.value:
             raise ValueError(f"{found.value[name].location}: `{join(path, name)}`: {_BATCHES}")

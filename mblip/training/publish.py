@@ -1,16 +1,16 @@
-"""Publish what a finished run made on the Hub: its model, or its adapter alone.
+"""Publish a finished run on the Hub: its model, or only its adapter.
 
     mblip publish outputs/quickstart NAME/REPOSITORY
     mblip publish outputs/quickstart NAME/REPOSITORY --adapter
 
-A repository changes in one commit, which comes after all files have arrived: whatever breaks, others see the old state
-or the new one. Run again, it sends what had not arrived. The token is the client's own (`hf auth login`, HF_TOKEN).
+A repository changes in a single commit, after all files have arrived. If something fails, the repository stays as it
+was. Run the command again to send the files that are missing. We use the token of the Hub's client (`hf auth login` or
+HF_TOKEN).
 
-An adapter names the base it belongs to, and others must be able to load that. Where the run composed two components,
-its base is a configuration without weights. It goes to a repository of its own, `NAME/REPOSITORY-base`, because PEFT
-and transformers load a base by its repository's name alone: a folder inside the adapter's repository cannot be named,
-and with both at its top `from_pretrained` would load the adapter as part of the base, and PEFT put it on a second
-time.
+An adapter names its base, which others must be able to load. If the run composed two components, the base is a
+configuration without weights, and we push it to a repository of its own, `NAME/REPOSITORY-base`. PEFT and transformers
+load a base by repository name only, so it cannot be a subfolder of the adapter's repository. With both at the top of
+one repository, `from_pretrained` would load the adapter as part of the base, and PEFT would add it a second time.
 """
 
 import argparse
@@ -38,10 +38,10 @@ def main(arguments: Sequence[str]) -> None:
         prog="mblip publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run_folder", type=Path, help="the output folder of a finished run")
-    parser.add_argument("repository", help="NAME/REPOSITORY on the Hub; made if it is not there")
-    parser.add_argument("--private", action="store_true", help="for nobody else to see")
-    parser.add_argument("--remote-code", action="store_true", help="with the code, for `trust_remote_code=True`")
-    parser.add_argument("--adapter", action="store_true", help="what re-alignment trained, instead of the model")
+    parser.add_argument("repository", help="NAME/REPOSITORY on the Hub; created if it does not exist")
+    parser.add_argument("--private", action="store_true", help="create a private repository")
+    parser.add_argument("--remote-code", action="store_true", help="add the code, for `trust_remote_code=True`")
+    parser.add_argument("--adapter", action="store_true", help="push the adapter instead of the model")
     given = parser.parse_args(arguments)
     urls = publish(
         given.run_folder,
@@ -59,20 +59,20 @@ def publish(
     """Push a run's model or adapter to the Hub.
 
     Args:
-        is_private: of a new repository; one that is there must be so.
-        with_code: the code of model and processor goes along.
+        is_private: create private repositories. An existing repository must be private, too.
+        with_code: also push the code of model and processor.
 
     Returns:
-        The addresses of the commits, one for each repository.
+        The URLs of the commits, one for each repository.
 
     Raises:
-        ValueError: the run is not finished or not complete, the adapter's base is not on the Hub, the repository is
-            public though `is_private`, or there is no token.
-        OSError: the Hub refuses, or cannot be reached.
+        ValueError: the run is not finished or lacks files, the adapter's base is not on the Hub, the repository is
+            public despite `is_private`, or there is no token.
+        OSError: the Hub refuses the request or cannot be reached.
     """
     check_finished(run_folder, is_adapter=is_adapter)
     if get_token() is None:
-        raise ValueError("Found no token of the Hub. Sign in with `hf auth login`, or set HF_TOKEN.")
+        raise ValueError("Found no token for the Hub. Sign in with `hf auth login`, or set HF_TOKEN.")
     hub = _Hub(HfApi(), is_private)
     if not is_adapter:
         files = model_files(run_folder, repo, lambda name: hub.commit_of(name) is not None, with_code=with_code)
@@ -86,8 +86,8 @@ def publish(
         urls.append(hub.push(base, files, f"Base of the run {run_folder.name}, without weights"))
     elif hub.commit_of(base) is None:
         raise ValueError(
-            f"The adapter's base is {base}, which others cannot load from the Hub. Publish it, and train from its "
-            "name there; or publish the whole model: leave out --adapter."
+            f"The adapter's base is {base}, which others cannot load from the Hub. Publish the base and train from "
+            "its name on the Hub, or leave out --adapter to publish the whole model."
         )
     else:
         check_base(base)
@@ -95,12 +95,12 @@ def publish(
 
 
 def _pinned_components(hub: "_Hub", base: Path) -> Mapping[str, Any]:
-    """The components that a base names, each at a commit: its own where it names one, else the present one."""
+    """The components that a base names, each at a commit: of the revision it names, or of the newest."""
     components = json.loads((base / "config.json").read_text(encoding="utf-8"))["parents"]
     if components is None:
         raise ValueError(
-            f"The adapter's base, {base}, is a whole model that the run wrote, because it began from none that an "
-            "adapter can name. Publish the whole trained model: leave out --adapter."
+            f"The adapter's base, {base}, is a whole model that the run wrote, expected one on the Hub or a "
+            "composition. Leave out --adapter to publish the whole trained model."
         )
     revisions = {}
     for name in ("blip2", "language_model"):
@@ -108,23 +108,24 @@ def _pinned_components(hub: "_Hub", base: Path) -> Mapping[str, Any]:
         if revisions[f"{name}_revision"] is None:
             raise ValueError(
                 f"The adapter's base composes {components[name]} (revision {components[f'{name}_revision']}), which "
-                "others cannot load from the Hub. Publish it, and train with its name there; or publish the whole "
-                "model: leave out --adapter."
+                "others cannot load from the Hub. Publish it and train with its name on the Hub, or leave out "
+                "--adapter to publish the whole model."
             )
     return components | revisions
 
 
 @dataclass(frozen=True)
 class _Hub:
-    """The Hub as this command uses it."""
+    """The calls to the Hub that this command makes."""
 
     api: HfApi
     is_private: bool
 
     def commit_of(self, name: str, revision: str | None = None) -> str | None:
-        """The commit of a repository that whoever may read what is published can load; None where there is none.
+        """The commit of a model on the Hub that readers of the published model can load; None if there is none.
 
-        Public things must rest on public ones. A path of this machine is none, whatever repository is called so.
+        If we publish publicly, the model must be public, too. A local path never counts, even if a repository on the
+        Hub has the same name.
         """
         if os.path.exists(name):
             return None
@@ -134,22 +135,23 @@ class _Hub:
             return None
 
     def push(self, repo: str, files: Files, message: str) -> str:
-        """One commit with these files. Weights that were there before and do not belong to them are deleted.
+        """Push these files in one commit, and delete old weight files that are not among them.
 
-        `upload_folder` would make several commits of a large folder.
+        `upload_folder` would split a large folder into several commits.
         """
         self.api.create_repo(repo, private=self.is_private or None, exist_ok=True)
         info = self.api.model_info(repo)
         if self.is_private and not info.private:
-            raise ValueError(f"{repo} is public already. Make it private on the Hub, or leave out --private.")
+            raise ValueError(f"{repo} exists and is public. Make it private on the Hub, or leave out --private.")
         there = [sibling.rfilename for sibling in info.siblings or []]
         stale = [path for path in there if path.endswith(WEIGHT_SUFFIXES) and path not in files]
         operations: list[CommitOperation] = [CommitOperationAdd(path, content) for path, content in files.items()]
         operations += [CommitOperationDelete(path) for path in stale]
         try:
             commit = self.api.create_commit(repo, operations, commit_message=message, parent_commit=info.sha)
-        except RuntimeError as error:  # of the client, where a file cannot be uploaded
+        except RuntimeError as error:  # the client raises it if a file cannot be uploaded
             raise ConnectionError(
-                f"{error} {repo} is as it was. Run the same line again: what has arrived is kept. ({error.__cause__})"
+                f"{error} {repo} is unchanged. Run the same command again: uploaded files are kept. "
+                f"({error.__cause__})"
             ) from error
         return commit.commit_url

@@ -1,7 +1,7 @@
-"""What of a finished run goes to the Hub: which files, and what in them must read otherwise there than here.
+"""The files of a finished run that go to the Hub.
 
-Weights and tokenizer go as they are. Cards and configurations are written again where they name something of this
-machine: others cannot load a path.
+Weights and tokenizer are pushed unchanged. In cards and configurations we replace local paths, which others cannot
+load.
 """
 
 import json
@@ -28,30 +28,31 @@ INDEX_FILE = "model.safetensors.index.json"
 
 
 def check_finished(run_folder: Path, *, is_adapter: bool) -> None:
-    """Raise unless the run was finished and all of what is to be published is there.
+    """Check that the run is finished and has all files to publish.
 
     Raises:
-        ValueError: no run folder, an unfinished one, or one that lost something; the message names it.
+        ValueError: the folder is not that of a run, the run is not finished, or files are missing. The message names
+            them.
     """
     if not (run_folder / RECIPE_FILE).is_file():
         raise ValueError(f"{run_folder} holds no {RECIPE_FILE}, expected the output folder of `mblip train`.")
     if not (run_folder / "model").is_dir():
         raise ValueError(
-            f"{run_folder} has no `model/`, which appears when a run is finished. Start `mblip train` again with "
-            "the same recipe: it goes on where it stopped."
+            f"{run_folder} has no `model/`, so the run is not finished. Run `mblip train` again with the same recipe: "
+            "it resumes from its last checkpoint."
         )
     _check_whole(run_folder / "model", MODEL_FILES)
     if is_adapter:
         if not (run_folder / "adapter").is_dir():
-            raise ValueError(f"{run_folder} has no `adapter/`: the run had no re-alignment. Leave out --adapter.")
+            raise ValueError(f"{run_folder} has no `adapter/`: the run trained none. Leave out --adapter.")
         _check_whole(run_folder / "adapter", ADAPTER_FILES)
 
 
 def model_files(run_folder: Path, repo: str, is_on_hub: Callable[[str], bool], *, with_code: bool) -> Files:
     """The finished model: weights, processor and card.
 
-    Its configuration no longer names the components, which serve a folder without weights only; its card names itself,
-    and as base models those that are on the Hub.
+    We remove the components from the configuration, because only a folder without weights needs them. In the card we
+    put the repository's name, and keep only those base models that are on the Hub.
     """
     folder = run_folder / "model"
     card = ModelCard.load(folder / "README.md")
@@ -67,7 +68,7 @@ def model_files(run_folder: Path, repo: str, is_on_hub: Callable[[str], bool], *
 
 
 def adapter_files(run_folder: Path, repo: str, base: str) -> Files:
-    """The adapter with processor and card, on a base that is on the Hub."""
+    """The adapter with processor and card, for a base on the Hub."""
     config = _read(run_folder / "adapter" / "adapter_config.json") | {"base_model_name_or_path": base}
     model = run_folder / "model"
     files: Files = {name: path for name, path in _files_in(model).items() if _is_of_processor(path)}
@@ -77,7 +78,7 @@ def adapter_files(run_folder: Path, repo: str, base: str) -> Files:
 
 
 def base_files(run_folder: Path, components: Mapping[str, Any], *, with_code: bool) -> Files:
-    """A model without weights that composes its components when it is loaded."""
+    """A base without weights, which is composed from its components when it is loaded."""
     folder = run_folder / "base"
     files: Files = {**_files_in(folder)}
     files |= _code_files(folder, None) if with_code else {}
@@ -91,14 +92,14 @@ def base_files(run_folder: Path, components: Mapping[str, Any], *, with_code: bo
 BASE_TEXT = """
 # An mBLIP without weights
 
-Image encoder and Q-Former of `{}` and the language model `{}`, composed when this is loaded. Made for the adapters
-that name it as their base: the projection between the two is in them.
+Image encoder and Q-Former of `{}` and the language model `{}`, composed when you load this repository. It is the base
+of adapters. These hold the projection between the two.
 """
 
 ADAPTER_USE = """# {title}
 
-An mBLIP adapter: LoRA of the language model, Q-Former, query tokens and projection. Its base is `{base}`, loaded by
-itself.
+An mBLIP adapter: LoRA of the language model, Q-Former, query tokens and projection. Its base is `{base}`, which is
+loaded automatically.
 
 ## Use
 
@@ -117,7 +118,7 @@ print(processor.batch_decode(model.generate(**inputs, max_new_tokens=50), skip_s
 
 
 def _adapter_card(model_card: ModelCard, repo: str, base: str) -> bytes:
-    """The model's card for its adapter, from the results on: those of the two are the same."""
+    """The card of the adapter. From the results on, it equals the model's card: both give the same results."""
     _, results, rest = model_card.text.partition("## Results")
     model_card.text = ADAPTER_USE.format(title=repo.split("/")[-1], repo=repo, base=base) + results + rest
     model_card.data["base_model"], model_card.data["library_name"] = base, "peft"
@@ -125,7 +126,7 @@ def _adapter_card(model_card: ModelCard, repo: str, base: str) -> bytes:
 
 
 def _files_in(folder: Path) -> dict[str, Path]:
-    """All files of a folder by their path in it: a tokenizer's named chat templates lie one deeper."""
+    """All files of a folder by relative path. A subfolder may hold a tokenizer's named chat templates."""
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
@@ -138,22 +139,22 @@ def _check_whole(folder: Path, names: tuple[str, ...]) -> None:
     index = folder / INDEX_FILE
     shards = set(_read(index)["weight_map"].values()) if index.is_file() else set()
     if missing := sorted(name for name in {*names, *shards} if not (folder / name).is_file()):
-        raise ValueError(f"{folder} lacks {', '.join(missing)}: it is not as `mblip train` left it. Restore it.")
+        raise ValueError(f"{folder} lacks {', '.join(missing)}, which `mblip train` wrote. Restore the folder.")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ValueError(
-            f"{folder} holds no weights, expected *.safetensors: it is not as `mblip train` left it. Restore it."
+            f"{folder} holds no weights, expected *.safetensors, which `mblip train` wrote. Restore the folder."
         )
     for path in weights:
         try:
             with safe_open(path, framework="pt"):
                 pass
         except SafetensorError as error:
-            raise ValueError(f"{path} is not complete ({error}). Restore it.") from error
+            raise ValueError(f"{path} is not complete ({error}). Restore the file.") from error
 
 
 def _code_files(config_folder: Path, processor_folder: Path | None) -> Files:
-    """The code of model and processor, and the configurations that name it."""
+    """The code of model and processor, and the configurations that refer to it."""
     with tempfile.TemporaryDirectory() as name, _registered():
         folder = Path(name)
         with torch.device("meta"):
@@ -171,7 +172,7 @@ def _code_files(config_folder: Path, processor_folder: Path | None) -> Files:
 
 @contextmanager
 def _registered() -> Iterator[None]:
-    """Classes that save their code, for a while: else every checkpoint saved later would carry code."""
+    """In this context, our classes save their code. Outside of it, checkpoints must not contain code."""
     classes: tuple[Any, ...] = (MBlipConfig, MBlipForConditionalGeneration, MBlipProcessor, MBlipImageProcessor)
     before = [shipped._auto_class for shipped in classes]
     MBlipConfig.register_for_auto_class()
@@ -185,7 +186,7 @@ def _registered() -> Iterator[None]:
 
 
 def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration that does not say where its language model lay."""
+    """A configuration without the local path of its language model."""
     text_config = {name: value for name, value in config["text_config"].items() if name != "_name_or_path"}
     return config | {"text_config": text_config}
 

@@ -1,8 +1,8 @@
-"""What a recipe says: the schema of the YAML files in mblip/recipes/, as frozen dataclasses.
+"""The schema of training recipes, the YAML files in mblip/recipes/, as frozen dataclasses.
 
-Keys, types and defaults are the fields below; `recipe_reading.py` reads files by them. The defaults of training are
-those of the released checkpoints (code of gregor-ge/mBLIP, commit 0380e68). Paths are relative to the working
-directory.
+The fields below are the keys of a recipe, with their types and defaults. `recipe_reading.py` reads files into them.
+Training defaults are those of the released checkpoints (code of gregor-ge/mBLIP, commit 0380e68). Paths are relative
+to the working directory.
 """
 
 import re
@@ -25,14 +25,18 @@ Stage = Literal["warm_up", "re_alignment", "full"]
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """Where training begins: a checkpoint (`name_or_path`), or a composition of `blip2` and `language_model`.
+    """The model that training starts from: a checkpoint or adapter, or a composition of two components.
 
-    `dtype` is what ViT and language model are held in; "auto" is bfloat16 on a GPU that computes in it, else float32.
-    What trains is float32 always. `load_in` quantises the language model (4 bit: nf4) while it trains; the
-    finished model is not. `random_weights` keeps the shapes and forgets the weights: the baseline without components.
-
-    Where `name_or_path` is an adapter, its LoRA is trained further, with its image side; `adapter: fresh` merges it
-    into its base first, and re-alignment begins a LoRA of its own.
+    Args:
+        name_or_path: a checkpoint or an adapter. Training continues an adapter's LoRA and image side.
+        blip2: with `language_model`, the two components of a composition.
+        language_model: see `blip2`.
+        projection: of a composition: "random", or "blip2" to keep BLIP-2's.
+        dtype: of ViT and language model. "auto" is bfloat16 on a GPU that supports it, else float32. Parameters that
+            train are always float32.
+        load_in: quantise the language model during training (4bit: nf4). The finished model is not quantised.
+        random_weights: keep the architecture, but start from random weights. This is the baseline without components.
+        adapter: "fresh": merge the adapter `name_or_path` into its base, and train a new LoRA.
     """
 
     name_or_path: str | None = None
@@ -49,18 +53,18 @@ class ModelRecipe:
         is_single = self.blip2 is None and self.language_model is None and self.name_or_path is not None
         if not (is_single or (is_composition and self.name_or_path is None)):
             raise ValueError(
-                "found neither a checkpoint nor a composition, expected either `name_or_path` alone, or `blip2` and "
-                "`language_model` together."
+                "found neither a checkpoint nor a composition. Give either `name_or_path`, or both `blip2` and "
+                "`language_model`."
             )
         if self.adapter is not None and is_composition:
-            raise ValueError("`adapter` says what becomes of an adapter given as `name_or_path`: take it out.")
+            raise ValueError("`adapter` needs an adapter in `name_or_path`, but this is a composition: take it out.")
         if self.load_in is not None and self.random_weights:
-            raise ValueError("random weights are trained, and quantised ones cannot be: take `load_in` out.")
+            raise ValueError("random weights must train, but quantised weights cannot: take `load_in` out.")
 
 
 @dataclass(frozen=True)
 class SourceRecipe(Source):
-    """A source of examples, and how often it is drawn from beside the others."""
+    """A source of examples, and its sampling weight relative to the other sources."""
 
     weight: float = 1.0
 
@@ -70,13 +74,17 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class RowsRecipe:
-    """Rows that `write_rows` or a build wrote: a parquet file, or a folder of them, or, with its `revision`, a dataset
-    on the Hub; streamed, they are shuffled in a buffer. Of the rows, the prompts of `tasks` in `languages` from
-    `sources`, if these are given.
+    """Training rows written by `write_rows` or `mblip build`.
 
-    `revision` is a commit, by all its 40 digits, so that a resumed run reads the rows that it began with.
-
-    `weight`: how often a row comes from here, beside the other rows of the recipe (mblip/data/interleaving.py).
+    Args:
+        path: a parquet file, a folder of them, or, with `revision`, a dataset on the Hub.
+        revision: the full 40 digits of a commit on the Hub, so that a resumed run reads the same rows.
+        weight: the sampling weight relative to the other `rows` of the recipe (mblip/data/interleaving.py).
+        tasks: take only prompts of these tasks; None: all.
+        languages: take only prompts in these languages; None: all.
+        sources: take only prompts from these sources; None: all.
+        streaming: read rows as a stream, and shuffle them in a buffer.
+        shuffle_buffer_size: the size of this buffer in rows.
     """
 
     path: str
@@ -91,19 +99,25 @@ class RowsRecipe:
     def __post_init__(self) -> None:
         if self.revision is not None and not COMMIT.fullmatch(self.revision):
             raise ValueError(
-                f"`revision` is {self.revision!r}, expected a commit of {self.path}, by all its 40 digits: the Hub "
+                f"`revision` is {self.revision!r}, expected the full 40 digits of a commit of {self.path}. The Hub "
                 'shows them under "Files and versions".'
             )
         check_weights([self.weight])
-        PromptChoice(self.tasks, self.languages, self.sources)  # raises for unknown ones
+        PromptChoice(self.tasks, self.languages, self.sources)  # raises for unknown names
 
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """What is trained on: `sources`, mixed by weight into `num_examples` or, without it, one behind the other; or
-    `rows` on disk, from one path or several, drawn by weight.
+    """The training data: either `sources` or `rows`.
 
-    `prompts_per_image`: so many prompts of an image at most stand in one batch and share its pass through the ViT.
+    Args:
+        sources: sources of examples. With `num_examples` we mix them by weight, otherwise we concatenate them.
+        num_examples: the size of the mix.
+        rows: rows on disk or on the Hub. From several paths, we sample by weight.
+        prompts_per_image: the largest number of prompts of one image in a batch. They share one pass through the ViT.
+        max_text_tokens: truncate prompts to this number of tokens, image tokens not counted.
+        max_target_tokens: truncate targets to this number of tokens.
+        augmentation: random changes of the training images; None: none.
     """
 
     sources: tuple[SourceRecipe, ...] = ()
@@ -116,30 +130,37 @@ class DataRecipe:
 
     def __post_init__(self) -> None:
         if bool(self.sources) == bool(self.rows):
-            raise ValueError("expected either `sources` or `rows`, and one of them.")
+            raise ValueError("found both or neither of `sources` and `rows`, expected exactly one of them.")
         if len({rows.streaming for rows in self.rows}) > 1:
             raise ValueError("some `rows` are streamed and others are not, expected all or none: set `streaming`.")
         if len(self.rows) == 1 and self.rows[0].weight != 1:
-            raise ValueError("the `rows` have a weight, but there are no others beside them. Take it out.")
+            raise ValueError("the only entry of `rows` has a weight, which has no effect. Take it out.")
         if self.num_examples is None and any(source.weight != 1 for source in self.sources):
-            raise ValueError("a source has a weight, but `num_examples`, the size of the mix, is missing.")
+            raise ValueError("a source has a weight, but `num_examples` is missing. Give it, the size of the mix.")
 
     @property
     def is_streamed(self) -> bool:
-        """Whether the rows have no length."""
+        """Whether the rows are a stream, which has no length."""
         return any(rows.streaming for rows in self.rows)
 
 
 @dataclass(frozen=True)
 class StageRecipe:
-    """One stage: what trains (`warm_up`: the projection; `re_alignment`: Q-Former, query tokens, projection, LoRA;
-    `full`: everything), for how long, and how fast.
+    """One stage of training. Give either `max_steps` or `num_epochs`.
 
-    `learning_rate` is the peak for projection, Q-Former and query tokens, and in `full` for everything;
-    `lora_learning_rate` that for LoRA, 2e-4 if left out. `batch_size` counts images (rows) of one optimizer step over
-    all processes and accumulation steps, so that a step is the same on any number of them. `warmup_steps` below 1 are
-    a share of all steps. `lora` holds options of PEFT's `LoraConfig` over `LORA_DEFAULTS`, `training` those of this
-    stage over the run's.
+    Args:
+        stage: what trains. "warm_up": the projection; "re_alignment": Q-Former, query tokens, projection and LoRA;
+            "full": everything.
+        learning_rate: the peak for projection, Q-Former and query tokens; in "full" for everything.
+        batch_size: rows (images) per optimizer step, over all processes and accumulation steps, so that a step is the
+            same on any number of processes.
+        max_steps: optimizer steps.
+        num_epochs: passes over the rows.
+        warmup_steps: steps in which the learning rate rises. A value below 1 is a share of all steps.
+        lora_learning_rate: the peak for LoRA in "re_alignment"; None: 2e-4.
+        lora: options of PEFT's `LoraConfig`, which override `LORA_DEFAULTS`.
+        training: options of this stage, which override the run's.
+        data: the data of this stage; None: the recipe's.
     """
 
     stage: Stage
@@ -151,11 +172,11 @@ class StageRecipe:
     lora_learning_rate: float | None = None
     lora: LoraOptions | None = None
     training: TrainingOptions = field(default_factory=TrainingOptions)
-    data: DataRecipe | None = None  # None: the recipe's
+    data: DataRecipe | None = None
 
     def __post_init__(self) -> None:
         if (self.max_steps is None) == (self.num_epochs is None):
-            raise ValueError("expected either `max_steps` or `num_epochs`, and one of them.")
+            raise ValueError("found both or neither of `max_steps` and `num_epochs`, expected exactly one of them.")
         for name in ("batch_size", "max_steps", "num_epochs", "learning_rate", "lora_learning_rate"):
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -166,22 +187,31 @@ class StageRecipe:
             object.__setattr__(self, "lora", LoraOptions(LORA_DEFAULTS | (self.lora or LoraOptions())))
         elif self.lora is not None or self.lora_learning_rate is not None:
             given = "lora" if self.lora is not None else "lora_learning_rate"
-            raise ValueError(f"`{self.stage}` trains no LoRA: take `{given}` out, or make it `re_alignment`.")
+            raise ValueError(f"`{self.stage}` trains no LoRA: take `{given}` out, or use the stage `re_alignment`.")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run. `training` holds what all stages share: any field of transformers' `TrainingArguments`, over
-    `DEFAULTS`. `license` is that of the weights, for the model card; the components' decide on it. `limits` says in
-    the card what the model is not meant for.
+    """A training run.
 
-    Every `training.eval_steps` steps, and at the last one, the tasks of `evaluation` are asked about
-    `training.eval_images` image sets in each language, the same each time. With `training.keep_best` a stage ends with
-    the weights of the best of these evaluations instead of the last ones.
+    Every `training.eval_steps` steps and at the last step, we run the tasks of `evaluation` on `training.eval_images`
+    image sets per language, always the same ones. With `training.keep_best`, a stage ends with the weights of the best
+    of these evaluations instead of the last ones.
 
-    `compare_with_components` names a task of `evaluation` that two more models answer: the composition before
-    training, and BLIP-2 itself in English. `modules` is the folder that dotted paths are looked for in, the recipe's
-    own unless said; a run, which has its recipe in a folder of its own, writes it down.
+    Args:
+        output_dir: the folder of the run.
+        model: the model to start from.
+        data: the data of all stages that have none of their own.
+        stages: the stages, in order.
+        training: options of all stages: any field of transformers' `TrainingArguments`, which overrides `DEFAULTS`.
+        evaluation: the tasks to evaluate; None: no evaluation.
+        seed: determines data, order of rows, new weights, dropout and augmentation.
+        license: the licence of the weights, for the model card. It depends on the licences of the components.
+        limits: what the model is not meant for, for the model card.
+        compare_with_components: a task of `evaluation` on which we also evaluate the composition before training, and
+            BLIP-2 in English.
+        modules: the folder in which we look up dotted paths; None: that of the recipe. A run's copy of the recipe
+            records it.
     """
 
     output_dir: Path
@@ -198,55 +228,54 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise ValueError("`stages` is empty, expected at least one of full, warm_up and re_alignment.")
+            raise ValueError("`stages` is empty, expected at least one stage: full, warm_up or re_alignment.")
         kinds = [stage.stage for stage in self.stages]
         if kinds != sorted(kinds, key=("full", "warm_up", "re_alignment").index):
             raise ValueError(
-                f"`stages` are {', '.join(kinds)}, expected full training before the warm-up, and the warm-up "
-                "before the re-alignment."
+                f"`stages` are {', '.join(kinds)}, expected the order full, warm_up, re_alignment. Change their order."
             )
         if self.model.load_in is not None and "full" in kinds:
-            raise ValueError("`full` trains the language model, and a quantised one cannot be: take `load_in` out.")
+            raise ValueError("`full` trains the language model, but a quantised one cannot train: take `load_in` out.")
         if self.compare_with_components is not None and self.model.name_or_path is not None:
             raise ValueError(
-                "`compare_with_components` is for a composition of `blip2` and `language_model`, but `model` is "
+                "`compare_with_components` needs a composition of `blip2` and `language_model`, but `model` is "
                 f"{self.model.name_or_path}. Take it out."
             )
         loras = [stage.lora for stage in self.stages if stage.lora is not None]
         if any(lora != loras[0] for lora in loras):
-            raise ValueError("stages train one LoRA further, so their `lora` must agree.")
+            raise ValueError("all stages train the same LoRA, but their `lora` differs. Give the same one to each.")
         object.__setattr__(self, "training", TrainingOptions(DEFAULTS | self.training, self.training.location))
         for stage in self.stages:
             if self.data_of(stage).is_streamed and stage.max_steps is None:
-                raise ValueError(f"the stage {stage.stage} streams its rows, which have no length: give `max_steps`.")
+                raise ValueError(f"the stage {stage.stage} streams its rows, which has no length: give `max_steps`.")
             _check_training(self.training_of(stage), is_evaluated=self.evaluation is not None)
 
     def data_of(self, stage: StageRecipe) -> DataRecipe:
-        """The data of a stage: its own, or the recipe's."""
+        """The data of a stage, or the recipe's if the stage has none."""
         return stage.data or self.data
 
     def training_of(self, stage: StageRecipe) -> TrainingOptions:
-        """The training options of a stage: its own over the recipe's."""
+        """The training options of a stage. Its own override the recipe's."""
         location = stage.training.location if stage.training else self.training.location
         return TrainingOptions(self.training | stage.training, location)
 
 
 def _check_training(training: TrainingOptions, *, is_evaluated: bool) -> None:
-    """Refuse options that do not go together, as far as `TrainingArguments` does not."""
+    """Refuse contradictory options that `TrainingArguments` accepts."""
     eval_steps, save_steps = training.get("eval_steps"), training["save_steps"]
     if training["keep_best"] and eval_steps is None:
-        raise ValueError("`keep_best` asks for the best evaluation, but there is none: give `eval_steps`.")
+        raise ValueError("`keep_best` needs evaluations during training: give `eval_steps`.")
     if training["keep_best"] and abs(eval_steps / save_steps - round(eval_steps / save_steps)) > 1e-6:  # or shares
         raise ValueError(
-            f"`keep_best` keeps checkpoints, which are saved every {save_steps} steps: `eval_steps` is "
-            f"{eval_steps}, expected a multiple of `save_steps`."
+            f"`keep_best` needs a checkpoint at each evaluation: `eval_steps` is {eval_steps}, expected a multiple of "
+            f"`save_steps`, {save_steps}."
         )
     if eval_steps is not None and not is_evaluated:
-        raise ValueError("`training.eval_steps` asks for evaluations, but `evaluation` names no task: add one.")
+        raise ValueError("`training.eval_steps` needs a task, but `evaluation` names none: add one.")
     if training["save_total_limit"] is not None and training["save_total_limit"] < 2:
         raise ValueError(
-            f"`save_total_limit` is {training['save_total_limit']}, expected at least 2: an old checkpoint is "
+            f"`save_total_limit` is {training['save_total_limit']}, expected at least 2, because old checkpoints are "
             "deleted before the new one is complete."
         )
     if training.get("push_to_hub") and not training.get("hub_model_id"):
-        raise ValueError("`push_to_hub` sends checkpoints to the Hub, but says not where: give `hub_model_id`.")
+        raise ValueError("`push_to_hub` needs a repository: give `hub_model_id`.")

@@ -1,4 +1,4 @@
-"""Reading recipes: YAML file and command line to `Recipe`, and `Recipe` back to plain values."""
+"""Reading recipes: from YAML file and command line to `Recipe`, and from `Recipe` back to plain values."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ from .recipe import Recipe, RowsRecipe, SourceRecipe
 
 
 def parse_command_line(arguments: Sequence[str]) -> Recipe:
-    """The recipe that a command line asks for.
+    """Read the recipe that a command line names, with the fields that it overrides.
 
     Raises:
-        ValueError: the recipe cannot be read, or a field does not exist or has a wrong type; the message names the
-            location.
+        ValueError: the recipe cannot be read, or a field does not exist or has the wrong type. The message names file
+            and line, or the option.
     """
     if not arguments or arguments[0].startswith("--"):
-        raise ValueError("Found no recipe, expected a path or a short name first; `mblip recipes` lists short names.")
+        raise ValueError("Found no recipe, expected its path or short name first. `mblip recipes` lists short names.")
     name, *rest = arguments
     found = read_yaml(find_recipe(name))
     while rest:
@@ -40,12 +40,12 @@ def parse_command_line(arguments: Sequence[str]) -> Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a YAML file; errors as in `parse_command_line`."""
+    """Read the recipe in a YAML file. Raises the errors of `parse_command_line`."""
     return to_recipe(read_yaml(path))
 
 
 def to_recipe(found: Located) -> Recipe:
-    """The recipe of YAML values, with the folder of its modules where it names something by a dotted path."""
+    """Convert YAML values to a recipe. If it uses dotted paths, set `modules` to the folder to find them in."""
     modules = found.value.get("modules") if isinstance(found.value, dict) else None
     if modules is not None and isinstance(modules.value, str):
         found = found_beside(found, Path(modules.value).absolute())
@@ -57,7 +57,7 @@ def to_recipe(found: Located) -> Recipe:
 
 
 def to_plain(value: Any) -> Any:
-    """A recipe, or part of one, as values that YAML and JSON hold; reading them again gives the same recipe."""
+    """Convert a recipe, or part of one, to plain YAML or JSON values. Reading them again gives the same recipe."""
     if isinstance(value, Source):
         weight = {"weight": value.weight} if isinstance(value, SourceRecipe) else {}
         return {"source": value.source} | weight | to_plain(value.arguments)
@@ -75,12 +75,12 @@ def to_plain(value: Any) -> Any:
 
 
 def to_yaml(recipe: Recipe) -> str:
-    """The recipe as YAML, with all its defaults."""
+    """The recipe as YAML, including defaults."""
     return write_yaml(to_plain(recipe))
 
 
 def _names_its_own(plain: Any) -> bool:
-    """Whether a source or a task of a plain recipe is named by a dotted path."""
+    """Whether a plain recipe names a source or a task by a dotted path."""
     if isinstance(plain, dict):
         names = [*(plain.get("evaluation") or ()), str(plain.get("source", ""))]
         return any(map(is_dotted, names)) or any(map(_names_its_own, plain.values()))
@@ -88,21 +88,21 @@ def _names_its_own(plain: Any) -> bool:
 
 
 def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> Located:
-    """`found` with the field at the path `keys` replaced or added; converting it tells whether it may exist."""
+    """`found` with the field at the path `keys` replaced or added. Conversion checks later whether it may exist."""
     if not keys:
         return value
     key, *rest = keys
     if isinstance(found.value, list):
         if not key.isdigit() or int(key) >= len(found.value):
             raise ValueError(
-                f"{value.location}: `{path}` is a list of {len(found.value)} entries, so {key!r} is none of its "
-                f"positions. They are counted from 0."
+                f"{value.location}: `{path}` is a list of {len(found.value)} entries, but found the position {key!r}. "
+                f"Give a number from 0 to {len(found.value) - 1}."
             )
         entries = list(found.value)
         entries[int(key)] = _replace(entries[int(key)], rest, value, join(path, key))
         return Located(entries, found.location, found.folder)
     fields = found.value if isinstance(found.value, dict) else {}
-    for known in fields:  # a key may hold dots itself, as that of a task of one's own does
+    for known in fields:  # a key may contain dots, such as the dotted path of a user's own task
         if "." in known and list(keys[: known.count(".") + 1]) == known.split("."):
             key, rest = known, list(keys[known.count(".") + 1 :])
     entry = fields.get(key)
@@ -116,7 +116,7 @@ def _convert_source(found: Located, path: str) -> SourceRecipe:
 
 
 def _convert_rows(found: Located, path: str) -> tuple[RowsRecipe, ...]:
-    """One path or a list of them."""
+    """Convert `rows`: one mapping or a list of them."""
     if not isinstance(found.value, list):
         return (convert(found, RowsRecipe, path, CONVERTERS),)
     return tuple(convert(entry, RowsRecipe, join(path, str(i)), CONVERTERS) for i, entry in enumerate(found.value))

@@ -1,10 +1,10 @@
-"""Image-text retrieval as a command: how often a model finds the caption of an image, and the image of a caption.
+"""Image-text retrieval: how often a model finds the caption of an image, and the image of a caption.
 
     mblip retrieval eval_xflickrco_paper --num_candidates 100
 
-The recipe is one of `mblip eval` whose benchmarks are captions; what it says about prompts and decoding is not used.
-Results, predictions and report go into `retrieval` below its `output_dir`. What is measured, and what it costs,
-stands in mblip/evaluation/retrieval.py.
+Give a recipe of `mblip eval` with caption benchmarks. Its prompts and decoding settings are not used. Results,
+predictions and report go to `retrieval/` in its `output_dir`. mblip/evaluation/retrieval.py describes what is measured
+and what it costs.
 """
 
 import argparse
@@ -56,11 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("recipe", help="of benchmarks that are captions: a path or a short name")
-    parser.add_argument("--model", help="this model instead of the recipe's")
-    parser.add_argument("--output_dir", type=Path, help="this folder instead of the recipe's")
+    parser.add_argument("recipe", help="a recipe with caption benchmarks, by its path or short name")
+    parser.add_argument("--model", help="a model instead of the recipe's")
+    parser.add_argument("--output_dir", type=Path, help="a folder instead of the recipe's")
     parser.add_argument(
-        "--num_candidates", type=int, default=defaults.num_candidates, help="images that are searched in each language"
+        "--num_candidates", type=int, default=defaults.num_candidates, help="candidate images in each language"
     )
-    parser.add_argument("--batch_size", type=int, default=defaults.batch_size, help="captions that are read at once")
+    parser.add_argument("--batch_size", type=int, default=defaults.batch_size, help="captions per batch")
     return parser

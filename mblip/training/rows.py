@@ -1,4 +1,4 @@
-"""Step 4 of train.py, from a recipe's `data` to batches: sources -> mix -> prompts -> rows, and their collator."""
+"""Step 4 of train.py, from a recipe's `data` to batches: sources -> mix -> prompts -> rows, and the collator."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ Rows = TrainingRows | InterleavedRows | EndlessStream | InterleavedStreams
 
 
 def build_rows(data: DataRecipe, seed: int) -> Rows:
-    """The rows to train on. They depend on (data, seed) alone, so a resumed run builds the same.
+    """Build the rows to train on. They depend only on (data, seed), so a resumed run builds the same ones.
 
     Raises:
-        ValueError: a source gives no examples, or has a broken one; the message names it.
+        ValueError: a source gives no examples, or a broken one. The message names it.
         OSError: there are no rows at the recipe's path, or no such dataset on the Hub.
     """
     if data.rows:
@@ -32,14 +32,17 @@ def build_rows(data: DataRecipe, seed: int) -> Rows:
     prompted = (example if example.prompt else apply_prompt(example, seed=seed) for example in examples)
     rows = rows_to_dataset(to_rows(prompted), are_images_inside=False)
     if not len(rows):
-        raise ValueError(f"The sources {', '.join(source.source for source in data.sources)} gave no examples.")
+        raise ValueError(
+            f"The sources {', '.join(source.source for source in data.sources)} gave no examples, expected at least "
+            "one. Check their arguments in `data.sources`."
+        )
     return TrainingRows(rows, prompts_per_image=data.prompts_per_image)
 
 
 def build_collator(
     processor: Processor, model: MBlipForConditionalGeneration | PeftModel, stage: StageRun
 ) -> MBlipCollator:
-    """The collator that makes rows into the batches of this model."""
+    """The collator that turns rows into batches for this model."""
     return MBlipCollator(
         processor,
         model.config,

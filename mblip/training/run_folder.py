@@ -1,11 +1,11 @@
-"""The output folder of a run: which recipe wrote it, which stages it has, and what is done.
+"""The output folder of a run: its recipe, its stages, and its progress.
 
-recipe.yaml                    the recipe with all its defaults
-0_warm_up/checkpoint-100/      what trained, optimizer, schedule, random states; the last is the stage's result, or,
-                               with `keep_best`, the best
+recipe.yaml                    the recipe, including defaults
+0_warm_up/checkpoint-100/      trained parameters, optimizer, schedule and random states. The result of the stage is
+                               the last checkpoint, or, with `keep_best`, the best
 1_re_alignment/...
 training_log.jsonl  loss_curve.png  results.json  table.md
-model/                         model and processor for `from_pretrained`; written last, so there when all is done
+model/                         model and processor for `from_pretrained`, written last: the run is then finished
 """
 
 import json
@@ -37,7 +37,7 @@ from .recipe_reading import to_plain, to_yaml
 RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "training_log.jsonl"
 CURVE_FILE = "loss_curve.png"
-FREE_FIELDS = re.compile(  # they change nothing that is trained, and may differ when a run goes on
+FREE_FIELDS = re.compile(  # they do not affect training, so they may change when a run resumes
     r"output_dir|modules|(stages\.\d+\.)?training\."
     r"(report_to|run_name|dataloader_num_workers|save_total_limit|disable_tqdm|log_level|push_to_hub|hub_\w+)(\.|$)"
 )
@@ -55,12 +55,12 @@ class StageRun:
 
     @property
     def weights(self) -> Path | None:
-        """The checkpoint whose weights the stage ends with: the result, or the best evaluation's."""
+        """The checkpoint with the stage's final weights: the last, or with `keep_best` the best; None: not done."""
         return best_checkpoint(self.result) if self.result is not None and self.training["keep_best"] else self.result
 
     @property
     def result(self) -> Path | None:
-        """The checkpoint at the stage's last step; None while it is not trained to its end."""
+        """The checkpoint at the stage's last step; None if the stage is not done."""
         checkpoint = last_checkpoint(self.folder)
         return checkpoint if checkpoint is not None and is_last_step(checkpoint) else None
 
@@ -77,7 +77,7 @@ class Run:
 
     @property
     def model_folder(self) -> Path:
-        """The model with its processor and card; it appears when everything else is done."""
+        """The folder of model, processor and card. It exists only when the run is finished."""
         return self.folder / "model"
 
     @property
@@ -86,7 +86,7 @@ class Run:
 
     @property
     def stages(self) -> list[StageRun]:
-        """The stages in order; each has a seed of its own, so that no two draw the same."""
+        """The stages in order. Each has its own seed, so that no two draw the same random numbers."""
         recipe = self.recipe
         return [
             StageRun(
@@ -101,11 +101,13 @@ class Run:
 
 
 def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
-    """Begin or continue the run of a recipe in its output folder. Where nothing is trained yet, as after a recipe
-    whose model or data was not found, the folder is the new recipe's.
+    """Start or resume the run of a recipe in its output folder.
+
+    If the folder holds no checkpoint yet, for example because the model or data of an earlier recipe was not found,
+    the new recipe replaces the earlier one.
 
     Raises:
-        ValueError: the folder belongs to another recipe, or to none; the message names the difference.
+        ValueError: the folder belongs to another recipe or is not that of a run. The message names the differences.
         OSError: the folder cannot be written.
     """
     run = Run(recipe)
@@ -116,7 +118,7 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
     elif is_main_process:
         if not record.exists() and run.folder.exists() and any(_visible_entries(run.folder)):
             raise ValueError(
-                f"{run.folder} holds files, but no {RECIPE_FILE}: no run wrote it. Give another `--output_dir`."
+                f"{run.folder} holds files but no {RECIPE_FILE}, so no run wrote it. Give another `--output_dir`."
             )
         _write_recipe(record, recipe)
     if is_main_process:
@@ -130,7 +132,7 @@ def _check_same_recipe(record: Path, run: Run) -> None:
     if differences:
         raise ValueError(
             f"{run.folder} was written by another recipe: {'; '.join(differences)}. "
-            "Give the old recipe to continue, or another `--output_dir`."
+            "Give the old recipe to resume, or another `--output_dir`."
         )
 
 
@@ -149,17 +151,17 @@ def _write_recipe(record: Path, recipe: Recipe) -> None:
 
 
 def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The fields of two recipes that differ, in words: `stages.1.max_steps: 400 -> 500`."""
+    """The fields in which two recipes differ, such as `stages.1.max_steps: 400 -> 500`."""
     old_fields, new_fields = _flatten(old, ""), _flatten(new, "")
     return [
-        f"{path}: {old_fields.get(path, 'not there')} -> {new_fields.get(path, 'not there')}"
+        f"{path}: {old_fields.get(path, 'absent')} -> {new_fields.get(path, 'absent')}"
         for path in dict.fromkeys([*old_fields, *new_fields])
         if not FREE_FIELDS.match(path) and old_fields.get(path) != new_fields.get(path)
     ]
 
 
 def _flatten(value: Any, path: str) -> dict[str, Any]:
-    if isinstance(value, Mapping):  # an empty one is as none: free fields may come into it
+    if isinstance(value, Mapping):  # an empty mapping equals a missing one, because free fields may be added to it
         return {k: v for key, entry in value.items() for k, v in _flatten(entry, join(path, key)).items()}
     if isinstance(value, list) and value:
         return {k: v for i, entry in enumerate(value) for k, v in _flatten(entry, join(path, str(i))).items()}
@@ -167,7 +169,7 @@ def _flatten(value: Any, path: str) -> dict[str, Any]:
 
 
 def write_log(run: Run) -> None:
-    """Write `training_log.jsonl` and `loss_curve.png` of the stages trained so far."""
+    """Write `training_log.jsonl` and `loss_curve.png` of the finished stages."""
     entries = read_log(run)
     lines = [json.dumps(entry, ensure_ascii=False) for entry in entries]
     (run.folder / LOG_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -175,7 +177,7 @@ def write_log(run: Run) -> None:
 
 
 def read_log(run: Run) -> list[dict[str, Any]]:
-    """The entries of all trained stages in order, as the Trainer logged them, each with its stage."""
+    """The Trainer's log entries of all finished stages in order, each with its stage."""
     entries = []
     for stage in run.stages:
         if stage.result is not None:
@@ -185,8 +187,8 @@ def read_log(run: Run) -> list[dict[str, Any]]:
 
 
 def draw_loss_curve(entries: list[dict[str, Any]], path: Path) -> None:
-    """Draw the training loss of all stages, one behind the other, over optimizer steps."""
-    from matplotlib.figure import Figure  # imported here: it takes a second
+    """Draw the training loss of all stages, one after the other, over optimizer steps."""
+    from matplotlib.figure import Figure  # here, because the import takes a second
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -205,15 +207,15 @@ def draw_loss_curve(entries: list[dict[str, Any]], path: Path) -> None:
 
 
 def is_main_process() -> bool:
-    """Whether this process writes; known before any process group is there."""
+    """Whether this process writes files. It works before a process group exists."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def leave_group() -> bool:
-    """End the process group when training is over, so that no process waits for a long evaluation of the main one.
+    """End the process group after training, so that no process waits while the main process evaluates.
 
     Returns:
-        Whether this is the main process, which goes on alone.
+        Whether this is the main process, which continues alone.
     """
     if dist.is_available() and dist.is_initialized():
         dist.barrier()

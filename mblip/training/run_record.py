@@ -1,7 +1,7 @@
-"""Everything a model card is written from, as one JSON file in the run's folder, `card.json`.
+"""The record of a run, from which its model card is written: `card.json` in the run's folder.
 
-Made when the run ends, because later its commit, its components and their licences may no longer be known. It names no
-path of the machine, so that it can be shared beside the card: a number in the card is a number in this file.
+We write it when the run ends, because commit, components and licences may not be available later. It holds every
+number of the card and no local path, so you can share it beside the card.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ IMAGE_SIDE, LANGUAGE_MODEL, CHECKPOINT = "image encoder and Q-Former", "language
 
 @dataclass(frozen=True)
 class Component:
-    """A checkpoint that the run began from. `license` is the Hub's identifier in its own card; None: not stated."""
+    """A checkpoint that the run started from. `license` is the Hub's identifier in its card; None: not stated."""
 
     part: str
     name: str
@@ -51,8 +51,16 @@ class Component:
 
 @dataclass(frozen=True)
 class StageFacts:
-    """What a stage trained, on what data and hardware, noted when it begins. `num_trained` counts parameters by kind;
-    `num_images` and `num_prompts` (by language) are None for a stream.
+    """Facts of a stage, recorded when it starts.
+
+    Args:
+        num_trained: trained parameters by kind.
+        num_images: distinct images; None for a stream.
+        num_prompts: prompts by language; None for a stream.
+        hardware: the GPUs, or the CPU.
+        num_processes: processes that train together.
+        is_bf16: whether training used bfloat16 mixed precision.
+        versions: versions of the libraries.
     """
 
     num_trained: dict[str, int]
@@ -66,7 +74,7 @@ class StageFacts:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """A stage as it was trained. `learning_rates` by what they are for; `sources` as the recipe names them."""
+    """A finished stage. `learning_rates` holds the peaks by kind of parameter, `sources` the names in the recipe."""
 
     stage: str
     num_steps: int
@@ -79,8 +87,14 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`results` is what results.json holds, by name; `ratios` to the English BLIP-2 by language, where it was asked;
-    `table` is table.md. `is_of_run`: `mblip train` made it, not `mblip eval`."""
+    """An evaluation of the model.
+
+    Args:
+        is_of_run: whether it comes from `mblip train`, not from `mblip eval`.
+        results: the content of results.json, by task.
+        ratios: by language, the score relative to that of BLIP-2 in English; empty if BLIP-2 was not evaluated.
+        table: the content of table.md.
+    """
 
     is_of_run: bool
     results: dict[str, Any]
@@ -90,8 +104,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its card tells it. `license` and `datasets` are the Hub's identifiers, `recipe` is YAML, `limits` are
-    its author's words."""
+    """All facts of a run that its card shows.
+
+    `license` and `datasets` are identifiers of the Hub, `recipe` is YAML, `limits` is the text of the author.
+    """
 
     name: str
     license: str | None
@@ -106,7 +122,7 @@ class RunRecord:
     limits: str | None = None
 
     def write(self, path: Path) -> None:
-        """Write the record, one line a field; the file is written atomically."""
+        """Write the record atomically, with one field per line."""
         plain, partial = dataclasses.asdict(self), path.with_name(f".{path.name}.partial")
         fields = [f'"{name}": {json.dumps(value, ensure_ascii=False)}' for name, value in plain.items()]
         partial.write_text("{\n" + ",\n".join(fields) + "\n}\n", encoding="utf-8")
@@ -114,7 +130,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The record in a file."""
+        """Read the record in a file."""
         plain = json.loads(path.read_text(encoding="utf-8"))
         stages = [
             StageRecord(**stage | {"sources": tuple(stage["sources"]), "facts": StageFacts(**stage["facts"])})
@@ -130,7 +146,7 @@ class RunRecord:
 
 
 def record_run(run: Run, commit: str | None) -> RunRecord:
-    """The record of a trained run, with its evaluation where it had one."""
+    """The record of a trained run, including its evaluation, if any."""
     model = run.recipe.model
     return RunRecord(
         name=run.folder.name,
@@ -148,10 +164,10 @@ def record_run(run: Run, commit: str | None) -> RunRecord:
 
 
 def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
-    """What `mblip train` or `mblip eval` wrote into a folder.
+    """Read the evaluation that `mblip train` or `mblip eval` wrote into a folder.
 
     Raises:
-        ValueError: results.json or table.md is not there.
+        ValueError: results.json or table.md is missing.
     """
     if missing := [name for name in ("results.json", "table.md") if not (folder / name).is_file()]:
         raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of `mblip train` or `mblip eval`.")
@@ -162,7 +178,7 @@ def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
 
 
 def _read_ratios(folder: Path) -> dict[str, Any]:
-    """How much of the English BLIP-2's score each language reaches; it takes both models' answers."""
+    """The ratio of each language's score to that of BLIP-2 in English, computed from both models' answers."""
     theirs = next(folder.glob(predictions_path(folder, f"*_{ENGLISH_BLIP2}").name), None)
     if theirs is None:
         return {}
@@ -188,7 +204,7 @@ def _components(model: ModelRecipe) -> list[Component]:
 def _record_stage(run: Run, stage: StageRun) -> StageRecord:
     entries = [entry for entry in read_log(run) if entry["stage"] == stage.folder.name]
     if not entries:
-        raise ValueError(f"{stage.folder} holds no trained stage, expected its last checkpoint. Restore the folder.")
+        raise ValueError(f"{stage.folder} lacks the last checkpoint of its stage. Restore it, or train again.")
     rates = {"": stage.recipe.learning_rate}
     if stage.recipe.lora_learning_rate is not None:
         rates["LoRA"] = stage.recipe.lora_learning_rate
@@ -208,13 +224,13 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
 
 
 def _recipe_to_show(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as the card shows it, where licence and limits stand elsewhere."""
+    """The recipe as the card shows it. The card shows licence and limits elsewhere."""
     plain = {key: value for key, value in to_plain(recipe).items() if key not in ("output_dir", "license", "limits")}
     return without_folders(plain)
 
 
 def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingArguments) -> None:
-    """Note the facts of a stage in its folder, once for all processes."""
+    """Write the facts of a stage into its folder. Only one process does."""
     if not arguments.should_save:
         return
     sources = _sources(rows)
@@ -234,7 +250,7 @@ def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingA
 
 
 def read_facts(folder: Path) -> StageFacts:
-    """The facts of a stage."""
+    """Read the facts of a stage."""
     return StageFacts(**json.loads((folder / FACTS_FILE).read_text(encoding="utf-8")))
 
 
@@ -247,7 +263,7 @@ def _count_by_kind(model: nn.Module) -> dict[str, int]:
 
 
 def _sources(rows: Rows) -> Sequence[TrainingRows]:
-    """The rows that can be counted."""
+    """The rows that can be counted, which are none for a stream."""
     if isinstance(rows, InterleavedRows):
         return rows.sources
     return [rows] if isinstance(rows, TrainingRows) else []
@@ -265,16 +281,16 @@ def _hardware() -> str:
 
 
 def read_license(name: str) -> str | None:
-    """The licence in the card of a folder or a repository of the Hub, by the Hub's identifier.
+    """The licence in the card of a folder or repository, by the Hub's identifier.
 
     Returns:
-        None where there is no card, or none in reach, or it states no licence: a card is no reason for a run to fail.
+        None if the card is missing, cannot be reached, or states no licence. A missing card must not stop a run.
     """
     path = Path(name) / "README.md"
     if not Path(name).is_dir():
         try:
             path = Path(hf_hub_download(name, "README.md"))
-        except (OSError, HFValidationError):  # every error of the Hub and the network is an OSError
+        except (OSError, HFValidationError):  # errors of the Hub and the network are OSErrors
             return None
     metadata = (metadata_load(path) if path.is_file() else None) or {}
     stated = metadata.get("license")

@@ -1,4 +1,4 @@
-"""Step 2 of train.py: the model that a recipe begins from, and its processor."""
+"""Step 2 of train.py: the model that a recipe starts from, and its processor."""
 
 from torch import nn
 from transformers import set_seed
@@ -24,14 +24,14 @@ Model = MBlipForConditionalGeneration | MBlipAdapterModel
 
 
 def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
-    """Load the checkpoint, or compose the two components; a fresh projection is drawn by `seed`.
+    """Load the checkpoint, or compose the two components. `seed` determines a random projection.
 
-    Of an adapter the base is loaded and the adapter put on it, to be trained further; or, if the recipe wants a fresh
-    LoRA, merged into it.
+    For an adapter, we load its base and the adapter, to continue its training. With `adapter: fresh`, we merge the
+    adapter into its base instead.
 
     Raises:
-        OSError: there is no such checkpoint, or an adapter's base cannot be loaded.
-        ValueError: a component is of the wrong kind, or the recipe does not suit the checkpoint; the message names it.
+        OSError: the checkpoint does not exist, or an adapter's base cannot be loaded.
+        ValueError: a component has the wrong type, or the recipe does not match the checkpoint. The message names it.
     """
     for name in (recipe.name_or_path, recipe.blip2, recipe.language_model):
         if name is not None:
@@ -50,15 +50,14 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
 def _load_adapter(name_or_path: str, recipe: ModelRecipe, precision: Precision) -> tuple[Model, MBlipProcessor]:
     if recipe.random_weights:
         raise ValueError(
-            f"`model.name_or_path` is {name_or_path}, an adapter, which is worth nothing on random weights. Take one "
-            "of the two out."
+            f"`model.name_or_path` is {name_or_path}, an adapter, which cannot be used with `random_weights`. Take "
+            "one of the two out."
         )
     if recipe.adapter == "fresh":
         if recipe.load_in is not None:
             raise ValueError(
-                f"`adapter: fresh` merges {name_or_path} into its base, and a base in {recipe.load_in} cannot take it "
-                "in. Merge it first, `mblip merge ADAPTER FOLDER`, and give that folder as "
-                "`model.name_or_path`."
+                f"`adapter: fresh` cannot merge {name_or_path} into a base in {recipe.load_in}. First run "
+                "`mblip merge ADAPTER FOLDER`, and give that folder as `model.name_or_path`."
             )
         return load_merged(name_or_path, precision)
     base, processor = load_base(name_or_path, precision)
@@ -70,8 +69,8 @@ def _load(recipe: ModelRecipe, precision: Precision) -> tuple[MBlipForConditiona
     if recipe.name_or_path is not None:
         if recipe.adapter is not None:
             raise ValueError(
-                f"The recipe says `adapter: {recipe.adapter}`, but {recipe.name_or_path} is a whole model. Take "
-                "`adapter` out."
+                f"The recipe says `adapter: {recipe.adapter}`, but {recipe.name_or_path} is a whole model, not an "
+                "adapter. Take `adapter` out."
             )
         return load_whole(recipe.name_or_path, precision)
     assert recipe.blip2 is not None  # a recipe names a checkpoint or both components

@@ -1,8 +1,8 @@
-"""What trains in each stage, in which precision, and with which learning rate.
+"""Which parameters train in each stage, in which precision, and with which learning rate.
 
-Warm-up trains the projection alone. Re-alignment trains Q-Former, query tokens, projection, and LoRA on every linear
-layer of the language model but its output head; the ViT is frozen. Full trains everything: the baseline without
-components, and models small enough for it. What trains is fp32, whatever the rest is held in.
+Warm-up trains only the projection. Re-alignment trains Q-Former, query tokens, projection, and LoRA on every linear
+layer of the language model except its output head. The ViT is frozen. Full trains everything, for the baseline without
+components and for small models. Parameters that train are fp32, whatever the dtype of the others.
 """
 
 from collections.abc import Iterator
@@ -29,9 +29,9 @@ IMAGE_SIDE_MODULES = ("query_tokens", "qformer", "language_projection")
 
 @dataclass(frozen=True)
 class LearningRates:
-    """One peak learning rate per kind of parameter; query tokens belong to the Q-Former.
+    """One peak learning rate per kind of parameter. Query tokens belong to the Q-Former.
 
-    `rest` is that of ViT and language model, which only the stage "full" trains; None: they must not train.
+    `rest` is that of ViT and language model, which only the stage "full" trains. None means that they must not train.
     """
 
     projection: float
@@ -43,23 +43,24 @@ class LearningRates:
 def set_trainable(
     model: MBlipForConditionalGeneration, stage: Stage, lora: LoraConfig | None = None
 ) -> MBlipForConditionalGeneration | MBlipAdapterModel:
-    """Freeze everything and thaw what the stage trains, in fp32.
+    """Freeze everything except the parameters that the stage trains, and cast these to fp32.
 
     Args:
-        model: an `MBlipForConditionalGeneration`, changed in place.
+        model: the model, changed in place.
         stage: "warm_up", "re_alignment" or "full".
-        lora: for re-alignment; None: `LORA_DEFAULTS`, those of the released checkpoints. See `lora_config`.
+        lora: for re-alignment; None: `LORA_DEFAULTS`, as in the released checkpoints. See `lora_config`.
 
     Returns:
-        The PEFT model around it in re-alignment, whose adapter files hold exactly what trains; else the model itself.
+        In re-alignment, a PEFT model around `model`, whose adapter files hold exactly the parameters that train.
+        Otherwise `model` itself.
 
     Raises:
-        ValueError: an unknown stage, LoRA for a stage without it, or for layers that are not there.
+        ValueError: the stage is unknown or has no LoRA, or `lora` names layers that do not exist.
     """
     if stage not in STAGES:
         raise ValueError(f"`stage` is {stage!r}, expected one of {', '.join(STAGES)}.")
     if stage != "re_alignment" and lora is not None:
-        raise ValueError(f'The stage "{stage}" has no LoRA, but a `LoraConfig` came in. Leave it out.')
+        raise ValueError(f'The stage "{stage}" has no LoRA, but `lora` is a `LoraConfig`. Leave it out.')
     model.requires_grad_(stage == "full")
     if stage == "warm_up":
         model.language_projection.requires_grad_(True)
@@ -74,12 +75,13 @@ def set_trainable(
 def choose_trainable(
     model: MBlipForConditionalGeneration | MBlipAdapterModel, stage: StageRun
 ) -> MBlipForConditionalGeneration | MBlipAdapterModel:
-    """Step 3 of train.py: `set_trainable` as a stage wants it; fresh LoRA weights are drawn by the stage's seed.
+    """Step 3 of train.py: `set_trainable` for a stage. The stage's seed determines new LoRA weights.
 
-    A re-alignment that follows another one, or begins from an adapter, trains the same LoRA further.
+    A re-alignment that follows another one, or starts from an adapter, continues to train the same LoRA.
 
     Raises:
-        ValueError: the stage trains no LoRA, or one of another shape than the adapter's; or what `set_trainable` says.
+        ValueError: the model is an adapter, but the stage trains no LoRA, or a different one; or as in
+            `set_trainable`.
     """
     if isinstance(model, PeftModel):
         _check_same_lora(model, stage.recipe)
@@ -91,7 +93,7 @@ def choose_trainable(
 
 
 def _check_same_lora(model: MBlipAdapterModel, recipe: StageRecipe) -> None:
-    """Refuse a stage whose `lora` says something else than the adapter."""
+    """Refuse a stage whose `lora` differs from the adapter's."""
     config, options = model.peft_config["default"], recipe.lora or LoraOptions()
     wanted = LoraConfig(**options)
     differing = [
@@ -104,13 +106,13 @@ def _check_same_lora(model: MBlipAdapterModel, recipe: StageRecipe) -> None:
         differing.append(f"`target_modules` {options['target_modules']!r}, but the adapter other layers")
     if recipe.lora is None or differing:
         raise ValueError(
-            f"The stage {recipe.stage} has {differing[0] if differing else 'no LoRA'}; the LoRA that the run begins "
-            "from is trained further. Give the stage the same, or merge it first: `model.adapter: fresh`."
+            f"The stage {recipe.stage} has {differing[0] if differing else 'no LoRA'}. Training continues the "
+            "adapter's LoRA. Give the stage the same `lora`, or set `model.adapter: fresh` to merge the adapter."
         )
 
 
 def continue_adapter(model: MBlipForConditionalGeneration, name_or_path: str) -> MBlipAdapterModel:
-    """Put a trained adapter on its base, to train the same LoRA and image side further.
+    """Load a trained adapter on its base, to continue the training of its LoRA and image side.
 
     Args:
         model: the base, changed in place.
@@ -126,23 +128,21 @@ def continue_adapter(model: MBlipForConditionalGeneration, name_or_path: str) ->
     if lacking := [name for name in IMAGE_SIDE_MODULES if name not in held]:
         raise ValueError(
             f"The adapter {name_or_path} does not hold {', '.join(lacking)}, which re-alignment trains. Merge it into "
-            "its base, and train a fresh LoRA on that."
+            "its base and train a new LoRA: `model.adapter: fresh`."
         )
     cast_trainable_to_fp32(adapted)
     return adapted
 
 
 def lora_config(model: MBlipForConditionalGeneration, lora: LoraConfig | None = None) -> LoraConfig:
-    """`lora` for this model: on the layers that it names inside the language model, by their full names; with it, the
-    trained image side is saved.
+    """Complete `lora` for this model: full names of the layers in the language model, and the image side to save.
 
     Args:
-        lora: `target_modules` names layers by the ends of their names, or by a regular expression; None: every linear
-            layer but the head. `layers_to_transform` and `exclude_modules` narrow them further. As a whole None:
-            `LORA_DEFAULTS`.
+        lora: None: `LORA_DEFAULTS`. Its `target_modules` are endings of layer names, or a regular expression; None:
+            every linear layer except the head. `layers_to_transform` and `exclude_modules` narrow them further.
 
     Raises:
-        ValueError: it names a layer that is not there, or modules to save.
+        ValueError: `lora` names a layer that does not exist, or `modules_to_save`.
     """
     lora = LoraConfig(**LORA_DEFAULTS) if lora is None else lora
     if lora.modules_to_save:
@@ -155,24 +155,22 @@ def lora_config(model: MBlipForConditionalGeneration, lora: LoraConfig | None = 
     named: set[str] = chosen.target_modules if isinstance(chosen.target_modules, set) else set()
     absent = sorted(each for each in named if not any(f".{name}".endswith(f".{each}") for name in layers))
     if absent or not targets:
-        what = f"no linear layer `{absent[0]}`" if absent else "no layer that it leaves to adapt"
-        raise ValueError(f"`lora`: the language model has {what}. Those beside its head end in {', '.join(leaves)}.")
+        what = f"no linear layer `{absent[0]}`" if absent else "no linear layer that matches all its options"
+        raise ValueError(f"`lora`: the language model has {what}. Choose from these endings: {', '.join(leaves)}.")
     if lora.lora_bias and any(layers[name].bias is None for name in targets):
-        raise ValueError("`lora_bias` gives a bias to layers that have none, so it could not be merged: take it out.")
+        raise ValueError("`lora_bias` adds a bias to layers without one, so it cannot be merged: take it out.")
     return replace(
         lora,
-        base_model_name_or_path=model.name_or_path or None,  # a model made in memory has the name ""
+        base_model_name_or_path=model.name_or_path or None,  # "" is a model made in memory
         target_modules=targets,
         modules_to_save=list(IMAGE_SIDE_MODULES),
-        # GPT-2's layers hold their weight transposed; PEFT warns where this does not say so.
+        # GPT-2's layers have transposed weights. PEFT warns if this does not say so.
         fan_in_fan_out=all(isinstance(layers[name], Conv1D) for name in targets),
     )
 
 
 def linear_layers(model: MBlipForConditionalGeneration) -> dict[str, nn.Module]:
-    """Every linear layer of the language model but its head, by its full name; quantised layers are linear layers,
-    too.
-    """
+    """All linear layers of the language model except its head, by full name. Quantised layers count, too."""
     head = output_head(model.language_model)
     layers: dict[str, nn.Module] = {
         f"language_model.{name}": module
@@ -181,25 +179,26 @@ def linear_layers(model: MBlipForConditionalGeneration) -> dict[str, nn.Module]:
     }
     if not layers:
         raise ValueError(
-            f"{type(model.language_model).__name__} has no linear layer beside its head: there is nothing to adapt."
+            f"{type(model.language_model).__name__} has no linear layer except its head, expected at least one for "
+            "LoRA. Use another language model."
         )
     return layers
 
 
 def cast_trainable_to_fp32(model: nn.Module) -> None:
-    """Hold what trains in fp32: in 16 bits a small update is rounded away."""
+    """Cast the parameters that train to fp32, because 16 bits would round small updates away."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
 
 
 def count_trainable(model: nn.Module) -> int:
-    """Number of parameters that train."""
+    """The number of parameters that train."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def learning_rates(stage: StageRecipe) -> LearningRates:
-    """The peak learning rates that a stage names."""
+    """The peak learning rates of a stage."""
     return LearningRates(
         projection=stage.learning_rate,
         qformer=stage.learning_rate,
@@ -209,20 +208,20 @@ def learning_rates(stage: StageRecipe) -> LearningRates:
 
 
 def parameter_groups(model: nn.Module, rates: LearningRates, weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for an optimizer: a learning rate per kind, and no weight decay on biases and layer norms.
+    """Parameter groups for an optimizer: a learning rate per kind, and no weight decay on biases and layer norms.
 
     Args:
-        model: what `set_trainable` returned.
+        model: the model that `set_trainable` returned.
 
     Raises:
-        ValueError: a parameter trains that belongs to no kind, so no learning rate is meant for it.
+        ValueError: a parameter trains for whose kind there is no learning rate.
     """
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in _trained_parameters(model):
         if getattr(rates, _kind(name)) is None:
             raise ValueError(
-                f"`{name}` trains, but learning rates are for projection, Q-Former and LoRA only. Choose what trains "
-                "with `set_trainable`."
+                f"`{name}` trains, but learning rates are for projection, Q-Former and LoRA only. Use `set_trainable` "
+                "to choose what trains."
             )
         is_decayed = parameter.ndim > 1  # biases and the weights of layer norms are vectors
         groups.setdefault((_kind(name), is_decayed), []).append(parameter)

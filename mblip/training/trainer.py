@@ -1,10 +1,10 @@
-"""transformers' Trainer with three things of its own, and the arguments that a stage gives it.
+"""transformers' Trainer with three additions, and the `TrainingArguments` of a stage.
 
-A learning rate per kind of parameter; checkpoints that hold what trains and nothing else, and are complete or not
-taken; and an order of rows that a resumed run finds again.
+The additions are a learning rate per kind of parameter, checkpoints that hold only what trains (see `checkpoints.py`),
+and an order of rows that a resumed run repeats.
 
-What is resumed, by the Trainer itself: optimizer, schedule, random states, and the position in the data. Batches are
-drawn by (seed, epoch) alone, so a run that was killed ends with the very weights of one that was not.
+The Trainer itself resumes optimizer, schedule, random states and the position in the data. Batches depend only on
+(seed, epoch), so a run that was killed and resumed ends with the same weights as one that was not.
 """
 
 import gc
@@ -36,11 +36,11 @@ from .trainable import LearningRates, parameter_groups
 
 
 def training_arguments(stage: StageRun) -> TrainingArguments:
-    """The arguments of one stage, whose checkpoints go to its folder.
+    """The `TrainingArguments` of one stage. Its checkpoints go to the stage's folder.
 
     Raises:
-        ValueError: transformers refuses an option (the message names the recipe's line), the batch does not divide by
-            processes and accumulation steps, or one process sees several GPUs.
+        ValueError: transformers refuses an option (the message names the recipe's line), `batch_size` is not a
+            multiple of processes x accumulation steps, or one process sees several GPUs.
     """
     options = {name: value for name, value in stage.training.items() if name not in OWN_FIELDS}
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -48,20 +48,19 @@ def training_arguments(stage: StageRun) -> TrainingArguments:
     if stage.recipe.batch_size % num_parts:
         raise ValueError(
             f"`batch_size` is {stage.recipe.batch_size}, but {num_processes} process(es) x "
-            f"{options['gradient_accumulation_steps']} accumulation step(s) want a multiple of {num_parts}."
+            f"{options['gradient_accumulation_steps']} accumulation step(s) need a multiple of {num_parts}."
         )
     of_hardware = {
         "bf16": has_bf16() and not options.get("fp16"),
-        "use_cpu": not torch.cuda.is_available(),  # said explicitly, or processes of torchrun on a CPU train apart
+        "use_cpu": not torch.cuda.is_available(),  # otherwise torchrun's processes on a CPU would train separately
         "dataloader_pin_memory": torch.cuda.is_available(),
-        "ddp_find_unused_parameters": False,  # the model gives zero gradients where a batch has no image
+        "ddp_find_unused_parameters": False,  # a batch without images gives zero gradients, not missing ones
     }
     if options.get("eval_steps") is not None:
         options = {"metric_for_best_model": GenerationEvaluation.main, "greater_is_better": True} | options
     if options.get("push_to_hub"):
-        options = {
-            "hub_strategy": "checkpoint"
-        } | options  # `every_save` would send no weights, for they are no model's
+        # The default, `every_save`, pushes no weights: it looks for those of a whole model.
+        options = {"hub_strategy": "checkpoint"} | options
     given: dict[str, Any] = of_hardware | options
     given |= {
         "output_dir": str(stage.folder),
@@ -73,8 +72,8 @@ def training_arguments(stage: StageRun) -> TrainingArguments:
         "learning_rate": stage.recipe.learning_rate,
         "warmup_steps": stage.recipe.warmup_steps,
         "eval_strategy": "no" if options.get("eval_steps") is None else "steps",
-        "remove_unused_columns": False,  # rows are not yet the model's inputs
-        # slices would tear `pixel_values` from their prompts
+        "remove_unused_columns": False,  # the collator needs the columns of the rows
+        # Dispatching would slice batches, and separate `pixel_values` from their prompts.
         "accelerator_config": {**options.get("accelerator_config", {}), "dispatch_batches": False},
     }
     try:
@@ -83,28 +82,29 @@ def training_arguments(stage: StageRun) -> TrainingArguments:
         raise ValueError(f"{stage.training.location}: `training`: {error}") from error
     if arguments.world_size != num_processes:
         raise ValueError(
-            f"{num_processes} processes were started, but transformers sees {arguments.world_size}: each would train "
-            "by itself. Start them with torchrun."
+            f"{num_processes} processes were started, but transformers sees {arguments.world_size}, so each would "
+            "train separately. Start them with torchrun."
         )
     if arguments.n_gpu > 1:
         raise ValueError(
-            f"One process sees {arguments.n_gpu} GPUs, among which transformers would tear batches apart. Start one "
-            f"process per GPU, `torchrun --nproc_per_node {arguments.n_gpu} -m mblip train ...`, or set "
-            "CUDA_VISIBLE_DEVICES=0."
+            f"One process sees {arguments.n_gpu} GPUs, expected 1: transformers would split batches. Use `torchrun "
+            f"--nproc_per_node {arguments.n_gpu} -m mblip train ...`, or set CUDA_VISIBLE_DEVICES=0."
         )
     return arguments
 
 
 class RowOrder(Sampler[int]):
-    """Rows in an order drawn by (seed, epoch), cut to whole steps: what is left over comes in another epoch.
+    """A random order of rows that depends only on (seed, epoch), cut to whole steps.
 
-    The Trainer's own sampler loses count of epochs when several processes resume.
+    Rows that are cut off in one epoch come in another. We do not use the Trainer's sampler, because it loses count of
+    epochs when several processes resume.
     """
 
     def __init__(self, num_rows: int, rows_per_step: int, seed: int) -> None:
         if num_rows < rows_per_step:
             raise ValueError(
-                f"There are {num_rows} rows, but a step takes {rows_per_step} (`batch_size`). Lower it, or add data."
+                f"There are {num_rows} rows, but a step takes {rows_per_step} (`batch_size`). Lower `batch_size`, or "
+                "add data."
             )
         self.num_rows = num_rows
         self.num_taken = num_rows - num_rows % rows_per_step
@@ -112,7 +112,7 @@ class RowOrder(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch whose order comes next."""
+        """Set the epoch, which determines the order."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -125,7 +125,7 @@ class RowOrder(Sampler[int]):
 
 
 class RowOrderCallback(TrainerCallback):
-    """Tells a `RowOrder` the epoch that begins; accelerate does so only in some of the cases."""
+    """Tells a `RowOrder` which epoch begins. accelerate does so only in some cases."""
 
     def __init__(self, order: RowOrder) -> None:
         self.order = order
@@ -133,12 +133,12 @@ class RowOrderCallback(TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Set the epoch. It is whole here: the Trainer begins an epoch, or resumes within it."""
+        """Set the epoch, also if the Trainer resumes within it."""
         self.order.set_epoch(int(state.epoch or 0))
 
 
 class LastStepCallback(TrainerCallback):
-    """Evaluates at the last step too, whatever `eval_steps` is, where there are evaluations."""
+    """If a stage has evaluations, evaluates at the last step, too, whatever `eval_steps` is."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -149,18 +149,19 @@ class LastStepCallback(TrainerCallback):
 
 
 class MBlipTrainer(Trainer):
-    """Trains what `set_trainable` chose, from the last complete checkpoint in `args.output_dir`, if there is one.
+    """Trains the parameters that `set_trainable` chose.
 
-    `args.label_smoothing_factor` smooths in the model's own loss, which makes no logits for it.
+    Training resumes from the last complete checkpoint in `args.output_dir`, if there is one.
+    `args.label_smoothing_factor` applies to the model's own loss, which computes no full logits.
 
     Args:
-        model: what `set_trainable` returned.
-        args: as `training_arguments` makes them.
-        data_collator: of the rows.
+        model: the model that `set_trainable` returned.
+        args: the arguments that `training_arguments` returned.
+        data_collator: turns rows into batches.
         train_dataset: the rows.
         rates: peak learning rates; None: `args.learning_rate` for all.
-        generation: what is asked in evaluations; None: nothing is evaluated.
-        keep_best: training ends with the weights of the best evaluation instead of the last ones.
+        generation: the evaluation during training; None: none.
+        keep_best: end with the weights of the best evaluation instead of the last ones.
     """
 
     def __init__(
@@ -189,8 +190,8 @@ class MBlipTrainer(Trainer):
                 eval_dataset=None if generation is None else generation.tasks,  # see `evaluate`
                 callbacks=callbacks,
             )
-        self.label_smoother = None  # the Trainer's own takes the labels away and makes all logits
-        assert args.output_dir is not None  # `training_arguments` gives one
+        self.label_smoother = None  # the Trainer's would remove the labels and need all logits
+        assert args.output_dir is not None  # `training_arguments` sets it
         self.folder = Path(args.output_dir)
         self.trained_model = model
         rate = args.learning_rate
@@ -201,12 +202,12 @@ class MBlipTrainer(Trainer):
 
     @property
     def is_sharded(self) -> bool:
-        """Whether the model lies in shards (FSDP, DeepSpeed) after training, so that it is to be loaded again."""
+        """Whether the model is in shards after training (FSDP, DeepSpeed), and must be loaded again."""
         return self.is_fsdp_enabled or self.is_deepspeed_enabled
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
-        """As the Trainer's; None resumes from the last complete checkpoint."""
-        gc.collect()  # DistributedDataParallel's hooks of an earlier Trainer on this model go with it
+        """Train as the Trainer does. None resumes from the last complete checkpoint, if there is one."""
+        gc.collect()  # removes the DistributedDataParallel hooks of an earlier Trainer on this model
         if resume_from_checkpoint is None and (last := last_checkpoint(self.folder)) is not None:
             resume_from_checkpoint = str(last)
         config = self.trained_model.config
@@ -219,28 +220,28 @@ class MBlipTrainer(Trainer):
         if self.keep_best and not self.is_sharded:
             self.accelerator.wait_for_everyone()
             last = last_checkpoint(self.folder)
-            assert last is not None  # it was written at the last step
+            assert last is not None  # written at the last step
             load_trained(self.trained_model, best_checkpoint(last))
         self.accelerator.free_memory()
         return output
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """The Trainer's, over `parameter_groups`."""
+        """The Trainer's optimizer, with our `parameter_groups`."""
         optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args)
         groups = parameter_groups(self.trained_model, self.rates, self.args.weight_decay)
         self.optimizer_cls_and_kwargs = optimizer_class, options | {"params": groups}
         return super().create_optimizer(model)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """The figures of `generation`; no loss is computed."""
-        assert self.generation is not None  # the arguments evaluate nothing otherwise
+        """Run `generation` and return its scores. Computes no loss."""
+        assert self.generation is not None  # without it, the arguments ask for no evaluation
         figures = self.generation.figures(cast(Model, self.trained_model))
         self.log(dict(figures))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add LoRA's learning rate, and the seconds this stage has been trained, without interruptions."""
+        """Log as the Trainer does, plus LoRA's learning rate and the seconds of training without interruptions."""
         if self.seconds_before is None:
             history = self.state.log_history
             self.seconds_before = history[-1]["seconds"] if history else 0.0
@@ -249,17 +250,17 @@ class MBlipTrainer(Trainer):
             logs["learning_rate_lora"] = logs["learning_rate"] * self.rates.lora / self.rates.qformer
         super().log(logs, start_time)
 
-    # Private methods of the Trainer, each with what its own would do.
+    # Private methods of the Trainer. Each comment says why we override it.
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
-        # Its own loses count of epochs when several processes resume.
+        # The Trainer's sampler loses count of epochs when several processes resume.
         return self.order
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        # Its own ends without saying that all files are there.
+        # The Trainer's does not mark a checkpoint as complete.
         if self.is_fsdp_enabled and "FULL" not in str(self.accelerator.state.fsdp_plugin.state_dict_type):
             raise ValueError(
-                "FSDP saves shards, but a checkpoint holds what trains in one file: give "
+                "FSDP is set to save shards, but our checkpoints need the whole state in one file. Set "
                 "`training.fsdp_config: {state_dict_type: FULL_STATE_DICT}`."
             )
         super()._save_checkpoint(model, trial)
@@ -269,12 +270,12 @@ class MBlipTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        # Its own writes a whole model, or an adapter that names a base.
+        # The Trainer's writes a whole model, or an adapter that names a base.
         if self.args.should_save:
             save_trained(self.trained_model, Path(output_dir or self.folder), state_dict)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        # Its own looks for what its own `_save` writes, or FSDP does.
+        # The Trainer's looks for files that its own `_save` or FSDP writes.
         if self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
@@ -283,9 +284,10 @@ class MBlipTrainer(Trainer):
 
 @contextmanager
 def _passing_for_adapted(model: PreTrainedModel | PeftModel) -> Iterator[None]:
-    """Let the Trainer take a quantised model without an adapter, as the warm-up has it.
+    """Make the Trainer accept a quantised model without an adapter, which the warm-up needs.
 
-    It refuses one for fear that quantised weights are trained; here the projection is, which is never quantised.
+    The Trainer refuses such a model, because quantised weights cannot train. We train only the projection, which is
+    never quantised.
     """
     if isinstance(model, PeftModel):
         yield

@@ -226,7 +226,7 @@ def test_without_a_token_or_rights_the_error_says_so(hub, client, run):
     with pytest.raises((ValueError, OSError), match="the rights to create a model under the namespace of other/model"):
         main([str(folder), "other/model"])
     client.sign_out()
-    with pytest.raises((ValueError, OSError), match="Found no token of the Hub"):
+    with pytest.raises((ValueError, OSError), match="Found no token for the Hub"):
         main([str(folder), "tester/model"])
 
 

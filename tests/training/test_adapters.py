@@ -211,7 +211,7 @@ def test_an_adapter_whose_base_is_gone_or_unnamed_is_not_loaded_and_says_so(base
     adapter = shutil.copytree(next(iter(trained[1])), tmp_path / "adapter")
     config = json.loads((adapter / "adapter_config.json").read_text()) | {"base_model_name_or_path": base}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises((ValueError, FileNotFoundError), match=rf"adapter.*{message}.*Write the base's path into"):
+    with pytest.raises((ValueError, FileNotFoundError), match=rf"adapter.*{message}.*Write the path of the base into"):
         MBlipForConditionalGeneration.from_pretrained(adapter)
 
 

@@ -114,9 +114,9 @@ def test_a_projection_that_does_not_fit_is_refused_and_nothing_is_left(weightles
     ("changes", "message"),
     [
         ({"blip2": "mt5"}, r"is a checkpoint of type 'mt5', expected BLIP-2's layout"),
-        ({"folder": "."}, r"is there already\. Delete it, or give another folder"),
+        ({"folder": "."}, r"already exists\. Delete it, or give another folder"),
         ({"options": ["--weightless", "--dtype", "bfloat16"]}, "A base without weights has no dtype"),
-        ({"blip2": "gone"}, r"There is no folder .*gone, and no name on the Hub is of this form"),
+        ({"blip2": "gone"}, r"There is no folder .*gone, and this is no repository name"),
     ],
 )
 def test_what_is_wrong_with_the_input_is_said(changes, message, components, tmp_path):
@@ -151,7 +151,10 @@ def test_a_base_whose_component_is_gone_says_which(components, tmp_path):
     shutil.copytree(components / "bloom", tmp_path / "bloom")
     main([str(components / "blip2"), str(tmp_path / "bloom"), str(tmp_path / "base"), "--weightless"])
     shutil.rmtree(tmp_path / "bloom")
-    with pytest.raises(OSError, match=r"base holds no weights: it composes .*There is no folder .*bloom, and no name"):
+    with pytest.raises(
+        OSError,
+        match=r"base holds no weights: it composes .*There is no folder .*bloom, and this is no repository name",
+    ):
         AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
 
 

@@ -175,12 +175,12 @@ def test_evaluations_disturb_no_training_and_are_in_the_log(tmp_path, family):
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        ({"keep_best": True}, "`keep_best` asks for the best evaluation, but there is none"),
+        ({"keep_best": True}, "`keep_best` needs evaluations during training"),
         (
             {"keep_best": True, "eval_steps": 3, "save_steps": 2},
             "`eval_steps` is 3, expected a multiple of `save_steps`",
         ),
-        ({"eval_steps": 2}, "`evaluation` names no task"),
+        ({"eval_steps": 2}, "needs a task, but `evaluation` names none"),
     ],
 )
 def test_what_cannot_be_evaluated_is_an_error_before_training(tmp_path, training, message):

@@ -100,5 +100,5 @@ def test_fewer_rows_than_a_step_takes_are_an_error():
 def test_a_batch_that_does_not_divide_by_processes_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     stage = stage_run(tmp_path, "warm_up")
-    with pytest.raises(ValueError, match=r"`batch_size` is 4, but 3 process\(es\) x 1 .* want a multiple of 3"):
+    with pytest.raises(ValueError, match=r"`batch_size` is 4, but 3 process\(es\) x 1 .* need a multiple of 3"):
         training_arguments(stage)

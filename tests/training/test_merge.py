@@ -337,7 +337,7 @@ def test_an_adapter_that_lacks_a_weight_is_refused(base, tmp_path):
 def test_a_random_projection_must_be_in_the_adapter(tmp_path):
     base = save_base("weightless", "mt5", tmp_path)
     adapter = save_adapter(base, tmp_path / "adapter", modules_to_save=["qformer"])
-    assert_refused(r"\S+ holds no `language_projection`, and that of its base is random", adapter, tmp_path)
+    assert_refused(r"\S+ holds no `language_projection`, and its base has a random one", adapter, tmp_path)
 
 
 @pytest.mark.parametrize("part", ["lora_B", "qformer"])
@@ -356,7 +356,9 @@ def test_a_quantised_base_is_refused(kind, quantised, tmp_path):
     path = tmp_path / quantised / "config.json"
     settings = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
-    assert_refused(rf"\S+/{quantised} is quantised, and quantised weights cannot take an update", adapter, tmp_path)
+    assert_refused(
+        rf"\S+/{quantised} is quantised, and an adapter cannot be merged into quantised weights", adapter, tmp_path
+    )
 
 
 def test_a_base_whose_run_was_quantised_but_whose_components_are_not_is_merged(tmp_path):
@@ -394,7 +396,7 @@ def test_what_names_no_base_or_is_no_adapter_of_weights_is_refused(base, tmp_pat
 def test_a_folder_that_is_there_is_left_alone(base, tmp_path):
     adapter = save_adapter(base, tmp_path / "adapter")
     (tmp_path / "merged").mkdir()
-    assert_refused(r"\S+merged is there already\. Delete it, or give another folder", adapter, tmp_path)
+    assert_refused(r"\S+merged already exists\. Delete it, or give another folder", adapter, tmp_path)
     assert list((tmp_path / "merged").iterdir()) == []
 
 
@@ -421,7 +423,7 @@ def test_an_adapter_of_a_deeper_base_is_refused(base, tmp_path):
     deep = tiny_text_config("mt5", num_layers=3)
     tiny_model("mt5", text_config=deep).save_pretrained(tmp_path / "deep")
     adapter = save_adapter(tmp_path / "deep", tmp_path / "adapter")
-    message = r"\S+ does not fit its base\. .*of its weights have no place, such as '.*encoder\.block\.2\."
+    message = r"\S+ does not fit its base\. .*of its weights are not in the base, such as '.*encoder\.block\.2\."
     assert_refused(message, adapter, tmp_path, "--base", str(base))
 
 
@@ -432,7 +434,5 @@ def test_a_base_that_lacks_weights_is_refused(base, tmp_path):
     del weights["vision_model.post_layernorm.weight"]
     shutil.copytree(base, tmp_path / "lacking")
     save_file(weights, tmp_path / "lacking" / "model.safetensors", metadata={"format": "pt"})
-    message = (
-        r"\S+lacking lacks 1 weights, the first being 'vision_model\.post_layernorm\.weight', which would be made"
-    )
+    message = r"\S+lacking lacks 1 weights, such as 'vision_model\.post_layernorm\.weight'\. Give the base"
     assert_refused(message, adapter, tmp_path, "--base", str(tmp_path / "lacking"))

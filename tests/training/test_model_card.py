@@ -115,7 +115,7 @@ def test_the_text_tells_parts_stages_hardware_commit_and_data():
     assert "| warm_up | 1,544 (projection 1,544) | 6 | 4 | 0.005 | 1.5 |" in card
     assert "one GPU, 2 process(es), bfloat16 mixed precision. torch 2.13.0. Commit: `c0ffee`." in card
     assert "- warm_up: `photos.parquet`: 20 images, 40 prompts. By language: iw 30, de 10." in card
-    assert "| language model | `text` | not stated, or not in reach |" in card
+    assert "| language model | `text` | not stated or not available |" in card
     assert "## Results\n\n### scenes\n\n| 75.0 |\n\nThe first prompts: as_is (`iw`): `What in iw?`; " in card
     assert "```yaml\nseed: 1\n```" in card
     assert "TODO: what this model is and is not meant for." in card
@@ -165,13 +165,13 @@ def test_the_command_adds_evaluations_and_what_the_author_knows_and_keeps_the_re
 
 def test_what_the_command_cannot_write_ends_with_one_message(tmp_path):
     RECORD.write(tmp_path / "card.json")
-    with pytest.raises(ValueError, match=r"is a record without its run\. Say with --output"):
+    with pytest.raises(ValueError, match=r"is a record without its run\. Give --output"):
         main([str(tmp_path / "card.json")])
     with pytest.raises(ValueError, match=r"nowhere lacks results\.json, table\.md"):
         main([str(tmp_path), "--results", str(tmp_path / "nowhere" / "results.json")])
     with pytest.raises(ValueError, match=r"elsewhere holds no card.json"):
         main([str(tmp_path / "elsewhere")])
-    with pytest.raises(ValueError, match=r"has no `model/`, which appears when a run is finished"):
+    with pytest.raises(ValueError, match=r"has no `model/`, so the run is not finished"):
         main([str(tmp_path)])
     assert not (tmp_path / "model").exists()
 

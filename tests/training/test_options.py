@@ -80,11 +80,11 @@ def test_keys_of_the_accelerator_stand_beside_ours(tmp_path):
         (["--training.dataloader_prefetch_factor", "2"], r"recipe\.yaml, line \d+: `training`: --dataloader_"),
         (
             ["--training.accelerator_config.split_batches", "true"],
-            "`training.accelerator_config.split_batches`: batches",
+            "`training.accelerator_config.split_batches`: it would separate images from their prompts",
         ),
-        (["--training.accelerator_config", "file.json"], "expected its keys and values here, not the name of a file"),
+        (["--training.accelerator_config", "file.json"], "found 'file.json', expected keys and values"),
         (["--training.save_total_limit", "1"], "`save_total_limit` is 1, expected at least 2"),
-        (["--training.push_to_hub", "true"], "`push_to_hub` sends .* but says not where: give `hub_model_id`"),
+        (["--training.push_to_hub", "true"], "`push_to_hub` needs a repository: give `hub_model_id`"),
         (
             ["--training.fp16", "true", "--training.bf16", "true"],
             "At most one of fp16 and bf16 can be True|support bf16",
@@ -105,7 +105,9 @@ def test_what_is_said_elsewhere_or_breaks_a_run_says_what_to_write_instead(tmp_p
 
 @pytest.mark.parametrize("name", ["lomo", "adalomo", "galore_adamw", "apollo_adamw_layerwise"])
 def test_an_optimizer_that_groups_parameters_itself_is_refused(tmp_path, name):
-    with pytest.raises(ValueError, match=rf"`training\.optim` is '{name}', which makes groups of.*Take another"):
+    with pytest.raises(
+        ValueError, match=rf"`training\.optim` is '{name}', which cannot use our learning rates.*Choose another"
+    ):
         arguments_of(tmp_path, "--training.optim", name)
 
 
@@ -118,7 +120,7 @@ def test_every_optimizer_that_asks_for_the_model_is_refused(tmp_path):
     assert len(asking) >= 10
     for name in OptimizerNames:
         if name in asking:
-            with pytest.raises(ValueError, match="which makes groups of its own"):
+            with pytest.raises(ValueError, match="which cannot use our learning rates"):
                 arguments_of(tmp_path, "--training.optim", name)
 
 
@@ -221,11 +223,14 @@ def test_a_regular_expression_that_matches_the_image_side_adapts_the_language_mo
     [
         (
             LoraConfig(target_modules=["q", "query"]),
-            "has no linear layer `query`. Those beside its head end in k, o, q",
+            "has no linear layer `query`. Choose from these endings: k, o, q",
         ),
-        (LoraConfig(layers_to_transform=[7]), "has no layer that it leaves to adapt"),
-        (LoraConfig(lora_bias=True), "`lora_bias` gives a bias to layers that have none, so it could not be merged"),
-        (LoraConfig(modules_to_save=["lm_head"]), r"`modules_to_save` is \['lm_head'\], but it is Q-Former, query"),
+        (LoraConfig(layers_to_transform=[7]), "has no linear layer that matches all its options"),
+        (LoraConfig(lora_bias=True), "`lora_bias` adds a bias to layers without one, so it cannot be merged"),
+        (
+            LoraConfig(modules_to_save=["lm_head"]),
+            r"`modules_to_save` is \['lm_head'\], but re-alignment sets it to Q-Former, query",
+        ),
     ],
 )
 def test_layers_that_are_not_there_are_an_error(lora, message):

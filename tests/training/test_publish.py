@@ -50,7 +50,7 @@ def test_a_finished_run_is_accepted(run_folder):
     ("lost", "message"),
     [
         ("recipe.yaml", r"holds no recipe\.yaml, expected the output folder of `mblip train`"),
-        ("model/README.md", r"model lacks README\.md: it is not as `mblip train` left it"),
+        ("model/README.md", r"model lacks README\.md, which `mblip train` wrote"),
         ("model/processor_config.json", r"model lacks processor_config\.json"),
         ("model/model-00002-of-00010.safetensors", r"model lacks model-00002-of-00010\.safetensors"),
         ("adapter/adapter_model.safetensors", r"adapter lacks adapter_model\.safetensors"),
@@ -73,7 +73,7 @@ def test_weights_cut_short_are_refused(run_folder, path):
 def test_an_unfinished_run_is_refused(run_folder):
     (run_folder / ".partial").mkdir()
     (run_folder / "model").rename(run_folder / ".partial" / "model")
-    with pytest.raises(ValueError, match="has no `model/`, which appears when a run is finished"):
+    with pytest.raises(ValueError, match="has no `model/`, so the run is not finished"):
         publish(run_folder, "tester/model")
 
 
@@ -81,7 +81,7 @@ def test_a_run_without_re_alignment_has_no_adapter_to_publish(run_folder):
     for path in (run_folder / "adapter").iterdir():
         path.unlink()
     (run_folder / "adapter").rmdir()
-    with pytest.raises(ValueError, match="has no `adapter/`: the run had no re-alignment"):
+    with pytest.raises(ValueError, match="has no `adapter/`: the run trained none"):
         publish(run_folder, "tester/model", is_adapter=True)
 
 

@@ -102,14 +102,17 @@ def read_data(folder, data):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ({"path": "a", "weight": 2}, "the `rows` have a weight, but there are no others beside them"),
+        ({"path": "a", "weight": 2}, "the only entry of `rows` has a weight"),
         ([{"path": "a", "streaming": True}, {"path": "b"}], "some `rows` are streamed and others are not"),
         ([{"path": "a"}, {"path": "b", "weight": 0}], r"`data\.rows\.1`: Found the weight 0\.0, expected .* above 0"),
         ([{"path": "a"}, {"path": "b", "wait": 1}], r"line \d+: the key `data\.rows\.1\.wait` is unknown"),
         ({"path": "a", "tasks": ["vaq"]}, r"`data\.rows`: Found the task 'vaq', expected one of"),
         ({"path": "a", "languages": ["xx"]}, r"line \d+: `data\.rows\.languages\.0`: Found the language 'xx'"),
-        ({"path": "me/mix", "revision": "main"}, "`revision` is 'main', expected a commit of me/mix, by all its 40"),
-        ([], "expected either `sources` or `rows`"),
+        (
+            {"path": "me/mix", "revision": "main"},
+            "`revision` is 'main', expected the full 40 digits of a commit of me/mix",
+        ),
+        ([], "found both or neither of `sources` and `rows`"),
     ],
 )
 def test_what_is_wrong_in_rows_is_named(tmp_path, rows, message):
@@ -158,7 +161,7 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
         ("  - de", "  - xx", r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*Nearest: `xh`"),
         ("  blip2:", "  name_or_path:", "line 3: `model`|`model`: found neither a checkpoint nor a composition"),
         ("max_steps: 6", "max_steps: 0", "`stages.0`: `max_steps` is 0, expected more than 0"),
-        ("  max_steps: 6\n", "", "`stages.0`: expected either `max_steps` or `num_epochs`"),
+        ("  max_steps: 6\n", "", "`stages.0`: found both or neither of `max_steps` and `num_epochs`"),
         ("  learning_rate: 0.005\n", "", "`stages.0` lacks `learning_rate`"),
         ("stage: re_alignment", "stage: full", "`stages.1`: `full` trains no LoRA: take `lora` out"),
     ],
@@ -175,11 +178,11 @@ def test_what_is_wrong_is_named_with_file_and_location(recipe_file, old, new, me
     ("arguments", "message"),
     [
         (["--stages.1.max_stepz", "3"], "--stages.1.max_stepz: the key `stages.1.max_stepz` is unknown. Did you mean"),
-        (["--stages.2.max_steps", "3"], "`stages` is a list of 2 entries, so '2' is none of its positions"),
+        (["--stages.2.max_steps", "3"], "`stages` is a list of 2 entries, but found the position '2'"),
         (["--seed", "no"], "--seed: `seed` is 'no', text, expected a whole number"),
         (
             ["--stages.0.stage", "full", "--model.load_in", "4bit"],
-            "`full` trains the language model, and a quantised one cannot be: take `load_in` out",
+            "`full` trains the language model, but a quantised one cannot train: take `load_in` out",
         ),
         (["--seed"], "Found '--seed' on the command line, expected `--field value`"),
         (["seed", "3"], "Found 'seed' on the command line"),

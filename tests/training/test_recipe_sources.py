@@ -136,7 +136,7 @@ def test_a_source_in_one_file_beside_the_recipe_is_trained_on(tmp_path):
     ("source", "message"),
     [
         ({"source": "my_errors:colour"}, r"line \d+: `data.sources.0.source`: .*Did you mean `colours`"),
-        ({"source": "my_errors:COLOURS"}, r"`COLOURS` is no function or class in .*my_errors.py"),
+        ({"source": "my_errors:COLOURS"}, r"`COLOURS` is not a function or class in .*my_errors.py"),
         ({"source": "no_such_file:colours"}, r"`data.sources.0.source`: .*found no module `no_such_file`"),
         ({"source": "my_errors:colours"}, r"line \d+: `data.sources.0` lacks `folder`, `names`"),
         ({"source": "my_errors:colours", "seed": 3}, r"key `data.sources.0.seed` is unknown"),

@@ -66,12 +66,12 @@ def test_what_does_not_touch_the_weights_may_differ(recipe):
 def test_a_folder_with_foreign_files_is_refused(recipe):
     recipe.output_dir.mkdir()
     (recipe.output_dir / "thesis.tex").write_text("words")
-    with pytest.raises(ValueError, match=r"holds files, but no recipe\.yaml"):
+    with pytest.raises(ValueError, match=r"holds files but no recipe\.yaml"):
         open_run(recipe, is_main_process=True)
 
 
 def test_differences_name_what_was_added_and_taken_away():
     assert find_differences({"a": {"b": 1}, "c": [1, 2]}, {"a": {"b": 2}, "c": [1]}) == [
         "a.b: 1 -> 2",
-        "c.1: 2 -> not there",
+        "c.1: 2 -> absent",
     ]

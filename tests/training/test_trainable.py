@@ -214,7 +214,7 @@ def test_t5_and_its_heirs_are_not_trained_in_fp16(family, way):
         model.language_model.half()
     with (
         torch.autocast("cpu", torch.float16, enabled=way == "autocast"),
-        pytest.raises(ValueError, match=rf"trained in float16 \(.*{way}\), in which its values overflow. Use"),
+        pytest.raises(ValueError, match=rf"trained in float16 \(.*{way}\): its values overflow. Use"),
     ):
         model(**tiny_batch(family))
 
