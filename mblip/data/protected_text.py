@@ -12,6 +12,9 @@ another alphabet. Protected parts are taken out before translation and put back 
 A number is lost if it does not come back; a stand-in is also lost if it comes back twice. In that case the pieces
 between the protected parts are translated one by one and joined in the source's order. The grammar is poor, but
 nothing is missing.
+
+English texts are also cut into sentences here, never inside a quotation. NLLB was trained on single sentences. Given
+several, it drops some.
 """
 
 import re
@@ -22,6 +25,7 @@ from dataclasses import dataclass, field
 
 MARKS = "\"'“”„‟‘’‚‛«»‹›「」『』"  # marks that a translation may put around a quotation
 MAX_SINGLE_QUOTED = 40  # characters between '...'; a longer stretch is probably text between two apostrophes
+ABBREVIATIONS = frozenset("mr mrs ms dr st mt jr sr vs no prof gen col capt sgt lt inc ltd co corp etc approx".split())  # noqa: SIM905
 APOSTROPHES = "['’]"
 FIRST_STAND_IN, LAST_STAND_IN = 971, 131
 _INSIDE_SINGLE = rf"(?=\S)(?:[^'’\n]|(?<=\w)['’](?=\w)){{2,{MAX_SINGLE_QUOTED}}}(?<=\S)"
@@ -35,6 +39,8 @@ _PROTECTED = re.compile(
     r"|(?P<number>\w*\d\w*(?:[.,:/]\d\w*)*%?)"
 )
 _NUMBER = re.compile(r"\d+(?:[.,:/'’٫٬]\d+)*")
+_END = re.compile(r"(?:[.!?]+[\"'”’)\]]*\s+(?=[^a-z\s])|\s*\n\s*)")
+_LAST_WORD = re.compile(r"(\S*?)\.[\"'”’)\]]*\s+\Z")
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,34 @@ def ascii_digits(text: str) -> str:
     return "".join(str(unicodedata.decimal(character)) if character.isdecimal() else character for character in text)
 
 
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence, and the white space between it and the next."""
+
+    text: str
+    gap: str
+
+
+def split_sentences(text: str) -> list[Sentence]:
+    """The sentences of an English text. Joined with their gaps, they give the text.
+
+    A sentence ends at a line break, or after `.`, `!` or `?` if white space and then anything but a small letter
+    follows. It does not end inside a quotation, after an abbreviation or an initial, or after the number of a list
+    item. In doubt, the sentences stay together.
+    """
+    quoted = [span for span in find_protected(text) if span.kind == "quoted"]
+    sentences, start = [], 0
+    for match in _END.finditer(text):
+        if any(span.start < match.end() - 1 < span.end for span in quoted):
+            continue
+        if not _is_abbreviation(text[start : match.end()]):
+            sentences.append(_sentence(text[start : match.end()]))
+            start = match.end()
+    if start < len(text) or not text:
+        sentences.append(_sentence(text[start:]))
+    return sentences
+
+
 def _cut(text: str) -> tuple[str, str, str]:
     """The text in three parts: white space and `<image>` at the start, the body, and the same at the end."""
     beginning = re.match(r"(?:\s|\\?<image>)*", text)
@@ -180,3 +214,19 @@ def _like(source: str, translation: str) -> str:
     """The translation with the white space of the source at its ends."""
     before, after = source[: len(source) - len(source.lstrip())], source[len(source.rstrip()) :]
     return before + translation + after
+
+
+def _sentence(text: str) -> Sentence:
+    return Sentence(text.rstrip(), text[len(text.rstrip()) :])
+
+
+def _is_abbreviation(sentence: str) -> bool:
+    """Whether the final full stop belongs to a word ("Mr. ", "J. ", "U.S. ") or to a list number ("2. ")."""
+    match = _LAST_WORD.search(sentence)
+    if match is None or "\n" in sentence[match.start() :]:
+        return False
+    word = match[1].lstrip("(\"'“‘")
+    if word.casefold() in ABBREVIATIONS:
+        return True
+    is_list_number = word.isdigit() and not sentence[: match.start()].strip()
+    return is_list_number or re.fullmatch(r"[A-Za-z](?:\.[A-Za-z])*", word) is not None

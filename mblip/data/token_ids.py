@@ -1,8 +1,8 @@
 """Prompts and answers as token ids. Training and evaluation build all their inputs from these.
 
-A prompt becomes exactly the ids that the model gets at inference, unpadded, with its image tokens. They come from
-`processor.encode`, or, if the language model has a chat template, from `processor.apply_chat_template` with
-`add_generation_prompt`, for a message of images and text.
+A prompt becomes exactly the ids that the model gets at inference, unpadded, with its image tokens. Without a chat
+template they come from `processor.encode`. If the language model has a chat template, they come from
+`processor.apply_chat_template` with `add_generation_prompt`, for a message of images and text.
 
 An answer is the ids that follow the prompt, up to the end of sequence. With a chat template, these are all the ids
 that the template writes after the prompt: the answer and the end of the turn. Some templates also write text before

@@ -1,7 +1,7 @@
 import pytest
 
 from mblip.data.languages import get_language
-from mblip.data.sentences import split_sentences
+from mblip.data.protected_text import split_sentences
 from mblip.mix.translation.texts import translate_texts
 from tests.mix.translation.fake_engines import FakeEngine, to_german
 

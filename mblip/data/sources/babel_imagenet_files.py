@@ -48,8 +48,11 @@ class Photo:
 
     @property
     def name(self) -> str:
-        """What the photo is called wherever it lies: ImageNet's own names begin with the synset and stand for one
-        photo each; any other, such as 1.jpg, may stand in the folder of every class."""
+        """The photo's name, whichever folder it is in.
+
+        ImageNet's own names begin with the synset and are unique. Any other name, such as 1.jpg, may occur in the
+        folder of every class.
+        """
         return self.path.name if SYNSET.match(self.path.name) else f"{self.class_index:03d}/{self.path.name}"
 
     @property

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..example import IMAGE_TOKEN, Example
 from ..json_stream import iter_json_array
-from ..sentences import split_sentences
+from ..protected_text import split_sentences
 from ..skipped import SkipReport
 from . import published
 from .coco_files import CocoPhotos, Missing, photo_number
@@ -46,7 +46,7 @@ def llava_conversations(
 
     Args:
         images: the folder, URL or archive of the photos (coco_files.py).
-        max_sentences: a turn whose answer has more sentences (translation/sentences.py) is skipped and counted. None
+        max_sentences: a turn whose answer has more sentences (`split_sentences`) is skipped and counted. None
             keeps all.
         missing: what to do about a photo that is not in the folder.
     Raises:

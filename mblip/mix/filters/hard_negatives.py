@@ -4,7 +4,7 @@ For each caption we draw a rank: 3, 10, 30, 100 or 300 among the captions most s
 (code of gregor-ge/mBLIP, commit 0380e68, with a CLIP ViT-L/14). The original took the caption at that rank. It could
 be the image's own caption, or another image's in the same words. We take the next rank that is neither.
 
-    negatives = retrieve_negatives(images, captions, seed=42)     # of embeddings.py, for the images to ask about
+    negatives = retrieve_negatives(images, captions, seed=42)     # rows from embeddings.py
     examples = read_matching(read_captions, negatives)
     print(negatives.table())
 """

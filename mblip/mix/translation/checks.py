@@ -85,7 +85,7 @@ def untranslated(source: str, text: str) -> str | None:
     words = [word for word in re.findall(r"\w+", source) if word[0].islower()]
     if " ".join(text.casefold().split()) != " ".join(source.casefold().split()) or len(words) < 2:
         return None
-    return f"equal to the source, of which {len(words)} words are no names"
+    return f"equal to the source, with {len(words)} words that are not names"
 
 
 def repetition(source: str, text: str) -> str | None:
@@ -96,7 +96,7 @@ def repetition(source: str, text: str) -> str | None:
     share, share_of_source = _repeated_share(runs), _repeated_share(runs_of_source)
     if len(runs) < MIN_RUNS or share <= max(MAX_REPEATED_SHARE, share_of_source):
         return None
-    return f"{share:.0%} of it stands there twice"
+    return f"{share:.0%} of it is repeated"
 
 
 def wrong_length(source: str, text: str, target: Language) -> str | None:

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mblip.data.languages import Language
-from mblip.data.protected_text import ProtectedText, protect
-from mblip.data.sentences import Sentence, split_sentences
+from mblip.data.protected_text import ProtectedText, Sentence, protect, split_sentences
 
 from .checks import Failure, check_translation
 from .engines import TranslationEngine

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mblip.data.prompts import apply_prompt
-from mblip.data.sentences import split_sentences
+from mblip.data.protected_text import split_sentences
 from mblip.data.skipped import SkipReport
 from mblip.data.sources.llava import llava_conversations, llava_details
 
