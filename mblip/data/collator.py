@@ -71,11 +71,11 @@ class MBlipCollator:
             tokens do not count.
         max_target_tokens: the most tokens of a target, end of sequence included. Longer targets are cut.
         use_chat_template: whether prompts and targets go through the language model's chat template. None: if its
-            tokenizer has one. Evaluation and inference follow the tokenizer; to use neither there, set its template to
-            None.
+            tokenizer has one. Evaluation and inference follow the tokenizer. To train and use the model without a
+            template, set the tokenizer's to None.
         prompts_per_image: the most prompts of a row in a batch. They take turns, in an order drawn by (seed,
             image_id). A row with a `turn`, as from `TrainingRows(rows, prompts_per_image=...)`, takes that turn. Other
-            rows take the turn of their epoch, round and round.
+            rows take the turn of their epoch, starting again after the last.
         augmentation: how training images are augmented. Training rows are those with an `epoch`, from `TrainingRows`
             or `TrainingStream`. Other rows, as in the Trainer's evaluation, are never augmented and count as epoch 0.
         seed: for augmentation and the choice of prompts.

@@ -58,12 +58,12 @@ class PromptChoice:
 
     @property
     def is_all(self) -> bool:
-        """Whether nothing is skipped."""
+        """Whether every prompt is chosen."""
         return all(chosen is None for _, chosen in self._chosen)
 
     @property
     def _chosen(self) -> list[tuple[str, frozenset[str] | None]]:
-        """What is chosen in the columns of `CHOSEN_BY`, in their order."""
+        """The choice for each column of `CHOSEN_BY`, in order."""
         return list(zip(CHOSEN_BY, (self.tasks, self.languages, self.sources), strict=True))
 
     def positions(self, *columns: Iterable[str]) -> list[int]:

@@ -25,7 +25,7 @@ from PIL import Image as PILImage
 
 from .refusal import RefusedImageError
 
-# The marker that ends the coded pixels: 0xFF, but not before 0 (a pixel byte 0xFF), a restart marker or a fill byte.
+# The marker that ends the coded pixels: 0xFF, not followed by 0 (a pixel byte 0xFF), a restart marker or a fill.
 END_OF_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEQUENTIAL_HUFFMAN, PROGRESSIVE = (0xC0, 0xC1), (0xC2, 0xCA)

@@ -94,7 +94,7 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
     Raises:
         RefusedImageError: the file is not an image, too large, cut off, damaged, or of a format that we do not read.
     """
-    # the header, and what it promises
+    # the header, and the limits on its size
     image, file = _open(encoded)
     _check_pixels(image, max_pixels)
     if shorter_side is not None and image.format in ("JPEG", "MPO"):
@@ -104,7 +104,7 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
         image.load()
     except PILLOW_ERRORS as error:
         raise _refusal(error) from error
-    # whether they are all there
+    # check that all pixels are there
     _check_pixels(image, max_pixels)  # an icon's header may differ from the image in it
     if isinstance(file, HeldBackFile) and file.has_bytes_left:
         raise RefusedImageError("damaged", "the pixels of a JPEG end before its data do")
