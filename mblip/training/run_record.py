@@ -55,7 +55,7 @@ class StageFacts:
 
     Args:
         num_trained: trained parameters by kind.
-        num_images: distinct images; None for a stream.
+        num_images: image sets (rows); None for a stream.
         num_prompts: prompts by language; None for a stream.
         hardware: the GPUs, or the CPU.
         num_processes: processes that train together.
@@ -91,7 +91,7 @@ class Evaluation:
 
     Args:
         is_of_run: whether it comes from `mblip train`, not from `mblip eval`.
-        results: the content of results.json, by task.
+        results: the content of results.json, by task; for other models, by task and model.
         ratios: by language, the score relative to that of BLIP-2 in English; empty if BLIP-2 was not evaluated.
         table: the content of table.md.
     """

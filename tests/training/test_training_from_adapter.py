@@ -140,7 +140,7 @@ def test_a_checkpoint_in_blip2s_layout_is_converted_for_the_adapter_to_stand_on(
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        ({"stage": "warm_up", "lora": ...}, "The stage warm_up trains no LoRA"),
+        ({"stage": "warm_up", "lora": ...}, "The stage warm_up has no LoRA"),
         (
             {"lora": LORA | {"r": 4}},
             r"The stage re_alignment has `r` 4, but the adapter 2\. .* continues the adapter's LoRA",
