@@ -178,6 +178,19 @@ def test_an_unknown_recipe_is_an_error_that_names_the_nearest():
         find_recipe("fine_tune_on")
 
 
+@pytest.mark.parametrize("name", ["my_recipe", "my_recipe.yaml", "elsewhere/my_recipe"])
+@pytest.mark.parametrize("file", ["my_recipe.yaml", "my_folder/my_recipe.yaml"])
+def test_a_recipe_of_that_name_below_the_working_directory_is_suggested(tmp_path, monkeypatch, name, file):
+    monkeypatch.chdir(tmp_path)
+    Path(file).parent.mkdir(exist_ok=True)
+    Path(file).write_text("output_dir: mine\n")
+    if name == file:
+        assert find_recipe(name) == Path(file)
+    else:
+        with pytest.raises(ValueError, match=rf"There is no recipe {name}\. .* Did you mean `{file}`\?$"):
+            find_recipe(name)
+
+
 def test_every_recipe_is_listed_with_what_it_is_for(capsys):
     cli.main(["recipes"])
     lines = capsys.readouterr().out.splitlines()

@@ -9,6 +9,7 @@
 import argparse
 from collections.abc import Sequence
 from difflib import get_close_matches
+from glob import escape
 from pathlib import Path
 from textwrap import shorten
 
@@ -24,13 +25,16 @@ def find_recipe(name: str) -> Path:
     """Find the file of a recipe by its path, or by its short name if there is no such file.
 
     Raises:
-        ValueError: there is no such recipe. The message gives the nearest short name.
+        ValueError: there is no such recipe. The message gives a recipe of that name in the working directory or one
+            of its folders, or the nearest short name.
     """
     if Path(name).is_file():
         return Path(name)
     if name in recipe_names():
         return FOLDER / f"{name}.yaml"
-    nearest = get_close_matches(Path(name).stem, recipe_names(), n=1)
+    stem = Path(name).stem
+    below = [path for folder in (".", "*") for path in sorted(Path().glob(f"{folder}/{escape(stem)}.yaml"))]
+    nearest = [path.as_posix() for path in below] or get_close_matches(stem, recipe_names(), n=1)
     hint = f"Did you mean `{nearest[0]}`?" if nearest else "`mblip recipes` lists those that come with the package."
     raise ValueError(f"There is no recipe {name}. Paths are relative to the working directory, {Path.cwd()}. {hint}")
 

@@ -128,6 +128,16 @@ def convert_lora(found: Located, path: str) -> LoraOptions:
     return LoraOptions(given)
 
 
+def training_fields() -> set[str]:
+    """What `training:` may say."""
+    return (_field_types(TrainingArguments).keys() | OWN_FIELDS.keys()) - INSTEAD.keys()
+
+
+def lora_fields() -> set[str]:
+    """What `lora:` may say."""
+    return _field_types(LoraConfig).keys() - LORA_INSTEAD.keys()
+
+
 def _field_types(options: type) -> dict[str, Any]:
     hints = get_type_hints(options)
     return {field.name: hints[field.name] for field in dataclasses.fields(options)}

@@ -52,9 +52,10 @@ class ModelRecipe:
         is_composition = self.blip2 is not None and self.language_model is not None
         is_single = self.blip2 is None and self.language_model is None and self.name_or_path is not None
         if not (is_single or (is_composition and self.name_or_path is None)):
+            given = [name for name in ("name_or_path", "blip2", "language_model") if getattr(self, name) is not None]
             raise ValueError(
-                "found neither a checkpoint nor a composition. Give either `name_or_path`, or both `blip2` and "
-                "`language_model`."
+                f"found {' and '.join(f'`{name}`' for name in given) or 'nothing'}, expected either `name_or_path` or "
+                "both `blip2` and `language_model`. `null` takes one out: `--model.blip2 null`."
             )
         if self.adapter is not None and is_composition:
             raise ValueError("`adapter` needs an adapter in `name_or_path`, but this is a composition: take it out.")
@@ -130,7 +131,11 @@ class DataRecipe:
 
     def __post_init__(self) -> None:
         if bool(self.sources) == bool(self.rows):
-            raise ValueError("found both or neither of `sources` and `rows`, expected exactly one of them.")
+            found = "both" if self.rows else "neither"
+            raise ValueError(
+                f"found {found} of `sources` and `rows`, expected one of them. An empty list takes one out: "
+                '`--data.sources "[]"`.'
+            )
         if len({rows.streaming for rows in self.rows}) > 1:
             raise ValueError("some `rows` are streamed and others are not, expected all or none: set `streaming`.")
         if len(self.rows) == 1 and self.rows[0].weight != 1:
@@ -175,8 +180,13 @@ class StageRecipe:
     data: DataRecipe | None = None
 
     def __post_init__(self) -> None:
-        if (self.max_steps is None) == (self.num_epochs is None):
-            raise ValueError("found both or neither of `max_steps` and `num_epochs`, expected exactly one of them.")
+        if self.max_steps is None and self.num_epochs is None:
+            raise ValueError("found neither `max_steps` nor `num_epochs`, expected one of them.")
+        if self.max_steps is not None and self.num_epochs is not None:
+            raise ValueError(
+                "found both `max_steps` and `num_epochs`, expected one of them. `null` takes one out: "
+                "`--stages.N.num_epochs null`."
+            )
         for name in ("batch_size", "max_steps", "num_epochs", "learning_rate", "lora_learning_rate"):
             value = getattr(self, name)
             if value is not None and value <= 0:

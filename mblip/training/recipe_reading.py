@@ -1,7 +1,7 @@
 """Reading recipes: from YAML file and command line to `Recipe`, and from `Recipe` back to plain values."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from mblip.data.recipes.yaml_values import Located, found_beside, parse_scalar, 
 from mblip.evaluation.recipe import OWN_KEYS, EvaluationRecipe, convert_evaluation
 from mblip.recipes import find_recipe
 
-from .options import LoraOptions, TrainingOptions, convert_lora, convert_training
-from .recipe import Recipe, RowsRecipe, SourceRecipe
+from .options import LoraOptions, TrainingOptions, convert_lora, convert_training, lora_fields, training_fields
+from .recipe import DataRecipe, ModelRecipe, Recipe, RowsRecipe, SourceRecipe, StageRecipe
 
 
 def parse_command_line(arguments: Sequence[str]) -> Recipe:
@@ -49,6 +49,7 @@ def to_recipe(found: Located) -> Recipe:
     modules = found.value.get("modules") if isinstance(found.value, dict) else None
     if modules is not None and isinstance(modules.value, str):
         found = found_beside(found, Path(modules.value).absolute())
+    _check_nesting(found)
     recipe: Recipe = convert(found, Recipe, "", CONVERTERS)
     if recipe.modules is not None or not _names_its_own(to_plain(recipe)):
         return recipe
@@ -79,6 +80,32 @@ def to_yaml(recipe: Recipe) -> str:
     return write_yaml(to_plain(recipe))
 
 
+def _check_nesting(found: Located) -> None:
+    """Refuse a key that belongs deeper in the recipe. The error says where, which no nearest name would."""
+    training, lora, data = training_fields(), lora_fields(), _fields(DataRecipe)
+    below = {"stages.N": _fields(StageRecipe), "model": _fields(ModelRecipe), "data": data, "training": training}
+    _refuse_outside(found, "", _fields(Recipe), below | {"stages.N.lora": lora})
+    stages = found.value.get("stages") if isinstance(found.value, dict) else None
+    for i, stage in enumerate(stages.value if stages is not None and isinstance(stages.value, list) else ()):
+        _refuse_outside(stage, f"stages.{i}", _fields(StageRecipe), {"training": training, "lora": lora, "data": data})
+
+
+def _refuse_outside(found: Located, path: str, known: Collection[str], below: Mapping[str, Collection[str]]) -> None:
+    for key, value in found.value.items() if isinstance(found.value, dict) else ():
+        part = next((part for part, keys in below.items() if key in keys), None)
+        if key in known or part is None:
+            continue
+        argument = value.location.partition(",")[0]
+        is_argument = f"{argument}.".startswith(f"--{join(path, key)}.")
+        name = argument.removeprefix(f"--{join(path, '')}") if is_argument else key
+        meant = f"{'--' if is_argument else ''}{join(path, part)}.{name}"
+        raise ValueError(f"{value.location}: the key `{join(path, key)}` is unknown. Did you mean `{meant}`?")
+
+
+def _fields(part: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(part)}
+
+
 def _names_its_own(plain: Any) -> bool:
     """Whether a plain recipe names a source or a task by a dotted path."""
     if isinstance(plain, dict):
@@ -100,14 +127,23 @@ def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> 
             )
         entries = list(found.value)
         entries[int(key)] = _replace(entries[int(key)], rest, value, join(path, key))
-        return Located(entries, found.location, found.folder)
+        return Located(entries, _location(found, value), found.folder)
     fields = found.value if isinstance(found.value, dict) else {}
     for known in fields:  # a key may contain dots, such as the dotted path of a user's own task
         if "." in known and list(keys[: known.count(".") + 1]) == known.split("."):
             key, rest = known, list(keys[known.count(".") + 1 :])
     entry = fields.get(key)
     inner = Located({}, value.location, value.folder) if entry is None or (rest and entry.value is None) else entry
-    return Located(fields | {key: _replace(inner, rest, value, join(path, key))}, found.location, found.folder)
+    return Located(
+        fields | {key: _replace(inner, rest, value, join(path, key))}, _location(found, value), found.folder
+    )
+
+
+def _location(found: Located, value: Located) -> str:
+    """The location of a value, part of which the command line replaces: `recipe.yaml, line 4, with --seed`."""
+    if value.location in found.location:
+        return found.location
+    return f"{found.location}{', ' if ', with --' in found.location else ', with '}{value.location}"
 
 
 def _convert_source(found: Located, path: str) -> SourceRecipe:

@@ -77,7 +77,10 @@ def test_keys_of_the_accelerator_stand_beside_ours(tmp_path):
         (["--training.bf16", "sure"], r"`training\.bf16` is 'sure', text, expected true or false"),
         (["--training.save_steps", "often"], r"`training\.save_steps` is 'often', text, expected a number"),
         (["--training.report_to", "[1]"], r"`training\.report_to` is a list, expected nothing or text or a list"),
-        (["--training.dataloader_prefetch_factor", "2"], r"recipe\.yaml, line \d+: `training`: --dataloader_"),
+        (
+            ["--training.dataloader_prefetch_factor", "2"],
+            r"recipe\.yaml, line \d+, with --training\.data.*: `training`: --dataloader_",
+        ),
         (
             ["--training.accelerator_config.split_batches", "true"],
             "`training.accelerator_config.split_batches`: it would separate images from their prompts",
@@ -164,7 +167,7 @@ def test_a_run_goes_on_with_another_report_but_not_with_another_optimizer():
         (["--stages.1.lora.init_lora_weights", "pisa"], r"is 'pisa', text, expected true or false or a name that is"),
         (
             ["--stages.1.lora.layers_pattern", "block"],
-            r"recipe\.yaml, line \d+: `stages\.1\.lora`: When `layers_pattern`",
+            r"recipe\.yaml, line \d+, with --stages\.1\.lora.*: `stages\.1\.lora`: When `layers_pattern`",
         ),
         (["--stages.0.lora.r", "4"], "`warm_up` trains no LoRA: take `lora` out"),
         (["--stages.0.lora_learning_rate", "1"], "`warm_up` trains no LoRA: take `lora_learning_rate` out"),

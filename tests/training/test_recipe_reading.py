@@ -112,7 +112,7 @@ def read_data(folder, data):
             {"path": "me/mix", "revision": "main"},
             "`revision` is 'main', expected the full 40 digits of a commit of me/mix",
         ),
-        ([], "found both or neither of `sources` and `rows`"),
+        ([], "found neither of `sources` and `rows`, expected one of them"),
     ],
 )
 def test_what_is_wrong_in_rows_is_named(tmp_path, rows, message):
@@ -159,9 +159,9 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
             r"the key `data.sources.0.num_image` is unknown. Did you mean `num_images`",
         ),
         ("  - de", "  - xx", r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*Nearest: `xh`"),
-        ("  blip2:", "  name_or_path:", "line 3: `model`|`model`: found neither a checkpoint nor a composition"),
+        ("  blip2:", "  name_or_path:", "`model`: found `name_or_path` and `language_model`, expected either"),
         ("max_steps: 6", "max_steps: 0", "`stages.0`: `max_steps` is 0, expected more than 0"),
-        ("  max_steps: 6\n", "", "`stages.0`: found both or neither of `max_steps` and `num_epochs`"),
+        ("  max_steps: 6\n", "", "`stages.0`: found neither `max_steps` nor `num_epochs`"),
         ("  learning_rate: 0.005\n", "", "`stages.0` lacks `learning_rate`"),
         ("stage: re_alignment", "stage: full", "`stages.1`: `full` trains no LoRA: take `lora` out"),
     ],
@@ -184,6 +184,24 @@ def test_what_is_wrong_is_named_with_file_and_location(recipe_file, old, new, me
             ["--stages.0.stage", "full", "--model.load_in", "4bit"],
             "`full` trains the language model, but a quantised one cannot train: take `load_in` out",
         ),
+        (
+            ["--stages.1.num_epochs", "3"],
+            r"recipe\.yaml, line \d+, with --stages\.1\.num_epochs: `stages\.1`: found both `max_steps` and "
+            r"`num_epochs`, expected one of them\. `null` takes one out: `--stages\.N\.num_epochs null`",
+        ),
+        (
+            ["--model.name_or_path", "me/model"],
+            r"line \d+, with --model\.name_or_path: `model`: found `name_or_path` and `blip2` and `language_model`, .*"
+            r"`null` takes one out: `--model\.blip2 null`",
+        ),
+        (
+            ["--data.rows", "{path: rows}"],
+            r"line \d+, with --data\.rows: `data`: found both of `sources` and `rows`, .* `--data\.sources \"\[\]\"`",
+        ),
+        (
+            ["--training.keep_best", "true", "--seed", "3"],
+            r"recipe\.yaml, line 1, with --training\.keep_best, --seed: `keep_best` needs evaluations",
+        ),
         (["--seed"], "Found '--seed' on the command line, expected `--field value`"),
         (["seed", "3"], "Found 'seed' on the command line"),
     ],
@@ -191,6 +209,50 @@ def test_what_is_wrong_is_named_with_file_and_location(recipe_file, old, new, me
 def test_what_is_wrong_on_the_command_line_is_named(recipe_file, arguments, message):
     with pytest.raises(ValueError, match=message):
         parse_command_line([str(recipe_file), *arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "num_steps", "num_epochs"),
+    [
+        (["--stages.1.num_epochs", "3", "--stages.1.max_steps", "null"], None, 3.0),
+        (["--stages.1.max_steps=2", "--stages.1.num_epochs=null"], 2, None),
+    ],
+)
+def test_null_takes_a_field_out(recipe_file, arguments, num_steps, num_epochs):
+    stage = parse_command_line([str(recipe_file), *arguments]).stages[1]
+    assert (stage.max_steps, stage.num_epochs) == (num_steps, num_epochs)
+
+
+def test_an_empty_list_takes_the_sources_out(recipe_file):
+    recipe = parse_command_line([str(recipe_file), "--data.rows", "{path: rows}", "--data.sources", "[]"])
+    assert (recipe.data.sources, recipe.data.rows) == ((), (RowsRecipe("rows"),))
+
+
+@pytest.mark.parametrize(
+    ("argument", "meant"),
+    [
+        ("--optim", "--training.optim"),
+        ("--use_dora", "--stages.N.lora.use_dora"),
+        ("--lora.use_dora", "--stages.N.lora.use_dora"),
+        ("--max_steps", "--stages.N.max_steps"),
+        ("--name_or_path", "--model.name_or_path"),
+        ("--sources", "--data.sources"),
+        ("--keep_best", "--training.keep_best"),
+        ("--stages.1.optim", "--stages.1.training.optim"),
+        ("--stages.1.use_dora", "--stages.1.lora.use_dora"),
+        ("--stages.1.rows.path", "--stages.1.data.rows.path"),
+    ],
+)
+def test_a_field_outside_its_part_of_the_recipe_is_an_error_that_says_where_it_belongs(recipe_file, argument, meant):
+    with pytest.raises(ValueError, match=rf"^{argument}: the key `.*` is unknown\. Did you mean `{meant}`\?$"):
+        parse_command_line([str(recipe_file), argument, "1"])
+
+
+def test_a_field_of_a_file_outside_its_part_of_the_recipe_names_its_line(recipe_file):
+    recipe_file.write_text("optim: sgd\n" + recipe_file.read_text(encoding="utf-8"), encoding="utf-8")
+    message = r"recipe\.yaml, line 1: the key `optim` is unknown\. Did you mean `training\.optim`\?$"
+    with pytest.raises(ValueError, match=message):
+        read_recipe(recipe_file)
 
 
 def test_a_warm_up_after_a_re_alignment_is_refused(recipe_file):
