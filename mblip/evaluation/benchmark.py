@@ -1,7 +1,7 @@
-"""What the files of tasks/ share: a question in every prompt it is asked in, and the task of all of them.
+"""Building blocks of the benchmarks in tasks/, and of your own.
 
-A task is a function in a file of its own. Its keyword-only parameters are what a recipe may say; it reads the
-published records and gives an `EvaluationTask`:
+A benchmark is a function in a file of its own. It reads the published records and returns an `EvaluationTask`. Its
+keyword-only parameters are the keys that a recipe may set:
 
     def my_benchmark(setup: Setup, *, questions: Path, images: Path) -> EvaluationTask:
         prompts = setup.prompts("vqa", paper="Question: {question} Short answer in {language}:")
@@ -20,8 +20,8 @@ published records and gives an `EvaluationTask`:
             )
         return benchmark_task("my_benchmark", examples, metric=ExactMatch(), setup=setup, kind="short_answer")
 
-A recipe names it `my_module:my_benchmark`, or by its bare name where it is built in: then it is the function of that
-name in tasks/<name>.py, and nothing lists it.
+A recipe names your benchmark `my_module:my_benchmark`. A built-in benchmark goes by its bare name `NAME`, for the
+function `NAME` in tasks/NAME.py. There is no registry.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,9 +41,9 @@ from .protocol import AnswerKind, PromptForm, Setup
 from .task import AS_IS, SHUFFLED, Answering, EvaluationExample, EvaluationTask, Metric, Origin, RankBy
 
 MISSING = "image missing"
-STAND_INS_FILE = "STAND_INS.txt"  # in a folder whose images are drawn in place of photos (benchmarks/stand_ins.py)
+STAND_INS_FILE = "STAND_INS.txt"  # marks a folder of drawn stand-ins for photos (benchmarks/stand_ins.py)
 NUM_NAMES = 3
-NO_CONTENT = "N/A"  # in place of question or statement, in the prompt that calibration asks
+NO_CONTENT = "N/A"  # replaces question or statement in content-free prompts
 
 
 def benchmark_task(
@@ -58,14 +58,14 @@ def benchmark_task(
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
 ) -> EvaluationTask:
-    """The task of a benchmark that both protocols ask.
+    """The task of a benchmark that supports both protocols.
 
     Args:
-        kind: of its answers, which says how the protocol decodes them.
-        skipped: what the readers skipped; missing images are added.
+        kind: the kind of its answers, which determines the decoding.
+        skipped: what the readers skipped. We add missing images.
 
     Raises:
-        ValueError: no example is there, or images are missing that may not be (`Setup.missing_images`).
+        ValueError: there are no examples, or images are missing and `Setup.missing_images` is "error".
     """
     skipped = SkipReport() if skipped is None else skipped
     return EvaluationTask(
@@ -95,14 +95,14 @@ def ask(
     candidates: tuple[str, ...] = (),
     facts: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[EvaluationExample]:
-    """A question in each of its prompts; the condition is the question's, the prompt's, or both.
+    """Yield one example per prompt. Its condition joins the question's condition and the prompt's.
 
     Args:
-        prompts: of `Setup.prompts`.
-        inputs: what they hold, such as the question.
-        language: that answers are counted under.
-        answer_language: that the prompts name.
-        candidates: to choose from; none where the model writes what it likes.
+        prompts: from `Setup.prompts`.
+        inputs: the values that the prompts insert, such as the question.
+        language: the language under which answers are counted.
+        answer_language: the language that the prompts ask for.
+        candidates: the answers to choose from; none if the model generates freely.
     """
     empty = dict.fromkeys(inputs, NO_CONTENT)
     for prompt in prompts:
@@ -123,7 +123,7 @@ def ask(
 def ask_example(
     example: Example, prompts: Sequence[PromptForm], candidates: tuple[str, ...] = ()
 ) -> Iterator[EvaluationExample]:
-    """What a source of training has read, asked in each prompt and answered in English."""
+    """Turn an example of a training source into evaluation examples, one per prompt, to be answered in English."""
     return ask(
         prompts,
         images=example.images,
@@ -137,15 +137,15 @@ def ask_example(
 
 
 def joined_condition(*conditions: str) -> str:
-    """The name of what holds several conditions at once; `as_is` adds nothing."""
+    """The name of several conditions combined; `as_is` adds nothing."""
     return ", ".join(condition for condition in conditions if condition != AS_IS) or AS_IS
 
 
 def with_shuffled_images(examples: Sequence[EvaluationExample], *, seed: int) -> list[EvaluationExample]:
-    """The blind test: the examples under the condition `shuffled`, each with the images of another `image_id`. A model
-    that answers as well as before has not looked.
+    """The blind test: the examples under the condition `shuffled`, each with the images of another `image_id`.
 
-    All examples of one `image_id` see the same other images, and every image set is seen again.
+    A model that scores as well as before does not use the images. All examples with the same `image_id` get the same
+    other images, and every image set is used.
 
     Raises:
         ValueError: there is only one image set.
@@ -165,7 +165,7 @@ def with_shuffled_images(examples: Sequence[EvaluationExample], *, seed: int) ->
 
 
 def derangement(num_things: int, *, seed: int) -> list[int]:
-    """An order of 0 ... num_things - 1 in which nothing stays at its place, drawn by `seed`.
+    """A permutation of 0 ... num_things - 1 without fixed points, drawn with `seed`.
 
     Raises:
         ValueError: there are fewer than two things.
@@ -181,7 +181,7 @@ def derangement(num_things: int, *, seed: int) -> list[int]:
 def _with_images(
     name: str, examples: list[EvaluationExample], setup: Setup, origin: Origin | None, skipped: SkipReport
 ) -> list[EvaluationExample]:
-    """The examples whose images are all there."""
+    """The examples whose images all exist."""
     if setup.missing_images == "unchecked":
         return examples
     locations = {image for example in examples for image in example.images if isinstance(image, str | Path)}
@@ -190,7 +190,7 @@ def _with_images(
     if not without:
         return examples
     if setup.missing_images == "error":
-        url = "" if origin is None else f" (the benchmark: {origin.url})"
+        url = "" if origin is None else f" (source: {origin.url})"
         raise ValueError(
             f"{name}: {len(missing)} of {len(locations)} images are missing, {_named(missing)}{url}, or set "
             f"`missing_images: skip`, which skips {len(without)} of {len(examples)} examples."
@@ -202,16 +202,16 @@ def _with_images(
 
 
 def _named(missing: Collection[str | Path]) -> str:
-    """The names of some, where the first was looked for, and what to do."""
+    """For the message: some names, the path of the first, and what to do."""
     first = sorted(missing, key=location_name)[:NUM_NAMES]
     names = ", ".join(map(location_name, first))
     if any(map(is_url, missing)):
         return f"such as {names}: URLs are not read here. Fetch them first (mblip fetch --help)"
-    return f"such as {names} (looked for: {first[0]}). Put them into the folder or archive that the recipe names"
+    return f"such as {names} (not found: {first[0]}). Put them into the folder or archive that the recipe names"
 
 
 def shows_stand_ins(examples: Iterable[EvaluationExample]) -> bool:
-    """Whether any image lies in a folder of stand-ins."""
+    """Whether any image is in a folder of stand-ins."""
     folders = {image.parent for example in examples for image in example.images if isinstance(image, Path)}
     return any((folder / STAND_INS_FILE).is_file() for folder in folders)
 
@@ -221,7 +221,7 @@ def _is_in(image: Image, locations: set[str | Path]) -> bool:
 
 
 def is_there(location: str | Path) -> bool:
-    """Whether there is an image file at a location; it may still be broken. URLs are not asked."""
+    """Whether there is an image file at a location. It may still be broken. URLs count as missing."""
     if isinstance(location, Path):
         return location.is_file()
     if is_url(location):

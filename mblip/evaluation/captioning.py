@@ -1,7 +1,6 @@
-"""Captioning benchmarks: images with human captions, how they are asked about, and the metric of captions.
+"""Prompts, decoding and metric of the captioning benchmarks.
 
-The benchmarks differ in their files (tasks/xm3600.py, tasks/xflickrco.py, tasks/coco_karpathy.py) and in nothing else:
-prompts, decoding and metric are here.
+The benchmarks (tasks/xm3600.py, tasks/xflickrco.py, tasks/coco_karpathy.py) differ only in how they read their files.
 """
 
 import unicodedata
@@ -36,10 +35,10 @@ def captioning_task(
     origin: Origin,
     skipped: SkipReport,
 ) -> EvaluationTask:
-    """The task of captioning every image in every language that it has captions in.
+    """The task of captioning every image in each of the languages of its captions.
 
     Raises:
-        ValueError: there is no image, or images are missing that may not be.
+        ValueError: there are no images, or images are missing and `Setup.missing_images` is "error".
         ImportError: a library that the metric needs is not installed.
     """
     examples = list(examples)
@@ -56,7 +55,7 @@ def captioning_task(
 
 
 def caption_prompts(setup: Setup) -> tuple[PromptForm, ...]:
-    """The prompts that captions are asked for in."""
+    """The prompts that ask for a caption."""
     return setup.prompts(TASK, paper=PAPER_PROMPT, centurio=CENTURIO_PROMPT)
 
 
@@ -71,8 +70,8 @@ def ask_for_caption(
     benchmark: str,
     skipped: SkipReport,
 ) -> Iterator[EvaluationExample]:
-    """An image in each prompt; references are those of its captions that can be used, in NFC. An image without any is
-    not asked about. What is skipped is counted and named."""
+    """Yield one example per prompt. References are the usable captions, in NFC. An image without any is skipped.
+    `skipped` counts and names skipped captions and images."""
     name = f"{benchmark}/{id}"
     usable = tuple(
         unicodedata.normalize("NFC", caption.strip())
@@ -95,20 +94,20 @@ def ask_for_caption(
 
 @dataclass(frozen=True)
 class CaptionMetric:
-    """CIDEr-D, and beside it BLEU-1 to BLEU-4, ROUGE-L and chrF, language fidelity and the length of the captions.
+    """CIDEr-D (the main figure), BLEU-1 to BLEU-4, ROUGE-L, chrF, language fidelity and the length of captions.
 
-    CIDEr-D and BLEU depend on the set of images that is scored, so figures of different sets are not comparable. An
-    empty caption has 0 in all of them (in ROUGE-L 1 where a reference has no words either, as in the reference
-    implementation), is in no language, and is counted in `share_empty`. `share_near_language` of the captions are in
-    a language that human captions in the one asked for are taken for, too.
+    CIDEr-D and BLEU depend on the whole set of images, so you cannot compare figures of different sets. An empty
+    caption scores 0 in all of them, is in no language, and counts in `share_empty`. (In ROUGE-L it scores 1 if a
+    reference has no words either, as in the reference implementation.) `share_near_language` is the share of captions
+    in a near language: one that human captions in the requested language are often mistaken for.
 
     Args:
-        languages: of the captions. What tells their words apart is loaded at once: a library that is not installed
-            is told of before a model is asked, and not after.
-        tokenization: see metrics/caption_tokens.py; another one gives other figures.
+        languages: the languages of the captions. Their segmenters are loaded at once, so that a missing library is an
+            error before the model runs.
+        tokenization: see metrics/caption_tokens.py. It changes the figures.
 
     Raises:
-        ImportError: a library is not installed; the message has the command.
+        ImportError: a library is not installed; the message has the command to install it.
     """
 
     languages: tuple[str, ...]
@@ -144,7 +143,7 @@ class CaptionMetric:
         return Scored(figures, scores.per_image[CIDER])
 
     def _segmenters(self) -> dict[str, str]:
-        """Language -> by what its words are told apart, where there are no spaces between them."""
+        """Language -> the name of its segmenter, for languages without spaces between words."""
         if self.tokenization == "segmented":
             return {}
         by_character = self.tokenization == "characters"

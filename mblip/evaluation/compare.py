@@ -1,14 +1,14 @@
-"""Compare two systems by their predictions: is the difference more than the choice of images?
+"""Compare two systems by their predictions: is the difference larger than chance?
 
     mblip compare A/predictions_xm3600.jsonl B/predictions_xm3600.jsonl
     mblip compare A.jsonl B.jsonl --metric language_fidelity
 
-Prints a Markdown table for each condition: in each language the mean of A and of B, their difference with its 95 %
-interval, p-values, and how many answers of either have the higher score; last the mean of the languages. How it is
-reckoned: metrics/paired_comparison.py.
+Prints a Markdown table for each condition. Each row has the means of A and B in one language, their difference with
+its 95 % interval, p-values, and how often A or B has the higher score. The last row is the mean over languages.
+metrics/paired_comparison.py explains the statistics.
 
-Answers are paired by condition, language and id. That they are about the same is checked, not hoped: benchmark,
-protocol, image and references are equal, and no answer stands alone.
+Answers are paired by condition, language and id. Benchmark, protocol, image and references must agree, and every
+answer must have a partner.
 """
 
 import argparse
@@ -31,9 +31,12 @@ HEADINGS = ("Language", "Answers", "A", "B", "A − B", "p", "p (Holm)", "A high
 class ConditionComparison:
     """Systems A and B under one condition.
 
-    `languages`: language -> A against B; `mean`: of the languages, each counted alike. `corrected`: language -> its
-    p-value by Holm's correction over the languages. `num_images` are what intervals and p-values go by;
-    `num_other_prompts` pairs were asked in different words.
+    Args:
+        languages: language -> the comparison of A and B.
+        mean: the comparison of the means over languages, with equal weight for each language.
+        corrected: language -> p-value with Holm's correction over the languages.
+        num_images: the number of image sets that intervals and p-values resample.
+        num_other_prompts: how many pairs had different prompts.
     """
 
     condition: str
@@ -48,17 +51,17 @@ def task_score(prediction: Prediction) -> float:
     """The main figure of the task's metric.
 
     Raises:
-        ValueError: the prediction has none.
+        ValueError: the prediction has no score.
     """
     if prediction.score is None:
         raise ValueError(
-            f"The answer to {_key_name(_key(prediction))} has no score, expected a number. Let `mblip eval` finish it."
+            f"The answer to {_key_name(_key(prediction))} has no score, expected a number. Let `mblip eval` finish."
         )
     return float(prediction.score)
 
 
 def is_in_language(prediction: Prediction) -> float:
-    """1 where the answer is in the language asked for, else 0 (metrics/language_fidelity.py)."""
+    """1 if the answer is in the requested language, else 0 (metrics/language_fidelity.py)."""
     return float(find_language(prediction.output, asked=prediction.language) == prediction.language)
 
 
@@ -76,10 +79,10 @@ def compare_predictions(
     """Compare two systems under each condition, in order of first appearance.
 
     Args:
-        metric: of `METRICS`.
+        metric: a key of `METRICS`.
 
     Raises:
-        ValueError: the predictions are not about the same examples, or lack what the metric needs.
+        ValueError: the predictions are about different examples, or have no scores.
     """
     score_of = METRICS[metric]
     by_condition: dict[str, list[tuple[Prediction, Prediction]]] = {}
@@ -93,11 +96,11 @@ def compare_predictions(
 def pair_predictions(
     predictions_a: Sequence[Prediction], predictions_b: Sequence[Prediction]
 ) -> list[tuple[Prediction, Prediction]]:
-    """What both answered to each example, in the order of A.
+    """Pair the answers of A and B to each example, in the order of A.
 
     Raises:
-        ValueError: the two are of different tasks or protocols, one answers an example twice or that the other does
-            not, or the image or the references of an example differ.
+        ValueError: tasks or protocols differ, a system answers an example twice, only one of them answers an example,
+            or the images or references of an example differ.
     """
     _check_tasks(predictions_a, predictions_b)
     ours, theirs = _by_key(predictions_a, "A"), _by_key(predictions_b, "B")
@@ -158,7 +161,7 @@ def _check_tasks(predictions_a: Sequence[Prediction], predictions_b: Sequence[Pr
     if not ours or ours != theirs:
         raise ValueError(
             f"Found answers of {' and '.join(ours) or 'no task'} in A, of {' and '.join(theirs) or 'no task'} in B; "
-            "expected one task under one protocol. Numbers of different protocols do not compare."
+            "expected the same task and protocol. You cannot compare figures of different protocols."
         )
 
 
@@ -167,7 +170,7 @@ def _by_key(predictions: Sequence[Prediction], name: str) -> dict[Key, Predictio
     for prediction in predictions:
         if by_key.setdefault(_key(prediction), prediction) is not prediction:
             raise ValueError(
-                f"{name} answers {_key_name(_key(prediction))} more than once, expected one answer to each."
+                f"{name} answers {_key_name(_key(prediction))} more than once, expected one answer per example."
             )
     return by_key
 
@@ -186,7 +189,7 @@ def _such_as(keys: Sequence[Key]) -> str:
 
 
 def comparison_table(comparison: ConditionComparison) -> str:
-    """One condition as a Markdown table: a row for each language, and their mean if there is more than one."""
+    """A Markdown table of one condition: a row per language, and their mean if there are several."""
     rows = [
         _row(_language(code), compared, comparison.corrected[code]) for code, compared in comparison.languages.items()
     ]
@@ -199,20 +202,20 @@ def comparison_table(comparison: ConditionComparison) -> str:
 def comparison_report(
     comparisons: Sequence[ConditionComparison], *, name_a: str, name_b: str, metric: str, num_resamples: int, seed: int
 ) -> str:
-    """All conditions, and how the figures were found."""
+    """A report of all conditions, with notes on the statistics."""
     tables = [comparison_table(comparison) for comparison in comparisons]
     num_images = max(comparison.num_images for comparison in comparisons)
     notes = [
         f"Mean {metric} times 100. A: {name_a}; B: {name_b}.",
-        f"In brackets 95 % intervals of the difference: bootstrap over {num_images} image sets, drawn alike in all "
-        f"languages; p: paired permutation test over them; {num_resamples} resamples, seed {seed}.",
-        "p (Holm): corrected for the number of languages. The mean of the languages, each counted alike, is one test. "
-        "A higher, B higher: answers with the higher score; the others are equal. Of CHAIR the lower one is better.",
+        f"In brackets: 95 % intervals of the difference, by a bootstrap over {num_images} image sets, the same ones "
+        f"in all languages. p: paired permutation test over them. {num_resamples} resamples, seed {seed}.",
+        "p (Holm): corrected for the number of languages. The mean over languages, with equal weights, is one test. "
+        "A higher, B higher: answers with the higher score; the others are equal. For CHAIR, lower is better.",
     ]
     if any(not evaluation_language(code).is_seen for comparison in comparisons for code in comparison.languages):
         notes.append(f"{UNSEEN_MARK.strip()} not among the 96 languages of the training mix.")
     if num_other := sum(comparison.num_other_prompts for comparison in comparisons):
-        notes.append(f"{num_other} examples were asked in different words of A and of B.")
+        notes.append(f"{num_other} examples had different prompts in A and B.")
     return "\n\n".join([f"## {name_a} against {name_b}", *tables, *notes]) + "\n"
 
 
@@ -252,11 +255,11 @@ def main(arguments: list[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("a", type=Path, help="the predictions of system A")
-    parser.add_argument("b", type=Path, help="those of system B, on the same examples")
-    parser.add_argument("--metric", choices=METRICS, default="score", help="the task's main figure unless said")
-    parser.add_argument("--num_resamples", type=int, default=NUM_RESAMPLES, help=f"{NUM_RESAMPLES} unless said")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples, 0 unless said")
+    parser.add_argument("a", type=Path, help="predictions file of system A")
+    parser.add_argument("b", type=Path, help="predictions file of system B, on the same examples")
+    parser.add_argument("--metric", choices=METRICS, default="score", help="default: the task's main figure")
+    parser.add_argument("--num_resamples", type=int, default=NUM_RESAMPLES, help=f"default {NUM_RESAMPLES}")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the resamples, default 0")
     given = parser.parse_args(arguments)
     reckoning = {"metric": given.metric, "num_resamples": given.num_resamples, "seed": given.seed}
     comparisons = compare_predictions(read_predictions(given.a), read_predictions(given.b), **reckoning)

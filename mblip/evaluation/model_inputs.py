@@ -1,4 +1,4 @@
-"""From examples to inputs of `generate`: every image through the ViT once, every text through the tokenizer once.
+"""Turns examples into inputs of `generate`. Every image goes through the ViT once; every text is tokenized once.
 
 Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, Q = query tokens per image, D = width of the
 language model, S = image slots.
@@ -26,13 +26,13 @@ Result = TypeVar("Result")
 
 
 class Processor(token_ids.Processor, Protocol):
-    """What is asked of `MBlipProcessor`."""
+    """What an evaluation needs of `MBlipProcessor`."""
 
     def batch_decode(self, sequences: Any, **kwargs: Any) -> Any: ...
 
 
 class Model(Protocol):
-    """What is asked of `MBlipForConditionalGeneration`, or of a PEFT model around it."""
+    """What an evaluation needs of `MBlipForConditionalGeneration`, or of a PEFT model around it."""
 
     config: Any
     generation_config: Any
@@ -53,18 +53,21 @@ class Model(Protocol):
 
 
 class Fitting:
-    """Does work batch by batch, and in halves where the device's memory is too small, from then on too: found as
-    accelerate's `find_executable_batch_size` does, but within a batch, so that what is done stays done."""
+    """Runs work in batches and halves the batch size when the device runs out of memory.
+
+    accelerate's `find_executable_batch_size` starts again from the beginning. We keep the results so far, and the
+    smaller size stays for later batches.
+    """
 
     def __init__(self, what: str) -> None:
         self.what = what
         self.limit: int | None = None
 
     def run(self, work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result]:
-        """`work` on all items, in their order.
+        """Run `work` on all items, in their order.
 
         Raises:
-            torch.OutOfMemoryError: there is no room for a single one.
+            torch.OutOfMemoryError: a single item does not fit.
         """
         size = len(items) if self.limit is None else min(len(items), self.limit)
         results: list[Result] = []
@@ -77,19 +80,19 @@ class Fitting:
                     raise
                 torch.cuda.empty_cache()
                 size = self.limit = len(part) // 2
-                logger.warning("No room for %d %s at once; going on with %d.", len(part), self.what, size)
+                logger.warning("Out of memory with %d %s at once; continuing with %d.", len(part), self.what, size)
         return results
 
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """`features` (I, Q, D) of every distinct image, or None without any; `rows`: image_id -> its images' rows."""
+    """`features` (I, Q, D) of all distinct images, or None without images. `rows`: image_id -> its images' rows."""
 
     features: torch.Tensor | None
     rows: Mapping[str, Sequence[int]]
 
     def shown_to(self, examples: Sequence[EvaluationExample]) -> dict[str, torch.Tensor]:
-        """`image_features` with the images of these examples alone, and `image_indices` (S,); empty without images."""
+        """The model inputs `image_features` and `image_indices` (S,) for these examples; empty without images."""
         slots = [row for example in examples for row in self.rows[example.image_id]]
         if self.features is None or not slots:
             return {}
@@ -111,12 +114,12 @@ def encode_images(
     fitting: Fitting,
     wanted: Collection[str] | None = None,
 ) -> EncodedImages:
-    """Open and encode the images of `examples`, `batch_size` at a time. A file that several image sets show is encoded
-    once.
+    """Open and encode the images of `examples`, `batch_size` at a time. An image in several sets is encoded once.
 
     Args:
-        wanted: the `image_id`s that are asked about; None: all. Batches are those of all examples, for the last bits
-            of an image's features may depend on what it is encoded with; one in which nothing is wanted is skipped.
+        wanted: the `image_id`s to encode; None: all. The batches stay those of all examples, because the last bits of
+            an image's features may depend on the other images of its batch. Batches without a wanted image are
+            skipped.
 
     Raises:
         ValueError: an image cannot be read; the message names it.
@@ -124,7 +127,7 @@ def encode_images(
     images, rows = _distinct_images(examples)
     shown = {image_id: mine for image_id, mine in rows.items() if wanted is None or image_id in wanted}
     features: list[torch.Tensor] = []
-    starts: dict[int, int] = {}  # number of a batch -> where its features begin
+    starts: dict[int, int] = {}  # number of a batch -> position of its first features
     for number in sorted({row // batch_size for mine in shown.values() for row in mine}):
         starts[number] = len(features)
         batch = images[number * batch_size : (number + 1) * batch_size]
@@ -139,8 +142,8 @@ def encode_images(
 def _distinct_images(
     examples: Sequence[EvaluationExample],
 ) -> tuple[list[tuple[AnyImage, str]], dict[str, tuple[int, ...]]]:
-    """Every image once, with what errors call it, and the rows of those of each `image_id`."""
-    distinct: dict[Any, tuple[int, AnyImage, str]] = {}  # by location, or by object: row, image, name
+    """All distinct images with their names for errors, and for each `image_id` the rows of its images."""
+    distinct: dict[Any, tuple[int, AnyImage, str]] = {}  # path, URL or object id -> row, image, name
     rows: dict[str, tuple[int, ...]] = {}
     for example in examples:
         if example.image_id not in rows:
@@ -160,7 +163,7 @@ def _encode(model: Model, processor: Processor, images: Sequence[tuple[AnyImage,
 
 
 def encode_prompts(processor: Processor, prompts: Sequence[str], num_images: Sequence[int]) -> list[list[int]]:
-    """The token ids of each prompt with its `<image>` tokens: those of training, chat template included, never cut."""
+    """The token ids of each prompt with its `<image>` tokens, as in training: with chat template, never truncated."""
     asked = list(zip(prompts, num_images, strict=True))
     distinct = list(dict.fromkeys(asked))
     ids = prompt_ids(
@@ -174,14 +177,14 @@ def encode_prompts(processor: Processor, prompts: Sequence[str], num_images: Seq
 
 
 def prompt_tensors(model: Model, processor: Processor, ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
-    """`input_ids` and `attention_mask` (B, T), padded where the language model wants it."""
+    """`input_ids` and `attention_mask` (B, T), padded on the right for an encoder-decoder, otherwise on the left."""
     inputs = processor.pad(ids, padding_side="right" if model.config.is_encoder_decoder else "left")
     return {name: tensor.to(model.device) for name, tensor in inputs.items()}
 
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every module is in the mode it was in."""
+    """Evaluation mode without gradients. Afterwards every module returns to its mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,8 +1,8 @@
-"""The answers of a run that is under way: a folder beside the final file, with a file for each chunk.
+"""Partial answers of a run: a folder next to the final file, with one file per chunk.
 
-A batch is on disk as soon as it is answered. Killed anywhere and started again, a run reads what is there and asks the
-rest, batch by batch as planned, so that the final file is the one of an undisturbed run. Answers of another model, of
-other settings or of other examples are never taken over.
+Every batch goes to disk as soon as it is answered. A run that was killed and restarted reads these answers and asks
+the remaining batches of the same plan. The final file is the same as without the interruption. Answers of another
+model, other settings or other examples are refused.
 """
 
 import hashlib
@@ -33,23 +33,23 @@ class PartialAnswers:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the folder, which is made if it is not there.
+        """Lock the folder, and create it if needed.
 
         Raises:
-            OSError: another process holds it, or it cannot be made.
+            OSError: another process has locked the folder, or it cannot be created.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder, LOCK_FILE, "answering into"):
             yield
 
     def begin(self, identity: Mapping[str, str]) -> None:
-        """Say in the folder whose answers are in it, or take up what is there.
+        """Write the run's identity into the folder, or check the one that is there.
 
         Args:
-            identity: whose answers they are.
+            identity: from `run_identity`.
 
         Raises:
-            ValueError: the folder holds answers of another run; the message says in what they differ.
+            ValueError: the folder holds answers of another run; the message names the differences.
         """
         if not (self.folder / RUN_FILE).is_file():
             write_text(self.folder / RUN_FILE, json.dumps(dict(identity), ensure_ascii=False, indent=1) + "\n")
@@ -58,12 +58,12 @@ class PartialAnswers:
         different = [name for name, value in identity.items() if found.get(name) != value]
         if different:
             raise ValueError(
-                f"{self.folder} holds answers of another run: other {', '.join(different)}. Choose another "
+                f"{self.folder} holds answers of another run, with different {', '.join(different)}. Choose another "
                 "`output_dir`, or delete the folder."
             )
 
     def read(self, chunk: int) -> dict[Key, Prediction]:
-        """What is answered of a chunk. A line that was being written when the run was killed is taken off the file."""
+        """The answers to a chunk so far. An incomplete last line, from a killed run, is removed from the file."""
         path = self._path(chunk)
         if not path.is_file():
             return {}
@@ -71,28 +71,28 @@ class PartialAnswers:
         whole = written[: written.rfind(b"\n") + 1]
         if len(whole) < len(written):
             path.write_bytes(whole)
-        # Lines end at a line feed alone: an answer may hold other separators of lines, which JSON leaves as they are.
+        # Split at line feeds only: answers may contain other line separators, which JSON does not escape.
         predictions = [Prediction.from_line(line) for line in whole.decode("utf-8").split("\n")[:-1]]
         return {(prediction.condition, prediction.id): prediction for prediction in predictions}
 
     def append(self, chunk: int, predictions: Sequence[Prediction]) -> None:
-        """Put the answers of a batch on disk."""
+        """Write the answers of a batch."""
         with self._path(chunk).open("a", encoding="utf-8") as file:
             file.write("".join(prediction.to_line() for prediction in predictions))
 
     def add_seconds(self, seconds: float) -> None:
-        """Put on disk how long a batch took."""
+        """Write how long a batch took."""
         with (self.folder / TIME_FILE).open("a", encoding="utf-8") as file:
             file.write(f"{seconds:.6f}\n")
 
     def seconds(self) -> float:
-        """How long the batches on disk took; what a kill has torn off does not count."""
+        """The total time of the batches on disk. An incomplete last line does not count."""
         path = self.folder / TIME_FILE
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
         return math.fsum(map(float, lines))
 
     def remove(self) -> None:
-        """Delete the folder, when the final file is there."""
+        """Delete the folder. Call it after the final file is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, chunk: int) -> Path:
@@ -100,7 +100,7 @@ class PartialAnswers:
 
 
 def run_identity(model: Any, task: EvaluationTask, settings: object) -> dict[str, str]:
-    """What makes answers those of one run: the model's name and weights, the settings, the examples."""
+    """The identity of a run: the model's name and weights, the settings and the examples."""
     return {
         "task": task.name,
         "protocol": task.protocol,
@@ -112,7 +112,7 @@ def run_identity(model: Any, task: EvaluationTask, settings: object) -> dict[str
 
 
 def _digest_weights(model: Any) -> str:
-    """Of the first eight numbers of every tensor: it tells a model from another, and from itself trained on."""
+    """A digest of the first eight numbers of every tensor. It differs between models, and after further training."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         numbers = tensor.flatten()[:8].cpu().tolist() if hasattr(tensor, "flatten") else tensor
@@ -121,7 +121,7 @@ def _digest_weights(model: Any) -> str:
 
 
 def _digest_examples(examples: Sequence[EvaluationExample]) -> str:
-    """Of what is asked, in any order; thousands of candidates that examples share are digested once."""
+    """A digest of the examples in any order. Candidates that examples share are digested once."""
     digest_candidates = cache(lambda candidates: _digest(json.dumps(candidates)))
     lines = []
     for example in examples:

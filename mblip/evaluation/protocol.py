@@ -1,7 +1,8 @@
-"""How benchmarks are asked: two protocols whose numbers are never put into one table, and the choices beside them.
+"""Prompts and decoding of the benchmarks: two protocols and other choices.
 
-`paper` is mBLIP's own evaluation (gregor-ge/mBLIP, commit 0380e68), `centurio` that of its successor (arXiv
-2501.05122): greedy search, its own captioning prompt. The same model moves by ten points between the two.
+`paper` is mBLIP's own evaluation (gregor-ge/mBLIP, commit 0380e68). `centurio` is the evaluation of its successor
+(arXiv 2501.05122), with greedy decoding and another captioning prompt. The same model differs by ten points between
+them, so their figures never share a table.
 """
 
 from collections.abc import Mapping
@@ -21,10 +22,10 @@ AnswerKind = Literal["caption", "short_answer", "description"]
 MissingImages = Literal["error", "skip", "unchecked"]
 TemplateChoice = Literal["first", "held_out"]
 
-OWN = "own"  # of benchmarks that no paper has, such as naming photos
+OWN = "own"  # the protocol of benchmarks that no paper has, such as naming photos
 HELD_OUT_TEMPLATE = "held-out wording"
 
-# centurio: lengths are the paper's, for Centurio's own are not among the facts at hand.
+# centurio: maximum lengths are the paper's. We do not know Centurio's.
 GENERATION: Mapping[ProtocolName, Mapping[AnswerKind, GenerationSettings]] = MappingProxyType(
     {
         "paper": MappingProxyType(
@@ -47,15 +48,15 @@ GENERATION: Mapping[ProtocolName, Mapping[AnswerKind, GenerationSettings]] = Map
 
 @dataclass(frozen=True)
 class Setup:
-    """How the benchmarks of an evaluation are asked.
+    """How an evaluation asks its benchmarks.
 
     Args:
-        protocol: prompts, decoding and lengths.
-        templates: ask in every English template of mblip/data/prompts instead of the protocol's prompt, the one held
-            out of training included; each is a condition of its own.
-        language_names: what prompts call languages: as training did, or as the original's evaluation.
-        missing_images: an image that is not there is an error before anything is asked, or its examples are skipped,
-            counted and named. `unchecked` looks for none, and fails at the first one that cannot be opened.
+        protocol: prompts, decoding and maximum lengths.
+        templates: ask with every English template of mblip/data/prompts instead of the protocol's prompt, including
+            the template held out of training. Each template is a condition.
+        language_names: name languages in prompts as training did, or as the original evaluation did.
+        missing_images: `error`: a missing image is an error before the model runs. `skip`: its examples are skipped,
+            counted and named. `unchecked`: no check; the first image that does not open is an error.
     """
 
     protocol: ProtocolName = "paper"
@@ -64,16 +65,16 @@ class Setup:
     missing_images: MissingImages = "error"
 
     def generation(self, kind: AnswerKind) -> GenerationSettings:
-        """The decoding of answers of a kind."""
+        """The decoding of this kind of answers."""
         return GENERATION[self.protocol][kind]
 
     def prompts(self, task: str, *, paper: str, centurio: str | None = None) -> "tuple[PromptForm, ...]":
-        """The ways a benchmark is asked.
+        """The prompts of a benchmark.
 
         Args:
-            task: of mblip/data/prompts, whose templates are taken where `templates` is on.
-            paper, centurio: the protocols' prompts, with {language} and the task's inputs; None: Centurio asks as the
-                paper does.
+            task: the task of mblip/data/prompts whose templates `templates` uses.
+            paper, centurio: the protocols' prompts, with {language} and the task's inputs. None: Centurio uses the
+                paper's prompt.
         """
         if not self.templates:
             text = centurio if self.protocol == "centurio" and centurio is not None else paper
@@ -88,20 +89,22 @@ class Setup:
 
 @dataclass(frozen=True)
 class PromptForm:
-    """One way to ask: its answers are counted under `condition`."""
+    """A prompt template. Its answers are counted under `condition`."""
 
     condition: str
     text: str
     language_names: LanguageNames = "trained"
 
     def fill(self, language: str, **inputs: str) -> str:
-        """The prompt in which `language` is asked for, with the inputs that the text names."""
+        """The prompt that asks for `language`, with its inputs inserted."""
         return self.text.format(language=prompt_language(language, self.language_names), **inputs)
 
 
 def fixed_prompt(task: str, language: str, template: TemplateChoice = "first", **inputs: str) -> str:
-    """The prompt of a task of mblip/data/prompts, in its first template (mBLIP's own, where there is one) or the one
-    that training never uses: what tasks with a protocol of their own ask in.
+    """The prompt of a task of mblip/data/prompts, for benchmarks with their own protocol.
+
+    Args:
+        template: `first` (mBLIP's own template, if it has one), or the one that is `held_out` of training.
 
     Raises:
         ValueError: the task or language is unknown.

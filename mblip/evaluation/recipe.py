@@ -1,9 +1,9 @@
-"""What an evaluation recipe says: the benchmarks to run, and how.
+"""Evaluation recipes: which benchmarks to run, and how.
 
     evaluation:
       setup: {protocol: paper}
       xgqa: {questions: "xgqa/{language}.json", images: gqa}    # built in: the function `xgqa` of tasks/xgqa.py
-      my_module:my_benchmark: {questions: mine.jsonl}           # yours, of my_module.py beside the recipe
+      my_module:my_benchmark: {questions: mine.jsonl}           # yours: in my_module.py beside the recipe
 
 The keys of a benchmark are the keyword-only parameters of its function. A training recipe holds an `EvaluationRecipe`
 under `evaluation`; a recipe of `mblip eval` is an `EvaluationRun`.
@@ -39,7 +39,7 @@ TASKS = f"{', '.join(BUILT_IN)}, or a function of your own, my_module:my_benchma
 
 @dataclass(frozen=True)
 class TaskRecipe:
-    """A benchmark in a recipe: its name, built in or dotted, its function, the arguments given, and their place."""
+    """A benchmark in a recipe: its name (built in, or a dotted path), function, arguments and location in the file."""
 
     name: str
     function: TaskFunction
@@ -50,7 +50,7 @@ class TaskRecipe:
         """The task, with its files read.
 
         Raises:
-            ValueError: arguments or files are wrong; the message begins with the place in the recipe.
+            ValueError: arguments or files are wrong; the message begins with the location in the recipe.
         """
         try:
             task = self.function(setup, **self.arguments)
@@ -81,7 +81,7 @@ class EvaluationRecipe:
         """
         built = [task.build(self.setup) for task in self.tasks]
         if repeated := [name for name, count in Counter(task.name for task in built).items() if count > 1]:
-            raise ValueError(f"Found several tasks called {repeated[0]!r}, by which results are named. Keep one.")
+            raise ValueError(f"Found several tasks named {repeated[0]!r}, but results need distinct names. Keep one.")
         return built
 
 
@@ -89,7 +89,7 @@ class EvaluationRecipe:
 class EvaluationRun:
     """A recipe of `mblip eval`: `model` is a folder or Hub name; results go to `output_dir`.
 
-    `dtype` is what ViT and language model are held in, "auto" what the hardware has; `load_in` quantises the language
+    `dtype` is the dtype of ViT and language model; "auto" depends on the hardware. `load_in` quantises the language
     model (4 bit: nf4).
     """
 
@@ -101,12 +101,12 @@ class EvaluationRun:
 
 
 def read_evaluation_run(path: Path) -> EvaluationRun:
-    """The recipe of `mblip eval` in a YAML file; what is wrong in it is named with its line."""
+    """Read a recipe of `mblip eval` from a YAML file. Errors name the line."""
     return convert(read_yaml(path), EvaluationRun, "", CONVERTERS)
 
 
 def convert_evaluation(found: Located, path: str) -> EvaluationRecipe:
-    """The evaluation of a recipe; `found` maps benchmarks to their arguments, beside `OWN_KEYS`."""
+    """Convert the `evaluation` of a recipe: a mapping of benchmarks to their arguments, and the keys `OWN_KEYS`."""
     if not isinstance(found.value, dict):
         raise wrong_type(found, path, "a mapping of benchmarks to their arguments")
     own = {
@@ -125,7 +125,7 @@ def convert_task(name: str, found: Located, path: str) -> TaskRecipe:
     """The benchmark `name` with the arguments `found`.
 
     Raises:
-        ValueError: there is no such benchmark, or an argument that it does not take; the message names the nearest.
+        ValueError: the benchmark or an argument is unknown; the message gives the nearest name.
     """
     try:
         function = find_task(name, found.folder)
@@ -135,10 +135,10 @@ def convert_task(name: str, found: Located, path: str) -> TaskRecipe:
 
 
 def find_task(name: str, folder: Path) -> TaskFunction:
-    """The function of a benchmark: a dotted path's, looked for in `folder`, or a built-in one's.
+    """The function of a benchmark: a built-in one, or a dotted path, looked up in `folder`.
 
     Raises:
-        ValueError: there is none, the message names the nearest; or it does not take the set-up.
+        ValueError: there is no such function (the message gives the nearest name), or it does not take a set-up.
     """
     if not is_dotted(name):
         if name not in BUILT_IN:
@@ -150,8 +150,8 @@ def find_task(name: str, folder: Path) -> TaskFunction:
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if sum(parameter.kind in positional for parameter in inspect.signature(function).parameters.values()) != 1:
         raise ValueError(
-            f"`{name}` takes {inspect.signature(function)}, expected the set-up, then by keyword alone what a recipe "
-            "may say: `def my_benchmark(setup, *, questions: Path)`."
+            f"`{name}` takes {inspect.signature(function)}, expected the set-up and keyword-only arguments: "
+            "`def my_benchmark(setup, *, questions: Path)`."
         )
     return function
 

@@ -1,11 +1,11 @@
-"""Records of a benchmark with their locations: of the published file, or of a dataset that has its fields as columns.
+"""Reads the records of a benchmark, from its published file or from a dataset with the same fields as columns.
 
     for location, record in records_of(captions, dataset):
         fields = check_record(record, {"image/key": str}, location=location)
 
-A recipe names the file, or under `dataset` what `datasets` loads (`DatasetLocation`). Both give the same records, so
-one reader checks both. A dataset may hold the images too, in a column `image`, or `images` for several of a record;
-they are shown in place of files (`images_in`), and stay in memory, encoded, as long as the task.
+A recipe names either the file or, under `dataset`, what `datasets` should load (`DatasetLocation`). Both give the same
+records, so one reader checks both. A dataset may also hold the images, in a column `image`, or `images` for several
+per record. These replace image files (`images_in`) and stay in memory, encoded, as long as the task.
 """
 
 import json
@@ -25,7 +25,7 @@ from mblip.data.sources.records import describe, read_json_lines
 from .languages import mix_code
 from .task import Answering
 
-LocatedRecord = tuple[str, Any]  # what an error calls the record, and the record
+LocatedRecord = tuple[str, Any]  # the location for errors, and the record
 ReadFile = Callable[[Path], Iterator[LocatedRecord]]
 ReadRecord = Callable[..., Iterator[Example]]
 
@@ -34,8 +34,8 @@ LANGUAGE_MARK = "{language}"
 
 @dataclass(frozen=True)
 class DatasetLocation:
-    """What a recipe says of a dataset. `path` is a name on the Hub, or a folder or file that `datasets` reads. Where a
-    benchmark has a file for each language, `{language}` in `path`, `split` or `config` stands for its code."""
+    """A dataset in a recipe. `path` is a name on the Hub, or a folder or file that `datasets` reads. If the benchmark
+    has one part per language, write `{language}` for its code in `path`, `split` or `config`."""
 
     path: str
     split: str = "test"
@@ -43,7 +43,7 @@ class DatasetLocation:
     revision: str | None = None
 
     def records(self, language: str | None = None) -> Iterator[LocatedRecord]:
-        """The rows with their locations; of one language where the recipe says `{language}`.
+        """The rows with their locations, with `language` in place of `{language}`.
 
         Raises:
             ValueError: the dataset cannot be loaded.
@@ -57,40 +57,40 @@ class DatasetLocation:
         )
 
     def check_is_by_language(self) -> None:
-        """Raises ValueError unless each language has a part of its own."""
+        """Raise ValueError unless each language has its own part of the dataset."""
         if not any(LANGUAGE_MARK in (text or "") for text in (self.path, self.split, self.config)):
             raise ValueError(
-                f"`dataset` names {self.path} for every language, expected a part of its own for each. Write "
+                f"`dataset` names {self.path} for every language, expected one part per language. Write "
                 f"{LANGUAGE_MARK} into its `path`, `config` or `split`."
             )
 
 
 def check_one_location(file: Path | None, dataset: DatasetLocation | None) -> None:
-    """Raises ValueError unless a recipe names just one of the two."""
+    """Raise ValueError unless a recipe names exactly one of the two."""
     if (file is None) == (dataset is None):
         found = "neither files nor a dataset" if dataset is None else f"both {file} and the dataset {dataset.path}"
         raise ValueError(
-            f"Found {found}, expected one of the two. Name the files as published, or under `dataset` what has their "
-            "fields as columns."
+            f"Found {found}, expected one of the two. Name the published files, or a `dataset` with their fields as "
+            "columns."
         )
 
 
 def check_languages_of(files: Path | None, dataset: DatasetLocation | None, languages: Sequence[str]) -> None:
-    """Raises ValueError for an unknown language, and unless just one of files and dataset is named and has a part of
-    its own for each language."""
+    """Raise ValueError for an unknown or repeated language, unless exactly one of files and dataset is named, and
+    unless it has one part per language."""
     check_one_location(files, dataset)
     check_codes(languages)
     if dataset is not None:
         dataset.check_is_by_language()
     elif LANGUAGE_MARK not in str(files):
         raise ValueError(
-            f"found {files} for every language, expected a file of its own for each. Write {LANGUAGE_MARK} in place "
+            f"found {files} for every language, expected one file per language. Write {LANGUAGE_MARK} in place "
             "of the language's code."
         )
 
 
 def check_codes(languages: Sequence[str]) -> None:
-    """Raises ValueError for an unknown language, or one that is named twice, by whichever of its codes."""
+    """Raise ValueError for an unknown or repeated language, also if it is repeated under another code."""
     codes = [mix_code(language) for language in languages]
     if not codes or len(set(codes)) < len(codes):
         raise ValueError(f"found the languages {', '.join(languages) or 'none'}, expected each one once.")
@@ -103,14 +103,14 @@ def records_of(
     read: ReadFile = read_json_lines,
     language: str | None = None,
 ) -> Iterator[LocatedRecord]:
-    """The records of the file, or of the dataset, whichever is given.
+    """The records of the file or of the dataset, whichever is given.
 
     Args:
-        read: the records of a file, JSON lines unless said otherwise.
-        language: which stands in place of `{language}` in the dataset.
+        read: reads the records of the file; by default JSON lines.
+        language: the code to put in place of `{language}` in the dataset.
 
     Raises:
-        ValueError: both or neither are given, or the one given cannot be read.
+        ValueError: both or neither are given, or the records cannot be read.
     """
     check_one_location(file, dataset)
     if dataset is not None:
@@ -122,7 +122,7 @@ def records_of(
 def records_in(
     language: str, files: Path | None, dataset: DatasetLocation | None, *, read: ReadFile = read_json_lines
 ) -> Iterator[LocatedRecord]:
-    """The records of one language, of its file or of its part of the dataset."""
+    """The records of one language, from its file or its part of the dataset."""
     file = None if files is None else Path(str(files).replace(LANGUAGE_MARK, language))
     return records_of(file, dataset, read=read, language=language)
 
@@ -130,34 +130,34 @@ def records_in(
 def read_examples(
     read: ReadRecord, records: Iterable[LocatedRecord], *, images: str | None, skipped: SkipReport, **arguments: object
 ) -> Iterator[Example]:
-    """The examples that a source makes of records. Images in a row of a dataset are shown in place of files.
+    """The examples that a training source makes of records. Images in a row of a dataset replace image files.
 
     Args:
-        read: of mblip/data/sources, such as `xvnli_example`.
+        read: a function of mblip/data/sources, such as `xvnli_example`.
         images: the folder, URL or archive of the images; None: the rows hold them.
-        arguments: more of `read`.
+        arguments: further arguments of `read`.
 
     Raises:
-        ValueError: a record is not as published, or holds another number of images; the message names its location.
+        ValueError: a record is not as published or has the wrong number of images; the message names its location.
     """
     for location, record in records:
         for example in read(record, location=location, images=images or "", skipped=skipped, **arguments):
             shown = images_in(record, location=location)
             if len(shown) != len(example.images) and (shown or images is None):
                 raise ValueError(
-                    f"{location}: holds {len(shown)} images, expected {len(example.images)}. Say with `images` "
-                    "where the files lie, or give the dataset a column `image`, or `images` for several."
+                    f"{location}: found {len(shown)} images, expected {len(example.images)}. Name the folder of files "
+                    "with `images`, or give the dataset a column `image` (`images` for several)."
                 )
             yield replace(example, images=shown or example.images)
 
 
 def images_in(record: Mapping[str, Any], *, location: str) -> tuple[Image, ...]:
-    """The images that a row of a dataset holds, in its column `image` or `images`; none in the record of a file.
+    """The images in a dataset row's column `image` or `images`. A record of a file has none.
 
-    Text in `image` is a field of the benchmark's own.
+    Text in `image` is a field of the benchmark, not an image.
 
     Raises:
-        ValueError: a cell holds something else than images.
+        ValueError: a cell holds something other than images.
     """
     images, image = record.get("images"), record.get("image")
     if images is None:
@@ -170,15 +170,15 @@ def images_in(record: Mapping[str, Any], *, location: str) -> tuple[Image, ...]:
 def image_of(
     record: Mapping[str, Any], file: Path | str | None, *, location: str, name: str, field: str = "images"
 ) -> Image:
-    """The image that a row of a dataset holds, or else the file.
+    """The image in a dataset row, or otherwise the file.
 
     Args:
-        file: where the image lies; None where the recipe does not say it.
-        name: of the file, for the error.
-        field: of the recipe, that says where the images lie.
+        file: the path or URL of the image; None if the recipe names none.
+        name: the name of the file, for the error.
+        field: the key of the recipe that names the images, for the error.
 
     Raises:
-        ValueError: the row holds several, or none and there is no file.
+        ValueError: the row has several images, or it has none and there is no file.
     """
     images = images_in(record, location=location)
     if len(images) > 1:
@@ -186,33 +186,34 @@ def image_of(
     if images:
         return images[0]
     if file is None:
-        raise ValueError(f"{location}: there is no image in the record. Say with `{field}` where {name} lies.")
+        raise ValueError(f"{location}: found no image in the record. Name the folder of {name} with `{field}`.")
     return file
 
 
 def check_vocabulary(vocabulary: Path | None, answering: Answering) -> None:
-    """Raises ValueError unless there is a vocabulary where answers are chosen from one, and there alone."""
+    """Raise ValueError if ranked or constrained answers lack a vocabulary, or generated answers have one."""
     if (vocabulary is None) != (answering == "generate"):
         found = "no `vocabulary`" if vocabulary is None else f"the `vocabulary` {vocabulary}"
         raise ValueError(
-            f"found {found} with `answering: {answering}`. Name the file of answers, such as trainval_label2ans.json, "
-            "where answers are ranked or constrained, and leave it out where the model generates them."
+            f"found {found} with `answering: {answering}`. To rank or constrain answers, name the file of answers, "
+            "such as trainval_label2ans.json. Remove it if the model generates answers freely."
         )
 
 
 def read_vocabulary(path: str | Path, skipped: SkipReport) -> tuple[str, ...]:
-    """The answers that a benchmark chooses from, in the order of their file: trainval_label2ans.json of GQA (1,842)
-    and VQAv2 (3,129), a JSON list of texts. VQAv2's has an empty one, which is skipped and counted: saying nothing is
-    no answer.
+    """The answers that a benchmark chooses from, in the order of their file.
+
+    The file is a JSON list of strings: trainval_label2ans.json of GQA (1,842 answers) or VQAv2 (3,129). VQAv2's
+    contains an empty answer, which we skip and count.
 
     Raises:
-        ValueError: there is no such file, it is no JSON list of texts, or an answer stands in it twice.
+        ValueError: the file does not exist, is not a JSON list of strings, or has an answer twice.
     """
     path = Path(path)
     try:
         answers = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise ValueError(f"There is no file {path}. Expected the vocabulary of answers to choose from.") from error
+        raise ValueError(f"Found no file {path}, expected the vocabulary of answers to choose from.") from error
     except ValueError as error:
         raise ValueError(f"{path} is not JSON in UTF-8: {error}.") from error
     if not isinstance(answers, list) or not answers:
@@ -225,7 +226,7 @@ def read_vocabulary(path: str | Path, skipped: SkipReport) -> tuple[str, ...]:
     kept = tuple(answer for answer in answers if answer.strip())
     if len(set(kept)) < len(kept):
         twice = next(answer for position, answer in enumerate(kept) if answer in kept[:position])
-        raise ValueError(f"{path}: the answer {twice!r} stands there more than once. Fetch the file again.")
+        raise ValueError(f"{path}: found the answer {twice!r} more than once. Download the file again.")
     return kept
 
 

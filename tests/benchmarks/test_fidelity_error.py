@@ -76,7 +76,7 @@ def test_the_command_prints_the_table(xm3600, capsys, candidates):
 
 def test_a_language_that_nobody_knows_is_an_error_with_its_location(tmp_path):
     path = write_lines(tmp_path / "captions.jsonl", [{"image/key": "1", "xx": {"caption": ["?"]}}])
-    with pytest.raises(ValueError, match=r"captions.jsonl, line 1: the field 'xx' is no language"):
+    with pytest.raises(ValueError, match=r"captions.jsonl, line 1: the field 'xx' is not a language"):
         read_captions([path])
     path = write_lines(tmp_path / "annotations" / "test.jsonl", [{"sentences": ["?"]}])
     with pytest.raises(ValueError, match=r"line 1: the folder: Found the language 'annotations'"):

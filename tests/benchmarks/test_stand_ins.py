@@ -46,7 +46,7 @@ def test_scores_on_stand_ins_are_said_to_mean_nothing_and_stay_out_of_a_cards_me
     table = conditions_table(results["photos"])
     write_results(tmp_path, results, table)
     assert ("Images are drawn stand-ins for photos: the scores mean nothing." in table) != is_taken_away
-    line = "\n- Asked about drawn stand-ins for photos, scores mean nothing: photos\n"
+    line = "\n- Images are drawn stand-ins for photos, so scores mean nothing: photos\n"
     assert (line in report_text(results)) != is_taken_away
     assert len(eval_results(read_evaluation(tmp_path, is_of_run=False))) == is_taken_away
 

@@ -20,7 +20,7 @@ def test_the_answers_come_in_the_order_of_the_file_without_empty_ones(tmp_path):
         ({"woods": 1}, r"label2ans\.json: found an object of 1, expected a list of answers"),
         ([], r"label2ans\.json: found a list of 0"),
         (["woods", 3], r"label2ans\.json, answer 1: found 3, a whole number, expected text"),
-        (["woods", "no", "woods"], r"label2ans\.json: the answer 'woods' stands there more than once"),
+        (["woods", "no", "woods"], r"label2ans\.json: found the answer 'woods' more than once"),
     ],
 )
 def test_what_is_no_vocabulary_is_an_error(tmp_path, answers, message):
@@ -34,7 +34,7 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
 
 
 def test_a_missing_or_broken_file_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"There is no file .*label2ans\.json"):
+    with pytest.raises(ValueError, match=r"Found no file .*label2ans\.json"):
         read_vocabulary(tmp_path / "label2ans.json", SkipReport())
     (tmp_path / "label2ans.json").write_text("[")
     with pytest.raises(ValueError, match=r"label2ans\.json is not JSON in UTF-8"):

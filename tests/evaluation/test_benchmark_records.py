@@ -88,7 +88,9 @@ def test_a_cell_without_an_image_is_named(record, message):
 def test_the_image_of_a_record_is_inside_or_else_the_file():
     assert image_of({"image": b"inside"}, Path("a.jpg"), location="here", name="a.jpg") == b"inside"
     assert image_of({}, Path("a.jpg"), location="here", name="a.jpg") == Path("a.jpg")
-    with pytest.raises(ValueError, match=r"here: there is no image in the record\. Say with `coco_images` where a"):
+    with pytest.raises(
+        ValueError, match=r"here: found no image in the record\. Name the folder of .* with `coco_images`"
+    ):
         image_of({}, None, location="here", name="a.jpg", field="coco_images")
     with pytest.raises(ValueError, match="here: found 2 images, expected one"):
         image_of({"images": [b"left", b"right"]}, None, location="here", name="a.jpg")

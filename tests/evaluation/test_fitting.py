@@ -22,7 +22,7 @@ def test_a_batch_that_does_not_fit_is_done_in_halves_and_so_are_those_after_it(c
     calls.clear()
     assert fitting.run(work, list(range(5))) == [0, 10, 20, 30, 40]
     assert calls == [2, 2, 1]
-    assert "No room for 8 prompts at once; going on with 4." in caplog.text
+    assert "Out of memory with 8 prompts at once; continuing with 4." in caplog.text
 
 
 def test_batches_that_fit_are_done_whole():

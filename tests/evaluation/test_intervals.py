@@ -63,5 +63,5 @@ def test_a_reference_that_is_never_right_bounds_the_ratio_from_below_only():
 
 
 def test_answers_that_are_not_paired_are_an_error():
-    with pytest.raises(ValueError, match="Found 2 answers and 1 of the reference, expected one pair for each image"):
+    with pytest.raises(ValueError, match="Found 2 answers and 1 reference answers, expected one pair per image"):
         paired_ratio_interval([True, True], [True])

@@ -124,9 +124,9 @@ def test_a_line_torn_by_the_kill_is_answered_again(tmp_path, undisturbed, num_by
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"examples": EXAMPLES[:-1]}, "other examples"),
-        ({"settings": RunSettings(batch_size=3, generation=GenerationChanges(num_beams=2))}, "other settings"),
-        ({"weight": 1.0}, "other weights"),
+        ({"examples": EXAMPLES[:-1]}, "different examples"),
+        ({"settings": RunSettings(batch_size=3, generation=GenerationChanges(num_beams=2))}, "different settings"),
+        ({"weight": 1.0}, "different weights"),
     ],
 )
 def test_answers_of_another_run_are_never_taken_over(tmp_path, changes, named):
@@ -137,7 +137,7 @@ def test_answers_of_another_run_are_never_taken_over(tmp_path, changes, named):
     model, processor = knows_all(EXAMPLES)
     if "weight" in changes:
         model.weight = torch.nn.Parameter(torch.tensor(changes["weight"]))
-    with pytest.raises(ValueError, match=rf"p.jsonl.partial holds answers of another run: {named}\."):
+    with pytest.raises(ValueError, match=rf"p.jsonl.partial holds answers of another run, with {named}\."):
         evaluate_task(
             model,
             processor,

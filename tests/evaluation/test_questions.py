@@ -70,9 +70,11 @@ def test_images_of_a_row_are_shown_in_place_of_files():
 
 
 def test_a_row_with_another_number_of_images_is_an_error():
-    with pytest.raises(ValueError, match=r"row 3: holds 0 images, expected 1\. Say with `images` where"):
+    with pytest.raises(
+        ValueError, match=r"row 3: found 0 images, expected 1\. Name the folder of files with `images`"
+    ):
         read(PAIR, None)
-    with pytest.raises(ValueError, match="row 3: holds 2 images, expected 1"):
+    with pytest.raises(ValueError, match="row 3: found 2 images, expected 1"):
         read(PAIR | {"images": [b"left", b"right"]}, "photos")
 
 

@@ -118,9 +118,9 @@ def test_help_lists_what_a_task_takes(own, monkeypatch, capsys):
         parse_command_line(["--task", "my_colours:colours", "--help"])
     assert capsys.readouterr().out.endswith(
         "my_colours:colours: The colour of each image.\n\narguments:\n"
-        "  --task.questions (pathlib.Path): needed\n"
-        "  --task.images (pathlib.Path): PosixPath('images') if left out\n"
-        "  --task.language (str): 'en' if left out\n"
+        "  --task.questions (pathlib.Path): required\n"
+        "  --task.images (pathlib.Path): default PosixPath('images')\n"
+        "  --task.language (str): default 'en'\n"
     )
 
 
@@ -150,7 +150,7 @@ def replaced(own, old, new):
         ("my_colours:", "my_colors:", r"line 5: `my_colors:colours`: found no module `my_colors` in "),
         (":colours", ":colors", r"line 5: `my_colours:colors`: no `colors` in .*\. Did you mean `colours`\?"),
         (":colours", ":COLOURS", r"`my_colours:COLOURS`: no `COLOURS` in "),
-        (":colours", ":no_task", r"`my_colours:no_task` takes \(\*, questions.*expected the set-up, then by keyword"),
+        (":colours", ":no_task", r"`my_colours:no_task` takes \(\*, questions.*expected the set-up and keyword-only"),
     ],
 )
 def test_what_is_wrong_in_a_recipe_is_named_with_its_line_and_the_nearest(own, old, new, message):
@@ -181,8 +181,8 @@ def test_a_function_that_makes_no_task_is_an_error(own):
         ),
         (["m", "--task", "xm3600", "--task.num_images", "few"], r"--task\.num_images: `task\.num_images` is 'few'"),
         (["m", "--task", "chair"], r"--task: `task` lacks `synonyms`"),
-        (["m", "--task", "pope", "--model", "n"], r"Found --model beside the model m"),
-        (["r.yaml", "--task", "pope"], r"Found --task beside the recipe r\.yaml, which names its tasks"),
+        (["m", "--task", "pope", "--model", "n"], r"Found --model as well as the model m"),
+        (["r.yaml", "--task", "pope"], r"Found --task with the recipe r\.yaml, which lists its own tasks"),
     ],
 )
 def test_what_is_wrong_on_the_command_line_is_named(arguments, message):
@@ -194,7 +194,7 @@ def test_what_is_wrong_on_the_command_line_is_named(arguments, message):
 def test_an_unknown_option_or_one_without_a_value_is_an_error(option, capsys):
     with pytest.raises(SystemExit, match="2"):
         parse_command_line(["m", "--task", "pope", option])
-    assert f"{option} is unknown or lacks a value; a task's own arguments are --task.KEY" in capsys.readouterr().err
+    assert f"{option} is unknown or has no value; write a task's arguments as --task.KEY" in capsys.readouterr().err
 
 
 def test_a_recipe_may_be_given_another_model_folder_and_protocol(own):
@@ -226,5 +226,5 @@ def test_a_recipe_without_a_task_is_an_error(own):
 def test_two_tasks_of_one_name_are_an_error(own):
     run = read_evaluation_run(own / "recipe.yaml")
     twice = EvaluationRecipe(run.evaluation.tasks * 2, run.evaluation.setup)
-    with pytest.raises(ValueError, match="Found several tasks called 'colours'"):
+    with pytest.raises(ValueError, match="Found several tasks named 'colours'"):
         twice.build_tasks()

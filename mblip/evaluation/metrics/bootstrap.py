@@ -1,13 +1,13 @@
-"""Intervals by resampling: the percentile bootstrap over groups of examples that belong together.
+"""Intervals by resampling: the percentile bootstrap over groups of examples.
 
-Prompts about one image set are not independent, so images are drawn, each with all its examples (the cluster
-bootstrap): `groups` says which examples these are. The interval goes from the 2.5th to the 97.5th percentile of the
+Prompts about one image set are not independent. We therefore draw image sets, each with all its examples (the cluster
+bootstrap); `groups` assigns examples to them. The interval goes from the 2.5th to the 97.5th percentile of the
 resampled values (B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 
-How often the true mean lies in it (5,000 simulated samples each: groups of 4 examples, exponential scores, half their
-variance common to the group): with 20 groups 90.8 %, with 50 93.1 %, with 200 94.6 %; with 200 groups whose examples
-are drawn one by one, 77.4 %. tests/evaluation/metrics/test_bootstrap.py simulates it. Where all scores are equal
-the interval has no width: for shares of right answers take `wilson_interval`.
+Coverage of the true mean in simulations (5,000 samples each: groups of 4 examples, exponential scores, half of their
+variance shared by the group): 90.8 % with 20 groups, 93.1 % with 50, 94.6 % with 200. If the examples of 200 groups
+are drawn one by one, it is only 77.4 %. tests/evaluation/metrics/test_bootstrap.py runs the simulation. If all scores
+are equal the interval has no width; use `wilson_interval` for shares of right answers.
 
 Shape suffixes: E = examples, G = groups, R = resamples.
 """
@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, and where it lies 95 % of the time when the images are drawn anew."""
+    """A figure and its 95 % interval when the images are drawn again."""
 
     value: float
     interval: Interval
@@ -46,10 +46,10 @@ def mean_estimate(
 
     Args:
         scores: one per example.
-        groups: what each example belongs to, as its image set; None: every example stands alone.
+        groups: the group of each example, such as its image set. None: every example is a group.
 
     Raises:
-        ValueError: there are no scores, one is not finite, or there are more or fewer groups than scores.
+        ValueError: there are no scores, a score is not finite, or the numbers of groups and scores differ.
     """
     sums_GC, counts_GC = group_sums(scores, range(len(scores)) if groups is None else groups)
     return group_estimate(
@@ -70,7 +70,7 @@ def group_estimate(
     """Any figure of groups with its interval: a ratio of sums, a score of a whole corpus, a mean of means.
 
     Args:
-        statistic: gets how often each group is drawn, (R, G), and returns a value for each resample, (R,).
+        statistic: maps how often each group is drawn, (R, G), to a value for each resample, (R,).
 
     Raises:
         ValueError: there are no groups or no resamples.
@@ -81,7 +81,7 @@ def group_estimate(
 
 
 def draw_groups(num_groups: int, num_resamples: int, seed: int) -> Iterator[FloatArray]:
-    """How often each group is in each resample, (R, G), a few resamples at a time; the same for the same seed.
+    """Yield how often each group is in each resample, (R, G), for a few resamples at a time. The seed determines it.
 
     Raises:
         ValueError: there are no groups or no resamples.
@@ -96,21 +96,21 @@ def draw_groups(num_groups: int, num_resamples: int, seed: int) -> Iterator[Floa
 
 
 def percentile_interval(values_R: FloatArray) -> Interval:
-    """The middle 95 % of resampled values; those that are NaN (nothing was drawn) do not count."""
+    """The middle 95 % of resampled values. NaN values (nothing was drawn) do not count."""
     low, high = np.nanpercentile(values_R, PERCENTILES)
     return Interval(float(low), float(high))
 
 
 def group_sums(scores: Sequence[float] | npt.ArrayLike, groups: Sequence[Hashable]) -> tuple[FloatArray, FloatArray]:
-    """Sums of the scores of each group, (G, 1), and their numbers, (G, 1); groups in order of first appearance.
+    """The sum of each group's scores, (G, 1), and their number, (G, 1). Groups are in order of first appearance.
 
     Raises:
-        ValueError: as `mean_estimate`.
+        ValueError: see `mean_estimate`.
     """
     scores_E = np.asarray(scores, dtype=np.float64)
     if len(scores_E) != len(groups) or len(scores_E) == 0:
         raise ValueError(
-            f"Found {len(scores_E)} scores and {len(groups)} groups, expected one group for each score, at least one."
+            f"Found {len(scores_E)} scores and {len(groups)} groups, expected one group per score, at least one."
         )
     if not np.isfinite(scores_E).all():
         position = int(np.flatnonzero(~np.isfinite(scores_E))[0])

@@ -1,18 +1,19 @@
-"""CHAIR: the objects that captions name and the images do not show.
+"""CHAIR: objects that captions name although the images do not show them.
 
-CHAIR-s is the share of captions that name at least one such object, CHAIR-i the share of such among all namings of
-objects (Rohrbach et al., Object Hallucination in Image Captioning, EMNLP 2018). Lower is better, and saying nothing is
-best: read both beside how much was named (`num_objects`, `num_without_objects`, `num_empty`).
+CHAIR-s is the share of captions that name at least one such object. CHAIR-i is the share of such objects among all
+named objects (Rohrbach et al., Object Hallucination in Image Captioning, EMNLP 2018). Lower is better, and an empty
+caption scores best. Read both together with `num_objects`, `num_without_objects` and `num_empty`.
 
-Objects are COCO's 80 categories, named by the words of CHAIR's list of synonyms. That file (BSD 2-Clause) is not part
-of this package: data/synonyms.txt of https://github.com/LisaAnne/Hallucination. Captions are cut into words by NLTK's
-`NLTKWordTokenizer` and the words made singular (singular.py); some pairs of words count as one ("hot dog", "baby
-bird"). Source: `chair` of src/tasks/vllm/evaluation.py in gregor-ge/mBLIP, which has one pair more than the first
-CHAIR, "train track".
+Objects are COCO's 80 categories. CHAIR's list of synonyms maps words to them. That file (BSD 2-Clause) is not part of
+this package: data/synonyms.txt of https://github.com/LisaAnne/Hallucination. NLTK's `NLTKWordTokenizer` splits
+captions into words, and we make the words singular (singular.py). Some pairs of words count as one ("hot dog", "baby
+bird").
+Source: `chair` of src/tasks/vllm/evaluation.py in gregor-ge/mBLIP. It has one more pair than the first CHAIR, "train
+track".
 
-That function cuts captions into sentences first, by NLTK's punkt, whose data must be fetched. Without it a word in
-front of a full stop within the caption keeps the full stop and is not found; so for captions of several sentences give
-`split_sentences` (536 captions of four models: 1,039 objects found without it, 1,071 with sentences cut).
+That function first splits captions into sentences with NLTK's punkt, whose data must be downloaded. Without sentence
+splitting, a word before a full stop inside the caption keeps the full stop and is not found. For captions of several
+sentences give `split_sentences`. (In 536 captions of four models we found 1,039 objects without it and 1,071 with it.)
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 SYNONYMS_URL = "https://github.com/LisaAnne/Hallucination/blob/master/data/synonyms.txt"
 
-# Pairs of words, made singular, that are one word.
+# Pairs of singular words that count as one word.
 _PAIRS = """
     motor bike, motor cycle, air plane, traffic light, street light, traffic signal, stop light, fire hydrant,
     stop sign, parking meter, suit case, sports ball, baseball bat, baseball glove, tennis racket, wine glass, hot dog,
@@ -48,7 +49,7 @@ Sentences = Callable[[str], Sequence[str]]
 
 @dataclass(frozen=True)
 class NamedObject:
-    """A word of a caption, made singular, and the category it names."""
+    """A word of a caption, in the singular, and its category."""
 
     word: str
     category: str
@@ -56,7 +57,7 @@ class NamedObject:
 
 @dataclass(frozen=True)
 class CaptionChair:
-    """What one caption names, and which of it is not in the image. `chair_i` is None where it names nothing."""
+    """The objects that a caption names, and those its image does not show. `chair_i` is None if it names none."""
 
     chair_s: float
     chair_i: float | None
@@ -66,9 +67,9 @@ class CaptionChair:
 
 @dataclass(frozen=True)
 class ChairScores:
-    """Both scores from 0 to 1 over all captions; `chair_i` is None where none names an object.
+    """Both scores over all captions, from 0 to 1. `chair_i` is None if no caption names an object.
 
-    `num_objects` objects were named; `num_without_objects` captions name none, of which `num_empty` are empty.
+    The captions name `num_objects` objects. `num_without_objects` captions name none; `num_empty` of these are empty.
     """
 
     chair_s: float
@@ -80,24 +81,24 @@ class ChairScores:
 
 
 def read_synonyms(path: str | Path) -> dict[str, str]:
-    """The category that each word names: a line of the file is a category and its synonyms, separated by ", ".
+    """Read the category of each word. A line of the file is a category and its synonyms, separated by ", ".
 
     Raises:
-        ValueError: there is no such file, or it is not laid out so; the message tells where it can be had.
+        ValueError: the file does not exist, or has another layout; the message says where to get it.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
-        raise ValueError(f"There is no list of synonyms at {path}: {error}. Get it from {SYNONYMS_URL}.") from error
+        raise ValueError(f"Found no list of synonyms at {path}: {error}. Get it from {SYNONYMS_URL}.") from error
     category_of: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         words = line.strip().split(", ")
         if not all(words) or any(mark in line for mark in "<>{}"):
             raise ValueError(
-                f"{path}, line {number}: found {line[:60]!r}, expected a category of COCO and its synonyms, separated "
-                f"by a comma and a space. Get the file from {SYNONYMS_URL}, as text."
+                f"{path}, line {number}: found {line[:60]!r}, expected a COCO category and its synonyms, separated by "
+                f"a comma and a space. Get the file from {SYNONYMS_URL}, as text."
             )
-        # A space behind ", " stays with its word, which then names nothing (" cheesecake"), as in the original.
+        # As in the original, an extra space stays with its word, which then never matches (" cheesecake").
         category_of |= dict.fromkeys(words, words[0])
     return category_of
 
@@ -105,18 +106,19 @@ def read_synonyms(path: str | Path) -> dict[str, str]:
 def find_objects(
     caption: str, category_of: Mapping[str, str], *, split_sentences: Sentences | None = None
 ) -> list[NamedObject]:
-    """The objects that a caption names, in its order, as often as it names them.
+    """The objects that a caption names, in its order, with repetitions.
 
     Args:
-        category_of: of `read_synonyms`.
-        split_sentences: cuts a text into sentences, such as NLTK's `sent_tokenize`; None: the caption is one.
+        category_of: from `read_synonyms`.
+        split_sentences: splits a text into sentences, such as NLTK's `sent_tokenize`. None: the caption is one
+            sentence.
     """
     sentences = [caption] if split_sentences is None else split_sentences(caption)
     tokenizer = _word_tokenizer()
     words = [singular(word) for sentence in sentences for word in tokenizer.tokenize(sentence.lower())]
     words = _join_pairs(words)
     if "toilet" in words:
-        words = [word for word in words if word != "seat"]  # of the toilet: no chair
+        words = [word for word in words if word != "seat"]  # the seat of a toilet is not a chair
     return [NamedObject(word, category_of[word]) for word in words if word in category_of]
 
 
@@ -127,15 +129,15 @@ def score_chair(
     *,
     split_sentences: Sentences | None = None,
 ) -> ChairScores:
-    """CHAIR of captions.
+    """The CHAIR scores of captions.
 
     Args:
-        objects: the categories that each caption's image shows (chair_objects.py).
-        category_of: of `read_synonyms`.
-        split_sentences: as in `find_objects`.
+        objects: for each caption, the categories that its image shows (chair_objects.py).
+        category_of: from `read_synonyms`.
+        split_sentences: see `find_objects`.
 
     Raises:
-        ValueError: captions and objects are of unequal length or empty, or an object is no category of the list.
+        ValueError: captions and objects differ in length or are empty, or an object is not a category of the list.
         ImportError: NLTK is not installed.
     """
     check_pairs(captions, objects)
@@ -143,7 +145,7 @@ def score_chair(
     if unknown:
         raise ValueError(
             f"Found the objects {', '.join(sorted(unknown))}, expected categories of the list of synonyms. "
-            f"Is that the list of {SYNONYMS_URL}?"
+            f"Use the list of {SYNONYMS_URL}."
         )
     per_caption = tuple(
         _score_caption(find_objects(caption, category_of, split_sentences=split_sentences), shown)
@@ -171,7 +173,7 @@ def _score_caption(named: Sequence[NamedObject], shown: Collection[str]) -> Capt
 
 
 def _join_pairs(words: Sequence[str]) -> list[str]:
-    """The words, with the pairs that are one word joined, from left to right."""
+    """Join pairs that count as one word, from left to right."""
     joined: list[str] = []
     position = 0
     while position < len(words):
@@ -187,6 +189,6 @@ def _word_tokenizer() -> "NLTKWordTokenizer":
         from nltk.tokenize import NLTKWordTokenizer
     except ImportError as error:
         raise ImportError(
-            "CHAIR takes the word tokenizer of NLTK, which is not installed: `pip install mblip[eval]`."
+            "CHAIR needs NLTK's word tokenizer, which is not installed: `pip install mblip[eval]`."
         ) from error
     return NLTKWordTokenizer()

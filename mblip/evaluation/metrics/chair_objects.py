@@ -1,14 +1,15 @@
-"""Which objects COCO's photos show, for CHAIR, by the photos' numbers.
+"""Reads the objects of COCO's photos for CHAIR, by the photos' numbers.
 
-- `read_object_lists`: JSON lines of {"image": "COCO_val2014_000000210789.jpg", "objects": ["person", "truck"]}, as
-  segmentation/coco_ground_truth_segmentation.json of https://github.com/RUCAIBox/POPE, from which mBLIP scores.
-- `read_instances`: COCO's own annotations (instances_val2014.json): every object that was outlined.
-- `read_captioned_objects`: COCO's human captions (captions_val2014.json): every object that one of them names. The
-  CHAIR paper takes both together, since annotators outline some things and mention others; `add_objects` joins them.
-  Against outlines alone scores are higher, because right words are counted as hallucinated ("table", "laptop
-  computer").
+- `read_object_lists`: JSON lines of {"image": "COCO_val2014_000000210789.jpg", "objects": ["person", "truck"]}, as in
+  segmentation/coco_ground_truth_segmentation.json of https://github.com/RUCAIBox/POPE. mBLIP's evaluation uses them.
+- `read_instances`: COCO's own annotations (instances_val2014.json), with every outlined object.
+- `read_captioned_objects`: COCO's human captions (captions_val2014.json), with every object that a caption names.
 
-COCO's files are read as streams; all of them may describe more photos than have captions to score.
+The CHAIR paper uses outlines and captions together, because annotators outline some objects and mention others.
+`add_objects` joins them. With outlines alone the scores are higher: correct words count as hallucinated ("table",
+"laptop computer").
+
+COCO's files are read as streams. All files may describe more photos than you have captions for.
 """
 
 from collections import defaultdict
@@ -31,10 +32,10 @@ Objects = dict[int, frozenset[str]]
 
 
 def read_object_lists(path: str | Path) -> Objects:
-    """The objects of each photo of a file of lists.
+    """Read the objects of each photo from a file of lists.
 
     Raises:
-        ValueError: the file is not laid out so, or a photo stands in it twice.
+        ValueError: the file has another layout, or a photo is repeated.
     """
     objects: Objects = {}
     for location, record in read_json_lines(path):
@@ -42,20 +43,20 @@ def read_object_lists(path: str | Path) -> Objects:
         number = photo_number(fields["image"], location=location)
         if number in objects:
             raise ValueError(
-                f"{location}: the photo {fields['image']} stands there a second time, expected one list each."
+                f"{location}: found the photo {fields['image']} a second time, expected one list per photo."
             )
         objects[number] = frozenset(fields["objects"])
     return objects
 
 
 def read_instances(path: str | Path, category_of: Mapping[str, str]) -> Objects:
-    """The objects outlined in each photo of COCO's file, also of photos in which there are none.
+    """Read the outlined objects of each photo from COCO's file, including photos without objects.
 
     Args:
-        category_of: of `chair.read_synonyms`; COCO's names of categories are among its words.
+        category_of: from `chair.read_synonyms`. Its words include COCO's category names.
 
     Raises:
-        ValueError: the file is not as published, or a category is none of the list.
+        ValueError: the file is not as published, or a category is not in `category_of`.
     """
     names: dict[int, str] = {}
     for location, record in _records(path, "categories"):
@@ -72,11 +73,11 @@ def read_instances(path: str | Path, category_of: Mapping[str, str]) -> Objects:
 def read_captioned_objects(
     path: str | Path, category_of: Mapping[str, str], *, split_sentences: Sentences | None = None
 ) -> Objects:
-    """The objects that the human captions of each photo of COCO's file name.
+    """Read the objects that human captions name for each photo, from COCO's file.
 
     Args:
-        category_of: of `chair.read_synonyms`.
-        split_sentences: as in `chair.find_objects`.
+        category_of: from `chair.read_synonyms`.
+        split_sentences: see `chair.find_objects`.
 
     Raises:
         ValueError: the file is not as published.
@@ -91,24 +92,24 @@ def read_captioned_objects(
 
 
 def add_objects(*sources: Mapping[int, Collection[str]]) -> Objects:
-    """For each photo the objects of all sources together."""
+    """Join the objects of all sources for each photo."""
     numbers = dict.fromkeys(number for source in sources for number in source)
     return {number: frozenset().union(*(source.get(number, ()) for source in sources)) for number in numbers}
 
 
 def objects_of(objects: Mapping[int, frozenset[str]], file_names: Sequence[str]) -> list[frozenset[str]]:
-    """The objects of the photos of captions, in their order.
+    """The objects of each caption's photo, in the order of the captions.
 
     Raises:
-        ValueError: a name is none of COCO's, or nothing is known about that photo.
+        ValueError: a file name is not COCO's, or the objects of a photo are unknown.
     """
     shown = []
     for position, name in enumerate(file_names):
         number = photo_number(name, location=f"caption {position}")
         if number not in objects:
             raise ValueError(
-                f"caption {position}: nothing is known about the objects of {name}, among {len(objects)} photos. "
-                "Captions and objects must be of the same split."
+                f"caption {position}: found no objects of {name} among those of {len(objects)} photos. "
+                "Use captions and objects of the same split."
             )
         shown.append(objects[number])
     return shown
@@ -120,7 +121,7 @@ def _records(path: str | Path, key: str) -> Iterator[tuple[str, object]]:
 
 
 def _photos(path: str | Path) -> defaultdict[int, set[str]]:
-    """Every photo of a file of COCO, without objects yet."""
+    """Every photo of a COCO file, with an empty set of objects."""
     found: defaultdict[int, set[str]] = defaultdict(set)
     for location, record in _records(path, "images"):
         found[check_record(record, IMAGE_FIELDS, location=location)["id"]] = set()

@@ -1,12 +1,13 @@
-"""Answers out of a few candidates: yes, no or maybe (XVNLI), yes or no (MaRVL, NLVR2, image deciding).
+"""Accuracy of choices among a few candidates: yes, no or maybe (XVNLI), yes or no (MaRVL, NLVR2, image deciding).
 
-An answer chooses a candidate by being it, but for case, punctuation and the other things that the VQA evaluator cleans
-away (vqa_cleaning.py), and for punctuation of any script around it. That is the exact accuracy of
-`classification_evaluation` in src/tasks/vllm/evaluation.py of gregor-ge/mBLIP, which scores these tasks, but for the
-last: "yes:" and "'yes'" are wrong there. Nothing is read out of longer answers: "yes, it is" chooses nothing, and how
-many answers choose nothing is counted.
+An answer chooses a candidate if the two are equal after normalisation. We normalise as the VQA evaluator does
+(vqa_cleaning.py) and also strip punctuation of any script around the answer. Longer answers choose nothing, and we
+count them: "yes, it is" is not "yes".
 
-Counts per class show what accuracy hides: a model that never says "maybe" has a neutral class that never wins.
+Source: the exact accuracy of `classification_evaluation` in src/tasks/vllm/evaluation.py of gregor-ge/mBLIP, which
+scores these tasks. It does not strip the punctuation around an answer, so "yes:" and "'yes'" are wrong there.
+
+Counts per class show what accuracy hides, such as a model that never says "maybe".
 """
 
 import unicodedata
@@ -20,7 +21,7 @@ from .vqa_cleaning import clean_vqa_answer
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """How often a candidate was right, was chosen, and both."""
+    """How often a candidate was the reference, was chosen, and was chosen rightly."""
 
     num_references: int
     num_chosen: int
@@ -29,9 +30,9 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class ChoiceScores:
-    """The share of right choices from 0 to 1; `chosen` holds the candidate of each answer, None where it is none.
+    """The share of right choices, from 0 to 1. `chosen` holds the candidate of each answer, or None.
 
-    `num_no_candidate` of the answers are no candidate at all, of which `num_empty` are empty; they are never right.
+    `num_no_candidate` answers match no candidate; they are wrong. `num_empty` of these are empty.
     """
 
     accuracy: float
@@ -43,20 +44,21 @@ class ChoiceScores:
 
 
 def choose(answer: str, candidates: Sequence[str]) -> str | None:
-    """The candidate that an answer is, or None.
+    """The candidate that an answer chooses, or None.
 
     Raises:
-        ValueError: two candidates are alike once normalised, or one is empty.
+        ValueError: two candidates are equal after normalisation, or one is empty.
     """
     return _by_normal_form(candidates).get(normalise_choice(answer))
 
 
 def score_choices(answers: Sequence[str], references: Sequence[str], candidates: Sequence[str]) -> ChoiceScores:
-    """The accuracy of answers among `candidates`, which are the same for all of them.
+    """The accuracy of answers. All of them have the same `candidates`.
 
     Raises:
-        ValueError: answers and references are of unequal length or empty, a reference is no candidate, two candidates
-            are alike once normalised, or one is empty.
+        ValueError: answers and references differ in length or are empty, a reference is not a candidate, two
+        candidates
+            are equal after normalisation, or one is empty.
     """
     check_pairs(answers, references)
     for position, reference in enumerate(references):
@@ -76,7 +78,7 @@ def score_choices(answers: Sequence[str], references: Sequence[str], candidates:
 
 
 def normalise_choice(text: str) -> str:
-    """The form in which answers and candidates are compared."""
+    """Normalise an answer or candidate for comparison."""
     cleaned = clean_vqa_answer(unicodedata.normalize("NFC", text))
     start, end = 0, len(cleaned)
     while start < end and _is_around(cleaned[start]):
@@ -95,8 +97,8 @@ def _by_normal_form(candidates: Sequence[str]) -> dict[str, str]:
     for candidate in candidates:
         form = normalise_choice(candidate)
         if not form or form in by_normal_form:
-            alike = f"like {by_normal_form[form]!r}" if form else "empty"
-            raise ValueError(f"The candidate {candidate!r} is {alike} once normalised, expected different words.")
+            alike = f"equal to {by_normal_form[form]!r}" if form else "empty"
+            raise ValueError(f"The candidate {candidate!r} is {alike} after normalisation. Use different words.")
         by_normal_form[form] = candidate
     return by_normal_form
 

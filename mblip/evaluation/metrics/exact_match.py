@@ -1,7 +1,6 @@
-"""Exact match: an answer is right where it is, character by character, one of its references.
+"""Exact match: an answer is right if it equals one of its references.
 
-Both are compared in Unicode's composed form (NFC), without space around them. Nothing else is forgiven: neither case
-nor punctuation.
+Both are compared in Unicode's composed form (NFC), without surrounding space. Case and punctuation count.
 """
 
 import unicodedata
@@ -9,11 +8,11 @@ from collections.abc import Sequence
 
 
 def is_exact_match(output: str, references: Sequence[str]) -> bool:
-    """True where `output` equals one of `references`. An empty answer matches nothing."""
+    """Whether `output` equals one of `references`. An empty answer matches nothing."""
     answer = comparable(output)
     return bool(answer) and any(answer == comparable(reference) for reference in references)
 
 
 def comparable(text: str) -> str:
-    """The text as it is compared: NFC, without space around it."""
+    """The text in the form we compare: NFC, without surrounding space."""
     return unicodedata.normalize("NFC", text).strip()

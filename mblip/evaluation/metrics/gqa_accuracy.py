@@ -1,13 +1,15 @@
-"""GQA and xGQA: an answer is right where, cleaned, it is the reference.
+"""GQA and xGQA: an answer is right if it equals the reference after cleaning.
 
-Both figures are those of `classification_evaluation` in src/tasks/vllm/evaluation.py of gregor-ge/mBLIP. It cleans the
-answer as the VQA evaluator does (vqa_cleaning.py), but takes the reference in lower case as it is: a reference that
-cleaning changes, such as "t-shirt" or "taking a photo", is one that no answer can reach. Of the 1,842 answers of GQA's
-vocabulary there are eight; they are counted, not mended, so that figures can be compared.
+Both figures follow `classification_evaluation` in src/tasks/vllm/evaluation.py of gregor-ge/mBLIP. It cleans the
+answer as the VQA evaluator does (vqa_cleaning.py), but only lower-cases the reference. No answer can equal a reference
+that cleaning would change, such as "t-shirt" or "taking a photo". GQA's vocabulary has eight of these among 1,842
+answers. We count them and keep the rule, so that figures stay comparable.
 
-Relaxed, the answer need only begin or end with the reference. Letters decide, not words: "nothing" begins with "no".
+In the relaxed match the answer only has to begin or end with the reference. It compares letters, not words: "nothing"
+begins with "no".
 
-One difference: the original deletes line breaks and tabs and so joins the words around them; here they are spaces.
+One difference: the original deletes line breaks and tabs, which joins the words around them. We replace them by
+spaces.
 """
 
 from collections.abc import Sequence
@@ -19,10 +21,10 @@ from .vqa_cleaning import clean_vqa_answer
 
 @dataclass(frozen=True)
 class GqaScores:
-    """Shares of right answers from 0 to 1, and which are right.
+    """Shares of right answers, from 0 to 1, and which answers are right.
 
-    `num_empty` of the answers are empty; they are never right. `num_unreachable` references differ from their cleaned
-    form, so that no answer equals them.
+    `num_empty` answers are empty and always wrong. `num_unreachable` references differ from their cleaned form, so no
+    answer can equal them.
     """
 
     accuracy: float
@@ -34,21 +36,21 @@ class GqaScores:
 
 
 def is_gqa_match(answer: str, reference: str) -> bool:
-    """Whether the cleaned answer is the reference; ValueError for an empty reference."""
+    """Whether the cleaned answer equals the reference. Raises ValueError for an empty reference."""
     return clean_vqa_answer(answer) == _comparable(reference)
 
 
 def is_relaxed_gqa_match(answer: str, reference: str) -> bool:
-    """Whether the cleaned answer begins or ends with the reference; ValueError for an empty reference."""
+    """Whether the cleaned answer begins or ends with the reference. Raises ValueError for an empty reference."""
     cleaned, expected = clean_vqa_answer(answer), _comparable(reference)
     return cleaned.startswith(expected) or cleaned.endswith(expected)
 
 
 def score_gqa(answers: Sequence[str], references: Sequence[str]) -> GqaScores:
-    """Exact and relaxed accuracy of answers, one reference for each.
+    """Exact and relaxed accuracy of answers with one reference each.
 
     Raises:
-        ValueError: the two are of unequal length or empty, or a reference is empty.
+        ValueError: answers and references differ in length or are empty, or a reference is empty.
     """
     check_pairs(answers, references)
     pairs = list(zip(answers, references, strict=True))
@@ -67,5 +69,5 @@ def score_gqa(answers: Sequence[str], references: Sequence[str]) -> GqaScores:
 def _comparable(reference: str) -> str:
     comparable = reference.lower().strip()
     if not comparable:
-        raise ValueError("Found an empty reference, expected an answer: every answer begins with the empty text.")
+        raise ValueError("Found an empty reference, expected an answer. Remove questions without an answer.")
     return comparable

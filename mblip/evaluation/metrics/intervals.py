@@ -1,7 +1,6 @@
 """95 % intervals of shares of right answers, and of the ratio of two such shares.
 
-Both are closed formulas, and have a width at 0 % and 100 % too, where the normal approximation and the bootstrap have
-none.
+Both are closed formulas. Unlike the normal approximation and the bootstrap, they have a width at 0 % and 100 %, too.
 """
 
 import math
@@ -21,45 +20,45 @@ class Interval:
 
 
 def wilson_interval(num_right: int, num_all: int, z: float = Z_95) -> Interval:
-    """Where a share lies that was found as `num_right` of `num_all` independent answers.
+    """The interval of a share of `num_right` among `num_all` independent answers.
 
     The score interval of E. B. Wilson, Probable inference, the law of succession, and statistical inference (JASA 22,
     1927), in the form of R's package contingencytables (`Wilson_score_CI_1x2`).
 
     Raises:
-        ValueError: there are no answers, or more right ones than answers.
+        ValueError: there are no answers, or more right answers than answers.
     """
     if not 0 <= num_right <= num_all or num_all == 0:
         raise ValueError(f"Found {num_right} right of {num_all} answers, expected at least one answer.")
     share = num_right / num_all
     middle = (share + z**2 / (2 * num_all)) / (1 + z**2 / num_all)
     half = z * math.sqrt(share * (1 - share) / num_all + z**2 / (4 * num_all**2)) / (1 + z**2 / num_all)
-    # The formula gives exactly 0 and 1 at the ends; rounding would not.
+    # At the ends the formula gives exactly 0 and 1, but floating-point arithmetic would not.
     return Interval(middle - half if num_right else 0.0, middle + half if num_right < num_all else 1.0)
 
 
 def paired_ratio_interval(is_right: Sequence[bool], is_right_reference: Sequence[bool]) -> Interval:
-    """Where the ratio of two shares lies, both measured on the same images: entry i of each is about image i.
+    """The interval of the ratio of two shares measured on the same images. Entry i of each is about image i.
 
-    The hybrid score interval of Bonett and Price, Wilson intervals of both shares narrowed by how alike the pairs are,
-    in the form of R's package contingencytables (`BonettPrice_hybrid_Wilson_score_CI_paired_2x2`), to Fagerland,
-    Lydersen and Laake, Statistical Analysis of Contingency Tables (2017), chapter 8. With 200 images and shares
-    from 60 to 95 %, simulations had the true ratio in it 95 to 96 % of the time.
+    The hybrid score interval of Bonett and Price combines Wilson intervals of both shares, narrowed by the agreement
+    of the pairs. We use the form of R's package contingencytables (`BonettPrice_hybrid_Wilson_score_CI_paired_2x2`)
+    for Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables (2017), chapter 8. In simulations
+    with 200 images and shares from 60 to 95 %, it contained the true ratio 95 to 96 % of the time.
 
     Returns:
-        The interval of (share of `is_right`) / (share of `is_right_reference`); `high` is infinite where the reference
-        is never right.
+        The interval of (share of `is_right`) / (share of `is_right_reference`). `high` is infinite if the reference is
+        never right.
 
     Raises:
-        ValueError: the two are of unequal length, or empty.
+        ValueError: the two differ in length, or are empty.
     """
     if len(is_right) != len(is_right_reference) or not is_right:
         raise ValueError(
-            f"Found {len(is_right)} answers and {len(is_right_reference)} of the reference, "
-            "expected one pair for each image, at least one."
+            f"Found {len(is_right)} answers and {len(is_right_reference)} reference answers, "
+            "expected one pair per image, at least one."
         )
     pairs = list(zip(is_right, is_right_reference, strict=True))
-    num_any = sum(a or b for a, b in pairs)  # images that both got wrong tell nothing about the ratio
+    num_any = sum(a or b for a, b in pairs)  # images that both got wrong do not affect the ratio
     if num_any == 0:
         return Interval(0.0, math.inf)
     num_right, num_reference = sum(is_right), sum(is_right_reference)

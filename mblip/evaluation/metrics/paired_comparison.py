@@ -1,10 +1,12 @@
-"""Two systems on the same examples: the difference of their means, its interval, and how likely chance alone makes it.
+"""Compares two systems on the same examples: the difference of their means, its interval and its p-value.
 
-Differences are taken example by example, so that what makes an image hard for both falls out. The interval is that of
-bootstrap.py: images are drawn anew, and one drawn is drawn in every language. The p-value is that of the paired
-permutation test: were the systems alike, then which of the two gave an image's answers would be a coin's toss; p is
-the share of tosses whose difference is as large as the one found, to either side, that one counted (B. Phipson,
-G. K. Smyth, Permutation P-values Should Never Be Zero, 2010). Many languages are many tests: `holm` corrects for it.
+We take differences example by example, so an image that is hard for both systems does not matter. The interval is the
+bootstrap of bootstrap.py; an image set that is drawn is drawn in every language.
+
+The p-value is that of the paired permutation test. If the systems were equal, you could swap their answers to an image
+set at random. p is the share of random swaps with a difference at least as large as the observed one, in either
+direction, with the observed one included (B. Phipson, G. K. Smyth, Permutation P-values Should Never Be Zero, 2010).
+Each language is a test; `holm` corrects for their number.
 
 Shape suffixes: E = examples, G = groups, C = columns (languages), R = resamples.
 """
@@ -21,7 +23,7 @@ ROUNDING = 1e-9  # two differences that are equal may be summed to a little less
 
 @dataclass(frozen=True)
 class PairedScores:
-    """The scores of systems A and B on the same examples; `groups`: what each belongs to, as its image set."""
+    """The scores of systems A and B on the same examples. `groups`: each example's group, such as its image set."""
 
     scores_a: Sequence[float]
     scores_b: Sequence[float]
@@ -30,7 +32,7 @@ class PairedScores:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """System A against system B: `difference` is A's mean less B's; A scores higher in `num_wins` examples, B in
+    """System A against system B. `difference` is A's mean minus B's. A scores higher in `num_wins` examples, B in
     `num_losses`."""
 
     mean_a: float
@@ -50,10 +52,10 @@ def compare_paired(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> PairedComparison:
-    """Compare two systems; entry i of both is about example i.
+    """Compare two systems. Entry i of both is about example i.
 
     Raises:
-        ValueError: the lengths differ, there are no scores, or one is not finite.
+        ValueError: the lengths differ, there are no scores, or a score is not finite.
     """
     pairs = PairedScores(scores_a, scores_b, range(len(scores_a)) if groups is None else groups)
     return compare_columns({"": pairs}, num_resamples=num_resamples, seed=seed)[0][""]
@@ -62,16 +64,16 @@ def compare_paired(
 def compare_columns(
     columns: Mapping[str, PairedScores], *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> tuple[dict[str, PairedComparison], PairedComparison]:
-    """Compare two systems in several languages, and in the mean of the languages, each counted alike.
+    """Compare two systems in several languages, and in the mean over languages with equal weights.
 
-    Groups of one name are one group in every language. A resample in which a language has no example has no value
-    there, and the mean is that of the others.
+    Groups with the same name are one group in all languages. If a resample has no example in a language, its mean is
+    over the other languages.
 
     Returns:
-        The comparison in each language, and that of the mean over them; its wins, losses and examples are of all.
+        The comparison in each language, and that of the mean. Wins, losses and examples of the mean are totals.
 
     Raises:
-        ValueError: as `compare_paired`, or there are no languages.
+        ValueError: see `compare_paired`; or there are no languages.
     """
     if not columns:
         raise ValueError("Found no languages to compare two systems in, expected at least one.")
@@ -90,8 +92,8 @@ def compare_columns(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values of several tests, corrected so that a chance of at most p remains that any one is wrongly believed
-    (S. Holm, A simple sequentially rejective multiple test procedure, 1979)."""
+    """Correct the p-values of several tests, to control the chance of any false positive (S. Holm, A simple
+    sequentially rejective multiple test procedure, 1979)."""
     order = sorted(range(len(p_values)), key=lambda position: p_values[position])
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, position in enumerate(order):
@@ -101,7 +103,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _tabulate(columns: Mapping[str, PairedScores]) -> tuple[FloatArray, FloatArray]:
-    """Sums and numbers of the differences by group and language, both (G, C)."""
+    """The sum and the number of differences per group and language, both (G, C)."""
     rows: dict[Hashable, int] = {}
     for pairs in columns.values():
         for group in pairs.groups:
@@ -111,7 +113,7 @@ def _tabulate(columns: Mapping[str, PairedScores]) -> tuple[FloatArray, FloatArr
         if len(pairs.scores_a) != len(pairs.scores_b):
             raise ValueError(
                 f"Found {len(pairs.scores_a)} scores of one system and {len(pairs.scores_b)} of the other, "
-                "expected both on the same examples."
+                "expected the same number. Score both on the same examples."
             )
         sums, counts = group_sums(np.subtract(pairs.scores_a, pairs.scores_b), pairs.groups)
         positions = [rows[group] for group in dict.fromkeys(pairs.groups)]
@@ -120,14 +122,14 @@ def _tabulate(columns: Mapping[str, PairedScores]) -> tuple[FloatArray, FloatArr
 
 
 def _means(drawn_RG: FloatArray, sums_GC: FloatArray, counts_GC: FloatArray) -> FloatArray:
-    """The mean difference of each resample in each language, then that of the languages, (R, C + 1)."""
+    """The mean difference of each resample in each language, and then the mean over languages, (R, C + 1)."""
     counts_RC = drawn_RG @ counts_GC
     means_RC = np.divide(drawn_RG @ sums_GC, counts_RC, out=np.full_like(counts_RC, np.nan), where=counts_RC > 0)
     return np.column_stack([means_RC, np.nanmean(means_RC, axis=1)])
 
 
 def _permutation_p_values(parts_GC: FloatArray, found_C: FloatArray, num_resamples: int, seed: int) -> FloatArray:
-    """The p-value of each language, then that of the mean; `parts_GC`: what each group adds to the mean."""
+    """The p-value of each language, and then of the mean. `parts_GC`: the contribution of each group to the mean."""
     generator = np.random.default_rng(seed)
     parts_GC = np.column_stack([parts_GC, parts_GC.mean(axis=1)])
     num_as_large_C = np.zeros(len(found_C))

@@ -1,10 +1,11 @@
 """Recall at k of retrieval, from images to their captions and from captions to their images.
 
-An image has one caption or several (five in Flickr30k and COCO): its search succeeds with any of them among the first
-k. A caption has one image.
+An image has one or several captions (five in Flickr30k and COCO). Its search succeeds if any of them is among the
+first k. A caption has one image.
 
-Ties are never resolved in the model's favour: a right entry stands behind every wrong one of the same score. (A model
-that gives all pairs one score has recall 0 below k = all, not 1.) A pair that was not scored, -inf, is never found.
+Ties count against the model: a right entry ranks after all wrong entries with the same score. A model that gives all
+pairs the same score therefore has recall 0, not 1, unless k covers all entries. A pair with the score -inf was not
+scored and is never found.
 
 Shape suffixes: I = images, C = captions, N = searches, K = entries searched.
 """
@@ -20,15 +21,18 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Recall:
-    """Searches in one direction: `at` k the share that found a right entry among the first k, from 0 to 1, and for
-    each search the place of its first right entry, counted from 1; one behind the last where none was scored."""
+    """The searches of one direction.
+
+    `at`: k -> the share of searches with a right entry among the first k, from 0 to 1. `places`: for each search, the
+    rank of its first right entry, counted from 1; the number of entries plus 1 if no right entry was scored.
+    """
 
     at: Mapping[int, float]
     places: tuple[int, ...]
 
     @property
     def median_place(self) -> float:
-        """The median of the places."""
+        """The median rank of the first right entry."""
         return float(np.median(self.places))
 
 
@@ -46,12 +50,13 @@ def score_retrieval(
     """Recall at each k.
 
     Args:
-        scores_IC: of each image with each caption, the higher the better; -inf where a pair was not scored.
-        image_of_caption: the image that each caption describes, by its position.
+        scores_IC: the score of each image with each caption, higher is better; -inf for pairs without a score.
+        image_of_caption: for each caption, the position of its image.
         ks: how many of the first entries count.
 
     Raises:
-        ValueError: scores and captions do not agree, a score is NaN, an image has no caption, or a k is below 1.
+        ValueError: the shapes of scores and captions differ, a score is NaN, an image has no caption, or a k is below
+            1.
     """
     scores = np.asarray(scores_IC, dtype=np.float64)
     images_C = np.asarray(image_of_caption, dtype=np.int64)
@@ -61,17 +66,17 @@ def score_retrieval(
 
 
 def image_of_each_caption(captions_of_images: Sequence[Sequence[int]]) -> list[int]:
-    """From the positions of each image's captions to the position of each caption's image.
+    """Convert the positions of each image's captions to the position of each caption's image.
 
     Raises:
-        ValueError: a caption belongs to no image or to several, or its position is below 0.
+        ValueError: a caption belongs to no image or to several, or a position is negative.
     """
     image_of = {caption: image for image, captions in enumerate(captions_of_images) for caption in captions}
     named = sorted(caption for captions in captions_of_images for caption in captions)
     if named != list(range(len(named))):
         raise ValueError(
-            f"The images name {len(named)} captions by the positions {named[:10]} ..., expected every one from 0 on, "
-            "once. Name for each image the positions of its own captions."
+            f"Found {len(named)} caption positions, {named[:10]} ..., expected each one from 0 to {len(named) - 1} "
+            "once. Give each image the positions of its own captions."
         )
     return [image_of[caption] for caption in range(len(named))]
 
@@ -86,17 +91,19 @@ def _recall(scores_NK: FloatArray, is_right_NK: npt.NDArray[np.bool_], ks: Seque
 def _check(scores: FloatArray, images_C: npt.NDArray[np.int64], ks: Sequence[int]) -> None:
     if scores.ndim != 2 or 0 in scores.shape or scores.shape[1:] != images_C.shape:
         raise ValueError(
-            f"Found scores of shape {scores.shape} and the images of {len(images_C)} captions, expected scores of "
-            "shape (images, captions), and at least one of each."
+            f"Found scores of shape {scores.shape} and {len(images_C)} captions, expected scores of shape (images, "
+            "captions) with at least one of each."
         )
     if np.isnan(scores).any():
         image, caption = np.argwhere(np.isnan(scores))[0]
-        raise ValueError(f"The score of image {image} with caption {caption} is NaN. Score it, or set it to -inf.")
+        raise ValueError(
+            f"The score of image {image} with caption {caption} is NaN. Set pairs without a score to -inf."
+        )
     without = sorted(set(range(len(scores))) ^ set(images_C.tolist()))
     if without:
         raise ValueError(
-            f"Image {without[0]} has no caption, or is none of the {len(scores)} images that have scores: expected at "
-            "least one caption for each. Leave images without captions out."
+            f"Image {without[0]} has no caption or no scores ({len(scores)} images have scores), expected at least "
+            "one caption per image. Remove images without captions."
         )
     if not ks or min(ks) < 1:
-        raise ValueError(f"Found the ks {list(ks)}, expected numbers from 1 on.")
+        raise ValueError(f"Found the ks {list(ks)}, expected numbers of at least 1.")

@@ -1,12 +1,12 @@
 """VQA accuracy, as the official evaluator computes it.
 
-An answer is compared with those of the annotators (ten a question). Leaving out one annotator at a time, it scores
-min(1, hits / 3) with `hits` of the others having given it, and its accuracy is the mean of these. So three equal
-answers of ten give 0.9, and four give 1.
+We compare an answer with those of the annotators (ten per question). Leave out one annotator and count the `hits` of
+the answer among the others; the score is min(1, hits / 3). The accuracy is the mean of this score over all annotators.
+Three hits among ten annotators give 0.9, and four give 1.
 
 Source: `VQAEval.evaluate` of PythonEvaluationTools/vqaEvaluation/vqaEval.py of GT-Vision-Lab/VQA (Antol et al., VQA:
-Visual Question Answering, ICCV 2015). It cleans answers (vqa_cleaning.py) only where the annotators disagree; where
-all gave the same answer, only that very text is right, so that "Yes" is wrong where all said "yes".
+Visual Question Answering, ICCV 2015). It cleans answers (vqa_cleaning.py) only if the annotators disagree. If all of
+them gave the same answer, only that exact text is right: "Yes" is wrong if all said "yes".
 """
 
 import math
@@ -25,8 +25,8 @@ FULL_SCORE_HITS = 3
 class VqaScores:
     """The accuracy of each answer, from 0 to 1, unrounded, and their mean.
 
-    `num_empty` of the answers are empty. Where annotators themselves left the answer empty, or gave nothing but an
-    article or a mark, the official evaluator finds an empty answer right: that happened to `num_empty_credited`.
+    `num_empty` answers are empty. The official evaluator credits an empty answer if annotators gave an empty answer,
+    or only an article or a punctuation mark. `num_empty_credited` counts these.
     """
 
     accuracy: float
@@ -37,7 +37,7 @@ class VqaScores:
 
 @dataclass(frozen=True)
 class OfficialVqaSummary:
-    """What the official evaluator prints: per cent, rounded to two digits."""
+    """The summary that the official evaluator prints, in per cent, rounded to two digits."""
 
     overall: float
     per_question_type: Mapping[str, float]
@@ -49,10 +49,10 @@ def vqa_accuracy(answer: str, references: Sequence[str]) -> float:
     """The accuracy of an answer, from 0 to 1.
 
     Args:
-        references: the answers of all annotators, equal ones as often as they were given.
+        references: the answers of all annotators, including repetitions.
 
     Raises:
-        ValueError: there are fewer than two references, so that nobody is left when one is skipped.
+        ValueError: there are fewer than two references.
     """
     check_reference_lists([answer], [references], at_least=2)
     straight = [straighten(reference) for reference in references]
@@ -64,16 +64,16 @@ def vqa_accuracy(answer: str, references: Sequence[str]) -> float:
     num_hits = straight.count(comparable)
     if num_hits == 0:
         return 0.0
-    # In the order of the annotators: another order may change the last bit, and with it a rounding.
+    # Sum in the order of the annotators: another order may change the last bit, and then the rounding.
     shares = [min(1, (num_hits - (reference == comparable)) / FULL_SCORE_HITS) for reference in straight]
     return float(sum(shares)) / len(shares)
 
 
 def score_vqa(answers: Sequence[str], references: Sequence[Sequence[str]]) -> VqaScores:
-    """The accuracy of answers; `references` are the annotators' answers to each.
+    """The accuracy of answers; `references` holds the annotators' answers to each question.
 
     Raises:
-        ValueError: the two are of unequal length or empty, or a question has fewer than two references.
+        ValueError: answers and references differ in length or are empty, or a question has fewer than two references.
     """
     check_reference_lists(answers, references, at_least=2)
     per_question = tuple(vqa_accuracy(*pair) for pair in zip(answers, references, strict=True))
@@ -91,17 +91,17 @@ def official_vqa_summary(
     """The official summary of accuracies from 0 to 1.
 
     Args:
-        accuracies: in the order of the annotation file, as the evaluator goes through it.
+        accuracies: in the order of the annotation file.
         question_types: `question_type` of each annotation, such as "what color is".
         answer_types: `answer_type` of each annotation: "yes/no", "number" or "other".
 
     Raises:
-        ValueError: the three are of unequal length, or empty.
+        ValueError: the three differ in length, or are empty.
     """
     if not len(accuracies) == len(question_types) == len(answer_types) or not accuracies:
         raise ValueError(
             f"Found {len(accuracies)} accuracies, {len(question_types)} question types and {len(answer_types)} answer "
-            "types, expected one of each for every question, at least one."
+            "types, expected one of each per question and at least one question."
         )
     return OfficialVqaSummary(
         overall=_percent(accuracies),

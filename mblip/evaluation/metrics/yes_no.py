@@ -1,12 +1,12 @@
-"""POPE: questions whether an object is in an image, answered by yes or no; "yes" is the positive class.
+"""POPE: yes-or-no questions about whether an object is in an image. "yes" is the positive class.
 
-Answers are read as POPE's evaluate.py does (Li et al., Evaluating Object Hallucination in Large Vision-Language
-Models, EMNLP 2023): of the text in front of the first full stop, without commas, an answer is "no" if one of the
-words between spaces is "No", "no" or "not", and anything else is "yes". So "NO", "No!" and "I cannot tell" are read as
-"yes". How many answers became a yes without the word is counted, since a model that talks around the matter looks like
-one that sees everything.
+We read answers as POPE's evaluate.py does (Li et al., Evaluating Object Hallucination in Large Vision-Language Models,
+EMNLP 2023). It takes the text before the first full stop, removes commas and splits at spaces. The answer is "no" if
+one of these words is "No", "no" or "not", and "yes" otherwise. "NO", "No!" and "I cannot tell" are therefore read as
+"yes". We count the answers read as yes without that word, because an evasive model otherwise looks like one that sees
+everything.
 
-evaluate.py reads an empty answer as "yes", too. Here it is neither, and never right; empty="yes" is POPE's way.
+evaluate.py also reads an empty answer as "yes". Here it is neither and always wrong. empty="yes" restores POPE's rule.
 """
 
 import re
@@ -26,8 +26,8 @@ _WORD_YES = re.compile(r"\byes\b", re.IGNORECASE)
 class YesNoScores:
     """POPE's five figures, from 0 to 1, and which answers are right.
 
-    `precision` is None where no answer says yes, `recall` where no label does, and `f1` where neither does.
-    `num_empty` answers are empty; `num_assumed_yes` were read as yes without holding that word.
+    `precision` is None if no answer is yes, `recall` if no label is yes, and `f1` if both are None. `num_empty`
+    answers are empty. `num_assumed_yes` answers were read as yes but do not contain the word.
     """
 
     accuracy: float
@@ -41,7 +41,7 @@ class YesNoScores:
 
 
 def read_yes_no(answer: str) -> YesNo:
-    """What POPE's evaluate.py takes an answer for; also an empty one, for "yes"."""
+    """Read an answer as POPE's evaluate.py does. An empty answer is "yes"."""
     words = answer.partition(".")[0].replace(",", "").split(" ")
     return "yes" if _SAYS_NO.isdisjoint(words) else "no"
 
@@ -51,10 +51,10 @@ def score_yes_no(answers: Sequence[str], labels: Sequence[str], *, empty: EmptyA
 
     Args:
         labels: "yes" or "no" for each answer.
-        empty: what an empty answer is: "wrong", whatever the label, and no yes; or "yes", as in POPE's evaluate.py.
+        empty: how to read an empty answer: always "wrong" (and not as a yes), or "yes", as in POPE's evaluate.py.
 
     Raises:
-        ValueError: the two are of unequal length or empty, or a label is neither "yes" nor "no".
+        ValueError: answers and labels differ in length or are empty, or a label is neither "yes" nor "no".
     """
     check_pairs(answers, labels)
     if empty not in get_args(EmptyAnswers):
@@ -85,6 +85,6 @@ def score_yes_no(answers: Sequence[str], labels: Sequence[str], *, empty: EmptyA
 def _f1(precision: float | None, recall: float | None) -> float | None:
     if precision is None and recall is None:
         return None
-    if not precision or not recall:  # one of them is 0, or is undefined for want of any yes to find or to give
+    if not precision or not recall:  # one of them is 0 or undefined
         return 0.0
     return 2 * precision * recall / (precision + recall)

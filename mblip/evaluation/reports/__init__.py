@@ -1,1 +1,1 @@
-"""What an evaluation writes for people: tables, charts, the report."""
+"""Reports of an evaluation: tables, charts and report.md."""

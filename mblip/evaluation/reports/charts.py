@@ -1,6 +1,6 @@
-"""A chart of a benchmark: every language with its interval, the most resourced first, and the means of the levels.
+"""Draws a chart of a benchmark: all languages with intervals, by decreasing resources, and the mean of each level.
 
-After Figure 2 of the mBLIP paper, which shows languages by how much text there is of them.
+It follows Figure 2 of the mBLIP paper, which orders languages by the amount of available text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ def draw_languages(results: Results, condition: str, path: Path) -> None:
 
 
 def shortened(line: str, width_inches: float) -> str:
-    """A line of the title that fits; of one that is too long the end, where the names of models differ."""
+    """Shorten a line of the title. We keep its end, where the names of models differ."""
     most = int(width_inches / INCHES_PER_LETTER)
     return line if len(line) <= most else f"…{line[1 - most :]}"
 

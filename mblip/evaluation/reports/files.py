@@ -1,4 +1,4 @@
-"""The files of an evaluation: results.json with every figure, table.md to read, and which columns a table has."""
+"""Writes the files of an evaluation: results.json with every figure, and table.md."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ TABLE_FILE = "table.md"
 
 
 def predictions_path(folder: str | Path, name: str) -> Path:
-    """Where the answers of an evaluation called `name` are written."""
+    """The predictions file of an evaluation named `name`."""
     return Path(folder, f"predictions_{name}.jsonl")
 
 
@@ -27,13 +27,13 @@ def write_results(folder: str | Path, results: Mapping[str, Results], table: str
 
 
 def write_files(folder: str | Path, plain: Mapping[str, Any], table: str) -> None:
-    """Write results.json of figures that are plain values already, and table.md."""
+    """Write results.json from plain values, and table.md."""
     write_text(Path(folder, RESULTS_FILE), json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
     write_text(Path(folder, TABLE_FILE), table)
 
 
 def conditions_table(results: Results) -> str:
-    """One model on one task: a column for each condition; then the means of groups of languages."""
+    """The results of one model on one task: a column per condition, then the means of groups of languages."""
     columns = {condition: results.by_language(condition) for condition in results.conditions}
     parts = [f"## {results.task}: {results.description}", _facts(results), markdown_table(columns)]
     for heading, group_of in (("By resource level (share of mC4)", resource_level), ("By script", script)):
@@ -46,13 +46,12 @@ def conditions_table(results: Results) -> str:
 
 
 def alignment_table(after: Results, *, before: Results | None = None, english_blip2: Results | None = None) -> str:
-    """What a re-alignment has done: before and after it, with shuffled images, and beside the English BLIP-2.
+    """The effect of re-alignment: scores before and after it, with shuffled images, and those of the English BLIP-2.
 
-    The last column is the share of the English BLIP-2's own score that is reached in each language, on the same
-    images.
+    The last column is each language's score divided by the English score of the English BLIP-2, on the same images.
 
     Raises:
-        ValueError: the evaluations are not about the same images, or lack the condition `as_is`.
+        ValueError: the evaluations are about different images, or lack the condition `as_is`.
     """
     columns: dict[str, Mapping[str, Cell]] = {}
     if before is not None:
@@ -72,7 +71,7 @@ def _ratios(after: Results, english_blip2: Results) -> dict[str, Cell]:
 
 
 def _facts(results: Results) -> str:
-    """What was asked of what, with what, in a sentence or two."""
+    """A summary of the evaluation in one or two sentences."""
     warning = " Images are drawn stand-ins for photos: the scores mean nothing." if results.has_stand_ins else ""
     how = {"generate": str(results.generation), "constrained": f"constrained to candidates, {results.generation}"}
     return (

@@ -1,5 +1,5 @@
-"""report.md: an evaluation as an appendix shows it. How it was made, an overview, and each benchmark with its chart,
-its tables, its prompts and what was skipped."""
+"""Writes report.md, which you can use as a paper's appendix: how the evaluation was made, an overview, and for each
+benchmark its charts, tables, prompts and skipped examples."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from .template_spread import templates_table
 
 REPORT_FILE, CHART_FOLDER = "report.md", "charts"
 DASH = "–"
-NUM_NAMES = 3  # shown of what was skipped
+NUM_NAMES = 3  # names of skipped examples to show
 
 
 def write_report(folder: str | Path, results: Mapping[str, Results], notes: Sequence[str] = ()) -> None:
-    """Write report.md into a folder, and the charts it shows.
+    """Write report.md and its charts into a folder.
 
     Args:
-        notes: what a reader must know of all figures, such as that images are stand-ins.
+        notes: what a reader must know about all figures, for example that images are stand-ins.
     """
     for name, result in results.items():
         for condition in _charted(result):
@@ -40,7 +40,7 @@ def report_text(results: Mapping[str, Results], notes: Sequence[str] = ()) -> st
 
 
 def _made(results: Sequence[Results]) -> str:
-    """What answered, and with what: the same for all benchmarks of a run."""
+    """Model, code and hardware, which all benchmarks of a run share."""
     first = results[0]
     model = f"Model: {first.model.name or 'not named'}"
     model += f", revision {first.model.revision}" if first.model.revision else ""
@@ -55,12 +55,12 @@ def _made(results: Sequence[Results]) -> str:
         f"- Hardware: {first.hardware}, {first.num_processes} process(es); {minutes:.1f} minutes in all",
     ]
     if stand_ins:
-        lines.append(f"- Asked about drawn stand-ins for photos, scores mean nothing: {', '.join(stand_ins)}")
+        lines.append(f"- Images are drawn stand-ins for photos, so scores mean nothing: {', '.join(stand_ins)}")
     return "\n".join(lines)
 
 
 def _overview(results: Mapping[str, Results]) -> str:
-    """A row for each benchmark and condition; figures of different protocols stand in different tables."""
+    """A row per benchmark and condition. Each protocol has its own table."""
     parts = []
     for protocol in dict.fromkeys(result.protocol for result in results.values()):
         lines = [
@@ -98,7 +98,7 @@ def _benchmark(name: str, result: Results) -> list[str]:
 
 
 def _charted(result: Results) -> list[str]:
-    """The conditions that get a chart: all but controls, of several languages."""
+    """The conditions that get a chart: those with several languages, without the shuffled control."""
     named = [condition for condition in result.conditions if condition != SHUFFLED]
     return [condition for condition in named if len(result.by_language(condition)) > 1]
 
@@ -109,7 +109,7 @@ def _chart(name: str, condition: str) -> Path:
 
 
 def _figures(result: Results) -> str:
-    """Every figure of the metric, language by language, in its own unit; nothing where there is only the main one."""
+    """All figures of the metric per language, in their own units. Empty if there is only the main figure."""
     names = list(dict.fromkeys(name for score in result.scores for name in score.figures))
     if len(names) < 2:
         return ""
@@ -127,7 +127,7 @@ def _figures(result: Results) -> str:
 
 
 def _prompts(result: Results) -> str:
-    """How the first example of each condition was asked."""
+    """The prompt of each condition's first example."""
     lines = ["Prompts (of the first example):", ""]
     for condition, prompts in result.prompts.items():
         code = "en" if "en" in prompts else next(iter(prompts))
@@ -140,7 +140,7 @@ def _one_line(prompt: str) -> str:
 
 
 def _source(result: Results) -> str:
-    """Where the questions come from, and which of them were skipped."""
+    """The source of the benchmark, and the skipped examples."""
     parts = [f"Files: {result.origin.url} ({result.origin.license})."] if result.origin else []
     skipped = "; ".join(
         f"{count:,} {reason} (such as {', '.join(result.left_out_names[reason][:NUM_NAMES])})"

@@ -1,7 +1,7 @@
-"""Languages in groups: by script, and by how much text there is of them.
+"""Groups languages by script and by resource level.
 
-Resource levels go by the share of mC4, the corpus of mT5 (`languages.tsv`): high from 1 %, middle from 0.1 %, low
-below. Languages that no training has shown are a level of their own.
+The resource level depends on the language's share of mC4, the corpus of mT5 (`languages.tsv`): high from 1 %, middle
+from 0.1 %, low below. Languages outside the training mix are `unseen`.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ MIDDLE_FROM_PERCENT = 0.1
 
 @dataclass(frozen=True)
 class GroupScore:
-    """The mean of the main figure over a group's languages, each counted alike."""
+    """The mean of the main figure over a group's languages, with equal weights."""
 
     num_languages: int
     num_prompts: int
@@ -39,10 +39,10 @@ def script(language: EvaluationLanguage) -> str:
 
 
 def group_scores(scores: Mapping[str, Score], group_of: Callable[[EvaluationLanguage], str]) -> dict[str, GroupScore]:
-    """The scores of one condition by group; the largest group first.
+    """The scores of one condition by group, the largest group first.
 
     Args:
-        scores: language -> score, as `Results.by_language` gives them.
+        scores: language -> score, as from `Results.by_language`.
         group_of: `resource_level` or `script`.
     """
     groups: dict[str, list[Score]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Results as a Markdown table: a row for each language, a column for each model and condition."""
+"""Results as a Markdown table: a row per language, a column per model and condition."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,10 +13,10 @@ UNSEEN_MARK = " †"
 
 
 def markdown_table(columns: Mapping[str, Mapping[str, Cell]], languages: Sequence[str] | None = None) -> str:
-    """Percentages with 95 % intervals; below them the mean of each column over its languages.
+    """A table of percentages with 95 % intervals. The last row is the mean of each column over its languages.
 
     Args:
-        columns: heading -> language -> score or ratio. A language that a column lacks gets a dash.
+        columns: heading -> language -> score or ratio. Missing languages get a dash.
         languages: the rows; None: all languages of the columns, in order of first appearance.
 
     Raises:
@@ -36,10 +36,11 @@ def markdown_table(columns: Mapping[str, Mapping[str, Cell]], languages: Sequenc
 
 
 def group_table(heading: str, columns: Mapping[str, Mapping[str, GroupScore]]) -> str:
-    """Means over the languages of each group, without intervals: the same images are asked about in all of them.
+    """A table of means over the languages of each group. It has no intervals: languages share images, so their scores
+    are not independent.
 
     Args:
-        columns: heading -> group -> score; all columns have the same groups, or a dash stands.
+        columns: heading -> group -> score. Missing groups get a dash.
     """
     names = dict.fromkeys(name for groups in columns.values() for name in groups)
     lines = [_line(heading, *columns), _line("---", *["---:"] * len(columns))]
@@ -48,7 +49,7 @@ def group_table(heading: str, columns: Mapping[str, Mapping[str, GroupScore]]) -
 
 
 def _name(language: EvaluationLanguage) -> str:
-    """With a mark where no training has shown the language."""
+    """The name with a mark if the language is not in the training mix."""
     return f"{language.name} (`{language.code}`){'' if language.is_seen else UNSEEN_MARK}"
 
 
@@ -79,7 +80,7 @@ def _mean(cells: Sequence[Cell]) -> str:
 
 
 def _notes(columns: Mapping[str, Mapping[str, Cell]]) -> list[str]:
-    """What the figures are, and which answers were empty or cut."""
+    """Notes on the figures, and on empty or cut answers."""
     notes = [
         "Times 100, with 95 % intervals (Wilson's of shares of right answers, Bonett and Price's of ratios, paired by "
         "image; else by the bootstrap over images)."

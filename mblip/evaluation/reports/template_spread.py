@@ -1,4 +1,4 @@
-"""How much the template of a prompt matters: the mean over languages under each template, and their spread."""
+"""Shows how much the prompt template matters: the mean over languages for each template, and the spread."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,8 +10,10 @@ TEMPLATE = "wording "
 
 
 def template_conditions(results: Results) -> dict[str, list[str]]:
-    """The conditions that are templates, the one held out of training last, by the benchmark's own condition that they
-    are templates of (a split of POPE); "" where it has none."""
+    """Group the conditions that are prompt templates by the benchmark's own condition (such as a split of POPE).
+
+    The key is "" if the benchmark has no conditions. The template held out of training comes last.
+    """
     found: dict[str, list[str]] = {}
     for condition in results.conditions:
         own, _, template = condition.rpartition(", ")
@@ -21,9 +23,11 @@ def template_conditions(results: Results) -> dict[str, list[str]]:
 
 
 def templates_table(results: Results) -> str:
-    """A row for each template with its prompt (in English, or the first language) and the mean over languages; then
-    mean, standard deviation and range of the rows. A table for each of the benchmark's own conditions; empty where the
-    task was not asked in several templates."""
+    """One table per condition of the benchmark; empty if the task was not asked with several templates.
+
+    A row has the template, its prompt (in English, or the first language) and the mean over languages. Below the table
+    are mean, standard deviation and range of the rows.
+    """
     groups = [conditions for conditions in template_conditions(results).values() if len(conditions) > 1]
     return "\n\n".join(_table(results, conditions) for conditions in groups)
 

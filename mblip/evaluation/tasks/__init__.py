@@ -1,1 +1,1 @@
-"""The built-in benchmarks: `xgqa` in a recipe is the function `xgqa` of xgqa.py. A new file is a new benchmark."""
+"""The built-in benchmarks: `xgqa` in a recipe is the function `xgqa` in xgqa.py. A new file adds a benchmark."""

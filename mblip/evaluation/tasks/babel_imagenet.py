@@ -1,8 +1,7 @@
-"""ImageNet photos to name in many languages, on names that training has shown and on names it has not.
+"""Babel-ImageNet: naming ImageNet photos in many languages, with names from training and held-out names.
 
-An answer is right only if it is the label of Babel-ImageNet, letter by letter: a synonym counts as wrong, so the
-scores are a lower bound. The split is that of `mblip.data.sources.babel_imagenet`; give it the hold-out that training
-was given.
+An answer is right only if it equals the label of Babel-ImageNet exactly. Synonyms count as wrong, so the scores are a
+lower bound. `mblip.data.sources.babel_imagenet` makes the split; use the same held-out settings as in training.
 """
 
 from pathlib import Path
@@ -38,17 +37,16 @@ def babel_imagenet(
     template_seed: int | None = None,
     shuffled: bool = False,
 ) -> EvaluationTask:
-    """Every photo in every language that has a name for it; the conditions are the splits. It has a protocol of its
-    own.
+    """Every photo in every language that has a name for it. The splits are the conditions. It has its own protocol.
 
     Args:
         photos: the folder of photos.
         labels: the label file.
-        languages: None takes every one that has labels.
-        held_out_share, held_out_by_language, held_out_seed: those of training.
-        template_seed: that of a training; every example is then asked in the template that this training drew for it,
-            in place of `template`.
-        shuffled: ask the names of the first split once more, with each other's photos.
+        languages: None: all languages with labels.
+        held_out_share, held_out_by_language, held_out_seed: as in training.
+        template_seed: the seed of a training run. Every example is then asked with the template that this run drew for
+            it, instead of `template`.
+        shuffled: also ask the first split with shuffled photos.
 
     Raises:
         ValueError: no photo has a name in any of the splits.
@@ -71,8 +69,8 @@ def babel_imagenet(
     ]
     if not examples:
         raise ValueError(
-            f"Found no names of {len(read.photos)} photos in the splits {list(splits)}, expected some. "
-            "Raise the held-out share, or evaluate the train split."
+            f"Found no names of {len(read.photos)} photos in the splits {list(splits)}, expected at least one. "
+            "Raise `held_out_share`, or evaluate the train split."
         )
     if shuffled:
         examples += with_shuffled_images([e for e in examples if e.condition == splits[0]], seed=hold_out.seed)

@@ -1,16 +1,17 @@
-"""CHAIR: captions of photos of COCO, and what they name that is not there.
+"""CHAIR: objects that captions of COCO photos name although the photos do not show them.
 
-What a photo shows is read from POPE's segmentation/coco_ground_truth_segmentation.json, JSON lines of {"image":
-"COCO_val2014_000000210789.jpg", "objects": ["person", "truck"]} (`objects`), or from COCO's own instances_val2014.json
-(`instances`); with COCO's captions_val2014.json (`captions`) also what people named, as in the CHAIR paper
-(metrics/chair_objects.py). Words are found by data/synonyms.txt of LisaAnne/Hallucination (`synonyms`).
+The objects of a photo come from one of two files: POPE's segmentation/coco_ground_truth_segmentation.json (`objects`),
+JSON lines of {"image": "COCO_val2014_000000210789.jpg", "objects": ["person", "truck"]}, or COCO's own
+instances_val2014.json (`instances`). COCO's captions_val2014.json (`captions`) adds the objects that people named, as
+in the CHAIR paper (metrics/chair_objects.py). data/synonyms.txt of LisaAnne/Hallucination (`synonyms`) maps words to
+objects.
 
 Rohrbach et al., 2018. Licences: synonyms BSD 2-Clause, POPE MIT, COCO's annotations CC BY 4.0; photos: Flickr
 licences.
 
-Each photo is asked for a caption and for a description, two conditions, in the paper's prompts under both protocols,
-for Centurio's own are not among the facts at hand. The original takes the first 1,000 photos of Karpathy's validation
-split (`karpathy`, `num_images`), with POPE's lists of objects alone.
+We ask for a caption and for a description of each photo: two conditions. Both protocols use the paper's prompts,
+because we do not know Centurio's. The original evaluation takes the first 1,000 photos of Karpathy's validation split
+(`karpathy`, `num_images`) and POPE's lists of objects only.
 """
 
 from collections.abc import Mapping
@@ -38,14 +39,14 @@ ORIGIN = Origin(
     "synonyms BSD 2-Clause, POPE's objects MIT, COCO's annotations CC BY 4.0, photos: Flickr licences",
 )
 CAPTION, DESCRIPTION = "caption", "description"
-# Condition -> the task of mblip/data/prompts whose templates ask for the same, and the paper's prompt.
+# Condition -> the task of mblip/data/prompts with templates for it, and the paper's prompt.
 PROMPTS = {
     CAPTION: ("captioning", "Caption in {language}:"),
     DESCRIPTION: ("detailed_captioning", "Describe the image in {language} with as much detail as possible."),
 }
 KARPATHY_SPLIT = "val"
 
-Shown = tuple[dict[int, Image], dict[int, frozenset[str]]]  # by the photo's number: the photo, and what it shows
+Shown = tuple[dict[int, Image], dict[int, frozenset[str]]]  # photo number -> photo, and photo number -> its objects
 
 
 def chair(
@@ -60,18 +61,19 @@ def chair(
     karpathy: Path | None = None,
     num_images: int | None = None,
 ) -> EvaluationTask:
-    """Each photo, asked for a caption and for a description; references are the objects it shows.
+    """A caption and a description of each photo. References are the objects that it shows.
 
     Args:
-        objects, dataset, instances: one of three says what the photos show: a file in POPE's layout; a dataset with
-            its fields, the image in a column `images`; or COCO's file.
-        captions: adds what people named.
+        objects, dataset, instances: the objects of the photos. Give one of them: a file in POPE's layout; a dataset
+            with the same fields, and the image in a column `images`; or COCO's file.
+        captions: adds the objects that people named.
         images: the folder, URL or archive of COCO's photos.
-        karpathy: takes the photos of Karpathy's validation split alone.
-        num_images: takes the first ones.
+        karpathy: take only photos of Karpathy's validation split.
+        num_images: take only the first ones.
     """
     if sum(source is not None for source in (objects, dataset, instances)) != 1:
-        raise ValueError("expected just one of `objects`, `dataset` and `instances`, which say what photos show.")
+        found = sum(source is not None for source in (objects, dataset, instances))
+        raise ValueError(f"found {found} of `objects`, `dataset` and `instances`, expected exactly one of them.")
     if num_images is not None and num_images < 1:
         raise ValueError(f"`num_images` is {num_images}, expected at least 1.")
     skipped, category_of = SkipReport(), read_synonyms(synonyms)
@@ -117,14 +119,14 @@ def read_listed(
     category_of: Mapping[str, str],
     locations: CocoLocations | None,
 ) -> Shown:
-    """The photos of lists of objects, in their order.
+    """The photos with lists of objects, in their order.
 
     Args:
-        category_of: the list of synonyms, whose categories are all that a photo can show.
-        locations: of COCO's photos; None where the records hold them.
+        category_of: the list of synonyms. Objects must be among its categories.
+        locations: finds COCO's photos; None if the records hold them.
 
     Raises:
-        ValueError: a record is not as published, or its photo is nowhere; the message names the location.
+        ValueError: a record is not as published, or its photo is missing; the message names the location.
     """
     images: dict[int, Image] = {}
     shown: dict[int, frozenset[str]] = {}
@@ -136,7 +138,7 @@ def read_listed(
         name = fields["image"]
         number = photo_number(name, location=location)
         if number in images:
-            raise ValueError(f"{location}: the photo {name} stands there a second time. List it once.")
+            raise ValueError(f"{location}: found the photo {name} a second time. List it once.")
         file = None if locations is None else locations.find(number, location=location, file_name=name)
         images[number] = image_of(record, file, location=location, name=name)
         shown[number] = frozenset(fields["objects"])
@@ -144,7 +146,7 @@ def read_listed(
 
 
 def read_outlined(instances: Path, category_of: Mapping[str, str], locations: CocoLocations | None) -> Shown:
-    """The photos of COCO's annotations, in the order of the file; arguments as of `read_listed`."""
+    """The photos of COCO's annotations, in the order of the file. See `read_listed` for the arguments."""
     shown = {number: frozenset(found) for number, found in read_instances(instances, category_of).items()}
     images: dict[int, Image] = {}
     for number in shown:

@@ -1,9 +1,10 @@
-"""COCO captions on the split of Karpathy, in English: what captioning results on COCO are reported on.
+"""COCO captions in English, on Karpathy's split, the usual split for captioning results on COCO.
 
-dataset_coco.json, as its author documents it, is a JSON object with "images", a list of {"filepath": "val2014",
-"filename": "COCO_val2014_000000391895.jpg", "cocoid": 391895, "split": "test", "sentences": [{"raw": "A man with a
-...", "sentid": 770337, ...}], ...}; the file itself was not at hand (mblip/data/sources/coco_captions.py reads it for
-training). The splits val and test have 5,000 photos each, with about five captions.
+dataset_coco.json is a JSON object with "images", a list of {"filepath": "val2014", "filename":
+"COCO_val2014_000000391895.jpg", "cocoid": 391895, "split": "test", "sentences": [{"raw": "A man with a ...", "sentid":
+770337, ...}], ...}. This is its author's description; we could not test with the file itself.
+(mblip/data/sources/coco_captions.py reads it for training.) The splits val and test have 5,000 photos each, with about
+five captions per photo.
 
 Karpathy and Fei-Fei, 2015. Licences: captions CC BY 4.0 (COCO's terms), photos by their licences on Flickr.
 """

@@ -6,8 +6,8 @@ whose names are in decomposed Unicode (`file_names`).
 
 Liu et al., 2021. Licences: texts CC BY 4.0; the images belong to their owners (research only).
 
-Both protocols ask in the paper's prompt; Centurio's own is not among the facts at hand. The answer is yes or no:
-written by the model, or chosen of the two, as training writes them. The figure is the accuracy.
+Both protocols use the paper's prompt, because we do not know Centurio's. The answer is yes or no, as in training: the
+model generates it freely or chooses one of the two. The metric is accuracy.
 """
 
 from collections.abc import Iterator
@@ -44,14 +44,13 @@ def marvl(
     """Yes or no: the statements in each language, one language after another.
 
     Args:
-        statements: the published files, with `{language}` in place of the code; or `dataset` has their fields, and the
-            images in a column `images`, the left one first.
-        images: the folder, URL or archive of the images, the one with a folder per language, unless the dataset holds
-            them.
-        file_names: how the files in it are written.
+        statements: the published files, with `{language}` in place of the code. Or give a `dataset` with their fields
+            and the images in a column `images`, the left one first.
+        images: the folder, URL or archive of the images, with one folder per language, unless the dataset holds them.
+        file_names: the Unicode form of the names of the image files.
 
     Raises:
-        ValueError: a record says that it is in another language than its file.
+        ValueError: a record states another language than its file.
     """
     check_languages_of(statements, dataset, languages)
     prompts, skipped = setup.prompts("two_image_statement", paper=PROMPT), SkipReport()
@@ -65,7 +64,7 @@ def marvl(
             ):
                 if example.language != mix_code(language):
                     raise ValueError(
-                        f"{NAME}: the record {example.id} is in {example.language!r}, but stands among those in "
+                        f"{NAME}: the record {example.id} is in {example.language!r}, but the file is for "
                         f"{language!r}. Name the file of each language."
                     )
                 yield from ask_example(example, prompts, candidates)

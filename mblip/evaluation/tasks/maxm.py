@@ -2,15 +2,14 @@
 
 maxm_v1_<language>.json of maxm_v1_release.zip (google-research-datasets/maxm) is documented as a JSON object of
 "dataset", "version", "split" and "annotations", a list of {"image_id": "...", "image_url": "...", "qa_pairs":
-[{"question_id": "...", "question": "...", "answers": [...], "processed_answers": [...], "is_collection": false}]};
-image ids are the keys of Crossmodal-3600, whose photos are <key>.jpg. No published record was at hand: what is tested
-is this description. Hebrew is `iw` in it.
+[{"question_id": "...", "question": "...", "answers": [...], "processed_answers": [...], "is_collection": false}]}.
+Image ids are the keys of Crossmodal-3600, whose photos are <key>.jpg. Hebrew is `iw`. We tested with this description,
+not with published records.
 
 Changpinyo et al., 2023. Licence: the repository states none; photos CC BY 2.0.
 
-Both protocols ask in the paper's prompt, which names the language of the answer; Centurio's own is not among the facts
-at hand. Right is an answer that equals one of the `processed_answers` (metrics/maxm_accuracy.py). There is no closed
-list of answers to rank.
+Both protocols use the paper's prompt, which names the language of the answer; we do not know Centurio's. An answer is
+right if it equals one of the `processed_answers` (metrics/maxm_accuracy.py). There is no list of candidates to rank.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,8 +49,8 @@ def maxm(
     """The questions in each language, one language after another.
 
     Args:
-        questions: the published files, with `{language}` in place of the code; or the rows of `dataset` have the
-            fields of an annotation, with its pairs in a column `qa_pairs`, or with one pair a row.
+        questions: the published files, with `{language}` in place of the code. Or give a `dataset` whose rows have the
+            fields of an annotation, with a column `qa_pairs` or one question per row.
         images: the folder, URL or archive of Crossmodal-3600's photos, unless the dataset holds them.
     """
     check_languages_of(questions, dataset, languages)
@@ -79,7 +78,7 @@ def read_maxm_records(path: Path) -> Iterator[LocatedRecord]:
     """The annotations of a file with their locations.
 
     Raises:
-        ValueError: there is no such file, or it is not laid out so.
+        ValueError: the file does not exist, or has another layout.
     """
     annotations = check_record(read_json_object(path), FILE_FIELDS, location=str(path))["annotations"]
     for index, annotation in enumerate(annotations):
@@ -95,10 +94,10 @@ def maxm_examples(
     images: str | None,
     skipped: SkipReport,
 ) -> Iterator[EvaluationExample]:
-    """The questions of an annotation. One without an answer, or with a text that cannot be used, is counted.
+    """The questions of an annotation. Questions without an answer or with unusable text are skipped and counted.
 
     Raises:
-        ValueError: the record is not as documented, or its photo is nowhere; the message names the location.
+        ValueError: the record is not as documented, or its photo is missing; the message names the location.
     """
     key = check_record(record, IMAGE_FIELDS, location=location)["image_id"]
     file = None if images is None else image_location(images, f"{key}.jpg", location=location)

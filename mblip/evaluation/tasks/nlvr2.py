@@ -1,14 +1,14 @@
 """NLVR2: is a statement about two photos true? In English, and machine-translated into four languages.
 
-dev.json and test1.json of lil-lab/nlvr are JSON lines of sentences about a left and a right photo; IGLUE has them as
-dev.jsonl, and translated ones as dev-<language>_gmt.jsonl (e-bug/iglue, datasets/nlvr2/annotations), with the same
-identifiers (mblip/data/sources/nlvr2.py). Photos: dev-896-0-img0.png and -img1.png for the identifier dev-896-0-1, as
-NLVR2's authors hand them out.
+dev.json and test1.json of lil-lab/nlvr are JSON lines of sentences about a left and a right photo. IGLUE has them as
+dev.jsonl, and translations with the same identifiers as dev-<language>_gmt.jsonl (e-bug/iglue,
+datasets/nlvr2/annotations; mblip/data/sources/nlvr2.py). The photos of the identifier dev-896-0-1 are
+dev-896-0-img0.png and dev-896-0-img1.png. NLVR2's authors provide them.
 
 Suhr et al., 2019; translations: Bugliarello et al., 2022. Licences: texts CC BY 4.0; the photos belong to their owners
 (research only).
 
-Asked and scored as MaRVL, which was made after it (marvl.py).
+Prompt and metric are those of MaRVL (marvl.py), which is modelled on NLVR2.
 """
 
 from collections.abc import Iterator
@@ -53,8 +53,8 @@ def nlvr2(
 
     Args:
         statements: the file of a split.
-        translated: the files in other languages, with `{language}` in place of the code; or `dataset` has the fields
-            of all, and the images in a column `images`, the left one first.
+        translated: the files in other languages, with `{language}` in place of the code. Instead of all files you can
+            give a `dataset` with their fields and the images in a column `images`, the left one first.
         images: the folder, URL or archive of the split's photos, unless the dataset holds them.
     """
     check_codes(languages)

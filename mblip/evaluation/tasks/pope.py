@@ -1,15 +1,15 @@
-"""POPE: is an object in a photo? Half of the questions are about objects that are not.
+"""POPE: is an object in a photo? Half of the questions are about absent objects.
 
 coco_pope_random.json, coco_pope_popular.json and coco_pope_adversarial.json of RUCAIBox/POPE (output/coco) are JSON
 lines of {"question_id": 7, "image": "COCO_val2014_000000210789.jpg", "text": "Is there a truck in the image?",
-"label": "yes"}, six questions on each of 500 photos of COCO. What is asked for but not there is drawn at random, among
-the most frequent objects, or among those that often come with the ones there; each is a condition of its own.
+"label": "yes"}, with six questions on each of 500 photos of COCO. The absent objects are drawn at random, from the
+most frequent objects, or from objects that often occur together with those in the photo. Each file is a condition.
 
 Li et al., 2023. Licences: POPE MIT; photos: Flickr licences.
 
-Both protocols ask the question and nothing else; in other templates it is asked as other questions are (the templates
-of vqa_in_english). The answer is yes or no: written by the model, or chosen of the two, as training writes them. The
-figures are POPE's five (metrics/yes_no.py); an empty answer is wrong here, where POPE's script takes it for a yes.
+In both protocols the prompt is the question alone. `templates` uses the templates of vqa_in_english. The answer is yes
+or no, as in training: the model generates it freely or chooses one of the two. The metrics are POPE's five figures
+(metrics/yes_no.py). We count an empty answer as wrong; POPE's script reads it as yes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,9 +55,9 @@ def pope(
     """The questions of each split, one split after another.
 
     Args:
-        questions: the published files, with `{split}` in place of random, popular, adversarial; or `dataset` has their
-            fields, with `{split}` in its `path`, `config` or `split`, and the images, if it holds them, in a column
-            `images`, for `image` is the name of the file.
+        questions: the published files, with `{split}` in place of random, popular, adversarial. Or give a `dataset`
+            with their fields, and `{split}` in its `path`, `config` or `split`. It may hold the images in a column
+            `images`; its column `image` is the name of the file.
         images: the folder, URL or archive of COCO's photos.
     """
     check_one_location(questions, dataset)
@@ -65,7 +65,7 @@ def pope(
         raise ValueError(f"found the splits {', '.join(splits) or 'none'}, expected each one once.")
     if SPLIT_MARK not in str(questions or dataset):
         raise ValueError(
-            f"found {questions or dataset} for every split, expected a part of its own for each. Write {SPLIT_MARK} "
+            f"found {questions or dataset} for every split, expected one part per split. Write {SPLIT_MARK} "
             "in place of random, popular, adversarial."
         )
     prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
@@ -102,13 +102,13 @@ def pope_examples(
     locations: CocoLocations | None,
     skipped: SkipReport,
 ) -> Iterator[EvaluationExample]:
-    """The question of a record; none where its text cannot be used, and that is counted.
+    """The question of a record. A question with unusable text is skipped and counted.
 
     Args:
-        locations: of COCO's photos; None where the record holds its photo.
+        locations: finds COCO's photos; None if the record holds its photo.
 
     Raises:
-        ValueError: the record is not as published, or its photo is nowhere; the message names the location.
+        ValueError: the record is not as published, or its photo is missing; the message names the location.
     """
     fields = check_record(record, FIELDS, location=location)
     number = photo_number(fields["image"], location=location)
@@ -130,7 +130,7 @@ def pope_examples(
 
 
 def _records(questions: Path | None, dataset: DatasetLocation | None, split: Split) -> Iterator[LocatedRecord]:
-    """The records of a split, of its file or of its part of the dataset."""
+    """The records of a split, from its file or its part of the dataset."""
     if dataset is None:
         return records_of(Path(str(questions).replace(SPLIT_MARK, split)), None)
     named = {name: value.replace(SPLIT_MARK, split) for name, value in asdict(dataset).items() if value is not None}

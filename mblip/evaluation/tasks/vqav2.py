@@ -1,16 +1,16 @@
 """VQAv2: English questions about photos of COCO, each answered by ten people.
 
-v2_OpenEnded_mscoco_val2014_questions.json and v2_mscoco_val2014_annotations.json, as published on visualqa.org
-(mblip/data/sources/vqav2_files.py), are joined by the question's id. Answers of the test splits are not public: the
-evaluation server scores those.
+We join v2_OpenEnded_mscoco_val2014_questions.json and v2_mscoco_val2014_annotations.json, as published on
+visualqa.org, by the question's id (mblip/data/sources/vqav2_files.py). The answers of the test splits are not public;
+only the evaluation server scores them.
 
 Goyal et al., 2017. Licences: annotations CC BY 4.0; photos: Flickr licences.
 
-Both protocols ask in the paper's prompt; Centurio's own is not among the facts at hand. mBLIP's evaluation took the
-first 5,000 questions of the validation file (`num_questions`). The model writes its answer, or chooses among the 3,129
-usual ones (`vocabulary`). The metric is the official VQA accuracy, with all its cleaning of answers and annotators'
-answers (metrics/vqa_accuracy.py), in whole and by the types of answers and questions; the original cleaned answers
-alone, by nearly the same rules.
+Both protocols use the paper's prompt, because we do not know Centurio's. mBLIP's evaluation took the first 5,000
+questions of the validation file (`num_questions`). The model generates its answer freely or chooses one of the usual
+3,129 (`vocabulary`). The metric is the official VQA accuracy, overall and by the types of answers and questions. Like
+the official evaluator we clean answers and annotators' answers (metrics/vqa_accuracy.py). mBLIP's evaluation cleaned
+only the answers, by nearly the same rules.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,14 +54,14 @@ def vqav2(
     """The questions, in the order of their file, with the answers of all annotators.
 
     Args:
-        questions, annotations: the published files of a split; or `dataset` has the fields of both.
+        questions, annotations: the published files of a split. Or give a `dataset` with the fields of both.
         images: the folder, URL or archive of the photos, unless the dataset holds them.
-        num_questions: takes the first ones.
-        vocabulary: the file of answers that are ranked or constrained.
+        num_questions: take only the first ones.
+        vocabulary: the file of candidates, for ranked or constrained answers.
     """
     check_one_location(questions, dataset)
     if (questions is None) != (annotations is None):
-        raise ValueError("found one of `questions` and `annotations`, expected both files, or neither.")
+        raise ValueError("found only one of `questions` and `annotations`, expected both files or neither.")
     if num_questions is not None and num_questions < 1:
         raise ValueError(f"`num_questions` is {num_questions}, expected at least 1.")
     check_vocabulary(vocabulary, answering)
@@ -104,7 +104,7 @@ def vqav2(
 def _annotated(
     questions: Path | None, annotations: Path | None, dataset: DatasetLocation | None
 ) -> Iterator[tuple[AnsweredQuestion, AnnotatedAnswer, Mapping[str, Any]]]:
-    """Each question with its answers, and with the row that may hold the photo."""
+    """Each question with its answers, and with its dataset row, which may hold the photo."""
     if dataset is not None:
         for location, record in dataset.records():
             yield *annotated_question(record, location=location), record

@@ -1,15 +1,16 @@
 """xFlickrCO: photos of Flickr30k and of COCO, captioned by people in eight languages.
 
 <language>/test.jsonl, as published by IGLUE (e-bug/iglue, datasets/xFlickrCO/annotations), is JSON lines of
-{"sentences": ["Ein Mann ..."], "id": "101362133", "img_path": "101362133.jpg"}; half of the photos are of COCO, their
-`img_path` is COCO_val2014_000000391895.jpg (mblip/data/sources/flickr30k.py). Every photo has one caption a language.
+{"sentences": ["Ein Mann ..."], "id": "101362133", "img_path": "101362133.jpg"}. Half of the photos are from COCO, with
+an `img_path` like COCO_val2014_000000391895.jpg (mblip/data/sources/flickr30k.py). Every photo has one caption per
+language.
 
 Bugliarello et al., 2022. Licences: the captions' repository is MIT; photos and English captions are under Flickr30k's
 terms (research only) and COCO's (captions CC BY 4.0).
 
-Both protocols ask about every photo in every language. The original's evaluation (gregor-ge/mBLIP,
+Both protocols ask about every photo in every language. The original evaluation (gregor-ge/mBLIP,
 data/flickr/generate_flickr.py) took English from another file: Flickr30k's own test_ann.jsonl, 1,000 photos with five
-captions each. `english` names that file, where its figure is wanted.
+captions each. To reproduce its figure, name that file with `english`.
 """
 
 from collections.abc import Iterator
@@ -50,11 +51,11 @@ def xflickrco(
     """The photos in each language.
 
     Args:
-        captions: the file of each language, with `{language}` for its code; or `dataset` has the same fields, with
-            `{language}` in its `path`, `config` or `split`.
+        captions: the published files, with `{language}` in place of the code. Or give a `dataset` with their fields,
+            and `{language}` in its `path`, `config` or `split`.
         images: the folder, URL or archive of Flickr30k's photos, unless the dataset holds them.
-        coco_images: that of COCO's.
-        english: a file to take English from instead.
+        coco_images: the folder, URL or archive of COCO's photos.
+        english: a different file for English.
     """
     check_languages_of(captions, dataset, languages)
     prompts, skipped = caption_prompts(setup), SkipReport()
@@ -88,7 +89,7 @@ def xflickrco(
 
 
 def _image(record: Any, photo: CaptionedPhoto, images: str | None, coco: CocoLocations | None, location: str) -> Image:
-    """The image of a record, wherever it is."""
+    """The image of a record, from the dataset, Flickr30k or COCO."""
     name, number = photo.name, photo.coco_number
     if number is None:
         file = None if images is None else image_location(images, name, location=location)

@@ -1,15 +1,15 @@
 """xGQA: questions about photos, asked in eight languages and answered in English.
 
-The files are JSON objects of question id to GQA's record (mblip/data/sources/gqa.py), one for each language, with the
-same questions in all: few_shot/<language>/dev.json and test.json in IGLUE (e-bug/iglue, datasets/xGQA/annotations),
-zero_shot/testdev_balanced_questions_<language>.json in Adapter-Hub/xGQA. Answers are not translated. Images:
+There is one file per language, all with the same questions: few_shot/<language>/dev.json and test.json in IGLUE
+(e-bug/iglue, datasets/xGQA/annotations), zero_shot/testdev_balanced_questions_<language>.json in Adapter-Hub/xGQA.
+Each is a JSON object of question id to GQA's record (mblip/data/sources/gqa.py). Answers are not translated. Images:
 <imageId>.jpg of GQA's images.zip.
 
 Pfeiffer et al., 2022. Licences: questions CC BY 4.0, images under GQA's terms.
 
-Both protocols ask in the paper's prompt; Centurio's own is not among the facts at hand. The model writes its answer,
-or chooses among GQA's 1,842 (`vocabulary`). Right is what equals the answer after cleaning; the original's relaxed
-match stands beside it (metrics/gqa_accuracy.py).
+Both protocols use the paper's prompt, because we do not know Centurio's. The model generates its answer freely or
+chooses one of GQA's 1,842 (`vocabulary`). An answer is right if it equals the reference after cleaning. We also report
+the relaxed match of the original evaluation (metrics/gqa_accuracy.py).
 """
 
 from collections.abc import Iterator
@@ -52,10 +52,10 @@ def xgqa(
     """The questions in each language, one language after another.
 
     Args:
-        questions: the published files, with `{language}` in place of the code; or `dataset` has their fields and
-            `question_id`.
+        questions: the published files, with `{language}` in place of the code. Or give a `dataset` with their fields
+            and `question_id`.
         images: the folder, URL or archive of the images, unless the dataset holds them.
-        vocabulary: the file of answers that are ranked or constrained.
+        vocabulary: the file of candidates, for ranked or constrained answers.
     """
     check_languages_of(questions, dataset, languages)
     check_vocabulary(vocabulary, answering)

@@ -1,15 +1,15 @@
 """Crossmodal-3600: photos from all over the world, captioned by people in 36 languages.
 
 captions.jsonl, as published, is JSON lines of {"image/key": "00a72fa141918070", "image/locale": "ar", "ar":
-{"caption": ["...", "..."], "caption/tokenized": [...], "caption/tokenized/lowercase": [...]}, ..., "zh": {...}}; the
-photo is <key>.jpg. Bengali has one caption a photo, the other languages have one to five. Hebrew is `he` there and
-`iw` here; Croatian (`hr`) and Quechua (`quz`) are not among the 96 languages that mBLIP is trained on.
+{"caption": ["...", "..."], "caption/tokenized": [...], "caption/tokenized/lowercase": [...]}, ..., "zh": {...}}. The
+photo is <key>.jpg. Bengali has one caption per photo, the other languages have one to five. Hebrew is `he` in the file
+and `iw` here. Croatian (`hr`) and Quechua (`quz`) are not among the 96 languages that mBLIP is trained on.
 
 Thapliyal et al., 2022. Licences: captions CC BY 4.0, photos CC BY 2.0 (image_attributions.csv).
 
-`paper` asks about all 3,600 photos in all languages. `centurio` asks about 500 photos, whose keys are not at hand:
-`subset` takes a file of them, one a line; without it `num_images: 500` takes those of the lowest SHA-256 of their
-keys, a subset of our own. CIDEr-D depends on the photos, so each subset is a task of another name.
+mBLIP's paper asks about all 3,600 photos in all languages, Centurio about 500 photos. We do not know their keys. If
+you have them, name a file with one key per line as `subset`. `num_images: 500` takes our own subset: the keys with the
+lowest SHA-256. CIDEr-D depends on the photos, so each subset is a task with its own name.
 """
 
 import hashlib
@@ -47,19 +47,19 @@ def xm3600(
     num_images: int | None = None,
     tokenization: Tokenization = "ptb",
 ) -> EvaluationTask:
-    """The photos in each language that is asked for.
+    """The photos in each language.
 
     Args:
-        captions: the published file; or `dataset` has its fields.
+        captions: the published file. Or give a `dataset` with its fields.
         images: the folder, URL or archive of the photos, unless the dataset holds them.
-        languages: None takes all that there are.
-        subset: a file of keys.
-        num_images: how many to take by SHA-256; without it and `subset` all photos.
+        languages: None: all languages of the captions.
+        subset: a file of keys, one per line.
+        num_images: how many photos to take by SHA-256. Without `num_images` and `subset` we take all photos.
     """
     check_one_location(captions, dataset)
     check_languages(languages or ())
     if subset is not None and num_images is not None:
-        raise ValueError(f"found `num_images` beside the `subset` {subset}, expected one of the two.")
+        raise ValueError(f"found `num_images` and the `subset` {subset}, expected one of the two.")
     prompts, skipped = caption_prompts(setup), SkipReport()
 
     def examples() -> Iterator[EvaluationExample]:
@@ -89,7 +89,7 @@ def xm3600(
 
 
 def _name(subset: Path | None, num_images: int | None) -> str:
-    """Of the task: another subset is another task."""
+    """The name of the task, which includes the subset."""
     if subset is not None:
         return f"{NAME}_{Path(subset).stem}"
     return NAME if num_images is None else f"{NAME}_{num_images}_by_sha256"
@@ -123,14 +123,14 @@ def read_photos(records: Iterable[LocatedRecord], *, images: str | None) -> dict
     """The photos of records by their keys, in their order.
 
     Raises:
-        ValueError: a record is not as published, a key stands twice, a language is unknown, or it is not said where
-            the photos are; the message names the location.
+        ValueError: a record is not as published, a key is repeated, a language is unknown, or there is no `images` and
+            no image in the record; the message names the location.
     """
     photos: dict[str, Photo] = {}
     for location, record in records:
         key = check_record(record, {"image/key": str}, location=location)["image/key"]
         if key in photos:
-            raise ValueError(f"{location}: the `image/key` {key!r} stands there a second time. Fetch the file again.")
+            raise ValueError(f"{location}: found the `image/key` {key!r} a second time. Download the file again.")
         name = f"{key}.jpg"
         file = None if images is None else image_location(images, name, location=location)
         photos[key] = Photo(
@@ -140,7 +140,7 @@ def read_photos(records: Iterable[LocatedRecord], *, images: str | None) -> dict
 
 
 def captions_of(record: Mapping[str, object], *, location: str) -> dict[str, Sequence[str]]:
-    """The captions of a record in each language that has some, by our codes.
+    """The captions of a record by language, in our codes.
 
     Raises:
         ValueError: a language is unknown, or its captions are not as published.
@@ -151,50 +151,48 @@ def captions_of(record: Mapping[str, object], *, location: str) -> dict[str, Seq
         try:
             code = mix_code(name)
         except ValueError as error:
-            raise ValueError(f"{location}: the field {name!r} is no language. {error}") from error
-        if found is not None:  # `datasets` writes None where there is nothing
+            raise ValueError(f"{location}: the field {name!r} is not a language. {error}") from error
+        if found is not None:  # `datasets` writes None for missing languages
             captions[code] = check_record(found, {"caption": list[str]}, location=f"{location}, {name}")["caption"]
     return captions
 
 
 def chosen_languages(photos: Iterable[Photo], asked: Sequence[str] | None) -> tuple[str, ...]:
-    """The languages asked for, or all that there are, in order of first appearance.
+    """The requested languages, or all languages in order of first appearance.
 
     Raises:
-        ValueError: there are no captions in one that is asked for.
+        ValueError: a requested language has no captions.
     """
     found = tuple(dict.fromkeys(language for photo in photos for language in photo.captions))
     if missing := [language for language in asked or () if language not in found]:
         there = ", ".join(found) or "no language"
-        raise ValueError(f"{NAME}: found no captions in {', '.join(missing)}, expected languages of {there}.")
+        raise ValueError(f"{NAME}: found no captions in {', '.join(missing)}, expected languages among {there}.")
     return tuple(asked or found)
 
 
 def lowest_by_sha256(keys: Collection[str], num_images: int) -> set[str]:
-    """The keys whose SHA-256 is lowest: always the same ones, and as good as drawn.
+    """The keys with the lowest SHA-256: a reproducible choice that is as good as random.
 
     Raises:
-        ValueError: there are fewer.
+        ValueError: there are fewer keys than `num_images`, or it is below 1.
     """
     if not 0 < num_images <= len(keys):
-        raise ValueError(
-            f"{NAME}: found {len(keys)} photos, but `num_images` is {num_images}. Take fewer, at least 1."
-        )
+        raise ValueError(f"{NAME}: found {len(keys)} photos, but `num_images` is {num_images}. Take 1 to {len(keys)}.")
     return set(sorted(keys, key=lambda key: hashlib.sha256(key.encode()).digest())[:num_images])
 
 
 def read_subset(path: str | Path, keys: Collection[str]) -> set[str]:
-    """The keys of a file, one a line.
+    """Read a file of keys, one per line.
 
     Raises:
-        ValueError: there is no such file, it is empty, or names a photo that is not there.
+        ValueError: the file does not exist, is empty, or has an unknown key.
     """
     try:
         chosen = set(Path(path).read_text(encoding="utf-8-sig").split())
     except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}. Expected the keys of the subset, one a line.") from error
+        raise ValueError(f"{path} cannot be read: {error}. Expected the keys of the subset, one per line.") from error
     unknown = sorted(chosen.difference(keys))
     if unknown or not chosen:
         found = f"the unknown key {unknown[0]!r}" if unknown else "no key"
-        raise ValueError(f"{path}: found {found}, expected keys of the {len(keys)} photos of {NAME}, one a line.")
+        raise ValueError(f"{path}: found {found}, expected keys of the {len(keys)} photos of {NAME}, one per line.")
     return chosen

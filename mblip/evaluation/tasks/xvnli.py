@@ -1,15 +1,15 @@
 """XVNLI: does a photo make a sentence true, false, or neither? In five languages, answered in English.
 
-<language>/test.jsonl of IGLUE (e-bug/iglue, datasets/XVNLI/annotations) is JSON lines of SNLI's pairs, the photo of
-Flickr30k standing in for the premise (mblip/data/sources/xvnli.py). Pairs without a majority label ("-") are skipped
-and counted, as in the original's evaluation. Images: <Flikr30kID>.jpg of Flickr30k.
+<language>/test.jsonl of IGLUE (e-bug/iglue, datasets/XVNLI/annotations) is JSON lines of SNLI's pairs. The photo, from
+Flickr30k, replaces the premise (mblip/data/sources/xvnli.py). Pairs without a majority label ("-") are skipped and
+counted, as in the original evaluation. Images: <Flikr30kID>.jpg of Flickr30k.
 
 Bugliarello et al., 2022, after Bowman et al., 2015. Licences: texts CC BY-SA 4.0 (SNLI), photos under Flickr30k's
 terms (research only).
 
-Both protocols ask in the paper's prompt; Centurio's own is not among the facts at hand. The answer is yes
-(entailment), maybe (neutral) or no (contradiction): written by the model, or chosen among the three, as training
-writes them. The figure is the accuracy; the shares and recalls of the three beside it show a class that never wins.
+Both protocols use the paper's prompt, because we do not know Centurio's. The answer is yes (entailment), maybe
+(neutral) or no (contradiction), as in training: the model generates it freely or chooses one of the three. The metric
+is accuracy. The share and recall of each answer show if a class never wins.
 """
 
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def xvnli(
     """Yes, no or maybe: the pairs in each language, one language after another.
 
     Args:
-        pairs: the published files, with `{language}` in place of the code; or `dataset` has their fields.
+        pairs: the published files, with `{language}` in place of the code. Or give a `dataset` with their fields.
         images: the folder, URL or archive of Flickr30k's images, unless the dataset holds them.
     """
     check_languages_of(pairs, dataset, languages)

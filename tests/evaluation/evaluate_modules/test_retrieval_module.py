@@ -25,5 +25,5 @@ def test_a_pair_that_was_not_scored_is_never_found(load_module):
 
 
 def test_a_caption_of_two_images_is_an_error(load_module):
-    with pytest.raises(ValueError, match="expected every one from 0 on, once"):
+    with pytest.raises(ValueError, match="expected each one from 0 to 2 once"):
         load_module("retrieval_recall").compute(predictions=SCORES, references=[[0, 1], [1]])

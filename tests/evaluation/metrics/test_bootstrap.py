@@ -69,7 +69,7 @@ def test_a_statistic_of_groups_is_resampled_as_a_whole():
 @pytest.mark.parametrize(
     ("scores", "groups", "message"),
     [
-        ([], None, "Found 0 scores and 0 groups, expected one group for each score, at least one"),
+        ([], None, "Found 0 scores and 0 groups, expected one group per score, at least one"),
         ([1.0, 2.0], ["a"], "Found 2 scores and 1 groups"),
         ([1.0, float("nan")], None, "Found the score nan at position 1, expected finite numbers"),
     ],

@@ -99,7 +99,7 @@ def test_what_captions_name_is_added_to_what_is_outlined(tmp_path, instances):
         ('{"image": "139.png", "objects": []}', r"line 1: found the image '139\.png', expected a photo of COCO"),
         (
             2 * '{"image": "000000000139.jpg", "objects": []}\n',
-            r"line 2: the photo 000000000139\.jpg stands there a second",
+            r"line 2: found the photo 000000000139\.jpg a second time",
         ),
     ],
 )
@@ -111,9 +111,7 @@ def test_a_list_in_another_layout_is_an_error(line, message, tmp_path):
 
 
 def test_a_caption_of_a_photo_without_objects_is_an_error():
-    with pytest.raises(
-        ValueError, match=r"caption 1: nothing is known about the objects of 000000000285\.jpg, among 1"
-    ):
+    with pytest.raises(ValueError, match=r"caption 1: found no objects of 000000000285\.jpg among those of 1 photos"):
         objects_of({139: frozenset()}, ["000000000139.jpg", "000000000285.jpg"])
 
 

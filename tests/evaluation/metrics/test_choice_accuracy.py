@@ -54,9 +54,9 @@ def test_a_reference_that_is_no_candidate_is_an_error():
 @pytest.mark.parametrize(
     ("candidates", "message"),
     [
-        (("yes", "Yes!"), "'Yes!' is like 'yes'"),
+        (("yes", "Yes!"), "'Yes!' is equal to 'yes'"),
         (("yes", "the"), "'the' is empty"),
-        (("none", "0"), "'0' is like 'none'"),
+        (("none", "0"), "'0' is equal to 'none'"),
     ],
 )
 def test_candidates_that_normalising_makes_alike_are_an_error(candidates, message):

@@ -29,7 +29,7 @@ def test_the_accuracy_is_the_share_of_right_answers():
     assert scores.num_empty == 1
 
 
-@pytest.mark.parametrize(("references", "found"), [([[]], "0 references"), (["rouge"], "the text 'rouge'")])
+@pytest.mark.parametrize(("references", "found"), [([[]], "0 references"), (["rouge"], "the string 'rouge'")])
 def test_a_question_without_a_list_of_answers_is_an_error(references, found):
     with pytest.raises(ValueError, match=f"Answer 0: found {found}, expected a list of at least 1"):
         score_maxm(["rouge"], references)

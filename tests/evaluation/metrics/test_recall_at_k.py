@@ -46,11 +46,11 @@ def test_wrong_pairs_that_were_not_scored_stand_behind():
 @pytest.mark.parametrize(
     ("scores", "images", "ks", "why"),
     [
-        ([[0.1, 0.2]], [0], (1,), r"shape \(1, 2\) and the images of 1 captions"),
+        ([[0.1, 0.2]], [0], (1,), r"shape \(1, 2\) and 1 captions"),
         ([], [], (1,), "at least one of each"),
         ([[0.1, float("nan")]], [0, 0], (1,), "image 0 with caption 1 is NaN"),
         ([[0.1, 0.2], [0.1, 0.2]], [0, 0], (1,), "Image 1 has no caption"),
-        ([[0.1, 0.2]], [0, 3], (1,), "Image 3 has no caption, or is none of the 1 images"),
+        ([[0.1, 0.2]], [0, 3], (1,), "Image 3 has no caption or no scores"),
         ([[0.1]], [0], (0, 5), r"Found the ks \[0, 5\]"),
     ],
 )
@@ -65,5 +65,5 @@ def test_the_captions_of_images_say_which_image_each_caption_has():
 
 @pytest.mark.parametrize("captions", [[[0, 1], [1]], [[0], [2]], [[1], [-1]]])
 def test_every_caption_belongs_to_one_image(captions):
-    with pytest.raises(ValueError, match="expected every one from 0 on, once"):
+    with pytest.raises(ValueError, match="expected each one from 0 to"):
         image_of_each_caption(captions)

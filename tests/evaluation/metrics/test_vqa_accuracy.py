@@ -60,7 +60,7 @@ def test_the_summary_is_in_per_cent_of_two_digits():
         ([], [], "Found 0 answers and 0 references"),
         (["a"], [["a", "b"], ["a", "b"]], "Found 1 answers and 2 references"),
         (["a", "b"], [["a", "b"], ["a"]], "Answer 1: found 1 references, expected a list of at least 2"),
-        (["yes"], ["yes"], "Answer 0: found the text 'yes', expected a list"),
+        (["yes"], ["yes"], "Answer 0: found the string 'yes', expected a list"),
     ],
 )
 def test_answers_without_enough_references_are_an_error(answers, references, message):

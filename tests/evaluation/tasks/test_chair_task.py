@@ -139,7 +139,7 @@ def test_at_least_one_photo_is_asked_about(recipe):
     "fields", [{"objects": None}, {"instances": "instances.json"}, {"dataset": DatasetLocation("x")}]
 )
 def test_just_one_source_says_what_photos_show(recipe, fields):
-    with pytest.raises(ValueError, match="expected just one of `objects`, `dataset` and `instances`"):
+    with pytest.raises(ValueError, match="of `objects`, `dataset` and `instances`, expected exactly one"):
         recipe(**fields).build(UNCHECKED)
 
 
@@ -147,7 +147,7 @@ def test_a_wrong_record_is_named(recipe, tmp_path):
     write_lines(tmp_path / "objects.jsonl", [LISTS[0] | {"objects": "dog"}])
     with pytest.raises(ValueError, match=r"objects\.jsonl, line 1: `objects` is 'dog', text, expected a list of text"):
         recipe().build(UNCHECKED)
-    with pytest.raises(ValueError, match="There is no list of synonyms at "):
+    with pytest.raises(ValueError, match="Found no list of synonyms at "):
         recipe(synonyms=tmp_path / "none.txt").build(UNCHECKED)
 
 

@@ -154,7 +154,9 @@ def test_a_file_of_another_layout_is_an_error_that_names_the_location(recipe, tm
 def test_a_dataset_without_images_needs_to_know_where_they_are(recipe, tmp_path):
     datasets.Dataset.from_list(ANNOTATIONS["fr"]).save_to_disk(tmp_path / "fr")
     location = DatasetLocation(str(tmp_path / "{language}"))
-    with pytest.raises(ValueError, match=r"row 0: there is no image in the record\. Say with `images` where a1\.jpg"):
+    with pytest.raises(
+        ValueError, match=r"row 0: found no image in the record\. Name the folder of a1\.jpg with `images`"
+    ):
         recipe(questions=None, dataset=location, images=None, languages=("fr",)).build(UNCHECKED)
 
 

@@ -115,7 +115,7 @@ def test_a_dataset_with_the_fields_of_both_files_gives_the_same(recipe, tmp_path
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"annotations": None}, "found one of `questions` and `annotations`, expected both files"),
+        ({"annotations": None}, "found only one of `questions` and `annotations`, expected both files"),
         ({"dataset": DatasetLocation("me/vqa")}, "Found both"),
         ({"questions": None, "annotations": None}, "Found neither files nor a dataset"),
     ],

@@ -83,7 +83,9 @@ def test_a_dataset_with_a_part_for_each_language_gives_the_same(recipe, tmp_path
     assert asked(recipe(captions=None, dataset=location)) == asked(recipe())
     with pytest.raises(ValueError, match=r"`dataset` names me/xflickrco for every language"):
         recipe(captions=None, dataset=DatasetLocation("me/xflickrco")).build(UNCHECKED)
-    with pytest.raises(ValueError, match=r"row 1: there is no image.*Say with `coco_images` where COCO_val2014"):
+    with pytest.raises(
+        ValueError, match=r"row 1: found no image.*Name the folder of COCO_val2014.* with `coco_images`"
+    ):
         recipe(captions=None, dataset=location, coco_images=None).build(UNCHECKED)
 
 

@@ -63,7 +63,7 @@ def test_every_photo_is_captioned_in_every_language_of_the_file(recipe, tmp_path
 
 def test_languages_are_asked_for_by_our_codes_and_those_that_are_not_there_are_an_error(recipe):
     assert [id for id, _, _ in asked(recipe(languages=("iw", "en")))] == ["iw/a1", "en/a1", "en/b2", "iw/c3", "en/c3"]
-    with pytest.raises(ValueError, match="xm3600: found no captions in hi, ru, expected languages of en, iw, hr"):
+    with pytest.raises(ValueError, match="xm3600: found no captions in hi, ru, expected languages among en, iw, hr"):
         recipe(languages=("hi", "en", "ru")).build(UNCHECKED)
     with pytest.raises(ValueError, match=r"Found the language 'he'.*Nearest: `iw` \(Hebrew\)"):
         recipe(languages=("he",)).build(UNCHECKED)
@@ -103,7 +103,7 @@ def test_a_subset_is_read_from_a_file_of_keys(recipe, tmp_path):
         recipe(subset=subset).build(UNCHECKED)
     with pytest.raises(ValueError, match=r"none cannot be read: .*No such file"):
         recipe(subset=subset.with_name("none")).build(UNCHECKED)
-    with pytest.raises(ValueError, match="found `num_images` beside the `subset`"):
+    with pytest.raises(ValueError, match="found `num_images` and the `subset`"):
         recipe(subset=subset, num_images=2).build(UNCHECKED)
 
 
@@ -116,7 +116,7 @@ def test_a_dataset_gives_the_examples_of_the_file_and_may_hold_the_photos(recipe
     with_photos = recipe(captions=None, images=None, dataset=DatasetLocation(str(tmp_path / "with_photos")))
     assert [example.images for example in with_photos.build(Setup()).examples][:4] == [(b"a1",)] * 3 + [(b"b2",)]
     no_photos = recipe(captions=None, images=None, dataset=DatasetLocation(str(tmp_path / "stored")))
-    with pytest.raises(ValueError, match=r"row 0: there is no image in the record\. Say with `images` where a1"):
+    with pytest.raises(ValueError, match=r"row 0: found no image in the record\. Name the folder of a1"):
         no_photos.build(Setup())
 
 
@@ -129,11 +129,11 @@ def test_a_recipe_without_captions_is_an_error():
     ("changes", "message"),
     [
         ({"image/key": None}, r"line 2: `image/key` is missing or null"),
-        ({"image/key": "a1"}, r"line 2: the `image/key` 'a1' stands there a second time"),
+        ({"image/key": "a1"}, r"line 2: found the `image/key` 'a1' a second time"),
         ({"en": ["A cat."]}, r"line 2: `en` is a list of 1, expected an object"),
         ({"en": {"captions": ["A cat."]}}, r"line 2, en: `caption` is missing or null, expected a list of text"),
         ({"en": {"caption": "A cat."}}, r"line 2, en: `caption` is 'A cat\.', text, expected a list of text"),
-        ({"xx": said("?")}, r"line 2: the field 'xx' is no language\. Found the language 'xx'"),
+        ({"xx": said("?")}, r"line 2: the field 'xx' is not a language\. Found the language 'xx'"),
     ],
 )
 def test_a_record_that_is_not_as_published_is_named(recipe, tmp_path, changes, message):
