@@ -22,10 +22,11 @@ from .reports.full_report import write_report
 from .reports.tables import markdown_table
 from .results import Ratio, Results, Score, ratio_to_reference, score_predictions
 from .runner import RunSettings, run_task
-from .task import EvaluationExample, EvaluationTask, Metric, Origin, Scored
+from .task import Answering, EvaluationExample, EvaluationTask, Metric, Origin, RankBy, Scored
 
 __all__ = [
     "OWN",
+    "Answering",
     "CaptionMetric",
     "ChairMetric",
     "ChoiceAccuracy",
@@ -42,6 +43,7 @@ __all__ = [
     "Metric",
     "Origin",
     "Prediction",
+    "RankBy",
     "Ratio",
     "Results",
     "RunSettings",

@@ -15,7 +15,7 @@ from mblip.data.prompts import get_task
 
 from .generation_settings import GenerationSettings
 from .languages import LanguageNames, prompt_language
-from .task import AS_IS
+from .task import AS_IS, check_choice
 
 ProtocolName = Literal["paper", "centurio"]
 AnswerKind = Literal["caption", "short_answer", "description"]
@@ -64,6 +64,11 @@ class Setup:
     language_names: LanguageNames = "trained"
     missing_images: MissingImages = "error"
 
+    def __post_init__(self) -> None:
+        check_choice("protocol", self.protocol, ProtocolName)
+        check_choice("language_names", self.language_names, LanguageNames)
+        check_choice("missing_images", self.missing_images, MissingImages)
+
     def generation(self, kind: AnswerKind) -> GenerationSettings:
         """The decoding of this kind of answers."""
         return GENERATION[self.protocol][kind]
@@ -107,8 +112,9 @@ def fixed_prompt(task: str, language: str, template: TemplateChoice = "first", *
         template: `first` (mBLIP's own template, if it has one), or the one that is `held_out` of training.
 
     Raises:
-        ValueError: the task or language is unknown.
+        ValueError: the task, language or template is unknown.
     """
+    check_choice("template", template, TemplateChoice)
     templates = get_task(task)
     chosen = templates.held_out if template == "held_out" else templates.templates[0]
     return chosen.text.format(language=get_language(language).name, **inputs)

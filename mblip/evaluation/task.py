@@ -6,8 +6,9 @@ Each file of tasks/ builds the task of one benchmark. `runner.py` asks a model; 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from PIL import Image as PILImage
 
@@ -24,6 +25,15 @@ SHUFFLED = "shuffled"  # each prompt sees the images of another one
 # highest likelihood: the `sum` or `mean` over its tokens, or `calibrated` against a prompt without content.
 Answering = Literal["generate", "constrained", "rank"]
 RankBy = Literal["sum", "mean", "calibrated"]
+
+
+def check_choice(name: str, value: str, choices: Any) -> None:
+    """Raise ValueError unless `value` is one of the choices, a `Literal`. The message names the nearest."""
+    known = get_args(choices)
+    if value not in known:
+        nearest = get_close_matches(str(value), known, n=1, cutoff=0.5)
+        hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Expected one of {', '.join(known)}."
+        raise ValueError(f"`{name}: {value}` is unknown. {hint}")
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ class EvaluationTask:
 
     Raises:
         ValueError: there are no examples, two examples share an id, one `image_id` has different images, a language
-            is unknown, or ranked or constrained answers lack candidates.
+            is unknown, `answering` or `rank_by` is, or ranked or constrained answers lack candidates.
     """
 
     name: str
@@ -151,6 +161,8 @@ class EvaluationTask:
                 )
 
     def _check_answering(self) -> None:
+        check_choice("answering", self.answering, Answering)
+        check_choice("rank_by", self.rank_by, RankBy)
         if self.rank_by != "sum" and self.answering != "rank":
             raise ValueError(
                 f"The task {self.name} has `rank_by: {self.rank_by}` with `answering: {self.answering}`. Set "

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 from table_model import example
 
-from mblip.evaluation import EvaluationTask, ExactMatch, GenerationSettings
+from mblip.evaluation import EvaluationTask, ExactMatch, GenerationSettings, Setup, fixed_prompt
 
 
 def task_of(*examples):
@@ -46,3 +46,35 @@ def test_examples_share_the_images_of_one_image_id(first, second):
 def test_an_unknown_language_is_an_error_that_names_it():
     with pytest.raises(ValueError, match=r"'xx'"):
         task_of(example(0), example(1, language="xx"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"answering": "ranked"}, r"`answering: ranked` is unknown\. Did you mean `rank`\?"),
+        ({"answering": "foo"}, r"`answering: foo` is unknown\. Expected one of generate, constrained, rank\."),
+        ({"answering": "rank", "rank_by": "means"}, r"`rank_by: means` is unknown\. Did you mean `mean`\?"),
+    ],
+)
+def test_an_unknown_way_of_answering_is_an_error_that_names_the_nearest(choice, message):
+    examples = [example(0, candidates=("yes", "no"))]
+    with pytest.raises(ValueError, match=message):
+        EvaluationTask("numbers", examples, ExactMatch(), GenerationSettings(max_new_tokens=4), "own", **choice)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"protocol": "papers"}, r"`protocol: papers` is unknown\. Did you mean `paper`\?"),
+        ({"language_names": "training"}, r"`language_names: training` is unknown\. Did you mean `trained`\?"),
+        ({"missing_images": "skipped"}, r"`missing_images: skipped` is unknown\. Did you mean `skip`\?"),
+    ],
+)
+def test_an_unknown_choice_of_the_setup_is_an_error_that_names_the_nearest(choice, message):
+    with pytest.raises(ValueError, match=message):
+        Setup(**choice)
+
+
+def test_an_unknown_template_of_a_fixed_prompt_is_an_error_that_names_the_nearest():
+    with pytest.raises(ValueError, match=r"`template: heldout` is unknown\. Did you mean `held_out`\?"):
+        fixed_prompt("captioning", "sw", "heldout")
