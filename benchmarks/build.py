@@ -1,12 +1,11 @@
-"""Building a mix: examples a second by step, and memory as the mix grows.
+"""Building a mix: examples per second for each step, and memory as the mix grows.
 
     python benchmarks/build.py [--examples 10000 100000 1000000] [--examples-a-shard 10000]
 
-The source is made up in the layout of the released mix, an array of {"context", "label", "image_id"}, with ten prompts
-to an image of 64 pixels; shards are as many as it takes for each to hold so many examples. Reading (records to
-examples parted among the shards) and building (examples to rows, images checked and stored as parquet) run one after
-the other, each in a process of its own, watched from outside (watched_command.py). Time and memory are those above the
-imports, memory being anonymous memory at its highest; no rate is told of what took less than a second.
+The source is artificial and has the layout of the released mix: an array of {"context", "label", "image_id"}, with ten
+prompts per image of 64 pixels. Reading (records to examples in shards) and building (examples to rows, with images
+checked and stored as parquet) run one after the other, each in a separate process that is watched from outside
+(watched_command.py). Time and peak anonymous memory are those above the imports. Steps below one second get no rate.
 """
 
 import argparse

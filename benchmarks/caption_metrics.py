@@ -1,12 +1,12 @@
-"""CIDEr-D, BLEU and ROUGE-L with our tokenizer beside pycocoevalcap with its own in Java, on the same captions.
+"""CIDEr-D, BLEU and ROUGE-L: ours compared with pycocoevalcap and its Java tokenizer, on the same captions.
 
     python benchmarks/caption_metrics.py [RECORDS] [--images 600] [--languages 36] [--reorder]
 
 RECORDS holds COCO annotations and results for each language of XM3600 (xm3600/xm3600_coco_de.json, results_de.json).
-The records of a language are repeated to the number of images, the languages to the number of languages;
-`--images 3600` is the size of XM3600. With `--reorder`, the words of every repetition are put into another order, so
-that no caption comes twice and nothing can be remembered. The two sides take turns, language by language, in one
-process (Java in its own), and every score of every image is compared. METEOR and SPICE are computed by neither.
+We repeat the records and languages until there are enough of them; `--images 3600` is the size of XM3600. `--reorder`
+shuffles the words of every repetition, so that no caption comes twice and no cache helps. The two sides take turns,
+language by language, in one process (Java in another), and we compare every score of every image. Neither side
+computes METEOR or SPICE.
 
 `pip install pycocoevalcap` and a Java runtime first.
 """

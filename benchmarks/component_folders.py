@@ -1,7 +1,8 @@
-"""The folders that composing reads and a merge adds to, with random weights: a BLIP-2, a language model, an adapter.
+"""Writes the folders that `mblip compose` and `mblip merge` read, with random weights: a BLIP-2, a language model and
+an adapter.
 
-The BLIP-2 lies as Salesforce/blip2-flan-t5-xl is published: fp32, in shards of at most 10 GB, the image side first and
-its Flan-T5 behind. That Flan-T5 is a hole in the files, and a shard that holds nothing else is no checkpoint at all.
+The BLIP-2 has the layout of Salesforce/blip2-flan-t5-xl: fp32, in shards of at most 10 GB, first the image side and
+then its Flan-T5. The Flan-T5 is a hole in the files. A shard with Flan-T5 only is not even a valid checkpoint.
 """
 
 import warnings
@@ -45,7 +46,7 @@ class Component:
 
 
 def write_blip2(folder: Path, shape: Shape, max_shard_size: str) -> Component:
-    """A BLIP-2 of this shape, of which only the image side has weights."""
+    """A BLIP-2 of this shape. Only its image side has weights."""
     with torch.device("meta"):
         model = Blip2ForConditionalGeneration(shape.theirs())
     weights = _published(model, model.language_model, torch.float32)

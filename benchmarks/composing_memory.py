@@ -2,11 +2,11 @@
 
     python benchmarks/composing_memory.py [--language-model bloomz-7b1] [--stored-dtype float32] [--steps load compose]
 
-A BLIP-2 laid out like Salesforce/blip2-flan-t5-xl (component_folders.py) and a language model are written to disk,
-then each step runs in a process of its own, watched from outside (watched_command.py): `MBlipForConditionalGeneration
-.from_blip2_pretrained`, `mblip compose`, and `mblip merge` of an adapter with what was composed. The bound of
-composing is the parts and one shard, that of a merge the model and twice the adapter; the imports, printed first, come
-on top. No transformers side here: it has neither. Everything written is deleted at the end.
+We write a BLIP-2 with the layout of Salesforce/blip2-flan-t5-xl (component_folders.py) and a language model to disk.
+Then each step runs in a separate process, watched from outside (watched_command.py): `MBlipForConditionalGeneration
+.from_blip2_pretrained`, `mblip compose`, and `mblip merge` of an adapter with the composed model. The bound of
+composing is the components and one shard; that of a merge is the model and twice the adapter. The imports, printed
+first, come on top. transformers has no such commands to compare with. All files are deleted at the end.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python benchmarks/fidelity_error.py xm3600/captions.jsonl
     python benchmarks/fidelity_error.py xflickrco/annotations/*/test.jsonl --candidates all
 
-Prints a Markdown table: in each language how many captions are recognised, what the others are taken for, and how many
-captions in other languages are taken for this one. A model's fidelity is to be read beside it: one that answers as
-humans do reaches what is recognised, not 100 %.
+Prints a Markdown table. For each language it shows how many captions are recognised, which languages the others are
+mistaken for, and how many captions in other languages are mistaken for this one. Read a model's fidelity together with
+it: a model that answers like humans reaches the share of recognised captions, not 100 %.
 """
 
 import argparse

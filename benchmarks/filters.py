@@ -1,12 +1,12 @@
-"""Near-duplicate captions beside datasketch, and the search for hard negatives with torch and with FAISS.
+"""Near-duplicate captions compared with datasketch, and retrieval of hard negatives with torch and with FAISS.
 
     python benchmarks/filters.py [--captions 100000] [--pool 10000] [--images 1000] [--width 512]
 
-Captions are made up: words of a vocabulary in which few are frequent, ten to a caption; every third caption is an
-earlier one with a letter changed. datasketch gets the same shingles and bands, and what it proposes is compared
-exactly as well, so both sides leave out nearly the same. Each runs in a process of its own (peak_memory.py); memory is
-what it takes at its highest above the captions themselves. Embeddings are random; both engines rank 308 captions for
-every image, as `retrieve_negatives` does with the ranks of the original.
+The captions are artificial: ten words each, from a vocabulary with few frequent words. Every third caption is an
+earlier one with one letter changed. datasketch gets the same shingles and bands, and we check its candidates exactly,
+too, so both sides drop nearly the same captions. Each side runs in a separate process (peak_memory.py); memory is its
+peak above the captions themselves. Embeddings are random. Both engines rank 308 captions for every image, as
+`retrieve_negatives` does with the ranks of the original.
 """
 
 import argparse

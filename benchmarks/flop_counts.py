@@ -1,8 +1,8 @@
-"""Floating-point operations of a run, part by part, and the ratio that they allow.
+"""Counts the floating-point operations of a run by component, and computes the speed-up that they allow.
 
-The bound is the reference's operations over what of them is left once every distinct image is encoded once and logits
-exist only where a label stands. Bytes moved, and operations too small to keep a core busy, cost time that no count
-sees, so a measured ratio may stay below its bound or go beyond it.
+The bound is the reference's operations divided by the operations that remain if we encode every distinct image once
+and compute logits only where there is a label. Memory traffic and very small operations also cost time, which the
+count does not see. A measured ratio may therefore be below or above its bound.
 """
 
 from collections.abc import Callable

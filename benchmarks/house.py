@@ -1,9 +1,9 @@
-"""How large this house is, and how many of its files two journeys go through.
+"""Counts the files and lines of this project, and the files that a forward pass and a training step run.
 
     python benchmarks/house.py
 
-Lines and files are those of Python. A file is on a journey if one of its functions runs: a forward pass with an image
-and a loss; one training step of re-alignment, from the rows to the gradient, saving left out.
+It counts Python files only. A file counts for a run if one of its functions runs. The two runs are a forward pass with
+an image and a loss, and one training step of re-alignment, from the rows to the gradient, without saving.
 """
 
 import sys
@@ -37,7 +37,7 @@ def print_sizes(folder: str) -> tuple[int, int]:
 
 @contextmanager
 def files_that_run(found: set[str]) -> Iterator[None]:
-    """Add to `found` every file of the product that runs a function meanwhile."""
+    """Add to `found` every file of the project whose functions run meanwhile."""
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
         path = Path(frame.f_code.co_filename)
@@ -62,7 +62,7 @@ def files_of_a_forward_pass() -> set[str]:
 
 
 class Traced(Exception):  # noqa: N818 (nothing went wrong)
-    """Ends a training behind the step that was looked at."""
+    """Ends a training run after the traced step."""
 
 
 def files_of_a_training_step() -> set[str]:

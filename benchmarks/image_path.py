@@ -1,11 +1,11 @@
-"""JPEG bytes to `pixel_values`: our image processor beside transformers' (PIL backend), on one thread and on all.
+"""JPEG bytes to `pixel_values`: our image processor against transformers' (PIL backend), on one thread and on all.
 
     python benchmarks/image_path.py [FOLDER_OF_JPEGS] [--batch-size 16] [--rounds 10]
 
-Both sides decode every image again in every round, and take turns within a round, so that a busy machine slows both
-alike. The bound is what is left when only Pillow's decoding and resizing remain, which both need to the same bits, on
-one thread. transformers' processor uses no other thread; ours resizes on as many as torch has.
-Pixel values are compared first; nothing is asserted about time.
+Both sides decode every image in every round and take turns within a round, so that a busy machine slows both equally.
+The bound counts only Pillow's decoding and resizing on one thread, which both sides need for the same pixel values.
+transformers' processor uses one thread; ours resizes on torch's threads. We compare pixel values first and assert
+nothing about time.
 """
 
 import argparse

@@ -1,11 +1,10 @@
-"""Images a second: read from where they lie, checked, stored at size, and fetched.
+"""Images per second for reading, checking, storing and fetching the images of a mix.
 
     python benchmarks/images.py [FOLDER_OF_JPEGS] [--rounds 5] [--num-urls 2000]
 
-Every step is timed beside what it cannot do without: decoding by Pillow alone, which every check needs, and plain
-aiohttp requests over as many connections, which every fetch needs. The sides take turns round by round, so that a busy
-machine slows both alike; the bound is what is left of a step when only that remains. URLs are served by a process of
-its own on this machine. Nothing is asserted about time.
+We time every step against its bound, the part that it cannot avoid: decoding by Pillow for every check, and plain
+aiohttp requests over the same number of connections for every fetch. The sides take turns round by round, so that a
+busy machine slows both equally. A separate process on this machine serves the URLs. Nothing is asserted about time.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Peak memory and time of the loss over the full vocabulary: our chunked one beside transformers' BLIP-2.
+"""Peak memory and time of the loss over the full vocabulary: our chunked loss against transformers' BLIP-2.
 
     python benchmarks/loss_memory.py [--language-model bloomz-7b1] [--device cuda]
 
-A training step of a model with one layer of everything at its real width, under the whole vocabulary of 250,112
-tokens, so that the loss is nearly all there is. Memory is what the step takes at its highest above weights and
-optimizer: on a CPU the resident set, in a process of its own for each side; on CUDA what torch's allocator gave out
-(peak_memory.py). Operations set no bound to memory, so none is printed; that of time is as everywhere.
+We run a training step of a model with one layer of each component at its real width and the whole vocabulary of
+250,112 tokens, so that the loss dominates. Memory is the step's peak above weights and optimizer (peak_memory.py): the
+resident set on a CPU, in a separate process for each side, or the memory of torch's allocator on CUDA. There is no
+bound for memory. The bound for time comes from the operations, as in the other benchmarks.
 """
 
 import argparse

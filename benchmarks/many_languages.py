@@ -1,9 +1,9 @@
-"""The same images asked in 36 languages: our model beside transformers' BLIP-2, batched on both sides.
+"""Captions of the same images in 36 languages: our model against transformers' BLIP-2, batched on both sides.
 
     python benchmarks/many_languages.py [--images 1] [--language-model bloomz-7b1] [--device cuda]
 
-Greedy with 20 forced tokens, and 5 beams with 50: XM3600 asks every image so. The reference encodes an image once
-per prompt, as it has no other way to batch them; ours encodes it once.
+We decode greedily with 20 forced tokens, and with 5 beams and 50 tokens, as for XM3600. The reference encodes an image
+once per prompt, because it cannot batch prompts in another way; ours encodes it once.
 """
 
 import argparse

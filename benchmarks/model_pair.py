@@ -1,7 +1,7 @@
-"""Our model and transformers' BLIP-2 over the very same weights, and the options that choose their shape.
+"""Our model and transformers' BLIP-2 with the same weights, and the options for their shape.
 
-Both sides hold the same modules, not copies: ViT, Q-Former, projection, query tokens and language model are those of
-the reference. What differs is what ties them.
+Both sides share the modules themselves, not copies: our model uses the reference's ViT, Q-Former, projection, query
+tokens and language model. Only the code that connects them differs.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """The shapes that the benchmarks run: the full models, cut ones of the same proportions, and toys.
 
-A cut model keeps every width of the full one, so its matrix products are as efficient, and a share of every depth: of
-the ViT's 39 layers, the Q-Former's 12, the language model's, and of the vocabulary, whose head would otherwise drown
-all else. The widths are those of EVA-CLIP ViT-g/14 and the Q-Former of BLIP-2, of mT0-XL and of BLOOMZ-7B1. Nothing
-drops out, so that both sides of a comparison give the same numbers.
+A cut model keeps every width of the full model, so its matrix products are equally efficient. It has the same share of
+every depth: of the ViT's 39 layers, the Q-Former's 12 and the language model's, and of the vocabulary, whose head
+would otherwise dominate. The widths are those of EVA-CLIP ViT-g/14 and the Q-Former of BLIP-2, of mT0-XL and of
+BLOOMZ-7B1. There is no dropout, so both sides of a comparison give the same numbers.
 """
 
 from dataclasses import dataclass, replace

@@ -1,9 +1,9 @@
-"""Peak memory of a step above what stood before it.
+"""Measures the peak memory of a step above the memory in use before it.
 
-On CUDA torch's allocator knows. On a CPU the kernel does: the high-water mark of the resident set (VmHWM of
-/proc/self/status), put back to the present size by writing to /proc/self/clear_refs; so this needs Linux. Pages that
-malloc keeps after a `free` would hide what a step takes, so a process that measures is started by `run_alone`, in
-which every block from 64 KiB on is the kernel's, at once returned.
+On CUDA we ask torch's allocator. On a CPU we read the high-water mark of the resident set (VmHWM of /proc/self/status)
+and reset it by writing to /proc/self/clear_refs, so this needs Linux. malloc keeps pages after a `free`, which would
+hide the memory of a step. `run_alone` therefore starts a process in which every block from 64 KiB on comes from the
+kernel and returns to it at once.
 """
 
 import os
@@ -37,7 +37,7 @@ def _status_bytes(field: str) -> int:
         name, _, value = line.partition(":")
         if name == field:
             return int(value.split()[0]) * 1024
-    raise ValueError(f"/proc/self/status has no {field}: this kernel does not say what memory a process takes.")
+    raise ValueError(f"/proc/self/status has no {field}: this kernel does not report the memory of a process.")
 
 
 def run_alone(script: Path, arguments: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What it costs to hold a model in fewer bits: the same questions in each precision, and the size of each.
+"""The cost of fewer bits: the same questions to a model in each precision, and its sizes.
 
     python benchmarks/quantised_quality.py quickstart/eval_quantised.yaml
     python benchmarks/quantised_quality.py MODEL --task xgqa --task.questions FILES --task.images FOLDER
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     """The command."""
     run = parse_command_line(arguments)
     if (run.dtype, run.load_in) != ("auto", None):
-        raise ValueError("Found `dtype` or `load_in`, but the model is measured in every precision. Take them out.")
+        raise ValueError("Found `dtype` or `load_in`, but the model is measured in every precision. Remove them.")
     measured = {name: measure(run, name, precision) for name, precision in PRECISIONS.items()}
     plain = {f"{task}_{name}": result for name, found in measured.items() for task, result in found.to_json().items()}
     table = quality_table(list(measured.values()))

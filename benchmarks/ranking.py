@@ -1,14 +1,14 @@
-"""Ranking 1,800 answers to a question about an image, beside 1,800 forwards of the same model, one for each answer.
+"""Ranking 1,800 answers to a question about an image, against 1,800 forwards of the same model, one per answer.
 
     python benchmarks/ranking.py [--language-model bloomz-7b1] [--device cuda] [--forwards 180]
 
-Random weights; both sides give the log-likelihood of every answer, and these are compared. The answers have the
-lengths that we suppose for a vocabulary like GQA's under a tokenizer of 250,000 pieces: 1.8 pieces and the end, on
-average. The bound counts floating-point operations. `batched` is the plainest way round that: the image encoded once,
-and prompts with their answers in batches, but every prompt read again for each answer.
+The weights are random. We compare the log-likelihood of every answer from both sides. The answers have the lengths
+that we assume for a vocabulary like GQA's with a tokenizer of 250,000 tokens: 1.8 tokens and the end, on average. The
+bound counts floating-point operations. `batched` is the simplest improvement: it encodes the image once and batches
+prompts with their answers, but reads every prompt again for each answer.
 
-The forwards are run in parts (`--rounds`), and all answers are ranked before each. On a CPU the seconds are those that
-the process computed: the clock counts those of others, too.
+The forwards run in parts (`--rounds`); before each part we rank all answers. On a CPU we report the process's CPU
+time, because other processes would distort the wall time.
 """
 
 import argparse

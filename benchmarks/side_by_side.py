@@ -1,6 +1,6 @@
-"""Two sides timed in turns within one run, and the table that both give.
+"""Times two sides in turns within one run, and prints a table of both.
 
-A busy machine slows both alike, so the ratio holds where the seconds do not.
+A busy machine slows both equally, so the ratio is reliable even if the seconds are not.
 """
 
 import statistics
@@ -38,7 +38,7 @@ class Comparison:
 def time_in_turns(
     ours: Callable[[], object], theirs: Callable[[], object], rounds: int, device: torch.device
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds of every round; who begins changes from round to round."""
+    """The seconds of every round. The sides alternate in starting a round."""
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
     sides = [("ours", ours), ("theirs", theirs)]
     for _ in range(rounds):

@@ -1,11 +1,11 @@
-"""Images in place of those that are not at hand, so that an evaluation can be tried from its published files.
+"""Draws stand-ins for missing images, so that you can try an evaluation from its published files.
 
     PYTHONPATH=quickstart python benchmarks/stand_ins.py quickstart/eval_sample_stand_ins.yaml
 
-draws an image of the drawn world for every image of a recipe's benchmarks that is not there, at its path. What a
-model answers about them says nothing about the benchmark; STAND_INS.txt in each folder says so, and by it every table,
-and cards leave such scores out of their metadata. Take the file away when the photos are there. A folder that holds
-images without this file is left alone.
+draws an image of the drawn world at the path of every missing image of a recipe's benchmarks. Scores on stand-ins say
+nothing about the benchmark. STAND_INS.txt in each folder marks them: tables then print a warning, and cards omit such
+scores from their metadata. Delete the file when you have added the photos. Folders that already hold images but not
+this file are an error.
 """
 
 import argparse

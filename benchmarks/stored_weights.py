@@ -1,8 +1,8 @@
-"""Checkpoints with random weights, written to disk without ever being in memory.
+"""Writes checkpoints with random weights to disk without holding them in memory.
 
-The numbers of every weight are one block of normal ones over and over, begun at another position for each weight, so
-that no two of them are equal. What need not be numbers becomes a hole in its file: it has the full size and takes no
-disk.
+Every weight repeats one block of normally distributed numbers, from a different position for each weight, so that no
+two weights are equal. Weights without numbers become a hole in their file, which has the full size and takes no disk
+space.
 """
 
 import json

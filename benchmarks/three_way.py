@@ -1,12 +1,11 @@
-"""Uncalibrated against calibrated choices of a model of the drawn world: one, two or three?
+"""Compares uncalibrated and calibrated choices of a model of the drawn world: one, two or three?
 
     PYTHONPATH=quickstart python benchmarks/three_way.py outputs/quickstart/model
     PYTHONPATH=quickstart python benchmarks/three_way.py MODEL --languages en,zh,tr --num_images 200
 
-The question is asked in every language, the answer is English (quickstart/scenes/counts.py). Prints a table
-in Markdown: accuracy by way of ranking (sum, mean per token, calibrated), the gain of calibration over the sum with
-its paired 95 % interval, and how often each answer was chosen, rightly in brackets. Accuracy alone hides a class that
-never wins.
+We ask in every language, and the answer is English (quickstart/scenes/counts.py). Prints a Markdown table with the
+accuracy for each score (sum, mean per token, calibrated), the gain of calibration over the sum with its paired 95 %
+interval, and how often each answer was chosen (in brackets: rightly). Accuracy alone hides a class that never wins.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""A step of re-alignment: our model beside transformers' BLIP-2, with 4 prompts per image and with 1.
+"""A step of re-alignment: our model against transformers' BLIP-2, with 4 prompts per image and with 1.
 
     python benchmarks/training_step.py [--language-model bloomz-7b1] [--device cuda]
 
-Forward, backward and AdamW over what trains. A prompt has 16 tokens beside its image and a target 24, which gives
-mT0-XL the proportions ViT : Q-Former : language model : head = 0.52 : 0.04 : 0.4 : 0.05 TFLOP; those counted in the
-shape that runs are printed.
+A step is forward, backward and AdamW over the trained weights. A prompt has 16 tokens besides its image, and a target
+has 24. For mT0-XL this gives ViT : Q-Former : language model : head = 0.52 : 0.04 : 0.4 : 0.05 TFLOP. The script
+prints the counts of the shape that it runs.
 """
 
 import argparse

@@ -1,12 +1,11 @@
-"""Translation: transformers against CTranslate2, in float32 and int8, over the very same weights.
+"""Translation: transformers against CTranslate2, in float32 and int8, with the same weights.
 
     python benchmarks/translation.py --beams 1 4
 
-NLLB-200-distilled-600M cut to two of its twelve layers and, so that the head keeps its share of the work, to a sixth
-of its vocabulary; random weights. Each engine gets the same batches and must write the same number of pieces. They
-take turns, and what is printed are the seconds of CPU that the process had: a machine busy with other things slows
-both by what they do to its caches. So the seconds are noise all the same, the ratio counts. Nothing is asserted about
-time.
+The model is NLLB-200-distilled-600M with random weights, cut to two of its twelve layers and a sixth of its
+vocabulary, so that the head keeps its share of the work. Each engine gets the same batches and must write the same
+number of tokens. They take turns, and we print CPU seconds. On a busy machine other processes still slow both sides,
+so only the ratio is reliable. Nothing is asserted about time.
 """
 
 import argparse

@@ -1,9 +1,8 @@
-"""A command in a process of its own, watched from outside: how long it takes, its memory, and the files it opens.
+"""Runs a command in a separate process and records its time, its memory, and the files it opens.
 
-Memory is read from /proc every few milliseconds, and the kernel's inotify tells of every opening, so this needs Linux.
-Two sizes differ where files are mapped into memory. Resident is all that the process touched; anonymous leaves out
-what is a view of a file, which the kernel takes back whenever memory is short. So the anonymous size is what a machine
-must have.
+We read memory from /proc every few milliseconds, and the kernel's inotify reports every opened file, so this needs
+Linux. Two sizes differ if files are mapped into memory. Resident memory is everything that the process touched.
+Anonymous memory excludes views of files, which the kernel can reclaim. A machine must have the anonymous memory.
 """
 
 import ctypes
@@ -26,7 +25,7 @@ EVENT = struct.Struct("iIII")  # watch, kind, cookie, length of the name that fo
 
 @dataclass(frozen=True)
 class Watched:
-    """What was seen of a command. `opened` are the names of files that were opened in the folders watched."""
+    """The record of a command. `opened` holds the names of files that were opened in the watched folders."""
 
     seconds: float
     peak_anonymous_bytes: int
@@ -82,7 +81,7 @@ def _watch(folders: Sequence[Path]) -> Iterator[_Watches]:
     library = ctypes.CDLL(None, use_errno=True)
     descriptor = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if descriptor < 0:
-        raise OSError(ctypes.get_errno(), "inotify, which tells what files are opened, cannot be had")
+        raise OSError(ctypes.get_errno(), "inotify, which reports opened files, is not available")
     try:
         numbers = {library.inotify_add_watch(descriptor, os.fsencode(folder), OPENED): folder for folder in folders}
         if -1 in numbers:

@@ -1,4 +1,4 @@
-"""What the trainings of the components share: the loop, the tokenizer, saving."""
+"""The training loop, tokenizer and saving, which all components share."""
 
 import json
 import math
@@ -16,10 +16,10 @@ SPACE = "▁"
 
 
 def train_tokenizer(texts: Iterable[str], *, appends_eos: bool) -> PreTrainedTokenizerFast:
-    """A byte-pair tokenizer whose pieces are whole words of `texts` where they are frequent; other text becomes bytes.
+    """A byte-pair tokenizer with a token for each frequent word of `texts`; other text becomes bytes.
 
-    Han characters and punctuation stand alone, so that no piece spans two attributes of a scene ("red circle" as one
-    piece would make a held-out combination a word that no text has shown).
+    Han characters and punctuation are separate tokens, so that no token spans two attributes of a scene. If "red
+    circle" were one token, a held-out combination would be a token without training.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNK, byte_fallback=True))
     tokenizer.normalizer = normalizers.NFC()
@@ -52,7 +52,7 @@ def train_tokenizer(texts: Iterable[str], *, appends_eos: bool) -> PreTrainedTok
 
 
 def _without_added(tokenizer: Tokenizer, pieces: list[str]) -> Tokenizer:
-    """The tokenizer with `pieces` as ordinary ones: special tokens do not appear in decoded text."""
+    """Make `pieces` ordinary tokens, because special tokens do not appear in decoded text."""
     description = json.loads(tokenizer.to_str())
     description["added_tokens"] = [token for token in description["added_tokens"] if token["content"] not in pieces]
     return Tokenizer.from_str(json.dumps(description))

@@ -1,17 +1,17 @@
 """The English BLIP-2: a tiny BLIP-2 (ViT, Q-Former, T5) trained on the drawn world, in English.
 
-As with BLIP-2, vision comes first and language second:
-1. attributes: ViT and Q-Former learn to tell what an image holds. Nine of the query tokens each answer for one
-   attribute (count, size, colour and shape of both groups, and the relation), and every patch says what covers it.
-   These heads are thrown away.
-2. captions: ViT and language model are frozen; Q-Former, query tokens and projection learn to make the language model
-   (text_components.py: it has read English, and never seen an image) say captions and answers.
+As in BLIP-2, vision comes first and language second:
+1. attributes: ViT and Q-Former learn to describe an image. Nine query tokens each predict one attribute (count, size,
+   colour and shape of both groups, and the relation), and every patch predicts what covers it. We discard these heads.
+2. captions: ViT and language model are frozen. Q-Former, query tokens and projection learn to make the language model
+   write captions and answers. (The language model comes from text_components.py. It has read English and has never
+   seen an image.)
 
-The attributes begin with things outside the world: named shapes in colours that have no name, and shapes without a
-name in named colours. Whoever sees colours first and shapes later learns that red things are never circles, because in
-training they never are, before it learns what a circle looks like; and does not unlearn it.
+The attributes begin with things outside the world: known shapes in unnamed colours, and unnamed shapes in known
+colours. A model that learns colours before shapes otherwise learns that red things are never circles, because in
+training they never are. It learns this before it knows what a circle looks like, and does not unlearn it.
 
-It is transformers' `Blip2ForConditionalGeneration`, not ours: the quickstart composes what people have.
+It is transformers' `Blip2ForConditionalGeneration`, not our model: the quickstart starts from what users have.
 """
 
 import math
@@ -57,17 +57,17 @@ from scenes.world import (
 )
 
 WIDTH, NUM_QUERY_TOKENS, BATCH_SIZE = 128, 16, 64
-NUM_LABELS = (3, 2, 8, 8, 4, 4, 3, 9, 9)  # of the attributes, in the order of `attribute_labels`
+NUM_LABELS = (3, 2, 8, 8, 4, 4, 3, 9, 9)  # labels per attribute, in the order of `attribute_labels`
 COLOUR_LABELS, SHAPE_LABELS, RELATION_LABEL = (2, 7), (3, 8), 4
 NUM_CELL_LABELS = (9, 9, 4)  # colour, shape, size (a container is the third size); 0 = nothing here
 BACKGROUND_WEIGHT = 0.1
 IGNORED = -100
 QUESTION_SHARE = 0.2
-UNNAMED_DISTANCE = 70  # of an unnamed colour from every named one, in RGB
+UNNAMED_DISTANCE = 70  # the least distance of an unnamed colour from every named colour, in RGB
 
 
 def attribute_labels(scene: Scene) -> list[int]:
-    """Count, size, colour, shape of the subject, relation, and the same of the reference; relation 0 is none."""
+    """Count, size, colour and shape of the subject, the relation (0: none), and the same of the reference."""
     subject, reference = scene.subject, scene.reference
     labels = [subject.count - 1, SIZES.index(subject.size), COLOURS.index(subject.colour), SHAPES.index(subject.shape)]
     if reference is None or scene.relation is None:
@@ -92,7 +92,7 @@ def cell_labels(scene: Scene, rng: random.Random) -> np.ndarray:
 
 
 def unnamed_colour(group: Group, rng: random.Random) -> Appearance:
-    """The group's shape in a colour that the world has no name for."""
+    """The group's shape in a colour outside the world."""
     while True:
         colour = tuple(rng.randrange(256) for _ in range(3))
         if (
@@ -103,13 +103,13 @@ def unnamed_colour(group: Group, rng: random.Random) -> Appearance:
 
 
 def unnamed_shape(group: Group, rng: random.Random) -> Appearance:
-    """A blob, different every time, in the group's colour."""
+    """A random blob in the group's colour."""
     corners = [(rng.uniform(0.45, 1.0), 2 * math.pi * (k + rng.uniform(-0.3, 0.3)) / 7) for k in range(7)]
     return Appearance([(r * math.cos(a), r * math.sin(a)) for r, a in corners], RGB[group.colour])
 
 
 def draw_lesson(rng: random.Random, named_share: float) -> tuple[np.ndarray, list[int], np.ndarray]:
-    """An image with the labels that may be learned from it; what has no name is ignored."""
+    """An image with its labels. Attributes without a name are ignored in the loss."""
     if rng.random() < named_share:
         scene, look, colours, shapes, relations = sample_training_scene(rng), named_appearance, True, True, True
     elif rng.random() < 0.6:
@@ -154,7 +154,7 @@ def pixel_values(images: torch.Tensor) -> torch.Tensor:
 
 
 class AttributeHeads(nn.Module):
-    """Attributes from the first nine query outputs, what covers a cell from its patch."""
+    """Predicts attributes from the first nine query outputs, and what covers a cell from its patch."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Make the quickstart's components: `python quickstart/make_components.py english|multilingual|decoder_only`.
 
-Each command trains one component on the drawn world from nothing and saves it in 16 bit as transformers saves it;
-README.md beside this file holds the figures of the ones committed here. One CPU core each; different machines give
+Each command trains one component from scratch on the drawn world and saves it in 16 bit with `save_pretrained`.
+README.md in this folder has the figures of the committed components. Each takes one CPU core. Different machines give
 slightly different weights.
 """
 
@@ -40,7 +40,7 @@ from scenes.drawing import IMAGE_SIZE
 from scenes.languages import SCENE_LANGUAGES
 from text_components import Texts, build_language_model, draw_text, text_loss, translation_accuracy
 
-# Those whose templates the committed tokenizer was made of; more would make another one.
+# The tasks whose templates trained the committed tokenizer. Other tasks would give another tokenizer.
 TOKENIZER_TASKS = ("captioning", "vqa", "question_generation", "image_naming", "image_deciding", "matching")
 NUM_TOKENIZER_TEXTS = 30_000
 TEXT_STEPS = {"english": (500, 3000), "multilingual": (1200, 7000), "decoder_only": (1200, 4500)}  # single groups, all
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def train_text_component(kind: str, finished: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A language model that has read about the drawn world, and its tokenizer; from `finished` if it is there."""
+    """A language model of the drawn world, and its tokenizer. Loaded from `finished` if it exists."""
     auto_class = AutoModelForCausalLM if kind == "decoder_only" else AutoModelForSeq2SeqLM
     if finished.exists():
         return auto_class.from_pretrained(finished), AutoTokenizer.from_pretrained(finished)
@@ -94,7 +94,7 @@ def train_text_component(kind: str, finished: Path) -> tuple[PreTrainedModel, Pr
 
 
 def train_seeing(finished: Path) -> dict[str, torch.Tensor]:
-    """Weights of ViT, Q-Former and query tokens that tell what an image holds; from `finished` if it is there."""
+    """Weights of ViT, Q-Former and query tokens after the attributes. Loaded from `finished` if it exists."""
     if finished.exists():
         return load_file(finished)
     torch.manual_seed(0)
@@ -118,7 +118,7 @@ def train_seeing(finished: Path) -> dict[str, torch.Tensor]:
 def train_captions(
     language_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seeing: dict[str, torch.Tensor]
 ) -> PreTrainedModel:
-    """The English BLIP-2: eyes that see, a language model that stays as it is, and what brings them together."""
+    """Train the English BLIP-2 on captions, with a frozen ViT and a frozen language model."""
     torch.manual_seed(0)
     model = build_english_blip2(language_model, image_token_id=len(tokenizer))
     unexpected = model.load_state_dict(seeing, strict=False).unexpected_keys
@@ -138,7 +138,7 @@ def train_captions(
 
 
 def tokenizer_texts(languages: Sequence[str]) -> Iterator[str]:
-    """What the tokenizer is trained on: the texts of the drawn world, and the templates a model will be asked in."""
+    """The texts that train the tokenizer: those of the drawn world, and the prompt templates."""
     rng = random.Random("tokenizer")
     for _ in range(NUM_TOKENIZER_TEXTS):
         yield from draw_text(rng, languages, single_share=0.2)

@@ -1,10 +1,10 @@
-"""The language models of the quickstart: trained on texts about the drawn world, without a single image.
+"""The language models of the quickstart, trained on texts about the drawn world without any image.
 
-The texts are what a multilingual language model has read many of: translations ("<caption> Say it in Swahili:"), and
-questions about a text with their answers. No text holds a held-out composition.
+The texts are of a kind that multilingual language models know: translations ("<caption> Say it in Swahili:"), and
+questions about a text with their answers. No text contains a held-out composition.
 
-First only phrases of one group, then whole captions: in a phrase every word of the translation has one word to come
-from, and what is learned there ("star" is "nyota") carries over to combinations that were never read.
+Training begins with phrases of one group and continues with whole captions. In a phrase every word of the translation
+comes from one word. What the model learns there ("star" is "nyota") carries over to new combinations.
 
 - `english`: a T5, the language model of the English BLIP-2.
 - `multilingual`: an mT5 that has read twelve languages.
@@ -46,15 +46,15 @@ QUESTION_TEMPLATES = (
     "{text} Q: {question} A, in {language}:",
 )
 QUESTION_SHARE = 0.2
-SINGLE_SHARE = 0.1  # of phrases of one group among the captions
-ENGLISH_SHARE = 0.5  # of the texts to translate from; every other language stands against English and itself
+SINGLE_SHARE = 0.1  # the share of phrases of one group among the captions
+ENGLISH_SHARE = 0.5  # the share of English among the texts to translate
 IGNORED = -100
 BATCH_SIZE = 96
 BUCKET = 12  # batches are cut from so many batches' worth of texts, sorted by length
 
 
 def draw_text(rng: random.Random, languages: Sequence[str], single_share: float) -> tuple[str, str]:
-    """A text with its instruction, and what is to be answered; `single_share` of them are phrases of one group."""
+    """A text with its instruction, and the answer. A share of `single_share` are phrases of one group."""
     scene = sample_training_scene(rng)
     if rng.random() < single_share:
         scene = Scene(rng.choice(scene.groups))
@@ -109,7 +109,7 @@ class Texts(torch.utils.data.IterableDataset):
         return {"input_ids": inputs, "attention_mask": (inputs != 0).long(), "labels": labels}
 
     def _joined(self, pairs: list[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
-        """Text, answer and end in one sequence; the answer alone is learned."""
+        """Text, answer and end in one sequence. Only the answer has labels."""
         eos = self.tokenizer.eos_token_id
         ids = [torch.tensor([*text, *answer, eos]) for text, answer in pairs]
         labels = [torch.tensor([IGNORED] * len(text) + [*answer, eos]) for text, answer in pairs]

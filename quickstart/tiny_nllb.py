@@ -1,12 +1,13 @@
 """Make the quickstart's translator: `python quickstart/tiny_nllb.py`.
 
-An NLLB in small, for running the true translation code anywhere: the same model class (M2M100), the same kind of
-tokenizer (`NllbTokenizer`: byte-pair pieces, one token per language of the same codes), trained from nothing to
-translate the drawn world's captions, questions and answers from English into its eleven other languages, and captions
-and answers back. It knows no other words: what else it is given it "translates" into the drawn world's.
+It is a tiny NLLB, which lets you run the translation code on any machine. It has the same model class (M2M100) and the
+same kind of tokenizer (`NllbTokenizer`: byte-pair tokens, and one token per language with the same codes). We train it
+from scratch. It translates the drawn world's captions, questions and answers from English into its eleven other
+languages, and captions and answers back. It knows no other words and turns any other text into the drawn world's
+words.
 
-One CPU core; README.md beside the weights holds the figures of the ones committed here. No text shows a held-out
-composition, so captions of held-out scenes measure translation rather than memory.
+It takes one CPU core. README.md beside the weights has the figures of the committed weights. No training text contains
+a held-out composition, so captions of held-out scenes measure translation, not memorisation.
 """
 
 import argparse
@@ -35,8 +36,8 @@ PAD, END, IGNORED = 1, 2, -100
 MAX_VOCABULARY = 1600
 NUM_TOKENIZER_PAIRS = 15_000
 NUM_SINGLE_STEPS, NUM_STEPS = 600, 2800  # phrases of one group, all
-BACK_SHARE = 0.2  # of the pairs are to be translated into English
-QUESTION_SHARE, ANSWER_SHARE, PHRASE_SHARE = 0.15, 0.08, 0.1  # the others are whole captions
+BACK_SHARE = 0.2  # the share of pairs to translate into English
+QUESTION_SHARE, ANSWER_SHARE, PHRASE_SHARE = 0.15, 0.08, 0.1  # the rest are whole captions
 BATCH_SIZE = 96
 BUCKET = 12  # batches are cut from so many batches' worth of pairs, sorted by length
 

@@ -1,2 +1,2 @@
-"""The drawn world of the quickstart: what a scene is (world.py), its image (drawing.py), what is said about it in
+"""The drawn world of the quickstart: scenes (world.py), their images (drawing.py), and captions and questions in
 twelve languages (languages/)."""

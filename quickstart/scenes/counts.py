@@ -1,11 +1,12 @@
-"""How many are there: one, two or three? A three-way choice about the drawn world, answered in English whatever
-language asks, as xGQA is. Recipes beside this package name it `scenes.counts:scene_counts`.
+"""How many are there: one, two or three? A three-way choice about the drawn world, asked in every language and
+answered in English, like xGQA. Recipes beside this package name it `scenes.counts:scene_counts`.
 
-It shows what calibration is for. Training has asked and answered in one language at a time, and "one" more often than
-"two" or "three"; asked in Chinese, to be answered in English, a model says what it has always said, and some answers
-never win, as "maybe" never wins XVNLI. The images hold each count equally often and are of compositions that
-training never shows; they are none of those of task.py. Without content means with a grey image: the content
-is the image, the question stays.
+The task shows why calibration helps. In training, question and answer share a language, and "one" is more frequent
+than "two" or "three". If you ask in Chinese and want an English answer, the model prefers the frequent answers, and
+some answers never win, just as "maybe" never wins in XVNLI.
+
+Each count is equally frequent. The images show held-out compositions and differ from those of task.py. The
+content-free input has the same question with a grey image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,8 +39,8 @@ def scene_counts(
     answering: Answering = "rank",
     rank_by: RankBy = "sum",
 ) -> EvaluationTask:
-    """The question of the count, asked in each language about `num_images` images of each count. The task has a
-    protocol of its own."""
+    """The question of the count, asked in each language about `num_images` images of each count. The task has its own
+    protocol."""
     check_languages(languages)
     if num_images < 1:
         raise ValueError(f"`num_images` is {num_images}, expected at least one image of each count.")
@@ -57,7 +58,7 @@ def scene_counts(
 
 @dataclass(frozen=True)
 class CountedImage:
-    """A drawing of a scene, of which group number `position` is asked for."""
+    """An image of a scene. The question is about group number `position`."""
 
     image_id: str
     scene: Scene
@@ -66,7 +67,7 @@ class CountedImage:
 
 
 def draw_counted(number: int, seed: int) -> CountedImage:
-    """Image number i of a seed, always the same; the counts take turns."""
+    """Image `number` of a seed, always the same. The counts alternate."""
     rng = stable_random(seed, "evaluation", NAME, number)
     wanted = COUNTS[number % len(COUNTS)]
     while True:

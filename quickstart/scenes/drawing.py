@@ -1,10 +1,9 @@
-"""Drawing a scene of the drawn world as a small RGB image.
+"""Draws a scene of the drawn world as a small RGB image.
 
-Positions, sizes, colours, tilt and background vary from draw to draw, so that no two images of one scene are equal;
-what the caption says never does. Things stand on a grid of 8 x 8 cells, a little off their centres: a small thing
-fills one cell, a large one two by two. (A tiny ViT whose patches are the cells learns shapes several times sooner than
-where things stand anywhere.) Coordinates are in cells; the image is drawn larger by `SUPERSAMPLING` and reduced, which
-smooths the edges.
+Positions, sizes, colours, tilt and background vary between images of a scene; what the caption says never varies.
+Things are on a grid of 8 x 8 cells, a little off the centres: a small thing fills one cell, a large thing two by two.
+(A tiny ViT whose patches are the cells learns shapes several times faster than with free positions.) Coordinates are
+in cells. We draw the image larger by `SUPERSAMPLING` and then reduce it, which smooths the edges.
 """
 
 import math

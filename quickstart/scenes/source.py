@@ -2,8 +2,8 @@
 
 Recipes beside this package name it `scenes.source:scenes`.
 
-Only combinations that are not held out are drawn (world.py), so whatever is trained on this source has never
-seen a held-out composition. Image number i of a seed is always the same, however many are asked for.
+It draws no held-out combinations (world.py), so a model trained on this source has never seen one. Image number i of a
+seed is always the same, whatever `num_images` is.
 """
 
 import random
@@ -72,7 +72,7 @@ def _draw_languages(languages: Sequence[str], num_prompts: int, rng: random.Rand
 def _draw_task(
     scene: Scene, language: str, question_share: float, rng: random.Random
 ) -> tuple[str, dict[str, str], str]:
-    """A task with its inputs and target; a scene whose groups share a shape has no questions and is captioned."""
+    """A task with its inputs and target. A scene whose groups share a shape has no questions, only a caption."""
     asked = questions(scene, language)
     if asked and rng.random() < question_share:
         drawn = rng.choice(asked)

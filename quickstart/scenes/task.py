@@ -1,10 +1,10 @@
-"""The drawn world as a benchmark: images to caption and to be asked about, in its twelve languages.
+"""The drawn world as a benchmark: captions and questions in its twelve languages.
 
-Recipes beside this package name it `scenes.task:scenes`; its answers are written under the name `scenes`.
+Recipes beside this package name it `scenes.task:scenes`; its files have the name `scenes`.
 
-Captions count as right only as a whole: count, size, colour and shape of both groups, their relation, and the grammar
-of it all. Images are drawn by a stream of their own, so no seed makes them those of training; all languages are
-asked about the same ones. The scenes differ from each other, so a shuffled image is always a wrong one.
+A caption is right only as a whole: count, size, colour and shape of both groups, their relation, and the grammar. The
+images come from a separate random stream, so they differ from the training images whatever the seed is. All languages
+share the images. All scenes differ, so a shuffled image is always wrong.
 """
 
 import random
@@ -28,9 +28,9 @@ from scenes.world import Scene, sample_held_out_scene, sample_training_scene
 NAME = "scenes"
 GENERATION = GenerationSettings(max_new_tokens=40)
 
-# as_is: captions of compositions that training never shows. shuffled: the same with each other's images. seen:
-# captions of compositions that training shows, in other images. questions: about the images of as_is, counted by
-# kind (`question: colour` ...).
+# as_is: captions of held-out compositions. shuffled: as_is with shuffled images. seen: captions of compositions that
+# training shows, in new images. questions: questions about the images of as_is, with one condition per kind
+# (`question: colour` ...).
 SceneCondition = Literal["as_is", "shuffled", "seen", "questions"]
 SEEN = "seen"
 QUESTIONS = "questions"
@@ -47,7 +47,7 @@ def scenes(
 ) -> EvaluationTask:
     """Captions (and questions) of `num_images` images in each language and condition.
 
-    Image number i of a seed is always the same, however many are asked for. The task has a protocol of its own.
+    Image number i of a seed is always the same, whatever `num_images` is. The task has its own protocol.
 
     Raises:
         ValueError: a condition is unknown, a language has no captions, or there are too few images to shuffle.
@@ -74,7 +74,7 @@ def scenes(
 
 @dataclass(frozen=True)
 class SceneImage:
-    """A scene and a drawing of it."""
+    """A scene and its image."""
 
     image_id: str
     scene: Scene
@@ -84,7 +84,7 @@ class SceneImage:
 def draw_scene_images(
     num_images: int, sample: Callable[[random.Random], Scene], *, stream: str, seed: int
 ) -> list[SceneImage]:
-    """Images of different scenes; no source draws from this stream."""
+    """Images of distinct scenes, from a random stream that no source uses."""
     images: list[SceneImage] = []
     drawn: set[Scene] = set()
     for number in range(num_images):
@@ -98,7 +98,7 @@ def draw_scene_images(
 
 
 def _sample_seen_scene(rng: random.Random) -> Scene:
-    """A scene of two groups, as the held-out ones are, without held-out combinations."""
+    """A scene of two groups, like the held-out ones, but without held-out combinations."""
     while True:
         scene = sample_training_scene(rng)
         if scene.reference is not None:

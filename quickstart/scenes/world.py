@@ -1,10 +1,9 @@
-"""The drawn world of the quickstart: what can stand in an image, what is held out, and how scenes are sampled.
+"""The drawn world of the quickstart: the content of images, the held-out combinations, and the sampling of scenes.
 
 An image shows one group of equal things ("three small red circles") or two groups in a relation ("... to the left of
 a large blue square"). A fixed quarter of all colour x shape pairs and of all relation x shape pair combinations is
-held out: no training image and no training text shows one, so a model that captions them has combined what it
-learned rather than recalled it. The rules are closed formulas, so that every part of the project agrees on them
-without a stored list.
+held out: no training image or text contains one. A model that captions them has therefore combined what it learned
+instead of recalling it. The rules are formulas, so every part of the project agrees on them without a stored list.
 """
 
 import random
@@ -17,7 +16,7 @@ SIZES = ("small", "large")
 COUNTS = (1, 2, 3)
 RELATIONS = ("left_of", "above", "inside")
 
-SINGLE_GROUP_SHARE = 0.15  # of the sampled scenes
+SINGLE_GROUP_SHARE = 0.15  # the share of scenes with one group
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Group:
     """`count` equal things.
 
     Raises:
-        ValueError: a value is none of `COUNTS`, `SIZES`, `COLOURS`, `SHAPES`.
+        ValueError: a value is not in `COUNTS`, `SIZES`, `COLOURS` or `SHAPES`.
     """
 
     count: int
@@ -67,7 +66,7 @@ class Scene:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The subject and, where there is one, the reference."""
+        """The subject and the reference, if there is one."""
         return (self.subject,) if self.reference is None else (self.subject, self.reference)
 
 
@@ -82,7 +81,7 @@ def is_held_out_relation(relation: str, subject_shape: str, reference_shape: str
 
 
 def is_held_out(scene: Scene) -> bool:
-    """True where the scene holds at least one held-out combination: it may be shown in evaluation only."""
+    """True if the scene contains a held-out combination. Only evaluation may show it."""
     if any(is_held_out_pair(group.colour, group.shape) for group in scene.groups):
         return True
     if scene.relation is None or scene.reference is None:
@@ -91,11 +90,11 @@ def is_held_out(scene: Scene) -> bool:
 
 
 def sample_training_scene(rng: random.Random) -> Scene:
-    """A scene without any held-out combination, even if its two groups exchanged their colours.
+    """A scene without held-out combinations, also if its two groups exchange their colours.
 
-    Were the second part left out, "a red and a blue thing, a circle and a star" would often tell which is which by
-    what is never seen, and a model would learn that instead of looking: it then exchanges the colours of held-out
-    scenes.
+    Without the second condition, a model could often infer which of "a circle and a star" is red and which is blue
+    from the combinations that never occur. It would learn this instead of looking, and would exchange the colours of
+    held-out scenes.
     """
     return _sample_until(rng, lambda scene: not is_held_out(scene) and not _is_held_out_exchanged(scene))
 

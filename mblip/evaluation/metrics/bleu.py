@@ -1,9 +1,11 @@
-"""BLEU-1 to BLEU-4 as the captioning benchmarks report it: that of COCO's evaluation, with its smoothing.
+"""BLEU-1 to BLEU-4 as captioning benchmarks report them: COCO's evaluation with its smoothing.
 
 It is the BLEU of Papineni et al. (2002) in the implementation of pycocoevalcap 1.2 (`BleuScorer.compute_score` with
-option "closest"). Differences to other implementations: every precision has 1e-15 added above and 1e-9 below the line,
-so a caption without any common 4-gram has a tiny BLEU-4 and not 0, one of fewer than four words has a large one beside
-that; and the value of the set comes from the counts of all images, not from the mean of theirs.
+option "closest"). It differs from other implementations:
+
+- Every precision has 1e-15 added to its numerator and 1e-9 to its denominator. A caption without a common 4-gram has a
+  tiny BLEU-4, not 0. A caption of fewer than four words has a much larger one.
+- The score of the set comes from the counts of all images. It is not the mean of their scores.
 """
 
 import math
@@ -18,9 +20,9 @@ TINY, SMALL = 1e-15, 1e-9  # added to numerators and denominators, as in BleuSco
 
 
 def bleu(counts: NgramCounts) -> tuple[ImageScores, ...]:
-    """BLEU-1 to BLEU-4, from 0 to 1, of a set of images and of each of them.
+    """BLEU-1 to BLEU-4, from 0 to 1, for a set of images and for each image.
 
-    An empty hypothesis has 0 in all four: its brevity penalty is 0.
+    An empty hypothesis scores 0 in all four, because its brevity penalty is 0.
     """
     lengths = counts.hypothesis_lengths
     closest = _closest_lengths(counts)
@@ -51,7 +53,7 @@ def _scores(correct: Sequence[int], guessed: Sequence[int], length: int, referen
 
 
 def _clipped_matches(order: OrderCounts, num_images: int) -> Integers:
-    """For each image, how many n-grams of the hypothesis are right: each as often as the reference with most of it."""
+    """For each image, the number of right n-grams, each counted at most as often as in any single reference."""
     most = np.zeros_like(order.hypotheses.count)
     np.maximum.at(most, order.shared_hypotheses, order.references.count[order.shared_references])
     matches = np.zeros(num_images, dtype=np.int64)
@@ -60,7 +62,7 @@ def _clipped_matches(order: OrderCounts, num_images: int) -> Integers:
 
 
 def _closest_lengths(counts: NgramCounts) -> Integers:
-    """For each image, the length of the reference nearest in length to the hypothesis; of two, the shorter one."""
+    """For each image, the reference length closest to the hypothesis's. In a tie it is the shorter one."""
     longest = int(counts.reference_lengths.max()) + 1
     distances = np.abs(counts.reference_lengths - counts.hypothesis_lengths[counts.reference_images])
     firsts = np.flatnonzero(np.diff(counts.reference_images, prepend=-1))

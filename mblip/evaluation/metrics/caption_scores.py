@@ -1,7 +1,7 @@
-"""The scores of captions that are published: CIDEr-D, BLEU-1 to BLEU-4 and ROUGE-L, as pycocoevalcap 1.2 gives them.
+"""The usual scores of captions: CIDEr-D, BLEU-1 to BLEU-4 and ROUGE-L, equal to those of pycocoevalcap 1.2.
 
-No Java: the tokenizer is ours. METEOR and SPICE, which pycocoevalcap computes with Java programs, are not computed.
-chrF, which needs no words, is in chrf.py.
+They need no Java, because the tokenizer is ours. We do not compute METEOR and SPICE, for which pycocoevalcap runs Java
+programs. chrF, which needs no tokenization, is in chrf.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ from .rouge_l import rouge_l
 class CaptionScores:
     """Scores by name: `CIDEr-D` (0 to 10; pycocoevalcap calls it CIDEr), `BLEU-1` to `BLEU-4` and `ROUGE-L` (0 to 1).
 
-    `overall` are those of the set; `per_image` has one for each image, in the order in which they came in. `language`
-    and `tokenization` (with the versions of libraries) belong to every figure: another tokenization gives others.
+    `overall` holds the scores of the set, `per_image` those of each image, in the order given. State `language` and
+    `tokenization` (with library versions) with every figure, because the figures depend on them.
     """
 
     overall: Mapping[str, float]
@@ -35,21 +35,21 @@ def score_captions(
     language: str = "en",
     tokenization: Tokenization = "ptb",
 ) -> CaptionScores:
-    """Score one hypothesis for each image against its references.
+    """Score one hypothesis per image against its references.
 
-    An empty hypothesis, or one of punctuation alone, counts like any other: it has 0 in CIDEr-D and BLEU, and 0 in
-    ROUGE-L (1 where one of the references has no words either, as in the reference implementation). CIDEr-D depends on
-    the set: it takes the frequency of n-grams from all references given, and is 0 for a single image. The order of
-    images and of references changes no bit of a score, unless a caption ends in an abbreviation whose period the
-    tokenizer takes or leaves by how the next caption begins (ptb/tokenizer.py).
+    An empty hypothesis, or one of punctuation only, counts like any other: it scores 0 in CIDEr-D, BLEU and ROUGE-L.
+    (In ROUGE-L it scores 1 if a reference has no words either, as in the reference implementation.) CIDEr-D depends on
+    the set: it takes n-gram frequencies from all references, and is 0 for a single image. The order of images and
+    references does not change a score by a single bit, with one exception: if a caption ends in an abbreviation, the
+    next caption may decide whether the tokenizer keeps its period (ptb/tokenizer.py).
 
     Args:
         language: a code of mblip/evaluation/languages.py; zh, ja and th are segmented.
         tokenization: see `tokenize_captions`.
 
     Raises:
-        ValueError: nobody knows the language or the tokenization; there is no image, or one without a reference, or
-            hypotheses and references are of unequal length.
+        ValueError: language or tokenization is unknown, there are no images, an image has no reference, or hypotheses
+            and references differ in length.
         ImportError: the library that segments the language is not installed.
     """
     tokens = tokenize_captions(hypotheses, references, language=language, tokenization=tokenization)

@@ -1,8 +1,8 @@
-"""From captions to the words that captioning metrics compare: one form of Unicode, words, tokens.
+"""Turns captions into the tokens that captioning metrics compare.
 
-The steps are those of the original's evaluation (gregor-ge/mBLIP, src/tasks/vllm/evaluation.py): NFC; zh, ja and th
-segmented, hypotheses and references alike; then the Penn Treebank tokens of COCO's evaluation, in lower case and
-without punctuation. NFC comes first here, so that two spellings of one text have the same score in every language.
+The steps follow the original evaluation (gregor-ge/mBLIP, src/tasks/vllm/evaluation.py): NFC, segmentation of zh, ja
+and th (hypotheses and references), then the Penn Treebank tokens of COCO's evaluation, in lower case and without
+punctuation. Here NFC comes first, so that two Unicode spellings of a text have the same score in every language.
 """
 
 import unicodedata
@@ -22,7 +22,7 @@ TOKENIZATIONS: tuple[Tokenization, ...] = ("ptb", "characters", "segmented")
 
 @dataclass(frozen=True)
 class CaptionTokens:
-    """The tokens of each image's hypothesis and references. `description` says how they were made, for the record."""
+    """The tokens of each image's hypothesis and references. `description` records how they were made."""
 
     hypotheses: list[list[str]]
     references: list[list[list[str]]]
@@ -39,13 +39,13 @@ def tokenize_captions(
     """Tokenize one hypothesis and one or more references per image.
 
     Args:
-        language: a code of mblip/evaluation/languages.py. It decides about segmentation and nothing else.
-        tokenization: `ptb` is what is published. `characters` splits zh, ja and th into characters instead of words,
-            and is `ptb` in all other languages. `segmented`: the words of the captions stand between spaces already.
+        language: a code of mblip/evaluation/languages.py. It only affects segmentation.
+        tokenization: `ptb` is the usual one. `characters` splits zh, ja and th into characters instead of words, and
+            equals `ptb` in all other languages. `segmented`: the captions already have spaces between words.
 
     Raises:
-        ValueError: nobody knows the language or the tokenization; there is no image, or one without a reference, or
-            hypotheses and references are of unequal length.
+        ValueError: language or tokenization is unknown, there are no images, an image has no reference, or hypotheses
+            and references differ in length.
         ImportError: the library that segments the language is not installed.
     """
     check_images(hypotheses, references)
@@ -54,7 +54,7 @@ def tokenize_captions(
         raise ValueError(f"Found the tokenization {tokenization!r}, expected one of {', '.join(TOKENIZATIONS)}.")
     by_character = tokenization == "characters"
     segmenter = None if tokenization == "segmented" else load_segmenter(code, by_character=by_character)
-    # Two documents, as in pycocoevalcap: the tokens of a text may depend on the one behind it (ptb/tokenizer.py).
+    # Two documents, as in pycocoevalcap: the tokens of a text may depend on the next one (ptb/tokenizer.py).
     tokens = iter(ptb_tokenize(_prepare(chain.from_iterable(references), segmenter)))
     return CaptionTokens(
         hypotheses=ptb_tokenize(_prepare(hypotheses, segmenter)),

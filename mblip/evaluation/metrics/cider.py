@@ -1,13 +1,12 @@
-"""CIDEr-D: how much a caption has in common with the references, rare n-grams counting most.
+"""CIDEr-D: the similarity of a caption to its references, with more weight on rare n-grams.
 
 Vedantam, Zitnick and Parikh, CIDEr: Consensus-based Image Description Evaluation (arXiv 1411.5726), in the
-implementation of pycocoevalcap 1.2 (`CiderScorer.compute_cider`), which calls it CIDEr and is what is reported for
-captioning benchmarks. Two things are worth knowing:
+implementation of pycocoevalcap 1.2 (`CiderScorer.compute_cider`). It calls the score CIDEr, and captioning benchmarks
+report it. Two things are worth knowing:
 
-- How rare an n-gram is, is counted in the references of the very set that is scored. A score is therefore comparable
-  between models on the same images, and not between sets; with one image alone every score is 0.
-- The penalty for another length compares the numbers of word pairs, so an empty caption and one of a single word are
-  equally long.
+- The rarity of an n-gram comes from the references of the scored set. You can compare models on the same images, but
+  not scores of different sets. With a single image every score is 0.
+- The length penalty compares numbers of word pairs. An empty caption and a caption of one word count as equally long.
 """
 
 import math
@@ -18,14 +17,14 @@ import numpy.typing as npt
 from .image_scores import ImageScores
 from .ngram_counts import MAX_ORDER, Integers, NgramCounts, OrderCounts
 
-SIGMA = 6.0  # of the Gaussian penalty, in words
+SIGMA = 6.0  # width of the Gaussian length penalty, in words
 SCALE = 10.0
 
 Floats = npt.NDArray[np.float64]
 
 
 def cider_d(counts: NgramCounts) -> ImageScores:
-    """CIDEr-D, from 0 to 10, of a set of images (the mean) and of each of them. An empty hypothesis has 0."""
+    """CIDEr-D, from 0 to 10, for a set of images (the mean) and for each image. An empty hypothesis scores 0."""
     logarithms = np.log(np.arange(1, counts.num_images + 1, dtype=np.float64))
     similarities = [_cosines(order, counts, logarithms) for order in counts.orders]
     penalties = _length_penalties(counts)
@@ -34,7 +33,7 @@ def cider_d(counts: NgramCounts) -> ImageScores:
     per_image = []
     start = 0
     for end in ends.tolist():
-        # Summed exactly, so that the order of the references changes no bit.
+        # An exact sum does not depend on the order of the references.
         mean = math.fsum(terms[start:end].ravel()) / MAX_ORDER / (end - start)
         per_image.append(mean * SCALE)
         start = end
@@ -42,7 +41,7 @@ def cider_d(counts: NgramCounts) -> ImageScores:
 
 
 def _cosines(order: OrderCounts, counts: NgramCounts, logarithms: Floats) -> Floats:
-    """For each reference, the clipped cosine between its n-grams and the hypothesis's, weighed by count and rarity."""
+    """For each reference, the clipped cosine of its n-grams and the hypothesis's, weighted by count and rarity."""
     rarity = logarithms[-1] - logarithms[np.maximum(_document_frequencies(order, counts), 1) - 1]
     hypothesis_weights = order.hypotheses.count * rarity[order.hypotheses.ngram]
     reference_weights = order.references.count * rarity[order.references.ngram]
@@ -63,7 +62,7 @@ def _sums(captions: Integers, values: Floats, num_captions: int) -> Floats:
 
 
 def _document_frequencies(order: OrderCounts, counts: NgramCounts) -> Integers:
-    """For each n-gram, how many images have a reference with it."""
+    """For each n-gram, the number of images with a reference that contains it."""
     images = counts.reference_images[order.references.caption]
     positions = np.sort(images * order.num_ngrams + order.references.ngram)
     different = positions[np.flatnonzero(np.diff(positions, prepend=-1))]
@@ -71,7 +70,7 @@ def _document_frequencies(order: OrderCounts, counts: NgramCounts) -> Integers:
 
 
 def _length_penalties(counts: NgramCounts) -> Floats:
-    """For each reference, what is left of the cosine where its length differs from the hypothesis's."""
+    """For each reference, the factor for its difference in length from the hypothesis."""
     pairs_of_hypotheses = np.maximum(counts.hypothesis_lengths - 1, 0)[counts.reference_images]
     differences = np.abs(pairs_of_hypotheses - np.maximum(counts.reference_lengths - 1, 0))
     penalties = [math.e ** (-(difference**2) / (2 * SIGMA**2)) for difference in range(int(differences.max()) + 1)]

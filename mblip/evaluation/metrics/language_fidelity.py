@@ -1,11 +1,12 @@
-"""Language fidelity: the share of outputs that are in the language asked for.
+"""Language fidelity: the share of outputs that are in the requested language.
 
-A measure of Centurio (arXiv 2501.05122). The language here is the one that py3langid 0.4.0 finds most probable, or for
-the seven languages it lacks what unlisted_languages.py tells. An empty output is in no language, and neither is one
-without letters.
+The measure comes from Centurio (arXiv 2501.05122). We take the language that py3langid 0.4.0 finds most probable. For
+the seven languages that it does not know, unlisted_languages.py decides. An empty output, or one without letters, is
+in no language.
 
-Which languages can be found moves the figure. Of 19,851 human captions of XM3600 in 33 languages, these are recognised
-in per cent, mean of languages (`python benchmarks/fidelity_error.py captions.jsonl --candidates ...`):
+The set of candidate languages changes the figure. The table shows how many of 19,851 human captions of XM3600 in 33
+languages are recognised, in per cent, as the mean over languages (`python benchmarks/fidelity_error.py captions.jsonl
+--candidates ...`):
 
 | candidates | recognised | lowest | captions in other languages taken for it |
 |---|---:|---:|---:|
@@ -13,13 +14,13 @@ in per cent, mean of languages (`python benchmarks/fidelity_error.py captions.js
 | `mix`: the 96 of the mix, hr and quz | 97.8 | 87.7 (hr, for Slovenian) | 0.05 |
 | `given`: the 33 | 98.9 | 90.0 (sv, for Danish) | 0.13 |
 
-`mix` is taken: a model answers in what it was trained in, and the candidates must hold that. With `given`, of 80 texts
-each (Babel-ImageNet's translated prompts), 65 Slovenian ones pass for Croatian, 56 Slovak for Czech, 54 Galician for
-Portuguese, 78 Bulgarian for Ukrainian, 80 Kannada for Quechua. The price is that near languages are taken for each
-other more often, which `num_near` counts.
+We use `mix`, because a model answers in the languages it was trained on. With `given`, too many answers in other
+languages pass: of 80 texts each (Babel-ImageNet's translated prompts), 65 Slovenian ones pass as Croatian, 56 Slovak
+as Czech, 54 Galician as Portuguese, 78 Bulgarian as Ukrainian and 80 Kannada as Quechua. The price of `mix` is that
+near languages are confused more often; `num_near` counts that.
 
-Short outputs say little: 91 % of the captions below 20 characters are recognised, 97 % of those up to 50, 99 % of the
-longer ones, and 60 % of Babel-ImageNet's labels. So this measures captions, not answers of one word.
+Use it for captions, not for one-word answers: 91 % of the captions below 20 characters are recognised, 97 % of those
+up to 50, 99 % of the longer ones, but only 60 % of Babel-ImageNet's labels.
 """
 
 from collections import Counter
@@ -37,11 +38,11 @@ from .unlisted_languages import UNLISTED, is_unlisted
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-MIX = frozenset({*LANGUAGES, *UNSEEN_LANGUAGES})  # what can be found unless said otherwise
-EMPTY = ""  # in place of a language: there is no output
-UNKNOWN = "und"  # ISO 639: undetermined; there are no letters, or none that py3langid knows
+MIX = frozenset({*LANGUAGES, *UNSEEN_LANGUAGES})  # the default candidates
+EMPTY = ""  # the "language" of an empty output
+UNKNOWN = "und"  # ISO 639: undetermined; no letters, or none that py3langid knows
 
-# What at least 1 % of a language's human captions (XM3600, xFlickrCO) are taken for, most frequent first.
+# The languages that at least 1 % of a language's human captions (XM3600, xFlickrCO) are mistaken for, by frequency.
 NEAR_LANGUAGES: Mapping[str, tuple[str, ...]] = {
     "cs": ("sk",),
     "da": ("no",),
@@ -59,11 +60,14 @@ CODES: Mapping[str, str] = {label: code for code, label in PY3LANGID_LABELS.item
 
 @dataclass(frozen=True)
 class FidelityScores:
-    """The fidelity of outputs that were asked for in one language.
+    """The fidelity of outputs that should be in one language.
 
-    `share` of them are in it. `found` is the language of each, `EMPTY` or `UNKNOWN`; `is_right` whether that is the
-    one asked for. Of the wrong ones `num_empty` are empty, and `num_near` in a language so near that human captions in
-    the one asked for are taken for it (`NEAR_LANGUAGES`).
+    Args:
+        share: the share of outputs in the requested language, from 0 to 1.
+        found: the language of each output, `EMPTY` or `UNKNOWN`.
+        is_right: whether each output is in the requested language.
+        num_empty: how many outputs are empty.
+        num_near: how many outputs are in a language that human captions are often mistaken for (`NEAR_LANGUAGES`).
     """
 
     share: float
@@ -74,7 +78,7 @@ class FidelityScores:
 
     @property
     def wrong_languages(self) -> dict[str, int]:
-        """How many outputs are in which other language, most frequent first; empty ones are not among them."""
+        """Other language -> number of outputs in it, the most frequent first, without empty outputs."""
         pairs = zip(self.found, self.is_right, strict=True)
         return dict(Counter(code for code, is_right in pairs if not is_right and code != EMPTY).most_common())
 
@@ -82,21 +86,21 @@ class FidelityScores:
 def language_fidelity(
     outputs: Sequence[str], language: str, *, candidates: frozenset[str] | None = MIX
 ) -> FidelityScores:
-    """The share of outputs that are in a language.
+    """The share of outputs that are in `language`.
 
     Args:
-        language: the code asked for, of the mix or of `UNSEEN_LANGUAGES`.
-        candidates: the languages that can be found; None: all that py3langid knows.
+        language: the requested code, from the mix or `UNSEEN_LANGUAGES`.
+        candidates: the languages to choose from; None: all that py3langid knows.
 
     Raises:
-        ValueError: the language is unknown or not among the candidates, or there are no outputs.
+        ValueError: the language is unknown or not a candidate, or there are no outputs.
         ImportError: py3langid is not installed.
     """
     code = evaluation_language(language).code
     if not outputs:
         raise ValueError(f"Found no outputs in {code!r} to identify the language of, expected at least one.")
     if candidates is not None and code not in candidates:
-        raise ValueError(f"Found no {code!r} among the {len(candidates)} candidates. Add the language asked for.")
+        raise ValueError(f"Found no {code!r} among the {len(candidates)} candidates. Add the requested language.")
     found = tuple(find_language(output, asked=code, candidates=candidates) for output in outputs)
     is_right = tuple(one == code for one in found)
     return FidelityScores(
@@ -109,7 +113,7 @@ def language_fidelity(
 
 
 def find_language(text: str, *, asked: str | None = None, candidates: frozenset[str] | None = MIX) -> str:
-    """The language of a text: a code, `EMPTY` or `UNKNOWN`. One that py3langid lacks is found only if `asked` for."""
+    """The language of a text: a code, `EMPTY` or `UNKNOWN`. Languages that py3langid lacks must be `asked` for."""
     if not text.strip():
         return EMPTY
     if not any(character.isalpha() for character in text):
@@ -122,7 +126,7 @@ def find_language(text: str, *, asked: str | None = None, candidates: frozenset[
 
 
 def _code(label: str) -> str:
-    """Our code of a language that py3langid calls `label`; its own where we have none."""
+    """Our code for py3langid's `label`, or the label itself if we have none."""
     return CODES.get(label, label)
 
 
@@ -133,6 +137,6 @@ def _identifier(candidates: frozenset[str] | None) -> "LanguageIdentifier":
 
 @cache
 def _found_in_nothing(candidates: frozenset[str] | None) -> tuple[str, float]:
-    """What py3langid says of a text that tells it nothing."""
+    """What py3langid returns for a text without information."""
     label, probability = _identifier(candidates).classify("")
     return label, probability

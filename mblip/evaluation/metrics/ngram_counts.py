@@ -1,9 +1,9 @@
-"""The n-grams of captions as integers, counted once for the metrics that compare them.
+"""Counts the n-grams of captions, as integers, once for all metrics that compare them.
 
-Captions stand in one row: the hypothesis of every image, then the references of every image, in the order of the
-images. A word is the rank of its text among the words of the set, an n-gram the rank among the n-grams of its order.
-So the n-grams of a caption come in alphabetical order, whatever other captions stand beside it, and what is summed
-over them is the same to the last bit however the images are shuffled.
+Captions form one sequence: the hypotheses of all images, then the references of all images, in the order of the
+images. A word is represented by its rank among the sorted words of the set, and an n-gram by its rank among the
+n-grams of its order. The n-grams of a caption are therefore in alphabetical order, whatever the other captions are.
+Sums over them are the same to the last bit in any order of the images.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ class NgramRows:
 
 @dataclass(frozen=True)
 class OrderCounts:
-    """The n-grams of one order. `shared_references` are the rows of references whose n-gram the hypothesis of the same
-    image holds too; `shared_hypotheses`, entry for entry, its row there."""
+    """The n-grams of one order. `shared_references`: rows of references whose n-gram is also in the hypothesis of the
+    same image. `shared_hypotheses`: for each of them, the row of the hypothesis."""
 
     num_ngrams: int
     hypotheses: NgramRows
@@ -44,10 +44,10 @@ class OrderCounts:
 
 @dataclass(frozen=True)
 class NgramCounts:
-    """The captions of a set of images, as `count_ngrams` counts them.
+    """The n-gram counts of the captions of a set of images, from `count_ngrams`.
 
-    `hypothesis_lengths` has the number of words of each image's hypothesis; `reference_lengths` that of each
-    reference, and `reference_images` which image it describes. `orders` begins with single words.
+    `hypothesis_lengths`: the number of words of each image's hypothesis. `reference_lengths`: that of each reference.
+    `reference_images`: the image of each reference. `orders` begins with single words.
     """
 
     hypothesis_lengths: Integers
@@ -63,11 +63,11 @@ class NgramCounts:
 def count_ngrams(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> NgramCounts:
     """Count the n-grams of one to four words in one hypothesis and one or more references per image.
 
-    A token that holds white space (the tokenizer writes `1 1/2` with a no-break space inside) is as many words as
-    `str.split` finds, as in `precook` of pycocoevalcap's bleu_scorer.py and cider_scorer.py.
+    We split tokens that contain white space with `str.split`, as `precook` of pycocoevalcap's bleu_scorer.py and
+    cider_scorer.py does. (The tokenizer writes `1 1/2` with a no-break space.)
 
     Raises:
-        ValueError: there is no image, or one without a reference, or the two are of unequal length.
+        ValueError: there are no images, an image has no reference, or the two differ in length.
     """
     check_images(hypotheses, references)
     captions = [" ".join(tokens).split() for tokens in chain(hypotheses, chain.from_iterable(references))]
@@ -81,12 +81,12 @@ def count_ngrams(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tok
 
 
 def _ngrams_by_order(captions: list[list[str]], lengths: Integers) -> list[tuple[Integers, Integers, int]]:
-    """For each order: the caption of every n-gram in reading order, the n-gram, and how many different ones exist."""
+    """For each order: the caption of every n-gram in reading order, the n-gram, and the number of distinct n-grams."""
     ranks = {word: rank for rank, word in enumerate(sorted(set(chain.from_iterable(captions))))}
     words = np.fromiter(map(ranks.__getitem__, chain.from_iterable(captions)), np.int64, count=int(lengths.sum()))
     captions_of_words = np.repeat(np.arange(len(captions)), lengths)
     positions = np.arange(len(words))
-    words_left = np.repeat(lengths.cumsum(), lengths) - positions  # in the caption, from this word on
+    words_left = np.repeat(lengths.cumsum(), lengths) - positions  # words from this one to the end of the caption
     starts, ngrams, num_ngrams = positions, words, len(ranks)
     found = [(captions_of_words, ngrams, num_ngrams)]
     for order in range(2, MAX_ORDER + 1):
@@ -100,7 +100,7 @@ def _ngrams_by_order(captions: list[list[str]], lengths: Integers) -> list[tuple
 def _count_order(
     captions: Integers, ngrams: Integers, num_ngrams: int, num_images: int, reference_images: Integers
 ) -> OrderCounts:
-    """Count the n-grams of one order caption by caption, and find those that hypothesis and reference share."""
+    """Count the n-grams of one order per caption, and find those that hypothesis and reference share."""
     positions, counts = np.unique(captions * num_ngrams + ngrams, return_counts=True)
     captions, ngrams = np.divmod(positions, max(num_ngrams, 1))
     num_hypothesis_rows = int(np.searchsorted(captions, num_images))

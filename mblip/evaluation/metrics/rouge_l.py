@@ -1,7 +1,7 @@
-"""ROUGE-L: the longest common subsequence of words, as the captioning benchmarks report it.
+"""ROUGE-L: the longest common subsequence of words, as captioning benchmarks report it.
 
-Lin's ROUGE-L in the implementation of pycocoevalcap 1.2 (`Rouge.calc_score`): recall weighs more than precision, and
-the best precision and the best recall may come from different references.
+Lin's ROUGE-L in the implementation of pycocoevalcap 1.2 (`Rouge.calc_score`). Recall has more weight than precision.
+The best precision and the best recall may come from different references.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ BETA = 1.2  # recall counts this much more than precision; Rouge.beta
 
 
 def rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> ImageScores:
-    """ROUGE-L, from 0 to 1, of a set of images (the mean) and of each of them.
+    """ROUGE-L, from 0 to 1, for a set of images (the mean) and for each image.
 
-    A text without tokens counts as one empty word, as in the reference implementation. So an empty hypothesis has 0,
-    but 1 where a reference is empty, too.
+    A text without tokens counts as one empty word, as in the reference implementation. An empty hypothesis therefore
+    scores 0, or 1 if a reference is also empty.
 
     Raises:
-        ValueError: there is no image, or one without a reference, or the two are of unequal length.
+        ValueError: there are no images, an image has no reference, or the two differ in length.
     """
     check_images(hypotheses, references)
     pairs = zip(hypotheses, references, strict=True)
@@ -44,9 +44,9 @@ def _image_score(hypothesis: Tokens, references: Sequence[Tokens]) -> float:
 def _common_length(positions: dict[str, int], num_words: int, reference: Tokens) -> int:
     """Length of the longest common subsequence of a text and a reference, in one pass over the reference.
 
-    `places` has, for each word of the text, a bit for every place where it stands. This is a bit-parallel algorithm
-    of the family of Allison and Dix (A bit-string longest-common-subsequence algorithm, 1986): of the row of the
-    usual table, each bit says that the length does not grow at this word of the text; an addition carries along it.
+    `positions` maps each word of the text to a bit mask of its positions. This is a bit-parallel algorithm of the
+    family of Allison and Dix (A bit-string longest-common-subsequence algorithm, 1986). A bit of `row` is set if the
+    length does not grow at this word in the current row of the usual table. The carry of an addition updates the row.
     """
     row = (1 << num_words) - 1
     for word in reference:

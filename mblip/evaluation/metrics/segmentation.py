@@ -1,12 +1,12 @@
-"""Words of Chinese, Japanese and Thai, which write no space between them.
+"""Splits Chinese, Japanese and Thai captions, which have no spaces, into words.
 
-The original (gregor-ge/mBLIP, data/xm3600/convert_xm3600_to_coco.py and src/tasks/vllm/evaluation.py) put spaces into
-hypotheses and references of these three languages alone, with spaCy's `Chinese()`, `Japanese()` and `Thai()`. The
-first splits into characters, which takes no library; the others ask SudachiPy in its finest mode and PyThaiNLP's
-default engine, which are asked here directly: the words are the same. All other languages stay as they are, so that
-Khmer, Lao or Burmese captions are few and long words, there as here.
+The original evaluation (gregor-ge/mBLIP, data/xm3600/convert_xm3600_to_coco.py and src/tasks/vllm/evaluation.py)
+segments hypotheses and references of these three languages only, with spaCy's `Chinese()`, `Japanese()` and `Thai()`.
+`Chinese()` splits into characters, which needs no library. The other two call SudachiPy in its finest mode and
+PyThaiNLP's default engine. We call these directly and get the same words. All other languages stay as they are. Khmer,
+Lao and Burmese captions therefore consist of a few long words, as in the original.
 
-Another version of a dictionary may cut otherwise: `Segmenter.name` has the versions, for the record.
+Another version of a dictionary may split differently. `Segmenter.name` records the versions.
 """
 
 import functools
@@ -19,21 +19,21 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Segmenter:
-    """`words` gives the words of a text, white space left out; `name` says by what."""
+    """`words` splits a text into words, without white space. `name` describes the method, with versions."""
 
     name: str
     words: Callable[[str], list[str]]
 
 
 def load_segmenter(language: str, *, by_character: bool = False) -> Segmenter | None:
-    """What segments a language; None for one that is left as it is.
+    """The segmenter of a language; None if the language is not segmented.
 
     Args:
-        by_character: into characters, with no library, in all three languages. Marks stay with the character before
-            them, as Thai vowels and tones do.
+        by_character: split all three languages into characters, without a library. Combining marks, such as Thai
+            vowels and tones, stay with the character before them.
 
     Raises:
-        ImportError: the library is not installed; the message has the command.
+        ImportError: the library is not installed; the message has the command to install it.
     """
     if language not in _LOADERS:
         return None
@@ -68,7 +68,7 @@ def _load_japanese() -> Segmenter:
         raise ImportError(_how_to_install("Japanese", "SudachiPy with sudachidict_core", "ja")) from error
 
     def words(text: str) -> list[str]:
-        # Signs that stand for several, such as the ellipsis, leave empty words behind.
+        # Characters that SudachiPy expands, such as the ellipsis, leave empty words.
         surfaces = (morpheme.surface() for morpheme in tokenizer.tokenize(text))
         return [surface for surface in surfaces if surface.strip()]
 

@@ -1,17 +1,17 @@
-"""English plurals to singulars, as CHAIR needs them to find the words for COCO's objects.
+"""Converts English plurals to singulars, to find the words of COCO's objects for CHAIR.
 
-CHAIR singularises every word with `singularize` of the package pattern (clips/pattern), of which gregor-ge/mBLIP
-carries a copy. These are the rules of it that lead to one of the words of CHAIR's list and word pairs, or keep from
-it; for them the result is the same (six million words were compared), its oddities included, which decide scores:
-"bus" becomes "bu" and is no bus, "doggies" stay what they are, "glass" becomes "glas". Other words may differ
-("theses"). TextBlob has the function, too, but changed it: there "doggies" are found, and "abuses" are a bus.
+CHAIR uses `singularize` of the package pattern (clips/pattern); gregor-ge/mBLIP contains a copy. We keep the rules
+that matter for the words in CHAIR's list and word pairs. For these words our result is the same (we compared six
+million words), including oddities that affect scores: "bus" becomes "bu" and is not a bus, "doggies" does not change,
+"glass" becomes "glas". Other words may differ ("theses"). TextBlob changed the function: there "doggies" are found,
+and "abuses" contain a bus.
 """
 
 import re
 from functools import lru_cache
 
 UNCHANGED = re.compile(r"^scissors$|doggies$|'$")
-# The first that fits is applied.
+# The first rule that matches applies.
 RULES = tuple(
     (re.compile(ending), singular)
     for ending, singular in (
@@ -36,7 +36,7 @@ RULES = tuple(
 
 @lru_cache(maxsize=1 << 16)
 def singular(word: str) -> str:
-    """The singular of an English word in small letters."""
+    """The singular of a lower-case English word."""
     if UNCHANGED.search(word):
         return word
     for ending, replacement in RULES:

@@ -1,16 +1,16 @@
-"""The seven languages of the mix that py3langid does not know: told by how they are written.
+"""Recognises the seven languages of the mix that py3langid does not know.
 
-- Maori and Samoan have few letters and no syllable that ends in a consonant: at least four fifths of the words are of
-  that shape, for Samoan more than are for Maori. Of the 375 Maori captions of XM3600's sample all are, of those in the
-  other 32 languages none is.
-- Sindhi has letters that no neighbour writes, Yiddish points, ligatures and small words that Hebrew has not. Of 80
-  machine-translated prompts each (Babel-ImageNet, two to six words), 82.5 % and 100 % are told so; of those in
-  Arabic, Persian, Pashto, Urdu, Uyghur and Hebrew none is.
-- Cebuano, Nyanja and Sundanese can only be told from what they are not: py3langid takes the text for no language but
-  their relatives with a probability of 0.3 or more. So an answer in a relative (Tagalog, Shona, Indonesian) passes. Of
-  80 such prompts 95 % pass as Sundanese, of 600 English captions 2 %.
+- Maori and Samoan have few letters, and no syllable ends in a consonant. At least four fifths of the words must have
+  this shape; for Samoan, more words must fit Samoan than Maori. All 375 Maori captions of XM3600's sample pass, and
+  none in the other 32 languages.
+- Sindhi has letters that related languages do not use. Yiddish has points, ligatures and small words that Hebrew does
+  not have. Of 80 machine-translated prompts each (Babel-ImageNet, two to six words), 82.5 % and 100 % pass; none in
+  Arabic, Persian, Pashto, Urdu, Uyghur or Hebrew passes.
+- Cebuano, Nyanja and Sundanese are recognised by elimination: py3langid gives no language except their relatives a
+  probability of 0.3 or more. An answer in a relative (Tagalog, Shona, Indonesian) therefore passes. Of 80 such prompts
+  95 % pass as Sundanese; of 600 English captions 2 % do.
 
-No human caption in any of them but Maori was at hand.
+Of these languages, we had human captions in Maori only.
 """
 
 import re
@@ -28,7 +28,7 @@ WORD_SHAPES: Mapping[str, re.Pattern[str]] = {
 }
 SIGNS: Mapping[str, re.Pattern[str]] = {
     "sd": re.compile("[ٻڀٺٿڄڃڇڏڌڍڊڙڦڪڳڱڻ۾۽]"),
-    # Points under and in letters, double letters as one; then: the, and, is, of, with, on, a, to.
+    # Points and ligatures; then the words for: the, and, is, of, with, on, a, to.
     "yi": re.compile(r"[\u05b7\u05b8\u05bc\u05bf\u05f0-\u05f2]|\b(?:די|דער|דאס|און|איז|פון|מיט|אויף|א|צו)\b"),
 }
 RELATIVES: Mapping[str, tuple[str, ...]] = {
@@ -44,7 +44,7 @@ def is_unlisted(text: str, code: str, probabilities: Mapping[str, float]) -> boo
     """Whether a text is in one of the languages `UNLISTED`.
 
     Args:
-        probabilities: what py3langid gives to each language that it knows, by our codes.
+        probabilities: our code -> py3langid's probability, for each language that it knows.
     """
     if wrong_script(text, get_language(code)) is not None:
         return False
@@ -59,6 +59,6 @@ def is_unlisted(text: str, code: str, probabilities: Mapping[str, float]) -> boo
 
 
 def _word_share(text: str, code: str) -> float:
-    """The share of the words that are of a language's shape."""
+    """The share of words that have a language's shape."""
     words = WORD.findall(text)
     return sum(WORD_SHAPES[code].fullmatch(word) is not None for word in words) / max(len(words), 1)

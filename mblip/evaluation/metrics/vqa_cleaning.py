@@ -1,14 +1,16 @@
-"""How the official VQA evaluator makes answers comparable: punctuation, numbers, articles, apostrophes.
+"""Cleans answers as the official VQA evaluator does: punctuation, numbers, articles, apostrophes.
 
-The rules of `processPunctuation` and `processDigitArticle` in PythonEvaluationTools/vqaEvaluation/vqaEval.py of
-GT-Vision-Lab/VQA, with what is odd in them, since scores are compared:
+The rules are those of `processPunctuation` and `processDigitArticle` in
+PythonEvaluationTools/vqaEvaluation/vqaEval.py of GT-Vision-Lab/VQA. We keep their oddities, so that scores stay
+comparable:
 
-- a mark of punctuation goes away where it touches a space anywhere in the answer, or where a comma stands between two
-  digits anywhere in it; otherwise it becomes a space. "well-lit" becomes "well lit", "1,000-2,000" becomes "10002000";
-- full stops go away, except in front of a digit, but only the first 32 of them: the evaluator hands `re.UNICODE`,
-  which is 32, to `re.sub` where it takes the count;
-- "none" is 0, as "zero" is; "eleven" and the rest stay words;
-- "dont" becomes "don't", but "she'd" and "I'm" are among those it misses.
+- A punctuation mark is removed if it touches a space anywhere in the answer, or if a comma stands between two digits
+  anywhere in it. Otherwise it becomes a space. "well-lit" becomes "well lit", "1,000-2,000" becomes "10002000".
+- Full stops are removed unless a digit follows, but only the first 32 of them: the evaluator passes `re.UNICODE`,
+which
+  is 32, as the count of `re.sub`.
+- "none" becomes 0, like "zero". Words from "eleven" on stay words.
+- "dont" becomes "don't", but the list lacks "she'd" and "I'm".
 """
 
 import re
@@ -35,7 +37,7 @@ NUMBERS: Mapping[str, str] = {
     "nine": "9",
     "ten": "10",
 }
-# Each is what it becomes when one of its apostrophes is missing.
+# A word that lacks one of the apostrophes becomes the form in this list.
 _WITH_APOSTROPHES = """
     ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've
     he's how'd how'll how's isn't it'd it'd've it'll ma'am might've mightn't mightn't've must've mustn't needn't not've
@@ -54,7 +56,7 @@ def _contractions() -> dict[str, str]:
         for position, character in enumerate(form)
         if character == "'"
     }
-    return misspelt | {"somebody'd": "somebodyd"}  # the other way round, as the evaluator has it
+    return misspelt | {"somebody'd": "somebodyd"}  # reversed in the official evaluator, too
 
 
 CONTRACTIONS: Mapping[str, str] = _contractions()
@@ -62,12 +64,12 @@ CONTRACTIONS: Mapping[str, str] = _contractions()
 
 @lru_cache(maxsize=1 << 16)
 def clean_vqa_answer(text: str) -> str:
-    """An answer, or a reference, in the form in which the official evaluator compares them; it may become empty."""
+    """Clean an answer or a reference as the official evaluator does. The result may be empty."""
     return _replace_words(_without_punctuation(straighten(text)))
 
 
 def straighten(text: str) -> str:
-    """The answer on one line: line breaks and tabs become spaces, space around it goes away."""
+    """Put an answer on one line: line breaks and tabs become spaces, and surrounding space is removed."""
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 

@@ -76,7 +76,7 @@ def test_ngrams_are_found_among_many_captions_as_by_hand():
 @pytest.mark.parametrize(
     ("hypotheses", "references", "message"),
     [
-        ([], [], "Found 0 hypotheses and references of 0 images, expected one hypothesis for each image, at least"),
+        ([], [], "Found 0 hypotheses and references of 0 images, expected one hypothesis per image, at least"),
         ([["a"]], [[["a"]], [["b"]]], "Found 1 hypotheses and references of 2 images"),
         ([["a"], ["b"]], [[["a"]], []], "Image 1: found no reference, expected a list of at least one"),
     ],

@@ -1,7 +1,7 @@
-"""The PTB tokenizer of the official caption metrics, in plain Python: equal to pycocoevalcap's, which runs Java.
+"""The PTB tokenizer of the official caption metrics in plain Python, equal to pycocoevalcap's in Java.
 
-tokenizer.py has the contract and what differs, rules.py what becomes a token, spelling.py how it is written,
-characters.py the tables of letters, patterns.py and automaton.py the regular expressions that run the rules.
+tokenizer.py states the contract and the differences. rules.py defines the tokens, spelling.py how they are written,
+characters.py the tables of letters. patterns.py and automaton.py run the rules as regular expressions.
 """
 
 from .tokenizer import ptb_tokenize

@@ -1,10 +1,10 @@
-"""Which characters the PTB tokenizer knows: letters, what else may stand in a word, digits, and symbols.
+"""The characters that the PTB tokenizer knows: letters, other word characters, digits and symbols.
 
-The tokenizer was generated in 2014 with the letters and digits of Unicode 6.1, Basic Multilingual Plane only, plus
-marks that somebody had added by hand. A character outside these tables and outside the rules (rules.py) ends a
-word and is lost: vowel signs of Burmese, Khmer and Sinhala, the joiners of Persian and Malayalam, emoji, Chinese
-beyond U+FFFF. Python's `unicodedata` follows newer versions of Unicode, another one in each release of Python, so the
-ranges are written out in hexadecimal; a test compares them with those of the original.
+The original tokenizer dates from 2014. It has the letters and digits of Unicode 6.1 (Basic Multilingual Plane only)
+and marks that were added by hand. A character outside these tables and the rules (rules.py) ends a word and is
+dropped: vowel signs of Burmese, Khmer and Sinhala, the joiners of Persian and Malayalam, emoji, Chinese beyond U+FFFF.
+The Unicode version of Python's `unicodedata` changes with each Python release, so the ranges are written out in
+hexadecimal. A test compares them with the original.
 """
 
 from .patterns import CharacterSet, character_set
@@ -51,7 +51,7 @@ _DIGITS = """
     ed0-ed9 f20-f29 1040-1049 1090-1099 17e0-17e9 1810-1819 1946-194f 19d0-19d9 1a80-1a89 1a90-1a99 1b50-1b59
     1bb0-1bb9 1c40-1c49 1c50-1c59 a620-a629 a8d0-a8d9 a900-a909 a9d0-a9d9 aa50-aa59 abf0-abf9 ff10-ff19
 """
-# Each of these is a token of its own.
+# Each of these is a separate token.
 _SYMBOLS = """
     25-26 2b 5c 5e 7c 7e a6-a9 ac ae-ba d7 f7 387 5be 5c0 5c3 5c6 5f3-5f4 600-603 606-60a 60c 614 61b 61e 66a 66d
     703-70d 7f6-7f8 964-965 e4f 1fbd 2016-2017 2020-2023 2030-2038 203b 203e-2042 2044 207a-207f 208a-208e

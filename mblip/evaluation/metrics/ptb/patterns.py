@@ -1,8 +1,8 @@
-r"""The small language of regular expressions in which the rules of the PTB tokenizer are written: text to tree.
+r"""Parses the small regular expression language of the PTB tokenizer's rules into trees.
 
-It is what a lexer generator offers, no more: every construct is a regular language, so that many patterns can run as
-one automaton (automaton.py) and the longest match is found whatever the order of alternatives. Python's `re` takes
-the first alternative that fits, not the longest.
+It offers what a lexer generator offers: every construct is a regular language. Many patterns can therefore run as one
+automaton (automaton.py), which finds the longest match whatever the order of alternatives. Python's `re` takes the
+first alternative that matches, not the longest.
 
     abc            these characters, letters in either case (as in Unicode: `k` is also the Kelvin sign)
     [a-z$] [^a-z]  one character of a set, or one outside it; sets do mind the case
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 _LAST = 0xFFFF
 _OPERATORS = frozenset("|?*+(){}[]")
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}
-# Beyond upper and lower case: what Unicode's case mappings lead to from the letters that stand in the rules.
+# Beyond upper and lower case: further results of Unicode's case mappings for the letters in the rules.
 _MORE_CASES = {"k": "\u212a", "s": "\u017f", "i": "\u0130\u0131"}
 _COUNT = re.compile(r"\{(\d+)(?:,(\d+))?\}")
 _CODE = re.compile("[0-9a-fA-F]{4}")
@@ -37,7 +37,7 @@ class CharacterSet:
 
 @dataclass(frozen=True)
 class Concatenation:
-    """One part behind the other; without parts, nothing."""
+    """One part after the other; without parts, the empty text."""
 
     parts: tuple["Node", ...]
 
@@ -51,7 +51,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A part `minimum` to `maximum` times; None is without end."""
+    """A part `minimum` to `maximum` times. None: no maximum."""
 
     part: "Node"
     minimum: int
@@ -73,7 +73,7 @@ def character_set(*ranges: tuple[int, int]) -> CharacterSet:
 
 
 def parse_pattern(pattern: str, names: Mapping[str, Node]) -> Node:
-    """The tree of a pattern whose `{NAME}`s stand for the trees in `names`.
+    """The tree of a pattern. `names` gives the trees for its `{NAME}`s.
 
     Raises:
         ValueError: the pattern does not follow the syntax at the head of this file, or uses an unknown name.
@@ -99,7 +99,7 @@ class _Parser:
         )
 
     def next_is(self, text: str) -> bool:
-        """Reads `text` if it comes next."""
+        """Read `text` if it comes next."""
         is_next = self.pattern.startswith(text, self.position)
         self.position += len(text) if is_next else 0
         return is_next

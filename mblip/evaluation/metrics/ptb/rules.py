@@ -1,13 +1,14 @@
 r"""The rules of the PTB tokenizer, in order: what becomes a token, and how it is written.
 
-At each place of a text the rule with the longest match wins, of several the first. What a rule looks at behind its
-token (`followed_by`) counts for the length, but is read again for the next token. Where no rule matches, the character
-is lost: white space, control characters, and what Unicode had not assigned (characters.py).
+At each position of a text the rule with the longest match wins; in a tie it is the first rule. The text after the
+token that a rule requires (`followed_by`) counts for the length, but is read again for the next token. If no rule
+matches, the character is dropped: white space, control characters, and characters that Unicode had not assigned
+(characters.py).
 
 Source: the tables of the lexer in Stanford CoreNLP 3.4.1 (`edu.stanford.nlp.process.PTBLexer`, options as in
 spelling.py). tests/evaluation/metrics/ptb/test_ptb_tables.py walks through them and through these rules in step.
-Left out are rules of the original that make no difference once pycocoevalcap has removed the punctuation: they tell
-opening from closing quotes, and whether the period of an abbreviation also ends the sentence.
+We omit rules of the original that make no difference once pycocoevalcap has removed the punctuation: they distinguish
+opening from closing quotes, and decide whether the period of an abbreviation also ends the sentence.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,22 +22,21 @@ from .patterns import Node, parse_pattern
 
 @dataclass(frozen=True)
 class Rule:
-    """`pattern` and `followed_by` are patterns of patterns.py, with the names of `named_patterns`."""
+    """A rule. `pattern` and `followed_by` are patterns of patterns.py and may use the names of `named_patterns`."""
 
     name: str
     pattern: str
     spell: Callable[[str], str] = spelling.as_it_is
     followed_by: str = ""
-    num_read_again: int = 0  # characters at the end of the token with which the next one begins
+    num_read_again: int = 0  # the number of characters that end this token and also begin the next one
 
 
 _SPACE_CODES = r" \t\u00a0\u2000-\u200a\u3000"
 _URL_END = r'[^ \t\n\f\r"<>|.!?(){},\-]'
 
-# Abbreviations: where a period belongs to the word before it. The words are those of the Wall Street Journal of 1987
-# and of what users of the tokenizer asked for later. Outside brackets, a pattern does not mind the case of letters, so
-# `MR.` and `mr.` are abbreviations too; where a common word would be taken for one (`ill`, `miss`, `wash`), a bracket
-# around its first letter keeps the rule to the capital.
+# Abbreviations, whose period belongs to the word. The words come from the Wall Street Journal of 1987 and from later
+# requests of the tokenizer's users. Outside brackets a pattern ignores case, so `MR.` and `mr.` both match.
+# For common words (`ill`, `miss`, `wash`) a bracket around the first letter limits the rule to the capital.
 _MONTHS = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
 _DAYS = "Mon|Tues?|Wed|Thu|Thurs|Fri"
 _STATES = (
@@ -56,17 +56,17 @@ _SENTENCE_STARTS = (
     "[T]heir|[T]hen?|[T]here|[T]hese|[T]hey|[T]his|[W]e|[W]hen|[W]hile|[W]hat|[Y]et|[Y]ou"
 )
 _ABBREVIATIONS = {
-    # Countries joined by a hyphen, the one kind of acronym that is not a word by the rule for words.
+    # Countries joined by a hyphen, the only acronyms that the rule for words does not cover.
     "JOINED_ACRONYM": r"(Canada|Sino|Korean|EU|Japan|non)-U\.S|U\.S\.-(U\.K|U\.S\.S\.R)",
     # `a.m`, `U.S`, without the last period.
     "ACRONYM": r"[A-Za-z](\.[A-Za-z])+|{JOINED_ACRONYM}",
-    # Those that a lower-case word usually follows.
+    # Abbreviations that are usually followed by a lower-case word.
     "ABBREVIATION": f"({_MONTHS}|{_DAYS}|{_STATES}|{_FIRMS}|{_OTHERS})",
-    # Those that a name usually follows, and single letters.
+    # Abbreviations that are usually followed by a name, and single letters.
     "ABBREVIATED_TITLE": f"({_TITLES}|{_BEFORE_NAMES}|[A-Za-z]|{{ACRONYM}})",
-    # Abbreviations only in front of a number.
+    # Abbreviations only before a number.
     "BEFORE_NUMBERS": r"(ca|figs?|prop|nos?|art|bldg|pp|op)\.",
-    # Words that begin a sentence even behind a single letter and a period.
+    # Words that begin a sentence even after a single letter and a period.
     "SENTENCE_START": f"({_SENTENCE_STARTS}|{{TAG}})",
 }
 
@@ -75,17 +75,17 @@ DEFINITIONS = {
     "BLANK": rf"([{_SPACE_CODES}\r\n\f\u000b\u0085\u2028\u2029]|\r\n)",
     "STOP": r"[,;:\u3001]",
     "APOSTROPHE": r"(['\u0092\u2019]|&apos;)",
-    # What may stand where an apostrophe should.
+    # Characters that people use as an apostrophe.
     "APOSTROPHE_LIKE": r"({APOSTROPHE}|[`\u0091\u2018\u201b])",
     "ALNUM": "({LETTER}|{DIGIT})",
     "IN_WORD": "({WORD_CHARACTER}|&[aeiouAEIOU](acute|grave|uml);)",
-    # Words of which one ends in a period or a mark without a space: `end.Begin`.
+    # Also words joined by a period or mark without a space: `end.Begin`.
     "WORD": "{IN_WORD}({IN_WORD}|{DIGIT})*([.!?]{IN_WORD}({IN_WORD}|{DIGIT})*)*",
     # 'll, 's; n't, and the words it may be joined to.
     "CLITIC": "{APOSTROPHE}([msdMSD]|re|ve|ll)",
     "NOT": "n{APOSTROPHE_LIKE}t",
     "NEGATED": r"[A-Za-z\u00ad]*[A-MO-Za-mo-z]\u00ad*",
-    # A tag of SGML, HTML or XML; a line ends inside none.
+    # A tag of SGML, HTML or XML, on one line.
     "NAME": r"[A-Za-z][A-Za-z0-9_:.\-]*",
     "ATTRIBUTE": r"""{NAME}( *= *('[^'\n]*'|"[^"\n]*"))?""",
     "TAG": r"<([!?][A-Za-z\-][^>\r\n]*|{NAME}( +{ATTRIBUTE})* */?|/{NAME}) *>",
@@ -96,7 +96,7 @@ DEFINITIONS = {
     "PHONE": r"{PHONE_START}[0-9]{3,4}[\- \u00a0]?[0-9]{3,5}",
     "DOTTED_PHONE": r"((\+\+?)?[0-9]{2,4}\.)?[0-9]{2,4}\.[0-9]{3,4}\.[0-9]{3,5}",
     "SITE": r'www\.([^ \t\n\f\r"<>|.!?(){},]+\.)+[a-zA-Z]{2,4}',
-    # The hyphen stands between two characters, as in the original, and so spans a range: no digit, no capital.
+    # As in the original, the hyphen is between two characters and forms a range, which excludes digits and capitals.
     "DOMAIN": r'([^ \t\n\f\r"`\u0027<>|.!?(){},-_$]+\.)+(com|net|org|edu)',
     "PATH": rf'/[^ \t\n\f\r"<>|()]+{_URL_END}',
     "MAIL_HOST": r'([^ \t\n\f\r"<>|(){}.\u00a0]+\.)*([^ \t\n\f\r"<>|(){}.\u00a0]+)',
@@ -181,14 +181,14 @@ RULES = (
     Rule("ellipsis", r"\.{3,5}|[\u0085\u2026]|(\.[ \u00a0]){2,4}\.", spelling.written_as("...")),
     Rule("run of marks", r"@+|#+|_+|\*+|(\\\*){1,3}|[?!]+|=|/|{STOP}"),
     Rule("full stop", r"[.\u00a1\u00bf\u037e\u0589\u061f\u06d4\u0700-\u0702\u07fa\u3002]"),
-    # Words with hyphens, digits, ampersands; in front of a comma with their period.
+    # Words with hyphens, digits, ampersands; with their period if a comma follows.
     Rule("dotted compound.", r"({DOTTED_COMPOUND})\.", spelling.without_soft_hyphens, followed_by="{STOP}"),
     Rule("dotted compound", "{DOTTED_COMPOUND}", spelling.without_soft_hyphens),
     Rule("compound.", r"({COMPOUND})\.", followed_by="{STOP}"),
     Rule("compound", "{COMPOUND}"),
     Rule("AT&T.", r"{CAPITALS}\.", spelling.with_plain_ampersand, followed_by="{STOP}"),
     Rule("AT&T", "{CAPITALS}", spelling.with_plain_ampersand),
-    # Quotes, and what no rule above has taken.
+    # Quotes, and everything that no rule above matches.
     Rule("quote before a word", "'", followed_by=r"[A-Za-z][^ \t\n\r\u00a0]"),
     Rule("'s, n't at the end of all", "{CLITIC}|{NOT}", spelling.with_latex_quotes),
     Rule("quotes", "{QUOTES}", spelling.with_latex_quotes),
@@ -199,7 +199,7 @@ RULES = (
 
 
 def named_patterns(definitions: Mapping[str, str] = MappingProxyType(DEFINITIONS)) -> dict[str, Node]:
-    """The trees of the names that patterns use; a definition uses those before it."""
+    """The trees of the names that patterns use. A definition may use the names before it."""
     names: dict[str, Node] = {"LETTER": LETTER, "WORD_CHARACTER": WORD_CHARACTER, "DIGIT": DIGIT, "SYMBOL": SYMBOL}
     for name, pattern in definitions.items():
         names[name] = parse_pattern(pattern, names)

@@ -1,7 +1,7 @@
-r"""How the PTB tokenizer writes down what a rule has matched: Penn Treebank's spellings of quotes, brackets, currency.
+r"""How the PTB tokenizer writes a match: Penn Treebank's spellings of quotes, brackets and currency.
 
-The options are those of the command that pycocoevalcap runs (`-preserveLines -lowerCase` and nothing else): everything
-is rewritten as in the treebank, but `/` and `*` keep their plain form and British spellings stay.
+The options are those of pycocoevalcap's command (only `-preserveLines -lowerCase`). Everything is rewritten as in the
+treebank, except that `/` and `*` keep their plain form and British spellings stay.
 """
 
 import re
@@ -19,7 +19,7 @@ _QUOTES = {
     **dict.fromkeys(("\u0091", "\u2018", "\u201b", "\u2039"), "`"),
 }
 _QUOTE = re.compile("|".join(map(re.escape, _QUOTES)))
-# What Java takes for one word when it looks for the end of a Greek one: letters and digits, with marks between them.
+# What Java considers one word when it looks for the end of a Greek word: letters and digits, with marks between them.
 _IGNORED = r"[\u0300-\u036f\u200c-\u200f]*"
 _LETTERS = rf"(?:[^\W\d_\u3005\u3041-\u30ff\u4e00-\u9fa5\uf900-\ufa2d]{_IGNORED})+"
 _DIGITS = rf"(?:\d{_IGNORED})+"
@@ -33,12 +33,12 @@ def as_it_is(text: str) -> str:
 
 
 def without_soft_hyphens(text: str) -> str:
-    """Soft hyphens are where a line might be broken; of nothing else, a hyphen remains."""
+    """Remove soft hyphens, which mark possible line breaks. A text of soft hyphens only becomes a hyphen."""
     return text.replace("\u00ad", "") or "-"
 
 
 def with_joined_spaces(text: str) -> str:
-    """A space inside a token is a no-break space: tokens are separated by plain ones."""
+    """Write a space inside a token as a no-break space, because plain spaces separate tokens."""
     return text.replace(" ", _SPACE_IN_TOKEN)
 
 
@@ -47,9 +47,10 @@ def with_plain_ampersand(text: str) -> str:
 
 
 def with_latex_quotes(text: str) -> str:
-    """Opening and closing quotes as LaTeX writes them. The low ones of German stay what they are.
+    """Write opening and closing quotes as LaTeX does. The low quotes of German stay.
 
-    Only where there are two of them, or a word besides, does that show: single and double quotes alone are removed.
+    The effect is visible only for two quotes, or a quote with a word: single and double quotes alone are removed
+    later.
     """
     return _QUOTE.sub(lambda quote: _QUOTES[quote[0]], text)
 
@@ -63,7 +64,7 @@ def as_currency(text: str) -> str:
 
 
 def with_named_brackets(text: str) -> str:
-    """The round brackets of smileys and telephone numbers: `:)` is `:-RRB-`."""
+    """Name the round brackets of smileys and telephone numbers: `:)` becomes `:-RRB-`."""
     return text.replace("(", _BRACKETS["("]).replace(")", _BRACKETS[")"])
 
 
@@ -76,7 +77,7 @@ def as_phone_number(text: str) -> str:
 
 
 def as_hyphens(text: str) -> str:
-    """Three or four hyphens are a dash."""
+    """Write three or four hyphens as a dash."""
     return "--" if 3 <= len(text) <= 4 else text
 
 
@@ -86,9 +87,9 @@ def written_as(spelling: str) -> Callable[[str], str]:
 
 
 def in_lower_case(text: str) -> str:
-    """As Java has it, which for sigma at the end of a word looks at the whole word, hyphens and digits included.
+    """Lower-case as Java does. For a final sigma, Java looks at the whole word, including hyphens and digits.
 
-    Python looks at the next character: in `AΣ-B`, it takes the sigma for a final one.
+    Python looks at the next character only: in `AΣ-B` it writes a final sigma.
     """
     if "\u03a3" in text:
         text = _GREEK_STRETCH.sub(lambda stretch: _with_sigmas(stretch[0]), text).replace("\u03a3", "\u03c3")

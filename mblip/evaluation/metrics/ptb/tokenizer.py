@@ -1,25 +1,25 @@
-"""Captions as tokens, as the official caption metrics see them: pycocoevalcap's PTB tokenizer, without Java.
+"""Tokenizes captions as the official caption metrics do: pycocoevalcap's PTB tokenizer, without Java.
 
-Equal to `pycocoevalcap.tokenizer.ptbtokenizer.PTBTokenizer`, which runs Stanford CoreNLP 3.4.1 (`PTBTokenizer
--preserveLines -lowerCase`) and then removes punctuation. What it removes is written below; all else stays: brackets as
-`-lrb-` and `-rrb-`, `!!`, `/`, the full stops of other scripts. The rules are in rules.py, and the automaton that runs
-them in automaton.py.
+It equals `pycocoevalcap.tokenizer.ptbtokenizer.PTBTokenizer`, which runs Stanford CoreNLP 3.4.1 (`PTBTokenizer
+-preserveLines -lowerCase`) and then removes the tokens of `PUNCTUATION`. Everything else stays: brackets as `-lrb-`
+and `-rrb-`, `!!`, `/`, the full stops of other scripts. The rules are in rules.py, the automaton that runs them in
+automaton.py.
 
 Two things to know:
 
-- As in the original, all texts are one document with a line for each, and a rule may look past the end of a text to
-  the next: `vitamin C.` ends in `c` if the next text begins with `The `, in `c.` otherwise.
-- A token may hold a no-break space, as `1 1/2` and telephone numbers do. pycocoevalcap's CIDEr and BLEU divide it
-  there (by `str.split()`), its ROUGE-L does not.
+- As in the original, all texts form one document with one line per text, and a rule may look past the end of a text to
+  the next one: `vitamin C.` ends in `c` if the next text begins with `The `, otherwise in `c.`.
+- A token may contain a no-break space, as in `1 1/2` and telephone numbers. pycocoevalcap's CIDEr and BLEU split it
+  there (with `str.split()`); its ROUGE-L does not.
 
-What differs:
+Differences to the original:
 
-- A line end of another kind inside a text (U+000B, U+000C, U+000D, U+2028, U+2029) is a space. In the original it cuts
-  the text off, and every later text gets the tokens of the one before it.
-- A quoted attribute of a tag, and the smiley `^.[^x=` up to `<>]`, end with their text. In the original they run on
-  through the texts that follow.
-- A capital sigma may get its other lower-case form than in Java where combining marks other than U+0300 to U+036F
-  stand in the same token.
+- Another line separator inside a text (U+000B, U+000C, U+000D, U+2028, U+2029) is a space. In the original it ends the
+  text, and every later text gets the tokens of the one before it.
+- A quoted attribute of a tag, and the smiley `^.[^x=` up to `<>]`, end with their text. In the original they continue
+  through the next texts.
+- A capital sigma may get the other lower-case form than in Java if the same token contains combining marks other than
+  U+0300 to U+036F.
 """
 
 import re
@@ -33,7 +33,7 @@ from .patterns import Node, parse_pattern
 from .rules import RULES, Rule, named_patterns
 from .spelling import in_lower_case
 
-# pycocoevalcap also names the round and curly brackets, in capitals: in vain, for tokens are in lower case by then.
+# pycocoevalcap also lists brackets, in capitals. They never match, because tokens are already in lower case.
 PUNCTUATION = frozenset(("''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";", ""))
 
 _BEYOND_TWO_BYTES = re.compile("[\U00010000-\U0010ffff]")
@@ -43,7 +43,7 @@ _DEPENDS = ("depends on what follows\n",)  # no token holds a line feed
 
 
 def ptb_tokenize(texts: Sequence[str]) -> list[list[str]]:
-    """The tokens of every text: in lower case, without punctuation. Line feeds are spaces, as in pycocoevalcap.
+    """The tokens of every text, in lower case and without punctuation. Line feeds are spaces, as in pycocoevalcap.
 
     The order of the texts matters in rare cases: see the head of the file.
     """
@@ -59,16 +59,16 @@ def ptb_tokenize(texts: Sequence[str]) -> list[list[str]]:
 
 
 def _without_punctuation(tokens: list[str]) -> list[str]:
-    if tokens:  # pycocoevalcap strips the line, and so white space of other kinds inside its last token
+    if tokens:  # pycocoevalcap strips the line, and with it other white space at the end of the last token
         tokens[-1] = tokens[-1].rstrip()
     return [token for token in tokens if token not in PUNCTUATION]
 
 
 class _Lexer:
-    """Divides documents into tokens: lower case, punctuation included.
+    """Splits documents into lower-case tokens, including punctuation.
 
-    It never looks back, so that what stands between two spaces (a chunk) has the same tokens wherever it stands,
-    unless the automaton has to read beyond the character behind it. Chunks are read once and remembered.
+    It never looks back. A chunk (the text between two spaces) therefore has the same tokens everywhere, unless the
+    automaton has to read beyond the character after it. Chunks are read once and cached.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class _Lexer:
         self._chunks = _Chunks(self)
 
     def line_tokens(self, document: str, start: int, end: int) -> list[str]:
-        """The tokens of `document[start:end]`: all between two line feeds, or before the first or behind the last."""
+        """The tokens of the line `document[start:end]`."""
         if end == len(document):
             return self._read(document, start, end)
         chunks = document[start : end + 1].split(" ")
@@ -86,7 +86,7 @@ class _Lexer:
         return self._read(document, start, end) if _DEPENDS[0] in tokens else tokens
 
     def read_chunk(self, chunk: str) -> tuple[str, ...]:
-        """The tokens of a chunk, which comes with the one character behind it, or `_DEPENDS`."""
+        """The tokens of a chunk with the character after it, or `_DEPENDS`."""
         tokens: list[str] = []
         position = 0
         while position < len(chunk) - 1:
@@ -94,11 +94,11 @@ class _Lexer:
             if match.seen > len(chunk):
                 return _DEPENDS
             position = self._take(chunk, position, match, tokens)
-        # The space before it would be read in one go with a space of another kind.
+        # A plain space and a following space of another kind form one match.
         return _DEPENDS if chunk[0] in _OTHER_SPACES else tuple(tokens)
 
     def _read(self, document: str, position: int, end: int) -> list[str]:
-        """Token by token, and by chunks again wherever that is possible."""
+        """Read token by token, and by chunks where possible."""
         tokens: list[str] = []
         while position < end:
             chunk_end = document.find(" ", position, end)
@@ -111,7 +111,7 @@ class _Lexer:
         return tokens
 
     def _take(self, text: str, position: int, match: Match, tokens: list[str]) -> int:
-        """Adds the token of a match at `position`, and returns where the next one begins."""
+        """Add the token of a match at `position`, and return where the next one begins."""
         if match.pattern is None:
             return position + 1
         rule = self._rules[match.pattern]
@@ -157,12 +157,12 @@ class _Chunks(dict[str, tuple[str, ...]]):
 
 
 def _as_utf16(text: str) -> str:
-    """The text as Java reads it, in UTF-16 units: a character beyond U+FFFF is two surrogates."""
+    """The text as Java reads it, in UTF-16 units: a character beyond U+FFFF becomes two surrogates."""
     return _BEYOND_TWO_BYTES.sub(lambda one: "".join(map(chr, struct.unpack("<2H", one[0].encode("utf-16-le")))), text)
 
 
 def _from_utf16(text: str) -> str:
-    """Characters again for pairs of surrogates."""
+    """Turn pairs of surrogates back into characters."""
     if text.isascii() or max(text) < "\ud800":
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
