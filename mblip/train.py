@@ -17,7 +17,7 @@ from mblip.training.evaluation import evaluate, generation_evaluations
 from mblip.training.finishing import finish_model, rebuild_model, save_adapter, save_model
 from mblip.training.model_card import write_card
 from mblip.training.recipe_reading import parse_command_line
-from mblip.training.rows import build_collator, build_rows
+from mblip.training.rows import build_collator, build_rows, check_paths
 from mblip.training.run_folder import is_main_process, leave_group, open_run, write_log
 from mblip.training.run_record import write_facts
 from mblip.training.starting_model import build_model
@@ -33,6 +33,9 @@ def main(arguments: list[str]) -> None:
         print(f"{run.model_folder} exists: this run is finished. To train again, give another --output_dir.")
         return
     all_args = [training_arguments(stage) for stage in run.stages]
+    for stage in run.stages:
+        if stage.weights is None:  # a finished stage needs no data
+            check_paths(stage.data)
 
     # 2. Model and processor: composed from two components, or from a checkpoint
     model, processor = build_model(recipe.model, recipe.seed)

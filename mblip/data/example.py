@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 from PIL import Image as PILImage
 
-from .images import Image, StoredImage, locate_image, store_image
+from .images import Image, MissingImageError, StoredImage, locate_image, store_image
 from .languages import get_language
 
 IMAGE_TOKEN = "<image>"  # `MBlipProcessor.image_token`
@@ -176,7 +176,14 @@ def rows_to_dataset(rows: Iterable[Mapping[str, Any]], *, are_images_inside: boo
         ValueError: an image cannot be read, or an image that should stay on disk is missing. The message names row and
             file.
     """
-    stored = [store_row(row, store_image if are_images_inside else locate_image) for row in rows]
+    stored, missing = [], []
+    for row in rows:
+        try:
+            stored.append(store_row(row, store_image if are_images_inside else locate_image))
+        except MissingImageError as error:
+            missing.append(error)
+    if missing:
+        raise ValueError(f"Images are missing in {len(missing)} of {len(missing) + len(stored)} rows. {missing[0]}")
     features = features_of({column for row in stored for column in row})
     columns = {column: [row.get(column) for row in stored] for column in features}
     return datasets.Dataset.from_dict(columns, features=features)

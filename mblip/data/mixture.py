@@ -102,6 +102,15 @@ def load_rows(
     """
     if revision is not None:
         return _load_from_hub(str(path), revision, streaming)
+    found = find_parquet(path)
+    features = features_of({column for file in found for column in pyarrow.parquet.read_schema(file).names})
+    return datasets.load_dataset(
+        "parquet", data_files=[str(file) for file in found], split="train", streaming=streaming, features=features
+    )
+
+
+def find_parquet(path: str | Path) -> list[Path]:
+    """The file, or the `*.parquet` files of the folder in order of their names. Raises as `load_rows`."""
     path = Path(path)
     found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not found or not all(file.is_file() for file in found):
@@ -109,10 +118,7 @@ def load_rows(
             f"Found no parquet file at {path}. Write one with `write_rows`, or give the `revision` "
             "of a dataset on the Hub."
         )
-    features = features_of({column for file in found for column in pyarrow.parquet.read_schema(file).names})
-    return datasets.load_dataset(
-        "parquet", data_files=[str(file) for file in found], split="train", streaming=streaming, features=features
-    )
+    return found
 
 
 def _load_from_hub(name: str, revision: str, streaming: bool) -> datasets.Dataset | datasets.IterableDataset:

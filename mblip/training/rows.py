@@ -8,7 +8,7 @@ from peft import PeftModel
 from mblip.data import Example, InterleavedRows, MBlipCollator, TrainingRows, apply_prompt, load_rows, to_rows
 from mblip.data.example import rows_to_dataset
 from mblip.data.interleaving import EndlessStream, InterleavedStreams
-from mblip.data.mixture import WeightedSource, mix
+from mblip.data.mixture import WeightedSource, find_parquet, mix
 from mblip.data.token_ids import Processor
 from mblip.data.training_rows import PromptChoice
 from modeling_mblip import MBlipForConditionalGeneration
@@ -37,6 +37,15 @@ def build_rows(data: DataRecipe, seed: int) -> Rows:
             "one. Check their arguments in `data.sources`."
         )
     return TrainingRows(rows, prompts_per_image=data.prompts_per_image)
+
+
+def check_paths(data: DataRecipe) -> None:
+    """Raise FileNotFoundError if a local file or folder of the data is missing, before a model is loaded."""
+    for source in data.sources:
+        source.check_paths()
+    for rows in data.rows:
+        if rows.revision is None:
+            find_parquet(rows.path)
 
 
 def build_collator(

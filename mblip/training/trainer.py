@@ -8,6 +8,7 @@ The Trainer itself resumes optimizer, schedule, random states and the position i
 """
 
 import gc
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from peft import PeftModel
 from torch import nn
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import TrainOutput
+from transformers.trainer_utils import SchedulerType, TrainOutput
 
 from mblip.data import EpochCallback, InterleavedRows, MBlipCollator, TrainingRows
 from mblip.data.stable_random import stable_random
@@ -33,6 +34,10 @@ from .options import OWN_FIELDS
 from .rows import Rows
 from .run_folder import StageRun
 from .trainable import LearningRates, parameter_groups
+
+logger = logging.getLogger(__name__)
+
+WITHOUT_WARM_UP = (SchedulerType.CONSTANT, SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
 
 def training_arguments(stage: StageRun) -> TrainingArguments:
@@ -231,6 +236,22 @@ class MBlipTrainer(Trainer):
         groups = parameter_groups(self.trained_model, self.rates, self.args.weight_decay)
         self.optimizer_cls_and_kwargs = optimizer_class, options | {"params": groups}
         return super().create_optimizer(model)
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """The Trainer's, with a warning if the warm-up leaves no step at the full learning rate."""
+        warmup_steps = self.args.get_warmup_steps(num_training_steps)
+        is_warmed_up = self.args.lr_scheduler_type not in WITHOUT_WARM_UP
+        if is_warmed_up and warmup_steps >= num_training_steps and self.is_world_process_zero():
+            logger.warning(
+                "`warmup_steps` is %d, not below the %d steps of %s: the full learning rate is never reached. Lower "
+                "it.",
+                warmup_steps,
+                num_training_steps,
+                self.folder.name,
+            )
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Run `generation` and return its scores. Computes no loss."""

@@ -1,5 +1,7 @@
 """The Trainer: exactly what should train moves, with its own learning rate, in an order that can be found again."""
 
+import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,31 @@ def test_in_the_warm_up_the_projection_moves_and_nothing_else(tmp_path, family):
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     assert moved == {"language_projection.weight", "language_projection.bias"}
     assert not isinstance(model, PeftModel)
+
+
+@pytest.mark.parametrize(
+    ("changes", "training", "warning"),
+    [
+        ({"warmup_steps": 50}, {}, "`warmup_steps` is 50, not below the 3 steps of stage: the full learning rate"),
+        ({"warmup_steps": 3}, {}, "`warmup_steps` is 3, not below the 3 steps of stage"),
+        ({"warmup_steps": 2}, {}, None),
+        ({"warmup_steps": 50}, {"lr_scheduler_type": "constant"}, None),
+        ({"max_steps": None, "num_epochs": 0.5, "warmup_steps": 4}, {}, "`warmup_steps` is 4, not below the 3 steps"),
+    ],
+)
+def test_a_warm_up_as_long_as_its_stage_is_warned_about(tmp_path, caplog, changes, training, warning):
+    write_tiny_rows(tmp_path / "rows.parquet")
+    run = stage_run(tmp_path, "warm_up", **training)
+    run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **changes))
+    model = set_trainable(tiny_model("mt5"), "warm_up")
+    collator = MBlipCollator(tiny_processor("mt5"), model.config)
+    trainer = MBlipTrainer(
+        model, training_arguments(run), collator, TrainingRows(load_rows(tmp_path / "rows.parquet"))
+    )
+    with caplog.at_level(logging.WARNING, logger="mblip"):
+        trainer.train()
+    warned = [record.getMessage() for record in caplog.records if "warmup_steps" in record.getMessage()]
+    assert [message[: len(warning or "")] for message in warned] == ([] if warning is None else [warning])
 
 
 @pytest.mark.slow

@@ -132,6 +132,38 @@ def test_a_source_in_one_file_beside_the_recipe_is_trained_on(tmp_path):
     assert to_plain(recipe)["data"]["sources"] == [plain]
 
 
+OWN_FOLDER = {
+    "source": "own_folder",
+    "path": "mine",
+    "task": "captioning",
+    "columns": {"target": "text"},
+    "language": "en",
+}
+NO_MINE = r"The source own_folder: there is no file or folder mine \(`path`\)\. Paths are relative to the working"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"sources": [OWN_FOLDER]}, NO_MINE),
+        ({"sources": [{"source": "matching", "captions": OWN_FOLDER}]}, NO_MINE),
+        ({"rows": {"path": "mine"}}, "Found no parquet file at mine"),
+    ],
+)
+def test_a_missing_folder_is_an_error_before_a_model_is_loaded(tmp_path, monkeypatch, data, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=message):
+        train.main([str(write_recipe(tmp_path, data=data))])  # no component is there either
+
+
+def test_all_missing_images_of_the_rows_are_counted(tmp_path):
+    (tmp_path / "counted_colours.py").write_text(OWN)
+    write_files(tmp_path, {"red.png": None})
+    source = {"source": "counted_colours:colours", "folder": str(tmp_path), "names": ["red", "blue", "green"]}
+    with pytest.raises(ValueError, match=r"Images are missing in 2 of 3 rows\. Row 'blue' .*no file .*blue\.png"):
+        build_rows(source_recipe(tmp_path, source).data, seed=7)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

@@ -5,6 +5,6 @@ bytes into an image, or gives the reason why it cannot (refusal.py). completenes
 check.py decides what is stored of an image.
 """
 
-from .locations import Image, StoredImage, locate_image, open_image, store_image
+from .locations import Image, MissingImageError, StoredImage, locate_image, open_image, store_image
 
-__all__ = ["Image", "StoredImage", "locate_image", "open_image", "store_image"]
+__all__ = ["Image", "MissingImageError", "StoredImage", "locate_image", "open_image", "store_image"]

@@ -40,6 +40,10 @@ NESTED = re.compile(r"::\w+://")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
+class MissingImageError(ValueError):
+    """A row's image is not on disk. The message names both."""
+
+
 def open_image(image: Image | StoredImage, *, name: str) -> PILImage.Image:
     """Decode an image completely, so that a damaged one is found here.
 
@@ -81,12 +85,13 @@ def locate_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
     An image on disk gives a record without bytes. Any other gives the record of `store_image`.
 
     Raises:
-        ValueError: the file is missing, or the image is not on disk and cannot be stored.
+        MissingImageError: there is no such file.
+        ValueError: the image is not on disk and cannot be stored.
     """
     if not isinstance(image, str | Path) or is_url(image):
         return store_image(image, name=name)
     if not SCHEME.match(str(image)) and not Path(image).is_file():
-        raise ValueError(f"{name}: there is no file {image}. Put the image there, or remove the row.")
+        raise MissingImageError(f"{name}: there is no file {image}. Put the image there, or remove the row.")
     return {"bytes": None, "path": str(image)}
 
 

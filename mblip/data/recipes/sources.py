@@ -57,6 +57,18 @@ class Source:
             if skipped is None and counted.counts:
                 logger.info("Skipped in the source %s:\n%s", self.source, counted.table())
 
+    def check_paths(self) -> None:
+        """Raise FileNotFoundError if an argument is a path to nothing. Nothing is opened."""
+        for name, value in self.arguments.items():
+            for entry in value if isinstance(value, tuple | list) else [value]:
+                if isinstance(entry, Source):
+                    entry.check_paths()
+                elif isinstance(entry, Path) and not entry.exists():
+                    raise FileNotFoundError(
+                        f"The source {self.source}: there is no file or folder {entry} (`{name}`). Paths are relative "
+                        f"to the working directory, {Path.cwd()}."
+                    )
+
 
 SKIPPED = "skipped"  # a parameter that recipes never give
 

@@ -61,10 +61,14 @@ def own_folder(
     rows = OwnRows(f"{SOURCE}/{name or path.resolve().name}", task, columns, language, path)
     table = _metadata_file(path)
     skipped = SkipReport() if skipped is None else skipped
-    for example in rows.examples(_read_table(table), id_prefix="", skipped=skipped):
-        for image in example.images:
-            if isinstance(image, Path) and not image.is_file():
-                raise ValueError(f"{table}: {example.name} shows {image}, but there is no such file.")
+    examples = rows.examples(_read_table(table), id_prefix="", skipped=skipped)
+    for number, example in enumerate(examples, 1):
+        if missing := _missing_images(example):
+            of_rest = [bool(_missing_images(other)) for other in examples]
+            raise ValueError(
+                f"{table}: images are missing in {1 + sum(of_rest)} of {number + len(of_rest)} rows. {example.name} "
+                f"shows {missing[0]}, but there is no such file."
+            )
         yield example
 
 
@@ -113,7 +117,13 @@ def _images_of(path: str | Path) -> Path:
     return local if local.is_dir() else local.parent
 
 
+def _missing_images(example: Example) -> list[Path]:
+    return [image for image in example.images if isinstance(image, Path) and not image.is_file()]
+
+
 def _metadata_file(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}. Paths are relative to the working directory, {Path.cwd()}.")
     found = [folder / name for name in METADATA_NAMES if (folder / name).is_file()]
     if len(found) != 1:
         shown = " and ".join(path.name for path in found) or "none"

@@ -197,7 +197,7 @@ def test_empty_texts_are_skipped_by_name_and_move_no_id(folder):
         (
             {"file_name": "gone.png"},
             COLUMNS,
-            r"Example '1' of 'own/photos' shows .*gone\.png, but there is no such file",
+            r"images are missing in 1 of 2 rows\. Example '1' of 'own/photos' shows .*gone\.png, but there is no such",
         ),
         (
             {"file_name": "../x.png"},
@@ -240,6 +240,12 @@ def test_columns_that_do_not_fit_the_task_are_an_error(folder, task, columns, la
         list(own_folder(0, path=folder, task=task, columns=columns, language=language))
     with pytest.raises(ValueError, match=message):
         own_dataset(0, path=folder, task=task, columns=columns, language=language)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    message = rf"^There is no folder {tmp_path}/gone\. Paths are relative to the working directory, "
+    with pytest.raises(ValueError, match=message):
+        list(own_folder(0, path=tmp_path / "gone", task="captioning", columns=COLUMNS))
 
 
 def test_a_folder_needs_one_table(folder):
