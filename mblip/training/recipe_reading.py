@@ -9,7 +9,7 @@ from mblip.data.languages import LanguageCode
 from mblip.data.recipes.dotted import is_dotted
 from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert, join
-from mblip.data.recipes.yaml_values import Located, found_beside, parse_scalar, read_yaml, write_yaml
+from mblip.data.recipes.yaml_values import Located, found_beside, parse_scalar, read_yaml, replace_field, write_yaml
 from mblip.evaluation.recipe import OWN_KEYS, EvaluationRecipe, convert_evaluation
 from mblip.recipes import find_recipe
 
@@ -35,7 +35,7 @@ def parse_command_line(arguments: Sequence[str]) -> Recipe:
                 f"Found {name!r} on the command line, expected `--field value`. See `mblip train --help`."
             )
         value = parse_scalar(text if separator else rest.pop(0), name, found.folder)
-        found = _replace(found, name.removeprefix("--").split("."), value, "")
+        found = replace_field(found, name.removeprefix("--"), value)
     return to_recipe(found)
 
 
@@ -112,38 +112,6 @@ def _names_its_own(plain: Any) -> bool:
         names = [*(plain.get("evaluation") or ()), str(plain.get("source", ""))]
         return any(map(is_dotted, names)) or any(map(_names_its_own, plain.values()))
     return isinstance(plain, list) and any(map(_names_its_own, plain))
-
-
-def _replace(found: Located, keys: Sequence[str], value: Located, path: str) -> Located:
-    """`found` with the field at the path `keys` replaced or added. Conversion checks later whether it may exist."""
-    if not keys:
-        return value
-    key, *rest = keys
-    if isinstance(found.value, list):
-        if not key.isdigit() or int(key) >= len(found.value):
-            raise ValueError(
-                f"{value.location}: `{path}` is a list of {len(found.value)} entries, but found the position {key!r}. "
-                f"Give a number from 0 to {len(found.value) - 1}."
-            )
-        entries = list(found.value)
-        entries[int(key)] = _replace(entries[int(key)], rest, value, join(path, key))
-        return Located(entries, _location(found, value), found.folder)
-    fields = found.value if isinstance(found.value, dict) else {}
-    for known in fields:  # a key may contain dots, such as the dotted path of a user's own task
-        if "." in known and list(keys[: known.count(".") + 1]) == known.split("."):
-            key, rest = known, list(keys[known.count(".") + 1 :])
-    entry = fields.get(key)
-    inner = Located({}, value.location, value.folder) if entry is None or (rest and entry.value is None) else entry
-    return Located(
-        fields | {key: _replace(inner, rest, value, join(path, key))}, _location(found, value), found.folder
-    )
-
-
-def _location(found: Located, value: Located) -> str:
-    """The location of a value, part of which the command line replaces: `recipe.yaml, line 4, with --seed`."""
-    if value.location in found.location:
-        return found.location
-    return f"{found.location}{', ' if ', with --' in found.location else ', with '}{value.location}"
 
 
 def _convert_source(found: Located, path: str) -> SourceRecipe:

@@ -6,6 +6,7 @@ error.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -81,6 +82,16 @@ def found_beside(found: Located, folder: Path) -> Located:
     return Located(value, found.location, folder)
 
 
+def replace_field(found: Located, path: str, value: Located) -> Located:
+    """Replace or add the field at `path`, such as `stages.1.learning_rate`. Conversion checks later whether it may
+    exist.
+
+    Raises:
+        ValueError: the path leads to a position that a list does not have.
+    """
+    return _replace(found, path.split("."), value, ())
+
+
 def to_plain_values(found: Located) -> Any:
     """The values without their locations."""
     if isinstance(found.value, dict):
@@ -108,6 +119,36 @@ def without_folder(name: str) -> str:
     """A path of this machine reduced to its last part. Other text stays unchanged."""
     is_elsewhere = PurePath(name).is_absolute() or name.startswith(("..", "~"))
     return PurePath(name).name if is_elsewhere else name
+
+
+def _replace(found: Located, keys: Sequence[str], value: Located, above: tuple[str, ...]) -> Located:
+    """`found` with the field at the path `keys` replaced or added. Conversion checks later whether it may exist."""
+    if not keys:
+        return value
+    key, *rest = keys
+    if isinstance(found.value, list):
+        if not key.isdigit() or int(key) >= len(found.value):
+            raise ValueError(
+                f"{value.location}: `{'.'.join(above)}` is a list of {len(found.value)} entries, but found the "
+                f"position {key!r}. Give a number from 0 to {len(found.value) - 1}."
+            )
+        entries = list(found.value)
+        entries[int(key)] = _replace(entries[int(key)], rest, value, (*above, key))
+        return Located(entries, _location(found, value), found.folder)
+    fields = found.value if isinstance(found.value, dict) else {}
+    for known in fields:  # a key may contain dots, such as the dotted path of a user's own task
+        if "." in known and list(keys[: known.count(".") + 1]) == known.split("."):
+            key, rest = known, list(keys[known.count(".") + 1 :])
+    entry = fields.get(key)
+    inner = Located({}, value.location, value.folder) if entry is None or (rest and entry.value is None) else entry
+    return Located(fields | {key: _replace(inner, rest, value, (*above, key))}, _location(found, value), found.folder)
+
+
+def _location(found: Located, value: Located) -> str:
+    """The location of a value, part of which the command line replaces: `recipe.yaml, line 4, with --seed`."""
+    if value.location in found.location:
+        return found.location
+    return f"{found.location}{', ' if ', with --' in found.location else ', with '}{value.location}"
 
 
 def _parse(text: str, name: str, folder: Path, *, has_lines: bool = True) -> Located:
