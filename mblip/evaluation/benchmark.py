@@ -192,8 +192,9 @@ def _with_images(
     if setup.missing_images == "error":
         url = "" if origin is None else f" (source: {origin.url})"
         raise ValueError(
-            f"{name}: {len(missing)} of {len(locations)} images are missing, {_named(missing)}{url}, or set "
-            f"`missing_images: skip`, which skips {len(without)} of {len(examples)} examples."
+            f"{name}: {len(missing)} of {len(locations)} images are missing, {_named(missing)}{url}, or skip "
+            f"{len(without)} of {len(examples)} examples: `--missing_images skip`, in a recipe "
+            "`setup: {missing_images: skip}`."
         )
     for example in without:
         skipped.add(MISSING, f"{name}/{example.id}")
@@ -207,7 +208,7 @@ def _named(missing: Collection[str | Path]) -> str:
     names = ", ".join(map(location_name, first))
     if any(map(is_url, missing)):
         return f"such as {names}: URLs are not read here. Fetch them first (mblip fetch --help)"
-    return f"such as {names} (not found: {first[0]}). Put them into the folder or archive that the recipe names"
+    return f"such as {names} (not found: {first[0]}). Put them there"
 
 
 def shows_stand_ins(examples: Iterable[EvaluationExample]) -> bool:

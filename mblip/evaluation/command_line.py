@@ -2,12 +2,16 @@
 
 import argparse
 import inspect
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from mblip.data.recipes.yaml_values import Located, parse_scalar
+from mblip.data.recipes.strict_loading import SCALARS
+from mblip.data.recipes.yaml_values import Located, parse_scalar, read_yaml, replace_field
 from mblip.recipes import find_recipe, recipe_names
 
 from .languages import LanguageNames
@@ -20,12 +24,14 @@ from .recipe import (
     LoadIn,
     convert_task,
     find_task,
-    read_evaluation_run,
+    to_evaluation_run,
 )
 from .runner import RunSettings
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
 TASK_PREFIX = "--task."
+FIELD_PREFIX = "--evaluation"  # the fields of a recipe, by their path
+HOW_TO_SET = f"write a task's arguments as {TASK_PREFIX}KEY VALUE, and a recipe's as {FIELD_PREFIX}.TASK.KEY VALUE"
 SETUP_OPTIONS = ("protocol", "language_names", "missing_images", "templates")
 SETTINGS_OPTIONS = ("batch_size", "image_batch_size")
 RUN_OPTIONS = ("dtype", "load_in")
@@ -35,27 +41,35 @@ def parse_command_line(arguments: Sequence[str]) -> EvaluationRun:
     """Read the command line.
 
     Raises:
-        ValueError: the recipe, the task or one of its arguments is wrong.
+        ValueError: the recipe, one of its fields, the task or one of its arguments is wrong.
         SystemExit: the command line is malformed or asks for help.
     """
     parser = _parser()
-    known, rest = parser.parse_known_args(arguments)
+    plain, fields = _split(arguments, parser)
+    known, unknown = parser.parse_known_args(plain)
     given = {name: value for name, value in vars(known).items() if value is not None}
     if given.pop("help", False):
-        print(f"{parser.format_help()}\n{task_help(known.task)}" if known.task else parser.format_help())
+        print(task_help(known.task) if known.task else parser.format_help())
         raise SystemExit(0)
+    if unknown:
+        parser.error(f"{unknown[0]} is unknown; {HOW_TO_SET}")
     if known.model_or_recipe is None:
         parser.error("expected a model or a recipe")
-    source, task_arguments = given.pop("model_or_recipe"), _task_arguments(rest, parser)
+    source = given.pop("model_or_recipe")
     setup = {name: given.pop(name) for name in SETUP_OPTIONS if name in given}
     settings = {name: given.pop(name) for name in SETTINGS_OPTIONS if name in given}
-    if source in recipe_names() and not Path(source).exists():
-        source = str(find_recipe(source))
-    if not source.endswith(RECIPE_SUFFIXES):
-        return _one_task(source, given, Setup(**setup), RunSettings(**settings), task_arguments)
-    if "task" in given or task_arguments:
-        raise ValueError(f"Found --task with the recipe {source}, which lists its own tasks. Add it to the recipe.")
-    run = replace(read_evaluation_run(Path(source)), **given)
+    path = _find_recipe(source, given)
+    if path is None:
+        return _one_task(source, given, Setup(**setup), RunSettings(**settings), fields)
+    if "task" in given or any(option.startswith(TASK_PREFIX) for option, _ in fields):
+        raise ValueError(
+            f"Found --task with the recipe {source}, which lists its own tasks. Change one with "
+            f"{FIELD_PREFIX}.TASK.KEY VALUE."
+        )
+    found = read_yaml(path)
+    for option, text in fields:
+        found = replace_field(found, option.removeprefix("--"), parse_scalar(text, option, found.folder))
+    run = replace(to_evaluation_run(found), **given)
     evaluation = run.evaluation
     return replace(
         run,
@@ -68,49 +82,97 @@ def parse_command_line(arguments: Sequence[str]) -> EvaluationRun:
 def task_help(name: str) -> str:
     """A task's description and arguments."""
     function = find_task(name, Path.cwd())
+    types = get_type_hints(function)
     lines = [f"{name}: {inspect.getdoc(function) or 'no description'}", "", "arguments:"]
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY:
             is_needed = parameter.default is parameter.empty
-            kind = inspect.formatannotation(parameter.annotation)
-            default = "required" if is_needed else f"default {parameter.default!r}"
+            kind = _type_in_words(types.get(parameter.name, parameter.annotation))
+            default = "required" if is_needed else _default_in_words(parameter.default)
             lines.append(f"  {TASK_PREFIX}{parameter.name} ({kind}): {default}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "`mblip eval --help` lists the other options."])
+
+
+def _type_in_words(kind: Any) -> str:
+    """What to write on the command line for a type."""
+    arguments = [argument for argument in get_args(kind) if argument not in (type(None), Ellipsis)]
+    if get_origin(kind) is Literal:
+        return " | ".join(map(str, arguments))
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(map(_type_in_words, arguments))
+    if get_origin(kind) in (tuple, frozenset, list):
+        return f"list of {', '.join(map(_type_in_words, arguments))}"
+    if is_dataclass(kind):
+        return f"keys: {', '.join(field.name for field in dataclass_fields(kind))}"
+    return SCALARS[kind].removeprefix("a ") if kind in SCALARS else inspect.formatannotation(kind)
+
+
+def _default_in_words(value: Any) -> str:
+    if value is None:
+        return "optional"
+    if isinstance(value, tuple | list | frozenset):
+        return f"default [{', '.join(map(str, value))}]"
+    return f"default {str(value).lower() if isinstance(value, bool) else value}"
+
+
+def _find_recipe(name: str, given: Collection[str]) -> Path | None:
+    """The recipe that the first argument names, or None if it names a model.
+
+    Raises:
+        ValueError: it is no recipe, but was probably meant as one. The message has the nearest short name.
+    """
+    if name.endswith(RECIPE_SUFFIXES):
+        return find_recipe(name)
+    if "/" in name or Path(name).is_dir():
+        return None
+    resembles_one = "task" not in given and get_close_matches(name, recipe_names(), n=1, cutoff=0.75)
+    is_beside_model = "task" not in given and "model" in given
+    return find_recipe(name) if name in recipe_names() or resembles_one or is_beside_model else None
 
 
 def _one_task(
-    model: str, given: dict[str, Any], setup: Setup, settings: RunSettings, arguments: dict[str, Located]
+    model: str, given: dict[str, Any], setup: Setup, settings: RunSettings, fields: Sequence[tuple[str, str]]
 ) -> EvaluationRun:
     if "model" in given:
         raise ValueError(f"Found --model as well as the model {model}. Give one of them.")
     if "task" not in given:
         raise ValueError(f"Found no --task with the model {model}, expected one of {TASKS}.")
-    task = convert_task(given.pop("task"), Located(arguments, "--task", Path.cwd()), "task")
+    found = Located({}, "--task", Path.cwd())
+    for option, text in fields:
+        if not option.startswith(TASK_PREFIX):
+            raise ValueError(f"Found {option} with the model {model}, expected it with a recipe; {HOW_TO_SET}.")
+        value = parse_scalar(text, option, found.folder)
+        found = replace(replace_field(found, option.removeprefix(TASK_PREFIX), value), location="--task")
+    task = replace(convert_task(given.pop("task"), found, "task"), location="")  # there is no other task to tell from
     output_dir = given.pop("output_dir", Path("outputs", "evaluation", model.strip("/").replace("/", "--")))
     return EvaluationRun(model, output_dir, EvaluationRecipe((task,), setup, settings), **given)
 
 
-def _task_arguments(rest: Sequence[str], parser: argparse.ArgumentParser) -> dict[str, Located]:
-    """Read `--task.KEY VALUE` or `--task.KEY=VALUE`, with YAML values. `--task.dataset.path X` sets a nested key."""
-    found: dict[str, Located] = {}
-    words = list(rest)
+def _split(arguments: Sequence[str], parser: argparse.ArgumentParser) -> tuple[list[str], list[tuple[str, str]]]:
+    """The arguments that the parser knows, and `--task.KEY VALUE`, `--evaluation.KEY VALUE` as pairs. `=` may stand
+    between an option and its value."""
+    plain: list[str] = []
+    fields: list[tuple[str, str]] = []
+    words = list(arguments)
     while words:
-        option, separator, text = words.pop(0).partition("=")
-        if not option.startswith(TASK_PREFIX) or not (separator or words):
-            parser.error(f"{option} is unknown or has no value; write a task's arguments as {TASK_PREFIX}KEY VALUE")
-        value = parse_scalar(text if separator else words.pop(0), option, Path.cwd())
-        *outer, last = option.removeprefix(TASK_PREFIX).split(".")
-        fields = found
-        for key in outer:
-            fields = fields.setdefault(key, Located({}, option, Path.cwd())).value
-        fields[last] = value
-    return found
+        word = words.pop(0)
+        option, separator, text = word.partition("=")
+        if not option.startswith((TASK_PREFIX, f"{FIELD_PREFIX}.")) and option != FIELD_PREFIX:
+            plain.append(word)
+        elif separator:
+            fields.append((option, text))
+        elif not words or words[0].startswith("--"):
+            parser.error(f"{option} has no value; {HOW_TO_SET}")
+        else:
+            fields.append((option, words.pop(0)))
+    return plain, fields
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mblip eval",
-        usage="%(prog)s RECIPE [options] | %(prog)s MODEL --task NAME [--task.KEY VALUE ...] [options]",
+        usage="%(prog)s RECIPE [--evaluation.KEY VALUE ...] [options]\n"
+        "       %(prog)s MODEL --task NAME [--task.KEY VALUE ...] [options]",
         description="Evaluate a model on a task, or on all tasks of a recipe.",
         epilog=f"tasks: {TASKS}, in the working directory. `--task NAME --help` lists a task's arguments.",
         allow_abbrev=False,
@@ -129,6 +191,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch_size", type=int, help="prompts per batch")
     parser.add_argument("--image_batch_size", type=int, help="images per batch of the ViT")
     parser.add_argument(
-        "-h", "--help", action="store_true", default=None, help="show this help; with --task, also its arguments"
+        "-h", "--help", action="store_true", default=None, help="show this help; with --task, that of the task"
     )
     return parser

@@ -102,7 +102,13 @@ class EvaluationRun:
 
 def read_evaluation_run(path: Path) -> EvaluationRun:
     """Read a recipe of `mblip eval` from a YAML file. Errors name the line."""
-    return convert(read_yaml(path), EvaluationRun, "", CONVERTERS)
+    return to_evaluation_run(read_yaml(path))
+
+
+def to_evaluation_run(found: Located) -> EvaluationRun:
+    """Convert YAML values to a recipe of `mblip eval`."""
+    run: EvaluationRun = convert(found, EvaluationRun, "", CONVERTERS)
+    return run
 
 
 def convert_evaluation(found: Located, path: str) -> EvaluationRecipe:

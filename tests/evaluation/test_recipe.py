@@ -109,19 +109,35 @@ def test_a_mapping_among_a_tasks_arguments_is_given_key_by_key():
 def test_every_file_of_tasks_is_a_benchmark(name, capsys):
     with pytest.raises(SystemExit, match="0"):
         parse_command_line(["--task", name, "--help"])
-    assert f"\n{name}: " in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith(f"{name}: ")
 
 
 def test_help_lists_what_a_task_takes(own, monkeypatch, capsys):
     monkeypatch.chdir(own)
     with pytest.raises(SystemExit, match="0"):
         parse_command_line(["--task", "my_colours:colours", "--help"])
-    assert capsys.readouterr().out.endswith(
+    assert capsys.readouterr().out == (
         "my_colours:colours: The colour of each image.\n\narguments:\n"
-        "  --task.questions (pathlib.Path): required\n"
-        "  --task.images (pathlib.Path): default PosixPath('images')\n"
-        "  --task.language (str): default 'en'\n"
+        "  --task.questions (path): required\n"
+        "  --task.images (path): default images\n"
+        "  --task.language (text): default en\n"
+        "\n`mblip eval --help` lists the other options.\n"
     )
+
+
+def test_help_says_in_words_what_a_value_may_be(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        parse_command_line(["--task", "xgqa", "--help"])
+    printed = capsys.readouterr().out
+    assert "  --task.vocabulary (path): optional\n" in printed
+    assert "  --task.dataset (keys: path, split, config, revision): optional\n" in printed
+    assert "  --task.languages (list of text): default [bn, de, en, id, ko, pt, ru, zh]\n" in printed
+    assert "  --task.answering (generate | constrained | rank): default generate\n" in printed
+    with pytest.raises(SystemExit, match="0"):
+        parse_command_line(["--task", "babel_imagenet", "--help"])
+    printed = capsys.readouterr().out
+    assert "  --task.held_out_by_language (true or false): default true\n" in printed
+    assert "  --task.splits (list of train | held_out): default [train, held_out]\n" in printed
 
 
 def replaced(own, old, new):
@@ -182,7 +198,33 @@ def test_a_function_that_makes_no_task_is_an_error(own):
         (["m", "--task", "xm3600", "--task.num_images", "few"], r"--task\.num_images: `task\.num_images` is 'few'"),
         (["m", "--task", "chair"], r"--task: `task` lacks `synonyms`"),
         (["m", "--task", "pope", "--model", "n"], r"Found --model as well as the model m"),
-        (["r.yaml", "--task", "pope"], r"Found --task with the recipe r\.yaml, which lists its own tasks"),
+        (
+            ["eval_pope_paper", "--task", "pope"],
+            r"Found --task with the recipe eval_pope_paper, which lists its own tasks\. Change one with --evaluation",
+        ),
+        (["eval_pope_paper", "--task.answering", "rank"], r"Found --task with the recipe eval_pope_paper"),
+        (
+            ["m", "--task", "pope", "--evaluation.pope.answering", "rank"],
+            r"Found --evaluation\.pope\.answering with the model m, .*; write a task's arguments as --task\.KEY",
+        ),
+        (["eval_xm3600_papers"], r"There is no recipe eval_xm3600_papers\..* Did you mean `eval_xm3600_paper`\?"),
+        (
+            ["eval_xm3600_papers", "--model", "m"],
+            r"There is no recipe eval_xm3600_papers\..* Did you mean `eval_xm3600_paper`\?",
+        ),
+        (["eval_xm3600"], r"There is no recipe eval_xm3600\..* Did you mean `eval_xm3600_"),
+        (
+            ["here/eval_pope_papr.yaml"],
+            r"There is no recipe here/eval_pope_papr\.yaml.* Did you mean `eval_pope_paper`",
+        ),
+        (["mine", "--model", "m"], r"There is no recipe mine\..*`mblip recipes` lists"),
+        (["org/eval_pope_papers"], r"Found no --task with the model org/eval_pope_papers, expected one of"),
+        (["org/mine", "--model", "m"], r"Found --model as well as the model org/mine"),
+        (
+            ["eval_pope_paper", "--evaluation.pope.answerin", "rank"],
+            r"^--evaluation\.pope\.answerin: the key `.*answerin` is unknown\. Did you mean `answering`",
+        ),
+        (["eval_pope_paper", "--evaluation.pop.answering=rank"], r"the task `pop` is unknown\. Did you mean `pope`\?"),
     ],
 )
 def test_what_is_wrong_on_the_command_line_is_named(arguments, message):
@@ -190,11 +232,49 @@ def test_what_is_wrong_on_the_command_line_is_named(arguments, message):
         parse_command_line(arguments)
 
 
-@pytest.mark.parametrize("option", ["--languages", "--task.languages"])
-def test_an_unknown_option_or_one_without_a_value_is_an_error(option, capsys):
+def test_a_folder_with_a_name_like_a_recipes_is_a_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("eval_pope_papers").mkdir()
+    with pytest.raises(ValueError, match="Found no --task with the model eval_pope_papers"):
+        parse_command_line(["eval_pope_papers"])
+
+
+def test_a_recipe_may_be_given_other_values_of_its_fields():
+    fields = ["--evaluation.pope.answering", "rank", "--evaluation.settings.generation.length_penalty=-1.0"]
+    run = parse_command_line([*fields, "--evaluation.pope.splits", "[random]", "eval_pope_paper", "--model", "m"])
+    plain = parse_command_line(["eval_pope_paper"])
+    (task,), (before,) = run.evaluation.tasks, plain.evaluation.tasks
+    assert task.arguments == {**before.arguments, "answering": "rank", "splits": ("random",)}
+    assert run.evaluation.settings.generation.length_penalty == -1.0
+    assert (run.model, run.output_dir) == ("m", plain.output_dir)
+
+
+def test_a_field_of_ones_own_task_in_a_recipe_is_replaced_by_its_path(own):
+    run = parse_command_line([str(own / "recipe.yaml"), "--evaluation.my_colours:colours.language", "de"])
+    assert [prompt for *_, prompt, _ in asked(run)] == ["Question: Rangi gani? Short answer in German:"]
+
+
+def test_what_a_task_refuses_is_told_without_a_place_where_the_command_line_names_one_task(own, monkeypatch):
+    monkeypatch.chdir(own)
+    task = ["--task", "my_colours:colours", "--task.questions", "questions.jsonl"]
+    run = parse_command_line(["some/model", *task])
+    with pytest.raises(ValueError, match=r"^colours: 1 of 1 images are missing, such as a\.png \(not found: images/a"):
+        run.evaluation.build_tasks()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--languages"], "--languages is unknown"),
+        (["--task.languages"], "--task.languages has no value"),
+        (["--task.languages", "--dtype", "auto"], "--task.languages has no value"),
+        (["--evaluation"], "--evaluation has no value"),
+    ],
+)
+def test_an_unknown_option_or_one_without_a_value_is_an_error(words, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        parse_command_line(["m", "--task", "pope", option])
-    assert f"{option} is unknown or has no value; write a task's arguments as --task.KEY" in capsys.readouterr().err
+        parse_command_line(["m", "--task", "pope", *words])
+    assert f"{message}; write a task's arguments as --task.KEY VALUE, and a" in capsys.readouterr().err
 
 
 def test_a_recipe_may_be_given_another_model_folder_and_protocol(own):
