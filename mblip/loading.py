@@ -108,6 +108,7 @@ def load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditio
     base = base_of_adapter(name_or_path)
     assert base is not None  # PEFT writes it
     try:
+        check_location(base)
         return load_whole(base, precision)
     except OSError as error:
         raise OSError(

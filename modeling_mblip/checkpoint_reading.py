@@ -32,7 +32,8 @@ def check_location(name_or_path: str | os.PathLike) -> None:
         FileNotFoundError: the folder does not exist, and the path cannot be a repository name.
     """
     path = Path(name_or_path)
-    if not path.exists() and (path.is_absolute() or len(path.parts) > 2):
+    is_path = path.is_absolute() or len(path.parts) > 2 or os.fspath(name_or_path).startswith((".", "~"))
+    if is_path and not path.exists():
         raise FileNotFoundError(
             f"There is no folder {path}, and this is no repository name either. Paths are relative to the working "
             f"directory, {Path.cwd()}."

@@ -108,7 +108,8 @@ def test_an_adapter_without_its_base_is_an_error_that_names_both(folder, tmp_pat
     config = tmp_path / "adapter" / "adapter_config.json"
     config.write_text(config.read_text().replace(str(folder / "base"), str(tmp_path / "gone")))
     message = (
-        rf"The base {tmp_path}/gone of the adapter {tmp_path}/adapter cannot be loaded: (.|\n)*adapter_config.json"
+        rf"The base {tmp_path}/gone of the adapter {tmp_path}/adapter cannot be loaded: There is no folder "
+        rf"{tmp_path}/gone, (.|\n)*adapter_config.json"
     )
     with pytest.raises(OSError, match=message):
         load_checkpoint(str(tmp_path / "adapter"))
@@ -119,9 +120,9 @@ def test_a_run_s_own_folder_is_no_model_and_the_error_says_which_is(folder):
         load_checkpoint(str(folder))
 
 
-@pytest.mark.parametrize("name", ["outputs/of/nobody", "/outputs"])
+@pytest.mark.parametrize("name", ["outputs/of/nobody", "/outputs", "./nobody", "../nobody", "~/nobody"])
 def test_a_path_that_leads_nowhere_is_an_error_that_names_it(tmp_path, name):
-    message = rf"There is no folder {name}, and this is no repository name either\. Paths are relative to"
+    message = rf"There is no folder {Path(name)}, and this is no repository name either\. Paths are relative to"
     with pytest.raises(OSError, match=message):
         load_checkpoint(name)
     with pytest.raises(OSError, match=message):
