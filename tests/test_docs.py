@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, *(ROOT / name / "README.md" for name in ("quickstart", "benchmarks")), ROOT / "CONTRIBUTING.md"]
 TAKE_A_RECIPE = ("train", "eval", "build", "embed", "retrieval")
-MADE_BY_THE_READER = ("my_recipe.yaml", "my_evaluation.yaml")
+MADE_BY_THE_READER = ("my_recipe.yaml", "my_evaluation.yaml", "my_mix.yaml")
 SCRIPTS = {"train.py": "train", "eval.py": "eval"}
 
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -136,7 +136,7 @@ def test_yaml_is_a_recipe_or_a_part_of_one(path, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     whole = to_plain_values(read_yaml(find_recipe("re_alignment_mt0_xl")))
     for block in blocks(path, "yaml"):
-        if "my_captions:" in block or "my_nli:" in block:  # run in test_readme.py, with their modules
+        if "my_captions:" in block or "my_nli:" in block:  # read in test_readme.py, with their modules
             continue
         given = yaml.safe_load(block)
         (tmp_path / "recipe.yaml").write_text(

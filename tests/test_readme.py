@@ -13,6 +13,7 @@ from PIL import Image
 
 from mblip.evaluation import evaluate_task
 from mblip.evaluation.command_line import parse_command_line as evaluation_command_line
+from mblip.mix.build.recipe import read_mix_recipe
 from mblip.training.recipe_reading import parse_command_line
 from mblip.training.rows import build_rows
 from tests.tiny import VOCAB_SIZE, tiny_blip2, tiny_model, tiny_processor
@@ -65,12 +66,19 @@ def checkpoint_of_2023(folder):
     tiny_processor("mt5", image_token_id=VOCAB_SIZE - 1).save_pretrained("Gregor/mblip-mt0-xl")
 
 
-def test_six_lines_caption_an_image_by_a_checkpoint_of_2023(checkpoint_of_2023, capsys):
-    block = python_block("README.md", "Caption your own image")
-    assert len(block.split("\n")) - 1 - block.count("\n\n") == 6
-    names = run("README.md", "Caption your own image")
-    assert names["model"].config.model_type == "mblip"
-    assert capsys.readouterr().out.endswith("\n")
+PHOTOS = 'name, image = "Gregor/mblip-mt0-xl", "dog.jpg"'
+
+
+def test_six_lines_and_a_name_caption_an_image_also_by_a_checkpoint_of_2023(checkpoint_of_2023, capsys):
+    heading = "Caption your own image"
+    named, *lines = sorted(
+        filter(None, python_block("README.md", heading).splitlines()), key=lambda x: "name, " not in x
+    )
+    assert len(lines) == 6
+    assert f"`{PHOTOS}`" in section("README.md", heading)
+    names = run("README.md", heading)
+    assert run("README.md", heading, **{named: PHOTOS})["model"].name_or_path != names["model"].name_or_path
+    assert capsys.readouterr().out.count("\n") >= 2
 
 
 def test_a_checkpoint_of_2023_is_loaded(checkpoint_of_2023):
@@ -154,10 +162,14 @@ def own_modules(monkeypatch):
 
 
 def test_a_source_of_ones_own_is_one_file(folder, own_modules):
-    write_blocks("docs/data.md", "A source of your own, in one file", "my_captions.py", "my_recipe.yaml")
+    write_blocks(
+        "docs/data.md", "A source of your own, in one file", "my_captions.py", "my_recipe.yaml", "my_mix.yaml"
+    )
     Path("data/mine").mkdir(parents=True)
     Path("data/mine/captions.tsv").write_text("dog.jpg\tsw\tmbwa\ndog.jpg\tfr\tchien\ndog.jpg\tde\tHund\n")
     Path("dog.jpg").rename("data/mine/dog.jpg")
+    (source,) = read_mix_recipe(Path("my_mix.yaml")).sources
+    assert source.source == "my_captions:tsv_captions"
     recipe = parse_command_line(["my_recipe.yaml"])
     rows = build_rows(recipe.data, recipe.seed)
     assert len(rows) == 1
