@@ -33,7 +33,7 @@ def task_of(examples, **setup):
 
 def test_missing_images_are_an_error_that_counts_and_names_them(examples):
     message = (
-        r"photos: 2 of 3 images are missing, such as gone\.png, gone\.png \(not found: .*gone.*\)\. Put them into .*"
+        r"photos: 2 of 3 images are missing, such as gone\.png, gone\.png \(not found: .*gone.*\)\. Put them there .*"
         r"https://example.org/photos.*2 of 3 examples"
     )
     with pytest.raises(ValueError, match=message):
