@@ -188,7 +188,7 @@ def test_a_private_repository_is_private_and_a_public_one_not_filled_by_mistake(
     publish(folder, "tester/secret", is_private=True)
     assert hub.repositories["tester/secret"].is_private
     hub.add("tester/open", {})
-    with pytest.raises(ValueError, match="tester/open is public already"):
+    with pytest.raises(ValueError, match="tester/open exists and is public"):
         publish(folder, "tester/open", is_private=True)
     assert sorted(hub.repositories["tester/open"].files) == [".gitattributes"]
 
@@ -197,7 +197,7 @@ def test_a_push_that_breaks_leaves_the_old_commit_and_a_second_one_completes_it(
     folder, expected = run
     hub.part_size = 20_000
     fault = hub.fail(Fault("PUT", r"/4$", upload_bytes=1000, times=6))
-    with pytest.raises((ValueError, OSError), match=r"Error while uploading 'model.safetensors'.*is as it was"):
+    with pytest.raises((ValueError, OSError), match=r"Error while uploading 'model.safetensors'.*is unchanged"):
         main([str(folder), "tester/model"])
     repository = hub.repositories["tester/model"]
     assert fault.times == 0
