@@ -169,7 +169,7 @@ def test_an_adapter_of_a_checkpoint_of_this_machine_is_refused_and_of_one_on_the
     config_path = folder / "adapter" / "adapter_config.json"
     config = json.loads(config_path.read_text())
     config_path.write_text(json.dumps(config | {"base_model_name_or_path": str(tmp_path)}))
-    with pytest.raises(ValueError, match=r"base is .*, which others cannot load from the Hub\. Publish it"):
+    with pytest.raises(ValueError, match=r"base is .*, which others cannot load from the Hub\. Publish the base"):
         publish(folder, "tester/adapter", is_adapter=True)
     upload(hub, "other/base", tmp_path / "blip2-layout")
     config_path.write_text(json.dumps(config | {"base_model_name_or_path": "other/base"}))
