@@ -96,7 +96,7 @@ def test_a_figure_that_is_better_the_lower_it_is_never_tells_the_best_checkpoint
         "eval_errors": 1.0,
         "eval_generation": 0.25,
     }
-    with pytest.raises(ValueError, match="Found errors, expected at least one task whose figure is better the higher"):
+    with pytest.raises(ValueError, match="Found errors, expected at least one task whose figure should be high"):
         GenerationEvaluation(tiny_processor("mt5"), [errors])
 
 

@@ -135,7 +135,7 @@ def test_the_command_writes_files_that_prompts_are_drawn_from(tmp_path, capsys):
     drawn = {apply_prompt(example, seed=0, native_share=1.0, native_folder=tmp_path).prompt for example in examples}
     assert drawn == made
 
-    with pytest.raises(ValueError, match=r"Found .*ko\.yaml, which may have been mended by hand"):
+    with pytest.raises(ValueError, match=r"Found .*ko\.yaml, which may hold manual corrections"):
         main(["ko", "--output", str(tmp_path)])
 
 
