@@ -29,7 +29,7 @@ from PIL import Image as PILImage
 from torch.nn.utils.rnn import pad_sequence
 
 from .augmentation import Augmentation, augment, is_flip_safe
-from .example import check_columns, row_name
+from .example import check_columns, check_targets, row_name
 from .images import open_image
 from .stable_random import stable_random
 from .token_ids import Processor, answer_ids, check_chat_template, prompt_ids, uses_chat_template
@@ -126,8 +126,8 @@ class MBlipCollator:
 
         Raises:
             ValueError: a row lacks a column or has a broken image (the message names the row), or the number of
-                `<image>` in a prompt differs from its number of images. Everything else is checked when rows are made,
-                and by `TrainingRows` and `TrainingStream`.
+                `<image>` in a prompt differs from its number of images. `TrainingRows` and `TrainingStream` check
+                lists and targets once; a row that comes without them is checked here.
         """
         prompts = [prompt for row in rows for prompt in self._prompts(row)]
         ids = _prompt_ids(self.processor, prompts, self.max_text_tokens, self.use_chat_template)
@@ -142,6 +142,8 @@ class MBlipCollator:
     def _prompts(self, row: Mapping[str, Any]) -> list[Prompt]:
         """The prompts of a row whose turn it is, with the row's images."""
         images = _open_images(row)
+        if "epoch" not in row:  # nothing has checked it: `TrainingRows` and `TrainingStream` write the epoch
+            check_targets(row)
         epoch, image_id = row.get("epoch", 0), row["image_id"]
         if self.augmentation is not None and "epoch" in row:
             draws = [stable_random(self.seed, epoch, image_id, number) for number in range(len(images))]

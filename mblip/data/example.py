@@ -232,13 +232,18 @@ def check_row(row: Mapping[str, Any]) -> None:
             or has a prompt that holds `<image>`, but not once per image.
     """
     check_columns(row)
+    check_targets(row)
+    for prompt in row["prompts"]:
+        check_prompt(prompt, len(row["images"]), name=row_name(row))
+
+
+def check_targets(row: Mapping[str, Any]) -> None:
+    """Raise ValueError if a row has lists of unequal length, or a target that is empty or holds `<image>`."""
     has_provenance = row.get(PROVENANCE) is not None
     lengths = {column: len(row[column]) for column in (*PROMPT_COLUMNS, *([PROVENANCE] if has_provenance else []))}
     if len(set(lengths.values())) != 1 or not row["prompts"]:
         raise ValueError(
             f"{row_name(row)} has lists of lengths {lengths}. Each needs one entry per prompt, at least one."
         )
-    name, num_images = row_name(row), len(row["images"])
-    for prompt, target in zip(row["prompts"], row["targets"], strict=True):
-        check_target(target, name=name)
-        check_prompt(prompt, num_images, name=name)
+    for target in row["targets"]:
+        check_target(target, name=row_name(row))

@@ -137,6 +137,13 @@ def test_a_prompt_with_more_image_marks_than_images_is_an_error():
         encoder_decoder_collator()([row(prompts=("<image> <image> what",))])
 
 
+@pytest.mark.parametrize("make", [encoder_decoder_collator, decoder_only_collator])
+def test_a_row_that_nothing_has_checked_is_refused_for_an_empty_target(make):
+    unchecked = row(prompts=("what is this", "this is"), targets=("a red dog", " "))
+    with pytest.raises(ValueError, match=r"Row 'r' .*empty target"):
+        make()([unchecked])
+
+
 def test_a_broken_photo_names_its_row_and_file(tmp_path):
     photo = tmp_path / "cut_off.jpg"
     buffer = io.BytesIO()
