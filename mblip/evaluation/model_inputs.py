@@ -93,16 +93,22 @@ class EncodedImages:
 
     def shown_to(self, examples: Sequence[EvaluationExample]) -> dict[str, torch.Tensor]:
         """The model inputs `image_features` and `image_indices` (S,) for these examples; empty without images."""
-        slots = [row for example in examples for row in self.rows[example.image_id]]
-        if self.features is None or not slots:
-            return {}
-        used = sorted(set(slots))
-        position = {row: i for i, row in enumerate(used)}
-        device = self.features.device
-        return {
-            "image_features": self.features[torch.tensor(used, device=device)],
-            "image_indices": torch.tensor([position[row] for row in slots], device=device),
-        }
+        return shown_features(self.features, [row for example in examples for row in self.rows[example.image_id]])
+
+
+def shown_features(features: torch.Tensor | None, slots: Sequence[int]) -> dict[str, torch.Tensor]:
+    """The model inputs `image_features` and `image_indices` (S,): the rows of `features` (I, Q, D) that slots show.
+
+    Empty without images.
+    """
+    if features is None or not slots:
+        return {}
+    used = sorted(set(slots))
+    position = {row: i for i, row in enumerate(used)}
+    return {
+        "image_features": features[torch.tensor(used, device=features.device)],
+        "image_indices": torch.tensor([position[row] for row in slots], device=features.device),
+    }
 
 
 def encode_images(

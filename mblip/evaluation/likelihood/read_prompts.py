@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer, EncoderDecoderCache
 
-from ..model_inputs import Model
+from ..model_inputs import Model, shown_features
 
 logger = logging.getLogger(__name__)
 
@@ -52,16 +52,7 @@ class PromptBatch:
 
     def images_of(self, prompts: Sequence[int]) -> dict[str, torch.Tensor]:
         """The model inputs `image_features` and `image_indices` for these prompts; empty without images."""
-        slots = [row for prompt in prompts for row in self.image_rows[prompt]]
-        if self.image_features is None or not slots:
-            return {}
-        used = sorted(set(slots))
-        position = {row: i for i, row in enumerate(used)}
-        device = self.image_features.device
-        return {
-            "image_features": self.image_features[torch.tensor(used, device=device)],
-            "image_indices": torch.tensor([position[row] for row in slots], device=device),
-        }
+        return shown_features(self.image_features, [row for prompt in prompts for row in self.image_rows[prompt]])
 
 
 class ReadPrompts(Protocol):

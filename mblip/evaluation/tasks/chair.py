@@ -78,14 +78,14 @@ def chair(
         raise ValueError(f"`num_images` is {num_images}, expected at least 1.")
     skipped, category_of = SkipReport(), read_synonyms(synonyms)
     locations = None if images is None else CocoLocations(images)
-    pictures, shown = (
+    photos, shown = (
         read_listed(objects, dataset, category_of, locations)
         if instances is None
         else read_outlined(instances, category_of, locations)
     )
     if captions is not None:
         shown = add_objects(shown, read_captioned_objects(captions, category_of, split_sentences=split_sentences))
-    numbers = list(pictures) if karpathy is None else _in_split(pictures, karpathy, skipped)
+    numbers = list(photos) if karpathy is None else _in_split(photos, karpathy, skipped)
     for number in numbers[num_images:] if num_images else ():
         skipped.add(f"not among the first {num_images:,}", f"{NAME}/{number:012d}")
     examples = (
@@ -94,7 +94,7 @@ def chair(
         for number in numbers[:num_images]
         for example in ask(
             setup.prompts(task, paper=prompt),
-            images=(pictures[number],),
+            images=(photos[number],),
             image_id=coco_image_id(number),
             references=tuple(sorted(shown[number])),
             language=ENGLISH,
