@@ -30,9 +30,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mblip.data.example import Example
-from mblip.data.images import Image
+from mblip.data.images import Image, RefusedImageError
 from mblip.data.images.locations import is_url, location_name, open_bytes
-from mblip.data.images.refusal import RefusedImageError
 from mblip.data.languages import ENGLISH
 from mblip.data.skipped import SkipReport
 from mblip.data.stable_random import stable_random

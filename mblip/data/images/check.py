@@ -15,9 +15,10 @@ from typing import Literal, cast
 from PIL import Image as PILImage
 from PIL import ImageOps
 
-from .decoding import MAX_PIXELS, PILLOW_ERRORS, decode, quiet_pillow
+from processing_mblip.image_decoding import MAX_PIXELS, PILLOW_ERRORS, decode, quiet_pillow
+from processing_mblip.image_refusal import Refused, RefusedImageError, check_size
+
 from .locations import MAX_BYTES, FetchedBytes, Location, open_bytes
-from .refusal import Refused, RefusedImageError, check_size
 
 BARE_JPEG_INFO = frozenset(
     {

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from .refusal import RefusedImageError, check_size
+from processing_mblip.image_refusal import RefusedImageError, check_size
 
 KINDS = {
     stat.S_IFDIR: "a folder",

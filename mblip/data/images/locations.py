@@ -23,10 +23,11 @@ from typing import Any
 
 from PIL import Image as PILImage
 
-from .decoding import decode
+from processing_mblip.image_decoding import decode
+from processing_mblip.image_refusal import RefusedImageError
+
 from .files import open_regular, read_file, read_member
 from .parquet import read_cell
-from .refusal import RefusedImageError
 
 Location = str | Path
 Image = PILImage.Image | bytes | Location

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .refusal import RefusedImageError, check_size
+from processing_mblip.image_refusal import RefusedImageError, check_size
 
 NUM_FILES_KEPT = 64
 NUM_GROUPS_KEPT = 2

@@ -14,10 +14,8 @@ from pathlib import Path
 from PIL import Image as PILImage
 
 from mblip.data.example import Example
-from mblip.data.images import Image
-from mblip.data.images.decoding import decode
+from mblip.data.images import Image, RefusedImageError, decode
 from mblip.data.images.locations import FetchedBytes, is_url, open_bytes
-from mblip.data.images.refusal import RefusedImageError
 from mblip.data.skipped import SkipReport
 from mblip.recipes import find_recipe
 

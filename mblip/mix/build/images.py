@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from mblip.data.atomic_write import write_text
 from mblip.data.example import Example
+from mblip.data.images import Refused
 from mblip.data.images.check import CheckedImage, ImageSettings, black_image, check_location
 from mblip.data.images.locations import FetchedBytes, Location, is_url, location_name
-from mblip.data.images.refusal import Refused
 
 from ..fetching.fetch import FetchReport, fetch_images
 from ..fetching.fetched_images import FetchedImages

@@ -13,8 +13,8 @@ import pyarrow.parquet
 
 from mblip.data.atomic_write import atomic_file
 from mblip.data.example import FEATURES_WITH_PROVENANCE, PROVENANCE, Example, to_rows
+from mblip.data.images import Refused
 from mblip.data.images.locations import FetchedBytes
-from mblip.data.images.refusal import Refused
 from mblip.data.prompts import apply_prompt
 from mblip.data.skipped import SkipReport
 from mblip.data.stable_random import stable_random

@@ -18,8 +18,7 @@ import aiohttp
 from yarl import URL
 
 from mblip.data.atomic_write import StorageFullError
-from mblip.data.images.decoding import decode
-from mblip.data.images.refusal import Refused, RefusedImageError
+from mblip.data.images import Refused, RefusedImageError, decode
 
 from .fetched_images import ContentFolder, PartialFile
 from .hosts import PoliteHosts, PrivateAddressError, PublicResolver, check_numeric_host, parse_url

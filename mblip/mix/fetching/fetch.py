@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mblip.data.atomic_write import StorageFullError, full_disk_explained, locked
-from mblip.data.images.decoding import quiet_pillow
+from mblip.data.images import quiet_pillow
 from mblip.data.stable_random import stable_random
 
 from .fetched_images import ContentFolder, FetchedImages, Record, readable

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from mblip.data.images.decoding import MAX_PIXELS
+from mblip.data.images import MAX_PIXELS
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from mblip.data.images import Refused, RefusedImageError
 from mblip.data.images import files as archive_reading
 from mblip.data.images.check import check_location
 from mblip.data.images.locations import location_name, open_bytes
-from mblip.data.images.refusal import Refused, RefusedImageError
 
 NAMES = ["a.jpg", "folder/b.jpg", "../escaped.jpg", "/absolute.jpg", "with :: in it.jpg", "größe 大.jpg", "empty.jpg"]
 

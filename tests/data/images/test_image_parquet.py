@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mblip.data.images import RefusedImageError
 from mblip.data.images.locations import open_bytes
-from mblip.data.images.refusal import RefusedImageError
 
 
 def write_parquet(path: Path, columns: dict, row_group_size: int = 2) -> Path:

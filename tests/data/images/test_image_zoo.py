@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mblip.data.images import open_image
+from mblip.data.images import Refused, RefusedImageError, decode, open_image, quiet_pillow
 from mblip.data.images.check import CheckedImage, ImageSettings, check_image, upright_rgb
-from mblip.data.images.decoding import decode, quiet_pillow
-from mblip.data.images.refusal import Refused, RefusedImageError
 from processing_mblip import load_upright_rgb
 from tests.data.images import image_zoo_by_hand as by_hand
 from tests.data.images.image_zoo import READABLE, REFUSED, encode, noise

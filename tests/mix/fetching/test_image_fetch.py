@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mblip.data.images import RefusedImageError
 from mblip.data.images.check import ImageSettings, check_location
-from mblip.data.images.refusal import RefusedImageError
 from mblip.mix.fetching.fetch import fetch_images, main
 from mblip.mix.fetching.fetched_images import FetchedImages
 from mblip.mix.fetching.hosts import is_public

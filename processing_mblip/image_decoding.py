@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
-from .completeness import HeldBackFile, check_jpeg_2000, check_png, check_png_pixels, jpeg_file
-from .refusal import RefusedImageError
+from .image_completeness import HeldBackFile, check_jpeg_2000, check_png, check_png_pixels, jpeg_file
+from .image_refusal import RefusedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "ICO", "JPEG2000", "PPM", "MPO")
 MAX_PIXELS = 89_478_485  # the size from which Pillow warns: a quarter of a GB in RGB

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image as PILImage
 
-from .refusal import RefusedImageError
+from .image_refusal import RefusedImageError
 
 # The marker that ends the coded pixels: 0xFF, not followed by 0 (a pixel byte 0xFF), a restart marker or a fill.
 END_OF_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
