@@ -9,6 +9,7 @@ from typing import Literal
 
 Reason = Literal[
     "missing",  # no such file, member of an archive, row or fetched URL
+    "opted out",  # its server forbids to train on it
     "unreadable",  # present, but without readable bytes: a folder, a pipe, no permission, a broken archive
     "too large",  # more bytes or pixels than allowed
     "not an image",

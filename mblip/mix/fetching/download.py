@@ -6,6 +6,7 @@ never become the answer of the next URL.
 """
 
 import asyncio
+import re
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import aiohttp
+from multidict import MultiMapping
 from yarl import URL
 
 from mblip.data.atomic_write import StorageFullError
@@ -22,22 +24,25 @@ from mblip.data.images import Refused, RefusedImageError, decode
 
 from .fetched_images import ContentFolder, PartialFile
 from .hosts import PoliteHosts, PrivateAddressError, PublicResolver, check_numeric_host, parse_url
-from .settings import FetchError, FetchSettings
+from .settings import OPTED_OUT, FetchError, FetchSettings
 
 CHUNK_BYTES = 65_536
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PACKINGS = frozenset({"gzip", "x-gzip", "deflate"})
 GZIP_OR_ZLIB = 47  # zlib's value for both headers
+OPT_OUTS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})  # none: noindex and nofollow
+CRAWLER = re.compile(r"\s*(?!unavailable_after|max-)([^\s:]+)\s*:(.*)")  # "googlebot: noindex"
 SMALLEST_SIDE = 32  # pixels: JPEGs are decoded at this size, which reads all data but computes few pixels
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """An image in the content folder."""
+    """An image in the content folder. `opt_out` is the header by which its server opts out, if it does."""
 
     key: str
     num_bytes: int
+    opt_out: str | None
 
 
 class Downloader:
@@ -80,7 +85,7 @@ class Downloader:
             if refused is not None:
                 is_transient = refused.reason in ("cut off", "damaged")
                 raise FetchError(refused.reason, refused.detail, is_transient=is_transient)
-            return Fetched(self._content.finish(file), file.num_bytes)
+            return Fetched(self._content.finish(file), file.num_bytes, file.opt_out)
 
     async def _follow(self, target: URL, file: PartialFile) -> None:
         """Write the body that the URL leads to."""
@@ -103,6 +108,9 @@ class Downloader:
                     if response.status in REDIRECTS:
                         return _location(response)
                     self._check_status(response, target.host or "")
+                    file.opt_out = opt_out(response.headers, self._settings.user_agent)
+                    if file.opt_out is not None and not self._settings.ignore_opt_outs:
+                        raise FetchError(OPTED_OUT, file.opt_out)
                     await self._write_body(response, file)
                     return None
 
@@ -139,6 +147,23 @@ class Downloader:
         except RefusedImageError as error:
             return error.refused
         return None
+
+
+def opt_out(headers: MultiMapping[str], user_agent: str) -> str | None:
+    """The header by which a server forbids to train on its answer, or None.
+
+    A directive may name a crawler, whose name then holds for those behind it, too: "googlebot: noindex, noai". We are
+    meant by none, by "*" and by the first word of `user_agent` without its version.
+    """
+    ours = ("*", user_agent.lower().partition("/")[0].partition(" ")[0])
+    for value in headers.getall("X-Robots-Tag", []):
+        is_ours = True
+        for directive in value.lower().split(","):
+            if crawler := CRAWLER.fullmatch(directive):
+                is_ours, directive = crawler[1] in ours, crawler[2]
+            if is_ours and directive.strip() in OPT_OUTS:
+                return f"X-Robots-Tag: {directive.strip()}"
+    return "tdm-reservation: 1" if "1" in headers.getall("tdm-reservation", []) else None
 
 
 def _location(response: aiohttp.ClientResponse) -> str:

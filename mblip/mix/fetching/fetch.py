@@ -24,7 +24,7 @@ from mblip.data.images import quiet_pillow
 from mblip.data.stable_random import stable_random
 
 from .fetched_images import ContentFolder, FetchedImages, Record, readable
-from .settings import DEFAULT_SETTINGS, FetchError, FetchSettings
+from .settings import DEFAULT_SETTINGS, OPTED_OUT, FetchError, FetchSettings
 
 if TYPE_CHECKING:
     from .download import Downloader
@@ -179,6 +179,11 @@ class _Run:
             return True
         if record is None:
             return False
+        if "opt_out" in record and not self._settings.ignore_opt_outs:  # an earlier run ignored it
+            record = {"cause": OPTED_OUT, "detail": record["opt_out"], "num_attempts": 1}
+            self._keep(url, record)
+        if record.get("cause") == OPTED_OUT and self._settings.ignore_opt_outs:
+            return False
         if "cause" in record and not self._settings.retry_failures:
             self._failures.add(url, record)
             return True
@@ -196,7 +201,8 @@ class _Run:
             except FetchError as error:
                 failure = error
             else:
-                self._keep(url, {"key": fetched.key, "num_bytes": fetched.num_bytes})
+                opt_out = {} if fetched.opt_out is None else {"opt_out": fetched.opt_out}
+                self._keep(url, {"key": fetched.key, "num_bytes": fetched.num_bytes} | opt_out)
                 self._report.num_fetched += 1
                 self._report.num_bytes += fetched.num_bytes
                 return

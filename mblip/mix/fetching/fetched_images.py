@@ -24,6 +24,8 @@ from mblip.data.atomic_write import SQLITE_FULL, full_disk_explained, no_room
 from mblip.data.images import RefusedImageError
 from mblip.data.images.files import open_regular
 
+from .settings import OPTED_OUT
+
 Record = dict[str, str | int]
 
 INDEX_FILE = "fetched.sqlite"
@@ -46,6 +48,10 @@ class FetchedImages:
         record = self.index.get(url.strip())
         if record is None:
             raise RefusedImageError("missing", "it is not fetched yet: mblip fetch --help")
+        if record.get("cause") == OPTED_OUT:
+            raise RefusedImageError(
+                "opted out", f"its server says {record['detail']}. `ignore_opt_outs` fetches it nevertheless."
+            )
         if "cause" in record:
             raise RefusedImageError("missing", f"fetching failed: {_describe(record)}")
         return self.content.read(str(record["key"]))
@@ -61,6 +67,7 @@ class PartialFile:
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path
         self.num_bytes = 0
+        self.opt_out: str | None = None  # the header by which the server of these bytes opts out
         self._file = file
         self._hash = hashlib.sha256()
 

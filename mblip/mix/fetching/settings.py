@@ -21,6 +21,10 @@ class FetchSettings:
 
     Failures are final unless `retry_failures`. Addresses of private networks and of this machine are refused unless
     `allow_private_addresses`: a list of URLs from the web must not reach what only this machine can.
+
+    An image is not fetched if its server opts out, unless `ignore_opt_outs`: by an `X-Robots-Tag` of noai, noimageai,
+    noindex, noimageindex or none, for every crawler or for `user_agent`, as img2dataset reads it, or by
+    `tdm-reservation: 1` (W3C's TDM Reservation Protocol). After redirects, the last answer counts.
     """
 
     num_connections: int = 64
@@ -37,6 +41,7 @@ class FetchSettings:
     max_redirects: int = 5
     allow_private_addresses: bool = False
     retry_failures: bool = False
+    ignore_opt_outs: bool = False
     seed: int = 0
     user_agent: str = "mblip-image-fetch"
 
@@ -50,6 +55,7 @@ class FetchSettings:
 
 
 DEFAULT_SETTINGS = FetchSettings()
+OPTED_OUT = "opted out"  # the cause of failure
 
 
 class FetchError(Exception):

@@ -189,6 +189,13 @@ ANSWERS: dict[str, Answer] = {
     "to-file": redirect("file:///etc/passwd"),
     "to-ftp": redirect("ftp://127.0.0.1/a.jpg"),
     "to-nonsense": redirect("http://[broken"),
+    "no-ai": fixed(picture, X_Robots_Tag="noai, noimageai"),
+    "to-no-ai": redirect("/no-ai/0"),
+    "no-index": fixed(picture, X_Robots_Tag="nofollow\r\nx-robots-tag:NoIndex"),
+    "no-index-but-gone": fixed(lambda name: b"", "404 Not Found", X_Robots_Tag="noindex"),
+    "reserved": fixed(picture, TDM_Reservation="1"),
+    "no-bot": fixed(picture, X_Robots_Tag="otherbot: noindex, noai", TDM_Reservation="0"),
+    "no-ai-on-the-way": fixed(lambda name: b"", "302 Found", Location="/good/0", X_Robots_Tag="noai"),
 }
 # What becomes of each answer; those that are not here are fetched.
 CAUSES = {
@@ -222,4 +229,9 @@ CAUSES = {
     "to-file": "redirect to no URL",
     "to-ftp": "redirect to no URL",
     "to-nonsense": "redirect to no URL",
+    "no-ai": "opted out",
+    "to-no-ai": "opted out",
+    "no-index": "opted out",
+    "no-index-but-gone": "HTTP 404",
+    "reserved": "opted out",
 }

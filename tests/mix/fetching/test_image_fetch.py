@@ -1,13 +1,16 @@
 """Fetching from a server that does everything a server can do wrong: it ends, and every failure has its cause."""
 
+import json
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from multidict import CIMultiDict
 
 from mblip.data.images import RefusedImageError
 from mblip.data.images.check import ImageSettings, check_location
+from mblip.mix.fetching.download import opt_out
 from mblip.mix.fetching.fetch import fetch_images, main
 from mblip.mix.fetching.fetched_images import FetchedImages
 from mblip.mix.fetching.hosts import is_public
@@ -35,7 +38,8 @@ def test_every_kind_of_answer_is_fetched_or_fails_with_its_cause(server, tmp_pat
     good = [(kind, number) for kind in ANSWERS.keys() - CAUSES.keys() for number in range(4)]
     fetched = FetchedImages(tmp_path)
     for kind, number in good:
-        assert fetched.read(server.url(kind, number)) == picture(str(0 if kind == "hop" else number)), kind
+        is_of_0 = kind in ("hop", "no-ai-on-the-way")
+        assert fetched.read(server.url(kind, number)) == picture(str(0 if is_of_0 else number)), kind
     assert (report.num_fetched, report.num_urls) == (len(good), len(urls))
     assert_whole(tmp_path, 4)  # equal images share a file
 
@@ -47,6 +51,63 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_not(server, tmp_path):
     assert asked == {"error-once": 2, "closed-once": 2, "cut-once": 2, "busy": 3, "gone": 1, "page": 1, "loop": 1}
     assert report.num_attempts == 12
     assert report.num_fetched == 3
+
+
+OPTED_OUT = ("no-ai", "to-no-ai", "no-index", "reserved")
+NOT_OPTED_OUT = ("no-bot", "no-ai-on-the-way", "good")
+
+
+def test_an_image_whose_server_opts_out_is_not_fetched_and_not_asked_for_again(server, tmp_path):
+    urls = [server.url(kind, 7) for kind in (*OPTED_OUT, *NOT_OPTED_OUT)]
+    report = fetch_images(urls, tmp_path, settings=hasty())
+    assert (dict(report.failures), report.num_fetched, report.num_attempts) == ({"opted out": 4}, 3, 7)
+    lines = (tmp_path / "failures.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["detail"] for line in lines) == [
+        "X-Robots-Tag: noai",
+        "X-Robots-Tag: noai",
+        "X-Robots-Tag: noindex",
+        "tdm-reservation: 1",
+    ]
+    with pytest.raises(RefusedImageError, match="opted out: its server says X-Robots-Tag: noindex"):
+        FetchedImages(tmp_path).read(server.url("no-index", 7))
+    again = fetch_images(urls, tmp_path, settings=hasty())
+    assert (dict(again.failures), again.num_known, again.num_attempts) == ({"opted out": 4}, 3, 0)
+
+
+def test_another_setting_for_opt_outs_holds_for_what_an_earlier_run_asked_for(server, tmp_path):
+    urls = [server.url(kind, 7) for kind in (*OPTED_OUT, *NOT_OPTED_OUT)]
+    fetch_images(urls, tmp_path, settings=hasty())
+    ignoring = fetch_images(urls, tmp_path, settings=hasty(ignore_opt_outs=True))
+    assert (ignoring.num_fetched, ignoring.num_known, dict(ignoring.failures)) == (4, 3, {})
+    assert FetchedImages(tmp_path).read(server.url("reserved", 7)) == picture("7")
+    honouring = fetch_images(urls, tmp_path, settings=hasty())
+    assert (honouring.num_known, dict(honouring.failures), honouring.num_attempts) == (3, {"opted out": 4}, 0)
+    with pytest.raises(RefusedImageError, match="opted out: its server says tdm-reservation: 1"):
+        FetchedImages(tmp_path).read(server.url("reserved", 7))
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (["noai"], "noai"),
+        (["all", " NOIMAGEAI "], "noimageai"),
+        (["nofollow,noimageindex"], "noimageindex"),
+        (["none"], "none"),
+        (["Mblip-Image-Fetch: noindex"], "noindex"),
+        (["*: noai"], "noai"),
+        (["otherbot: nofollow, mblip-image-fetch: noai"], "noai"),
+        (["unavailable_after: 25 Jun 2030 15:00:00 PST, noai"], "noai"),
+        (["unavailable_after: Wednesday, 25-Jun-30 15:00:00 GMT, noai"], "noai"),
+        (["max-image-preview: none, noarchive"], None),
+        (["otherbot: noai, noindex", "nofollow"], None),
+        (["noaix, xnoai, no ai"], None),
+        ([""], None),
+        ([], None),
+    ],
+)
+def test_a_robots_tag_opts_out_if_it_names_us_or_nobody(values, found):
+    headers = CIMultiDict([("X-Robots-Tag", value) for value in values])
+    assert opt_out(headers, "mblip-image-fetch/1.0 (+https://host)") == (found and f"X-Robots-Tag: {found}")
 
 
 @pytest.mark.slow
