@@ -206,8 +206,10 @@ def store_row(row: Mapping[str, Any], store: Callable[..., dict[str, Any]]) -> d
 
 
 def row_name(row: Mapping[str, Any]) -> str:
-    """The row's name in error messages."""
-    return f"Row {row['image_id']!r} (source {', '.join(sorted(set(row['sources'])))})"
+    """The row's name in error messages. The row may be bad."""
+    sources = row.get("sources")
+    named = sorted({str(source) for source in sources}) if isinstance(sources, list | tuple) else []
+    return f"Row {row.get('image_id')!r} (source {', '.join(named) or 'unknown'})"
 
 
 def missing_columns(columns: Collection[str]) -> list[str]:
@@ -228,13 +230,35 @@ def check_row(row: Mapping[str, Any]) -> None:
     """Check one row.
 
     Raises:
-        ValueError: the row lacks a column, has lists of unequal length, has a target that is empty or holds `<image>`,
-            or has a prompt that holds `<image>`, but not once per image.
+        ValueError: the row lacks a column, has a value of a wrong type, lists of unequal length, a target that is
+            empty or holds `<image>`, or a prompt that holds `<image>`, but not once per image.
     """
     check_columns(row)
+    check_values(row)
     check_targets(row)
     for prompt in row["prompts"]:
         check_prompt(prompt, len(row["images"]), name=row_name(row))
+
+
+def check_values(row: Mapping[str, Any]) -> None:
+    """Raise ValueError if a value of a row is null or of a wrong type. Targets may be null until `check_targets`."""
+    if not isinstance(row["image_id"], str):
+        raise _wrong_value(row, "image_id", row["image_id"], "text")
+    for column in ("images", *PROMPT_COLUMNS):
+        expected = "a list of images" if column == "images" else "a list of texts, one per prompt"
+        if not isinstance(row[column], list | tuple):
+            raise _wrong_value(row, column, row[column], expected)
+        for entry in row[column]:
+            is_null, is_text = entry is None, isinstance(entry, str)
+            if (is_null and column != "targets") or (column != "images" and not is_null and not is_text):
+                raise _wrong_value(row, column, entry, expected)
+
+
+def _wrong_value(row: Mapping[str, Any], column: str, found: object, expected: str) -> ValueError:
+    shown = "null" if found is None else f"{str(found)[:60]!r} of type {type(found).__name__}"
+    return ValueError(
+        f"{row_name(row)} has {shown} in `{column}`, expected {expected}. Write the rows with `to_rows`."
+    )
 
 
 def check_targets(row: Mapping[str, Any]) -> None:

@@ -15,7 +15,8 @@ from fractions import Fraction
 from typing import Any
 
 import datasets
-from torch.utils.data import Dataset, IterableDataset, get_worker_info
+from accelerate.data_loader import IterableDatasetShard
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, get_worker_info
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .stable_random import stable_random
@@ -30,10 +31,13 @@ class InterleavedRows(Dataset[dict[str, Any]]):
     sampler.
 
     Raises:
+        TypeError: a source is not `TrainingRows`.
         ValueError: a weight is not above 0, or is so small that its source would give less than one row per epoch.
     """
 
     def __init__(self, sources: Sequence[TrainingRows], weights: Sequence[float], *, seed: int) -> None:
+        if others := [type(rows).__name__ for rows in sources if not isinstance(rows, TrainingRows)]:
+            raise TypeError(f"A source is of type {others[0]}, which has no epoch. Wrap it in `TrainingRows`.")
         self.sources = tuple(sources)
         self.num_rows_of_sources = rows_an_epoch([len(rows) for rows in sources], weights)
         self._starts = [0, *itertools.accumulate(self.num_rows_of_sources)]
@@ -79,6 +83,7 @@ class EndlessStream(IterableDataset[dict[str, Any]]):
 
     Args:
         prompts_per_image, choice: as for `TrainingStream`.
+        name: of the stream in errors.
     """
 
     def __init__(
@@ -89,7 +94,9 @@ class EndlessStream(IterableDataset[dict[str, Any]]):
         shuffle_buffer_size: int,
         prompts_per_image: int | None = None,
         choice: PromptChoice = ALL_PROMPTS,
+        name: str = "The stream",
     ) -> None:
+        self._name = name
         self._rows, self._seed, self._buffer_size = rows, seed, shuffle_buffer_size
         self._prompts_per_image, self._choice = prompts_per_image, choice
 
@@ -103,11 +110,14 @@ class EndlessStream(IterableDataset[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for epoch in itertools.count():
             is_empty = True
-            for row in self._pass(epoch):
-                is_empty = False
-                yield row
+            try:
+                for row in self._pass(epoch):
+                    is_empty = False
+                    yield row
+            except ValueError as error:  # a bad row
+                raise ValueError(f"{self._name}: {error}") from error
             if is_empty:
-                raise ValueError(f"The stream gave no rows. {_reason()}")
+                raise ValueError(f"{self._name} gave no rows. {_reason()}")
 
 
 class InterleavedStreams(IterableDataset[dict[str, Any]]):
@@ -142,10 +152,29 @@ class EpochCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Set the epoch that begins. Streams get theirs from accelerate, which alone knows how often it read them."""
-        rows = kwargs["train_dataloader"].dataset
-        if isinstance(rows, TrainingRows | InterleavedRows):
+        """Set the epoch that begins. Streams get theirs from accelerate, which alone knows how often it read them.
+
+        Raises:
+            TypeError: the dataset has no epoch to set.
+        """
+        for rows in _rows_in(kwargs["train_dataloader"].dataset):
             rows.set_epoch(int(state.epoch or 0))
+
+
+def _rows_in(dataset: object) -> list[TrainingRows | InterleavedRows]:
+    """The map-style rows that a dataset shows, whole or in part."""
+    if isinstance(dataset, Subset | IterableDatasetShard):
+        return _rows_in(dataset.dataset)
+    if isinstance(dataset, ConcatDataset):
+        return [rows for part in dataset.datasets for rows in _rows_in(part)]
+    if isinstance(dataset, TrainingRows | InterleavedRows):
+        return [dataset]
+    if isinstance(dataset, TrainingStream | EndlessStream | InterleavedStreams):
+        return []
+    raise TypeError(
+        f"`EpochCallback` found a {type(dataset).__name__}, which has no epoch: its images would never be augmented. "
+        f"Wrap the rows in `TrainingRows`, a stream in `TrainingStream`."
+    )
 
 
 def rows_an_epoch(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:

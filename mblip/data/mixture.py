@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import datasets
+import pyarrow
 import pyarrow.parquet
 
 from .example import FEATURES, FEATURES_WITH_PROVENANCE, Example, features_of, missing_columns, rows_to_dataset
 from .stable_random import stable_random
 
 logger = logging.getLogger(__name__)
+
+HOW_TO_WRITE = "Write rows with `write_rows`, or build a mix from your data with the source `own_dataset`."
 
 
 @dataclass(frozen=True)
@@ -98,15 +101,41 @@ def load_rows(
         revision: a commit, branch or tag of a dataset on the Hub. Its split `train` is read.
     Raises:
         OSError: there is no such file or dataset, or no parquet file in the folder.
-        ValueError: the dataset has no split `train`, or lacks a column of rows.
+        ValueError: the dataset has no split `train`, or a file is damaged, or lacks a column of rows or has others, or
+            there are no rows.
     """
     if revision is not None:
         return _load_from_hub(str(path), revision, streaming)
     found = find_parquet(path)
-    features = features_of({column for file in found for column in pyarrow.parquet.read_schema(file).names})
-    return datasets.load_dataset(
-        "parquet", data_files=[str(file) for file in found], split="train", streaming=streaming, features=features
-    )
+    schemas, counts = zip(*map(_schema_and_count, found), strict=True)
+    if not sum(counts):
+        raise ValueError(f"{path} holds no rows. {HOW_TO_WRITE}")
+    features = features_of({column for schema in schemas for column in schema.names})
+    try:
+        return datasets.load_dataset(
+            "parquet", data_files=[str(file) for file in found], split="train", streaming=streaming, features=features
+        )
+    except datasets.exceptions.DatasetGenerationError as error:
+        raise ValueError(f"{path} cannot be read as rows: {error.__cause__}. {HOW_TO_WRITE}") from error
+
+
+def _schema_and_count(path: Path) -> tuple[pyarrow.Schema, int]:
+    """The schema of a parquet file of rows, and their number. Raises as `load_rows`."""
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            schema, count = file.schema_arrow, file.metadata.num_rows
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path} is no parquet file, or is cut off: {error}. {HOW_TO_WRITE}") from error
+    missing, others = missing_columns(schema.names), set(schema.names).difference(FEATURES_WITH_PROVENANCE)
+    if missing or others:
+        found = f"lacks the columns {missing}" if missing else f"has the columns {sorted(others)} as well"
+        raise ValueError(f"{path} {found}, expected those of rows: {list(FEATURES)}. {HOW_TO_WRITE}")
+    for column, feature in FEATURES.items():
+        is_list = str(schema.field(column).type).startswith(("list", "large_list"))
+        if is_list != isinstance(feature, datasets.List):
+            found = f"has the column `{column}` of type {schema.field(column).type}"
+            raise ValueError(f"{path} {found}, expected {'a list' if not is_list else 'text'}. {HOW_TO_WRITE}")
+    return schema, count
 
 
 def find_parquet(path: str | Path) -> list[Path]:

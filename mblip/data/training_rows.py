@@ -11,24 +11,30 @@ sampler). `EpochCallback` covers these cases.
 """
 
 import heapq
+import inspect
+import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import datasets
 import numpy
 import pyarrow.compute
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
-from .example import IMAGE_TOKEN, PROMPT_COLUMNS, PROVENANCE, check_row, missing_columns
+from .example import FEATURES, IMAGE_TOKEN, PROMPT_COLUMNS, PROVENANCE, check_row, check_values, missing_columns
 from .languages import get_language
 from .prompts import get_task
 
 TURN_SPACING = 512  # the number of rows between two turns of one row in a stream
 CHOSEN_BY = ("tasks", "languages", "sources")  # columns of rows
+
+# `datasets` 5.2 waits so many seconds at the end of each pass over a shuffled stream, for threads that have ended by
+# then. `shuffle(max_buffer_input_shards=1)` would not wait either, but gives longer streams in another order.
+datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
 
 
 @dataclass(frozen=True)
@@ -106,11 +112,15 @@ class SharedEpoch:
     def get(self) -> int:
         return int(self._value)
 
+    def __setstate__(self, state: dict[str, torch.Tensor]) -> None:
+        self._value = state["_value"].share_memory_()  # a copy has shared memory of its own
+
 
 class TrainingRows(datasets.Dataset):
     """The rows of a `datasets.Dataset`, each with its epoch in `epoch`.
 
-    It stays a `datasets.Dataset`, because the Trainer's `train_sampling_strategy="group_by_length"` requires one.
+    It is a `datasets.Dataset` only because the Trainer's `train_sampling_strategy="group_by_length"` requires one. The
+    methods of `datasets` would drop epochs and turns, so they raise TypeError. Call them on the rows you wrap.
 
     Args:
         prompts_per_image: the number of prompts per turn. A row with more prompts comes several times, each time with
@@ -118,20 +128,27 @@ class TrainingRows(datasets.Dataset):
             takes different prompts of it in every epoch.
         choice: rows hold only these prompts, and rows without any do not come. Columns still hold all prompts.
     Raises:
-        ValueError: no row has a chosen prompt; or a row has lists of unequal length, or a target that is empty or
-            holds `<image>`. The message names the row.
+        TypeError: `rows` is not a `datasets.Dataset`, or has a format.
+        ValueError: no row has a chosen prompt, or a row is bad (see `check_row`). The message names the row.
     """
 
     def __init__(
         self, rows: datasets.Dataset, *, prompts_per_image: int | None = None, choice: PromptChoice = ALL_PROMPTS
     ) -> None:
+        if not isinstance(rows, datasets.Dataset) or isinstance(rows, TrainingRows):
+            raise _wrong_kind(rows, "a `datasets.Dataset` without epochs")
+        if rows.format["type"] is not None or rows.format["columns"] != rows.column_names:
+            raise TypeError(
+                f"The rows have the format {rows.format['type']!r} and the columns {rows.format['columns']}, expected "
+                "rows as stored. Call `rows.with_format(None)`, and `rows.map` in place of `with_transform`."
+            )
         _check_rows(rows, choice)
         turns: numpy.ndarray | None = None
         if prompts_per_image is not None or not choice.is_all:
             num_turns_of_rows = _count_turns(rows, prompts_per_image, choice)
             rows = rows.select(numpy.repeat(numpy.arange(len(rows)), num_turns_of_rows))
             turns = numpy.concatenate([numpy.arange(count) for count in num_turns_of_rows])
-        super().__init__(rows.data, rows.info, rows.split, rows._indices, rows._fingerprint)
+        self._rows = rows  # no table of its own, so that nothing of `datasets` takes it without epochs and turns
         self._epoch = SharedEpoch()
         self._turns = None if prompts_per_image is None else turns
         self._choice = choice
@@ -140,18 +157,42 @@ class TrainingRows(datasets.Dataset):
         """Set the epoch of the rows read from here on."""
         self._epoch.set(epoch)
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def __getitem__(self, key: Any) -> Any:
         """A row for an index. Columns come without the epoch."""
-        item = super().__getitem__(key)
-        return self._marked(item, key) if isinstance(key, int) else item
+        if isinstance(key, str):
+            return self._rows[key]
+        if isinstance(key, bool) or not isinstance(key, int | numpy.integer):
+            raise TypeError(f"Found rows[{key!r}], expected a row's number or a column's name. Read rows one by one.")
+        return self._marked(self._rows[int(key)], int(key))
 
     def __getitems__(self, keys: list[int]) -> list[dict[str, Any]]:
         """The rows of a batch, as the data loader requests them."""
-        return [self._marked(row, key) for row, key in zip(super().__getitems__(keys), keys, strict=True)]
+        return [self._marked(row, key) for row, key in zip(self._rows.__getitems__(keys), keys, strict=True)]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for position, row in enumerate(super().__iter__()):
+        for position, row in enumerate(self._rows):
             yield self._marked(row, position)
+
+    def __repr__(self) -> str:
+        return f"TrainingRows({self._rows!r})"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def num_rows(self) -> int:
+        return len(self)
+
+    @property
+    def column_names(self) -> list[str]:
+        return self._rows.column_names
+
+    @property
+    def features(self) -> datasets.Features:
+        return self._rows.features
 
     def _marked(self, row: dict[str, Any], position: int) -> dict[str, Any]:
         turn = {} if self._turns is None else {"turn": int(self._turns[position])}
@@ -170,17 +211,37 @@ class TrainingRows(datasets.Dataset):
         return counts
 
 
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(
+            f"`TrainingRows` have no `{name}`: the result would have neither epochs nor turns. "
+            f"Call it on the rows, or join them, before you wrap them: `TrainingRows(rows.{name}(...))`."
+        )
+
+    return refuse
+
+
+for _name in dir(datasets.Dataset):
+    if not _name.startswith("_") and _name not in vars(TrainingRows):
+        _is_property = isinstance(inspect.getattr_static(datasets.Dataset, _name), property)
+        setattr(TrainingRows, _name, property(_refusing(_name)) if _is_property else _refusing(_name))
+
+
 class TrainingStream(IterableDataset):
     """The rows of a stream, each with its epoch in `epoch`.
 
     Shuffle a stream of `datasets` before you wrap it: `stream.shuffle(seed=..., buffer_size=...)`. It is told the
-    epoch too. With several processes, each reads the whole stream and takes its part of each batch. A bad row raises
-    when it is read, as in `TrainingRows`.
+    epoch too. Data loader workers share out the files of a stream of `datasets`, and the rows of anything else. With
+    several processes, each reads the whole stream and takes its part of each batch. A bad row raises when it is read,
+    as in `TrainingRows`.
 
     Args:
+        rows: a stream of `datasets`, or anything that gives its rows in each pass, such as a list.
         prompts_per_image: as for `TrainingRows`. A row's turns come `TURN_SPACING` rows apart, so that they fall into
             different batches. Up to that many rows are kept in memory.
         choice: as for `TrainingRows`.
+    Raises:
+        TypeError: `rows` can be read only once, has epochs, or gives no rows.
     """
 
     def __init__(
@@ -190,6 +251,13 @@ class TrainingStream(IterableDataset):
         prompts_per_image: int | None = None,
         choice: PromptChoice = ALL_PROMPTS,
     ) -> None:
+        if isinstance(rows, Iterator):
+            raise TypeError(
+                f"The rows come from a {type(rows).__name__}, which can be read only once, expected rows for every "
+                "epoch. Give a list, or `datasets.IterableDataset.from_generator(...)` of a function."
+            )
+        if isinstance(rows, TrainingRows | TrainingStream | Mapping | str) or not isinstance(rows, Iterable):
+            raise _wrong_kind(rows, "a stream of `datasets` or a list of rows, without epochs")
         self._rows = rows
         self._prompts_per_image = prompts_per_image
         self._choice = choice
@@ -210,12 +278,31 @@ class TrainingStream(IterableDataset):
             yield {**row, "epoch": self._epoch.get(), "turn": turn}
 
     def _chosen(self) -> Iterator[Mapping[str, Any]]:
-        for row in self._rows:
+        for row in self._rows_of_worker():
+            is_whole = not missing_columns(row)  # else the collator raises
+            if is_whole:
+                check_values(row)
             chosen = self._choice.of_row(row)
             if self._choice.is_all or chosen["prompts"]:
-                if not missing_columns(chosen):  # else the collator raises
+                if is_whole:
                     check_row(chosen)
                 yield chosen
+
+    def _rows_of_worker(self) -> Iterator[Mapping[str, Any]]:
+        worker = get_worker_info()
+        if worker is None or isinstance(self._rows, datasets.IterableDataset):
+            return iter(self._rows)
+        if isinstance(self._rows, IterableDataset):
+            raise ValueError(
+                f"Data loader worker {worker.id} of {worker.num_workers} cannot know its rows of a "
+                f"{type(self._rows).__name__}. Set `dataloader_num_workers=0`, or give a stream of `datasets`."
+            )
+        return itertools.islice(self._rows, worker.id, None, worker.num_workers)
+
+
+def _wrong_kind(rows: object, expected: str) -> TypeError:
+    splits = f" Choose one of its splits: {', '.join(map(str, rows))}." if isinstance(rows, Mapping) else ""
+    return TypeError(f"The rows are of type {type(rows).__name__}, expected {expected}.{splits}")
 
 
 def num_turns(num_prompts: int, prompts_per_image: int | None) -> int:
@@ -246,32 +333,47 @@ def _check_rows(rows: datasets.Dataset, choice: PromptChoice) -> None:
     """
     if missing_columns(rows.column_names):
         return
-    suspicious = _suspicious(rows)
+    suspicious = _suspicious(rows.data)
     if rows._indices is not None:
         suspicious &= set(rows._indices.column(0).to_pylist()) if suspicious else set()
     for number in sorted(suspicious):
-        row = choice.of_row(rows.data.fast_slice(number, 1).to_pylist()[0])
+        row = rows.data.fast_slice(number, 1).to_pylist()[0]
+        check_values(row)
+        row = choice.of_row(row)
         if choice.is_all or row["prompts"]:
             check_row(row)
 
 
-def _suspicious(rows: datasets.Dataset) -> set[int]:
-    """The rows of the underlying table with lists of unequal length or a possibly bad target."""
-    lengths = [pyarrow.compute.list_value_length(rows.data.column(name)).to_numpy() for name in PROMPT_COLUMNS]
+def _suspicious(table: datasets.table.Table) -> set[int]:
+    """The rows of a table with a null, values of a wrong type, lists of unequal length or a possibly bad target."""
+    if any(table.schema.field(name).type != FEATURES.arrow_schema.field(name).type for name in PROMPT_COLUMNS):
+        return set(range(len(table)))
+    lengths = [pyarrow.compute.list_value_length(table.column(name)).to_numpy() for name in PROMPT_COLUMNS]
     is_bad = (lengths[0] == 0) | numpy.any([mine != lengths[0] for mine in lengths], axis=0)
-    found, first = set(numpy.flatnonzero(is_bad).tolist()), 0
-    for chunk in rows.data.column("targets").chunks:
-        targets = chunk.flatten()
-        is_empty = pyarrow.compute.equal(pyarrow.compute.utf8_trim_whitespace(targets), "")
-        is_marked = pyarrow.compute.match_substring(targets, IMAGE_TOKEN)
-        bad = pyarrow.compute.fill_null(pyarrow.compute.or_(is_empty, is_marked), True)
-        found.update(first + row for row in pyarrow.compute.list_parent_indices(chunk).filter(bad).to_pylist())
-        first += len(chunk)
+    is_bad |= table.column("image_id").is_null().to_numpy() | table.column("images").is_null().to_numpy()
+    found = set(numpy.flatnonzero(is_bad).tolist())
+    for name in ("images", *PROMPT_COLUMNS):
+        first = 0
+        for chunk in table.column(name).chunks:
+            entries = chunk.flatten()
+            bad = entries.is_null()
+            if name == "targets":
+                is_empty = pyarrow.compute.equal(pyarrow.compute.utf8_trim_whitespace(entries), "")
+                is_marked = pyarrow.compute.match_substring(entries, IMAGE_TOKEN)
+                bad = pyarrow.compute.fill_null(pyarrow.compute.or_(is_empty, is_marked), True)
+            if pyarrow.compute.any(bad).as_py():
+                parents = pyarrow.compute.list_parent_indices(chunk)
+                found.update(first + row for row in parents.filter(bad).to_pylist())
+            first += len(chunk)
     return found
 
 
 def _count_turns(rows: datasets.Dataset, prompts_per_image: int | None, choice: PromptChoice) -> list[int]:
     """How many times each row comes; 0 if none of its prompts is chosen."""
+    if missing := {"prompts", *(() if choice.is_all else CHOSEN_BY)}.difference(rows.column_names):
+        raise ValueError(
+            f"The rows have the columns {rows.column_names}, but lack {sorted(missing)}. Make them with `to_rows`."
+        )
     if choice.is_all:
         return [num_turns(count, prompts_per_image) for count in _count_prompts(rows)]
     counts = [len(choice.positions(*columns)) for columns in zip(*(rows[name] for name in CHOSEN_BY), strict=True)]

@@ -79,13 +79,16 @@ def _load_rows(recipes: Sequence[RowsRecipe], prompts_per_image: int, seed: int)
     if recipes[0].streaming:
         streams = [_open_stream(rows, prompts_per_image, seed) for rows in recipes]
         return streams[0] if len(streams) == 1 else InterleavedStreams(streams, weights, seed=seed)
-    found = [
-        TrainingRows(
-            load_rows(rows.path, revision=rows.revision), prompts_per_image=prompts_per_image, choice=_choice(rows)
-        )
-        for rows in recipes
-    ]
+    found = [_open_rows(rows, prompts_per_image) for rows in recipes]
     return found[0] if len(found) == 1 else InterleavedRows(found, weights, seed=seed)
+
+
+def _open_rows(rows: RowsRecipe, prompts_per_image: int) -> TrainingRows:
+    loaded = load_rows(rows.path, revision=rows.revision)
+    try:
+        return TrainingRows(loaded, prompts_per_image=prompts_per_image, choice=_choice(rows))
+    except ValueError as error:  # a bad row
+        raise ValueError(f"{rows.path}: {error}") from error
 
 
 def _open_stream(rows: RowsRecipe, prompts_per_image: int, seed: int) -> EndlessStream:
@@ -95,6 +98,7 @@ def _open_stream(rows: RowsRecipe, prompts_per_image: int, seed: int) -> Endless
         shuffle_buffer_size=rows.shuffle_buffer_size,
         prompts_per_image=prompts_per_image,
         choice=_choice(rows),
+        name=str(rows.path),
     )
 
 

@@ -10,6 +10,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from mblip.data import interleaving
+from mblip.data.example import PROMPT_COLUMNS
 from mblip.data.interleaving import EndlessStream, InterleavedRows, InterleavedStreams, rows_an_epoch
 from mblip.data.training_rows import PromptChoice, TrainingRows
 from tests.data.recorded_training import recorded
@@ -179,6 +180,20 @@ def test_a_stream_of_fewer_files_than_workers_is_an_error_that_says_so(monkeypat
         return
     with pytest.raises(ValueError, match=r"The stream gave no rows\. Data loader worker 1 of 2 read it"):
         next(rows)
+
+
+def test_a_bad_row_of_an_endless_stream_is_named_with_its_file():
+    columns = {column: [["a"]] for column in PROMPT_COLUMNS} | {"images": [[]], "image_id": ["7"], "ids": [[None]]}
+    rows = Dataset.from_dict(columns).to_iterable_dataset()
+    with pytest.raises(ValueError, match=r"^mine\.parquet: Row '7' \(source a\) has null in `ids`"):
+        next(iter(EndlessStream(rows, seed=0, shuffle_buffer_size=8, name="mine.parquet")))
+
+
+def test_only_rows_with_epochs_are_interleaved():
+    with pytest.raises(
+        TypeError, match=r"A source is of type Dataset, which has no epoch\. Wrap it in `TrainingRows`"
+    ):
+        InterleavedRows([TrainingRows(source(0, 4)), source(0, 4)], [1, 1], seed=0)
 
 
 def test_a_stream_without_a_chosen_prompt_is_an_error_and_no_endless_loop():

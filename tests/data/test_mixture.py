@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from datasets import load_dataset
 from PIL import Image
@@ -126,3 +128,43 @@ def test_a_missing_file_is_an_error(tmp_path):
         load_rows(tmp_path / "gone.parquet")
     with pytest.raises(FileNotFoundError, match="Found no parquet file"):
         load_rows(tmp_path)
+
+
+TEXTS = pyarrow.array([["a"]])
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda table: table.drop_columns("prompts"), r"bad\.parquet lacks the columns \['prompts'\], expected those"),
+        (lambda table: table.append_column("length", TEXTS), r"bad\.parquet has the columns \['length'\] as well"),
+        (lambda table: table.slice(0, 0), r"bad\.parquet holds no rows"),
+        (
+            lambda table: table.set_column(2, "prompts", pyarrow.array(["a"])),
+            r"bad\.parquet has the column `prompts` of type string, expected a list",
+        ),
+        (
+            lambda table: table.set_column(1, "image_id", TEXTS),
+            r"bad\.parquet has the column `image_id` of type list<.*>, expected text",
+        ),
+    ],
+)
+def test_a_file_of_other_columns_is_named(tmp_path, change, match, streaming):
+    write_rows(rows()[:1], tmp_path / "bad.parquet")
+    table = pyarrow.parquet.read_table(tmp_path / "bad.parquet")
+    pyarrow.parquet.write_table(change(table), tmp_path / "bad.parquet")
+    with pytest.raises(ValueError, match=match):
+        load_rows(tmp_path / "bad.parquet", streaming=streaming)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 400])
+def test_a_file_that_is_cut_off_is_named(tmp_path, cut):
+    write_rows(rows(), tmp_path / "rows.parquet")
+    whole = (tmp_path / "rows.parquet").read_bytes()
+    (tmp_path / "rows.parquet").write_bytes(whole[:cut])
+    with pytest.raises(ValueError, match=r"rows\.parquet is no parquet file, or is cut off"):
+        load_rows(tmp_path / "rows.parquet")
+    (tmp_path / "rows.parquet").write_bytes(bytes(cut + 8) + whole[cut + 8 :])
+    with pytest.raises(ValueError, match=r"rows\.parquet (cannot be read as rows|is no parquet file)"):
+        load_rows(tmp_path / "rows.parquet")

@@ -118,6 +118,14 @@ BAD = [
     ({"targets": ["target", None, "target"]}, "Row '0' .*empty target"),
     ({"targets": ["target"]}, "Row '0' .*lists of lengths .*'targets': 1"),
     ({"prompts": []}, "Row '0' .*lists of lengths .*'prompts': 0"),
+    ({"prompts": None}, "Row '0' .*null in `prompts`, expected a list of texts"),
+    ({"prompts": ["a", None, "c"]}, "Row '0' .*null in `prompts`"),
+    ({"languages": ["de", None, "en"]}, "Row '0' .*null in `languages`"),
+    ({"ids": None}, "Row '0' .*null in `ids`"),
+    ({"sources": [None, "a", "a"]}, r"Row '0' \(source None, a\) has null in `sources`"),
+    ({"images": None}, "Row '0' .*null in `images`, expected a list of images"),
+    ({"images": [None]}, "Row '0' .*null in `images`"),
+    ({"image_id": None}, "Row None .*null in `image_id`, expected text"),
 ]
 
 

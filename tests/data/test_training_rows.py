@@ -1,14 +1,20 @@
 """The epoch reaches every row: with the plain Trainer, with workers, with several processes and after a resume."""
 
+import copy
 import itertools
+import pickle
+import time
+import types
 
+import numpy
 import pytest
 from accelerate.data_loader import prepare_data_loader
-from datasets import Dataset
-from torch.utils.data import DataLoader
+from datasets import Dataset, DatasetDict, concatenate_datasets, interleave_datasets, load_dataset
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from mblip.data import EpochCallback, training_rows
+from mblip.data.example import PROMPT_COLUMNS, rows_to_dataset
 from mblip.data.training_rows import TrainingRows, TrainingStream, add_length
 from tests.data.recorded_training import collate, recorded
 
@@ -129,3 +135,177 @@ def test_the_turns_of_a_stream_come_apart_and_each_once(monkeypatch):
     positions = {row: position for position, row in enumerate(rows)}
     assert positions[0, 1] - positions[0, 0] >= 3
     assert positions[0, 2] > positions[0, 1]
+
+
+def asked(*counts):
+    """Rows that can be trained on, with so many prompts each."""
+    return rows_to_dataset(
+        [
+            {"images": []}
+            | {"image_id": str(number)}
+            | {column: [f"{column}{i}" for i in range(count)] for column in PROMPT_COLUMNS}
+            for number, count in enumerate(counts)
+        ]
+    )
+
+
+METHODS = [
+    ("shuffle", {"seed": 0}),
+    ("select", {"indices": [0, 1]}),
+    ("train_test_split", {"test_size": 0.5}),
+    ("shard", {"num_shards": 2, "index": 0}),
+    ("take", {"n": 2}),
+    ("sort", {"column_names": "image_id"}),
+    ("add_column", {"name": "length", "column": [1] * 12}),
+    ("filter", {"function": lambda row: row["image_id"] != "1"}),
+    ("map", {"function": lambda row: row}),
+    ("with_format", {"type": "numpy"}),
+    ("set_format", {"type": "numpy"}),
+    ("with_transform", {"transform": lambda rows: rows}),
+    ("batch", {"batch_size": 2}),
+    ("iter", {"batch_size": 2}),
+    ("to_iterable_dataset", {}),
+    ("save_to_disk", {"dataset_path": "rows"}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), METHODS, ids=[name for name, _ in METHODS])
+def test_no_method_of_datasets_loses_the_epoch_or_the_turns(tmp_path, monkeypatch, name, arguments):
+    monkeypatch.chdir(tmp_path)
+    rows = TrainingRows(asked(1, 5, 1, 5, 3, 6), prompts_per_image=2)
+    with pytest.raises(TypeError, match=rf"no `{name}`.*TrainingRows\(rows\.{name}\(\.\.\.\)"):
+        getattr(rows, name)(**arguments)
+    assert not list(tmp_path.iterdir())
+    assert [row["turn"] for row in rows] == [0, 0, 1, 2, 0, 0, 1, 2, 0, 1, 0, 1, 2]
+
+
+def test_every_public_name_of_datasets_is_given_or_refused():
+    rows = TrainingRows(asked(1, 5), prompts_per_image=2)
+    given = {"column_names", "features", "num_rows"}
+    for name in dir(Dataset):
+        if not name.startswith("_") and name not in given:
+            with pytest.raises(TypeError, match=rf"no `{name}`"):
+                getattr(rows, name)()
+
+
+@pytest.mark.parametrize(
+    "join", [concatenate_datasets, interleave_datasets, lambda rows: DatasetDict(train=rows[0]).shuffle()]
+)
+def test_no_function_of_datasets_takes_the_table_alone(join):
+    with pytest.raises(TypeError, match="`TrainingRows` have no `"):
+        join([TrainingRows(asked(2)), TrainingRows(asked(2))])
+
+
+@pytest.mark.parametrize("key", [slice(0, 2), [0, 1], True, None])
+def test_rows_are_read_one_by_one_or_by_column(key):
+    with pytest.raises(TypeError, match="expected a row's number or a column's name"):
+        TrainingRows(numbers())[key]
+
+
+def test_a_row_is_marked_by_whatever_number_it_is_read():
+    rows = TrainingRows(asking(1, 4), prompts_per_image=2)
+    assert rows[numpy.int64(2)] == rows[2] == rows[-1] == {"number": 1, "prompts": ["?"] * 4, "epoch": 0, "turn": 1}
+    with pytest.raises(IndexError):
+        rows[3]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda rows: pickle.loads(pickle.dumps(rows))])
+def test_a_copy_keeps_epoch_and_turns_and_workers_see_its_epoch_change(copied):
+    rows = TrainingRows(asking(1, 4), prompts_per_image=2)
+    rows.set_epoch(3)
+    mine = copied(rows)
+    assert list(mine) == list(rows)
+    mine.set_epoch(4)
+    assert [(row["epoch"], row["turn"]) for row in mine] == [(4, 0), (4, 0), (4, 1)]
+    assert mine._epoch._value.is_shared()
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        ([{"number": 1}], "of type list, expected a `datasets.Dataset`"),
+        (DatasetDict(train=numbers()), "of type DatasetDict, expected .*Choose one of its splits: train"),
+        (TrainingRows(numbers()), "of type TrainingRows, expected"),
+        (numbers().with_format("numpy"), r"the format 'numpy'.*with_format\(None\)"),
+        (numbers().with_transform(lambda rows: rows), "the format 'custom'"),
+        (asked(1).with_format(None, columns=["prompts"]), r"the columns \['prompts'\], expected rows as stored"),
+    ],
+)  # fmt: skip
+def test_only_plain_rows_are_wrapped(rows, match):
+    with pytest.raises(TypeError, match=match):
+        TrainingRows(rows)
+
+
+def test_turns_need_prompts():
+    with pytest.raises(ValueError, match=r"columns \['number'\], but lack \['prompts'\]"):
+        TrainingRows(numbers(), prompts_per_image=2)
+
+
+def test_the_callback_reaches_rows_in_a_part_or_a_chain_and_refuses_what_knows_no_epoch():
+    rows = [TrainingRows(numbers(2)), TrainingRows(numbers(3))]
+    control, state = TrainerControl(), TrainerState(epoch=2.0)
+
+    def begin(dataset):
+        loader = DataLoader(dataset)
+        EpochCallback().on_epoch_begin(TrainingArguments(use_cpu=True), state, control, train_dataloader=loader)
+
+    chained = ConcatDataset([Subset(rows[0], [1]), rows[1]])
+    begin(chained)
+    assert [row["epoch"] for row in chained] == [2] * 4
+    begin(TrainingStream([]))
+    for dataset in (numbers(), ConcatDataset([rows[0], numbers()]), numbers().to_iterable_dataset()):
+        with pytest.raises(
+            TypeError, match=r"found a (Iterable)?Dataset, which has no epoch.*Wrap the rows in `TrainingRows`"
+        ):
+            begin(dataset)
+
+
+class Own(IterableDataset):
+    def __iter__(self):
+        return iter(numbers())
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    "rows",
+    [numbers(7), list(numbers(7)), numbers(7).to_iterable_dataset(), numbers(7).to_iterable_dataset(num_shards=4)],
+    ids=["dataset", "list", "one shard", "shards"],
+)
+def test_every_row_of_a_stream_comes_once_whatever_the_number_of_workers(num_workers, rows):
+    loader = DataLoader(TrainingStream(rows), num_workers=num_workers, collate_fn=lambda rows: rows[0]["number"])
+    assert sorted(loader) == [0, 1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        (
+            (row for row in numbers()),
+            r"a generator, which can be read only once.*`datasets.IterableDataset.from_generator",
+        ),
+        (TrainingRows(numbers()), "of type TrainingRows, expected .*without epochs"),
+        (DatasetDict(train=numbers()), "of type DatasetDict, expected .*Choose one of its splits: train"),
+        (3, "of type int"),
+    ],
+)
+def test_what_is_no_stream_of_rows_is_refused(rows, match):
+    with pytest.raises(TypeError, match=match):
+        TrainingStream(rows)
+
+
+def test_a_stream_that_may_share_its_rows_itself_is_refused_in_a_worker(monkeypatch):
+    assert len(list(TrainingStream(Own()))) == 6
+    monkeypatch.setattr(training_rows, "get_worker_info", lambda: types.SimpleNamespace(id=1, num_workers=2))
+    with pytest.raises(ValueError, match=r"Data loader worker 1 of 2.*`dataloader_num_workers=0`"):
+        list(TrainingStream(Own()))
+
+
+def test_a_pass_over_a_shuffled_stream_of_files_does_not_wait(tmp_path):
+    path = tmp_path / "rows.parquet"
+    numbers(12).to_parquet(path)
+    stream = load_dataset("parquet", data_files=str(path), split="train", streaming=True).shuffle(
+        seed=0, buffer_size=4
+    )
+    start = time.perf_counter()
+    assert len(list(TrainingStream(stream))) == 12
+    assert time.perf_counter() - start < 2
