@@ -10,6 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from mblip.data.recipes.ranges import count
 from mblip.data.recipes.strict_loading import SCALARS
 from mblip.data.recipes.yaml_values import Located, parse_scalar, read_yaml, replace_field
 from mblip.recipes import find_recipe, recipe_names
@@ -188,8 +189,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--language_names", choices=get_args(LanguageNames), help="names of languages in prompts")
     parser.add_argument("--missing_images", choices=get_args(MissingImages), help="what to do about missing images")
     parser.add_argument("--templates", action="store_true", default=None, help="ask with every prompt template")
-    parser.add_argument("--batch_size", type=int, help="prompts per batch")
-    parser.add_argument("--image_batch_size", type=int, help="images per batch of the ViT")
+    parser.add_argument("--batch_size", type=count, help="prompts per batch")
+    parser.add_argument("--image_batch_size", type=count, help="images per batch of the ViT")
     parser.add_argument(
         "-h", "--help", action="store_true", default=None, help="show this help; with --task, that of the task"
     )

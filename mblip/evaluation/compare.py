@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mblip.data.recipes.ranges import count
+
 from .languages import evaluation_language
 from .metrics.bootstrap import NUM_RESAMPLES
 from .metrics.language_fidelity import find_language
@@ -258,7 +260,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("a", type=Path, help="predictions file of system A")
     parser.add_argument("b", type=Path, help="predictions file of system B, on the same examples")
     parser.add_argument("--metric", choices=METRICS, default="score", help="default: the task's main figure")
-    parser.add_argument("--num_resamples", type=int, default=NUM_RESAMPLES, help=f"default {NUM_RESAMPLES}")
+    parser.add_argument("--num_resamples", type=count, default=NUM_RESAMPLES, help=f"default {NUM_RESAMPLES}")
     parser.add_argument("--seed", type=int, default=0, help="seed of the resamples, default 0")
     given = parser.parse_args(arguments)
     reckoning = {"metric": given.metric, "num_resamples": given.num_resamples, "seed": given.seed}

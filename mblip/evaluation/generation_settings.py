@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from mblip.data.recipes.ranges import Count, CountOrZero, Positive
+
 
 @dataclass(frozen=True)
 class GenerationSettings:
@@ -41,11 +43,11 @@ class GenerationSettings:
 class GenerationChanges:
     """A recipe's changes to the settings of a task. None keeps the task's value."""
 
-    max_new_tokens: int | None = None
-    num_beams: int | None = None
+    max_new_tokens: Count | None = None
+    num_beams: Count | None = None
     length_penalty: float | None = None
-    repetition_penalty: float | None = None
-    min_new_tokens: int | None = None
+    repetition_penalty: Positive | None = None
+    min_new_tokens: CountOrZero | None = None
 
     def applied_to(self, settings: GenerationSettings) -> GenerationSettings:
         """The task's settings with these changes."""

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from mblip.data.recipes.ranges import Count
+
 from .answering import Answerer
 from .generation_settings import GenerationChanges
 from .model_inputs import Fitting, Model, Processor, encode_images, encode_prompts, evaluating
@@ -37,8 +39,8 @@ class RunSettings:
     """How to run a task. `batch_size` counts prompts, `image_batch_size` images in the ViT; both are halved when the
     device runs out of memory. `generation` changes the decoding of the task's protocol."""
 
-    batch_size: int = 256
-    image_batch_size: int = 64
+    batch_size: Count = 256
+    image_batch_size: Count = 64
     generation: GenerationChanges = field(default_factory=GenerationChanges)
 
 

@@ -24,6 +24,7 @@ from mblip.data.prompt_files import (
     templates_yaml,
 )
 from mblip.data.prompts import INPUTS, TASKS, native_templates
+from mblip.data.recipes.ranges import count
 
 from .translation.checks import Failure
 from .translation.engines import CAREFUL, TranslationEngine, TranslationSettings
@@ -172,5 +173,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--revision", help="which commit of a model on the Hub")
     engines = get_type_hints(TranslationSettings)["engine"].__args__
     parser.add_argument("--engine", choices=engines, default=engines[0], help="default: %(default)s")
-    parser.add_argument("--num_beams", type=int, default=4, help="default: %(default)s")
+    parser.add_argument("--num_beams", type=count, default=4, help="default: %(default)s")
     return parser

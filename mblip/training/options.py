@@ -7,11 +7,12 @@ would silently break resuming or batches. For each, it says what to write instea
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from peft import LoraConfig
 from transformers import TrainingArguments
 
+from mblip.data.recipes.ranges import MOST, Count, CountOrZero, NotNegative, Positive, Range, ShareBelow1
 from mblip.data.recipes.strict_loading import join, plain_arguments
 from mblip.data.recipes.yaml_values import Located
 
@@ -32,7 +33,35 @@ LORA_DEFAULTS: dict[str, Any] = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.05}
 
 # Our own fields. `eval_images`: image sets per language in each evaluation. `keep_best`: a stage ends with the weights
 # of the best evaluation instead of the last ones.
-OWN_FIELDS = {"eval_images": int, "keep_best": bool}
+OWN_FIELDS: dict[str, Any] = {"eval_images": Count, "keep_best": bool}
+
+# Values that the libraries take, and that would train wrongly without a word or fail after the model is loaded.
+TRAINING_RANGES: Mapping[str, Any] = {
+    "weight_decay": NotNegative,
+    "adam_beta1": ShareBelow1,
+    "adam_beta2": ShareBelow1,
+    "adam_epsilon": NotNegative,
+    "max_grad_norm": NotNegative,  # 0: gradients are not clipped
+    "label_smoothing_factor": ShareBelow1,
+    "neftune_noise_alpha": NotNegative | None,
+    "gradient_accumulation_steps": Count,
+    "logging_steps": Positive,  # below 1, a share of all steps
+    "save_steps": Positive,
+    "eval_steps": Positive | None,
+    "eval_delay": NotNegative,
+    "save_total_limit": Annotated[int, Range(2, MOST)] | None,  # the old one goes before the new one is complete
+    "torch_empty_cache_steps": Count | None,
+    "dataloader_num_workers": CountOrZero,
+    "dataloader_prefetch_factor": Count | None,
+    "ddp_bucket_cap_mb": Count | None,
+    "ddp_timeout": Count,
+}
+LORA_RANGES: Mapping[str, Any] = {
+    "r": Count,
+    "lora_alpha": Count,
+    "lora_dropout": ShareBelow1,
+}
+LORA_PATTERNS = {"rank_pattern": Count, "alpha_pattern": Positive}  # of one layer each
 
 _BATCH = "give the stage `batch_size`, of one step over all processes, and `training.gradient_accumulation_steps`."
 _ORDER = "a resumed run finds its position by the order of rows, which the recipe's `seed` determines: take it out."
@@ -65,6 +94,7 @@ INSTEAD: Mapping[str, str] = {
     # Would break batches
     "remove_unused_columns": "it would remove all columns before the collator reads them: take it out.",
     "parallelism_config": _BATCHES,
+    "logging_nan_inf_filter": "it would log a loss that is not finite as 0.0: take it out.",
     # Neither `Trainer` nor evaluation by generation uses them
     **dict.fromkeys(("do_train", "do_eval", "do_predict", "local_rank", "per_device_eval_batch_size"), _NO_EFFECT),
 }
@@ -103,7 +133,7 @@ def convert_training(found: Located, path: str) -> TrainingOptions:
     Raises:
         ValueError: a field is unknown, not allowed here, or of the wrong type. The message names file and line.
     """
-    given = plain_arguments(_field_types(TrainingArguments) | OWN_FIELDS, found, path, INSTEAD)
+    given = plain_arguments(_field_types(TrainingArguments) | OWN_FIELDS | TRAINING_RANGES, found, path, INSTEAD)
     if str(given.get("optim", "")).startswith(_WHOLE_MODEL_OPTIMIZERS):
         raise ValueError(
             f"{found.value['optim'].location}: `{join(path, 'optim')}` is {given['optim']!r}, which cannot use our "
@@ -120,7 +150,10 @@ def convert_lora(found: Located, path: str) -> LoraOptions:
     Raises:
         ValueError: as in `convert_training`, or PEFT refuses the options.
     """
-    given = plain_arguments(_field_types(LoraConfig), found, path, LORA_INSTEAD)
+    given = plain_arguments(_field_types(LoraConfig) | LORA_RANGES, found, path, LORA_INSTEAD)
+    for name, kind in LORA_PATTERNS.items():
+        if given.get(name):
+            plain_arguments(dict.fromkeys(given[name], kind), found.value[name], join(path, name), {})
     try:
         LoraConfig(**LORA_DEFAULTS | given)
     except (ValueError, TypeError, ImportError) as error:

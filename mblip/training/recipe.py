@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from mblip.data.augmentation import Augmentation
-from mblip.data.interleaving import check_weights
 from mblip.data.languages import LanguageCode
+from mblip.data.recipes.ranges import Count, NotNegative, Positive, Seed
 from mblip.data.recipes.sources import Source
 from mblip.data.training_rows import PromptChoice
 from mblip.evaluation import EvaluationRecipe
@@ -67,7 +67,7 @@ class ModelRecipe:
 class SourceRecipe(Source):
     """A source of examples, and its sampling weight relative to the other sources."""
 
-    weight: float = 1.0
+    weight: Positive = 1.0
 
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -90,12 +90,12 @@ class RowsRecipe:
 
     path: str
     revision: str | None = None
-    weight: float = 1.0
+    weight: Positive = 1.0
     tasks: frozenset[str] | None = None
     languages: frozenset[LanguageCode] | None = None
     sources: frozenset[str] | None = None
     streaming: bool = False
-    shuffle_buffer_size: int = 1000
+    shuffle_buffer_size: Count = 1000
 
     def __post_init__(self) -> None:
         if self.revision is not None and not COMMIT.fullmatch(self.revision):
@@ -103,7 +103,6 @@ class RowsRecipe:
                 f"`revision` is {self.revision!r}, expected the full 40 digits of a commit of {self.path}. The Hub "
                 'shows them under "Files and versions".'
             )
-        check_weights([self.weight])
         PromptChoice(self.tasks, self.languages, self.sources)  # raises for unknown names
 
 
@@ -122,11 +121,11 @@ class DataRecipe:
     """
 
     sources: tuple[SourceRecipe, ...] = ()
-    num_examples: int | None = None
+    num_examples: Count | None = None
     rows: tuple[RowsRecipe, ...] = ()
-    prompts_per_image: int = 4
-    max_text_tokens: int = 128
-    max_target_tokens: int = 128
+    prompts_per_image: Count = 4
+    max_text_tokens: Count = 128
+    max_target_tokens: Count = 128
     augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
@@ -169,12 +168,12 @@ class StageRecipe:
     """
 
     stage: Stage
-    learning_rate: float
-    batch_size: int
-    max_steps: int | None = None
-    num_epochs: float | None = None
-    warmup_steps: float = 1000.0
-    lora_learning_rate: float | None = None
+    learning_rate: Positive
+    batch_size: Count
+    max_steps: Count | None = None
+    num_epochs: Positive | None = None
+    warmup_steps: NotNegative = 1000.0
+    lora_learning_rate: Positive | None = None
     lora: LoraOptions | None = None
     training: TrainingOptions = field(default_factory=TrainingOptions)
     data: DataRecipe | None = None
@@ -187,10 +186,6 @@ class StageRecipe:
                 "found both `max_steps` and `num_epochs`, expected one of them. `null` takes one out: "
                 "`--stages.N.num_epochs null`."
             )
-        for name in ("batch_size", "max_steps", "num_epochs", "learning_rate", "lora_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"`{name}` is {value}, expected more than 0.")
         if self.stage == "re_alignment":
             lora_learning_rate = 2e-4 if self.lora_learning_rate is None else self.lora_learning_rate
             object.__setattr__(self, "lora_learning_rate", lora_learning_rate)
@@ -230,7 +225,7 @@ class Recipe:
     stages: tuple[StageRecipe, ...]
     training: TrainingOptions = field(default_factory=TrainingOptions)
     evaluation: EvaluationRecipe | None = None
-    seed: int = 42
+    seed: Seed = 42
     license: str | None = None
     limits: str | None = None
     compare_with_components: str | None = None
@@ -282,10 +277,5 @@ def _check_training(training: TrainingOptions, *, is_evaluated: bool) -> None:
         )
     if eval_steps is not None and not is_evaluated:
         raise ValueError("`training.eval_steps` needs a task, but `evaluation` names none: add one.")
-    if training["save_total_limit"] is not None and training["save_total_limit"] < 2:
-        raise ValueError(
-            f"`save_total_limit` is {training['save_total_limit']}, expected at least 2, because old checkpoints are "
-            "deleted before the new one is complete."
-        )
     if training.get("push_to_hub") and not training.get("hub_model_id"):
         raise ValueError("`push_to_hub` needs a repository: give `hub_model_id`.")

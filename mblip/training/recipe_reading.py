@@ -7,6 +7,7 @@ from typing import Any
 
 from mblip.data.languages import LanguageCode
 from mblip.data.recipes.dotted import is_dotted
+from mblip.data.recipes.ranges import Positive
 from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert, join
 from mblip.data.recipes.yaml_values import Located, found_beside, parse_scalar, read_yaml, replace_field, write_yaml
@@ -115,7 +116,7 @@ def _names_its_own(plain: Any) -> bool:
 
 
 def _convert_source(found: Located, path: str) -> SourceRecipe:
-    source, own = convert_source(found, path, {"weight": float}, CONVERTERS)
+    source, own = convert_source(found, path, {"weight": Positive}, CONVERTERS)
     return SourceRecipe(source.source, source.arguments, folder=source.folder, **own)
 
 

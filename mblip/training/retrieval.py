@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mblip.data.recipes.ranges import count
 from mblip.evaluation import conditions_table, predictions_path, write_report, write_results
 from mblip.evaluation.predictions import write_predictions
 from mblip.evaluation.recipe import read_evaluation_run
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", help="a model instead of the recipe's")
     parser.add_argument("--output_dir", type=Path, help="a folder instead of the recipe's")
     parser.add_argument(
-        "--num_candidates", type=int, default=defaults.num_candidates, help="candidate images in each language"
+        "--num_candidates", type=count, default=defaults.num_candidates, help="candidate images in each language"
     )
-    parser.add_argument("--batch_size", type=int, default=defaults.batch_size, help="captions per batch")
+    parser.add_argument("--batch_size", type=count, default=defaults.batch_size, help="captions per batch")
     return parser

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from mblip.data.languages import ENGLISH
+from mblip.data.recipes.ranges import Count, Seed
 from mblip.data.stable_random import stable_random
 from mblip.evaluation.answer_scoring import ChoiceAccuracy
 from mblip.evaluation.generation_settings import GenerationSettings
@@ -34,8 +35,8 @@ def scene_counts(
     setup: Setup,
     *,
     languages: tuple[str, ...] = SCENE_LANGUAGES,
-    num_images: int = 100,
-    seed: int = 0,
+    num_images: Count = 100,
+    seed: Seed = 0,
     answering: Answering = "rank",
     rank_by: RankBy = "sum",
 ) -> EvaluationTask:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from mblip.data.example import Example
 from mblip.data.languages import LanguageCode
+from mblip.data.recipes.ranges import Count, Share
 from mblip.data.sources import published
 from mblip.data.stable_random import stable_random
 
@@ -25,10 +26,10 @@ SOURCE = "scenes"
 def scenes(
     seed: int,
     *,
-    num_images: int,
+    num_images: Count,
     languages: tuple[LanguageCode, ...] = tuple(map(LanguageCode, SCENE_LANGUAGES)),
-    num_prompts: int = 4,
-    question_share: float = 0.2,
+    num_prompts: Count = 4,
+    question_share: Share = 0.2,
 ) -> Iterator[Example]:
     """Draw `num_images` images and yield `num_prompts` examples of each.
 
@@ -62,7 +63,7 @@ def scenes(
             )
 
 
-def _draw_languages(languages: Sequence[str], num_prompts: int, rng: random.Random) -> list[str]:
+def _draw_languages(languages: Sequence[str], num_prompts: Count, rng: random.Random) -> list[str]:
     drawn: list[str] = []
     while len(drawn) < num_prompts:
         drawn += rng.sample(list(languages), min(len(languages), num_prompts - len(drawn)))
@@ -70,7 +71,7 @@ def _draw_languages(languages: Sequence[str], num_prompts: int, rng: random.Rand
 
 
 def _draw_task(
-    scene: Scene, language: str, question_share: float, rng: random.Random
+    scene: Scene, language: str, question_share: Share, rng: random.Random
 ) -> tuple[str, dict[str, str], str]:
     """A task with its inputs and target. A scene whose groups share a shape has no questions, only a caption."""
     asked = questions(scene, language)

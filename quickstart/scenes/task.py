@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from PIL import Image
 
+from mblip.data.recipes.ranges import Count, Seed
 from mblip.data.stable_random import stable_random
 from mblip.evaluation.answer_scoring import ExactMatch
 from mblip.evaluation.benchmark import with_shuffled_images
@@ -40,8 +41,8 @@ def scenes(
     setup: Setup,
     *,
     languages: tuple[str, ...] = SCENE_LANGUAGES,
-    num_images: int = 200,
-    seed: int = 0,
+    num_images: Count = 200,
+    seed: Seed = 0,
     conditions: tuple[SceneCondition, ...] = ("as_is", "shuffled"),
     template: TemplateChoice = "first",
 ) -> EvaluationTask:

@@ -86,7 +86,7 @@ def test_keys_of_the_accelerator_stand_beside_ours(tmp_path):
             "`training.accelerator_config.split_batches`: it would separate images from their prompts",
         ),
         (["--training.accelerator_config", "file.json"], "found 'file.json', expected keys and values"),
-        (["--training.save_total_limit", "1"], "`save_total_limit` is 1, expected at least 2"),
+        (["--training.save_total_limit", "1"], "save_total_limit` is 1, expected at least 2"),
         (["--training.push_to_hub", "true"], "`push_to_hub` needs a repository: give `hub_model_id`"),
         (
             ["--training.fp16", "true", "--training.bf16", "true"],

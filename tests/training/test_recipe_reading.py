@@ -104,7 +104,7 @@ def read_data(folder, data):
     [
         ({"path": "a", "weight": 2}, "the only entry of `rows` has a weight"),
         ([{"path": "a", "streaming": True}, {"path": "b"}], "some `rows` are streamed and others are not"),
-        ([{"path": "a"}, {"path": "b", "weight": 0}], r"`data\.rows\.1`: Found the weight 0\.0, expected .* above 0"),
+        ([{"path": "a"}, {"path": "b", "weight": 0}], r"`data\.rows\.1\.weight` is 0, expected above 0"),
         ([{"path": "a"}, {"path": "b", "wait": 1}], r"line \d+: the key `data\.rows\.1\.wait` is unknown"),
         ({"path": "a", "tasks": ["vaq"]}, r"`data\.rows`: Found the task 'vaq', expected one of"),
         ({"path": "a", "languages": ["xx"]}, r"line \d+: `data\.rows\.languages\.0`: Found the language 'xx'"),
@@ -160,7 +160,7 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
         ),
         ("  - de", "  - xx", r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*Nearest: `xh`"),
         ("  blip2:", "  name_or_path:", "`model`: found `name_or_path` and `language_model`, expected either"),
-        ("max_steps: 6", "max_steps: 0", "`stages.0`: `max_steps` is 0, expected more than 0"),
+        ("max_steps: 6", "max_steps: 0", r"line \d+: `stages.0.max_steps` is 0, expected at least 1 and at most"),
         ("  max_steps: 6\n", "", "`stages.0`: found neither `max_steps` nor `num_epochs`"),
         ("  learning_rate: 0.005\n", "", "`stages.0` lacks `learning_rate`"),
         ("stage: re_alignment", "stage: full", "`stages.1`: `full` trains no LoRA: take `lora` out"),
@@ -209,6 +209,57 @@ def test_what_is_wrong_is_named_with_file_and_location(recipe_file, old, new, me
 def test_what_is_wrong_on_the_command_line_is_named(recipe_file, arguments, message):
     with pytest.raises(ValueError, match=message):
         parse_command_line([str(recipe_file), *arguments])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("seed", "-1", "at least 0 and at most 4294967295"),
+        ("seed", str(2**70), "at least 0 and at most 4294967295"),
+        ("stages.1.learning_rate", "1e400", "a finite number|above 0 and at most 2147483647"),
+        ("stages.1.learning_rate", "1" + "0" * 400, "a finite number"),
+        ("stages.1.learning_rate", "0", "above 0 and at most 2147483647"),
+        ("stages.1.learning_rate", "nan", "a number"),
+        ("stages.1.lora_learning_rate", "-1e-4", "above 0 and at most 2147483647"),
+        ("stages.1.batch_size", "0", "at least 1 and at most 2147483647"),
+        ("stages.1.batch_size", "true", "a whole number"),
+        ("stages.1.batch_size", "4.0", "a whole number"),
+        ("stages.1.batch_size", '"5"', "a whole number"),
+        ("stages.1.warmup_steps", "-1", "at least 0 and at most 2147483647"),
+        ("data.max_target_tokens", "-3", "at least 1 and at most 2147483647"),
+        ("data.max_text_tokens", "0", "at least 1 and at most 2147483647"),
+        ("data.prompts_per_image", "0", "at least 1 and at most 2147483647"),
+        ("data.prompts_per_image", str(10**40), "at least 1 and at most 2147483647"),
+        ("data.num_examples", "0", "at least 1 and at most 2147483647"),
+        ("data.sources.0.weight", "0", "above 0 and at most 2147483647"),
+        ("data.sources.0.num_images", "-5", "at least 1 and at most 2147483647"),
+        ("data.sources.0.question_share", "1.5", "at least 0 and at most 1"),
+        ("data.augmentation", "{crop_ratio: [0.5, 1e999]}", "a finite number"),
+        ("evaluation", "{settings: {batch_size: 0}}", "at least 1 and at most 2147483647"),
+        ("evaluation", "{settings: {generation: {num_beams: 0}}}", "at least 1 and at most 2147483647"),
+        ("evaluation", "{scenes.task:scenes: {num_images: 0}}", "at least 1 and at most 2147483647"),
+        ("evaluation", "{xm3600: {num_images: -1}}", "at least 1 and at most 2147483647"),
+        ("training.weight_decay", "-5", "at least 0 and at most 2147483647"),
+        ("training.save_steps", "-5", "above 0 and at most 2147483647"),
+        ("training.save_steps", "0", "above 0 and at most 2147483647"),
+        ("training.save_total_limit", "1", "at least 2 and at most 2147483647"),
+        ("training.logging_steps", "0", "above 0 and at most 2147483647"),
+        ("training.eval_images", "0", "at least 1 and at most 2147483647"),
+        ("training.max_grad_norm", "1e999", "a finite number|at least 0 and at most 2147483647"),
+        ("training.gradient_accumulation_steps", "0", "at least 1 and at most 2147483647"),
+        ("training.adam_beta2", "1", "at least 0 and below 1"),
+        ("training.label_smoothing_factor", "2", "at least 0 and below 1"),
+        ("stages.1.training.dataloader_num_workers", "-1", "at least 0 and at most 2147483647"),
+        ("stages.1.lora.r", "0", "at least 1 and at most 2147483647"),
+        ("stages.1.lora.lora_alpha", "0", "at least 1 and at most 2147483647"),
+        ("stages.1.lora.lora_dropout", "7", "at least 0 and below 1"),
+        ("stages.1.lora.rank_pattern", "{q: 0}", "at least 1 and at most 2147483647"),
+        ("stages.1.lora.alpha_pattern", "{q: -1}", "above 0 and at most 2147483647"),
+    ],
+)
+def test_a_number_out_of_range_is_one_line_with_its_location_and_range(recipe_file, field, value, expected):
+    with pytest.raises(ValueError, match=rf"^--{field}: `{field}[^`]*` is [^\n]*, expected ({expected})\.$"):
+        parse_command_line([str(recipe_file), f"--{field}", value])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ image gives the same bytes in every run.
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 from PIL import Image as PILImage
 from PIL import ImageOps
@@ -18,6 +18,7 @@ from PIL import ImageOps
 from processing_mblip.image_decoding import MAX_PIXELS, PILLOW_ERRORS, decode, quiet_pillow
 from processing_mblip.image_refusal import Refused, RefusedImageError, check_size
 
+from ..recipes.ranges import Count, Range
 from .locations import MAX_BYTES, FetchedBytes, Location, open_bytes
 
 BARE_JPEG_INFO = frozenset(
@@ -49,19 +50,15 @@ class ImageSettings:
     """
 
     store: Literal["at_size", "as_is"] = "at_size"
-    shorter_side: int = 256
-    quality: int = 90
-    max_bytes: int = MAX_BYTES
-    max_pixels: int = MAX_PIXELS
+    shorter_side: Count = 256
+    quality: Annotated[int, Range(1, 95)] = 90  # as in Pillow
+    max_bytes: Count = MAX_BYTES
+    max_pixels: Count = MAX_PIXELS
     as_released: bool = False
 
     def __post_init__(self) -> None:
         if self.store not in ("at_size", "as_is"):
             raise ValueError(f"Found store {self.store!r}, expected 'at_size' or 'as_is'.")
-        if not 1 <= self.quality <= 95:
-            raise ValueError(f"Found quality {self.quality}, expected 1 to 95, as in Pillow.")
-        if min(self.shorter_side, self.max_bytes, self.max_pixels) < 1:
-            raise ValueError(f"Found a limit below 1 in {self}, expected 1 or more.")
 
 
 AT_SIZE = ImageSettings()

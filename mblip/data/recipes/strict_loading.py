@@ -11,12 +11,14 @@ import types
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from .ranges import Range
 from .yaml_values import Located, to_plain_values
 
 Converter = Callable[[Located, str], Any]
 
+FINITE = Range()
 SCALARS: Mapping[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -32,8 +34,8 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
     Args:
         converters: converters for types with rules of their own.
     Raises:
-        ValueError: the value is not of that type. The message names the location, the path, the value and the expected
-            type.
+        ValueError: the value is not of that type or outside its `Range`. The message names the location, the path,
+            the value and what is expected.
     """
     if expected in converters:
         return converters[expected](found, path)
@@ -42,6 +44,10 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
     if isinstance(expected, type) and dataclasses.is_dataclass(expected):
         return call_with(expected, found, path, converters)
     origin, arguments = get_origin(expected), get_args(expected)
+    if origin is Annotated:
+        value = convert(found, arguments[0], path, converters)
+        _check_range(found, arguments[1], path)
+        return value
     if origin in (Union, types.UnionType):
         if found.value is None and type(None) in arguments:
             return None
@@ -90,7 +96,7 @@ def arguments_for(
     """
     if not isinstance(found.value, dict):
         raise wrong_type(found, path, "a mapping of keys to values")
-    hints = get_type_hints(function if inspect.isfunction(function) else function.__init__)
+    hints = get_type_hints(function if inspect.isfunction(function) else function.__init__, include_extras=True)
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(function).parameters.items()
@@ -140,12 +146,19 @@ def _convert_scalar(found: Located, expected: Any, path: str) -> Any:
     value = found.value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if expected is float and is_number:
+        _check_range(found, FINITE, path)
         return float(value)
     if expected is Path and isinstance(value, str):
         return Path(value)
     if type(value) is not expected:
         raise wrong_type(found, path, SCALARS[expected])
     return value
+
+
+def _check_range(found: Located, expected: Range, path: str) -> None:
+    value = found.value
+    if isinstance(value, int | float) and value not in expected:
+        raise ValueError(f"{found.location}: `{path}` is {value}, expected {expected}.")
 
 
 def _convert_list(
@@ -166,7 +179,7 @@ def plain_arguments(known: Mapping[str, Any], found: Located, path: str, instead
     """The keyword arguments that `found` gives to a library's class. The library checks most of them itself.
 
     Args:
-        known: the type of each argument, as the library declares it.
+        known: the type of each argument, as the library declares it, perhaps with a `Range`.
         instead: forbidden arguments, each with what to do instead.
     Raises:
         ValueError: an argument is unknown (the message names the nearest) or forbidden, or has a wrong type.
@@ -184,6 +197,8 @@ def plain_arguments(known: Mapping[str, Any], found: Located, path: str, instead
 
 def _check_library_value(found: Located, expected: Any, path: str) -> None:
     value, kinds = to_plain_values(found), _kinds(expected)
+    ranges = [get_args(kind)[1] for kind in kinds if get_origin(kind) is Annotated]
+    kinds = tuple(get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds)
     enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum)]
     members = [str(member.value) for enum in enums for member in enum]
     if enums and isinstance(value, str) and value not in members:
@@ -195,6 +210,8 @@ def _check_library_value(found: Located, expected: Any, path: str) -> None:
         words = {**SCALARS, type(None): "nothing", list: "a list", tuple: "a list", Literal: "a name that is known"}
         expected_words = dict.fromkeys(words.get(get_origin(kind) or kind, "a mapping") for kind in kinds)
         raise wrong_type(found, path, " or ".join(expected_words))
+    for expected_range in ranges:
+        _check_range(found, expected_range, path)
 
 
 def _kinds(expected: Any) -> tuple[Any, ...]:

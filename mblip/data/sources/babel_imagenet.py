@@ -20,6 +20,7 @@ from typing import Literal
 from ..example import Example
 from ..languages import LanguageCode, get_language
 from ..normal_text import normal_text
+from ..recipes.ranges import Count, Seed, Share
 from ..skipped import SkipReport
 from ..stable_random import stable_random
 from . import published
@@ -46,14 +47,14 @@ def babel_imagenet(
     labels: Path,
     languages: tuple[LanguageCode, ...] | None = None,
     split: Literal["train", "held_out"] = "train",
-    held_out_share: float = 0.1,
+    held_out_share: Share = 0.1,
     held_out_by_language: bool = True,
-    held_out_seed: int = 0,
+    held_out_seed: Seed = 0,
     tasks: tuple[Literal["image_naming", "image_deciding"], ...] = (
         "image_naming",
         "image_deciding",
     ),
-    rounds: int | None = None,
+    rounds: Count | None = None,
     as_released: bool = False,
 ) -> Iterator[Example]:
     """Photos of a folder with their class names from a Babel-ImageNet label file.

@@ -20,6 +20,7 @@ from typing import Any
 from ..example import IMAGE_TOKEN, Example
 from ..json_stream import iter_json_array
 from ..protected_text import split_sentences
+from ..recipes.ranges import Count
 from ..skipped import SkipReport
 from . import published
 from .coco_files import CocoPhotos, Missing, photo_number
@@ -39,7 +40,7 @@ def llava_conversations(
     *,
     path: Path,
     images: Images,
-    max_sentences: int | None = 3,
+    max_sentences: Count | None = 3,
     missing: Missing = "error",
 ) -> Iterator[Example]:
     """The single turns of a file of dialogues, in its order.

@@ -7,6 +7,7 @@ lower bound. `mblip.data.sources.babel_imagenet` makes the split; use the same h
 from pathlib import Path
 
 from mblip.data import Example, apply_prompt
+from mblip.data.recipes.ranges import Seed, Share
 from mblip.data.sources.babel_imagenet import BabelImageNet, HoldOut, Split
 
 from ..answer_scoring import ExactMatch
@@ -30,11 +31,11 @@ def babel_imagenet(
     labels: Path,
     languages: tuple[str, ...] | None = None,
     splits: tuple[Split, ...] = ("train", "held_out"),
-    held_out_share: float = 0.1,
+    held_out_share: Share = 0.1,
     held_out_by_language: bool = True,
-    held_out_seed: int = 0,
+    held_out_seed: Seed = 0,
     template: TemplateChoice = "first",
-    template_seed: int | None = None,
+    template_seed: Seed | None = None,
     shuffled: bool = False,
 ) -> EvaluationTask:
     """Every photo in every language that has a name for it. The splits are the conditions. It has its own protocol.
@@ -77,7 +78,7 @@ def babel_imagenet(
     return EvaluationTask(NAME, examples, ExactMatch("exact match of the label"), GENERATION, OWN, origin=ORIGIN)
 
 
-def _prompt(example: Example, template: TemplateChoice, template_seed: int | None) -> str:
+def _prompt(example: Example, template: TemplateChoice, template_seed: Seed | None) -> str:
     if template_seed is None:
         return fixed_prompt(example.task, example.language, template)
     return apply_prompt(example, seed=template_seed).prompt

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from mblip.data.images import Image
 from mblip.data.languages import ENGLISH
+from mblip.data.recipes.ranges import Count
 from mblip.data.skipped import SkipReport
 from mblip.data.sources.coco_captions import karpathy_photo, read_karpathy_records
 from mblip.data.sources.coco_files import CocoLocations, photo_number
@@ -59,7 +60,7 @@ def chair(
     captions: Path | None = None,
     images: Images | None = None,
     karpathy: Path | None = None,
-    num_images: int | None = None,
+    num_images: Count | None = None,
 ) -> EvaluationTask:
     """A caption and a description of each photo. References are the objects that it shows.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mblip.data.languages import ENGLISH
+from mblip.data.recipes.ranges import Count
 from mblip.data.skipped import SkipReport, has_usable_texts
 from mblip.data.sources.coco_files import CocoLocations
 from mblip.data.sources.image_names import Images, coco_image_id
@@ -46,7 +47,7 @@ def vqav2(
     annotations: Path | None = None,
     images: Images | None = None,
     dataset: DatasetLocation | None = None,
-    num_questions: int | None = None,
+    num_questions: Count | None = None,
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
     vocabulary: Path | None = None,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mblip.data.images import Image
+from mblip.data.recipes.ranges import Count
 from mblip.data.skipped import SkipReport
 from mblip.data.sources.image_names import Images, image_location
 from mblip.data.sources.records import check_record
@@ -44,7 +45,7 @@ def xm3600(
     dataset: DatasetLocation | None = None,
     languages: tuple[str, ...] | None = None,
     subset: Path | None = None,
-    num_images: int | None = None,
+    num_images: Count | None = None,
     tokenization: Tokenization = "ptb",
 ) -> EvaluationTask:
     """The photos in each language.

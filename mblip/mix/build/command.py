@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mblip.data.atomic_write import locked, write_text
+from mblip.data.recipes.ranges import count
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 from mblip.recipes import find_recipe
 
@@ -182,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("recipe", help="a YAML file, or its short name; mblip/mix/build/recipe.py lists its fields")
     parser.add_argument("--output", type=Path, required=True, help="the folder of the dataset")
     parser.add_argument("--tables_only", action="store_true", help="read the sources, print the table, and stop")
-    parser.add_argument("--workers", type=int, default=1, help="tasks at a time; default: %(default)s")
+    parser.add_argument("--workers", type=count, default=1, help="tasks at a time; default: %(default)s")
     parser.add_argument("--executor", choices=get_args(Kind), default="processes", help="default: %(default)s")
     parser.add_argument("--executor_options", metavar="RECIPE", help="arguments of datatrove's Slurm or Ray executor")
     parser.add_argument("--push", metavar="REPOSITORY", help="upload the finished dataset to the Hub")

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from mblip.data.images.check import ImageSettings
 from mblip.data.languages import LanguageCode
 from mblip.data.prompts import Templates
+from mblip.data.recipes.ranges import Count, Range, Seed, Share
 from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert
 from mblip.data.recipes.yaml_values import Located, read_yaml
@@ -17,6 +18,7 @@ from ..fetching.settings import FetchSettings
 from ..translation.engines import TranslationSettings
 
 OWN_SOURCES = frozenset({"own_folder", "own_dataset"})
+MixShare = Annotated[float, Range(0, 1, excludes_low=True)]  # to skip a source, remove it
 
 
 @dataclass(frozen=True)
@@ -27,21 +29,17 @@ class MixSource(Source):
     this source. The dataset card shows `license` and `origin` for data that are not published.
     """
 
-    share: float = 1.0
+    share: MixShare = 1.0
     allocation: Allocation | None = None
     license: str | None = None
     origin: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"`share` is {self.share}, expected above 0 and at most 1. To skip a source, remove it.")
 
 
 @dataclass(frozen=True)
 class PromptSettings:
     """Which prompt templates the examples get; see `apply_prompt`."""
 
-    native_share: float = 0.0
+    native_share: Share = 0.0
     native_folder: Path | None = None
     templates: Templates = "ours"
 
@@ -68,20 +66,18 @@ class MixRecipe:
     """
 
     sources: tuple[MixSource, ...]
-    num_shards: int
+    num_shards: Count
     allocation: Allocation | None = None
     translation: TranslationSettings | None = None
     prompts: PromptSettings = field(default_factory=PromptSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     fetching: FetchSettings = field(default_factory=FetchSettings)
-    seed: int = 42
+    seed: Seed = 42
     name: str = "mix"
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("`sources` is empty, expected at least one.")
-        if self.num_shards < 1:
-            raise ValueError(f"`num_shards` is {self.num_shards}, expected at least 1.")
         is_allotted = self.allocation is not None or any(source.allocation is not None for source in self.sources)
         if is_allotted and self.translation is None:
             raise ValueError("`allocation` assigns other languages, but there is no `translation`. Add it.")
@@ -125,7 +121,7 @@ def _with_nested(sources: Iterable[Source]) -> Iterator[Source]:
 
 
 def _convert_source(found: Located, path: str) -> MixSource:
-    own_keys = {"share": float, "allocation": Allocation | None, "license": str, "origin": str}
+    own_keys = {"share": MixShare, "allocation": Allocation | None, "license": str, "origin": str}
     source, own = convert_source(found, path, own_keys, CONVERTERS)
     return MixSource(source.source, source.arguments, folder=source.folder, **own)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from mblip.data.example import Example
 from mblip.data.images.locations import is_url
 from mblip.data.json_stream import iter_json_array
+from mblip.data.recipes.ranges import Count, Share
 from mblip.data.skipped import SkipReport, counted_once, has_usable_texts
 from mblip.data.sources import published
 from mblip.data.sources.image_names import url_image_id
@@ -34,9 +35,9 @@ class NounPhrases:
     """How to choose captions by their noun phrases. `model` is spaCy's."""
 
     model: str = "en_core_web_sm"
-    min_captions: int = 10
-    max_captions: int = 30
-    num_processes: int = 1
+    min_captions: Count = 10
+    max_captions: Count = 30
+    num_processes: Count = 1
 
 
 @published("web captions", "salesforce/BLIP, CapFilt", "repository BSD 3-Clause; images: their sites'")
@@ -45,7 +46,7 @@ def capfilt(
     skipped: SkipReport | None = None,
     *,
     path: Path,
-    max_similarity: float | None = None,
+    max_similarity: Share | None = None,
     noun_phrases: NounPhrases | None = None,
     as_released: bool = False,
 ) -> Iterator[Example]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mblip.data.languages import Language
+from mblip.data.recipes.ranges import Count
 
 OnFailure = Literal["skip", "stay_english"]
 
@@ -67,7 +68,7 @@ class TranslationSettings:
     model: str
     engine: Literal["transformers", "ctranslate2"] = "transformers"
     revision: str | None = None
-    num_beams: int = 1
+    num_beams: Count = 1
     retry: bool = True
     on_failure: OnFailure = "skip"
     as_released: bool = False

@@ -65,7 +65,7 @@ def test_own_data_may_be_asked_about_in_several_ways(tmp_path):
         ({"prompts": {"native_folder": "templates"}}, "`native_folder` is templates, but `native_share` is 0"),
         (
             {"prompts": {"native_folder": "nowhere", "native_share": 0.5}},
-            "`native_folder` is nowhere, where there are no YAML files",
+            "`native_folder` is nowhere, which holds no YAML files",
         ),
         ({"allocation": {"kind": "mc5"}}, "`allocation.kind` is 'mc5', text, expected one of mc4, mt5, uniform"),
     ],
