@@ -94,9 +94,28 @@ def load_merged(name_or_path: str, precision: Precision) -> tuple[MBlipForCondit
     """Load an adapter merged into its base."""
     base, processor = load_base(name_or_path, precision)
     with quiet_peft():
-        merged = PeftModel.from_pretrained(base, name_or_path).merge_and_unload()
+        merged = merge(PeftModel.from_pretrained(base, name_or_path), name_or_path)
     merged.name_or_path = merged.config.name_or_path = name_or_path
     return merged.eval(), processor
+
+
+def merge(adapted: PeftModel, adapter: str) -> MBlipForConditionalGeneration:
+    """Merge an adapter into its base, in place. `adapter` is its name, for messages.
+
+    Raises:
+        ValueError: the adapter changes tied weights. Merging would change both, or saving would lose the update.
+    """
+    model = adapted.get_base_model()
+    assert isinstance(model, MBlipForConditionalGeneration)
+    ties, weights = model.all_tied_weights_keys, dict(model.named_parameters(remove_duplicate=False))
+    if changed := sorted({*ties, *ties.values()} - weights.keys()):  # PEFT renames the weights it wraps
+        raise ValueError(
+            f"{adapter} changes {changed[0]!r}, which its base shares with other layers, so merging would change "
+            "them, too. Train an adapter without the head and the embeddings."
+        )
+    merged = adapted.merge_and_unload()
+    assert isinstance(merged, MBlipForConditionalGeneration)
+    return merged
 
 
 def load_base(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
@@ -174,11 +193,30 @@ class MBlipAdapterModel(PeftModel):
         """Save the adapters, as in PEFT.
 
         Raises:
-            ValueError: the base of an adapter cannot be loaded, see `check_base`.
+            ValueError: the base of an adapter cannot be loaded, see `check_base`, or parameters of the base train,
+                which no adapter holds.
         """
+        if moved := self._trained_outside():
+            raise ValueError(
+                f"`{moved[0]}` and {len(moved) - 1} other parameters of the base train, but an adapter does not hold "
+                "them. Save the whole model, `model.merge_and_unload().save_pretrained(folder)`, or freeze them."
+            )
         for name in self.peft_config if selected_adapters is None else selected_adapters:
             check_base(self.peft_config[name].base_model_name_or_path, self.peft_config[name].revision)
         super().save_pretrained(os.fspath(save_directory), safe_serialization, selected_adapters, *args, **kwargs)
+
+    def _trained_outside(self) -> list[str]:
+        """The parameters that train and are in no adapter."""
+        tuner: Any = self.base_model
+        marks = (tuner.prefix, "modules_to_save.", "trainable_tokens_")
+        has_biases = any(getattr(config, "bias", "none") != "none" for config in self.peft_config.values())
+        return [
+            name
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad
+            and not any(mark in name for mark in marks)
+            and not (has_biases and name.endswith("bias"))
+        ]
 
 
 def is_own_checkpoint(name_or_path: str, revision: str | None = None) -> bool:

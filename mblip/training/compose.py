@@ -23,6 +23,8 @@ from modeling_mblip.loading_mblip import composition_config
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.quantisation import IMAGE_SIDE
 
+from .divergence import check_finite
+
 DTYPES = ("float32", "bfloat16", "float16")
 PROCESSOR_CLASS = "MBlipProcessor"  # by name: this file does not import processing_mblip
 
@@ -107,6 +109,7 @@ def _write_model(
 ) -> tuple[MBlipConfig, str]:
     model = MBlipForConditionalGeneration.from_blip2_pretrained(**components, dtype=dtype)
     save_processor_files(folder, model.config)  # before the large weights, because a component may lack its files
+    check_finite(model.named_parameters(), "the composed model", "Its component is broken: give another one.")
     model.save_pretrained(folder, max_shard_size=max_shard_size)
     return model.config, _origins(model, components)
 

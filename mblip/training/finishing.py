@@ -12,17 +12,20 @@ import shutil
 from peft import PeftConfig, PeftModel
 
 from mblip.evaluation.recipe import LoadIn
-from mblip.loading import is_adapter, is_own_checkpoint
+from mblip.loading import is_adapter, is_own_checkpoint, merge
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
 from .checkpoints import PARTIAL, load_trained
+from .divergence import check_finite
 from .merge import merge_adapter
 from .run_folder import Run
 from .starting_model import Model, build_model
 from .trainable import choose_trainable
 
 logger = logging.getLogger(__name__)
+
+DIVERGED = "Nothing is written. Lower the learning rate, or load the model in float32, and give another --output_dir."
 
 
 def save_adapter(model: Model, run: Run) -> None:
@@ -36,7 +39,11 @@ def save_adapter(model: Model, run: Run) -> None:
     - an adapter whose LoRA was trained further: that adapter's base;
     - two components: `base/`, a folder without weights that composes the components when loaded;
     - a checkpoint in BLIP-2's layout, or an adapter with `adapter: fresh`: `base/`, a whole model.
+
+    Raises:
+        ValueError: a weight is not finite.
     """
+    check_finite(model.named_parameters(), "the trained model", DIVERGED)
     if not isinstance(model, PeftModel):
         return
     if run.recipe.model.random_weights or any(stage.recipe.stage == "full" for stage in run.stages):
@@ -74,12 +81,16 @@ def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
 
     LoRA cannot be merged into a quantised language model. In this case we load the model again in 16 or 32 bits, and
     load the trained weights into it.
+
+    Raises:
+        ValueError: a merged weight is not finite.
     """
     if run.recipe.model.load_in is not None:
         model = rebuild_model(run)
-    merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
-    assert isinstance(merged, MBlipForConditionalGeneration)
-    return merged.requires_grad_(False).eval()
+    if isinstance(model, PeftModel):
+        model = merge(model, "the trained adapter")
+        check_finite(model.named_parameters(), "the merged model", DIVERGED)
+    return model.requires_grad_(False).eval()
 
 
 def save_model(model: MBlipForConditionalGeneration, processor: MBlipProcessor, card: str, run: Run) -> None:

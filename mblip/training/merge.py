@@ -15,17 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel
 from transformers import PreTrainedConfig
 
+from mblip.loading import merge
 from modeling_mblip.checkpoint_reading import check_location, find_file
 from modeling_mblip.configuration_mblip import TOKENIZER_FILES, MBlipConfig
 from modeling_mblip.loading_mblip import components_to_compose
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
 
 from .compose import PROCESSOR_CLASS, save_processor_files
+from .divergence import check_finite
 
 IMAGE_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 TEXT_FILES = (
@@ -84,8 +85,12 @@ def merge_adapter(
     if not base:
         raise ValueError(f"{adapter} names no base. Give the one it was trained on with --base.")
     adapted = _put_on(_load_base(base, base_revision, config), adapter, config, adapter_revision)
-    merged = adapted.merge_and_unload()
-    _check_finite(merged, adapter)
+    merged = merge(adapted, adapter)
+    check_finite(
+        merged.named_parameters(),
+        f"the merged model {adapter}",
+        "The adapter is broken, or the values overflow the dtype of the base. Check the training run.",
+    )
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -160,31 +165,11 @@ def _put_on(model: MBlipForConditionalGeneration, adapter: str, config: PeftConf
             f"{adapter} holds no `language_projection`, and its base has a random one. Give an adapter that was "
             "trained with `language_projection` in `modules_to_save`."
         )
-    _check_ties(model, adapter)
     return adapted
 
 
 def _misfit(adapter: str, why: str) -> str:
     return f"{adapter} does not fit its base. Give the one it was trained on with --base. {why}"
-
-
-def _check_ties(model: MBlipForConditionalGeneration, adapter: str) -> None:
-    """Refuse an adapter of tied weights: merging would change both weights, or saving would lose the update."""
-    ties, weights = model.all_tied_weights_keys, dict(model.named_parameters(remove_duplicate=False))
-    if changed := sorted({*ties, *ties.values()} - weights.keys()):  # PEFT renames the weights it wraps
-        raise ValueError(
-            f"{adapter} changes {changed[0]!r}, which its base shares with other layers, so merging would change "
-            "them, too. Train an adapter without the head and the embeddings."
-        )
-
-
-def _check_finite(model: torch.nn.Module, adapter: str) -> None:
-    for name, weight in model.named_parameters():
-        if not all(map(torch.isfinite, weight.aminmax())):  # `isfinite` of the whole tensor would need memory
-            raise ValueError(
-                f"`{name}` holds values that are not finite after merging {adapter}: the adapter is broken, or the "
-                "values overflow the dtype of the base. Check the training run."
-            )
 
 
 def _write_processor(sources: Sequence[tuple[str, str | None]], config: MBlipConfig, folder: Path) -> None:

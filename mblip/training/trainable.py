@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from peft import LoraConfig, PeftModel
-from peft.tuners.tuners_utils import check_target_module_exists
+from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
+from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 from transformers import set_seed
 from transformers.pytorch_utils import Conv1D
@@ -55,8 +56,10 @@ def set_trainable(
         Otherwise `model` itself.
 
     Raises:
-        ValueError: the stage is unknown or has no LoRA, or `lora` names layers that do not exist.
+        ValueError: the stage is unknown or has no LoRA, `lora` names layers that do not exist, or the model has an
+            adapter already.
     """
+    check_bare(model)
     if stage not in STAGES:
         raise ValueError(f"`stage` is {stage!r}, expected one of {', '.join(STAGES)}.")
     if stage != "re_alignment" and lora is not None:
@@ -70,6 +73,18 @@ def set_trainable(
     adapted = MBlipAdapterModel(model, lora_config(model, lora))
     cast_trainable_to_fp32(adapted)
     return adapted
+
+
+def check_bare(model: nn.Module) -> None:
+    """Raise ValueError if a model has an adapter: a stage would train its base, and save the adapter alone."""
+    if isinstance(model, PeftModel) or any(
+        isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper) for module in model.modules()
+    ):
+        raise ValueError(
+            "The model has an adapter already, expected one without. Merge it: `load_checkpoint(ADAPTER)` of "
+            "mblip.loading, or `merge_and_unload()` of a PEFT model. Or train it further: `continue_adapter(BASE, "
+            "ADAPTER)`."
+        )
 
 
 def choose_trainable(
@@ -118,8 +133,10 @@ def continue_adapter(model: MBlipForConditionalGeneration, name_or_path: str) ->
         model: the base, changed in place.
 
     Raises:
-        ValueError: the adapter does not hold the whole image side that re-alignment trains.
+        ValueError: the adapter does not hold the whole image side that re-alignment trains, or the model has an
+            adapter already.
     """
+    check_bare(model)
     model.requires_grad_(False)
     adapted = MBlipAdapterModel.from_pretrained(model, name_or_path, is_trainable=True)
     assert isinstance(adapted, MBlipAdapterModel)

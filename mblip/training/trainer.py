@@ -9,6 +9,7 @@ The Trainer itself resumes optimizer, schedule, random states and the position i
 
 import gc
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from mblip.evaluation.model_inputs import Model
 from mblip.loading import has_bf16
 
 from .checkpoints import PREFIX, best_checkpoint, last_checkpoint, load_trained, save_trained, write_manifest
+from .divergence import MAX_STEPS, MAX_STEPS_FP16, check_finite, describe_gradients, describe_largest
 from .options import OWN_FIELDS
 from .rows import Rows
 from .run_folder import StageRun
@@ -37,6 +39,7 @@ from .trainable import LearningRates, parameter_groups
 
 logger = logging.getLogger(__name__)
 
+MAX_NAMED = 8  # rows of a batch that a message names
 WITHOUT_WARM_UP = (SchedulerType.CONSTANT, SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
 
@@ -76,6 +79,7 @@ def training_arguments(stage: StageRun) -> TrainingArguments:
         "per_device_train_batch_size": stage.recipe.batch_size // num_parts,
         "learning_rate": stage.recipe.learning_rate,
         "warmup_steps": stage.recipe.warmup_steps,
+        "logging_nan_inf_filter": False,  # it would log a loss that is not finite as 0.0
         "eval_strategy": "no" if options.get("eval_steps") is None else "steps",
         "remove_unused_columns": False,  # the collator needs the columns of the rows
         # Dispatching would slice batches, and separate `pixel_values` from their prompts.
@@ -159,6 +163,9 @@ class MBlipTrainer(Trainer):
     Training resumes from the last complete checkpoint in `args.output_dir`, if there is one.
     `args.label_smoothing_factor` applies to the model's own loss, which computes no full logits.
 
+    A step whose loss or gradient is not finite is logged and not applied. Several in a row end the training with a
+    ValueError (divergence.py).
+
     Args:
         model: the model that `set_trainable` returned.
         args: the arguments that `training_arguments` returned.
@@ -186,6 +193,7 @@ class MBlipTrainer(Trainer):
             rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             self.order = RowOrder(len(train_dataset), rows_per_step, args.seed)
             callbacks.append(RowOrderCallback(self.order))
+        use_cache = vars(model.config).get("use_cache")
         with _passing_for_adapted(model):
             super().__init__(
                 model=model,
@@ -195,6 +203,10 @@ class MBlipTrainer(Trainer):
                 eval_dataset=None if generation is None else generation.tasks,  # see `evaluate`
                 callbacks=callbacks,
             )
+        # The Trainer sets `use_cache`, which our forward does not read, and the finished model would keep.
+        del model.config.use_cache
+        if use_cache is not None:
+            model.config.use_cache = use_cache
         self.label_smoother = None  # the Trainer's would remove the labels and need all logits
         assert args.output_dir is not None  # `training_arguments` sets it
         self.folder = Path(args.output_dir)
@@ -204,6 +216,9 @@ class MBlipTrainer(Trainer):
         self.generation, self.keep_best = generation, keep_best
         self.started_at = time.monotonic()
         self.seconds_before: float | None = None
+        self.losses: list[torch.Tensor] = []  # of the batches of this step
+        self.skipped_in_a_row = self.skipped_since_log = 0
+        self.broken_gradients = ""
 
     @property
     def is_sharded(self) -> bool:
@@ -253,10 +268,23 @@ class MBlipTrainer(Trainer):
             )
         return super().create_scheduler(num_training_steps, optimizer)
 
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The Trainer's. It also keeps the loss, and after a skipped step looks at gradients before clipping."""
+        loss = super().training_step(*args, **kwargs)
+        self.losses.append(loss)
+        if self.skipped_in_a_row and not self.is_sharded:
+            self.broken_gradients = describe_gradients(self.trained_model)
+        return loss
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Run `generation` and return its scores. Computes no loss."""
         assert self.generation is not None  # without it, the arguments ask for no evaluation
         figures = self.generation.figures(cast(Model, self.trained_model))
+        if self.keep_best and not math.isfinite(best_by := figures[self.generation.main]):
+            raise ValueError(
+                f"`{self.generation.main}` is {best_by} after step {self.state.global_step}, expected a finite score "
+                "for `keep_best`. Check the metric of your task, or take `keep_best` out."
+            )
         self.log(dict(figures))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
@@ -267,6 +295,11 @@ class MBlipTrainer(Trainer):
             history = self.state.log_history
             self.seconds_before = history[-1]["seconds"] if history else 0.0
         logs["seconds"] = self.seconds_before + time.monotonic() - self.started_at
+        if "loss" in logs:
+            self._tr_loss.zero_()  # the Trainer subtracts it from itself, which leaves nan if it is not finite
+            if self.skipped_since_log:
+                logs["skipped_steps"] = self.skipped_since_log
+            self.skipped_since_log = 0
         if "learning_rate" in logs and self.rates.lora:
             logs["learning_rate_lora"] = logs["learning_rate"] * self.rates.lora / self.rates.qformer
         super().log(logs, start_time)
@@ -277,13 +310,74 @@ class MBlipTrainer(Trainer):
         # The Trainer's sampler loses count of epochs when several processes resume.
         return self.order
 
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        # The last call before the optimizer's step. All processes see all losses, so they skip and end together.
+        norm = super()._get_grad_norm(model, grad_norm)
+        values = torch.stack([*self.losses, torch.as_tensor(norm or 0.0).to(self.losses[0])])
+        self.losses.clear()
+        values = self.accelerator.gather(values).view(-1, len(values))
+        if values.isfinite().all():
+            self.skipped_in_a_row, self.broken_gradients = 0, ""
+        else:
+            self._skip_step(model, values)
+        return norm
+
+    def _skip_step(self, model: nn.Module, values_PN: torch.Tensor) -> None:
+        """Skip a step whose loss or gradient is not finite, or end the training.
+
+        Args:
+            values_PN: of each process, the loss of each batch, and the norm of the gradient.
+        """
+        self.skipped_in_a_row += 1
+        self.skipped_since_log += 1
+        is_scaled = self.accelerator.scaler is not None  # in fp16. The scaler itself skips the step
+        if not is_scaled:
+            model.zero_grad()  # the optimizer passes over parameters without a gradient
+        losses_PB, norm = values_PN[:, :-1], values_PN[0, -1].item()
+        broken_P2 = (~losses_PB.isfinite()).nonzero().tolist()
+        rows = self._name_rows(*broken_P2[0]) if broken_P2 else ""
+        found = (
+            f"loss {losses_PB.mean().item():.4g}, gradient norm {norm:.4g}, learning rate "
+            f"{self._get_learning_rate():.4g}{self.broken_gradients}{rows}"
+        )
+        step = f"step {self.state.global_step + 1} of {self.folder.name}"
+        if self.is_world_process_zero():
+            logger.warning("The loss or gradient of %s is not finite, so it is not applied: %s.", step, found)
+        is_last = self.state.global_step + 1 >= self.state.max_steps and not is_scaled
+        if not is_last and self.skipped_in_a_row < (MAX_STEPS_FP16 if is_scaled else MAX_STEPS):
+            return
+        largest = "" if self.is_sharded else f"; {describe_largest(self.trained_model)}"
+        raise ValueError(
+            f"Training diverged: {self.skipped_in_a_row} step(s) in a row, up to {step}, had a loss or gradient that "
+            f"is not finite ({found}{largest}).\n{self._remedy}"
+        )
+
+    def _name_rows(self, process: int, batch: int) -> str:
+        """The image ids of a batch of the present step, in words; "" if the rows are a stream."""
+        if self.order is None:
+            return ""
+        size, num_batches = self.args.train_batch_size, self.args.gradient_accumulation_steps
+        step = self.state.global_step % (len(self.order) // (size * num_batches * self.args.world_size))
+        start = ((step * num_batches + batch) * self.args.world_size + process) * size
+        rows = [self.train_dataset[row]["image_id"] for row in list(self.order)[start : start + size]]
+        return f", first in the batch of {', '.join(rows[:MAX_NAMED])}{', ...' if size > MAX_NAMED else ''}"
+
+    @property
+    def _remedy(self) -> str:
+        last = last_checkpoint(self.folder)
+        saved = "There is no checkpoint yet." if last is None else f"{last.name} holds the last weights saved."
+        return f"Lower the learning rate, or check the rows, and give another --output_dir. {saved}"
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        # The Trainer's does not mark a checkpoint as complete.
+        # The Trainer's does not look at the weights, and does not mark a checkpoint as complete.
         if self.is_fsdp_enabled and "FULL" not in str(self.accelerator.state.fsdp_plugin.state_dict_type):
             raise ValueError(
                 "FSDP is set to save shards, but our checkpoints need the whole state in one file. Set "
                 "`training.fsdp_config: {state_dict_type: FULL_STATE_DICT}`."
             )
+        if not self.is_sharded:
+            trained = ((name, each) for name, each in self.trained_model.named_parameters() if each.requires_grad)
+            check_finite(trained, f"the model after step {self.state.global_step}", self._remedy)
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:

@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText
 from transformers.integrations.peft import MIN_PEFT_VERSION
 
 from mblip.loading import check_base
-from mblip.training.trainable import IMAGE_SIDE_MODULES, lora_config, set_trainable
+from mblip.training.trainable import IMAGE_SIDE_MODULES, continue_adapter, lora_config, set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 
 # transformers 5.24 asks for PEFT 0.22, which is not published: with 0.21 it loads adapters and refuses to handle them.
@@ -221,3 +221,23 @@ def test_a_base_that_is_gone_or_empty_is_refused(tmp_path):
     tiny_model("mt5").config.save_pretrained(tmp_path / "empty")
     with pytest.raises(ValueError, match=r"base \S+empty holds no weights and names no components"):
         check_base(str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("stage", ["warm_up", "re_alignment", "full"])
+@pytest.mark.parametrize("load", [by_the_class, by_peft, "unwrapped"])
+def test_a_stage_on_a_model_with_an_adapter_is_refused_with_what_to_do(stage, load, trained):
+    base, adapters = trained
+    adapter = next(iter(adapters))
+    model = by_peft(base, adapter).get_base_model() if load == "unwrapped" else load(base, adapter)
+    with pytest.raises(ValueError, match=r"has an adapter already.*Merge it: `load_checkpoint.*`continue_adapter"):
+        set_trainable(model, stage)
+
+
+def test_an_adapter_whose_base_trains_too_is_not_saved(trained, tmp_path):
+    base, (adapter, _) = trained
+    model = continue_adapter(MBlipForConditionalGeneration.from_pretrained(base), adapter)
+    model.save_pretrained(tmp_path / "as it is")
+    model.get_base_model().language_model.requires_grad_(True)
+    with pytest.raises(ValueError, match=r"and \d+ other parameters of the base train, .*Save the whole model"):
+        model.save_pretrained(tmp_path / "moved")
+    assert not (tmp_path / "moved").exists()
