@@ -8,7 +8,6 @@ records, so one reader checks both. A dataset may also hold the images, in a col
 per record. These replace image files (`images_in`) and stay in memory, encoded, as long as the task.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from mblip.data.example import Example
 from mblip.data.images import Image
 from mblip.data.skipped import SkipReport
 from mblip.data.sources.dataset_rows import read_rows
-from mblip.data.sources.records import describe, read_json_lines
+from mblip.data.sources.records import describe, read_json, read_json_lines
 
 from .languages import mix_code
 from .task import Answering
@@ -210,12 +209,7 @@ def read_vocabulary(path: str | Path, skipped: SkipReport) -> tuple[str, ...]:
         ValueError: the file does not exist, is not a JSON list of strings, or has an answer twice.
     """
     path = Path(path)
-    try:
-        answers = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise ValueError(f"Found no file {path}, expected the vocabulary of answers to choose from.") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON in UTF-8: {error}.") from error
+    answers = read_json(path)
     if not isinstance(answers, list) or not answers:
         raise ValueError(f"{path}: found {describe(answers)}, expected a list of answers, such as GQA's 1,842.")
     for position, answer in enumerate(answers):

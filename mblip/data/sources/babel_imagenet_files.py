@@ -1,14 +1,14 @@
 """Reading photos with their ImageNet classes, and the label files of Babel-ImageNet with their languages."""
 
 import difflib
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..languages import LANGUAGES
+from .records import check_record, check_value, read_json_lines, read_json_object
 
 NUM_CLASSES = 1000
 PHOTO_SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
@@ -104,7 +104,7 @@ def read_labels(path: Path) -> tuple[dict[str, dict[int, str]], dict[str, int]]:
     """
     labels: dict[str, dict[int, str]] = {}
     skipped: dict[str, int] = {}
-    for code, entry in _read_json(path).items():
+    for code, entry in read_json_object(path).items():
         if code not in PUBLISHED_CODES:
             nearest = difflib.get_close_matches(code.upper(), sorted(PUBLISHED_CODES), n=3, cutoff=0.5)
             raise ValueError(
@@ -151,26 +151,17 @@ def _labels_of_language(entry: Any, location: str) -> dict[int, str]:
 def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
     """The photos that `images.jsonl` lists, one JSON object per line with `file` and `class_index`."""
     photos = []
-    locations = [folder, folder / "images"]
-    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            paths = [location / record["file"] for location in locations]
-            class_index = record["class_index"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{listing}, line {number}: expected a JSON object with `file` and `class_index` ({error})."
-            ) from error
+    locations = (folder, folder / "images")
+    for location, record in read_json_lines(listing):
+        fields = check_record(record, {"file": str, "class_index": int}, location=location)
+        paths, class_index = [place / fields["file"] for place in locations], fields["class_index"]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             raise ValueError(
-                f"{listing}, line {number}: there is no photo {paths[0]}, nor {paths[1]}. Put it there, or "
-                "remove the line."
+                f"{location}: there is no photo {paths[0]}, nor {paths[1]}. Put it there, or remove the line."
             )
-        if type(class_index) is not int or not 0 <= class_index < NUM_CLASSES:
-            raise ValueError(
-                f"{listing}, line {number}: found the class index {class_index!r}, expected 0 to {NUM_CLASSES - 1}."
-            )
+        if not 0 <= class_index < NUM_CLASSES:
+            raise ValueError(f"{location}: found the class index {class_index!r}, expected 0 to {NUM_CLASSES - 1}.")
         photos.append(Photo(path, class_index))
     return photos
 
@@ -178,7 +169,8 @@ def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
 def _found_photos(folder: Path) -> list[Photo]:
     """All photos in a folder and its subfolders, with the class of the synset in their names."""
     classes_file = _beside(folder, "imagenet_classes.json")
-    classes = _classes_in_order(folder) if classes_file is None else _read_json(classes_file)
+    classes = _classes_in_order(folder) if classes_file is None else read_json_object(classes_file)
+    check_value(classes, dict[str, int], location=str(classes_file or folder), field="classes")
     photos = []
     for path in folder.rglob("*"):
         if path.suffix.lower() not in PHOTO_SUFFIXES:
@@ -207,16 +199,3 @@ def _classes_in_order(folder: Path) -> dict[str, int]:
 def _beside(folder: Path, name: str) -> Path | None:
     """The file of that name in the folder, or else in its parent."""
     return next((location / name for location in (folder, folder.parent) if (location / name).is_file()), None)
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    """The JSON object of a file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"There is no file {path}.") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON in UTF-8: {error}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a JSON {type(content).__name__}, expected an object.")
-    return content

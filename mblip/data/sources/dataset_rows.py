@@ -2,18 +2,29 @@
 
     for location, row in read_rows("me/my-captions", split="train"): ...
 
-An image cell is {"bytes", "path"} and is never opened. A class label is given by name.
+An image cell is {"bytes", "path"} and is never opened. A class label is given by name. `datasets` would guess types in
+tables of text, and take the text `NA` for nothing, so it only tells where they are; `read_table` reads them.
 """
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path, PurePath
 from typing import Any
 
 import datasets
 
-Row = Mapping[str, Any]
+from .image_names import image_location
+from .text_tables import TEXT_KINDS, is_text_table, read_table
 
-BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".arrow": "arrow"}
+Row = Mapping[str, Any]
+LocatedRow = tuple[str, Row]
+
+BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}
+METADATA_TEXTS = ("metadata.csv", "metadata.jsonl")  # of ImageFolder
+IMAGE_COLUMN = re.compile(r"(?:(.+)_)?file_names?")
+Tables = Mapping[str, Sequence[Callable[[], Iterator[LocatedRow]]]]
 
 
 def read_rows(
@@ -23,41 +34,110 @@ def read_rows(
     config: str | None = None,
     revision: str | None = None,
     streaming: bool = False,
-) -> Iterator[tuple[str, Row]]:
-    """The rows of a dataset with their locations, counted from 0.
+) -> Iterator[LocatedRow]:
+    """The rows of a dataset with their locations.
 
     Args:
-        path: a name on the Hub, a folder that `load_dataset` or `load_from_disk` reads, or a file: parquet, JSON (an
-            array or lines), csv, arrow.
-        streaming: read rows as they come, without preparing them on disk first.
+        path: a name on the Hub, a folder that `load_dataset` or `load_from_disk` reads, or a file: parquet, arrow,
+            JSON (an array or lines), CSV or TSV. The last three may be packed (`.gz`).
+        streaming: read rows as they come, without preparing them on disk first. Tables of text are always fetched.
     Raises:
         ValueError: the dataset cannot be loaded. The message names it.
         OSError: there is no such dataset, or the Hub cannot be reached.
     """
-    loaded = _load(path, split=split, config=config, revision=revision, streaming=streaming)
+    try:
+        tables = _text_tables(Path(path), config, revision, streaming)
+        if tables is not None:
+            return _rows_of_split(tables, split)
+        loaded = _load(path, split=split, config=config, revision=revision, streaming=streaming)
+        if isinstance(loaded, datasets.Dataset) and not len(loaded):
+            raise ValueError("it has no rows")
+    except (ValueError, datasets.exceptions.DatasetsError) as error:
+        is_cause_unnamed = isinstance(error, datasets.exceptions.DatasetGenerationError)
+        reason = error.__cause__ if is_cause_unnamed else error
+        raise ValueError(f"The dataset {path} cannot be loaded: {reason}") from error
     return ((f"{path} ({split}), row {number}", row) for number, row in enumerate(_plain_rows(loaded)))
+
+
+def _text_tables(path: Path, config: str | None, revision: str | None, streaming: bool) -> Tables | None:
+    """The tables of text of a dataset by split, each as a function that reads it. None if the dataset has none."""
+    if path.is_file():
+        return {"train": [partial(read_table, path)]} if is_text_table(path.name) else None
+    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+        return None
+    builder = datasets.load_dataset_builder(str(path), config, revision=revision)
+    files: Mapping[str, Sequence[str]] = builder.config.data_files or {}
+    if builder.name in ("csv", "json"):
+        return {split: [partial(_read_fetched, file) for file in of] for split, of in files.items()}
+    images = [] if streaming else list(chain.from_iterable(files.values()))
+    metadata = {
+        split: [partial(_read_with_images, file, images) for file in of if PurePath(file).name in METADATA_TEXTS]
+        for split, of in files.items()
+    }
+    return metadata if builder.name == "imagefolder" and any(metadata.values()) else None
+
+
+def _read_fetched(file: str) -> Iterator[LocatedRow]:
+    return read_table(_fetch([file])[file], name=file)
+
+
+def _fetch(files: Sequence[str]) -> dict[str, str]:
+    """Where files are on this machine. Those of the Hub are fetched."""
+    is_here = all("://" not in file for file in files)
+    return dict(zip(files, files if is_here else datasets.DownloadManager().download(list(files)), strict=True))
+
+
+def _read_with_images(file: str, images: Sequence[str]) -> Iterator[LocatedRow]:
+    """The rows of an ImageFolder's metadata. As there, `file_name` becomes the image `image`, `x_file_name` `x`, and
+    `file_names` the list `images`."""
+    folder = file.rpartition("/")[0]
+    fetched = _fetch([image for image in images if image.startswith(f"{folder}/")])
+
+    def stored(name: Any, location: str) -> Any:
+        if not isinstance(name, str):
+            return name
+        place = str(image_location(folder, name, location=location))
+        return {"bytes": None, "path": fetched.get(place, place)}
+
+    for location, row in _read_fetched(file):
+        cells: dict[str, Any] = {}
+        for column, value in row.items():
+            named = IMAGE_COLUMN.fullmatch(column)
+            if named is None:
+                cells[column] = value
+            elif isinstance(value, list):
+                cells[named[1] or "images"] = [stored(name, location) for name in value]
+            else:
+                cells[named[1] or "image"] = stored(value, location)
+        yield location, cells
+
+
+def _rows_of_split(tables: Tables, split: str) -> Iterator[LocatedRow]:
+    """The rows of a split, or of parts of splits such as `train[:100]`."""
+    if split in tables:
+        return chain.from_iterable(read() for read in tables[split])
+    rows = {str(name): list(chain.from_iterable(read() for read in of)) for name, of in tables.items()}
+    parts = datasets.ReadInstruction.from_spec(split).to_absolute({name: len(of) for name, of in rows.items()})
+    return chain.from_iterable(rows[part.splitname][part.from_ : part.to] for part in parts)
 
 
 def _load(
     path: str | Path, *, split: str, config: str | None, revision: str | None, streaming: bool
 ) -> datasets.Dataset | datasets.IterableDataset:
     local = Path(path)
-    try:
-        if (local / "state.json").is_file():
-            return datasets.load_from_disk(local)
-        if (local / "dataset_dict.json").is_file():
-            splits = datasets.load_from_disk(local)
-            if split not in splits:
-                raise ValueError(f"it has no split {split!r}, but {', '.join(splits)}")
-            return splits[split]
-        if local.is_file():
-            builder = BUILDERS.get(local.suffix)
-            if builder is None:
-                raise ValueError(f"expected a file of one of the kinds {', '.join(BUILDERS)}")
-            return datasets.load_dataset(builder, data_files=str(local), split=split, streaming=streaming)
-        return datasets.load_dataset(str(path), config, split=split, revision=revision, streaming=streaming)
-    except (ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(f"The dataset {path} cannot be loaded: {error}") from error
+    if (local / "state.json").is_file():
+        return datasets.load_from_disk(local)
+    if (local / "dataset_dict.json").is_file():
+        splits = datasets.load_from_disk(local)
+        if split not in splits:
+            raise ValueError(f"it has no split {split!r}, but {', '.join(splits)}")
+        return splits[split]
+    if local.is_file():
+        builder = BUILDERS.get(local.suffix)
+        if builder is None:
+            raise ValueError(f"expected a file of one of the kinds {', '.join((*BUILDERS, *TEXT_KINDS))}")
+        return datasets.load_dataset(builder, data_files=str(local), split=split, streaming=streaming)
+    return datasets.load_dataset(str(path), config, split=split, revision=revision, streaming=streaming)
 
 
 def _plain_rows(loaded: datasets.Dataset | datasets.IterableDataset) -> Iterator[Row]:

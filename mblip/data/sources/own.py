@@ -15,7 +15,6 @@
 Empty texts are skipped and counted. Everything else that cannot be trained on is an error. Licence: that of your data.
 """
 
-import csv
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ from ..skipped import SkipReport
 from .dataset_rows import Row, read_rows
 from .image_names import Images
 from .own_rows import Columns, OwnRows
-from .records import read_json_lines
+from .text_tables import read_table
 
 SOURCE = "own"
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as in `datasets`' ImageFolder
@@ -90,8 +89,7 @@ def own_dataset(
     """The rows of a dataset. Images are neither opened nor decoded.
 
     Args:
-        path: a name on the Hub, a folder that `load_dataset` or `load_from_disk` reads, or a file: parquet, JSON (an
-            array or lines), csv, arrow.
+        path: a name on the Hub, a folder or a file, as `read_rows` takes them.
         task: one of `TASKS`. Its inputs must be mapped.
         columns: the image column is `image` unless mapped otherwise.
         language: the language of all rows, if no column gives it.
@@ -133,31 +131,16 @@ def _metadata_file(folder: Path) -> Path:
 
 def _read_table(path: Path) -> Iterator[tuple[str, Row]]:
     """The rows of a table with their locations."""
-    if path.suffix == ".jsonl":
-        for location, record in read_json_lines(path):
-            if not isinstance(record, dict):
-                raise ValueError(f"{location}: expected an object of column names and values.")
-            yield location, record
-    else:
-        rows = _csv_rows if path.suffix == ".csv" else _parquet_rows
-        try:
-            yield from rows(path)
-        except (csv.Error, UnicodeDecodeError, pyarrow.ArrowInvalid) as error:
-            raise ValueError(f"{path} is damaged or not a table of its kind: {error}") from error
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        for record in reader:
-            location = f"{path}, line {reader.line_num}"
-            if None in record or None in record.values():
-                raise ValueError(f"{location}: expected {len(reader.fieldnames or ())} cells, as in the first line.")
-            yield location, record
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    with pyarrow.parquet.ParquetFile(path) as file:
-        records = (record for batch in file.iter_batches() for record in batch.to_pylist())
-        for number, record in enumerate(records):
-            yield f"{path}, row {number}", record
+    if path.suffix != ".parquet":
+        yield from read_table(path)
+        return
+    number = -1
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            records = (record for batch in file.iter_batches() for record in batch.to_pylist())
+            for number, record in enumerate(records):
+                yield f"{path}, row {number}", record
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path} is damaged or not a table of its kind: {error}") from error
+    if number < 0:
+        raise ValueError(f"{path} has no rows, expected at least one.")

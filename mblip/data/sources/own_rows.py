@@ -142,10 +142,12 @@ class Cells:
     mapped: Mapping[str, str]
 
     def text(self, field: str) -> str:
-        """A text, stripped of white space. An empty cell gives an empty text."""
+        """A text, stripped of white space. An empty cell gives an empty text, a whole number its digits."""
         value = self._value(field)
         if value is None:
             return ""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
         if not isinstance(value, str):
             raise self.wrong(field, describe(value), "text")
         return value.strip()

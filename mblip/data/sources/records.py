@@ -8,12 +8,14 @@ Examples that a source skips on purpose are not errors; they go to `SkipReport`.
 """
 
 import gzip
-import io
 import json
 import types
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
+
+from ..json_stream import DECODER, open_binary
 
 # The names of the types of JSON values and of `datasets` columns.
 KINDS: Mapping[Any, str] = {
@@ -27,6 +29,10 @@ KINDS: Mapping[Any, str] = {
     type(None): "nothing",
 }
 PLURALS: Mapping[Any, str] = {int: "whole numbers", float: "numbers", list: "lists", dict: "objects"}
+
+
+class TextRow(dict[str, Any]):
+    """A row of a table that has texts alone, such as CSV. `check_record` reads numbers from it where a field asks."""
 
 
 def check_record(record: Any, fields: Mapping[str, Any], *, location: str) -> dict[str, Any]:
@@ -43,6 +49,8 @@ def check_record(record: Any, fields: Mapping[str, Any], *, location: str) -> di
     if not isinstance(record, Mapping):
         raise ValueError(f"{location}: found {describe(record)}, expected an object with {_listing(fields)}.")
     values = {name: record.get(name) for name in fields}
+    if isinstance(record, TextRow):
+        values = {name: _from_text(value, fields[name]) for name, value in values.items()}
     missing = [name for name, expected in fields.items() if values[name] is None and not _fits(None, expected)]
     if missing:
         raise ValueError(
@@ -74,30 +82,43 @@ def check_choice(value: Any, choices: Mapping[Any, Any], *, location: str, field
     return choices[value]
 
 
-def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
+def read_json_lines(
+    path: str | Path, *, name: str | None = None, decoder: json.JSONDecoder = DECODER
+) -> Iterator[tuple[str, Any]]:
     """The location and value of each line of a `.jsonl` or `.jsonl.gz` file, one by one.
 
+    Args:
+        name: the file's name, in errors and to see whether it is packed. None: `path`.
     Raises:
-        ValueError: the file is missing, or a line is not JSON in UTF-8. The message names it.
+        ValueError: the file is missing, damaged or has no lines, or a line is not JSON in UTF-8. The message names it.
     """
-    path = Path(path)
-    with _open(path) as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            location = f"{path}, line {number}"
-            yield location, _parse(line, location)
+    name = str(path) if name is None else name
+    location = None
+    try:
+        with open_binary(Path(path), name) as file:
+            for number, line in enumerate(file, start=1):  # only a line feed ends a line, texts may hold the others
+                if line.strip():
+                    location = f"{name}, line {number}"
+                    yield location, _parse(line, location, decoder)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{name} is not a complete gzip file ({error}). Fetch it again.") from error
+    if location is None:
+        raise ValueError(f"{name} has no rows, expected JSON lines.")
+
+
+def read_json(path: str | Path) -> Any:
+    """The JSON value of a `.json` or `.json.gz` file, read as a whole.
+
+    Raises:
+        ValueError: the file is missing, or is not JSON in UTF-8. The message names it.
+    """
+    with open_binary(Path(path)) as file:
+        return _parse(file.read(), str(path), DECODER)
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
-    """The JSON object of a `.json` or `.json.gz` file, read as a whole.
-
-    Raises:
-        ValueError: the file is missing, is not JSON in UTF-8, or is not an object.
-    """
-    path = Path(path)
-    with _open(path) as file:
-        content = _parse(file.read(), str(path))
+    """The JSON object of a file. Raises ValueError as `read_json`, and for any other value."""
+    content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: found {describe(content)}, expected an object.")
     return content
@@ -112,19 +133,21 @@ def describe(value: Any) -> str:
     return f"{kind} of {len(value)}" if isinstance(value, list | dict | bytes) else kind
 
 
-def _open(path: Path) -> io.BufferedIOBase:
-    """The file in bytes. Only a line feed ends a line, because a text may hold other line separators."""
+def _parse(text: bytes, location: str, decoder: json.JSONDecoder) -> Any:
     try:
-        return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-    except FileNotFoundError as error:
-        raise ValueError(f"There is no file {path}.") from error
-
-
-def _parse(text: bytes, location: str) -> Any:
-    try:
-        return json.loads(text.decode("utf-8-sig"))
+        return decoder.decode(text.decode("utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError(f"{location} is nested too deeply.") from error
     except ValueError as error:
         raise ValueError(f"{location} is not JSON in UTF-8: {error}.") from error
+
+
+def _from_text(text: Any, expected: Any) -> Any:
+    """A text as the whole number that a field expects, or None if it is empty and may be missing; else unchanged."""
+    if text == "" and _fits(None, expected):
+        return None
+    is_number = isinstance(text, str) and text.removeprefix("-").isdecimal()
+    return int(text) if is_number and _fits(0, expected) and not _fits("", expected) else text
 
 
 def _fits(value: Any, expected: Any) -> bool:

@@ -1,5 +1,6 @@
 """Anybody's own data: folders with a table and datasets, what is taken from a row, and what is refused."""
 
+import gzip
 import io
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from mblip.data.example import Example, rows_to_dataset, to_rows
 from mblip.data.prompts import TASKS, apply_prompt
 from mblip.data.skipped import SkipReport
+from mblip.data.sources.dataset_rows import read_rows
 from mblip.data.sources.image_names import url_image_id
 from mblip.data.sources.own import own_dataset, own_folder
 from mblip.data.sources.own_rows import ALL_INPUTS, Columns, OwnRows
@@ -178,9 +180,9 @@ def test_empty_texts_are_skipped_by_name_and_move_no_id(folder):
             r"The columns are `file_name`, `text`, `lang`",
         ),
         (
-            {"text": 3},
+            {"text": True},
             COLUMNS,
-            r"jsonl, line 2: the column `text`, mapped as `target`, holds 3, a whole number, expected text\. The col",
+            r"jsonl, line 2: the column `text`, mapped as `target`, holds True, true or false, expected text\. The c",
         ),
         ({"lang": "he"}, COLUMNS, r"line 2, column `lang`: Found the language 'he'.*Nearest: `iw` \(Hebrew\)"),
         ({"lang": False}, COLUMNS, r"line 2, column `lang`: Found the language False.*Norwegian"),
@@ -275,6 +277,107 @@ def test_a_broken_table_is_named(folder, name, content, message):
     (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         list(own_folder(0, path=folder, task="captioning", columns=Columns(target="text"), language="en"))
+
+
+TEXTS = ["NA", "None", "null", "nan", "n/a", "1", "001", "1.0", "1e5", "1.50", "True", "false", "2020-01-01", "-inf"]
+NUMBERS = ["1.0", "1e5", "1.50", "2", "-7", "123456789012345678901234567890"]
+
+
+def read_by(source, path, columns):
+    """The examples of a table by `own_folder`, or by `own_dataset`, whole or streaming."""
+    arguments = {"task": "captioning", "columns": columns, "language": "en"}
+    if source == "own_folder":
+        return list(own_folder(0, path=path.parent, **arguments))
+    return list(own_dataset(0, path=path, **arguments, streaming=source == "streaming"))
+
+
+@pytest.mark.parametrize("source", ["own_folder", "own_dataset", "streaming"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_texts_that_look_like_numbers_dates_or_nothing_are_texts(folder, source, kind):
+    path = write_table(folder, kind, [{"file_name": "a.png", "text": text, "key": text} for text in TEXTS])
+    found = read_by(source, path, Columns(target="text", image="file_name", id="key"))
+    prefix = "" if source == "own_folder" else "train/"
+    assert [(e.target, e.id) for e in found] == [(text, prefix + text) for text in TEXTS]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "in split/metadata.csv"])
+def test_the_texts_of_a_folder_are_those_of_its_table(folder, kind):
+    name = kind if "/" in kind else f"metadata.{kind}"
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / "a.png").rename((folder / name).parent / "b.png")
+    if kind == "jsonl":
+        write_lines(folder / name, [{"file_name": "b.png", "text": text} for text in TEXTS])
+    else:
+        (folder / name).write_text("file_name,text\n" + "".join(f"b.png,{text}\n" for text in TEXTS))
+    found = list(own_dataset(0, path=folder, task="captioning", columns=Columns(target="text"), language="en"))
+    assert [example.target for example in found] == TEXTS
+    assert {example.images for example in found} == {((folder / name).parent / "b.png",)}
+
+
+def test_texts_of_a_folder_of_tables_and_of_parts_of_its_splits(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.csv").write_text("text,n\n" + "".join(f"{text},{split}\n" for text in TEXTS))
+    records = list(read_rows(tmp_path, split="test"))
+    assert records[0] == (f"{tmp_path}/test.csv, line 2", {"text": "NA", "n": "test"})
+    assert [row["text"] for _, row in records] == TEXTS
+    assert [row["text"] for _, row in read_rows(tmp_path, split="train[:2]+test[-1:]")] == ["NA", "None", "-inf"]
+    with pytest.raises(ValueError, match=r'cannot be loaded: Unknown split "dev"\. Should be one of'):
+        read_rows(tmp_path, split="dev")
+
+
+def test_numbers_of_json_are_the_texts_they_are_written_as(tmp_path):
+    rows = ",".join(f'{{"image": "a.png", "text": {number}}}' for number in NUMBERS)
+    (tmp_path / "rows.json").write_text(f"[{rows}]")
+    found = read_by("own_dataset", tmp_path / "rows.json", Columns(target="text"))
+    assert [example.target for example in found] == NUMBERS
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.csv", '\ufeffid,text\r\n1,"a ""b"",\nc"\r\n\r\n2,\u2028d\r\n'),
+        ("rows.tsv", 'id\ttext\n1\t"a ""b"",\nc"\n2\t\u2028d\n'),
+        ("rows.csv.gz", 'id,text\n1,"a ""b"",\nc"\n2,\u2028d\n'),
+        ("rows.json", ' [{"id": "1", "text": "a \\"b\\",\\nc"}, {"id": "2", "text": "\u2028d"}]'),
+        ("rows.json", '{"id": "1", "text": "a \\"b\\",\\nc"}\n{"id": "2", "text": "\u2028d"}'),
+        ("rows.jsonl.gz", '{"id": "1", "text": "a \\"b\\",\\nc"}\n\n{"id": "2", "text": "\u2028d"}\n'),
+    ],
+)
+def test_tables_of_text_are_read_in_all_their_forms(tmp_path, name, content):
+    encoded = content.encode()
+    (tmp_path / name).write_bytes(gzip.compress(encoded) if name.endswith("gz") else encoded)
+    rows = [row for _, row in read_rows(tmp_path / name, split="train")]
+    assert rows == [{"id": "1", "text": 'a "b",\nc'}, {"id": "2", "text": "\u2028d"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"a,a\n1,2\n", r"t\.csv, line 1: the columns \['a'\] are repeated"),
+        ("t.csv", b"a;b\n1;2\n", r"t\.csv, line 1: found 'a;b', expected columns with ',' between them"),
+        ("t.tsv", b"a,b\n1,2\n", r"t\.tsv, line 1: found 'a,b', expected columns with '\\t' between them"),
+        ("t.csv", b'a,b\n1,"2\n3,4\n', r"t\.csv, line 3: found no row of CSV \(unexpected end of data\)\. Check"),
+        ("t.csv", b"a,b\n1,2\n3\n", r"t\.csv, line 3: expected 2 cells, as in the first line, found 1"),
+        ("t.csv", b"a,b\n", r"t\.csv has no rows"),
+        ("t.csv", b"", r"t\.csv has no rows"),
+        ("t.csv", "a,b\n1,2".encode("utf-16"), r"t\.csv is damaged or not a table of its kind: 'utf-8' codec"),
+        ("t.csv.gz", gzip.compress(b"a,b\n1,2\n")[:-9], r"t\.csv\.gz is damaged or not a table of its kind"),
+        ("t.jsonl.gz", b"a", r"t\.jsonl\.gz is damaged or not a table of its kind"),
+        ("t.jsonl", b"\n\n", r"t\.jsonl has no rows"),
+        ("t.json", b"[]", r"t\.json has no rows"),
+        ("t.json", b"[3]", r"t\.json, row 0: expected an object of column names and values, found 3"),
+        ("t.jsonl", b'{"a": 1}\n{"a": 1, "a": 2}', r"t\.jsonl, line 2 is not JSON in UTF-8: the key 'a' is repeated"),
+        ("t.json", b'[{"b": {"a": 1, "a": 2}}]', r"t\.json, byte 1: the key 'a' is repeated"),
+        ("t.jsonl", b'{"a": NaN}', r"t\.jsonl, line 1 is not JSON in UTF-8: NaN is not a number of JSON"),
+        ("t.json", b'[{"a": -Infinity}]', r"t\.json, byte 1: -Infinity is not a number of JSON"),
+        ("t.jsonl", b"[" * 100_000, r"t\.jsonl, line 1 is nested too deeply"),
+        ("t.xlsx", b"PK", r"t\.xlsx cannot be loaded: expected a file of one of the kinds \.parquet, \.arrow, \.csv"),
+    ],
+)  # fmt: skip
+def test_a_damaged_table_of_text_is_named_with_its_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        list(read_rows(tmp_path / name, split="train"))
 
 
 @pytest.mark.parametrize("streaming", [False, True])

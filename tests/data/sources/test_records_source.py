@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mblip.data.sources.image_names import coco_image_id, image_location, join_image_ids, url_image_id
-from mblip.data.sources.records import check_choice, check_record, read_json_lines, read_json_object
+from mblip.data.sources.records import TextRow, check_choice, check_record, read_json_lines, read_json_object
 
 FIELDS = {"id": str | int, "label": dict[str, float], "sentences": list[str], "directory": int | None}
 RECORD = {"id": 7, "label": {"red": 1}, "sentences": ["a", "b"], "directory": 3, "other": []}
@@ -43,6 +43,14 @@ def test_a_field_that_may_be_missing_comes_as_none():
 def test_a_wrong_record_is_named_with_location_field_found_and_expected(record, message):
     with pytest.raises(ValueError, match=message):
         check_record(record, FIELDS, location="here")
+
+
+def test_numbers_come_from_texts_alone_where_a_field_asks_for_them():
+    fields = {"id": int, "text": str, "size": int | None, "either": str | int}
+    row = TextRow(id="-07", text="7", size="", either="7")
+    assert check_record(row, fields, location="here") == {"id": -7, "text": "7", "size": None, "either": "7"}
+    with pytest.raises(ValueError, match=r"here: `id` is '7\.0', text, expected a whole number"):
+        check_record(TextRow(id="7.0"), {"id": int}, location="here")
 
 
 def test_a_long_text_is_cut_in_the_error():
