@@ -13,7 +13,7 @@ If training is killed, run the same command again. It resumes from its last chec
 import gc
 
 from mblip.training.checkpoints import load_trained
-from mblip.training.evaluation import evaluate, generation_evaluations
+from mblip.training.evaluation import build_tasks, evaluate, generation_evaluations
 from mblip.training.finishing import finish_model, rebuild_model, save_adapter, save_model
 from mblip.training.model_card import write_card
 from mblip.training.recipe_reading import parse_command_line
@@ -36,11 +36,12 @@ def main(arguments: list[str]) -> None:
     for stage in run.stages:
         if stage.weights is None:  # a finished stage needs no data
             check_paths(stage.data)
+    tasks = build_tasks(recipe)
 
     # 2. Model and processor: composed from two components, or from a checkpoint
     model, processor = build_model(recipe.model, recipe.seed)
 
-    generations = generation_evaluations(run, processor)
+    generations = generation_evaluations(run, processor, tasks)
 
     for stage, args, generation in zip(run.stages, all_args, generations, strict=True):
         # 3. What trains: the projection (warm-up), or Q-Former, query tokens, projection and LoRA (re-alignment)
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> None:
     write_log(run)
     save_adapter(model, run)
     model = finish_model(model, run)
-    table = evaluate(model, processor, run)
+    table = evaluate(model, processor, run, tasks)
 
     # 7. Saving: model, processor and card in one folder
     save_model(model, processor, write_card(run, table), run)

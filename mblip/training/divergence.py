@@ -24,10 +24,8 @@ def check_finite(weights: Iterable[tuple[str, torch.Tensor]], what: str, hint: s
         hint: what to do, a sentence.
     """
     if broken := [name for name, weight in weights if not math.isfinite(_largest(weight))]:
-        raise ValueError(
-            f"`{broken[0]}` of {what} holds values that are not finite (nan or inf), as do {len(broken) - 1} other "
-            f"tensors. {hint}"
-        )
+        others = f", as do {len(broken) - 1} other tensors" if len(broken) > 1 else ""
+        raise ValueError(f"`{broken[0]}` of {what} holds values that are not finite (nan or inf){others}. {hint}")
 
 
 def describe_largest(model: nn.Module) -> str:

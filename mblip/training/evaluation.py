@@ -5,6 +5,7 @@ do in English what the trained model should do in every language.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -25,32 +26,40 @@ from mblip.evaluation.task import AS_IS
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
-from .recipe import ModelRecipe
+from .recipe import ModelRecipe, Recipe
 from .run_folder import Run
 from .starting_model import Model, build_model
 
 BEFORE, ENGLISH_BLIP2 = "before", "english_parent"
 
 
-def generation_evaluations(run: Run, processor: MBlipProcessor) -> list[GenerationEvaluation | None]:
-    """The evaluation during the training of each stage; None for a stage without evaluation.
+def build_tasks(recipe: Recipe) -> list[EvaluationTask]:
+    """The tasks of `evaluation`, with their files read; empty if the recipe has no evaluation.
 
-    This also checks tasks that run only at the end. A run is bound to its recipe, so a mistake found at the end could
-    not be corrected any more.
+    A run is bound to its recipe, so a mistake found at the end could not be corrected any more.
 
     Raises:
         ValueError: files of a benchmark are missing, or `compare_with_components` names no task.
     """
-    recipe = run.recipe
     if recipe.evaluation is None:
-        return [None for _ in run.stages]
-    tasks, settings = recipe.evaluation.build_tasks(), recipe.evaluation.settings
+        return []
+    tasks = recipe.evaluation.build_tasks()
     names = [task.name for task in tasks]
     if recipe.compare_with_components not in (None, *names):
         raise ValueError(
             f"`compare_with_components` is {recipe.compare_with_components!r}, expected one of the tasks in "
             f"`evaluation`: {', '.join(names)}."
         )
+    return tasks
+
+
+def generation_evaluations(
+    run: Run, processor: MBlipProcessor, tasks: Sequence[EvaluationTask]
+) -> list[GenerationEvaluation | None]:
+    """The evaluation during the training of each stage; None for a stage without evaluation."""
+    if run.recipe.evaluation is None:
+        return [None for _ in run.stages]
+    settings = run.recipe.evaluation.settings
     return [
         None
         if stage.training.get("eval_steps") is None
@@ -59,15 +68,17 @@ def generation_evaluations(run: Run, processor: MBlipProcessor) -> list[Generati
     ]
 
 
-def evaluate(model: MBlipForConditionalGeneration, processor: MBlipProcessor, run: Run) -> str:
+def evaluate(
+    model: MBlipForConditionalGeneration, processor: MBlipProcessor, run: Run, built: Sequence[EvaluationTask]
+) -> str:
     """Evaluate the model, and write `results.json`, `table.md` and the answers into the run's folder.
 
     Returns:
         The table as Markdown; empty if the recipe has no evaluation.
     """
-    if run.recipe.evaluation is None:
+    if not built:
         return ""
-    tasks = {task.name: task for task in run.recipe.evaluation.build_tasks()}
+    tasks = {task.name: task for task in built}
     results = {name: _evaluate(model, processor, task, name, run) for name, task in tasks.items()}
     tables = {name: conditions_table(result) for name, result in results.items()}
     if (name := run.recipe.compare_with_components) is not None:

@@ -25,7 +25,7 @@ from .trainable import choose_trainable
 
 logger = logging.getLogger(__name__)
 
-DIVERGED = "Nothing is written. Lower the learning rate, or load the model in float32, and give another --output_dir."
+DIVERGED = "It is not written. Lower the learning rate, or load the model in float32, and give another --output_dir."
 
 
 def save_adapter(model: Model, run: Run) -> None:
@@ -41,11 +41,12 @@ def save_adapter(model: Model, run: Run) -> None:
     - a checkpoint in BLIP-2's layout, or an adapter with `adapter: fresh`: `base/`, a whole model.
 
     Raises:
-        ValueError: a weight is not finite.
+        ValueError: a weight of the adapter is not finite.
     """
-    check_finite(model.named_parameters(), "the trained model", DIVERGED)
     if not isinstance(model, PeftModel):
         return
+    trained = ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+    check_finite(trained, "the trained adapter", DIVERGED)
     if run.recipe.model.random_weights or any(stage.recipe.stage == "full" for stage in run.stages):
         logger.warning(
             "No adapter is written: the weights of the language model are random or fully trained, so no checkpoint "
@@ -83,13 +84,13 @@ def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
     load the trained weights into it.
 
     Raises:
-        ValueError: a merged weight is not finite.
+        ValueError: a weight is not finite.
     """
     if run.recipe.model.load_in is not None:
         model = rebuild_model(run)
     if isinstance(model, PeftModel):
         model = merge(model, "the trained adapter")
-        check_finite(model.named_parameters(), "the merged model", DIVERGED)
+    check_finite(model.named_parameters(), "the trained model", DIVERGED)
     return model.requires_grad_(False).eval()
 
 

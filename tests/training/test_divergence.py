@@ -2,12 +2,19 @@
 
 import logging
 import math
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mblip.training.checkpoints import last_checkpoint
+from mblip.training.finishing import finish_model, save_adapter
+from mblip.training.recipe import ModelRecipe
+from mblip.training.trainable import set_trainable
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
+from tests.tiny import tiny_model
 from tests.training.test_options import tiny_trainer
+from tests.training.tiny_run import torchrun, write_components, write_recipe
 
 
 def spoil(monkeypatch, steps, value=math.nan):
@@ -99,3 +106,51 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_resumed_from(tmp_path
     with pytest.raises(ValueError, match=r"`language_projection\.weight` of the model after step 2 holds values that"):
         trainer.train()
     assert last_checkpoint(trainer.folder).name == "checkpoint-1"
+
+
+@pytest.mark.parametrize("stage", ["warm_up", "re_alignment"])
+def test_a_model_that_is_not_finite_is_neither_finished_nor_its_adapter_saved(tmp_path, stage):
+    model = set_trainable(tiny_model("mt5"), stage)
+    run = SimpleNamespace(recipe=SimpleNamespace(model=ModelRecipe(name_or_path="base")), folder=tmp_path)
+    last = [parameter for parameter in model.parameters() if parameter.requires_grad][-1]
+    with torch.no_grad():
+        last[0] = math.inf
+    with pytest.raises(
+        ValueError, match=r"`language_\w+\.[\w.]+` of the trained model holds .*It is not written"
+    ):
+        finish_model(model, run)
+    if stage == "re_alignment":
+        with pytest.raises(ValueError, match=r"of the trained adapter holds .*It is not written"):
+            save_adapter(model, run)
+    assert not list(tmp_path.iterdir())
+
+
+def test_lora_that_overflows_when_merged_is_not_finished():
+    model = set_trainable(tiny_model("mt5"), "re_alignment")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.fill_(1e25)
+    run = SimpleNamespace(recipe=SimpleNamespace(model=ModelRecipe(name_or_path="base")))
+    with pytest.raises(
+        ValueError, match=r"`language_model\.[\w.]+` of the trained model holds values that are not finite"
+    ):
+        finish_model(model, run)
+
+
+def test_a_score_that_is_not_finite_chooses_no_best_checkpoint(tmp_path):
+    trainer = tiny_trainer(tmp_path, "warm_up")
+    trainer.keep_best = True
+    trainer.generation = SimpleNamespace(main="eval_generation", figures=lambda model: {"eval_generation": math.nan})
+    with pytest.raises(ValueError, match="`eval_generation` is nan after step 0, expected a finite score"):
+        trainer.evaluate()
+
+
+@pytest.mark.slow
+def test_two_processes_that_diverge_both_end(tmp_path):
+    write_components(tmp_path)
+    recipe = write_recipe(tmp_path)
+    ended = torchrun(2, str(recipe), "--stages.0.learning_rate", "2e9", "--stages.0.warmup_steps", "0")
+    assert ended.returncode != 0
+    assert ended.stderr.count("mblip train: error: Training diverged: ") == 2, ended.stderr[-3000:]
+    assert not (tmp_path / "out/model").exists()

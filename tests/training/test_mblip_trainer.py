@@ -47,6 +47,7 @@ def train_tiny(folder: Path, stage: str, family: str, **training: Any) -> tuple[
 @pytest.mark.parametrize("family", ["mt5", "bloom"])
 def test_in_the_warm_up_the_projection_moves_and_nothing_else(tmp_path, family):
     model, before = train_tiny(tmp_path, "warm_up", family)
+    assert model.config.to_dict() == tiny_model(family).config.to_dict()
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     assert moved == {"language_projection.weight", "language_projection.bias"}
     assert not isinstance(model, PeftModel)

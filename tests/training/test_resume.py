@@ -14,6 +14,7 @@ RESULTS = (
     "1_re_alignment/checkpoint-8/trained.safetensors",
     "1_re_alignment/checkpoint-8/rng_state.pth",
     "model/model.safetensors",
+    "model/config.json",
 )
 
 
