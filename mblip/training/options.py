@@ -36,7 +36,7 @@ LORA_DEFAULTS: dict[str, Any] = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.05}
 OWN_FIELDS: dict[str, Any] = {"eval_images": Count, "keep_best": bool}
 
 # Values that the libraries take, and that would train wrongly without a word or fail after the model is loaded.
-TRAINING_RANGES: Mapping[str, Any] = {
+TRAINING_RANGES: dict[str, Any] = {
     "weight_decay": NotNegative,
     "adam_beta1": ShareBelow1,
     "adam_beta2": ShareBelow1,
@@ -56,7 +56,7 @@ TRAINING_RANGES: Mapping[str, Any] = {
     "ddp_bucket_cap_mb": Count | None,
     "ddp_timeout": Count,
 }
-LORA_RANGES: Mapping[str, Any] = {
+LORA_RANGES: dict[str, Any] = {
     "r": Count,
     "lora_alpha": Count,
     "lora_dropout": ShareBelow1,

@@ -359,7 +359,8 @@ class MBlipTrainer(Trainer):
         size, num_batches = self.args.train_batch_size, self.args.gradient_accumulation_steps
         step = self.state.global_step % (len(self.order) // (size * num_batches * self.args.world_size))
         start = ((step * num_batches + batch) * self.args.world_size + process) * size
-        rows = [self.train_dataset[row]["image_id"] for row in list(self.order)[start : start + size]]
+        dataset = cast(TrainingRows | InterleavedRows, self.train_dataset)
+        rows = [dataset[row]["image_id"] for row in list(self.order)[start : start + size]]
         return f", first in the batch of {', '.join(rows[:MAX_NAMED])}{', ...' if size > MAX_NAMED else ''}"
 
     @property
