@@ -6,15 +6,17 @@ messages with `<image>` in their text. Without a template, we join the messages 
 """
 
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2  # comes with torch
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from .prompt_encoding import IMAGE_TOKEN
+from .control_tokens import IMAGE_TOKEN
 
 # Joins the parts of each message into one text before a language model's own template reads it.
+_NO_MESSAGE = (str, bytes, int, float, list, tuple, set, type(None))
 _FLATTEN = (
     "{%- set flat = namespace(messages=[]) -%}"
     "{%- for message in messages -%}"
@@ -35,6 +37,8 @@ PLAIN_TEMPLATE = (
     _FLATTEN + "{%- for message in messages -%}{{ message.content }}{{ '' if loop.last else '\\n' }}{%- endfor -%}"
 )
 PROBE = "mblip-probe"
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no tokenizer takes
+IMAGE_KEYS = ("image", "url", "path", "base64")
 
 
 def with_images(template: str | None, variables: Mapping[str, Any]) -> str:
@@ -63,3 +67,71 @@ def _shows(template: str, content: Any, variables: tuple[tuple[str, str], ...]) 
     except (jinja2.TemplateError, TypeError):
         return False
     return PROBE in rendered and "'text'" not in rendered
+
+
+def check_conversation(conversation: Any) -> None:
+    """Raise TypeError or ValueError unless this is a list of messages, or a list of such lists."""
+    conversations = [conversation]
+    if isinstance(conversation, list | tuple) and conversation:
+        first = conversation[0]
+        conversations = (
+            conversation if isinstance(first, list | tuple) or hasattr(first, "messages") else [conversation]
+        )
+    for i, each in enumerate(conversations):
+        messages = getattr(each, "messages", each)
+        if not isinstance(messages, list | tuple) or any(isinstance(message, _NO_MESSAGE) for message in messages):
+            shown = f"{each!r:.80}"
+            raise TypeError(
+                f"Conversation {i} is {shown}, expected a list of messages such as "
+                "{'role': 'user', 'content': 'What is this?'}."
+            )
+        if not messages:
+            raise ValueError(f"Conversation {i} is empty, expected at least one message.")
+
+
+def check_messages(messages: list[Any], where: str = "") -> None:
+    """Raise ValueError unless each message has a role and a content of text and images. `where` ends its name."""
+    for i, message in enumerate(messages):
+        name, content = f"Message {i}{where}", message.get("content")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        if not isinstance(message.get("role"), str):
+            raise ValueError(f"{name} has the role {message.get('role')!r:.80}, expected text such as 'user'.")
+        if parts is None and message.get("tool_calls"):
+            continue
+        if not isinstance(parts, list | tuple):
+            raise ValueError(f"{name} has the content {content!r:.80}, expected text or a list of parts.")
+        for j, part in enumerate(parts):
+            _check_part(part, f"Part {j} of {name[:1].lower()}{name[1:]}")
+    map_texts(messages, _check_characters)
+
+
+def _check_part(part: Any, name: str) -> None:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind == "text" and isinstance(part.get("text"), str):
+        return
+    if kind == "image" and len([key for key in IMAGE_KEYS if key in part]) <= 1:
+        return
+    raise ValueError(
+        f"{name} is {part!r:.80}, expected {{'type': 'text', 'text': ...}} or {{'type': 'image', 'image': ...}}, with "
+        "one of image, url, path and base64."
+    )
+
+
+def _check_characters(text: str) -> str:
+    if SURROGATE.search(text):
+        raise ValueError(f"A message holds half a character (a lone surrogate): {text!r:.80}. Correct the text.")
+    return text
+
+
+def map_texts(value: Any, change: Callable[[str], Any]) -> Any:
+    """A copy of messages or other arguments of a template, with all texts changed but types and images."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        is_image = value.get("type") == "image"
+        return (
+            value
+            if is_image
+            else {key: each if key == "type" else map_texts(each, change) for key, each in value.items()}
+        )
+    return [map_texts(each, change) for each in value] if isinstance(value, list | tuple) else value

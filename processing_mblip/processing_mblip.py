@@ -12,20 +12,21 @@ from .supported_releases import release  # noqa: F401
 # isort: split
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import ImageInput
-from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
+from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, TextKwargs
 from transformers.utils import TensorType, is_numpy_array, to_py_obj
 
-from .chat_templates import with_images
+from .chat_templates import SURROGATE, check_conversation, check_messages, map_texts, with_images
+from .control_tokens import IMAGE_TOKEN, ControlTokens
 from .image_processing_mblip import MBlipImageProcessor, flat_list, is_array, is_list, load_upright_rgb
 from .model_settings import check_agreement, read_model_settings
 from .prompt_encoding import (
-    IMAGE_TOKEN,
+    LITERAL_IMAGE,
     EncodedPrompt,
     PaddedLength,
     PromptEncoder,
@@ -46,6 +47,14 @@ UNSUPPORTED_TEXT_KWARGS = (
     "return_special_tokens_mask",
     "return_length",
 )
+
+
+class MBlipTextKwargs(TextKwargs, total=False):
+    split_special_tokens: bool
+
+
+class MBlipProcessingKwargs(ProcessingKwargs, total=False):
+    text_kwargs: MBlipTextKwargs
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,8 @@ class MBlipProcessor(ProcessorMixin):
         chat_template: None: the tokenizer's. If it has none, messages are joined with line breaks.
     """
 
+    valid_processor_kwargs = MBlipProcessingKwargs
+
     def __init__(
         self,
         image_processor: Any,
@@ -103,7 +114,8 @@ class MBlipProcessor(ProcessorMixin):
         self,
         images: ImageInput | None = None,
         text: str | list[str] | None = None,
-        **kwargs: Unpack[ProcessingKwargs],
+        is_escaped: bool = False,
+        **kwargs: Unpack[MBlipProcessingKwargs],
     ) -> BatchFeature:
         """Make inputs for `forward` and `generate`.
 
@@ -113,8 +125,11 @@ class MBlipProcessor(ProcessorMixin):
                 that `load_upright_rgb` takes.
             text: a prompt or a list of prompts. Images go where the text says `<image>`, otherwise in front. None:
                 return only pixel values.
+            is_escaped: `text` holds texts from `escape`, which are read as text.
             kwargs: transformers' processing arguments. `max_length` counts image tokens, too, but only text is
-                truncated.
+                truncated. By default, a control token such as `</s>` in the text is one, as in transformers.
+                `split_special_tokens=True` goes to the tokenizer. With `sanitize_control_tokens=True` all of the text
+                is text: control tokens, `<image>` and backslashes, too.
 
         Returns:
             `input_ids` (B, T), `attention_mask` (B, T), `pixel_values` (I, 3, H, W) with every distinct image once,
@@ -122,20 +137,24 @@ class MBlipProcessor(ProcessorMixin):
             if slot s shows row s for every s.
 
         Raises:
-            ValueError: the numbers of images and `<image>` marks differ, an image cannot be read, `max_length` leaves
-                no room for the images, or an argument is not supported.
+            ValueError: the numbers of images and `<image>` marks differ, an image cannot be read, a prompt holds half
+                a character, `max_length` leaves no room for the images, or an argument is not supported.
+            TypeError: an argument has an unsupported type.
         """
         if images is None and text is None:
             raise ValueError("Neither `images` nor `text` was given. Give at least one of them.")
         if unknown := [name for name in ("videos", "audio") if kwargs.get(name) is not None]:
             raise ValueError(f"`{unknown[0]}` was given, but mBLIP takes only images and text. Leave it out.")
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
-        prompts = [split_at_marks(prompt) for prompt in _prompts(text)]
+        texts = _prompts(text)
+        if merged["text_kwargs"].get("sanitize_control_tokens") and not is_escaped:
+            texts, is_escaped = [self.escape([text])[0] for text in texts], True
+        prompts = [split_at_marks(text) for text in texts]
         if text is None:
             slots, inputs = assign_images(flat_list(images), [0]), {}
         else:
             slots = assign_images(images, [prompt.num_marks for prompt in prompts])
-            inputs = self._text_inputs(prompts, slots, merged)
+            inputs = self._text_inputs(prompts, slots, merged, is_escaped=is_escaped)
         if slots.images:
             inputs |= self._image_inputs(slots, merged["images_kwargs"])
             if not slots.is_one_to_one:
@@ -150,14 +169,20 @@ class MBlipProcessor(ProcessorMixin):
         *,
         max_text_tokens: int | None = None,
         add_special_tokens: bool = True,
+        is_escaped: bool = False,
+        is_target: bool = False,
     ) -> list[list[int]]:
         """The token ids of prompts, image tokens included, without padding. They equal those of a call with images.
+
+        Training and evaluation build their inputs with it, so a control token such as `</s>` in a prompt is text.
 
         Args:
             texts: prompts. Images go where a prompt says `<image>`, otherwise in front.
             num_images: the number of images of each prompt.
             max_text_tokens: truncate text to this number of tokens per prompt. Special tokens count, image tokens do
                 not.
+            is_escaped: only what `escape` returned is text: a chat template's control tokens stay control tokens.
+            is_target: the texts are targets, which some tokenizers read differently (`text_target`).
 
         Raises:
             ValueError: the number of `<image>` in a prompt is neither 0 nor its number of images, or
@@ -170,13 +195,82 @@ class MBlipProcessor(ProcessorMixin):
         prompts = [split_at_marks(prompt) for prompt in _prompts(texts)]
         for i, (prompt, number) in enumerate(zip(prompts, num_images, strict=True)):
             check_marks(i, prompt.num_marks, number)
+        control_tokens = self._control_tokens()
+        if not is_escaped:
+            prompts = [replace(prompt, written=tuple(control_tokens.escape(prompt.texts))) for prompt in prompts]
         encoder = PromptEncoder(
             self.tokenizer,
             image_ids=[self.image_token_id] * self.num_query_tokens,
             add_special_tokens=add_special_tokens,
             max_text_tokens=max_text_tokens,
+            escaped_with=control_tokens,
+            is_target=is_target,
         )
         return [encoded.input_ids for encoded in encoder.encode(prompts, list(num_images))]
+
+    def escape(self, texts: Sequence[str]) -> list[str]:
+        """The texts of one user or message, marked so that `encode(is_escaped=True)` reads all of them as text.
+
+        Control tokens in them, also those that they would form together, and `<image>` are then spelled with ordinary
+        tokens. Texts without any come back as they are.
+        """
+        return self._control_tokens().escape(texts)
+
+    def _control_tokens(self, chat_template: str | None = None) -> ControlTokens:
+        templates = f"{chat_template}{self.chat_template}{self.tokenizer.chat_template}"
+        return ControlTokens.of(self.tokenizer, self.image_token_id, templates)
+
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        chat_template: str | None = None,
+        tools: list[Any] | None = None,
+        documents: list[Any] | None = None,
+        *,
+        sanitize_control_tokens: bool = False,
+        processor_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in transformers, but `<image>` in a text is text: images are parts of their own.
+
+        Args:
+            sanitize_control_tokens: control tokens in messages, tools, documents and the template's variables are
+                text, also those that are typed in two parts.
+
+        Raises:
+            ValueError: a message has no role or content, or a part is neither text nor an image.
+            TypeError: the conversation is no list of messages.
+        """
+        if sanitize_control_tokens:
+            if not kwargs.get("tokenize") or kwargs.get("return_assistant_tokens_mask"):
+                raise ValueError(
+                    "`sanitize_control_tokens=True` needs `tokenize=True`, and goes without "
+                    "`return_assistant_tokens_mask=True`. Change these arguments."
+                )
+            conversations, is_batched = self._checked_conversations(conversation)
+            given = [conversations, tools, documents, kwargs]
+            texts: list[str] = []
+            map_texts(given, texts.append)
+            control_tokens = self._control_tokens(chat_template)
+            if control_tokens.are_in(texts):
+                conversations, tools, documents, kwargs = map_texts(given, control_tokens.marked)
+            conversation = conversations if is_batched else conversations[0]
+            processor_kwargs = {**(processor_kwargs or {}), "is_escaped": True}
+        return super().apply_chat_template(
+            conversation, chat_template, tools, documents, processor_kwargs=processor_kwargs, **kwargs
+        )
+
+    def _normalize_conversations(self, conversation: Any) -> tuple[list[Any], bool]:
+        conversations, is_batched = self._checked_conversations(conversation)
+        return map_texts(conversations, lambda text: text.replace(IMAGE_TOKEN, LITERAL_IMAGE)), is_batched
+
+    def _checked_conversations(self, conversation: Any) -> tuple[list[Any], bool]:
+        """One or more conversations as a list of them, with parts of type `image_url` as images."""
+        check_conversation(conversation)
+        conversations, is_batched = super()._normalize_conversations(conversation)
+        for i, messages in enumerate(conversations):
+            check_messages(messages, f" of conversation {i}" if is_batched else "")
+        return conversations, is_batched
 
     def pad(self, ids: Sequence[Sequence[int]], *, padding_side: str | None = None) -> dict[str, torch.Tensor]:
         """Pad prompts from `encode` to the longest: `input_ids` (B, T) and `attention_mask` (B, T).
@@ -253,7 +347,9 @@ class MBlipProcessor(ProcessorMixin):
         loaded = [load_upright_rgb(image, name) for image, name in zip(images, names, strict=True)]
         return self.image_processor(loaded, **images_kwargs)
 
-    def _text_inputs(self, prompts: list[PromptPieces], slots: ImageSlots, merged: dict[str, Any]) -> dict[str, Any]:
+    def _text_inputs(
+        self, prompts: list[PromptPieces], slots: ImageSlots, merged: dict[str, Any], *, is_escaped: bool
+    ) -> dict[str, Any]:
         text_kwargs = merged["text_kwargs"]
         if unsupported := [name for name in UNSUPPORTED_TEXT_KWARGS if text_kwargs.get(name)]:
             raise ValueError(f"`{unsupported[0]}` is not supported by MBlipProcessor. Leave it out.")
@@ -264,7 +360,8 @@ class MBlipProcessor(ProcessorMixin):
             add_special_tokens=text_kwargs.get("add_special_tokens", True),
             max_length=target.cut_at,
             with_offsets=text_kwargs.get("return_offsets_mapping") or False,
-            sanitize_control_tokens=text_kwargs.get("sanitize_control_tokens") or False,
+            escaped_with=self._control_tokens() if is_escaped else None,
+            split_special_tokens=text_kwargs.get("split_special_tokens"),
         )
         encoded = encoder.encode(prompts, list(slots.num_images))
         return self._padded(encoded, target, text_kwargs, merged)
@@ -320,6 +417,10 @@ def _prompts(text: str | list[str] | None) -> list[str]:
     for i, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
             raise ValueError(f"Prompt {i} is of type {type(prompt).__name__}. {EXPECTED_TEXT}")
+        if SURROGATE.search(prompt):
+            raise ValueError(
+                f"Prompt {i} holds half a character (a lone surrogate): {prompt!r:.80}. Correct the text."
+            )
     return prompts
 
 

@@ -19,12 +19,12 @@ from typing import Any
 from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy
 
-IMAGE_TOKEN = "<image>"
+from .control_tokens import ESCAPES, IMAGE_TOKEN, MARK, ControlTokens, Token, unescape
+
 PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is literal text
 UNLIMITED = 10**20  # a larger `model_max_length` means that there is no limit (transformers' LARGE_INTEGER)
 NO_OFFSET = (0, 0)
-
-Token = tuple[int, tuple[int, int]]  # id, and the (start, end) of its characters in the prompt
+LITERAL_IMAGE = f"\\{IMAGE_TOKEN}"
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,22 @@ class PromptPieces:
 
     Args:
         num_leading: the number of marks before the first piece.
-        texts: the pieces of text.
+        written: the pieces of text as they stand in the prompt.
         starts: the position of each piece in the prompt, in characters.
     """
 
     num_leading: int
-    texts: tuple[str, ...]
+    written: tuple[str, ...]
     starts: tuple[int, ...]
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The pieces of text, with `<image>` for `\\<image>`."""
+        return tuple(text.replace(LITERAL_IMAGE, IMAGE_TOKEN) for text in self.written)
+
+    @property
     def num_marks(self) -> int:
-        return self.num_leading + len(self.texts) - 1
+        return self.num_leading + len(self.written) - 1
 
 
 def split_at_marks(prompt: str) -> PromptPieces:
@@ -66,9 +71,7 @@ def split_at_marks(prompt: str) -> PromptPieces:
         stripped = texts[0].lstrip()
         starts[0] += len(texts[0]) - len(stripped)
         texts[0] = stripped
-    return PromptPieces(
-        num_leading, tuple(text.replace(f"\\{IMAGE_TOKEN}", IMAGE_TOKEN) for text in texts), tuple(starts)
-    )
+    return PromptPieces(num_leading, tuple(texts), tuple(starts))
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,9 @@ class PromptEncoder:
         image_ids: the tokens of one image.
         max_length: of the whole prompt in tokens, images included; None: no limit.
         max_text_tokens: of the prompt without its images, in tokens; None: no limit.
+        escaped_with: the prompts were escaped with these control tokens; None: they were not.
+        is_target: the prompts are targets, which some tokenizers read differently.
+        split_special_tokens: the tokenizer's argument of that name; None: as the tokenizer is set.
     """
 
     tokenizer: Any
@@ -95,35 +101,56 @@ class PromptEncoder:
     max_length: int | None = None
     max_text_tokens: int | None = None
     with_offsets: bool = False
-    sanitize_control_tokens: bool = False
+    escaped_with: ControlTokens | None = None
+    is_target: bool = False
+    split_special_tokens: bool | None = None
 
     def encode(self, prompts: list[PromptPieces], num_images: list[int]) -> list[EncodedPrompt]:
         """The token ids of every prompt. If a prompt has no marks, its images go in front."""
         if not prompts:
             return []
+        written = [text for prompt in prompts for text in prompt.written]
         texts = [text for prompt in prompts for text in prompt.texts]
-        tokens = self._tokenize(texts)
-        pieces = [[next(tokens) for _ in prompt.texts] for prompt in prompts]
-        front, back = special_tokens_around(self.tokenizer, texts) if self.add_special_tokens else ([], [])
+        if self.escaped_with is not None:
+            texts = [unescape(text) if MARK in text or LITERAL_IMAGE in text else text for text in written]
+        tokens = self._tokenize(texts, written)
+        pieces = [[next(tokens) for _ in prompt.written] for prompt in prompts]
+        key = "text_target" if self.is_target else "text"
+        front, back = special_tokens_around(self.tokenizer, texts, key) if self.add_special_tokens else ([], [])
         return [
             self._join(i, prompt, mine, images, front, back)
             for i, (prompt, mine, images) in enumerate(zip(prompts, pieces, num_images, strict=True))
         ]
 
-    def _tokenize(self, texts: list[str]) -> Iterator[list[Token]]:
+    def _tokenize(self, texts: list[str], written: list[str]) -> Iterator[list[Token]]:
+        given: dict[str, Any] = {"text_target" if self.is_target else "text": texts}
+        if self.split_special_tokens is not None:
+            given["split_special_tokens"] = self.split_special_tokens
         output = self.tokenizer(
-            texts,
+            **given,
             add_special_tokens=False,
             return_attention_mask=False,
             return_token_type_ids=False,
             return_offsets_mapping=self.with_offsets,
             verbose=False,
-            sanitize_control_tokens=self.sanitize_control_tokens,
         )
-        offsets = (
-            output["offset_mapping"] if self.with_offsets else [[NO_OFFSET] * len(ids) for ids in output["input_ids"]]
-        )
-        return (list(zip(ids, spans, strict=True)) for ids, spans in zip(output["input_ids"], offsets, strict=True))
+        ids = output["input_ids"]
+        offsets = output["offset_mapping"] if self.with_offsets else [[NO_OFFSET] * len(mine) for mine in ids]
+        for text, plain, mine, spans in zip(written, texts, ids, offsets, strict=True):
+            tokens = self._without_control_tokens(text, mine) or list(zip(mine, spans, strict=True))
+            if self.with_offsets and text != plain:
+                tokens = _in_the_prompt(tokens, text)
+            yield tokens
+
+    def _without_control_tokens(self, written: str, ids: list[int]) -> list[Token]:
+        """The tokens of a text in which somebody typed a control token or `\\<image>`; none for other texts."""
+        holds_image_id = self.image_ids[0] in ids
+        if self.escaped_with is not None and (MARK in written or holds_image_id):
+            return self.escaped_with.tokens(self.tokenizer, written)
+        if holds_image_id and LITERAL_IMAGE in written:  # only `<image>` is text, all else is the tokenizer's
+            escaped = written.replace(MARK, MARK * 2).replace(LITERAL_IMAGE, f"<{MARK}image>")
+            return ControlTokens.of(self.tokenizer, self.image_ids[0]).tokens(self.tokenizer, escaped)
+        return []
 
     def _join(
         self,
@@ -137,7 +164,7 @@ class PromptEncoder:
         if any(token_id == self.image_ids[0] for piece in pieces for token_id, _ in piece):
             raise ValueError(
                 f"The text of prompt {index} holds the token {self.image_ids[0]}, which stands for images. Change the "
-                "text, or give the processor an `image_token_id` that the tokenizer never produces."
+                "text, give `sanitize_control_tokens=True`, or an `image_token_id` that the tokenizer never produces."
             )
         num_images = num_images if prompt.num_marks == 0 else prompt.num_marks
         num_fixed = num_images * len(self.image_ids) + len(front) + len(back)
@@ -170,18 +197,29 @@ class PromptEncoder:
         return kept[::-1] if cuts_left else kept
 
 
-def special_tokens_around(tokenizer: Any, texts: list[str]) -> tuple[list[int], list[int]]:
+def _in_the_prompt(tokens: list[Token], written: str) -> list[Token]:
+    """The tokens with spans in the text as it was written, where those of the unescaped text came in."""
+    dropped = {match.start() for match in ESCAPES.finditer(written)}
+    positions = [i for i in range(len(written)) if i not in dropped]
+    return [
+        (token_id, (positions[start], positions[end - 1] + 1) if end > start else NO_OFFSET)
+        for token_id, (start, end) in tokens
+    ]
+
+
+def special_tokens_around(tokenizer: Any, texts: list[str], key: str = "text") -> tuple[list[int], list[int]]:
     """The tokens that the tokenizer adds before and after a text, such as `</s>` after (T5) or `<s>` before (Llama).
 
-    We find them with the text "a". If the tokenizer has no token for it, we try `texts` in turn.
+    We find them with the text "a". If the tokenizer has no token for it, we try `texts` in turn. `key` is the
+    tokenizer's argument, `text` or `text_target`.
     """
     for text in ("a", *texts):
-        plain = tokenizer(text, add_special_tokens=False)["input_ids"]
-        full = tokenizer(text)["input_ids"]
+        plain = tokenizer(**{key: text}, add_special_tokens=False)["input_ids"]
+        full = tokenizer(**{key: text})["input_ids"]
         for position in range(len(full) - len(plain) + 1):
             if plain and full[position : position + len(plain)] == plain:
                 return full[:position], full[position + len(plain) :]
-    return [], tokenizer("")["input_ids"]
+    return [], tokenizer(**{key: ""})["input_ids"]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,14 @@ An answer is the ids that follow the prompt, up to the end of sequence. With a c
 that the template writes after the prompt: the answer and the end of the turn. Some templates also write text before
 the answer, such as an empty thinking block (Qwen3) or a channel name (gpt-oss). At inference the model must write that
 itself, so it learns it too.
+
+The text of prompts and answers is text: `</s>` or `<|im_end|>` in it is spelled with ordinary tokens. Only a chat
+template writes control tokens.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +24,7 @@ from jinja2 import TemplateError
 from .example import IMAGE_TOKEN, PLACED_IMAGE
 
 _PROBE = "mBLIP"  # a test answer that no template contains
+_MARK = "\U000f0000"  # in texts from `MBlipProcessor.escape`
 _HINT = (
     "Set `processor.tokenizer.chat_template` to a template that writes `user` and `assistant` turns as the prompt "
     "followed by the answer, or to None."
@@ -42,7 +47,11 @@ class Processor(Protocol):
         *,
         max_text_tokens: int | None = None,
         add_special_tokens: bool = True,
+        is_escaped: bool = False,
+        is_target: bool = False,
     ) -> list[list[int]]: ...
+
+    def escape(self, texts: Sequence[str]) -> list[str]: ...
 
     def pad(self, ids: Sequence[Sequence[int]], *, padding_side: str | None = None) -> Mapping[str, torch.Tensor]: ...
 
@@ -98,13 +107,20 @@ def prompt_ids(
     if not texts:
         return []
     if max_text_tokens is not None:
-        texts = [cut_text(processor.tokenizer, text, max_text_tokens) for text in texts]
-    conversations = [[user_message(text, number)] for text, number in zip(texts, num_images, strict=True)]
+        size = partial(_num_tokens, processor)
+        texts = [cut_text(processor.tokenizer, text, max_text_tokens, size=size) for text in texts]
+    conversations = [[_question(processor, text, number)] for text, number in zip(texts, num_images, strict=True)]
     rendered = _apply(processor, conversations, add_generation_prompt=True, tokenize=False)
     # As in transformers: special tokens are added if the template writes none.
     bos_token = processor.tokenizer.bos_token
     writes_bos = bos_token is not None and rendered[0].startswith(bos_token)
-    return processor.encode(rendered, list(num_images), add_special_tokens=not writes_bos)
+    return processor.encode(rendered, list(num_images), add_special_tokens=not writes_bos, is_escaped=True)
+
+
+def rendered_prompt(processor: Processor, text: str, num_images: int) -> str:
+    """What the chat template writes for a prompt, with the user's text escaped."""
+    question = _question(processor, text, num_images)
+    return str(_apply(processor, [question], add_generation_prompt=True, tokenize=False))
 
 
 def answer_ids(
@@ -127,13 +143,12 @@ def answer_ids(
     if use_chat_template:
         found = [_turn_ids(processor, text, num_images, answer, is_encoder_decoder) for answer in answers]
     elif is_encoder_decoder:
-        found = tokenizer(text_target=list(answers), verbose=False)["input_ids"]
+        found = _answer_ids(processor, answers, is_target=True)
     else:
         # A space separates the answer from a prompt that does not end in one. The prompt's tokens are then the same
         # as without an answer.
         space = "" if not text or text[-1].isspace() else " "
-        parted = [space + answer for answer in answers]
-        found = tokenizer(parted, add_special_tokens=False, verbose=False)["input_ids"]
+        found = _answer_ids(processor, [space + answer for answer in answers], is_target=False)
     end = tokenizer.eos_token_id
     return [[*ids] if ids and ids[-1] == end else [*ids, end] for ids in found]
 
@@ -147,7 +162,7 @@ def answer_lead(processor: Processor) -> str:
     lead, answer, _ = whole[len(prompt) :].partition(_PROBE)
     if not (whole.startswith(prompt) and answer):
         return ""
-    return processor.tokenizer.decode(_ids(processor.tokenizer, lead), skip_special_tokens=True)
+    return processor.tokenizer.decode(_ids(processor, lead), skip_special_tokens=True)
 
 
 def user_message(text: str, num_images: int) -> dict[str, Any]:
@@ -171,32 +186,36 @@ def user_message(text: str, num_images: int) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
-def cut_text(tokenizer: Any, text: str, max_tokens: int) -> str:
+def cut_text(tokenizer: Any, text: str, max_tokens: int, *, size: Callable[[str], int] | None = None) -> str:
     """A user's text cut to at most `max_tokens` tokens, on the tokenizer's truncation side.
 
     `<image>` stays and does not count.
+
+    Args:
+        size: the number of tokens of a text; None: as the tokenizer reads it.
     """
+    size = size or (lambda piece: len(tokenizer(piece, add_special_tokens=False, verbose=False)["input_ids"]))
     pieces = PLACED_IMAGE.split(text)
-    sizes = [len(_ids(tokenizer, piece)) for piece in pieces]
+    sizes = [size(piece) for piece in pieces]
     if sum(sizes) <= max_tokens:
         return text
     cuts_left, room = tokenizer.truncation_side == "left", max_tokens
     for i in reversed(range(len(pieces))) if cuts_left else range(len(pieces)):
         if sizes[i] > room:
-            pieces[i] = _cut_piece(tokenizer, pieces[i], room, cuts_left=cuts_left)
-            sizes[i] = len(_ids(tokenizer, pieces[i]))
+            pieces[i] = _cut_piece(size, pieces[i], room, cuts_left=cuts_left)
+            sizes[i] = size(pieces[i])
         room -= sizes[i]
     return IMAGE_TOKEN.join(pieces)
 
 
-def _cut_piece(tokenizer: Any, piece: str, max_tokens: int, *, cuts_left: bool) -> str:
+def _cut_piece(size: Callable[[str], int], piece: str, max_tokens: int, *, cuts_left: bool) -> str:
     """The longest end or beginning of `piece` with at most `max_tokens` tokens."""
 
     def part(num_characters: int) -> str:
         return piece[len(piece) - num_characters :] if cuts_left else piece[:num_characters]
 
-    sizes = range(len(piece) + 1)
-    return part(bisect_right(sizes, max_tokens, lo=1, key=lambda size: len(_ids(tokenizer, part(size)))) - 1)
+    lengths = range(len(piece) + 1)
+    return part(bisect_right(lengths, max_tokens, lo=1, key=lambda length: size(part(length))) - 1)
 
 
 def _turn_ids(processor: Processor, text: str, num_images: int, answer: str, is_encoder_decoder: bool) -> list[int]:
@@ -209,10 +228,10 @@ def _turn_ids(processor: Processor, text: str, num_images: int, answer: str, is_
     tokenizer = processor.tokenizer
     prompt, turn = _prompt_and_turn(processor, text, num_images, answer)
     if is_encoder_decoder:
-        ids = list(tokenizer(text_target=turn, verbose=False)["input_ids"])
+        ids = _target_ids(processor, turn)
     else:
-        before, whole = (_ids(tokenizer, rendered) for rendered in (prompt, prompt + turn))
-        ids = whole[len(before) :] if whole[: len(before)] == before else _ids(tokenizer, turn)
+        before, whole = (_ids(processor, rendered) for rendered in (prompt, prompt + turn))
+        ids = whole[len(before) :] if whole[: len(before)] == before else _ids(processor, turn)
     ends = [i for i, token_id in enumerate(ids) if token_id == tokenizer.eos_token_id]
     return ids[: ends[-1] + 1] if ends else ids
 
@@ -230,8 +249,8 @@ def _prompt_and_turn(processor: Processor, text: str, num_images: int, answer: s
 
 def _rendered(processor: Processor, text: str, num_images: int, answer: str) -> tuple[str, str]:
     """The prompt, and the prompt with the answer."""
-    question = user_message(text, num_images)
-    reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+    question = _question(processor, text, num_images)
+    reply = {"role": "assistant", "content": [{"type": "text", "text": processor.escape([answer])[0]}]}
     prompt = _apply(processor, [question], add_generation_prompt=True, tokenize=False)
     return prompt, _apply(processor, [question, reply], tokenize=False)
 
@@ -243,5 +262,36 @@ def _apply(processor: Processor, conversation: list[Any], **kwargs: Any) -> Any:
         raise ValueError(f"The chat template refuses a question and its answer: {error}. {_HINT}") from error
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+def _question(processor: Processor, text: str, num_images: int) -> dict[str, Any]:
+    """The message of a prompt, escaped but for the `<image>` that place images."""
+    pieces = [piece.replace(f"\\{IMAGE_TOKEN}", IMAGE_TOKEN) for piece in PLACED_IMAGE.split(text)]
+    return user_message(IMAGE_TOKEN.join(processor.escape(pieces)), num_images)
+
+
+def _num_tokens(processor: Processor, text: str) -> int:
+    """The number of tokens of a user's text, without `<image>`."""
+    return len(_ids(processor, *processor.escape([text])))
+
+
+def _answer_ids(processor: Processor, answers: Sequence[str], *, is_target: bool) -> list[list[int]]:
+    key = "text_target" if is_target else "text"
+    found = processor.tokenizer(**{key: list(answers)}, add_special_tokens=is_target, verbose=False)["input_ids"]
+    for i, escaped in enumerate(processor.escape(answers)):
+        if _MARK in escaped:
+            found[i] = _target_ids(processor, escaped) if is_target else _ids(processor, escaped)
+    return found
+
+
+def _target_ids(processor: Processor, escaped: str) -> list[int]:
+    """The tokens of an escaped text for an encoder-decoder to write, with special tokens around it."""
+    if _MARK in escaped:
+        return processor.encode([escaped], [0], is_escaped=True, is_target=True)[0]
+    return list(processor.tokenizer(text_target=escaped, verbose=False)["input_ids"])
+
+
+def _ids(processor: Processor, escaped: str) -> list[int]:
+    """The tokens of an escaped text, or of what a chat template wrote, without special tokens around it."""
+    if _MARK in escaped:
+        num_images = len(PLACED_IMAGE.findall(escaped))
+        return processor.encode([escaped], [num_images], add_special_tokens=False, is_escaped=True)[0]
+    return list(processor.tokenizer(escaped, add_special_tokens=False, verbose=False)["input_ids"])

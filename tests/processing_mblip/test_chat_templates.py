@@ -122,9 +122,12 @@ def test_a_template_that_reads_parts_gets_them(processor, red):
     assert chat(processor, messages, chat_template=template)["input_ids"].tolist()[0][:2] == [IMG, IMG]
 
 
-def test_a_mark_typed_into_a_message_is_an_error(processor, red):
-    with pytest.raises(ValueError, match=r"says `<image>` 2 time\(s\), but 1 image\(s\)"):
-        chat(processor, user(red, "what is <image>?"))
+@pytest.mark.parametrize("content", ["what is <image>?", [{"type": "text", "text": "what is <image>?"}]])
+def test_a_mark_typed_into_a_message_is_text_and_takes_no_image(processor, red, content):
+    messages = [{"role": "user", "content": content}]
+    assert processor.apply_chat_template(messages) == r"what is \<image>?"
+    assert_same(chat(processor, messages), processor(text=r"what is \<image>?", return_tensors="pt"))
+    assert chat(processor, [*messages, *user(red, "w1")])["input_ids"].tolist()[0][3:] == [IMG, IMG, 5, EOS]
 
 
 def test_assistant_masks_cover_the_answer_alone(processor, red):

@@ -11,7 +11,7 @@ time.
 
 from collections.abc import Sequence
 
-from mblip.data.token_ids import answer_ids, user_message, uses_chat_template
+from mblip.data.token_ids import answer_ids, rendered_prompt, uses_chat_template
 
 from ..model_inputs import Processor
 
@@ -64,8 +64,7 @@ class CandidateTokens:
         if not self.uses_chat_template:
             is_parted = not prompt or prompt[-1].isspace()
             return "" if self.is_encoder_decoder or is_parted else " "
-        message = user_message(prompt, num_images)
-        rendered: str = self.processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+        rendered = rendered_prompt(self.processor, prompt, num_images)
         specials = (str(token) for token in self.processor.tokenizer.added_tokens_decoder.values())
         return rendered[max((rendered.rfind(special) for special in specials), default=0) :]
 
