@@ -13,7 +13,7 @@ from typing import Any
 import jinja2  # comes with torch
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from .control_tokens import IMAGE_TOKEN
+from .prompt_encoding import IMAGE_TOKEN
 
 # Joins the parts of each message into one text before a language model's own template reads it.
 _NO_MESSAGE = (str, bytes, int, float, list, tuple, set, type(None))

@@ -13,13 +13,12 @@ import re
 import sys
 import unicodedata
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-IMAGE_TOKEN = "<image>"
 MARK = "\U000f0000"  # a character for private use
-ESCAPES = re.compile(rf"\\(?={IMAGE_TOKEN})|{MARK}({MARK}?)")  # a typed mark is written twice
+MARKS = re.compile(f"{MARK}({MARK}?)")  # a mark that somebody typed is written twice
 SENTINELS = [f"{space}<extra_id_{i}>" for i in range(100) for space in ("", "▁")]  # T5's; mT5 has them as plain pieces
 
 Token = tuple[int, tuple[int, int]]  # id, and the (start, end) of its characters in the text
@@ -33,36 +32,41 @@ class ControlTokens:
 
     Args:
         ids: theirs and the image token's, but not the unknown token's, which stands for any strange text.
+        unknown: the unknown token.
         pattern: finds them and `<image>` in a text.
         added: splits a text at all added tokens.
         first_letters: of all of them.
     """
 
     ids: frozenset[int]
+    unknown: str | None
     pattern: re.Pattern[str]
     added: re.Pattern[str]
     first_letters: frozenset[str]
 
     @classmethod
-    def of(cls, tokenizer: Any, image_token_id: int, template: str = "") -> "ControlTokens":
+    def of(cls, tokenizer: Any, image_token: str, image_token_id: int, template: str = "") -> "ControlTokens":
         """The control tokens of `tokenizer` and of a chat template. They are kept until the tokenizer changes."""
         special = tuple(tokenizer.all_special_tokens)
         mine, key = _known.setdefault(tokenizer, {}), (special, len(tokenizer), image_token_id, template)
         if key not in mine:
-            mine[key] = cls._made(tokenizer, special, image_token_id, template)
+            mine[key] = cls._made(tokenizer, special, image_token, image_token_id, template)
         return mine[key]
 
     @classmethod
-    def _made(cls, tokenizer: Any, special: Sequence[str], image_token_id: int, template: str) -> "ControlTokens":
+    def _made(
+        cls, tokenizer: Any, special: Sequence[str], image_token: str, image_token_id: int, template: str
+    ) -> "ControlTokens":
         added = {token.content: token.special for token in tokenizer.added_tokens_decoder.values()}
         control = {*special, *(text for text in added if added[text] or text in template or text[:2] == "<|")}
         unknown = tokenizer.unk_token_id
         ids = dict(zip(SENTINELS, tokenizer.convert_tokens_to_ids(SENTINELS), strict=True))
         control |= {text for text in SENTINELS if ids[text] not in (None, unknown)}
         ids |= {text: tokenizer.convert_tokens_to_ids(text) for text in control}
-        written = {text.lstrip("▁") for text in control if text.strip()} | {IMAGE_TOKEN}
+        written = {text.lstrip("▁") for text in control if text.strip()} | {image_token}
         return cls(
             frozenset(ids[text] for text in control if text.strip()) - {unknown} | {image_token_id},
+            tokenizer.unk_token,
             re.compile("|".join(map(re.escape, sorted(written, key=len, reverse=True)))),
             re.compile(f"({'|'.join(map(re.escape, sorted({*added, *special}, key=len, reverse=True))) or '(?!)'})"),
             frozenset(text[0] for text in written),
@@ -94,62 +98,61 @@ class ControlTokens:
             if i % 2:
                 tokens.append((tokenizer.convert_tokens_to_ids(text), (position, position + len(text))))
             elif text:
-                spell = _backend_tokens if tokenizer.is_fast else _python_tokens
-                found = spell(tokenizer, text, self.ids, is_start=position == 0)
+                read = self._backend_tokens if tokenizer.is_fast else self._python_tokens
+                found = read(tokenizer, text, is_start=position == 0)
                 tokens += [(token_id, (position + start, position + end)) for token_id, (start, end) in found]
             position += len(text)
         return tokens
 
+    def _backend_tokens(self, tokenizer: Any, text: str, *, is_start: bool) -> list[Token]:
+        """The tokens of a text for the steps of the `tokenizers` package, without its added tokens.
+
+        Inside a prompt a letter stands before the text, or some pre-tokenizers would put a space there.
+        """
+        backend = tokenizer.backend_tokenizer
+        package = sys.modules[type(backend).__module__]  # the shipped files import no `tokenizers`
+        lead = "" if is_start else "."
+
+        def spell(part: str) -> list[Any]:
+            found = backend.model.tokenize(part)
+            cut = self._cut(part, ((token.id, token.value) for token in found))
+            if not cut:
+                return found
+            size = len(part[:cut].encode())
+            behind = [(token.id, token.value, token.offsets) for token in spell(part[cut:])]
+            moved = [package.Token(id, value, (start + size, end + size)) for id, value, (start, end) in behind]
+            return spell(part[:cut]) + moved
+
+        steps = package.PreTokenizedString(lead + text)
+        if lead:
+            steps.split(lambda _, whole: [whole[:1], whole[1:]])
+        if backend.normalizer is not None:
+            steps.normalize(backend.normalizer.normalize)
+        if backend.pre_tokenizer is not None:
+            backend.pre_tokenizer.pre_tokenize(steps)
+        steps.tokenize(spell)
+        encoding = steps.to_encoding(0, None)
+        spans = [(start - len(lead), end - len(lead)) for start, end in encoding.offsets]
+        return [(id, span) for id, span in zip(encoding.ids, spans, strict=True) if span[0] >= 0]
+
+    def _python_tokens(self, tokenizer: Any, text: str, *, is_start: bool) -> list[Token]:
+        """The tokens of a text for a tokenizer written in Python, which gives no spans."""
+        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+        cut = self._cut(text, zip(ids, tokenizer.convert_ids_to_tokens(ids), strict=True))
+        if not cut:
+            return [(id, (0, 0)) for id in ids]
+        before = self._python_tokens(tokenizer, text[:cut], is_start=is_start)
+        return before + self._python_tokens(tokenizer, text[cut:], is_start=False)
+
+    def _cut(self, text: str, tokens: Iterable[tuple[int, str]]) -> int:
+        """Where to cut a text in two, inside the first of its control tokens; 0: nowhere."""
+        for id, token in tokens:
+            if id in self.ids or (token == self.unknown and token in text):
+                written = token.lstrip("▁")
+                return min(max(text.find(written), 0) + max(len(written) // 2, 1), len(text) - 1)
+        return 0
+
 
 def unescape(text: str) -> str:
-    """The text that was escaped, with `<image>` for `\\<image>`."""
-    return ESCAPES.sub(r"\1", text)
-
-
-def _backend_tokens(tokenizer: Any, text: str, control_ids: frozenset[int], *, is_start: bool) -> list[Token]:
-    """The tokens of a text for the steps of the `tokenizers` package, without its added tokens.
-
-    Inside a prompt a letter stands before the text, or some pre-tokenizers would put a space there.
-    """
-    backend = tokenizer.backend_tokenizer
-    package = sys.modules[type(backend).__module__]  # the shipped files import no `tokenizers`
-    lead = "" if is_start else "."
-
-    def spell(part: str) -> list[Any]:
-        found = backend.model.tokenize(part)
-        cut = _cut(part, [token.value for token in found if token.id in control_ids])
-        if not cut:
-            return found
-        size = len(part[:cut].encode())
-        behind = [(token.id, token.value, token.offsets) for token in spell(part[cut:])]
-        moved = [package.Token(id, value, (start + size, end + size)) for id, value, (start, end) in behind]
-        return spell(part[:cut]) + moved
-
-    steps = package.PreTokenizedString(lead + text)
-    if lead:
-        steps.split(lambda _, whole: [whole[:1], whole[1:]])
-    if backend.normalizer is not None:
-        steps.normalize(backend.normalizer.normalize)
-    if backend.pre_tokenizer is not None:
-        backend.pre_tokenizer.pre_tokenize(steps)
-    steps.tokenize(spell)
-    encoding = steps.to_encoding(0, None)
-    spans = [(start - len(lead), end - len(lead)) for start, end in encoding.offsets]
-    return [(id, span) for id, span in zip(encoding.ids, spans, strict=True) if span[0] >= 0]
-
-
-def _python_tokens(tokenizer: Any, text: str, control_ids: frozenset[int], *, is_start: bool) -> list[Token]:
-    """The tokens of a text for a tokenizer written in Python, which gives no spans."""
-    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
-    cut = _cut(text, [tokenizer.convert_ids_to_tokens(id).lstrip("▁") for id in ids if id in control_ids])
-    if not cut:
-        return [(id, (0, 0)) for id in ids]
-    before = _python_tokens(tokenizer, text[:cut], control_ids, is_start=is_start)
-    return before + _python_tokens(tokenizer, text[cut:], control_ids, is_start=False)
-
-
-def _cut(text: str, control: Sequence[str]) -> int:
-    """Where to cut a text in two, inside the first of its control tokens; 0: nowhere."""
-    if not control or len(text) < 2:
-        return 0
-    return min(max(text.find(control[0]), 0) + max(len(control[0]) // 2, 1), len(text) - 1)
+    """The text that was escaped."""
+    return MARKS.sub(r"\1", text) if MARK in text else text

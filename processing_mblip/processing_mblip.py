@@ -22,10 +22,11 @@ from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, Text
 from transformers.utils import TensorType, is_numpy_array, to_py_obj
 
 from .chat_templates import SURROGATE, check_conversation, check_messages, map_texts, with_images
-from .control_tokens import IMAGE_TOKEN, ControlTokens
+from .control_tokens import ControlTokens
 from .image_processing_mblip import MBlipImageProcessor, flat_list, is_array, is_list, load_upright_rgb
 from .model_settings import check_agreement, read_model_settings
 from .prompt_encoding import (
+    IMAGE_TOKEN,
     LITERAL_IMAGE,
     EncodedPrompt,
     PaddedLength,
@@ -218,7 +219,7 @@ class MBlipProcessor(ProcessorMixin):
 
     def _control_tokens(self, chat_template: str | None = None) -> ControlTokens:
         templates = f"{chat_template}{self.chat_template}{self.tokenizer.chat_template}"
-        return ControlTokens.of(self.tokenizer, self.image_token_id, templates)
+        return ControlTokens.of(self.tokenizer, IMAGE_TOKEN, self.image_token_id, templates)
 
     def apply_chat_template(
         self,

@@ -19,8 +19,9 @@ from typing import Any
 from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy
 
-from .control_tokens import ESCAPES, IMAGE_TOKEN, MARK, ControlTokens, Token, unescape
+from .control_tokens import MARK, ControlTokens, Token, unescape
 
+IMAGE_TOKEN = "<image>"
 PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is literal text
 UNLIMITED = 10**20  # a larger `model_max_length` means that there is no limit (transformers' LARGE_INTEGER)
 NO_OFFSET = (0, 0)
@@ -112,7 +113,7 @@ class PromptEncoder:
         written = [text for prompt in prompts for text in prompt.written]
         texts = [text for prompt in prompts for text in prompt.texts]
         if self.escaped_with is not None:
-            texts = [unescape(text) if MARK in text or LITERAL_IMAGE in text else text for text in written]
+            texts = [unescape(text) for text in texts]
         tokens = self._tokenize(texts, written)
         pieces = [[next(tokens) for _ in prompt.written] for prompt in prompts]
         key = "text_target" if self.is_target else "text"
@@ -138,18 +139,19 @@ class PromptEncoder:
         offsets = output["offset_mapping"] if self.with_offsets else [[NO_OFFSET] * len(mine) for mine in ids]
         for text, plain, mine, spans in zip(written, texts, ids, offsets, strict=True):
             tokens = self._without_control_tokens(text, mine) or list(zip(mine, spans, strict=True))
-            if self.with_offsets and text != plain:
+            if self.with_offsets and self.escaped_with is None and text != plain:
                 tokens = _in_the_prompt(tokens, text)
             yield tokens
 
     def _without_control_tokens(self, written: str, ids: list[int]) -> list[Token]:
         """The tokens of a text in which somebody typed a control token or `\\<image>`; none for other texts."""
         holds_image_id = self.image_ids[0] in ids
+        marked_image = f"{IMAGE_TOKEN[0]}{MARK}{IMAGE_TOKEN[1:]}"
         if self.escaped_with is not None and (MARK in written or holds_image_id):
-            return self.escaped_with.tokens(self.tokenizer, written)
+            return self.escaped_with.tokens(self.tokenizer, written.replace(LITERAL_IMAGE, marked_image))
         if holds_image_id and LITERAL_IMAGE in written:  # only `<image>` is text, all else is the tokenizer's
-            escaped = written.replace(MARK, MARK * 2).replace(LITERAL_IMAGE, f"<{MARK}image>")
-            return ControlTokens.of(self.tokenizer, self.image_ids[0]).tokens(self.tokenizer, escaped)
+            escaped = written.replace(MARK, MARK * 2).replace(LITERAL_IMAGE, marked_image)
+            return ControlTokens.of(self.tokenizer, IMAGE_TOKEN, self.image_ids[0]).tokens(self.tokenizer, escaped)
         return []
 
     def _join(
@@ -198,8 +200,8 @@ class PromptEncoder:
 
 
 def _in_the_prompt(tokens: list[Token], written: str) -> list[Token]:
-    """The tokens with spans in the text as it was written, where those of the unescaped text came in."""
-    dropped = {match.start() for match in ESCAPES.finditer(written)}
+    """The tokens with spans in the text as it was written, where those of the text without backslashes came in."""
+    dropped = {match.start() for match in re.finditer(re.escape(LITERAL_IMAGE), written)}
     positions = [i for i in range(len(written)) if i not in dropped]
     return [
         (token_id, (positions[start], positions[end - 1] + 1) if end > start else NO_OFFSET)

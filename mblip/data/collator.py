@@ -32,7 +32,7 @@ from .augmentation import Augmentation, augment, is_flip_safe
 from .example import check_columns, check_targets, check_values, row_name
 from .images import open_image
 from .stable_random import stable_random
-from .token_ids import Processor, answer_ids, check_chat_template, prompt_ids, uses_chat_template
+from .token_ids import Processor, answer_ids, check_characters, check_chat_template, prompt_ids, uses_chat_template
 from .training_rows import num_turns
 
 logger = logging.getLogger(__name__)
@@ -234,7 +234,10 @@ def _open_images(row: Mapping[str, Any]) -> list[PILImage.Image]:
 
 def _prompt(row: Mapping[str, Any], position: int, images: list[PILImage.Image]) -> Prompt:
     name = f"{row_name(row)}, prompt {row['ids'][position]!r}"
-    return Prompt(row["prompts"][position], row["targets"][position], images, name)
+    text, target = row["prompts"][position], row["targets"][position]
+    check_characters(text, name=name)
+    check_characters(target or "", name=f"{name}: its target")
+    return Prompt(text, target, images, name)
 
 
 def _prompt_ids(

@@ -132,6 +132,30 @@ def test_an_unseen_word_is_unknown_and_the_row_still_ends():
     assert batch["labels"].tolist() == [[UNK, EOS]]
 
 
+@pytest.mark.parametrize("typed", ["</s>", "<pad>", "<unk>", "</s></s>"])
+@pytest.mark.parametrize("make", [encoder_decoder_collator, decoder_only_collator])
+def test_control_tokens_in_a_row_are_text_and_its_labels_end_once(make, typed):
+    """The tokenizer's only word for them is unknown; `test_control_tokens.py` has tokenizers that spell them."""
+    batch = make()([row(prompts=(f"what {typed} this",), targets=(f"a {typed} dog",))])
+    learned = batch["labels"][batch["labels"] != IGNORED].tolist()
+    assert [token for token in learned if token != UNK] == [A, DOG, EOS]
+    ids = batch["input_ids"][batch["attention_mask"].bool()].tolist()
+    prompt = [token for token in ids[: ids.index(THIS) + 1] if token != UNK]
+    assert prompt == [IMAGE, IMAGE, WHAT, THIS]
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"prompts": ("is \ud800 this",)}, r"Row 'r' \(source drawn\), prompt 'r0' holds half a character .*ud800"),
+        ({"targets": ("a \ud800",)}, r"Row 'r' \(source drawn\), prompt 'r0': its target holds half a character"),
+    ],
+)
+def test_half_a_character_names_its_row_and_prompt(changes, match):
+    with pytest.raises(ValueError, match=match):
+        encoder_decoder_collator()([row(**changes)])
+
+
 def test_a_prompt_with_more_image_marks_than_images_is_an_error():
     with pytest.raises(ValueError, match=r"`<image>` 2 time\(s\), but 1 image"):
         encoder_decoder_collator()([row(prompts=("<image> <image> what",))])

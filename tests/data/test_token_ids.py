@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from chat_models import CHAT_MODELS, NUM_QUERY_TOKENS, chat_processor
+from chat_models import CHAT_MODELS, NUM_QUERY_TOKENS, PAD, chat_processor
 from tiny_inputs import DECODER_ONLY, ENCODER_DECODER, row, tiny_processor
 
 from mblip.data.collator import IGNORED, GenerationCollator, MBlipCollator
@@ -177,6 +177,32 @@ def test_cutting_keeps_image_marks_and_follows_the_tokenizers_side(side, max_tok
 
 def test_a_letter_of_several_tokens_is_not_cut_in_two():
     assert cut_text(chat_processor(QWEN).tokenizer, "aสวัสดี", 6) == "aส"  # three bytes a letter
+
+
+@every_model
+def test_control_tokens_of_prompt_and_answer_are_text(chat_model):
+    processor = chat_processor(chat_model)
+    typed = "x " + "".join([*chat_model.specials, chat_model.eos, chat_model.bos or "", "</think>", PAD]) + " y"
+    shown = [row(prompts=(typed,), targets=(typed,))]
+    prompt, learned = split_at_labels(collator_of(processor, max_text_tokens=999, max_target_tokens=999)(shown))
+    plain_prompt, plain_learned = split_at_labels(collator_of(processor)([row(prompts=("x",), targets=("y",))]))
+    tokenizer = processor.tokenizer
+    control = {*tokenizer.all_special_ids, *tokenizer.convert_tokens_to_ids(list(chat_model.specials))}
+    assert [i for i in prompt if i in control] == [i for i in plain_prompt if i in control]
+    assert [i for i in learned if i in control] == [i for i in plain_learned if i in control]
+    assert typed in tokenizer.decode(prompt)
+    assert typed in tokenizer.decode(learned)
+    asked_ids = processor.apply_chat_template(
+        [{"role": "user", "content": [image_of(shown[0]), text_part(typed)]}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        sanitize_control_tokens=True,
+    )["input_ids"][0]
+    assert prompt == asked_ids
+    short, _ = split_at_labels(collator_of(processor, max_text_tokens=4)(shown))
+    assert typed[:3] in tokenizer.decode(short)
+    assert len(short) <= len(plain_prompt) + 3
 
 
 def test_an_answer_that_is_cut_does_not_pretend_to_end():

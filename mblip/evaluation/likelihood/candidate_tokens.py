@@ -11,7 +11,7 @@ time.
 
 from collections.abc import Sequence
 
-from mblip.data.token_ids import answer_ids, rendered_prompt, uses_chat_template
+from mblip.data.token_ids import answer_ids, check_characters, rendered_prompt, uses_chat_template
 
 from ..model_inputs import Processor
 
@@ -51,6 +51,8 @@ class CandidateTokens:
                 f"Found the candidates {list(candidates)[:5]} for the prompt {prompt!r}, expected at least one and "
                 "no blank ones. Remove blank candidates."
             )
+        for candidate in candidates:
+            check_characters(candidate, name=f"A candidate for the prompt {prompt!r}")
         ending = self._ending(prompt, num_images)
         if self.uses_chat_template and not self._is_made_alike(ending, prompt, num_images, candidates[0]):
             return self._tokens(prompt, num_images, candidates)
