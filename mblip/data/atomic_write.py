@@ -1,25 +1,62 @@
-"""Atomic writes, and locks on folders.
+"""Atomic writes, manifests that prove what was written, and locks on folders.
 
-A file or folder is written under another name and renamed once it is complete. A lock lets one process at a time work
-in a folder.
+A file or folder is written under another name, synced to the disk, and renamed once it is complete. After a power loss
+it is therefore whole or not there. A manifest lists the files of a folder with size and digest. A lock lets one
+process at a time work in a folder.
 """
 
 import errno
 import fcntl
+import hashlib
+import json
+import logging
+import os
 import shutil
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any, TextIO
+
+import xxhash
+from safetensors import SafetensorError
+
+logger = logging.getLogger(__name__)
 
 PARTIAL = ".partial"
+MANIFEST_FILE = "manifest.json"
+LOCK_FILE = ".lock"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # disk, quota or file size
+# What libraries say that raise no OSError for a full disk. The last two are torch's, which does not tell the cause.
+FULL_TEXTS = (*map(os.strerror, sorted(FULL)), "PytorchStreamWriter failed writing", "unexpected pos")
 SQLITE_FULL = frozenset({"database or disk is full", "disk I/O error"})  # second: file may not grow
+WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP})  # some network file systems
+SETTLED_NANOSECONDS = 2 * 10**9  # a file may change twice within the resolution of its time of change
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8. Its folder is created if needed."""
     with atomic_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, hint: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        hint: what to do if the file is damaged.
+
+    Raises:
+        ValueError: the file holds no JSON object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}), expected a JSON object. {hint}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: it holds a {type(found).__name__}, expected a JSON object. {hint}")
+    return found
 
 
 @contextmanager
@@ -29,49 +66,178 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         StorageFullError: the disk is full. The message says that nothing is lost.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}{PARTIAL}")
     with full_disk_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-    partial.replace(path)
+        _sync(partial)
+        partial.replace(path)
+        _sync(path.parent)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a folder to write to. It appears at `path` when the block ends without an error.
 
-    What an earlier attempt left behind is removed.
+    What this or an earlier attempt leaves behind is removed.
 
     Raises:
         StorageFullError: the disk is full. The message says that nothing is lost.
+        OSError: another process is writing this folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}{PARTIAL}")
-    shutil.rmtree(partial, ignore_errors=True)
-    with full_disk_explained(path):
-        partial.mkdir()
-        yield partial
-    partial.replace(path)
+    with locked(path.parent, f".{path.name}{LOCK_FILE}", f"writing {path.name} into"), full_disk_explained(path):
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir()
+            yield partial
+            sync_tree(partial)
+            partial.replace(path)
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder with all it holds is on the disk."""
+    for path in [*folder.rglob("*"), folder]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot sync folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def seal(folder: Path, files: Iterable[Path]) -> None:
+    """Sync files of a folder and write its manifest, which holds the size and the digest of each.
+
+    The digest guards against accidents, not against forgery, so it is a fast one (docs/speed.md has its cost).
+    """
+    manifest = {}
+    for path in sorted(files):
+        _sync(path)
+        manifest[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "xxh3_128": _digest(path)}
+    for inner in {path.parent for path in folder.glob("**/*")}:
+        _sync(inner)
+    write_text(folder / MANIFEST_FILE, json.dumps(manifest, indent=1) + "\n")
+
+
+_proved: dict[Path, object] = {}  # manifests whose files were read in this process -> their sizes and times of change
+
+
+def find_damage(folder: Path) -> str | None:
+    """What is wrong with the first file of a folder that differs from the manifest; None if all are as written.
+
+    Files are read once in a process, as long as their sizes and times of change stay.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = read_json(path, "")
+        expected = {name: (int(entry["bytes"]), str(entry["xxh3_128"])) for name, entry in manifest.items()}
+        if not expected or any(".." in PurePosixPath(name).parts or name.startswith("/") for name in expected):
+            raise ValueError("it names no files, or files outside the folder")
+        found = {name: (folder / name).stat() for name in expected}
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).relative_to(folder)} is missing"
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        return f"{MANIFEST_FILE} is no manifest of the files there ({error})"
+    for name, (size, _) in expected.items():
+        if found[name].st_size != size:
+            return f"{name} has {found[name].st_size} bytes, expected {size}"
+    state = (manifest, [(stat.st_ino, stat.st_mtime_ns) for stat in found.values()])
+    if _proved.get(path) == state:
+        return None
+    for name, (_, digest) in expected.items():
+        try:
+            if (other := _digest(folder / name)) != digest:
+                return f"{name} has the digest {other}, expected {digest}"
+        except OSError as error:
+            return f"{name} cannot be read ({error})"
+    if time.time_ns() - max(stat.st_mtime_ns for stat in found.values()) > SETTLED_NANOSECONDS:
+        _proved[path] = state
+    return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+
+
+_held: set[TextIO] = set()
+
+
+def _let_go() -> None:
+    """In a forked process: a worker that outlives its killed parent must not keep the parent's locks."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
 def locked(folder: Path, name: str, doing: str) -> Iterator[None]:
-    """Hold the folder's lock. The system releases it when the process ends, however it ends.
+    """Hold the lock of a folder, which is created if needed.
+
+    The system releases the lock when the process ends, however it ends. A lock file that is left behind does no harm.
+    Where the file system has no locks, we go on with a warning.
 
     Args:
-        name: the name of the lock file. The file stays.
+        name: the name of the lock file.
         doing: what the other process is doing, for the error: "fetching into".
+
     Raises:
-        OSError: another process holds the lock.
+        OSError: another process holds the lock, or the folder cannot be written.
     """
-    with (folder / name).open("w") as file:
+    with full_disk_explained(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = _lock(folder / name, f"{doing} {folder}")
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise type(error)(f"{folder} cannot be written: {error}. Give another folder.") from error
+    _held.add(file)
+    try:
+        with full_disk_explained(folder):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+        yield
+    finally:
+        if file in _held:  # not in a forked process
+            _held.remove(file)
+            (folder / name).unlink(missing_ok=True)  # before the lock is released: nobody else holds it
+            file.close()
+
+
+def _lock(path: Path, doing: str) -> TextIO:
+    while True:
+        file = path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            with file:
+                file.seek(0)
+                holder = file.read() or "not known"
             raise OSError(
-                f"Another process is {doing} {folder}. Wait for it, or give this one another folder."
+                f"Another process is {doing}. Wait for it, or give this one another folder. It is {holder}."
             ) from error
-        yield
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                file.close()
+                raise
+            logger.warning("%s cannot be locked (%s). See to it that no other process writes there.", path, error)
+            return file
+        if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+            return file
+        file.close()  # its last holder has removed it in the meantime
 
 
 class StorageFullError(OSError):
@@ -80,17 +246,34 @@ class StorageFullError(OSError):
 
 @contextmanager
 def full_disk_explained(path: Path) -> Iterator[None]:
-    """Turn the system's error for a full disk, quota or file size limit into `StorageFullError`."""
+    """Turn an error for a full disk, quota or file size limit into `StorageFullError`."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in FULL:
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, StorageFullError) or not is_full(error):
             raise
-        raise no_room(path, error.errno) from error
+        raise no_room(path, error.errno if isinstance(error, OSError) else None) from error
 
 
-def no_room(path: Path, number: int | None = errno.ENOSPC) -> StorageFullError:
-    """The error for a full disk."""
+def is_full(error: BaseException) -> bool:
+    """Whether the system or a library says that a disk, quota or file is full."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return True
+    return isinstance(error, OSError | RuntimeError | SafetensorError) and any(
+        text in str(error) for text in FULL_TEXTS
+    )
+
+
+def no_room(path: Path, number: int | None = None) -> StorageFullError:
+    """The error for a full disk.
+
+    Args:
+        number: the system's error number; None: that of a full disk.
+    """
+    number = errno.ENOSPC if number is None else number
+    there = next(parent for parent in path.absolute().parents if parent.exists())
     return StorageFullError(
-        number, f"There is no room for {path}. What is finished stays: make room, and run the same command again"
+        number,
+        f"There is no room for {path}: {os.strerror(number)}, {shutil.disk_usage(there).free / 2**20:,.1f} MiB are "
+        "free. What is finished stays: make room, and run the same command again",
     )

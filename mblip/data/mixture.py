@@ -15,6 +15,7 @@ import datasets
 import pyarrow
 import pyarrow.parquet
 
+from .atomic_write import atomic_file
 from .example import FEATURES, FEATURES_WITH_PROVENANCE, Example, features_of, missing_columns, rows_to_dataset
 from .stable_random import stable_random
 
@@ -73,10 +74,8 @@ def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
     if not rows:
         raise ValueError(f"There are no rows to write to {path}. Check that the source found its files.")
     dataset = rows_to_dataset(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    dataset.to_parquet(partial)
-    partial.replace(path)
+    with atomic_file(path) as partial:
+        dataset.to_parquet(partial, use_content_defined_chunking=False)  # with it, a full disk aborts the process
 
 
 @overload

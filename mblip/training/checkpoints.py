@@ -1,25 +1,26 @@
-"""Checkpoints that hold only the parameters that train, and are used only if complete.
+"""Checkpoints that hold only the parameters that train, and are used only if complete and undamaged.
 
-We write the manifest of a checkpoint last. It lists every file with its size, so a checkpoint that was only partly
-written, deleted or copied is never used.
+We write the manifest of a checkpoint last. It lists every file with its size and digest, so a checkpoint that was only
+partly written, deleted or copied, or that was damaged later, is never used.
 """
 
-import json
 import logging
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import nn
 
+from mblip.data.atomic_write import MANIFEST_FILE, PARTIAL, find_damage, read_json, seal
+
 logger = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "trained.safetensors"
-MANIFEST_FILE = "manifest.json"
 STATE_FILE = "trainer_state.json"  # transformers' name
-PARTIAL = ".partial"
 PREFIX = "checkpoint-"  # transformers' name
 FSDP_PREFIX = "_fsdp_wrapped_module."  # torch adds it to names in a model that FSDP has wrapped
 
@@ -41,15 +42,8 @@ def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.
 
 
 def write_manifest(folder: Path) -> None:
-    """Mark a checkpoint as complete."""
-    files = {
-        file.relative_to(folder).as_posix(): file.stat().st_size
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != MANIFEST_FILE
-    }
-    partial = folder / f".{MANIFEST_FILE}.partial"
-    partial.write_text(json.dumps(files, indent=1), encoding="utf-8")
-    partial.replace(folder / MANIFEST_FILE)
+    """Mark a checkpoint as complete, after all its files are on the disk."""
+    seal(folder, (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE))
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
@@ -72,29 +66,51 @@ def load_trained(model: nn.Module, folder: Path) -> None:
         parameter.data.copy_(saved[name])
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The complete checkpoint with the most steps in `folder`; None if there is none.
+def last_checkpoint(folder: Path, *, keep_best: bool = False) -> Path | None:
+    """The undamaged checkpoint with the most steps in `folder`; None if there are no complete checkpoints.
 
-    Skips a checkpoint that has lost a file, with a warning.
+    Skips a damaged checkpoint with a warning. Training then repeats the steps since the one before.
+
+    Args:
+        keep_best: the checkpoint of the best evaluation so far must be undamaged, too.
+
+    Raises:
+        ValueError: all checkpoints are damaged.
     """
-    complete = (manifest.parent for manifest in folder.glob(f"{PREFIX}*/{MANIFEST_FILE}"))
-    for checkpoint in sorted(complete, key=_num_steps, reverse=True):
-        missing = _missing_part(checkpoint)
-        if missing is None:
+    checkpoints = [each for each in _checkpoints(folder) if (each / MANIFEST_FILE).is_file()]
+    for checkpoint in checkpoints:
+        needed, damage = checkpoint, find_damage(checkpoint)
+        if damage is None and keep_best and (best := _find_best(checkpoint)) is not None:
+            needed, damage = best, find_damage(best)
+        if damage is None:
             return checkpoint
-        logger.warning("%s is skipped: %s. Restore the file, or delete the checkpoint.", checkpoint, missing)
+        its = "" if needed == checkpoint else f"its best evaluation's {needed.name}: "
+        _warn_once(
+            f"{checkpoint} is skipped: {its}{damage}. We use the checkpoint before it. To use this one, restore the "
+            "file from a backup."
+        )
+    if checkpoints:
+        raise ValueError(
+            f"No checkpoint in {folder} is whole, the last one neither: {damage}. Restore one from a backup, or "
+            f"delete {folder} to train this stage from its beginning."
+        )
     return None
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether training in `folder` got as far as a complete checkpoint, damaged or not."""
+    return any((checkpoint / MANIFEST_FILE).is_file() for checkpoint in _checkpoints(folder))
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """The Trainer's state in an undamaged checkpoint."""
+    return read_json(checkpoint / STATE_FILE, "Restore the checkpoint, or delete it.")
 
 
 def is_last_step(checkpoint: Path) -> bool:
     """Whether a checkpoint is that of the last step of its stage."""
-    state = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+    state = read_state(checkpoint)
     return state["global_step"] >= state["max_steps"]
-
-
-def _num_steps(checkpoint: Path) -> int:
-    steps = checkpoint.name.removeprefix(PREFIX)
-    return int(steps) if steps.isdigit() else -1
 
 
 def best_checkpoint(last: Path) -> Path:
@@ -103,25 +119,32 @@ def best_checkpoint(last: Path) -> Path:
     Args:
         last: the checkpoint of the last step.
     """
-    state = json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
-    return last.with_name(f"{PREFIX}{state['best_global_step']}")
+    best = _find_best(last)
+    assert best is not None  # the last step is evaluated
+    return best
+
+
+def _find_best(checkpoint: Path) -> Path | None:
+    """The checkpoint of the best evaluation up to a checkpoint; None if there was no evaluation."""
+    step = read_state(checkpoint)["best_global_step"]
+    return None if step is None else checkpoint.with_name(f"{PREFIX}{step}")
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The folders of checkpoints, complete or not, with the most steps first. A copy under another name is none."""
+    found = [path for path in folder.glob(f"{PREFIX}*") if path.name.removeprefix(PREFIX).isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix(PREFIX)), reverse=True)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 def remove_partial(folder: Path) -> None:
     """Delete partial files of an interrupted run from the folder of a run or a stage."""
-    checkpoints = (path for path in folder.glob(f"{PREFIX}*") if not (path / MANIFEST_FILE).is_file())
+    checkpoints = (path for path in _checkpoints(folder) if not (path / MANIFEST_FILE).is_file())
     for partial in [*checkpoints, folder / PARTIAL]:
         if partial.exists():
             logger.info("Deleting %s, which an interrupted run left incomplete.", partial)
             shutil.rmtree(partial)
-
-
-def _missing_part(checkpoint: Path) -> str | None:
-    """A description of the first missing or truncated file of a checkpoint; None if the checkpoint is complete."""
-    for name, size in json.loads((checkpoint / MANIFEST_FILE).read_text(encoding="utf-8")).items():
-        file = checkpoint / name
-        if not file.is_file():
-            return f"{name} is missing"
-        if file.stat().st_size != size:
-            return f"{name} has {file.stat().st_size} bytes, expected {size}"
-    return None

@@ -9,8 +9,6 @@ Loading the folder then composes the components again, so you only need to share
 
 import argparse
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,17 +67,14 @@ def compose_into_folder(
         "blip2_revision": blip2_revision,
         "language_model_revision": language_model_revision,
     }
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    from mblip.data.atomic_write import atomic_folder  # here, because `--help` needs no extra
+
+    with atomic_folder(folder) as partial:
         config, report = (
             _write_base(components, partial)
             if weightless
             else _write_model(components, partial, dtype, max_shard_size)
         )
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     tokens = f"{config.num_query_tokens} `<image>` tokens (id {config.image_token_id}) per image"
     return f"{report}\n{folder}: {'a base without weights' if weightless else 'a model'}, {tokens}."
 

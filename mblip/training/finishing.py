@@ -11,6 +11,7 @@ import shutil
 
 from peft import PeftConfig, PeftModel
 
+from mblip.data.atomic_write import sync_tree
 from mblip.evaluation.recipe import LoadIn
 from mblip.loading import is_adapter, is_own_checkpoint, merge
 from modeling_mblip import MBlipForConditionalGeneration
@@ -95,14 +96,16 @@ def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
 
 
 def save_model(model: MBlipForConditionalGeneration, processor: MBlipProcessor, card: str, run: Run) -> None:
-    """Write `model/` atomically: weights, processor and card."""
+    """Write `model/` atomically: weights, processor and card. The run is then finished."""
     partial = run.folder / PARTIAL / run.model_folder.name
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     processor.save_pretrained(partial)
     (partial / "README.md").write_text(card, encoding="utf-8")
+    sync_tree(partial)
     os.replace(partial, run.model_folder)
     (run.folder / PARTIAL).rmdir()
+    run.mark_finished()
 
 
 def rebuild_model(run: Run, load_in: LoadIn | None = None) -> Model:

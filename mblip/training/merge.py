@@ -19,6 +19,7 @@ from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel
 from transformers import PreTrainedConfig
 
+from mblip.data.atomic_write import atomic_folder
 from mblip.loading import merge
 from modeling_mblip.checkpoint_reading import check_location, find_file
 from modeling_mblip.configuration_mblip import TOKENIZER_FILES, MBlipConfig
@@ -79,27 +80,22 @@ def merge_adapter(
     """
     if folder.exists():
         raise FileExistsError(f"{folder} already exists. Delete it, or give another folder.")
-    config = PeftConfig.from_pretrained(adapter, revision=adapter_revision)
-    if base is None:
-        base, base_revision = config.base_model_name_or_path, base_revision or config.revision
-    if not base:
-        raise ValueError(f"{adapter} names no base. Give the one it was trained on with --base.")
-    adapted = _put_on(_load_base(base, base_revision, config), adapter, config, adapter_revision)
-    merged = merge(adapted, adapter)
-    check_finite(
-        merged.named_parameters(),
-        f"the merged model {adapter}",
-        "The adapter is broken, or the values overflow the dtype of the base. Check the training run.",
-    )
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with atomic_folder(folder) as partial:
+        config = PeftConfig.from_pretrained(adapter, revision=adapter_revision)
+        if base is None:
+            base, base_revision = config.base_model_name_or_path, base_revision or config.revision
+        if not base:
+            raise ValueError(f"{adapter} names no base. Give the one it was trained on with --base.")
+        adapted = _put_on(_load_base(base, base_revision, config), adapter, config, adapter_revision)
+        merged = merge(adapted, adapter)
+        check_finite(
+            merged.named_parameters(),
+            f"the merged model {adapter}",
+            "The adapter is broken, or the values overflow the dtype of the base. Check the training run.",
+        )
         merged.save_pretrained(partial, max_shard_size=max_shard_size)
         _copy(base, base_revision, ("generation_config.json",), partial)
         _write_processor(((adapter, adapter_revision), (base, base_revision)), merged.config, partial)
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return f"{adapter} is merged into {base}.\n{folder}: {merged.num_parameters():,} parameters."
 
 

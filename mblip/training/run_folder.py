@@ -5,36 +5,35 @@ recipe.yaml                    the recipe, including defaults
                                the last checkpoint, or, with `keep_best`, the best
 1_re_alignment/...
 training_log.jsonl  loss_curve.png  results.json  table.md
-model/                         model and processor for `from_pretrained`, written last: the run is then finished
+model/                         model and processor for `from_pretrained`
+manifest.json                  size and digest of the files in model/, written last: the run is then finished
 """
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 
+from mblip.data.atomic_write import StorageFullError, atomic_file, find_damage, seal, sync_tree, write_text
 from mblip.data.recipes.strict_loading import join
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 
-from .checkpoints import (
-    MANIFEST_FILE,
-    PREFIX,
-    STATE_FILE,
-    best_checkpoint,
-    is_last_step,
-    last_checkpoint,
-    remove_partial,
-)
+from .checkpoints import best_checkpoint, has_checkpoint, is_last_step, last_checkpoint, read_state, remove_partial
 from .options import TrainingOptions
 from .recipe import DataRecipe, Recipe, StageRecipe
 from .recipe_reading import to_plain, to_yaml
 
+logger = logging.getLogger(__name__)
+
 RECIPE_FILE = "recipe.yaml"
+CARD_FILE = "README.md"
 LOG_FILE = "training_log.jsonl"
 CURVE_FILE = "loss_curve.png"
 FREE_FIELDS = re.compile(  # they do not affect training, so they may change when a run resumes
@@ -56,12 +55,17 @@ class StageRun:
     @property
     def weights(self) -> Path | None:
         """The checkpoint with the stage's final weights: the last, or with `keep_best` the best; None: not done."""
-        return best_checkpoint(self.result) if self.result is not None and self.training["keep_best"] else self.result
+        result = self.result
+        return best_checkpoint(result) if result is not None and self.training["keep_best"] else result
 
     @property
     def result(self) -> Path | None:
-        """The checkpoint at the stage's last step; None if the stage is not done."""
-        checkpoint = last_checkpoint(self.folder)
+        """The checkpoint at the stage's last step; None if the stage is not done.
+
+        Raises:
+            ValueError: all checkpoints of the stage are damaged.
+        """
+        checkpoint = last_checkpoint(self.folder, keep_best=self.training["keep_best"])
         return checkpoint if checkpoint is not None and is_last_step(checkpoint) else None
 
 
@@ -77,12 +81,27 @@ class Run:
 
     @property
     def model_folder(self) -> Path:
-        """The folder of model, processor and card. It exists only when the run is finished."""
+        """The folder of model, processor and card. It is whole if the run is finished."""
         return self.folder / "model"
 
     @property
     def is_finished(self) -> bool:
-        return self.model_folder.exists()
+        return self.model_folder.exists() and self.find_damage() is None
+
+    def find_damage(self) -> str | None:
+        """What is wrong with the finished model; None if it is whole. Its card may be edited."""
+        card = self.model_folder / CARD_FILE
+        if not card.is_file() or not (text := card.read_bytes()) or b"\0" in text:
+            return f"model/{CARD_FILE} is missing, empty or damaged"
+        return find_damage(self.folder)
+
+    def mark_finished(self) -> None:
+        """Declare the run finished, after all it has written is on the disk."""
+        for part in ("adapter", "base"):
+            if (self.folder / part).exists():
+                sync_tree(self.folder / part)
+        files = (path for path in self.model_folder.rglob("*") if path.is_file() and path.name != CARD_FILE)
+        seal(self.folder, files)
 
     @property
     def stages(self) -> list[StageRun]:
@@ -106,29 +125,79 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
     If the folder holds no checkpoint yet, for example because the model or data of an earlier recipe was not found,
     the new recipe replaces the earlier one.
 
+    A finished model that is damaged is put aside, if the stages' results are there to make it again.
+
     Raises:
-        ValueError: the folder belongs to another recipe or is not that of a run. The message names the differences.
+        ValueError: the folder belongs to another recipe or is not that of a run, or its state is damaged and there is
+            nothing whole to resume from. The message names the differences or the file.
         OSError: the folder cannot be written.
     """
     run = Run(recipe)
     record = run.folder / RECIPE_FILE
-    is_begun = record.exists() and (run.is_finished or any(run.folder.glob(f"*/{PREFIX}*/{MANIFEST_FILE}")))
-    if is_begun:
+    has_begun = run.model_folder.exists() or any(has_checkpoint(stage.folder) for stage in run.stages)
+    if has_begun and record.exists():
         _check_same_recipe(record, run)
     elif is_main_process:
-        if not record.exists() and run.folder.exists() and any(_visible_entries(run.folder)):
+        if not has_begun and not record.exists() and run.folder.exists() and any(_visible_entries(run.folder)):
             raise ValueError(
                 f"{run.folder} holds files but no {RECIPE_FILE}, so no run wrote it. Give another `--output_dir`."
             )
+        if has_begun:
+            logger.warning("%s is missing. We take what is in %s as trained by this recipe.", record, run.folder)
         _write_recipe(record, recipe)
+    if run.is_finished:
+        return run
+    _check_stages(run)
     if is_main_process:
         for folder in (run.folder, *(stage.folder for stage in run.stages)):
             remove_partial(folder)
+        if run.model_folder.exists():
+            _put_model_aside(run)
     return run
 
 
+def _check_stages(run: Run) -> None:
+    """Check that what the run has done can be gone on from.
+
+    Raises:
+        ValueError: a later stage has begun from a result that is gone, or the stages' results are gone from a run
+            whose model is damaged.
+    """
+    for earlier, later in pairwise(run.stages):
+        if has_checkpoint(later.folder) and earlier.result is None:
+            raise ValueError(
+                f"{later.folder.name} was trained from the result of {earlier.folder.name}, which is missing or "
+                f"damaged in {earlier.folder}. Restore it from a backup, or delete {later.folder} to train both again."
+            )
+    if run.model_folder.exists() and any(stage.result is None for stage in run.stages):
+        raise ValueError(
+            f"{run.model_folder} is not whole ({run.find_damage()}), and the checkpoints to make it again are gone. "
+            f"Restore the file from a backup, or move {run.model_folder} away to train again."
+        )
+
+
+def _put_model_aside(run: Run) -> None:
+    aside = next(path for number in count(1) if not (path := run.folder / f"damaged_model_{number}").exists())
+    logger.warning(
+        "%s is not whole: %s. We make it again from the checkpoints. The old one is now %s; delete it if you need "
+        "nothing of it.",
+        run.model_folder,
+        run.find_damage(),
+        aside,
+    )
+    run.model_folder.replace(aside)
+
+
 def _check_same_recipe(record: Path, run: Run) -> None:
-    differences = find_differences(to_plain_values(read_yaml(record)), to_plain(run.recipe))
+    wanted = to_plain(run.recipe)
+    try:
+        found = to_plain_values(read_yaml(record))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(_damaged_record(record, " ".join(str(error).split()))) from error
+    if not isinstance(found, Mapping) or (missing := wanted.keys() - found.keys()):
+        what = f"it lacks {', '.join(sorted(missing))}" if isinstance(found, Mapping) else "it is no recipe"
+        raise ValueError(_damaged_record(record, what))
+    differences = find_differences(found, wanted)
     if differences:
         raise ValueError(
             f"{run.folder} was written by another recipe: {'; '.join(differences)}. "
@@ -136,16 +205,22 @@ def _check_same_recipe(record: Path, run: Run) -> None:
         )
 
 
+def _damaged_record(record: Path, what: str) -> str:
+    return (
+        f"{record} is damaged ({what}), so we cannot tell whether the checkpoints there are of this recipe. If you are "
+        "sure, delete the file and run the same command again; or give another `--output_dir`."
+    )
+
+
 def _visible_entries(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
 
 
 def _write_recipe(record: Path, recipe: Recipe) -> None:
-    partial = record.with_name(f".{RECIPE_FILE}.partial")
     try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(to_yaml(recipe), encoding="utf-8")
-        partial.replace(record)
+        write_text(record, to_yaml(recipe))
+    except StorageFullError:
+        raise
     except OSError as error:
         raise OSError(f"The run cannot be written: {error}. Give another `--output_dir`.") from error
 
@@ -172,7 +247,7 @@ def write_log(run: Run) -> None:
     """Write `training_log.jsonl` and `loss_curve.png` of the finished stages."""
     entries = read_log(run)
     lines = [json.dumps(entry, ensure_ascii=False) for entry in entries]
-    (run.folder / LOG_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(run.folder / LOG_FILE, "\n".join(lines) + "\n")
     draw_loss_curve(entries, run.folder / CURVE_FILE)
 
 
@@ -180,9 +255,8 @@ def read_log(run: Run) -> list[dict[str, Any]]:
     """The Trainer's log entries of all finished stages in order, each with its stage."""
     entries = []
     for stage in run.stages:
-        if stage.result is not None:
-            state = json.loads((stage.result / STATE_FILE).read_text(encoding="utf-8"))
-            entries += [{"stage": stage.folder.name, **entry} for entry in state["log_history"]]
+        if (result := stage.result) is not None:
+            entries += [{"stage": stage.folder.name, **entry} for entry in read_state(result)["log_history"]]
     return entries
 
 
@@ -203,7 +277,8 @@ def draw_loss_curve(entries: list[dict[str, Any]], path: Path) -> None:
     axes.set_yscale("log")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    with atomic_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
 
 
 def is_main_process() -> bool:

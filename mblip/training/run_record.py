@@ -23,6 +23,7 @@ from torch import nn
 from transformers import TrainingArguments
 
 from mblip.data import InterleavedRows, TrainingRows
+from mblip.data.atomic_write import read_json, write_text
 from mblip.data.recipes.yaml_values import without_folder, without_folders, write_yaml
 from mblip.evaluation import predictions_path, ratio_to_reference, read_predictions
 
@@ -123,15 +124,14 @@ class RunRecord:
 
     def write(self, path: Path) -> None:
         """Write the record atomically, with one field per line."""
-        plain, partial = dataclasses.asdict(self), path.with_name(f".{path.name}.partial")
+        plain = dataclasses.asdict(self)
         fields = [f'"{name}": {json.dumps(value, ensure_ascii=False)}' for name, value in plain.items()]
-        partial.write_text("{\n" + ",\n".join(fields) + "\n}\n", encoding="utf-8")
-        partial.replace(path)
+        write_text(path, "{\n" + ",\n".join(fields) + "\n}\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read the record in a file."""
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_json(path, "Run `mblip train` again to write it.")
         stages = [
             StageRecord(**stage | {"sources": tuple(stage["sources"]), "facts": StageFacts(**stage["facts"])})
             for stage in plain["stages"]
@@ -171,7 +171,7 @@ def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
     """
     if missing := [name for name in ("results.json", "table.md") if not (folder / name).is_file()]:
         raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of `mblip train` or `mblip eval`.")
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = read_json(folder / "results.json", "Evaluate again.")
     named = {name: result | {"model": without_folders(result["model"])} for name, result in results.items()}
     table = (folder / "table.md").read_text(encoding="utf-8").strip()
     return Evaluation(is_of_run, named, _read_ratios(folder), table)
@@ -243,15 +243,13 @@ def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingA
         is_bf16=arguments.bf16,
         versions={name: version(name) for name in LIBRARIES},
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{FACTS_FILE}.partial"
-    partial.write_text(json.dumps(dataclasses.asdict(facts), indent=1), encoding="utf-8")
-    partial.replace(folder / FACTS_FILE)
+    write_text(folder / FACTS_FILE, json.dumps(dataclasses.asdict(facts), indent=1))
 
 
 def read_facts(folder: Path) -> StageFacts:
     """Read the facts of a stage."""
-    return StageFacts(**json.loads((folder / FACTS_FILE).read_text(encoding="utf-8")))
+    hint = "Restore it, or delete the stage's last checkpoint: its last steps are then trained again."
+    return StageFacts(**read_json(folder / FACTS_FILE, hint))
 
 
 def _count_by_kind(model: nn.Module) -> dict[str, int]:

@@ -11,6 +11,7 @@ import gc
 import logging
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerContr
 from transformers.trainer_utils import SchedulerType, TrainOutput
 
 from mblip.data import EpochCallback, InterleavedRows, MBlipCollator, TrainingRows
+from mblip.data.atomic_write import full_disk_explained
 from mblip.data.stable_random import stable_random
 from mblip.evaluation.in_training import GenerationEvaluation
 from mblip.evaluation.model_inputs import Model
@@ -228,8 +230,9 @@ class MBlipTrainer(Trainer):
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train as the Trainer does. None resumes from the last complete checkpoint, if there is one."""
         gc.collect()  # removes the DistributedDataParallel hooks of an earlier Trainer on this model
-        if resume_from_checkpoint is None and (last := last_checkpoint(self.folder)) is not None:
-            resume_from_checkpoint = str(last)
+        if resume_from_checkpoint is None:
+            last = last_checkpoint(self.folder, keep_best=self.keep_best)
+            resume_from_checkpoint = None if last is None else str(last)
         config = self.trained_model.config
         smoothing_before = config.label_smoothing
         config.label_smoothing = self.args.label_smoothing_factor or smoothing_before
@@ -379,10 +382,15 @@ class MBlipTrainer(Trainer):
         if not self.is_sharded:
             trained = ((name, each) for name, each in self.trained_model.named_parameters() if each.requires_grad)
             check_finite(trained, f"the model after step {self.state.global_step}", self._remedy)
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()
+        checkpoint = self.folder / f"{PREFIX}{self.state.global_step}"
         if self.args.should_save:
-            write_manifest(self.folder / f"{PREFIX}{self.state.global_step}")
+            shutil.rmtree(checkpoint, ignore_errors=True)  # a damaged one, before which training has resumed
+        self.accelerator.wait_for_everyone()
+        with full_disk_explained(checkpoint):
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                write_manifest(checkpoint)
         self.accelerator.wait_for_everyone()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:

@@ -1,6 +1,7 @@
 """The output folder: whose it is, and what in it is done."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from mblip.training.checkpoints import write_manifest
 from mblip.training.options import TrainingOptions
 from mblip.training.recipe import Recipe
 from mblip.training.recipe_reading import parse_command_line, read_recipe
-from mblip.training.run_folder import find_differences, open_run
+from mblip.training.run_folder import Run, find_differences, open_run
+from tests.training.checkpoint_files import write_checkpoint
 from tests.training.tiny_run import write_recipe
 
 
@@ -68,6 +70,85 @@ def test_a_folder_with_foreign_files_is_refused(recipe):
     (recipe.output_dir / "thesis.tex").write_text("words")
     with pytest.raises(ValueError, match=r"holds files but no recipe\.yaml"):
         open_run(recipe, is_main_process=True)
+
+
+def test_an_empty_or_cut_recipe_in_the_folder_is_told_and_may_be_deleted(recipe, caplog):
+    open_run(recipe, is_main_process=True)
+    begin(recipe)
+    record = recipe.output_dir / "recipe.yaml"
+    written = record.read_text()
+    for content in ("", written[: len(written) // 2], "[]", "\0" * 9, "{" * 50):
+        record.write_text(content)
+        with pytest.raises(ValueError, match=r"recipe\.yaml is damaged .*delete the file and run the same command"):
+            open_run(recipe, is_main_process=True)
+    record.unlink()
+    open_run(recipe, is_main_process=True)
+    assert record.read_text() == written
+    assert "recipe.yaml is missing. We take what is in" in caplog.text
+
+
+def test_a_stage_does_not_go_on_from_a_result_that_is_damaged(recipe):
+    open_run(recipe, is_main_process=True)
+    for stage, steps in (("0_warm_up", 6), ("1_re_alignment", 2)):
+        write_checkpoint(recipe.output_dir / stage, steps, max_steps=6)
+    open_run(recipe, is_main_process=True)
+    write_checkpoint(recipe.output_dir / "0_warm_up", 4, max_steps=6)
+    (recipe.output_dir / "0_warm_up" / "checkpoint-6" / "optimizer.pt").write_bytes(bytes(7))
+    with pytest.raises(
+        ValueError, match=r"1_re_alignment was trained from the result of 0_warm_up, which is .*delete"
+    ):
+        open_run(recipe, is_main_process=True)
+
+
+MODEL_DAMAGES = {
+    "an empty folder": lambda model: [path.unlink() for path in model.iterdir()],
+    "empty weights": lambda model: (model / "model.safetensors").write_bytes(b""),
+    "zeros": lambda model: (model / "model.safetensors").write_bytes(bytes(7)),
+    "lost weights": lambda model: (model / "model.safetensors").unlink(),
+    "a lost card": lambda model: (model / "README.md").unlink(),
+    "an empty card": lambda model: (model / "README.md").write_text(""),
+    "a lost manifest": lambda model: (model.parent / "manifest.json").unlink(),
+}
+
+
+def finish(recipe: Recipe) -> Run:
+    run = open_run(recipe, is_main_process=True)
+    for stage in run.stages:
+        write_checkpoint(stage.folder, 6, max_steps=6)
+    run.model_folder.mkdir()
+    (run.model_folder / "model.safetensors").write_bytes(b"weights")
+    (run.model_folder / "README.md").write_text("# A run")
+    run.mark_finished()
+    return run
+
+
+@pytest.mark.parametrize("kind", MODEL_DAMAGES)
+def test_a_damaged_model_is_not_finished_and_is_put_aside_with_a_warning(recipe, caplog, kind):
+    run = finish(recipe)
+    assert run.is_finished
+    MODEL_DAMAGES[kind](run.model_folder)
+    run = open_run(recipe, is_main_process=True)
+    assert not run.is_finished
+    assert not run.model_folder.exists()
+    assert (run.folder / "damaged_model_1").is_dir()
+    assert "model is not whole: " in caplog.text
+
+
+def test_the_card_of_a_finished_model_may_be_edited(recipe):
+    run = finish(recipe)
+    (run.model_folder / "README.md").write_text("# My run")
+    assert open_run(recipe, is_main_process=True).is_finished
+
+
+def test_a_damaged_model_without_checkpoints_is_not_trained_anew_in_silence(recipe):
+    run = finish(recipe)
+    (run.model_folder / "model.safetensors").write_bytes(bytes(7))
+    shutil.rmtree(run.stages[1].folder)
+    with pytest.raises(
+        ValueError, match=r"model is not whole \(model/model\.safetensors has the digest .*gone\. Restore"
+    ):
+        open_run(recipe, is_main_process=True)
+    assert (run.model_folder / "model.safetensors").is_file()
 
 
 def test_differences_name_what_was_added_and_taken_away():
