@@ -11,11 +11,12 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from safetensors import SafetensorError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -43,6 +44,7 @@ EXTRAS: Mapping[str, str] = {
     "matplotlib": "train",
     "sentencepiece": "train",
     "google": "train",  # protobuf
+    "xxhash": "train",
     "tqdm": "eval",
     "py3langid": "eval",
     "sacrebleu": "eval",
@@ -63,6 +65,8 @@ TRACEBACK = "MBLIP_TRACEBACK"
 UNREADABLE = (OSError, SafetensorError, pickle.UnpicklingError)
 REFUSALS = (ValueError, ImportError, *UNREADABLE)
 WRONG_INPUT = 2  # the exit status, as argparse has it
+FAILED = 1  # the exit status if the disk is full or the Hub is lost, and the same command may work later
+SERVER_ERROR = 500
 HELP = {"-h", "--help"}
 
 
@@ -73,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: None: those of this process.
 
     Raises:
-        SystemExit: with the exit status `WRONG_INPUT`, after an error message; torchrun takes it as a failure.
+        SystemExit: with the exit status `WRONG_INPUT` or `FAILED`, after an error message; torchrun takes it as a
+            failure.
     """
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in HELP:
@@ -91,8 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         importlib.import_module(module).main(rest)
-    except REFUSALS as error:
+    except (*REFUSALS, *_failures()) as error:
         if os.environ.get(TRACEBACK):
+            raise
+        if (failure := _failure(error)) is not None:
+            _end(f"mblip {name}", failure, FAILED)
+        if not isinstance(error, REFUSALS):
             raise
         extra = _missing_extra(error)
         if extra is not None and wants_help:
@@ -121,6 +130,48 @@ def _docstring(module: str) -> str:
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
+def _failures() -> tuple[type[Exception], ...]:
+    """What libraries raise beside `REFUSALS` if the disk is full or the Hub is lost."""
+    datasets = sys.modules.get("datasets")
+    return (RuntimeError, HTTPError, *([] if datasets is None else [datasets.exceptions.DatasetsError]))
+
+
+def _failure(error: Exception) -> str | None:
+    """One line about a full disk or a lost Hub, of which an error or one of its causes tells; None: about neither."""
+    if isinstance(error, ImportError):
+        return None
+    causes = list(_causes(error))
+    if any(isinstance(cause, HTTPError) and not _is_refusal(cause) for cause in causes):
+        if type(error) is ConnectionError:  # ours, which says it all
+            return _one_line(str(error))
+        what = _one_line(f"{type(error).__name__}: {error}")
+        return f"The connection to the Hub failed ({what}). Run the same command again: what has arrived is kept."
+    if isinstance(error, ValueError):
+        return None
+    from mblip.data.atomic_write import StorageFullError, is_full, no_room  # here, because `--help` needs no extra
+
+    full = next(filter(is_full, causes), None)
+    if full is None:
+        return None
+    place = Path.cwd() if not isinstance(full, OSError) or full.filename is None else Path(full.filename)
+    return f"{_one_line(str(full if isinstance(full, StorageFullError) else no_room(place, full)))}."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_refusal(error: HTTPError) -> bool:
+    """Whether the Hub has answered, and refused what was asked."""
+    return isinstance(error, HfHubHTTPError) and error.response.status_code < SERVER_ERROR
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _missing_extra(error: Exception) -> str | None:
     return EXTRAS.get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
 
@@ -146,6 +197,6 @@ def _location(error: Exception) -> str:
     return f"{Path(frame.f_code.co_filename).relative_to(Path(__file__).parents[1])}, line {line}"
 
 
-def _end(prog: str, message: str) -> NoReturn:
+def _end(prog: str, message: str, status: int = WRONG_INPUT) -> NoReturn:
     print(f"{prog}: error: {message}", file=sys.stderr)
-    raise SystemExit(WRONG_INPUT)
+    raise SystemExit(status)

@@ -14,6 +14,7 @@ import gc
 from contextlib import nullcontext
 
 from mblip.data.atomic_write import LOCK_FILE, locked
+from mblip.evaluation.processes import starts_as_main
 from mblip.training.checkpoints import load_trained
 from mblip.training.evaluation import build_tasks, evaluate, generation_evaluations
 from mblip.training.finishing import finish_model, rebuild_model, save_adapter, save_model
@@ -21,7 +22,7 @@ from mblip.training.model_card import write_card
 from mblip.training.recipe import Recipe
 from mblip.training.recipe_reading import parse_command_line
 from mblip.training.rows import build_collator, build_rows, check_paths
-from mblip.training.run_folder import is_main_process, leave_group, open_run, write_log
+from mblip.training.run_folder import leave_group, open_run, write_log
 from mblip.training.run_record import write_facts
 from mblip.training.starting_model import build_model
 from mblip.training.trainable import choose_trainable, learning_rates
@@ -30,14 +31,14 @@ from mblip.training.trainer import MBlipTrainer, training_arguments
 
 def main(arguments: list[str]) -> None:
     recipe = parse_command_line(arguments)
-    with locked(recipe.output_dir, LOCK_FILE, "training or evaluating into") if is_main_process() else nullcontext():
+    with locked(recipe.output_dir, LOCK_FILE, "training or evaluating into") if starts_as_main() else nullcontext():
         train(recipe)
 
 
 def train(recipe: Recipe) -> None:
     """Train a recipe in its output folder. No other process may work there."""
     # 1. Output folder, and TrainingArguments of each stage. Errors in the recipe show at once
-    run = open_run(recipe, is_main_process=is_main_process())
+    run = open_run(recipe, is_main_process=starts_as_main())
     if run.is_finished:
         print(f"{run.model_folder} exists: this run is finished. To train again, give another --output_dir.")
         return

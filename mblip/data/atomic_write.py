@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import socket
+import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -196,6 +197,7 @@ def locked(folder: Path, name: str, doing: str) -> Iterator[None]:
 
     Raises:
         OSError: another process holds the lock, or the folder cannot be written.
+        StorageFullError: the disk is full. The message says that nothing is lost.
     """
     with full_disk_explained(folder):
         try:
@@ -203,18 +205,17 @@ def locked(folder: Path, name: str, doing: str) -> Iterator[None]:
             file = _lock(folder / name, f"{doing} {folder}")
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise type(error)(f"{folder} cannot be written: {error}. Give another folder.") from error
-    _held.add(file)
-    try:
-        with full_disk_explained(folder):
+        _held.add(file)
+        try:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
-        yield
-    finally:
-        if file in _held:  # not in a forked process
-            _held.remove(file)
-            (folder / name).unlink(missing_ok=True)  # before the lock is released: nobody else holds it
-            file.close()
+            yield
+        finally:
+            if file in _held:  # not in a forked process
+                _held.remove(file)
+                (folder / name).unlink(missing_ok=True)  # before the lock is released: nobody else holds it
+                file.close()
 
 
 def _lock(path: Path, doing: str) -> TextIO:
@@ -252,7 +253,7 @@ def full_disk_explained(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         if isinstance(error, StorageFullError) or not is_full(error):
             raise
-        raise no_room(path, error.errno if isinstance(error, OSError) else None) from error
+        raise no_room(path, error) from error
 
 
 def is_full(error: BaseException) -> bool:
@@ -264,16 +265,22 @@ def is_full(error: BaseException) -> bool:
     )
 
 
-def no_room(path: Path, number: int | None = None) -> StorageFullError:
+def no_room(path: Path, error: BaseException | None = None) -> StorageFullError:
     """The error for a full disk.
 
     Args:
-        number: the system's error number; None: that of a full disk.
+        path: what was to be written, if `error` does not name a file.
+        error: what the system or a library said.
     """
-    number = errno.ENOSPC if number is None else number
+    number, said = errno.ENOSPC, os.strerror(errno.ENOSPC)
+    if isinstance(error, OSError) and error.errno in FULL:
+        number, said = error.errno, os.strerror(error.errno)
+        path = Path(error.filename) if isinstance(error.filename, str) else path
+    elif error is not None:
+        said = textwrap.shorten(str(error), 200)
     there = next(parent for parent in path.absolute().parents if parent.exists())
     return StorageFullError(
         number,
-        f"There is no room for {path}: {os.strerror(number)}, {shutil.disk_usage(there).free / 2**20:,.1f} MiB are "
-        "free. What is finished stays: make room, and run the same command again",
+        f"There is no room for {path} ({said}; {shutil.disk_usage(there).free / 2**20:,.1f} MiB are free). What is "
+        "finished stays: make room, and run the same command again",
     )

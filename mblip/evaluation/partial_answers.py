@@ -2,25 +2,31 @@
 
 Every batch goes to disk as soon as it is answered. A run that was killed and restarted reads these answers and asks
 the remaining batches of the same plan. The final file is the same as without the interruption. Answers of another
-model, other settings or other examples are refused.
+model, other settings, other examples or other images are refused.
+
+Each answer carries a digest of its line and of the run's identity (run_identity.py). A damaged answer, or one of
+another run, is asked again, whatever happened to the files.
 """
 
-import hashlib
 import json
+import logging
 import math
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from mblip.data.atomic_write import PARTIAL, locked, write_text
+import xxhash
+
+from mblip.data.atomic_write import LOCK_FILE, PARTIAL, atomic_file, locked, read_json, write_text
 
 from .predictions import Prediction
-from .task import EvaluationExample, EvaluationTask
 
-RUN_FILE, TIME_FILE, LOCK_FILE = "run.json", "seconds.txt", "lock"
+logger = logging.getLogger(__name__)
+
+RUN_FILE, TIME_FILE = "run.json", "seconds.txt"
+WHOLE_TIMES = re.compile(rb"^(\d+\.\d{6})$\n", re.MULTILINE)
 Key = tuple[str, str]  # condition and id
 
 
@@ -30,6 +36,7 @@ class PartialAnswers:
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         self.folder = path.with_name(f"{path.name}{PARTIAL}")
+        self.identity = b""
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -51,10 +58,18 @@ class PartialAnswers:
         Raises:
             ValueError: the folder holds answers of another run; the message names the differences.
         """
-        if not (self.folder / RUN_FILE).is_file():
-            write_text(self.folder / RUN_FILE, json.dumps(dict(identity), ensure_ascii=False, indent=1) + "\n")
+        text = json.dumps(dict(identity), ensure_ascii=False, indent=1) + "\n"
+        self.identity = text.encode()
+        path = self.folder / RUN_FILE
+        if not path.is_file():
+            write_text(path, text)
             return
-        found = json.loads((self.folder / RUN_FILE).read_text(encoding="utf-8"))
+        try:
+            found = read_json(path, "We write it again, and use only answers that are proved to be of this run.")
+        except ValueError as error:
+            logger.warning("%s", error)
+            write_text(path, text)
+            return
         different = [name for name, value in identity.items() if found.get(name) != value]
         if different:
             raise ValueError(
@@ -63,22 +78,32 @@ class PartialAnswers:
             )
 
     def read(self, chunk: int) -> dict[Key, Prediction]:
-        """The answers to a chunk so far. An incomplete last line, from a killed run, is removed from the file."""
+        """The answers to a chunk so far. Incomplete, damaged and other runs' lines are removed from the file."""
         path = self._path(chunk)
         if not path.is_file():
             return {}
-        written = path.read_bytes()
-        whole = written[: written.rfind(b"\n") + 1]
-        if len(whole) < len(written):
-            path.write_bytes(whole)
-        # Split at line feeds only: answers may contain other line separators, which JSON does not escape.
-        predictions = [Prediction.from_line(line) for line in whole.decode("utf-8").split("\n")[:-1]]
+        *lines, torn = path.read_bytes().split(b"\n")
+        proved = [line for line in lines if line == self._proved(line.rpartition(b"\t")[0])]
+        if len(proved) < len(lines):
+            logger.warning(
+                "%s: %d of %d answers are damaged or of another run. They are asked again.",
+                *(path, len(lines) - len(proved), len(lines)),
+            )
+        if torn or len(proved) < len(lines):
+            with atomic_file(path) as partial:
+                partial.write_bytes(b"".join(line + b"\n" for line in proved))
+        predictions = [Prediction.from_line(line.rpartition(b"\t")[0].decode()) for line in proved]
         return {(prediction.condition, prediction.id): prediction for prediction in predictions}
 
     def append(self, chunk: int, predictions: Sequence[Prediction]) -> None:
         """Write the answers of a batch."""
-        with self._path(chunk).open("a", encoding="utf-8") as file:
-            file.write("".join(prediction.to_line() for prediction in predictions))
+        lines = [self._proved(prediction.to_line().rstrip("\n").encode()) for prediction in predictions]
+        with self._path(chunk).open("ab") as file:
+            file.write(b"".join(line + b"\n" for line in lines))
+
+    def _proved(self, line: bytes) -> bytes:
+        """A prediction's line with the digest that proves it, behind a tab, which JSON escapes."""
+        return line + b"\t" + xxhash.xxh3_128_hexdigest(self.identity + line).encode()
 
     def add_seconds(self, seconds: float) -> None:
         """Write how long a batch took."""
@@ -86,10 +111,9 @@ class PartialAnswers:
             file.write(f"{seconds:.6f}\n")
 
     def seconds(self) -> float:
-        """The total time of the batches on disk. An incomplete last line does not count."""
+        """The total time of the batches on disk. Incomplete and damaged lines do not count."""
         path = self.folder / TIME_FILE
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-        return math.fsum(map(float, lines))
+        return math.fsum(map(float, WHOLE_TIMES.findall(path.read_bytes()))) if path.is_file() else 0.0
 
     def remove(self) -> None:
         """Delete the folder. Call it after the final file is written."""
@@ -97,38 +121,3 @@ class PartialAnswers:
 
     def _path(self, chunk: int) -> Path:
         return self.folder / f"chunk-{chunk:05}.jsonl"
-
-
-def run_identity(model: Any, task: EvaluationTask, settings: object) -> dict[str, str]:
-    """The identity of a run: the model's name and weights, the settings and the examples."""
-    return {
-        "task": task.name,
-        "protocol": task.protocol,
-        "model": str(model.config.name_or_path),
-        "weights": _digest_weights(model),
-        "settings": f"{settings}, {task.answering} by {task.rank_by}",
-        "examples": _digest_examples(task.examples),
-    }
-
-
-def _digest_weights(model: Any) -> str:
-    """A digest of the first eight numbers of every tensor. It differs between models, and after further training."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        numbers = tensor.flatten()[:8].cpu().tolist() if hasattr(tensor, "flatten") else tensor
-        digest.update(f"{name} {numbers}".encode())
-    return digest.hexdigest()
-
-
-def _digest_examples(examples: Sequence[EvaluationExample]) -> str:
-    """A digest of the examples in any order. Candidates that examples share are digested once."""
-    digest_candidates = cache(lambda candidates: _digest(json.dumps(candidates)))
-    lines = []
-    for example in examples:
-        fields = (example.condition, example.id, example.image_id, example.prompt, example.content_free)
-        lines.append(json.dumps([*fields, digest_candidates(example.candidates), *example.references]))
-    return _digest("\n".join(sorted(lines)))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

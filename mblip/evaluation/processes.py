@@ -31,6 +31,11 @@ def process_group() -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
+def starts_as_main() -> bool:
+    """Whether torchrun started this process as its first, or did not start it. No process group need exist."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def rank() -> int:
     """The number of this process, from 0."""
     return dist.get_rank() if _is_group() else 0

@@ -23,9 +23,10 @@ from mblip.data.recipes.ranges import Count
 from .answering import Answerer
 from .generation_settings import GenerationChanges
 from .model_inputs import Fitting, Model, Processor, encode_images, encode_prompts, evaluating
-from .partial_answers import Key, PartialAnswers, run_identity
+from .partial_answers import Key, PartialAnswers
 from .predictions import Prediction
 from .processes import gather, is_main_process, num_processes, rank, wait_for_all
+from .run_identity import run_identity
 from .task import EvaluationExample, EvaluationTask
 
 # The number of image sets in a chunk, whose features we keep in memory. In large chunks more batches consist of one
@@ -105,7 +106,7 @@ class _Run:
             yield
             return
         settings = f"{self.answerer.generation}, batches of {self.settings.batch_size}"
-        identity = run_identity(self.model, self.task, settings)
+        identity = run_identity(self.model, self.processor, self.task, settings)
         with self.partial.alone() if is_main_process() else nullcontext():
             if is_main_process():
                 self.partial.begin(identity)

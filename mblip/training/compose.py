@@ -9,6 +9,7 @@ Loading the folder then composes the components again, so you only need to share
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -14,7 +14,6 @@ one repository, `from_pretrained` would load the adapter as part of the base, an
 """
 
 import argparse
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,13 +21,21 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
+from mblip.data.atomic_write import read_json
 from mblip.loading import check_base
 
-from .published_files import Files, adapter_files, base_files, check_finished, model_files
+from .published_files import RESTORE, Files, adapter_files, base_files, check_finished, model_files
 
 CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
+SERVER_ERROR = 500  # from this status on, the Hub itself failed
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 
 
@@ -73,12 +80,26 @@ def publish(
     check_finished(run_folder, is_adapter=is_adapter)
     if get_token() is None:
         raise ValueError("Found no token for the Hub. Sign in with `hf auth login`, or set HF_TOKEN.")
-    hub = _Hub(HfApi(), is_private)
-    if not is_adapter:
-        files = model_files(run_folder, repo, lambda name: hub.commit_of(name) is not None, with_code=with_code)
-        return [hub.push(repo, files, f"Model of the run {run_folder.name}")]
-    config = json.loads((run_folder / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
-    base, urls = config["base_model_name_or_path"], []
+    hub, urls = _Hub(HfApi(), is_private), []
+    try:
+        if is_adapter:
+            _push_adapter(hub, run_folder, repo, urls, with_code=with_code)
+        else:
+            files = model_files(run_folder, repo, lambda name: hub.commit_of(name) is not None, with_code=with_code)
+            urls.append(hub.push(repo, files, f"Model of the run {run_folder.name}"))
+    except (HTTPError, ConnectionError) as error:
+        if isinstance(error, HfHubHTTPError) and error.response.status_code < SERVER_ERROR:
+            raise  # the Hub has answered, and says what it refuses
+        raise ConnectionError(
+            f"The connection to the Hub failed ({type(error).__name__}: {error}). Known to be pushed: "
+            f"{', '.join(urls) or 'nothing'}. Run the same command again: uploaded files are kept."
+        ) from error
+    return urls
+
+
+def _push_adapter(hub: "_Hub", run_folder: Path, repo: str, urls: list[str], *, with_code: bool) -> None:
+    """Push an adapter, and before it a base that the run composed. Each commit's URL is added to `urls`."""
+    base = read_json(run_folder / "adapter" / "adapter_config.json", RESTORE)["base_model_name_or_path"]
     if (run_folder / "base").is_dir():
         components = _pinned_components(hub, run_folder / "base")
         base = f"{repo}-base"
@@ -91,12 +112,12 @@ def publish(
         )
     else:
         check_base(base)
-    return [*urls, hub.push(repo, adapter_files(run_folder, repo, base), f"Adapter of the run {run_folder.name}")]
+    urls.append(hub.push(repo, adapter_files(run_folder, repo, base), f"Adapter of the run {run_folder.name}"))
 
 
 def _pinned_components(hub: "_Hub", base: Path) -> Mapping[str, Any]:
     """The components that a base names, each at a commit: of the revision it names, or of the newest."""
-    components = json.loads((base / "config.json").read_text(encoding="utf-8"))["parents"]
+    components = read_json(base / "config.json", RESTORE)["parents"]
     if components is None:
         raise ValueError(
             f"The adapter's base, {base}, is a whole model that the run wrote, expected one on the Hub or a "
@@ -150,8 +171,5 @@ class _Hub:
         try:
             commit = self.api.create_commit(repo, operations, commit_message=message, parent_commit=info.sha)
         except RuntimeError as error:  # the client raises it if a file cannot be uploaded
-            raise ConnectionError(
-                f"{error} {repo} is unchanged. Run the same command again: uploaded files are kept. "
-                f"({error.__cause__})"
-            ) from error
+            raise ConnectionError(f"{error} {repo} is unchanged. ({error.__cause__})") from error
         return commit.commit_url

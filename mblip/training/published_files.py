@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import ModelCard
 from safetensors import SafetensorError, safe_open
 
+from mblip.data.atomic_write import MANIFEST_FILE, find_damage, read_json
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
@@ -25,6 +26,7 @@ Files = dict[str, Path | bytes]  # by their path in the repository
 MODEL_FILES = ("config.json", "README.md", "processor_config.json", "tokenizer_config.json")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 INDEX_FILE = "model.safetensors.index.json"
+RESTORE = "Restore the folder."
 
 
 def check_finished(run_folder: Path, *, is_adapter: bool) -> None:
@@ -42,6 +44,11 @@ def check_finished(run_folder: Path, *, is_adapter: bool) -> None:
             "it resumes from its last checkpoint."
         )
     _check_whole(run_folder / "model", MODEL_FILES)
+    if (run_folder / MANIFEST_FILE).is_file() and (damage := find_damage(run_folder)) is not None:
+        raise ValueError(
+            f"{run_folder} is damaged: {damage}. Run `mblip train` again, which makes `model/` again. If you changed "
+            f"the file yourself, delete {run_folder / MANIFEST_FILE}."
+        )
     if is_adapter:
         if not (run_folder / "adapter").is_dir():
             raise ValueError(f"{run_folder} has no `adapter/`: the run trained none. Leave out --adapter.")
@@ -139,12 +146,10 @@ def _check_whole(folder: Path, names: tuple[str, ...]) -> None:
     index = folder / INDEX_FILE
     shards = set(_read(index)["weight_map"].values()) if index.is_file() else set()
     if missing := sorted(name for name in {*names, *shards} if not (folder / name).is_file()):
-        raise ValueError(f"{folder} lacks {', '.join(missing)}, which `mblip train` wrote. Restore the folder.")
+        raise ValueError(f"{folder} lacks {', '.join(missing)}, which `mblip train` wrote. {RESTORE}")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        raise ValueError(
-            f"{folder} holds no weights, expected *.safetensors, which `mblip train` wrote. Restore the folder."
-        )
+        raise ValueError(f"{folder} holds no weights, expected *.safetensors, which `mblip train` wrote. {RESTORE}")
     for path in weights:
         try:
             with safe_open(path, framework="pt"):
@@ -192,7 +197,7 @@ def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(content: Path | bytes) -> dict[str, Any]:
-    return json.loads(content if isinstance(content, bytes) else content.read_text(encoding="utf-8"))
+    return json.loads(content) if isinstance(content, bytes) else read_json(content, RESTORE)
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mblip.data.atomic_write import LOCK_FILE, locked
 from mblip.data.recipes.ranges import count
 from mblip.evaluation import conditions_table, predictions_path, write_report, write_results
 from mblip.evaluation.predictions import write_predictions
-from mblip.evaluation.recipe import read_evaluation_run
+from mblip.evaluation.recipe import EvaluationRun, read_evaluation_run
 from mblip.evaluation.retrieval import RetrievalSettings, retrieval_results
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
 from mblip.recipes import find_recipe
@@ -29,6 +30,12 @@ def main(arguments: Sequence[str]) -> None:
     """The command."""
     given = _parser().parse_args(arguments)
     run = read_evaluation_run(find_recipe(given.recipe))
+    folder = (given.output_dir or run.output_dir) / FOLDER
+    with locked(folder, LOCK_FILE, "evaluating into"):
+        _search(given, run, folder)
+
+
+def _search(given: argparse.Namespace, run: EvaluationRun, folder: Path) -> None:
     tasks = run.evaluation.build_tasks()
     name = given.model or run.model
     model, processor = load_checkpoint(name, Precision.named(run.dtype, run.load_in))
@@ -38,7 +45,6 @@ def main(arguments: Sequence[str]) -> None:
         retrieval_results(model, processor, task, settings=settings, base=base_of_adapter(name))  # type: ignore[arg-type]
         for task in tasks
     ]
-    folder = (given.output_dir or run.output_dir) / FOLDER
     results = {result.task: result for result in found}
     for result in found:
         write_predictions(predictions_path(folder, result.task), result.predictions)

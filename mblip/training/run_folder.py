@@ -11,7 +11,6 @@ manifest.json                  size and digest of the files in model/, written l
 
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import torch.distributed as dist
 from mblip.data.atomic_write import StorageFullError, atomic_file, find_damage, seal, sync_tree, write_text
 from mblip.data.recipes.strict_loading import join
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
+from mblip.evaluation.processes import starts_as_main
 
 from .checkpoints import best_checkpoint, has_checkpoint, is_last_step, last_checkpoint, read_state, remove_partial
 from .options import TrainingOptions
@@ -207,8 +207,8 @@ def _check_same_recipe(record: Path, run: Run) -> None:
 
 def _damaged_record(record: Path, what: str) -> str:
     return (
-        f"{record} is damaged ({what}), so we cannot tell whether the checkpoints there are of this recipe. If you are "
-        "sure, delete the file and run the same command again; or give another `--output_dir`."
+        f"{record} is damaged ({what}), so we cannot tell whether the checkpoints there are of this recipe. If you "
+        "are sure, delete the file and run the same command again; or give another `--output_dir`."
     )
 
 
@@ -281,11 +281,6 @@ def draw_loss_curve(entries: list[dict[str, Any]], path: Path) -> None:
         figure.savefig(partial, format="png", dpi=120)
 
 
-def is_main_process() -> bool:
-    """Whether this process writes files. It works before a process group exists."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 def leave_group() -> bool:
     """End the process group after training, so that no process waits while the main process evaluates.
 
@@ -295,4 +290,4 @@ def leave_group() -> bool:
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
-    return is_main_process()
+    return starts_as_main()

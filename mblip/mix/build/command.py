@@ -58,7 +58,6 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError(f"--workers is {given.workers}, expected at least 1.")
     path, folder = find_recipe(given.recipe), BuildFolder(given.output.absolute())
     recipe = read_mix_recipe(path)
-    _keep_recipe(path, folder)
     # the steps, each a list of tasks
     reading = _Tasks("reading", partial(read_source, recipe, folder), len(recipe.sources))
     num_at_once = min(given.workers, recipe.num_shards)
@@ -69,9 +68,11 @@ def main(arguments: Sequence[str]) -> None:
     ]
     # run them on other machines, or here with the plan in between
     if given.executor in ("slurm", "ray"):
+        _keep_recipe(path, folder)
         _run_elsewhere(given, [reading] if given.tables_only else [reading, *rest], folder)
         return
     with locked(folder.work, LOCK_FILE, "building"):
+        _keep_recipe(path, folder)
         _run_here(given, [reading], folder)
         print(plan(recipe, folder))
         if given.tables_only:

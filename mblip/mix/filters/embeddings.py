@@ -14,7 +14,6 @@ original searched by Euclidean distance between unnormalised vectors, the defaul
 Shape suffixes: B = items of a batch, D = width of an embedding.
 """
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +28,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps
 from transformers import AutoModel, AutoProcessor
 
+from mblip.data.atomic_write import atomic_folder
 from mblip.data.example import Example
 
 from ..model_folder import open_model_folder
@@ -163,13 +163,13 @@ def store_embeddings(batches: Iterable[EmbeddedBatch], folder: str | Path) -> da
     folder = Path(folder)
     if folder.exists():
         raise ValueError(f"{folder} already exists. Read it with `datasets.load_from_disk`, or remove it.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as partial:
-        rows = Path(partial) / "rows.arrow"
-        _write(batches, rows, folder)
-        whole = Path(partial) / folder.name
-        datasets.Dataset.from_file(str(rows)).save_to_disk(whole)
-        whole.rename(folder)
+    with atomic_folder(folder) as partial:
+        rows = partial.with_name(f"{partial.name}.arrow")
+        try:
+            _write(batches, rows, folder)
+            datasets.Dataset.from_file(str(rows)).save_to_disk(partial)
+        finally:
+            rows.unlink(missing_ok=True)
     return datasets.load_from_disk(folder)
 
 

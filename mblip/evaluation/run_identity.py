@@ -1,0 +1,131 @@
+"""What makes the answers of a run: model, settings, examples, images, and the processor that turns them into inputs.
+
+The digests guard against mistakes, such as a checkpoint or an image that was replaced under the same name, so they are
+fast ones (docs/speed.md). Not part of a run's identity: the machine, and the number of images in a batch of the ViT.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+import xxhash
+from accelerate.utils import align_module_device
+from PIL import Image as PILImage
+from torch.distributed.tensor import DTensor
+
+from mblip.data.images import Image
+from mblip.data.images.locations import open_bytes
+from mblip.data.images.refusal import RefusedImageError
+
+from .model_inputs import Processor, encode_prompts
+from .task import EvaluationExample, EvaluationTask
+
+PIECE_BYTES = 2**28  # of a tensor that comes to the CPU at a time
+PROBE = PILImage.linear_gradient("L").convert("RGB")  # shows size, crop, resampling and normalisation
+
+
+def run_identity(model: Any, processor: Processor, task: EvaluationTask, settings: object) -> dict[str, str]:
+    """The identity of a run, each part by its name."""
+    adapters = [
+        f"{name} {field} {value}"
+        for name, adapter in getattr(model, "peft_config", {}).items()  # adapters that are not merged
+        for field, value in sorted(adapter.to_dict().items())
+        if isinstance(value, str | int | float | dict)  # not sets, whose order changes; the weights show them
+    ]
+    return {
+        "task": task.name,
+        "protocol": task.protocol,
+        "model": str(model.config.name_or_path),
+        "weights": digest_weights(model),
+        "configuration": _digest("\n".join([str(model.config), str(model.generation_config), *adapters])),
+        "settings": f"{settings}, {task.answering} by {task.rank_by}",
+        "examples": _digest_examples(task.examples),
+        "images": _digest_images(task.examples),
+        "processor": _digest_inputs(processor, task.examples),
+    }
+
+
+def digest_weights(model: torch.nn.Module) -> str:
+    """A digest of name, dtype, shape and bytes of all weights and buffers, quantised, sharded or offloaded ones, too.
+
+    Raises:
+        ValueError: a weight has no values, because it was never loaded.
+    """
+    digest = xxhash.xxh3_128()
+    for name, value in sorted(model.state_dict().items(), key=lambda item: item[0]):
+        if not isinstance(value, torch.Tensor):  # the format of 8-bit weights
+            digest.update(f"{name} {value}".encode())
+            continue
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        for piece in _pieces(_with_values(model, name) if value.is_meta else value):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _with_values(model: torch.nn.Module, name: str) -> torch.Tensor:
+    """A weight or buffer that accelerate keeps in memory or on disk, for use when its module runs."""
+    owner, _, attribute = name.rpartition(".")
+    module = model.get_submodule(owner)
+    with align_module_device(module, torch.device("cpu")):
+        value = module.state_dict()[attribute].clone()
+    if value.is_meta:
+        raise ValueError(
+            f"The weight {name!r} has no values, expected a loaded model. Load it with `from_pretrained`."
+        )
+    return value
+
+
+def _pieces(value: torch.Tensor) -> Iterator[memoryview]:
+    """The bytes of a tensor."""
+    whole = value.full_tensor() if isinstance(value, DTensor) else value
+    for piece in whole.detach().contiguous().reshape(-1).view(torch.uint8).split(PIECE_BYTES):
+        yield memoryview(piece.cpu().numpy())
+
+
+def _digest_examples(examples: Sequence[EvaluationExample]) -> str:
+    """A digest of the examples in any order. Candidates that examples share are digested once."""
+    digest_candidates = cache(lambda candidates: _digest(json.dumps(candidates)))
+    lines = []
+    for example in examples:
+        fields = (example.condition, example.id, example.image_id, example.prompt, example.content_free)
+        lines.append(json.dumps([*fields, digest_candidates(example.candidates), *example.references]))
+    return _digest("\n".join(sorted(lines)))
+
+
+def _digest_images(examples: Sequence[EvaluationExample]) -> str:
+    """A digest of the images' bytes by `image_id`. Each image is read once."""
+    digests: dict[object, str] = {}  # by location, or by the object's id
+    sets: dict[str, str] = {}
+    for example in examples:
+        if example.image_id in sets:
+            continue
+        names = [id(image) if isinstance(image, bytes | PILImage.Image) else image for image in example.images]
+        for name, image in zip(names, example.images, strict=True):
+            if name not in digests:
+                digests[name] = _digest_image(image)
+        sets[example.image_id] = " ".join(digests[name] for name in names)
+    return _digest(json.dumps(sets, sort_keys=True))
+
+
+def _digest_image(image: Image) -> str:
+    if isinstance(image, PILImage.Image):
+        return _digest(f"{image.mode} {image.size}".encode() + image.tobytes())
+    try:
+        return _digest(image if isinstance(image, bytes) else open_bytes(image))
+    except RefusedImageError:  # the run tells when it comes to the image
+        return str(image)
+
+
+def _digest_inputs(processor: Any, examples: Sequence[EvaluationExample]) -> str:
+    """A digest of the token ids of the prompts, and of what the processor makes of an image."""
+    asked = sorted({(example.prompt, len(example.images)) for example in examples})
+    ids = encode_prompts(processor, [prompt for prompt, _ in asked], [number for _, number in asked])
+    pixels = processor(images=[PROBE], return_tensors="pt")["pixel_values"]
+    return _digest(json.dumps(ids).encode() + b"".join(_pieces(pixels)))
+
+
+def _digest(content: str | bytes) -> str:
+    encoded = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return xxhash.xxh3_128_hexdigest(encoded)
