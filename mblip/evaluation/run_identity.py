@@ -15,9 +15,8 @@ from accelerate.utils import align_module_device
 from PIL import Image as PILImage
 from torch.distributed.tensor import DTensor
 
-from mblip.data.images import Image
+from mblip.data.images import Image, RefusedImageError
 from mblip.data.images.locations import open_bytes
-from mblip.data.images.refusal import RefusedImageError
 
 from .model_inputs import Processor, encode_prompts
 from .task import EvaluationExample, EvaluationTask
