@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from .languages import ENGLISH, get_language
+from .recipes.yaml_values import parse_yaml
 
 NUM_ENGLISH_TEMPLATES = 6  # the minimum per task
 
@@ -54,17 +55,6 @@ class TemplateTranslation:
     revision: str
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a repeated key. YAML would silently keep the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key) for key, _ in node.value]
-        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
-        if twice:
-            raise yaml.YAMLError(f"the key {', '.join(twice)} appears twice, line {node.start_mark.line + 1}")
-        return super().construct_mapping(node, deep)
-
-
 def read_templates(language: str, inputs: Inputs, folder: Path | None = None) -> Mapping[str, TaskTemplates]:
     """The templates of a language by task. Empty if the language has no file.
 
@@ -79,16 +69,16 @@ def read_templates(language: str, inputs: Inputs, folder: Path | None = None) ->
     if not file.is_file() and language != ENGLISH:
         return {}
     called = f"prompts/{name}" if folder is None else str(file)
-    return parse_templates(file.read_text(encoding="utf-8"), called, inputs, is_english=language == ENGLISH)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{called} is not text in UTF-8, expected templates: {error}.") from error
+    return parse_templates(text, called, inputs, is_english=language == ENGLISH)
 
 
 def parse_templates(text: str, file: str, inputs: Inputs, *, is_english: bool) -> Mapping[str, TaskTemplates]:
     """The templates in a file's `text`. `file` is its name in errors, which are those of `read_templates`."""
-    try:
-        content = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} cannot be read: {error}.") from error
-    return _check(content, file, inputs, is_english=is_english)
+    return _check(parse_yaml(text, file), file, inputs, is_english=is_english)
 
 
 def native_templates_from(translations: Iterable[TemplateTranslation], inputs: Inputs) -> Mapping[str, TaskTemplates]:

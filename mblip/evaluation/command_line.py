@@ -68,7 +68,14 @@ def parse_command_line(arguments: Sequence[str]) -> EvaluationRun:
             f"{FIELD_PREFIX}.TASK.KEY VALUE."
         )
     found = read_yaml(path)
+    short = {f"{FIELD_PREFIX}.setup.{name}": name for name in setup}
+    short |= {f"{FIELD_PREFIX}.settings.{name}": name for name in settings}
     for option, text in fields:
+        name = short.get(option, "")
+        if name and parse_scalar(text, option).value != (setup | settings)[name]:
+            raise ValueError(
+                f"Found {option} {text} as well as --{name} {(setup | settings)[name]}. Give one of them."
+            )
         found = replace_field(found, option.removeprefix("--"), parse_scalar(text, option, found.folder))
     run = replace(to_evaluation_run(found), **given)
     evaluation = run.evaluation

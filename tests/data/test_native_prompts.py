@@ -193,9 +193,10 @@ def test_english_has_templates_for_every_task():
         ("captioning:\n  templates: [{text: 'Auf {language}', source: x}]", r"de\.yaml, captioning: .*\['language'\]"),
         (
             "captioning: {templates: []}\ncaptioning: {templates: []}",
-            r"de\.yaml cannot be read: the key captioning appears twice",
+            r"de\.yaml, line 2: the key 'captioning' is repeated",
         ),
         ("[]", r"de\.yaml holds list"),
+        ("captioning: &a {templates: *a}", r"de\.yaml cannot be read as YAML, line 1: found the alias \*a"),
     ],
 )
 def test_a_bad_native_file_names_file_and_task(text, match):

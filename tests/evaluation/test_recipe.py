@@ -277,6 +277,16 @@ def test_an_unknown_option_or_one_without_a_value_is_an_error(words, message, ca
     assert f"{message}; write a task's arguments as --task.KEY VALUE, and a" in capsys.readouterr().err
 
 
+def test_a_short_and_a_long_option_for_the_same_thing_agree_or_are_refused(own):
+    recipe = str(own / "recipe.yaml")
+    both = [recipe, "--protocol", "paper", "--evaluation.setup.protocol"]
+    assert parse_command_line([*both, "paper"]).evaluation.setup.protocol == "paper"
+    with pytest.raises(ValueError, match=r"^Found --evaluation\.setup\.protocol centurio as well as --protocol paper"):
+        parse_command_line([*both, "centurio"])
+    with pytest.raises(ValueError, match=r"--evaluation\.settings\.batch_size 8 as well as --batch_size 4\. Give one"):
+        parse_command_line([recipe, "--batch_size", "4", "--evaluation.settings.batch_size", "8"])
+
+
 def test_a_recipe_may_be_given_another_model_folder_and_protocol(own):
     recipe = str(own / "recipe.yaml")
     plain = parse_command_line([recipe])

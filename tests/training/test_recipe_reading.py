@@ -48,12 +48,49 @@ def test_text_that_looks_like_something_else_survives_writing_and_reading(tmp_pa
     [
         ("a: 1\nb: 2\na: 3", "values.yaml, line 3: the key 'a' is repeated"),
         ("", "values.yaml is empty"),
-        ("a: [1", "values.yaml cannot be read as YAML"),
+        ("a: [1", "values.yaml cannot be read as YAML, line 1: expected ',' or ']', but got '<stream end>'"),
+        (
+            "a: 1\nb:\tc: 2",
+            "values.yaml cannot be read as YAML, line 2: found character .* that cannot start any token",
+        ),
+        ("a: 1\nb: \0", r"values.yaml cannot be read as YAML, line 2: the character '\\x00'"),
+        ("a: 1\nb: !!python/object:os.system {}", "line 2: found the tag tag:yaml.org,2002:python/object:os.system"),
+        ("a: !!int x", "line 1: found the tag tag:yaml.org,2002:int, expected a value without one"),
+        ("a: &a [x]\nb: [*a, *a]", r"line 2: found the alias \*a, expected the value itself"),
+        ("&a [*a]", r"line 1: found the alias \*a"),
+        ("a: &a {b: 1}\nc: {<<: *a}", r"line 2: found the alias \*a"),
+        ("[" * 3000, "line 1: found more than 50 lists and mappings inside one another"),
+        ("\n".join(" " * i + "a:" for i in range(300)), "line 50: found more than 50 lists and mappings"),
+        ("a: 1\n? [b]\n: 2", "values.yaml, line 2: found a list or mapping as a key, expected text"),
+        ("a: 1\n---\nb: 2", "line 2: but found another document"),
+        ("a: " + "9" * 5000, "values.yaml, line 1: found a number of 5,000 digits"),
+        ("a: " + "x" * (1 << 20), "values.yaml has 1,048,579 bytes, expected a recipe of at most 1,048,576"),
     ],
+    ids=range(16),
 )
 def test_a_broken_file_is_an_error_that_names_it(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         read_yaml(yaml_file(tmp_path, text))
+
+
+def test_values_deep_inside_one_another_are_read_up_to_a_limit(tmp_path):
+    assert to_plain_values(read_yaml(yaml_file(tmp_path, "[" * 49 + "no" + "]" * 49)))[0][0][0] != "no"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--stages", "[" * 3000], "^--stages cannot be read as YAML: found more than 50 lists and mappings"),
+        (["--stages", "[*a]"], r"^--stages cannot be read as YAML: found the alias \*a"),
+        (["--a" + ".a" * 3000, "1"], r"^--a\.a\.a.*: found 3,000 points, expected at most 50"),
+        (["--stages.²", "1"], r"`stages` is a list of 2 entries, but found the position '²'"),
+        (["--stages." + "9" * 5000, "1"], "`stages` is a list of 2 entries, but found the position"),
+    ],
+    ids=range(5),
+)
+def test_a_bomb_on_the_command_line_is_refused(recipe_file, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        parse_command_line([str(recipe_file), *arguments])
 
 
 def test_a_missing_file_is_an_error(tmp_path):

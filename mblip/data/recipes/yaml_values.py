@@ -2,7 +2,7 @@
 
 Unquoted scalars follow YAML 1.2. PyYAML follows YAML 1.1, where a bare `no` (Norwegian in a list of languages) is
 False and `2e-5` is text. Here only `true` and `false` are booleans, and `2e-5` is a number. A repeated key is an
-error.
+error. So are aliases and tags, which no recipe needs: a few lines of aliases can stand for gigabytes.
 """
 
 import re
@@ -12,6 +12,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 50  # lists and mappings inside one another
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,32 @@ class _Loader(yaml.SafeLoader):
     """Resolves unquoted scalars by the core schema of YAML 1.2."""
 
     folder = Path()  # the recipe's
+    depth = 0  # of the node that is read
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        problem = None
+        if isinstance(event, yaml.AliasEvent):
+            problem = f"found the alias *{event.anchor}, expected the value itself"
+        elif event.tag is not None:
+            problem = f"found the tag {event.tag}, expected a value without one"
+        elif self.depth == MAX_DEPTH:
+            problem = f"found more than {MAX_DEPTH} lists and mappings inside one another"
+        if problem is not None:
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        self.depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (PyYAML's own declaration)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that either YAML version would read as something else."""
+    """Quotes text that either YAML version would read as something else, and writes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         character: list(resolvers) for character, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
@@ -56,15 +79,23 @@ def read_yaml(path: Path) -> Located:
     """The content of a YAML file.
 
     Raises:
-        ValueError: the file is missing or empty, is not YAML, or repeats a key. The message names file and line.
+        ValueError: the file is missing, empty or too large, is not YAML, repeats a key, or has an alias or a tag. The
+            message names file and line.
     """
     if not path.is_file():
         raise ValueError(f"There is no recipe {path}. Paths are relative to the working directory, {Path.cwd()}.")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, expected a recipe of at most {MAX_BYTES:,}.")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8, expected a recipe: {error}.") from error
     return _parse(text, str(path), path.parent.absolute())
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """The plain values of a YAML text. Raises ValueError as `read_yaml`, with `name` as the file's."""
+    return to_plain_values(_parse(text, name, Path()))
 
 
 def parse_scalar(text: str, location: str, folder: Path = Path()) -> Located:
@@ -87,8 +118,10 @@ def replace_field(found: Located, path: str, value: Located) -> Located:
     exist.
 
     Raises:
-        ValueError: the path leads to a position that a list does not have.
+        ValueError: the path leads to a position that a list does not have, or is too deep.
     """
+    if path.count(".") > MAX_DEPTH:
+        raise ValueError(f"{value.location[:60]}...: found {path.count('.'):,} points, expected at most {MAX_DEPTH}.")
     return _replace(found, path.split("."), value, ())
 
 
@@ -127,7 +160,7 @@ def _replace(found: Located, keys: Sequence[str], value: Located, above: tuple[s
         return value
     key, *rest = keys
     if isinstance(found.value, list):
-        if not key.isdigit() or int(key) >= len(found.value):
+        if not key.isdecimal() or len(key) > 9 or int(key) >= len(found.value):
             raise ValueError(
                 f"{value.location}: `{'.'.join(above)}` is a list of {len(found.value)} entries, but found the "
                 f"position {key!r}. Give a number from 0 to {len(found.value) - 1}."
@@ -152,19 +185,24 @@ def _location(found: Located, value: Located) -> str:
 
 
 def _parse(text: str, name: str, folder: Path, *, has_lines: bool = True) -> Located:
-    loader = _Loader(text)
-    loader.folder = folder
+    def error(line: int, problem: str | None) -> ValueError:
+        where = f", line {line}" if has_lines else ""
+        return ValueError(f"{name} cannot be read as YAML{where}: {problem}.")
+
     try:
+        loader = _Loader(text)
+        loader.folder = folder
         node = loader.get_single_node()
         if node is None:
             if has_lines:
-                raise ValueError(f"{name} is empty, expected a recipe.")
+                raise ValueError(f"{name} is empty, expected YAML.")
             return Located(None, name, folder)
         return _locate(node, loader, name, has_lines)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{name} cannot be read as YAML: {error}") from error
-    finally:
-        loader.dispose()
+    except yaml.reader.ReaderError as found:
+        raise error(text.count("\n", 0, found.position) + 1, f"the character {text[found.position]!a}") from found
+    except yaml.MarkedYAMLError as found:
+        mark = found.problem_mark or found.context_mark
+        raise error(mark.line + 1 if mark else 1, found.problem or found.context) from found
 
 
 def _locate(node: yaml.Node, loader: _Loader, name: str, has_lines: bool) -> Located:
@@ -174,6 +212,8 @@ def _locate(node: yaml.Node, loader: _Loader, name: str, has_lines: bool) -> Loc
     if isinstance(node, yaml.SequenceNode):
         return Located([_locate(entry, loader, name, has_lines) for entry in node.value], location, loader.folder)
     if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":int"):
+        if len(node.value) > 4000:  # Python converts no more than 4,300
+            raise ValueError(f"{location}: found a number of {len(node.value):,} digits, expected at most 4,000.")
         return Located(int(node.value), location, loader.folder)  # PyYAML would read 010 as eight
     return Located(loader.construct_object(node), location, loader.folder)
 
@@ -181,10 +221,12 @@ def _locate(node: yaml.Node, loader: _Loader, name: str, has_lines: bool) -> Loc
 def _locate_mapping(node: yaml.MappingNode, loader: _Loader, name: str, has_lines: bool) -> dict[str, Located]:
     entries: dict[str, Located] = {}
     for key_node, value_node in node.value:
-        key = str(key_node.value)
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise ValueError(f"{name}, line {line}: found a list or mapping as a key, expected text.")
+        key = key_node.value
         value = _locate(value_node, loader, name, has_lines)
         if key in entries:
-            line = key_node.start_mark.line + 1
             raise ValueError(f"{name}, line {line}: the key {key!r} is repeated. Keep one of them.")
         entries[key] = value
     return entries
