@@ -30,7 +30,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .augmentation import Augmentation, augment, is_flip_safe
 from .example import check_columns, check_targets, check_values, row_name
-from .images import open_image
+from .images import check_trusted, open_image
 from .stable_random import stable_random
 from .token_ids import Processor, answer_ids, check_characters, check_chat_template, prompt_ids, uses_chat_template
 from .training_rows import num_turns
@@ -229,6 +229,8 @@ def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, turn:
 def _open_images(row: Mapping[str, Any]) -> list[PILImage.Image]:
     check_columns(row)
     check_values(row)
+    for image in row["images"]:
+        check_trusted(image, name=row_name(row))
     return [open_image(image, name=row_name(row)) for image in row["images"]]
 
 

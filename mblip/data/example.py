@@ -15,7 +15,16 @@ from typing import Any
 import datasets
 from PIL import Image as PILImage
 
-from .images import Image, MissingImageError, StoredImage, locate_image, store_image
+from .images import (
+    Image,
+    MissingImageError,
+    StoredImage,
+    TrustedLocation,
+    check_trusted,
+    locate_image,
+    store_image,
+    trusted,
+)
 from .languages import get_language
 
 IMAGE_TOKEN = "<image>"  # `MBlipProcessor.image_token`
@@ -38,6 +47,17 @@ FEATURES = datasets.Features(
     {"images": datasets.List(datasets.Image(decode=False)), "image_id": datasets.Value("string")}
     | {column: datasets.List(datasets.Value("string")) for column in PROMPT_COLUMNS}
 )
+
+
+@dataclass
+class TrustedPath(datasets.Value):
+    """The path of an image in rows that this process made: a `TrustedLocation`. In a file it is mere text."""
+
+    def decode_example(self, value: str, token_per_repo_id: Any = None) -> TrustedLocation:
+        return TrustedLocation(value)
+
+
+LOCATED_IMAGES = datasets.List({"bytes": datasets.Value("binary"), "path": TrustedPath("string")})
 FEATURES_WITH_PROVENANCE = datasets.Features(FEATURES | {PROVENANCE: datasets.List(datasets.Value("string"))})
 
 
@@ -146,7 +166,7 @@ def to_rows(examples: Iterable[Example]) -> Iterator[dict[str, Any]]:
 
 def _row(group: list[Example]) -> dict[str, Any]:
     row = {
-        "images": list(group[0].images),
+        "images": [trusted(image) for image in group[0].images],  # examples come from sources and your code
         "image_id": group[0].image_id,
         "prompts": [example.prompt for example in group],
         "targets": [example.target for example in group],
@@ -185,6 +205,8 @@ def rows_to_dataset(rows: Iterable[Mapping[str, Any]], *, are_images_inside: boo
     if missing:
         raise ValueError(f"Images are missing in {len(missing)} of {len(missing) + len(stored)} rows. {missing[0]}")
     features = features_of({column for row in stored for column in row})
+    if not are_images_inside:
+        features = datasets.Features(features | {"images": LOCATED_IMAGES})
     columns = {column: [row.get(column) for row in stored] for column in features}
     return datasets.Dataset.from_dict(columns, features=features)
 
@@ -197,11 +219,13 @@ def features_of(columns: Collection[str]) -> datasets.Features:
 def store_row(row: Mapping[str, Any], store: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """The row with its images as `datasets` stores them, by `store_image` or `locate_image`.
 
-    Raises ValueError for a misplaced `<image>` and for an empty target.
+    Raises ValueError for a misplaced `<image>`, for an empty target, and for an image that only the row names.
     """
     check_row(row)
     name = row_name(row)
     images: list[Image | StoredImage] = row["images"]
+    for image in images:
+        check_trusted(image, name=name)
     return {**row, "images": [store(image, name=name) for image in images]}
 
 

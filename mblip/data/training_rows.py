@@ -142,6 +142,7 @@ class TrainingRows(datasets.Dataset):
                 f"The rows have the format {rows.format['type']!r} and the columns {rows.format['columns']}, expected "
                 "rows as stored. Call `rows.with_format(None)`, and `rows.map` in place of `with_transform`."
             )
+        rows = _close_images(rows)
         _check_rows(rows, choice)
         turns: numpy.ndarray | None = None
         if prompts_per_image is not None or not choice.is_all:
@@ -258,7 +259,7 @@ class TrainingStream(IterableDataset):
             )
         if isinstance(rows, TrainingRows | TrainingStream | Mapping | str) or not isinstance(rows, Iterable):
             raise _wrong_kind(rows, "a stream of `datasets` or a list of rows, without epochs")
-        self._rows = rows
+        self._rows = _close_images(rows) if isinstance(rows, datasets.IterableDataset) else rows
         self._prompts_per_image = prompts_per_image
         self._choice = choice
         self._epoch = SharedEpoch()
@@ -298,6 +299,19 @@ class TrainingStream(IterableDataset):
                 f"{type(self._rows).__name__}. Set `dataloader_num_workers=0`, or give a stream of `datasets`."
             )
         return itertools.islice(self._rows, worker.id, None, worker.num_workers)
+
+
+def _close_images(rows: Any) -> Any:
+    """The rows with images as stored. `datasets` would open them, and also the files that rows only name."""
+    feature = (rows.features or {}).get("images")
+    image = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else None
+    if not (isinstance(image, datasets.Image) and image.decode):
+        return rows
+    if isinstance(rows, datasets.IterableDataset):
+        return rows.cast_column("images", FEATURES["images"])
+    info = rows.info.copy()  # not `cast`, which rewrites all rows
+    info.features = datasets.Features({**rows.features, "images": FEATURES["images"]})
+    return datasets.Dataset(rows.data, info, rows.split, rows._indices, rows._fingerprint)
 
 
 def _wrong_kind(rows: object, expected: str) -> TypeError:

@@ -184,16 +184,19 @@ def _with_images(
     if setup.missing_images == "unchecked":
         return examples
     locations = {image for example in examples for image in example.images if isinstance(image, str | Path)}
-    missing = {location for location in locations if not is_there(location)}
+    missing = {location: reason for location in locations if (reason := why_missing(location)) is not None}
     without = [example for example in examples if any(_is_in(image, missing) for image in example.images)]
     if not without:
         return examples
     if setup.missing_images == "error":
         url = "" if origin is None else f" (source: {origin.url})"
+        skip = (
+            f", or skip {len(without)} of {len(examples)} examples: `--missing_images skip`, in a recipe "
+            "`setup: {missing_images: skip}`"
+        )
         raise ValueError(
-            f"{name}: {len(missing)} of {len(locations)} images are missing, {_named(missing)}{url}, or skip "
-            f"{len(without)} of {len(examples)} examples: `--missing_images skip`, in a recipe "
-            "`setup: {missing_images: skip}`."
+            f"{name}: {len(missing)} of {len(locations)} images are missing, {_named(missing)}{url}"
+            f"{skip if len(without) < len(examples) else ''}."
         )
     for example in without:
         skipped.add(MISSING, f"{name}/{example.id}")
@@ -201,13 +204,13 @@ def _with_images(
     return [example for example in examples if id(example) not in left]
 
 
-def _named(missing: Collection[str | Path]) -> str:
-    """For the message: some names, the path of the first, and what to do."""
+def _named(missing: Mapping[str | Path, str]) -> str:
+    """For the message: some names, what was found of the first, and what to do."""
     first = sorted(missing, key=location_name)[:NUM_NAMES]
     names = ", ".join(map(location_name, first))
     if any(map(is_url, missing)):
         return f"such as {names}: URLs are not read here. Fetch them first (mblip fetch --help)"
-    return f"such as {names} (not found: {first[0]}). Put them there"
+    return f"such as {names} ({missing[first[0]]}). Put them there"
 
 
 def shows_stand_ins(examples: Iterable[EvaluationExample]) -> bool:
@@ -216,18 +219,18 @@ def shows_stand_ins(examples: Iterable[EvaluationExample]) -> bool:
     return any((folder / STAND_INS_FILE).is_file() for folder in folders)
 
 
-def _is_in(image: Image, locations: set[str | Path]) -> bool:
+def _is_in(image: Image, locations: Collection[str | Path]) -> bool:
     return isinstance(image, str | Path) and image in locations
 
 
-def is_there(location: str | Path) -> bool:
-    """Whether there is an image file at a location. It may still be broken. URLs count as missing."""
-    if isinstance(location, Path):
-        return location.is_file()
-    if is_url(location):
-        return False
+def why_missing(location: str | Path) -> str | None:
+    """Why there is no image file at a location, or None. The file may still be broken. URLs count as missing."""
+    if isinstance(location, Path) or is_url(location):
+        return None if isinstance(location, Path) and location.is_file() else f"not found: {location}"
     try:
         open_bytes(location)
     except RefusedImageError as error:
-        return error.refused.reason != "missing"
-    return True
+        if error.refused.reason == "missing":
+            return f"not found: {location}"
+        return error.refused.detail.rstrip(".") if error.refused.reason == "unreadable" else None
+    return None

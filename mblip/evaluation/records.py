@@ -16,9 +16,10 @@ from typing import Any
 from PIL import Image as PILImage
 
 from mblip.data.example import Example
-from mblip.data.images import Image
+from mblip.data.images import Image, TrustedLocation
+from mblip.data.images.locations import check_inside
 from mblip.data.skipped import SkipReport
-from mblip.data.sources.dataset_rows import read_rows
+from mblip.data.sources.dataset_rows import dataset_folders, read_rows
 from mblip.data.sources.records import describe, read_json, read_json_lines
 
 from .languages import mix_code
@@ -28,32 +29,38 @@ LocatedRecord = tuple[str, Any]  # the location for errors, and the record
 ReadFile = Callable[[Path], Iterator[LocatedRecord]]
 ReadRecord = Callable[..., Iterator[Example]]
 
+IMAGE_COLUMNS = ("image", "images")
 LANGUAGE_MARK = "{language}"
 
 
 @dataclass(frozen=True)
 class DatasetLocation:
     """A dataset in a recipe. `path` is a name on the Hub, or a folder or file that `datasets` reads. If the benchmark
-    has one part per language, write `{language}` for its code in `path`, `split` or `config`."""
+    has one part per language, write `{language}` for its code in `path`, `split` or `config`. Rows may name image
+    files in the dataset's own folder and in the folder `images`, and no others."""
 
     path: str
     split: str = "test"
     config: str | None = None
     revision: str | None = None
+    images: Path | None = None
 
     def records(self, language: str | None = None) -> Iterator[LocatedRecord]:
         """The rows with their locations, with `language` in place of `{language}`.
 
         Raises:
-            ValueError: the dataset cannot be loaded.
+            ValueError: the dataset cannot be loaded, or a row names an image file elsewhere.
             OSError: there is no such dataset, or the Hub cannot be reached.
         """
-        return read_rows(
-            _in_language(self.path, language),
+        path = _in_language(self.path, language)
+        folders = (*dataset_folders(path), *([] if self.images is None else [self.images]))
+        rows = read_rows(
+            path,
             split=_in_language(self.split, language),
             config=None if self.config is None else _in_language(self.config, language),
             revision=self.revision,
         )
+        return ((location, _with_checked_images(row, folders, location)) for location, row in rows)
 
     def check_is_by_language(self) -> None:
         """Raise ValueError unless each language has its own part of the dataset."""
@@ -227,11 +234,28 @@ def read_vocabulary(path: str | Path, skipped: SkipReport) -> tuple[str, ...]:
 def _image_of_cell(value: Any, location: str, column: str) -> Image:
     if isinstance(value, bytes | PILImage.Image):
         return value
-    if isinstance(value, Mapping) and (value.get("bytes") or value.get("path")):
-        return value.get("bytes") or Path(value["path"])
+    if isinstance(value, Mapping) and value.get("bytes"):
+        return value["bytes"]
+    if isinstance(value, Path | TrustedLocation):
+        return value
     raise ValueError(
         f"{location}: `{column}` holds {describe(value)}, expected an image, as `datasets.Image` stores it."
     )
+
+
+def _with_checked_images(row: Mapping[str, Any], folders: Sequence[Path], location: str) -> dict[str, Any]:
+    return {**row} | {name: _checked(row[name], folders, location) for name in IMAGE_COLUMNS if name in row}
+
+
+def _checked(cell: Any, folders: Sequence[Path], location: str) -> Any:
+    """The cell of a dataset with a location for each image that it names by its path."""
+    if isinstance(cell, list):
+        return [_checked(value, folders, location) for value in cell]
+    path = None if not isinstance(cell, Mapping) or cell.get("bytes") else cell.get("path")
+    if not isinstance(path, str):
+        return cell
+    check_inside(path, folders, row=location)
+    return TrustedLocation(path) if "://" in path else Path(path)
 
 
 def _in_language(text: str, language: str | None) -> str:

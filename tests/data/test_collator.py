@@ -174,7 +174,7 @@ def test_a_broken_photo_names_its_row_and_file(tmp_path):
     Image.new("RGB", (64, 64)).save(buffer, format="JPEG")
     photo.write_bytes(buffer.getvalue()[:200])
     with pytest.raises(ValueError, match=r"Row 'bad' \(source drawn\): .*cut_off\.jpg cannot be read as an image"):
-        encoder_decoder_collator()([row("bad") | {"images": [str(photo)]}])
+        encoder_decoder_collator()([row("bad") | {"images": [photo]}])
 
 
 def test_rows_without_columns_say_what_the_trainer_did_to_them():

@@ -40,6 +40,14 @@ def test_missing_images_are_an_error_that_counts_and_names_them(examples):
         task_of(examples)
 
 
+def test_skipping_is_not_offered_where_every_image_is_missing_and_a_refused_archive_says_why(tmp_path):
+    (tmp_path / "photos.tar.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    in_archive = example(0, images=(f"tar://a.jpg::{tmp_path}/photos.tar.gz",))
+    with pytest.raises(ValueError, match=r"1 of 1 images are missing, such as a\.jpg \(.* is packed with") as refusal:
+        task_of([in_archive])
+    assert "--missing_images" not in str(refusal.value)
+
+
 def test_photos_at_urls_are_to_be_fetched_first():
     message = r"1 of 1 images are missing, such as a\.jpg: URLs are not read here\. Fetch them first"
     with pytest.raises(ValueError, match=message):

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import typing
+from contextlib import nullcontext
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,28 @@ def test_a_photo_that_is_not_there_is_named_before_training_begins(tmp_path):
     for images, message in (("nowhere", "there is no file nowhere/n1.jpg"), (URL, "it is a URL. Fetch it first")):
         with pytest.raises(ValueError, match=f"Row 'gqa/n1' .*{message}"):
             build_rows(source_recipe(tmp_path, source | {"images": images}).data, seed=7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ({"images": "{here}/nowhere"}, r"nowhere \(`images`\)"),
+        ({"images": "tar://x::{here}/nowhere.tar"}, r"nowhere\.tar \(`images`\)"),
+        ({"images": "s3://bucket"}, r"s3:/bucket \(`images`\)"),
+        ({"path": "./nowhere"}, r"nowhere \(`path`\)"),
+        ({"path": "{here}/nowhere", "images": "{here}"}, r"nowhere \(`path`\)"),
+        ({"images": "https://host/photos"}, None),
+        ({"images": "zip://::{here}/here.zip"}, None),
+    ],
+)
+def test_a_mistyped_folder_or_archive_of_a_source_is_told_before_anything_is_read(tmp_path, arguments, missing):
+    (tmp_path / "here.zip").touch()
+    source = Source("own_dataset", {"path": "me/mine"} | {k: v.format(here=tmp_path) for k, v in arguments.items()})
+    refused = (
+        nullcontext() if missing is None else pytest.raises(FileNotFoundError, match=f"no file or folder .*{missing}")
+    )
+    with refused:
+        source.check_paths()
 
 
 @pytest.mark.slow

@@ -7,7 +7,17 @@ what is stored of an image. Decoding and refusing are the processor's own: `proc
 from processing_mblip.image_decoding import MAX_PIXELS, decode, quiet_pillow
 from processing_mblip.image_refusal import Refused, RefusedImageError
 
-from .locations import Image, MissingImageError, StoredImage, locate_image, open_image, store_image
+from .locations import (
+    Image,
+    MissingImageError,
+    StoredImage,
+    TrustedLocation,
+    check_trusted,
+    locate_image,
+    open_image,
+    store_image,
+    trusted,
+)
 
 __all__ = [
     "MAX_PIXELS",
@@ -16,9 +26,12 @@ __all__ = [
     "Refused",
     "RefusedImageError",
     "StoredImage",
+    "TrustedLocation",
+    "check_trusted",
     "decode",
     "locate_image",
     "open_image",
     "quiet_pillow",
     "store_image",
+    "trusted",
 ]

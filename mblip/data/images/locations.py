@@ -13,11 +13,16 @@ A location is written in fsspec's chained notation, and read without unpacking a
 
 The last `::` separates member and archive. A member's name is taken literally: "../photo.jpg" is looked up in the
 archive under that name. Any number of processes may read the same archive. Each keeps the archive's index in memory.
+
+Data may come from strangers, so a location that data name is opened only if `check_inside` finds it in a folder of
+theirs. Rows of a file name none that is opened: they hold the images (`check_trusted`).
 """
 
+import functools
 import io
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +44,10 @@ URL_PREFIXES = ("http://", "https://")
 CHAINED = re.compile(r"(zip|tar|parquet)://(.+)::(.+)", re.DOTALL)
 NESTED = re.compile(r"::\w+://")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+class TrustedLocation(str):
+    """A location as text that your code gives, or that `check_inside` has seen. Text in a row of a file is not one."""
 
 
 class MissingImageError(ValueError):
@@ -112,6 +121,56 @@ def open_bytes(location: Location, *, fetched: FetchedBytes | None = None, max_b
         if str(location) in error.refused.detail:
             raise
         raise RefusedImageError(error.refused.reason, f"{location}: {error.refused.detail}") from error
+
+
+def trusted(image: Image) -> Image:
+    """The image, with a location as text marked as a `TrustedLocation`."""
+    return TrustedLocation(image) if isinstance(image, str) else image
+
+
+def check_trusted(image: Image | StoredImage, *, name: str) -> None:
+    """Raise ValueError for a location that only a row names: anybody may have written it."""
+    location = image
+    if isinstance(image, Mapping):
+        location = image.get("path") if image.get("bytes") is None else None
+    if isinstance(location, str) and not isinstance(location, TrustedLocation):
+        raise ValueError(
+            f"{name}: found {location!r} in place of an image. A file that a row names is not opened: rows hold their "
+            "images, as `write_rows` stores them. For a file of your own, give a `Path`."
+        )
+
+
+def check_inside(location: Location, roots: Iterable[str | Path], *, row: str) -> None:
+    """Check a location that data name: its file, or the archive around it, must be in one of the folders `roots`.
+
+    Links are followed. Nothing is opened.
+
+    Args:
+        row: the record's location, for the error.
+    Raises:
+        ValueError: it leads elsewhere.
+    """
+    chained = CHAINED.fullmatch(location) if isinstance(location, str) else None
+    file = str(chained[3] if chained else location).removeprefix("file://")
+    try:
+        real = None if SCHEME.match(file) else Path(os.path.realpath(file))
+    except ValueError:  # a zero byte, or half a character
+        real = None
+    folders = [folder for root in roots for folder in _real_folders(os.path.abspath(root))]
+    if real is None or not any(real.is_relative_to(folder) for folder in folders):
+        where = folders[0] if folders else "a folder of the data"
+        raise ValueError(
+            f"{row}: found {str(location)!r}, expected a file in {where} (links are followed). Copy it there, or name "
+            "the folder that holds it (`images`, or `path` of own_folder)."
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _real_folders(root: str) -> tuple[Path, ...]:
+    """A folder without links. With a snapshot of the Hub's cache comes the folder that its links lead to."""
+    real = Path(os.path.realpath(root))
+    snapshots = (folder.parent for folder in (real, *real.parents) if folder.parent.name == "snapshots")
+    return (real, *(folder.parent / "blobs" for folder in snapshots))
 
 
 def location_name(location: Location) -> str:

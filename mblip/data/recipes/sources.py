@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ..example import Example
 from ..languages import LanguageCode, get_language
@@ -59,18 +59,29 @@ class Source:
 
     def check_paths(self) -> None:
         """Raise FileNotFoundError if an argument is a path to nothing. Nothing is opened."""
+        hints = get_type_hints(self.function, include_extras=True)
         for name, value in self.arguments.items():
             for entry in value if isinstance(value, tuple | list) else [value]:
                 if isinstance(entry, Source):
                     entry.check_paths()
-                elif isinstance(entry, Path) and not entry.exists():
+                path = _on_disk(entry, hints.get(name))
+                if path is not None and not path.exists():
                     raise FileNotFoundError(
-                        f"The source {self.source}: there is no file or folder {entry} (`{name}`). Paths are relative "
+                        f"The source {self.source}: there is no file or folder {path} (`{name}`). Paths are relative "
                         f"to the working directory, {Path.cwd()}."
                     )
 
 
 SKIPPED = "skipped"  # a parameter that recipes never give
+
+
+def _on_disk(value: Any, hint: Any) -> Path | None:
+    """The path of an argument: a `Path`, or where the function in `Annotated[str, function]` finds it in a text."""
+    if isinstance(value, str):
+        for kind in (hint, *get_args(hint)):  # X or X | None
+            if get_origin(kind) is Annotated and callable(kind.__metadata__[0]):
+                return kind.__metadata__[0](value)
+    return value if isinstance(value, Path) else None
 
 
 def find_source(name: str, folder: Path) -> Callable[..., Iterator[Example]]:

@@ -46,7 +46,8 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
     origin, arguments = get_origin(expected), get_args(expected)
     if origin is Annotated:
         value = convert(found, arguments[0], path, converters)
-        _check_range(found, arguments[1], path)
+        if isinstance(arguments[1], Range):
+            _check_range(found, arguments[1], path)
         return value
     if origin in (Union, types.UnionType):
         if found.value is None and type(None) in arguments:

@@ -149,9 +149,11 @@ def without_folders(value: Any) -> Any:
 
 
 def without_folder(name: str) -> str:
-    """A path of this machine reduced to its last part. Other text stays unchanged."""
-    is_elsewhere = PurePath(name).is_absolute() or name.startswith(("..", "~"))
-    return PurePath(name).name if is_elsewhere else name
+    """A path of this machine reduced to its last part, also behind `::` or file://. Other text stays unchanged."""
+    member, separator, file = name.rpartition("::")
+    path = file.removeprefix("file://")
+    is_elsewhere = PurePath(path).is_absolute() or path.startswith(("..", "~"))
+    return f"{member}{separator}{PurePath(path).name}" if is_elsewhere else name
 
 
 def _replace(found: Located, keys: Sequence[str], value: Located, above: tuple[str, ...]) -> Located:

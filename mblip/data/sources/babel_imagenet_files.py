@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..images.locations import check_inside
 from ..languages import LANGUAGES
 from .records import check_record, check_value, read_json_lines, read_json_object
 
@@ -160,6 +161,7 @@ def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
             raise ValueError(
                 f"{location}: there is no photo {paths[0]}, nor {paths[1]}. Put it there, or remove the line."
             )
+        check_inside(path, [folder], row=location)
         if not 0 <= class_index < NUM_CLASSES:
             raise ValueError(f"{location}: found the class index {class_index!r}, expected 0 to {NUM_CLASSES - 1}.")
         photos.append(Photo(path, class_index))
@@ -181,6 +183,7 @@ def _found_photos(folder: Path) -> list[Photo]:
                 f"{path}: expected a synset id of {classes_file or folder}, such as n02101006, at the beginning of "
                 "the file's name or as the name of its folder."
             )
+        check_inside(path, [folder], row=str(folder))
         photos.append(Photo(path, classes[synset[0]]))
     return photos
 

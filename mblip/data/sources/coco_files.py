@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from ..example import Example
+from ..images.locations import check_inside
 from ..skipped import SkipReport, has_usable_texts
 from .image_names import coco_image_id, image_location
 
@@ -134,8 +135,10 @@ class CocoLocations:
         """
         if self._paths is None:
             return self._remote_photo(number, location, file_name)
-        name = f"{number:012d}.jpg" if file_name is None else file_name
-        return self._paths.get(number) or image_location(self.images, name, location=location)
+        if found := self._paths.get(number):
+            check_inside(found, [self.images], row=location)
+            return found
+        return image_location(self.images, file_name or f"{number:012d}.jpg", location=location)
 
     def _remote_photo(self, number: int, location: str, file_name: str | None) -> Path | str:
         folder = str(self.images).partition("::")[0].rstrip("/").rpartition("/")[2]

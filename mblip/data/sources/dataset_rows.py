@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import datasets
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from .image_names import image_location
 from .text_tables import TEXT_KINDS, is_text_table, read_table
@@ -21,6 +22,7 @@ from .text_tables import TEXT_KINDS, is_text_table, read_table
 Row = Mapping[str, Any]
 LocatedRow = tuple[str, Row]
 
+LISTS = (datasets.List, datasets.LargeList)
 BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}
 METADATA_TEXTS = ("metadata.csv", "metadata.jsonl")  # of ImageFolder
 IMAGE_COLUMN = re.compile(r"(?:(.+)_)?file_names?")
@@ -57,6 +59,23 @@ def read_rows(
         reason = error.__cause__ if is_cause_unnamed else error
         raise ValueError(f"The dataset {path} cannot be loaded: {reason}") from error
     return ((f"{path} ({split}), row {number}", row) for number, row in enumerate(_plain_rows(loaded)))
+
+
+def local_dataset(path: str) -> Path | None:
+    """The folder or file of a dataset, or None for what may be a name on the Hub, such as me/mine."""
+    return Path(path) if path.startswith((".", "/", "~")) or path.count("/") > 1 else None
+
+
+def dataset_folders(path: str | Path) -> tuple[Path, ...]:
+    """The folders of this machine that the rows of a dataset may name files of.
+
+    The first is its own: the folder, the folder of the file, or the Hub's cache of it. The second is where `datasets`
+    unpacks archives.
+    """
+    own = Path(path).absolute() if Path(path).is_dir() else Path(path).absolute().parent
+    if not Path(path).exists():
+        own = Path(HF_HUB_CACHE, f"datasets--{str(path).replace('/', '--')}")
+    return own, Path(datasets.config.EXTRACTED_DATASETS_PATH)
 
 
 def _text_tables(path: Path, config: str | None, revision: str | None, streaming: bool) -> Tables | None:
@@ -146,8 +165,8 @@ def _plain_rows(loaded: datasets.Dataset | datasets.IterableDataset) -> Iterator
     for column, feature in features.items():
         if isinstance(feature, datasets.Image):
             loaded = loaded.cast_column(column, datasets.Image(decode=False))
-        elif isinstance(feature, datasets.List) and isinstance(feature.feature, datasets.Image):
-            loaded = loaded.cast_column(column, datasets.List(datasets.Image(decode=False)))
+        elif isinstance(feature, LISTS) and isinstance(feature.feature, datasets.Image):
+            loaded = loaded.cast_column(column, type(feature)(datasets.Image(decode=False)))
     classes = {column: feature for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)}
     for row in loaded:
         yield row | {column: _class_name(row[column], feature) for column, feature in classes.items()}

@@ -14,10 +14,26 @@ one pass through the image encoder.
 
 import hashlib
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 from urllib.parse import quote
 
-# Not `Path`, which would turn https:// into https:/.
-Images = str
+from ..images.locations import check_inside, is_url
+
+
+def folder_of(images: str | Path) -> Path | None:
+    """The folder of `images` on this machine, or None for a URL or archive."""
+    if isinstance(images, str) and "://" in images.removeprefix("file://"):
+        return None
+    return Path(str(images).removeprefix("file://"))
+
+
+def on_disk(images: str) -> Path | None:
+    """The folder or archive of `images` on this machine, or None for a URL."""
+    return None if is_url(images) else Path(images.rpartition("::")[2].removeprefix("file://"))
+
+
+# Not `Path`, which would turn https:// into https:/. `Source.check_paths` looks where `on_disk` says.
+Images = Annotated[str, on_disk]
 
 
 def image_location(images: str | Path, name: str, *, location: str) -> Path | str:
@@ -26,15 +42,16 @@ def image_location(images: str | Path, name: str, *, location: str) -> Path | st
     Args:
         location: the record's location, for the error.
     Raises:
-        ValueError: the name is empty or leads out of the folder.
+        ValueError: the name is empty or leads out of the folder, by a link or otherwise.
     """
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts:
         raise ValueError(f"{location}: found the image name {name!r}, expected the name of a file below {images}.")
-    if isinstance(images, Path) or "://" not in images:
-        return Path(images) / name
-    inner, separator, archive = images.partition("::")
-    if not separator and images.startswith(("http://", "https://")):
+    if (folder := folder_of(images)) is not None:
+        check_inside(folder / name, [folder], row=location)
+        return folder / name
+    inner, separator, archive = str(images).partition("::")
+    if not separator and inner.startswith(("http://", "https://")):
         name = quote(name)
     joined = f"{inner}{name}" if inner.endswith("://") else f"{inner.rstrip('/')}/{name}"
     return joined + separator + archive

@@ -18,13 +18,15 @@ Empty texts are skipped and counted. Everything else that cannot be trained on i
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow.parquet
 
 from ..example import Example
+from ..images.locations import check_inside
 from ..languages import LanguageCode
 from ..skipped import SkipReport
-from .dataset_rows import Row, read_rows
+from .dataset_rows import Row, dataset_folders, local_dataset, read_rows
 from .image_names import Images
 from .own_rows import Columns, OwnRows
 from .text_tables import read_table
@@ -46,7 +48,8 @@ def own_folder(
     """The rows of a folder in the layout of `datasets`' ImageFolder.
 
     The table is metadata.jsonl, metadata.csv or metadata.parquet. Its column `file_name`, or the column that
-    `columns.image` names, holds the paths of images relative to the folder.
+    `columns.image` names, holds the paths of images relative to the folder. They may not lead out of it, by a link
+    or otherwise.
 
     Args:
         task: one of `TASKS`. Its inputs must be mapped.
@@ -75,7 +78,7 @@ def own_dataset(
     seed: int,
     skipped: SkipReport | None = None,
     *,
-    path: str,
+    path: Annotated[str, local_dataset],
     task: str,
     columns: Columns,
     language: LanguageCode | None = None,
@@ -94,7 +97,7 @@ def own_dataset(
         columns: the image column is `image` unless mapped otherwise.
         language: the language of all rows, if no column gives it.
         images: the folder, URL or archive (images/locations.py) to join image names to. None: the folder `path`, or
-            the file's folder.
+            the file's folder. Rows may name files in these folders only, also after links are followed.
         name: the source is called own/<name>, and draws depend on this. None: the last part of `path`.
         streaming: read rows as they come, without preparing them on disk first.
     Raises:
@@ -104,15 +107,10 @@ def own_dataset(
     """
     columns = columns if columns.image is not None else dataclasses.replace(columns, image="image")
     source = f"{SOURCE}/{name or Path(path).name}"
-    rows = OwnRows(source, task, columns, language, _images_of(path) if images is None else images)
+    folders = dataset_folders(path)
+    rows = OwnRows(source, task, columns, language, folders[0] if images is None else images, folders)
     placed = read_rows(path, split=split, config=config, revision=revision, streaming=streaming)
     return rows.examples(placed, id_prefix=f"{split}/", skipped=SkipReport() if skipped is None else skipped)
-
-
-def _images_of(path: str | Path) -> Path:
-    """The dataset's folder, or the folder of its file."""
-    local = Path(path).absolute()
-    return local if local.is_dir() else local.parent
 
 
 def _missing_images(example: Example) -> list[Path]:
@@ -126,6 +124,7 @@ def _metadata_file(folder: Path) -> Path:
     if len(found) != 1:
         shown = " and ".join(path.name for path in found) or "none"
         raise ValueError(f"{folder}: found {shown}, expected one of {', '.join(METADATA_NAMES)}.")
+    check_inside(found[0], [folder], row=str(folder))
     return found[0]
 
 

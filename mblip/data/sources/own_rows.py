@@ -16,12 +16,12 @@ from PIL import Image as PILImage
 
 from ..example import Example
 from ..images import Image
-from ..images.locations import is_url
+from ..images.locations import check_inside, is_url
 from ..languages import get_language
 from ..prompts import get_task
 from ..skipped import SkipReport, has_usable_texts
 from .dataset_rows import Row
-from .image_names import image_location, join_image_ids, url_image_id
+from .image_names import folder_of, image_location, join_image_ids, url_image_id
 from .records import describe
 
 TWO_IMAGES = "two_image_statement"  # the task with two images
@@ -58,7 +58,7 @@ class OwnRows:
     """How rows become examples of a task.
 
     `language` is the language of all rows, or None if a column gives it. Image names are joined to `images`, a folder,
-    URL or archive (images/locations.py).
+    URL or archive (images/locations.py). Rows may name files of this folder and of `folders`, and no others.
 
     Raises:
         ValueError: the columns do not match the task's inputs, the language is unknown, or it is given twice or not at
@@ -70,6 +70,7 @@ class OwnRows:
     columns: Columns
     language: str | None
     images: str | Path
+    folders: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         mapped = self.columns.mapped()
@@ -210,11 +211,15 @@ class Cells:
             raise ValueError(
                 f"{self.location}: {name} stays on the Hub while streaming. Set `streaming` to false to download it."
             )
+        folder = folder_of(rows.images)
+        roots = rows.folders if folder is None else (folder, *rows.folders)
         if "://" in name:
+            check_inside(name, roots, row=self.location)
             member, separator, archive = name.partition("::")
             return name, f"{rows.source}/{member}{separator}{_called(Path(archive), rows)}"
         path = Path(name)
         if path.is_absolute():
+            check_inside(path, roots, row=self.location)
             return path, f"{rows.source}/{_called(path, rows)}"
         return image_location(rows.images, name, location=self.location), f"{rows.source}/{name}"
 

@@ -55,7 +55,7 @@ def finish(recipe: MixRecipe, folder: BuildFolder, number: int = 0) -> None:
     """Write the card and the chart. This is one task, number 0.
 
     Raises:
-        ValueError: a shard is missing.
+        ValueError: a shard is missing, or every example is skipped.
     """
     missing = [
         number
@@ -67,6 +67,9 @@ def finish(recipe: MixRecipe, folder: BuildFolder, number: int = 0) -> None:
     total = ShardReport()
     for number in range(recipe.num_shards):
         total.add(ShardReport.read(folder.shard_report(number)))
+    if not total.counts:
+        skipped = _skipped(_source_reports(recipe, folder), total)
+        raise ValueError(f"Every example is skipped, expected some that can be trained on.\n{skipped}")
     with atomic_file(folder.root / CHART) as partial:
         write_chart(total.counts, partial)
     recipe_text = write_yaml(without_folders(to_plain_values(read_yaml(folder.recipe))))

@@ -37,10 +37,12 @@ def read_source(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
 
     Raises:
         ValueError: the source has a broken record, or gives and skips nothing. The message names it.
+        FileNotFoundError: the source names a file or folder that is not there.
     """
     source, target = recipe.sources[number], folder.examples(number)
     if target.is_dir():
         return
+    source.check_paths()
     _allow_open_files(recipe.num_shards + OTHER_FILES)
     report, allocation = SourceReport(source.source), recipe.allot(source)
     answers: Counter[str] = Counter()

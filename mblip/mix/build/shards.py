@@ -149,16 +149,24 @@ def _stored_rows(
     for row in rows:
         images = image_sets.stored(row["image_id"], recipe.images, fetched)
         if isinstance(images, Refused) and recipe.images.as_released:
-            _skip(row, f"image refused and made black, as released: {images.reason}", report.skipped)
+            _skip(row, f"image refused and made black, as released: {_shown(images)}", report.skipped)
             images = image_sets.as_released(row["image_id"], recipe.images, fetched)
         elif isinstance(images, Refused):
-            _skip(row, f"image refused: {images.reason}", report.skipped)
+            _skip(row, f"image refused: {_shown(images)}", report.skipped)
             continue
         report.num_rows += 1
         report.num_images += len(images)
         report.counts.update(zip(row["languages"], row["tasks"], strict=True))
         provenance = row.get(PROVENANCE) or ["{}"] * len(row["prompts"])
         yield row | {"images": images, PROVENANCE: provenance}
+
+
+def _shown(refused: Refused) -> str:
+    """The reason, which the card shows. That of an archive tells what to do, without the folders of this machine."""
+    archive, _, message = refused.detail.rpartition("::")[2].partition(": ")
+    if refused.reason != "unreadable" or "::" not in refused.detail:
+        return refused.reason
+    return f"{refused.reason}: {message.replace(archive, Path(archive).name)}"
 
 
 def _skip(row: Mapping[str, Any], reason: str, skipped: SkipReport) -> None:

@@ -201,8 +201,8 @@ class _Run:
             except FetchError as error:
                 failure = error
             else:
-                opt_out = {} if fetched.opt_out is None else {"opt_out": fetched.opt_out}
-                self._keep(url, {"key": fetched.key, "num_bytes": fetched.num_bytes} | opt_out)
+                stored: Record = {"key": fetched.key, "num_bytes": fetched.num_bytes}
+                self._keep(url, stored if fetched.opt_out is None else stored | {"opt_out": fetched.opt_out})
                 self._report.num_fetched += 1
                 self._report.num_bytes += fetched.num_bytes
                 return

@@ -149,8 +149,9 @@ def test_a_url_that_holds_half_a_character_is_skipped_by_name(folder):
 def test_no_id_tells_where_files_lie(folder, tmp_path):
     png_inside, png_elsewhere = folder / "in/b.png", tmp_path / "c.png"
     names = [str(png_inside), str(png_elsewhere), f"zip://a.png::{folder}/x.zip", f"zip://a.png::{tmp_path}/x.zip"]
-    path = write_lines(folder / "rows.jsonl", [{"image": name, "text": "a dog"} for name in names])
-    examples = list(own_dataset(0, path=path, task="captioning", columns=Columns(target="text"), language="en"))
+    path = write_lines(tmp_path / "rows.jsonl", [{"image": name, "text": "a dog"} for name in names])
+    columns = Columns(target="text")
+    examples = list(own_dataset(0, path=path, task="captioning", columns=columns, language="en", images=str(folder)))
     assert [str(example.images[0]) for example in examples] == names
     image_ids = [example.image_id for example in examples]
     assert len(set(image_ids)) == 4

@@ -169,6 +169,30 @@ def test_a_photo_is_taken_from_the_first_location_that_has_it(tmp_path):
     assert "| image refused: cut off | 4 | coco_captions/" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_the_card_says_why_an_archive_is_refused_without_the_folders_of_this_machine(tmp_path):
+    write_captions(tmp_path)
+    (tmp_path / "photos.tar.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    source = captions_source(tmp_path, images=f"tar://::{tmp_path}/photos.tar.gz")
+    build(write_mix_recipe(tmp_path, SCENES, source), tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    told = "image refused: unreadable: photos.tar.gz is packed with gzip, expected a plain tar"
+    assert f"| {told}" in card
+    assert f"| {2 * NUM_PHOTOS} | coco_captions/" in card
+    assert str(tmp_path) not in card
+    with pytest.raises(ValueError, match=rf"Every example is skipped(.|\n)*{told}"):
+        build(write_mix_recipe(tmp_path, source), tmp_path / "empty")
+
+
+def test_a_build_takes_no_picture_of_this_machine_and_no_folder_that_is_not_there(tmp_path):
+    write_captions(tmp_path)
+    (tmp_path / "photos" / "000000000007.jpg").unlink()
+    (tmp_path / "photos" / "000000000007.jpg").symlink_to(tmp_path / "secret.jpg")
+    with pytest.raises(ValueError, match=r"captions\.json, .*000000000007\.jpg', expected a file in .*photos \(links"):
+        build(write_mix_recipe(tmp_path, captions_source(tmp_path)), tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match=r"coco_captions: there is no file or folder .*fotos \(`images`\)"):
+        build(write_mix_recipe(tmp_path, captions_source(tmp_path, images=f"{tmp_path}/fotos")), tmp_path / "other")
+
+
 def test_as_released_an_image_that_cannot_be_read_is_black_and_counted(tmp_path):
     """Defect 5."""
     write_captions(tmp_path)
