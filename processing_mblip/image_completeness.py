@@ -36,6 +36,7 @@ PADDING = b"\xff\x00" * 8  # libjpeg reads 8 bytes ahead; no code word is all on
 HELD_BACK_BYTES = 32
 MAX_SCANS = 100  # 1 to 20 are usual; each covers all pixels, so thousands would take minutes
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NUM_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type -> channels
 ADAM7 = (
     (0, 0, 8, 8),
@@ -47,11 +48,11 @@ ADAM7 = (
     (0, 1, 1, 2),
 )  # x, y, steps
 INFLATED_AT_ONCE = 1 << 20
-CODESTREAM, END_OF_CODESTREAM = b"jp2c", b"\xff\xd9"
+CODESTREAM, START_OF_TILE, END_OF_CODESTREAM = b"jp2c", b"\xff\x90", b"\xff\xd9"
 
 
-def jpeg_file(encoded: bytes) -> io.BytesIO:
-    """The file to decode a JPEG from: a `HeldBackFile` if its coding lets us check the end.
+def jpeg_file(encoded: bytes) -> "HeldBackFile | None":
+    """The file to decode a JPEG from, which lets us check its end. None: its coding does not let us.
 
     Raises:
         RefusedImageError: scans are missing, or there are so many that decoding would take minutes.
@@ -65,7 +66,7 @@ def jpeg_file(encoded: bytes) -> io.BytesIO:
         _check_progression(jpeg)
     is_one_scan = len(jpeg.scans) == 1 and len(jpeg.scans[0][0]) == jpeg.num_components
     if jpeg.frame not in SEQUENTIAL_HUFFMAN or not is_one_scan:
-        return io.BytesIO(encoded)
+        return None
     without_fill = len(encoded[: jpeg.end].rstrip(b"\0"))  # some cameras append zeros
     num_given = max(jpeg.begin, without_fill - HELD_BACK_BYTES)
     return HeldBackFile(encoded[: jpeg.end] + PADDING, num_given if num_given > jpeg.begin else 0)
@@ -107,10 +108,31 @@ def check_png_pixels(encoded: bytes, image: PILImage.Image) -> None:
 
 
 def check_jpeg_2000(encoded: bytes) -> None:
-    """Raise RefusedImageError if the codestream of a JPEG 2000 does not reach its end marker."""
-    begin, end = _codestream(encoded) if encoded[4:8] == b"jP  " else (0, len(encoded))
-    if begin == end or not encoded[begin:end].rstrip(b"\0").endswith(END_OF_CODESTREAM):
+    """Raise RefusedImageError unless the tiles of a JPEG 2000 have their lengths and reach the end marker."""
+    position, end = _codestream(encoded) if encoded[4:8] == b"jP  " else (0, len(encoded))
+    is_tile, position = False, position + 2
+    while position + 12 <= end and (marker := encoded[position : position + 2]) != END_OF_CODESTREAM:
+        is_tile = marker == START_OF_TILE
+        size = int.from_bytes(encoded[position + 6 : position + 10], "big")
+        if is_tile and size == 0:  # up to the end marker
+            position = len(encoded[:end].rstrip(b"\0")) - 2
+            break
+        position += max(size, 12) if is_tile else 2 + _length(encoded, position + 1)
+    if not is_tile or encoded[position : min(position + 2, end)] != END_OF_CODESTREAM:
         raise RefusedImageError("cut off", f"a JPEG 2000 without its end, {len(encoded):,} bytes")
+
+
+def icon_sizes(encoded: bytes) -> Iterator[tuple[int, int]]:
+    """The sizes of the images in an icon, as they themselves say. The icon's own list may say otherwise."""
+    for entry in range(6, min(len(encoded), 6 + 16 * int.from_bytes(encoded[4:6], "little")) - 15, 16):
+        offset = int.from_bytes(encoded[entry + 12 : entry + 16], "little")
+        head = encoded[offset : offset + 24]
+        if head.startswith(PNG_SIGNATURE) and len(head) == 24:
+            yield struct.unpack_from(">II", head, 16)
+        elif len(head) == 24:
+            is_old = head[:4] == b"\x0c\0\0\0"  # a BITMAPCOREHEADER
+            width, height = struct.unpack_from("<HH" if is_old else "<ii", head, 4)
+            yield abs(width), abs(height) // 2  # pixels and mask one above the other
 
 
 class HeldBackFile(io.BytesIO):
@@ -119,16 +141,15 @@ class HeldBackFile(io.BytesIO):
     def __init__(self, content: bytes, num_given: int) -> None:
         super().__init__(content)
         self.num_given = num_given
+        self.has_bytes_left = True
 
     def read(self, size: int | None = -1) -> bytes:
         until_held = self.num_given - self.tell()
         if until_held > 0 and (size is None or size < 0 or size > until_held):
             size = until_held
-        return super().read(size)
-
-    @property
-    def has_bytes_left(self) -> bool:
-        return self.tell() <= self.num_given
+        content = super().read(size)
+        self.has_bytes_left = self.tell() <= self.num_given  # Pillow may close the file after the last read
+        return content
 
 
 @dataclass
@@ -153,25 +174,27 @@ def _read_scans(encoded: bytes) -> _JpegScans:
     jpeg, position = _JpegScans(), 2
     while (begin := encoded.find(b"\xff", position)) >= 0:
         # a segment: fill bytes, a marker, and for most markers a length and that many bytes
-        marker_at = begin + len(encoded[begin : begin + 1000]) - len(encoded[begin : begin + 1000].lstrip(b"\xff"))
+        marker_at = begin + 1
+        if encoded[marker_at : marker_at + 1] == b"\xff":
+            marker_at += len(encoded[begin : begin + 1000]) - len(encoded[begin : begin + 1000].lstrip(b"\xff")) - 1
         marker = encoded[marker_at] if marker_at < len(encoded) else END_OF_IMAGE
-        segment = encoded[marker_at + 3 : marker_at + 1 + _length(encoded, marker_at)]
         if marker == END_OF_IMAGE:
             break
-        if marker in START_OF_FRAME and len(segment) >= 6:
-            jpeg.frame, jpeg.num_components = marker, segment[5]
+        after = marker_at + 1 + (0 if marker in WITHOUT_LENGTH else _length(encoded, marker_at))
+        if marker in START_OF_FRAME and min(after, len(encoded)) - marker_at >= 9:
+            jpeg.frame, jpeg.num_components = marker, encoded[marker_at + 8]
         # a scan's header; its coded pixels run up to the next marker
-        if marker == START_OF_SCAN and len(segment) >= 4:
+        if marker == START_OF_SCAN and len(segment := encoded[marker_at + 3 : after]) >= 4:
             num = segment[0]
             first, last, bits = segment[1 + 2 * num : 4 + 2 * num] if len(segment) == 4 + 2 * num else (0, 63, 0)
             jpeg.scans.append((segment[1 : 1 + 2 * num : 2], first, last, bits & 15))
-            jpeg.begin = marker_at + 1 + _length(encoded, marker_at)
+            jpeg.begin = after
             found = END_OF_SCAN.search(encoded, jpeg.begin)
             position = found.start() if found else len(encoded)
             jpeg.end = jpeg.begin + len(encoded[jpeg.begin : position].rstrip(b"\xff"))
             jpeg.is_closed = found is not None
         else:
-            position = marker_at + 1 + (0 if marker in WITHOUT_LENGTH else _length(encoded, marker_at))
+            position = after
     return jpeg
 
 

@@ -5,44 +5,60 @@ size) costs no memory. We try only formats of photos on the web. Pillow's rarer 
 image (TGA), or start other programs (EPS).
 """
 
-import codecs
+import functools
 import io
+import re
 import struct
+import threading
 import warnings
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import IO, cast
 
+from PIL import IcoImagePlugin, ImageFile, UnidentifiedImageError
 from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
 
-from .image_completeness import HeldBackFile, check_jpeg_2000, check_png, check_png_pixels, jpeg_file
-from .image_refusal import RefusedImageError
+from .image_completeness import (
+    PNG_SIGNATURE,
+    HeldBackFile,
+    check_jpeg_2000,
+    check_png,
+    check_png_pixels,
+    icon_sizes,
+    jpeg_file,
+)
+from .image_refusal import RefusedImageError, check_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "ICO", "JPEG2000", "PPM", "MPO")
 MAX_PIXELS = 89_478_485  # the size from which Pillow warns: a quarter of a GB in RGB
 MAX_SIDE = 65_500  # the largest that JPEG can store
+MAX_BYTES = 50_000_000  # of an encoded image
+# Some formats hold an empty image of any size in 50 bytes. A blank page of a scan has up to 10,000 pixels a byte.
+FREE_PIXELS, MAX_PIXELS_PER_BYTE = 1 << 24, 10_000
 
-# What Pillow raises on files that are cut off, are damaged, or have false headers.
+# What Pillow raises on files that are cut off, are damaged, have false headers or are closed.
 PILLOW_ERRORS = (
     PILImage.DecompressionBombError,
-    PILImage.DecompressionBombWarning,
     OSError,
     SyntaxError,
     ValueError,
     TypeError,
     EOFError,
-    IndexError,
-    KeyError,
-    OverflowError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
     MemoryError,
     RuntimeError,
     struct.error,
+    zlib.error,
 )
 
 # The first bytes of files: formats that we read, image formats that we do not, and other files.
 READ_BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
+    PNG_SIGNATURE: "PNG",
     b"GIF87a": "GIF",
     b"GIF89a": "GIF",
     b"BM": "BMP",
@@ -70,18 +86,39 @@ OTHER_BEGINNINGS = {
     b"ID3": "MP3 sound",
     b"OggS": "an Ogg file",
 }
+# Formats whose files we check ourselves; of the others, Pillow notices that pixels are missing.
+CHECKED_FORMATS = frozenset({"JPEG", "MPO", "PNG", "JPEG2000"})
 BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
 
 
-@contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warnings about what it skips, such as corrupt EXIF data. Real faults still raise.
+CLOSED = "the PIL image, or its file, is closed. Pass it before closing it"
+_IGNORE_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_lock = threading.Lock()
+_num_inside = 0
+_takes_truncated = False
 
-    Warning filters belong to the whole process: enter this in its main thread.
+
+@contextmanager
+def strict_pillow() -> Iterator[None]:
+    """Pillow without its warnings, and without `LOAD_TRUNCATED_IMAGES`, with which missing pixels become black.
+
+    Both belong to the whole process. They are set while any thread is inside, and given back after the last one.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    global _num_inside, _takes_truncated
+    with _lock:
+        if _num_inside == 0:
+            _takes_truncated, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+            cast(list, warnings.filters).insert(0, _IGNORE_PILLOW)
+        _num_inside += 1
+    try:
         yield
+    finally:
+        with _lock:
+            _num_inside -= 1
+            if _num_inside == 0:
+                ImageFile.LOAD_TRUNCATED_IMAGES = _takes_truncated
+                with suppress(ValueError):  # another thread has put other filters in place
+                    cast(list, warnings.filters).remove(_IGNORE_PILLOW)
 
 
 def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | None = None) -> PILImage.Image:
@@ -94,63 +131,140 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
     Raises:
         RefusedImageError: the file is not an image, too large, cut off, damaged, or of a format that we do not read.
     """
-    # the header, and the limits on its size
-    image, file = _open(encoded)
-    _check_pixels(image, max_pixels)
-    if shorter_side is not None and image.format in ("JPEG", "MPO"):
-        image.draft("", _at_least(image.size, 2 * shorter_side))
-    # the pixels
-    try:
-        image.load()
-    except PILLOW_ERRORS as error:
-        raise _refusal(error) from error
-    # check that all pixels are there
-    _check_pixels(image, max_pixels)  # an icon's header may differ from the image in it
-    if isinstance(file, HeldBackFile) and file.has_bytes_left:
-        raise RefusedImageError("damaged", "the pixels of a JPEG end before its data do")
-    if image.format == "PNG":
-        check_png_pixels(encoded, image)
+    with strict_pillow():
+        held = _checked(encoded, max_pixels)
+        try:
+            image = PILImage.open(io.BytesIO(encoded), formats=_formats())
+        except UnidentifiedImageError as error:
+            raise _unidentified(encoded) from error
+        except PILLOW_ERRORS as error:
+            raise _refusal(error) from error
+        _check_pixels(image.size, max_pixels, len(encoded))
+        if shorter_side is not None and image.format in ("JPEG", "MPO"):
+            image.draft("", _at_least(image.size, 2 * shorter_side))
+        if held is not None:  # only for the pixels: Pillow reads headers faster from a plain file
+            image.fp = held
+        _load(image, held, encoded)
     return image
 
 
-def _open(encoded: bytes) -> tuple[PILImage.Image, io.BytesIO]:
-    """The image with its header read, and the file for its pixels."""
+def load_opened(image: PILImage.Image) -> None:
+    """Read the pixels of a PIL image that may be opened but not read, with the checks of `decode`.
+
+    An image whose pixels are in memory stays as it is. Of other frames than the first, only the size is checked.
+
+    Raises:
+        RefusedImageError: as for `decode`, or the image is closed or has no pixels.
+    """
+    if 0 in image.size:
+        raise RefusedImageError("no pixels", f"{image.width} x {image.height} pixels")
+    if not isinstance(image, ImageFile.ImageFile) or (image._im is not None and not image.tile):
+        try:
+            image.load()  # raises if it is closed
+        except PILLOW_ERRORS as error:
+            raise RefusedImageError("unreadable", CLOSED) from error
+        return
+    if image.format not in FORMATS:
+        raise RefusedImageError(
+            "unsupported", f"found {image.format}, which we do not read. Convert it to JPEG or PNG"
+        )
+    opened, held = image.fp, None
+    if opened is None:
+        raise RefusedImageError("unreadable", CLOSED)
+    with strict_pillow():
+        encoded = _reread(opened)
+        _check_pixels(image.size, MAX_PIXELS, len(encoded))
+        if image.format in CHECKED_FORMATS and image.tell() == 0:
+            held = _checked(encoded, MAX_PIXELS)
+        if held is not None:
+            image.fp = held
+        try:
+            _load(image, held, encoded)
+        finally:
+            if held is not None and held.closed:  # Pillow closes what it opened itself
+                opened.close()
+            elif held is not None and image.fp is held:
+                image.fp = opened
+
+
+def begins_like_an_image(encoded: bytes) -> bool:
+    """Whether the first bytes are those of an image file, of a format that we read or not."""
+    known_as = _read_format(encoded) or _unread_image_format(encoded)
+    return known_as is not None or re.match(rb"P[0-6fy]", encoded) is not None  # PPM and its kin
+
+
+def _reread(opened: IO[bytes]) -> bytes:
+    """The whole file that Pillow has opened, whose position stays."""
+    try:
+        position = opened.tell()
+        opened.seek(0)
+        encoded = opened.read(MAX_BYTES + 1)
+        opened.seek(position)
+    except PILLOW_ERRORS as error:
+        raise RefusedImageError("unreadable", CLOSED) from error
+    check_size(len(encoded), MAX_BYTES)
+    return encoded
+
+
+def _checked(encoded: bytes, max_pixels: int) -> HeldBackFile | None:
+    """Check what needs no decoder. For a JPEG, return the file to decode from, if its end can be checked."""
     known_as = _read_format(encoded)
+    if known_as == "JPEG":
+        return jpeg_file(encoded)
     if known_as == "PNG":
         check_png(encoded)
     elif known_as == "JPEG 2000":
         check_jpeg_2000(encoded)
+    elif known_as == "ICO":  # decoded as soon as it is opened
+        for size in icon_sizes(encoded):
+            _check_pixels(size, max_pixels, len(encoded))
+    return None
+
+
+def _load(image: ImageFile.ImageFile, held: HeldBackFile | None, encoded: bytes) -> None:
+    """Read the pixels, and check that all are there."""
+    if image.format == "TIFF":  # Pillow shows missing strips as black
+        parts = {tile.extents or (0, 0, *image.size) for tile in image.tile}
+        if sum((right - left) * (bottom - top) for left, top, right, bottom in parts) < image.width * image.height:
+            raise RefusedImageError("cut off", "a TIFF without some of its strips or tiles")
     try:
-        file = jpeg_file(encoded) if known_as == "JPEG" else io.BytesIO(encoded)
-        return PILImage.open(file, formats=_formats()), file
-    except RefusedImageError:
-        raise
-    except UnidentifiedImageError as error:
-        raise _unidentified(encoded, known_as) from error
+        image.load()
     except PILLOW_ERRORS as error:
         raise _refusal(error) from error
+    if held is not None and held.has_bytes_left:
+        raise RefusedImageError("damaged", "the pixels of a JPEG end before its data do")
+    if image.format == "PNG" and encoded:
+        check_png_pixels(encoded, image)
+    if isinstance(image, IcoImagePlugin.IcoImageFile):
+        part = encoded[image.ico.entry[0].offset :]
+        if part.startswith(PNG_SIGNATURE):
+            check_png(part)
+            check_png_pixels(part, image)
 
 
-def _unidentified(encoded: bytes, known_as: str | None) -> RefusedImageError:
-    if known_as is not None:
-        return RefusedImageError("damaged", f"a {known_as} file of {len(encoded):,} bytes with an incomplete header")
+def _unidentified(encoded: bytes) -> RefusedImageError:
+    if known_as := _read_format(encoded):
+        return RefusedImageError("damaged", f"{known_as} of {len(encoded):,} bytes with an incomplete header")
     if unread := _unread_image_format(encoded):
-        return RefusedImageError("unsupported", f"found {unread}, which we do not read. Convert it to JPEG or PNG.")
+        return RefusedImageError("unsupported", f"found {unread}, which we do not read. Convert it to JPEG or PNG")
     return RefusedImageError("not an image", _looks_like(encoded))
 
 
+@functools.cache
 def _formats() -> list[str]:
     """The formats of `FORMATS` that this Pillow supports."""
     PILImage.init()
     return [name for name in FORMATS if name in PILImage.OPEN]
 
 
-def _check_pixels(image: PILImage.Image, max_pixels: int) -> None:
-    width, height = image.size
+def _check_pixels(size: tuple[int, int], max_pixels: int, num_bytes: int) -> None:
+    width, height = size
     if width < 1 or height < 1:
         raise RefusedImageError("no pixels", f"{width} x {height} pixels")
     if width * height > max_pixels:
         raise RefusedImageError("too large", f"{width} x {height} pixels, more than the {max_pixels:,} allowed")
+    if width * height > max(FREE_PIXELS, MAX_PIXELS_PER_BYTE * num_bytes):
+        raise RefusedImageError("too large", f"{width} x {height} pixels in only {num_bytes:,} bytes")
     if max(width, height) > MAX_SIDE:
         raise RefusedImageError("too large", f"{width} x {height} pixels, a side of more than {MAX_SIDE:,}")
 
@@ -162,11 +276,14 @@ def _at_least(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:
 
 
 def _refusal(error: Exception) -> RefusedImageError:
-    if isinstance(error, PILImage.DecompressionBombError | PILImage.DecompressionBombWarning):
+    if isinstance(error, PILImage.DecompressionBombError):
         return RefusedImageError("too large", str(error))
-    text = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
-    is_cut_off = isinstance(error, EOFError) or "truncated" in text.lower()
-    return RefusedImageError("cut off" if is_cut_off else "damaged", text)
+    if isinstance(error, MemoryError):
+        return RefusedImageError("too large", "there is not enough memory")
+    is_cut_off = isinstance(error, EOFError) or "truncated" in str(error).lower()
+    # The text of any other error may quote the file.
+    detail = str(error) if isinstance(error, OSError) else f"Pillow found {type(error).__name__}"
+    return RefusedImageError("cut off" if is_cut_off else "damaged", detail)
 
 
 def _read_format(encoded: bytes) -> str | None:
@@ -200,16 +317,11 @@ def _looks_like(encoded: bytes) -> str:
         return "a video"
     if not encoded.strip(b"\0"):
         return f"{len(encoded):,} zero bytes"
-    return _matching(OTHER_BEGINNINGS, encoded) or (_text(head) or f"bytes that begin {encoded[:8].hex(' ')}")
+    is_text = all(byte >= 32 or byte in b"\t\r\n" for byte in encoded[:1000])
+    return (
+        _matching(OTHER_BEGINNINGS, encoded) or f"{len(encoded):,} bytes of {'text' if is_text else 'no known kind'}"
+    )
 
 
 def _matching(beginnings: dict[bytes, str], encoded: bytes) -> str | None:
     return next((name for begin, name in beginnings.items() if encoded.startswith(begin)), None)
-
-
-def _text(head: bytes) -> str | None:
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
-    except UnicodeDecodeError:
-        return None
-    return f"text that begins {text[:40]!r}" if "\0" not in text else None

@@ -23,7 +23,14 @@ from transformers.utils import TensorType, is_numpy_array, to_py_obj
 
 from .chat_templates import SURROGATE, check_conversation, check_messages, map_texts, with_images
 from .control_tokens import ControlTokens
-from .image_processing_mblip import MBlipImageProcessor, flat_list, is_array, is_list, load_upright_rgb
+from .image_processing_mblip import (
+    MBlipImageProcessor,
+    MBlipImagesKwargs,
+    flat_list,
+    is_array,
+    is_list,
+    load_upright_rgb,
+)
 from .model_settings import check_agreement, read_model_settings
 from .prompt_encoding import (
     IMAGE_TOKEN,
@@ -37,6 +44,7 @@ from .prompt_encoding import (
 )
 
 EXPECTED_TEXT = "`text` must be a string or list of strings; it is the second argument, after `images`."
+ALLOW_PRIVATE_URLS = "allow_private_urls"
 UNSUPPORTED_TEXT_KWARGS = (
     "text_pair",
     "text_target",
@@ -56,6 +64,7 @@ class MBlipTextKwargs(TextKwargs, total=False):
 
 class MBlipProcessingKwargs(ProcessingKwargs, total=False):
     text_kwargs: MBlipTextKwargs
+    images_kwargs: MBlipImagesKwargs
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,8 @@ class MBlipProcessor(ProcessorMixin):
             kwargs: transformers' processing arguments. `max_length` counts image tokens, too, but only text is
                 truncated. By default, a control token such as `</s>` in the text is one, as in transformers.
                 `split_special_tokens=True` goes to the tokenizer. With `sanitize_control_tokens=True` all of the text
-                is text: control tokens, `<image>` and backslashes, too.
+                is text: control tokens, `<image>` and backslashes, too. `allow_private_urls=True` also fetches images
+                from addresses such as 127.0.0.1.
 
         Returns:
             `input_ids` (B, T), `attention_mask` (B, T), `pixel_values` (I, 3, H, W) with every distinct image once,
@@ -146,7 +156,9 @@ class MBlipProcessor(ProcessorMixin):
             raise ValueError("Neither `images` nor `text` was given. Give at least one of them.")
         if unknown := [name for name in ("videos", "audio") if kwargs.get(name) is not None]:
             raise ValueError(f"`{unknown[0]}` was given, but mBLIP takes only images and text. Leave it out.")
-        merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
+        # Only the caller allows private URLs, never a published tokenizer.
+        published = {name: value for name, value in self.tokenizer.init_kwargs.items() if name != ALLOW_PRIVATE_URLS}
+        merged = self._merge_kwargs(tokenizer_init_kwargs=published, **kwargs)
         texts = _prompts(text)
         if merged["text_kwargs"].get("sanitize_control_tokens") and not is_escaped:
             texts, is_escaped = [self.escape([text])[0] for text in texts], True
@@ -319,13 +331,16 @@ class MBlipProcessor(ProcessorMixin):
         """Load a processor, as in transformers.
 
         If the folder holds the model's `config.json`, this determines `num_query_tokens`, `image_token_id` and the
-        padding side: left for decoder-only language models, right for encoder-decoders.
+        padding side: left for decoder-only language models, right for encoder-decoders. `allow_private_urls=True` is
+        then the default of every call. It is never saved.
 
         Raises:
             ValueError: processor_config.json contradicts config.json.
         """
+        images_kwargs = {ALLOW_PRIVATE_URLS: kwargs.pop(ALLOW_PRIVATE_URLS, False)}
         processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         settings = read_model_settings(pretrained_model_name_or_path, **kwargs)
+        processor.images_kwargs = images_kwargs
         if settings.padding_side is not None and "padding_side" not in kwargs:
             processor.tokenizer.padding_side = settings.padding_side
         return processor
@@ -345,7 +360,11 @@ class MBlipProcessor(ProcessorMixin):
         names = [f"image {slots.rows.index(i)}" for i in range(len(images))]
         if isinstance(self.image_processor, MBlipImageProcessor):
             return self.image_processor.preprocess(images, image_like_kwargs={"names": names}, **images_kwargs)
-        loaded = [load_upright_rgb(image, name) for image, name in zip(images, names, strict=True)]
+        allowed = images_kwargs.pop(ALLOW_PRIVATE_URLS, False)
+        loaded = [
+            load_upright_rgb(image, name, allow_private_urls=allowed)
+            for image, name in zip(images, names, strict=True)
+        ]
         return self.image_processor(loaded, **images_kwargs)
 
     def _text_inputs(

@@ -10,16 +10,16 @@ image gives the same bytes in every run.
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from PIL import Image as PILImage
-from PIL import ImageOps
 
-from processing_mblip.image_decoding import MAX_PIXELS, PILLOW_ERRORS, decode, quiet_pillow
+from processing_mblip.image_conversion import upright_rgb
+from processing_mblip.image_decoding import MAX_BYTES, MAX_PIXELS, decode
 from processing_mblip.image_refusal import Refused, RefusedImageError, check_size
 
 from ..recipes.ranges import Count, Range
-from .locations import MAX_BYTES, FetchedBytes, Location, open_bytes
+from .locations import FetchedBytes, Location, open_bytes
 
 BARE_JPEG_INFO = frozenset(
     {
@@ -36,9 +36,6 @@ BARE_JPEG_INFO = frozenset(
 )
 MAX_PROFILE_BYTES = 4096
 PROFILE_SIGNATURE, PROFILE_COLOURS = slice(36, 40), slice(16, 20)  # of an ICC profile's header
-ORIENTATION = 0x0112  # EXIF tag; 1 is upright
-DEEP_GREY_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
-ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 
 
 @dataclass(frozen=True)
@@ -91,16 +88,12 @@ def check_location(
 
 
 def check_image(encoded: bytes, settings: ImageSettings = AT_SIZE) -> CheckedImage | Refused:
-    """What to store of an encoded image, or why it is refused.
-
-    Call it in a process of its own or in the main thread (see `quiet_pillow`).
-    """
+    """What to store of an encoded image, or why it is refused."""
     shorter_side = settings.shorter_side if settings.store == "at_size" else None
     try:
         check_size(len(encoded), settings.max_bytes)
-        with quiet_pillow():
-            image = decode(encoded, max_pixels=settings.max_pixels, shorter_side=shorter_side)
-            shown = upright_rgb(image)
+        image = decode(encoded, max_pixels=settings.max_pixels, shorter_side=shorter_side)
+        shown = upright_rgb(image)
     except RefusedImageError as error:
         return error.refused
     if shorter_side is None or _is_bare_small_jpeg(image, encoded, shorter_side):
@@ -113,29 +106,6 @@ def black_image() -> CheckedImage:
     """The image that the original trained on in place of an unreadable one."""
     black = PILImage.new("RGB", BLACK_SIZE)
     return _checked(_to_jpeg(black, AT_SIZE.quality, None), black.size, "JPEG")
-
-
-def upright_rgb(image: PILImage.Image) -> PILImage.Image:
-    """A decoded image as a person sees it: upright RGB, 8 bits per colour. Such an image comes back unchanged.
-
-    It is turned as EXIF says. Transparent pixels become white, 16 bits are scaled to 8, and an animation gives its
-    first frame. The result is bit-equal to `processing_mblip.load_upright_rgb`, so a stored image is the image that
-    the processor shows. The packages do not import each other; a test compares them.
-
-    Raises:
-        RefusedImageError: its values are outside every known range, or no conversion is known.
-    """
-    try:
-        upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
-        if upright.mode in DEEP_GREY_MODES:
-            return _eight_bits(upright).convert("RGB")
-        if upright.mode in ALPHA_MODES or "transparency" in upright.info:
-            return _on_white(upright)
-        return upright if upright.mode == "RGB" else upright.convert("RGB")
-    except RefusedImageError:
-        raise
-    except PILLOW_ERRORS as error:
-        raise RefusedImageError("unsupported", f"mode {image.mode} cannot be shown in RGB ({error})") from error
 
 
 def _checked(encoded: bytes, size: tuple[int, int], image_format: str) -> CheckedImage:
@@ -173,24 +143,3 @@ def _kept_profile(image: PILImage.Image) -> bytes | None:
     is_rgb = profile[PROFILE_SIGNATURE] == b"acsp" and profile[PROFILE_COLOURS] == b"RGB " and image.mode != "CMYK"
     is_srgb = b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
     return profile if is_rgb and not is_srgb and len(profile) <= MAX_PROFILE_BYTES else None
-
-
-def _on_white(image: PILImage.Image) -> PILImage.Image:
-    rgba = image.convert("RGBA")
-    white = PILImage.new("RGBA", rgba.size, "white")
-    return PILImage.alpha_composite(white, rgba).convert("RGB")
-
-
-def _eight_bits(image: PILImage.Image) -> PILImage.Image:
-    """Deep grey scaled to 8 bits by its range: floats up to 1, 16 bits, or 8 bits in wider numbers."""
-    grey = image if image.mode == "F" else image.convert("I").convert("F")
-    lowest, highest = cast(tuple[float, float], grey.getextrema())
-    if not (lowest >= 0 and highest <= 65535):
-        raise RefusedImageError(
-            "unsupported", f"grey values from {lowest:g} to {highest:g}, expected 0 to 1, to 255 or to 65535"
-        )
-    if image.mode == "F" and highest <= 1:
-        scale = 255.0
-    else:
-        scale = 1 / 257 if image.mode.startswith("I;16") or highest > 255 else 1.0
-    return grey.point(lambda value: value * scale + 0.5).convert("L")

@@ -1,4 +1,4 @@
-"""Bytes from the disk: of a file, or of a member of a tar or zip archive, in any order.
+"""Members of a tar or zip archive, in any order.
 
 We read only regular files and never wait for one. Each process lists an archive once and keeps the offset and size of
 every member. Reading a member is then one read at its offset, in a tar of 100,000 as in one of ten. We open the file
@@ -10,7 +10,6 @@ be read only from its beginning.
 
 import functools
 import os
-import stat
 import tarfile
 import zipfile
 import zlib
@@ -18,56 +17,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from processing_mblip.image_reading import open_regular
 from processing_mblip.image_refusal import RefusedImageError, check_size
 
-KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 NUM_ARCHIVES_KEPT = 8
 GZIP_BEGINNING = b"\x1f\x8b"
 BLOCK_BYTES = tarfile.BLOCKSIZE
 ZIP_LOCAL_HEADER_BYTES = 30  # before a member: 26 bytes, then the lengths of its name and extra field
 ENCRYPTED = 0x1  # a bit of a zip member's flags
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """A file open for reading, unbuffered.
-
-    Raises:
-        RefusedImageError: the file is missing, may not be read, or is a folder, a pipe or a device. (A plain `open`
-            would wait for someone to write into a pipe.)
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RefusedImageError("missing", f"there is no file {path}") from error
-    except OSError as error:  # no permission, a loop of links, a name too long, a socket
-        raise RefusedImageError("unreadable", f"{path}: {error.strerror}") from error
-    except ValueError as error:  # a zero byte in the name
-        raise RefusedImageError("missing", f"no file can have the name {str(path)!r}") from error
-    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
-    if kind != stat.S_IFREG:
-        os.close(descriptor)
-        raise RefusedImageError("unreadable", f"{path} is {KINDS.get(kind, 'not a regular file')}, expected a file")
-    return os.fdopen(descriptor, "rb", buffering=0)
-
-
-def read_file(path: Path, *, max_bytes: int) -> bytes:
-    """The bytes of a file, at most `max_bytes`.
-
-    Raises:
-        RefusedImageError: the file cannot be read, or is too large.
-    """
-    with open_regular(path) as file:
-        check_size(os.fstat(file.fileno()).st_size, max_bytes)
-        try:
-            return file.read()
-        except OSError as error:
-            raise RefusedImageError("unreadable", f"reading failed: {error.strerror}") from error
 
 
 def read_member(archive: Path, name: str, *, is_zip: bool, max_bytes: int) -> bytes:

@@ -28,10 +28,11 @@ from typing import Any
 
 from PIL import Image as PILImage
 
-from processing_mblip.image_decoding import decode
+from processing_mblip.image_decoding import MAX_BYTES, decode, load_opened
+from processing_mblip.image_reading import open_regular, read_file
 from processing_mblip.image_refusal import RefusedImageError
 
-from .files import open_regular, read_file, read_member
+from .files import read_member
 from .parquet import read_cell
 
 Location = str | Path
@@ -39,7 +40,6 @@ Image = PILImage.Image | bytes | Location
 StoredImage = Mapping[str, Any]  # {"bytes": bytes | None, "path": str | None}, the storage of `datasets.Image`
 FetchedBytes = Callable[[str], bytes]
 
-MAX_BYTES = 50_000_000  # the default limit for one encoded image
 URL_PREFIXES = ("http://", "https://")
 CHAINED = re.compile(r"(zip|tar|parquet)://(.+)::(.+)", re.DOTALL)
 NESTED = re.compile(r"::\w+://")
@@ -63,7 +63,7 @@ def open_image(image: Image | StoredImage, *, name: str) -> PILImage.Image:
         ValueError: the file is missing, or cannot be decoded.
     """
     if isinstance(image, PILImage.Image):
-        return image
+        return _decoded(image, "the PIL image", name)
     location, encoded = _location_and_bytes(image, name)
     return _decoded(encoded, location, name)
 
@@ -78,7 +78,7 @@ def store_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
     """
     if isinstance(image, PILImage.Image):
         buffer = io.BytesIO()
-        image.save(buffer, format="PNG")
+        _decoded(image, "the PIL image", name).save(buffer, format="PNG")
         return {"bytes": buffer.getvalue(), "path": None}
     location, encoded = _location_and_bytes(image, name)
     _decoded(encoded, location, name)
@@ -204,9 +204,12 @@ def _location_and_bytes(image: Any, name: str) -> tuple[str, bytes]:
         ) from error
 
 
-def _decoded(encoded: bytes, location: str, name: str) -> PILImage.Image:
+def _decoded(image: bytes | PILImage.Image, location: str, name: str) -> PILImage.Image:
     try:
-        return decode(encoded)
+        if isinstance(image, bytes):
+            return decode(image)
+        load_opened(image)
+        return image
     except RefusedImageError as error:
         raise ValueError(
             f"{name}: {location} cannot be read as an image ({error}). Fetch the file again, or remove the row."

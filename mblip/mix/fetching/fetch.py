@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mblip.data.atomic_write import StorageFullError, full_disk_explained, locked
-from mblip.data.images import quiet_pillow
 from mblip.data.stable_random import stable_random
 
 from .fetched_images import ContentFolder, FetchedImages, Record, readable
@@ -94,7 +93,7 @@ def fetch_images(
     folder = Path(folder)
     with full_disk_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, LOCK_FILE, "fetching into"), quiet_pillow():
+    with locked(folder, LOCK_FILE, "fetching into"):
         fetched = FetchedImages(folder)
         fetched.content.remove_left_overs()
         try:

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mblip.data.atomic_write import SQLITE_FULL, full_disk_explained, no_room
-from mblip.data.images import RefusedImageError
-from mblip.data.images.files import open_regular
+from mblip.data.images import RefusedImageError, open_regular
 
 from .settings import OPTED_OUT
 

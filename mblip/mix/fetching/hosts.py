@@ -6,7 +6,6 @@ it does so only when it is resolved a second time.
 """
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
+
+from mblip.data.images import is_public
 
 from .settings import FetchError, FetchSettings
 
@@ -46,14 +47,6 @@ def check_numeric_host(url: URL) -> None:
         return
     if is_private:
         raise FetchError("private address", str(url.host))
-
-
-def is_public(address: str) -> bool:
-    """Whether a numeric address belongs to the public internet."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or found.sixtofour or found
-    return found.is_global and not found.is_multicast
 
 
 class PrivateAddressError(OSError):
