@@ -71,9 +71,11 @@ def shown_url(url: str) -> str:
     """A URL for messages: without user name, password, query and fragment, which may be secret."""
     try:
         parts = urllib.parse.urlsplit(url.strip())
+        port = "" if parts.port is None else f":{parts.port}"  # raises for a password with a "?" or "/"
     except ValueError:
         return "a URL"
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    shown = f"{parts.scheme}://{host}{port}{'/...' if '@' in parts.path else parts.path}"
     return shown if len(shown) <= 200 else shown[:200] + "..."
 
 

@@ -174,6 +174,12 @@ def test_images_in_messages_come_as_objects_paths_and_addresses(family, address,
     plain = processor(images=IMAGES[0], text="a red circle", return_tensors="pt")
     for position in positions:
         messages = [{"role": "user", "content": [position, {"type": "text", "text": "a red circle"}]}]
-        inputs = processor.apply_chat_template(messages, tokenize=True, return_dict=True, return_tensors="pt")
+        inputs = processor.apply_chat_template(
+            messages,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"allow_private_urls": True},
+        )
         assert list(inputs) == list(plain), position
         assert all(torch.equal(inputs[name], plain[name]) for name in plain), position

@@ -13,7 +13,6 @@ from mblip.data.images.check import ImageSettings, check_location
 from mblip.mix.fetching.download import opt_out
 from mblip.mix.fetching.fetch import fetch_images, main
 from mblip.mix.fetching.fetched_images import FetchedImages
-from mblip.mix.fetching.hosts import is_public
 from mblip.mix.fetching.settings import FetchSettings
 from tests.mix.fetching.fetch_checks import assert_whole, causes, files, hasty
 from tests.mix.fetching.loopback_answers import ANSWERS, CAUSES, picture
@@ -143,26 +142,6 @@ def test_private_addresses_are_refused_unless_allowed(server, tmp_path):
     report = fetch_images([*private, "http://10.0.0.1/a.jpg"], tmp_path, settings=hasty(allow_private_addresses=False))
     assert dict(report.failures) == {"private address": 6}
     assert server.seen.requests == {}
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1::1", True),
-        ("192.168.1.1", False),
-        ("172.16.0.1", False),
-        ("169.254.169.254", False),
-        ("100.64.0.1", False),
-        ("224.0.0.1", False),
-        ("::ffff:127.0.0.1", False),
-        ("2002:7f00:1::", False),
-        ("fe80::1%eth0", False),
-        ("fd00::1", False),
-    ],
-)
-def test_an_address_is_public_or_not(address, public):
-    assert is_public(address) == public
 
 
 @pytest.mark.slow
