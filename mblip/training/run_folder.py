@@ -112,7 +112,7 @@ class Run:
                 stage,
                 recipe.data_of(stage),
                 recipe.training_of(stage),
-                recipe.seed + number,
+                (recipe.seed + number) % 2**32,
                 self.folder / f"{number}_{stage.stage}",
             )
             for number, stage in enumerate(recipe.stages)

@@ -316,7 +316,7 @@ class MBlipTrainer(Trainer):
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         # The last call before the optimizer's step. All processes see all losses, so they skip and end together.
         norm = super()._get_grad_norm(model, grad_norm)
-        values = torch.stack([*self.losses, torch.as_tensor(norm or 0.0).to(self.losses[0])])
+        values = torch.stack([*self.losses, torch.as_tensor(0.0 if norm is None else norm).to(self.losses[0])])
         self.losses.clear()
         values = self.accelerator.gather(values).view(-1, len(values))
         if values.isfinite().all():
@@ -340,7 +340,7 @@ class MBlipTrainer(Trainer):
         broken_P2 = (~losses_PB.isfinite()).nonzero().tolist()
         rows = self._name_rows(*broken_P2[0]) if broken_P2 else ""
         found = (
-            f"loss {losses_PB.mean().item():.4g}, gradient norm {norm:.4g}, learning rate "
+            f"loss {losses_PB.sum(1).mean().item():.4g}, gradient norm {norm:.4g}, learning rate "
             f"{self._get_learning_rate():.4g}{self.broken_gradients}{rows}"
         )
         step = f"step {self.state.global_step + 1} of {self.folder.name}"

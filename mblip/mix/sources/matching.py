@@ -15,6 +15,7 @@ import datasets
 
 from mblip.data.example import Example
 from mblip.data.normal_text import normal_text
+from mblip.data.recipes.ranges import Count
 from mblip.data.recipes.sources import Source
 from mblip.data.skipped import SkipReport, counted_once, has_usable_texts
 from mblip.data.sources import published
@@ -36,7 +37,7 @@ class Embeddings:
 
     captions: Path
     images: Path
-    ranks: tuple[int, ...] = (3, 10, 30, 100, 300)
+    ranks: tuple[Count, ...] = (3, 10, 30, 100, 300)
     random: bool = True
     engine: SearchEngine = "torch"
     device: str = "cpu"
