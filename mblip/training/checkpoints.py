@@ -17,6 +17,8 @@ from torch import nn
 
 from mblip.data.atomic_write import MANIFEST_FILE, PARTIAL, find_damage, read_json, seal
 
+from .divergence import check_finite
+
 logger = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "trained.safetensors"
@@ -50,9 +52,11 @@ def load_trained(model: nn.Module, folder: Path) -> None:
     """Load the parameters of a checkpoint into `model`.
 
     Raises:
-        ValueError: the names or shapes in the checkpoint differ from those of the parameters that train.
+        ValueError: the names or shapes in the checkpoint differ from those of the parameters that train, or a value
+            is not finite.
     """
     saved = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+    check_finite(saved.items(), str(folder), "Delete it: the same command resumes from the checkpoint before it.")
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     differing = sorted(saved.keys() ^ trained.keys()) or [
         name for name, parameter in trained.items() if parameter.shape != saved[name].shape

@@ -19,6 +19,7 @@ from mblip.data.atomic_write import MANIFEST_FILE, find_damage, read_json
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
+from .divergence import check_finite
 from .run_folder import RECIPE_FILE
 
 Files = dict[str, Path | bytes]  # by their path in the repository
@@ -27,6 +28,7 @@ MODEL_FILES = ("config.json", "README.md", "processor_config.json", "tokenizer_c
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 INDEX_FILE = "model.safetensors.index.json"
 RESTORE = "Restore the folder."
+DIVERGED = "It is of a training that diverged: train again with a lower learning rate."
 
 
 def check_finished(run_folder: Path, *, is_adapter: bool) -> None:
@@ -152,8 +154,8 @@ def _check_whole(folder: Path, names: tuple[str, ...]) -> None:
         raise ValueError(f"{folder} holds no weights, expected *.safetensors, which `mblip train` wrote. {RESTORE}")
     for path in weights:
         try:
-            with safe_open(path, framework="pt"):
-                pass
+            with safe_open(path, framework="pt") as file:
+                check_finite(((name, file.get_tensor(name)) for name in file.keys()), str(path), DIVERGED)  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path} is not complete ({error}). Restore the file.") from error
 

@@ -53,6 +53,17 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
 
 
+def test_weights_that_are_not_finite_are_not_resumed_from(tmp_path):
+    model = set_trainable(tiny_model("mt5"), "warm_up")
+    with torch.no_grad():
+        model.language_projection.bias[0] = float("nan")
+    save_trained(model, tmp_path)
+    with pytest.raises(
+        ValueError, match=r"`language_projection\.bias` of .* not finite .*Delete it: the same command"
+    ):
+        load_trained(model, tmp_path)
+
+
 def test_weights_of_another_stage_are_refused(tmp_path):
     save_trained(set_trainable(tiny_model("mt5"), "warm_up"), tmp_path)
     with pytest.raises(ValueError, match=r"holds 2 parameters, but .* train here"):

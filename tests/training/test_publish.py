@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from mblip.training.publish import main, publish
 from mblip.training.published_files import adapter_files, check_finished, model_files
@@ -59,6 +60,15 @@ def test_a_finished_run_is_accepted(run_folder):
 def test_a_run_that_lost_a_file_is_refused(run_folder, lost, message):
     (run_folder / lost).unlink()
     with pytest.raises(ValueError, match=message):
+        check_finished(run_folder, is_adapter=True)
+
+
+@pytest.mark.parametrize("path", ["model/model-00003-of-00010.safetensors", "adapter/adapter_model.safetensors"])
+def test_weights_that_are_not_finite_are_not_published(run_folder, path):
+    weights = load_file(run_folder / path)
+    name = next(name for name, weight in weights.items() if weight.is_floating_point())
+    save_file(weights | {name: weights[name] * float("nan")}, run_folder / path)
+    with pytest.raises(ValueError, match=rf"`{name}` of .*{Path(path).name} holds values that are not finite"):
         check_finished(run_folder, is_adapter=True)
 
 
