@@ -188,7 +188,7 @@ def test_a_stray_mark_is_an_error_that_offers_the_escape(processor, text):
 
 def test_a_broken_image_is_named_by_its_location(processor, red, tmp_path):
     (tmp_path / "b.jpg").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"image 3 \('.*b.jpg'\) is not an image"):
+    with pytest.raises(ValueError, match=r"image 3 \('.*b.jpg'\) cannot be read as an image"):
         processor(images=[[red, red], [red, tmp_path / "b.jpg"]], text=["w1", "w2"])
 
 

@@ -10,6 +10,7 @@ be read only from its beginning.
 
 import functools
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -96,7 +97,7 @@ def _list_tar(file: BinaryIO, archive: Path) -> dict[str, _TarMember]:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             members = _tar_members(tar)
             following = _read_exactly(file.fileno(), tar.offset, BLOCK_BYTES)
-    except (tarfile.TarError, ValueError, OverflowError) as error:
+    except (tarfile.TarError, ValueError, OSError, OverflowError) as error:
         raise RefusedImageError(
             "unreadable", f"{archive} is not a tar archive, or is cut off ({error}). Fetch it again."
         ) from error
@@ -137,7 +138,7 @@ def _list_zip(file: BinaryIO, archive: Path) -> dict[str, _ZipMember]:
                 for entry in found.infolist()
                 if not entry.is_dir()
             }
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, LookupError, struct.error) as error:
         raise RefusedImageError(
             "unreadable", f"{archive} is not a zip archive, or is cut off ({error}). Fetch it again."
         ) from error
@@ -168,8 +169,8 @@ def _inflated(packed: bytes, size: int) -> bytes:
 
 
 def _read_exactly(descriptor: int, position: int, size: int) -> bytes:
-    """`size` bytes from a position, or fewer at the end of the file."""
-    parts = []
+    """`size` bytes from a position, or fewer at the end of the file. A damaged archive may give any numbers."""
+    size, parts = min(size, os.fstat(descriptor).st_size - position) if position >= 0 else 0, []
     while size > 0 and (part := os.pread(descriptor, size, position)):
         parts.append(part)
         position, size = position + len(part), size - len(part)

@@ -18,6 +18,7 @@ from processing_mblip.image_refusal import RefusedImageError, check_size
 
 NUM_FILES_KEPT = 64
 NUM_GROUPS_KEPT = 2
+DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def read_cell(path: Path, cell: str, *, max_bytes: int) -> bytes:
     group = bisect.bisect_right(layout.first_rows, row) - 1
     try:
         found = _column_of_group(path, version, group, column)[row - layout.first_rows[group]].as_py()
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         raise RefusedImageError("unreadable", f"{path} is damaged: {error}") from error
     encoded = _encoded(found, position)
     check_size(len(encoded), max_bytes)
@@ -75,7 +76,7 @@ def _layout(path: Path, version: tuple[int, int]) -> _Layout | RefusedImageError
         with pq.ParquetFile(path) as file:
             groups = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
             schema = file.schema_arrow
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         return RefusedImageError(
             "unreadable", f"{path} is not a parquet file, or is cut off ({error}). Fetch it again."
         )

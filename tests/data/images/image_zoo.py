@@ -221,6 +221,7 @@ REFUSED = {
     "WebP, half": (_half(READABLE["WebP"].encoded), "damaged"),
     "WebP, animated, half": (_half(READABLE["WebP, animated"].encoded), "damaged"),
     "TIFF, half": (_half(encode(IMAGE, "TIFF")), "cut off"),
+    "TIFF, header says more lines": (by_hand.with_tiff_tag(encode(IMAGE, "TIFF"), 257, 2 * HEIGHT), "cut off"),
     "TIFF, LZW, half": (_half(encode(IMAGE, "TIFF", compression="tiff_lzw")), "damaged"),
     "BMP, half": (_half(encode(IMAGE, "BMP")), "cut off"),
     "BMP, two bytes": (b"BM", "damaged"),
@@ -229,9 +230,17 @@ REFUSED = {
         "too large",
     ),
     "ICO, half": (_half(READABLE["ICO of three sizes"].encoded), "damaged"),
-    "ICO whose image is a bomb": (
-        b"\0\0\1\0\1\0\x20\x20\0\0\1\0\x20\0" + struct.pack("<II", 1000, 22) + by_hand.png(30_000, 30_000, b""),
+    "ICO whose image is a bomb": (by_hand.icon(by_hand.png(30_000, 30_000, b"")), "too large"),
+    "ICO whose image is a bomb, BMP": (
+        by_hand.icon(struct.pack("<IiiHHIIiiII", 40, 20_000, 40_000, 1, 32, 0, 0, 0, 0, 0, 0)),
         "too large",
+    ),
+    "ICO, PNG, pixels missing": (by_hand.icon(by_hand.png(32, 32, bytes(32 * 3 + 1))), "cut off"),
+    "WebP bomb": (by_hand.empty_webp(10_900, 16_383), "too large"),
+    "WebP, 81 million pixels in 34 bytes": (by_hand.empty_webp(9000, 9000), "too large"),
+    "JPEG 2000, codestream, half, closed": (
+        _half(by_hand.codestream(READABLE["JPEG 2000"].encoded)) + by_hand.END_OF_IMAGE,
+        "cut off",
     ),
     "JPEG 2000, half": (_half(READABLE["JPEG 2000"].encoded), "cut off"),
     "AVIF, half": (_half(READABLE["AVIF"].encoded), "damaged"),

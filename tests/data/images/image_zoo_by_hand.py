@@ -121,3 +121,28 @@ def top_down_bmp(bmp: bytes, pixels: Sequence[bytes]) -> bytes:
     """A BMP with a negative height: its lines stand from top to bottom."""
     begin, height = struct.unpack_from("<I", bmp, 10)[0], struct.unpack_from("<i", bmp, 22)[0]
     return bmp[:22] + struct.pack("<i", -height) + bmp[26:begin] + b"".join(pixels)
+
+
+def with_tiff_tag(tiff: bytes, tag: int, value: int) -> bytes:
+    """A little-endian TIFF whose tag of one number says something else."""
+    changed, begin = bytearray(tiff), struct.unpack_from("<I", tiff, 4)[0]
+    for entry in range(begin + 2, begin + 2 + 12 * struct.unpack_from("<H", tiff, begin)[0], 12):
+        if struct.unpack_from("<H", tiff, entry)[0] == tag:
+            struct.pack_into("<HII", changed, entry + 2, 4, 1, value)
+    return bytes(changed)
+
+
+def empty_webp(width: int, height: int) -> bytes:
+    """A lossless WebP of one colour, which takes 34 bytes at any size."""
+    pixels = struct.pack("<BI", 0x2F, (width - 1) | (height - 1) << 14) + b"\x07\x10\x11\xfd\x0f\x44\x44\xff\x03"
+    return b"RIFF" + struct.pack("<I", 26) + b"WEBPVP8L" + struct.pack("<I", 14) + pixels
+
+
+def icon(image: bytes) -> bytes:
+    """An icon of one image, as which a PNG may stand."""
+    return b"\0\0\1\0\1\0\x20\x20\0\0\1\0\x20\0" + struct.pack("<II", len(image), 22) + image
+
+
+def codestream(jp2: bytes) -> bytes:
+    """The pixels of a JPEG 2000 without the boxes around them."""
+    return jp2[jp2.index(b"\xff\x4f\xff\x51") :]

@@ -14,6 +14,8 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mblip.data.images import Refused, RefusedImageError
@@ -135,6 +137,27 @@ def test_a_zip_member_with_wrong_bytes_encryption_or_another_method_is_refused(t
     assert open_bytes(f"zip://folder/b.jpg::{archive}") == content("folder/b.jpg")
     squeezed = write_zip(tmp_path / "squeezed.zip", method=zipfile.ZIP_BZIP2)
     assert "packed by method 12" in refusal(f"zip://a.jpg::{squeezed}")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "parquet"])
+def test_a_damaged_archive_raises_nothing_but_refusals(tmp_path, kind):
+    path = tmp_path / "whole"
+    if kind == "parquet":
+        pq.write_table(pa.table({"image": [content("a.jpg")] * 3}), path)
+    else:
+        (write_zip if kind == "zip" else write_tar)(path)
+    whole, draw, verdicts = path.read_bytes(), random.Random(0), set()
+    for number in range(150):
+        damaged = bytearray(whole)
+        for _ in range(draw.randint(1, 4)):  # a zip and a parquet end with their directory
+            begin = draw.choice((0, 0 if kind == "tar" else len(whole) - 250))
+            damaged[draw.randrange(begin, len(whole))] = draw.choice((0, 255, draw.randrange(256)))
+        (tmp_path / str(number)).write_bytes(damaged)
+        try:
+            verdicts.add(type(open_bytes(f"{kind}://{0 if kind == 'parquet' else 'a.jpg'}::{tmp_path / str(number)}")))
+        except RefusedImageError:
+            verdicts.add(RefusedImageError)
+    assert verdicts == {bytes, RefusedImageError}
 
 
 def test_what_is_no_archive_is_named(tmp_path):

@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from mblip.data.images import Refused, open_image
 from mblip.data.images.check import CheckedImage, ImageSettings, check_image
 from processing_mblip import load_upright_rgb
+from processing_mblip.image_decoding import strict_pillow
 from tests.data.images import image_zoo_by_hand as by_hand
 from tests.data.images.image_zoo import READABLE, REFUSED, encode, noise
 
@@ -25,18 +27,19 @@ AS_IS = ImageSettings(store="as_is")
 SHARED_PHOTOS = ROOT / "../shared/data"
 
 
-def shown(encoded: bytes) -> np.ndarray:
+def shown(encoded: bytes | Image.Image) -> np.ndarray:
     return np.asarray(load_upright_rgb(encoded))
 
 
 def opened(encoded: bytes) -> Image.Image | None:
-    """The file as a PIL image that is not read yet; None if Pillow refuses it by itself."""
+    """The file as a PIL image that is not read yet; None if Pillow refuses it by itself, or reads it at once."""
     with (
         warnings.catch_warnings(),
         suppress(OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError),
     ):
         warnings.simplefilter("ignore")
-        return Image.open(io.BytesIO(encoded))
+        image = Image.open(io.BytesIO(encoded))
+        return None if image.format == "ICO" else image
     return None
 
 
@@ -55,7 +58,7 @@ def test_the_zoo_has_more_than_a_hundred_kinds():
 def test_a_readable_file_shows_its_image_also_when_pillow_has_opened_it(kind):
     file = READABLE[kind]
     assert largest_difference(shown(file.encoded), file.pixels) <= file.tolerance
-    assert np.array_equal(shown(file.encoded), np.asarray(load_upright_rgb(opened(file.encoded))))
+    assert np.array_equal(shown(file.encoded), shown(opened(file.encoded) or file.encoded))
 
 
 @pytest.mark.parametrize("kind", READABLE)
@@ -154,11 +157,49 @@ def test_every_jpeg_that_is_whole_passes(tmp_path):
                     assert isinstance(check_image(encoded), CheckedImage), (size, mode, way)
 
 
-def test_every_real_photo_passes():
+def test_every_real_photo_passes_and_its_closed_half_does_not():
     photos = sorted(SHARED_PHOTOS.rglob("*.jpg"))[:60]
     if not photos:
         pytest.skip("the photos of shared/data are not at hand")
-    assert {type(check_image(path.read_bytes())) for path in photos} == {CheckedImage}
+    for path in photos:
+        encoded = path.read_bytes()
+        assert isinstance(check_image(encoded), CheckedImage)
+        assert np.array_equal(shown(encoded), np.asarray(Image.open(path).convert("RGB")))
+        half = encoded[: len(encoded) // 2] + by_hand.END_OF_IMAGE
+        for given in (half, Image.open(io.BytesIO(half))):
+            with pytest.raises(ValueError, match="cut off: "):
+                load_upright_rgb(given)
+
+
+def test_settings_of_pillow_in_the_users_program_weaken_nothing_and_stay(monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    filters = list(warnings.filters)
+    for kind, (encoded, reason) in REFUSED.items():
+        with pytest.raises(ValueError, match=rf"\({reason}: "):
+            load_upright_rgb(encoded, kind)
+    with strict_pillow(), ThreadPoolExecutor(1) as thread:
+        assert np.array_equal(thread.submit(shown, READABLE["PNG"].encoded).result(), READABLE["PNG"].pixels)
+        assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+    assert warnings.filters == filters
+
+
+@pytest.mark.parametrize("name", ["EPS", "TGA", "DDS", "SGI", "PCX"])
+def test_a_format_outside_the_list_is_not_even_tried(monkeypatch, name):
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, name)
+    image = Image.open(buffer)
+    assert image.format == name
+
+    def fail(*args, **kwargs):
+        raise AssertionError("the plugin was asked")
+
+    monkeypatch.setattr(type(image), "__init__", fail)
+    monkeypatch.setattr(type(image), "load", fail)
+    for given in (buffer.getvalue(), image):
+        with pytest.raises(ValueError, match=r"image 3 .*\((unsupported|not an image): "):
+            load_upright_rgb(given, "image 3")
 
 
 def test_mutated_files_raise_nothing_but_refusals():
@@ -178,10 +219,16 @@ def test_mutated_files_raise_nothing_but_refusals():
 MEMORY_OF_BOMBS = """
 import resource, sys
 from mblip.data.images.check import check_image
+from processing_mblip import load_upright_rgb
 from tests.data.images.image_zoo import REFUSED
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 bombs = [encoded for encoded, reason in REFUSED.values() if reason == "too large"]
 assert len(bombs) >= 6
+for encoded in bombs:
+    try:
+        load_upright_rgb(encoded)
+    except ValueError:
+        pass
 print([check_image(encoded).reason for encoded in bombs], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
