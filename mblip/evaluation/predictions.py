@@ -5,9 +5,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_type_hints
 
 from mblip.data.atomic_write import write_text
 from mblip.data.skipped import SURROGATE
+from mblip.data.sources.records import check_record
 
 from .task import EvaluationExample
 
@@ -46,9 +48,16 @@ class Prediction:
 
     @classmethod
     def from_line(cls, line: str) -> "Prediction":
-        """Read a prediction from a line."""
+        """Read a prediction from a line. Raises ValueError or TypeError for any other line."""
         row = json.loads(line)
-        return cls(**row | {"references": tuple(row["references"])})
+        fields = check_record(row, FIELDS, location="the line")
+        return cls(**row | {"references": tuple(fields["references"])})
+
+
+FIELDS = {
+    **{name: kind for name, kind in get_type_hints(Prediction).items() if kind is not tuple[str, ...]},
+    "references": list[str],
+}
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
@@ -63,11 +72,11 @@ def read_predictions(path: str | Path) -> list[Prediction]:
         ValueError: a line is not a prediction; the message gives its number.
     """
     predictions = []
-    with Path(path).open(encoding="utf-8") as file:
+    with Path(path).open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                predictions.append(Prediction.from_line(line))
-            except (ValueError, TypeError, KeyError) as error:
+                predictions.append(Prediction.from_line(line.decode()))
+            except (ValueError, TypeError, RecursionError) as error:
                 raise ValueError(
                     f"{path}, line {number}: found no prediction ({error}), expected a predictions file that "
                     "`mblip eval` wrote."

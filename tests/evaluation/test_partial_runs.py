@@ -18,6 +18,7 @@ from mblip.evaluation import (
     run_task,
 )
 from mblip.evaluation.partial_answers import PartialAnswers
+from mblip.evaluation.predictions import predict
 
 SMALL = RunSettings(batch_size=3, image_batch_size=2)
 
@@ -218,9 +219,18 @@ def test_an_older_file_is_replaced_only_when_all_answers_are_in(tmp_path):
     assert path.read_text() == "older\n"
 
 
-def test_a_file_that_is_none_of_predictions_is_an_error_that_names_the_line(tmp_path):
-    (tmp_path / "p.jsonl").write_text('{"id": "1"}\n')
+@pytest.mark.parametrize("line", [b'{"id": "1"}', b"[]", b"\xff", b"[" * 100_000, b""])
+def test_a_file_that_is_none_of_predictions_is_an_error_that_names_the_line(tmp_path, line):
+    (tmp_path / "p.jsonl").write_bytes(line + b"\n")
     with pytest.raises(ValueError, match=r"p.jsonl, line 1: found no prediction"):
+        read_predictions(tmp_path / "p.jsonl")
+
+
+@pytest.mark.parametrize("changes", [{"output": None}, {"references": "a"}, {"references": [None]}, {"score": "1"}])
+def test_a_prediction_with_a_value_of_another_type_is_named(tmp_path, changes):
+    prediction = json.loads(predict("t", "p", EXAMPLES[0], "one").to_line())
+    (tmp_path / "p.jsonl").write_text(json.dumps(prediction) + "\n" + json.dumps(prediction | changes) + "\n")
+    with pytest.raises(ValueError, match=r"p.jsonl, line 2: found no prediction \(the line: `"):
         read_predictions(tmp_path / "p.jsonl")
 
 
