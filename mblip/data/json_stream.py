@@ -52,7 +52,7 @@ def _refuse(constant: str) -> NoReturn:
 DECODER = json_decoder()
 
 
-def open_binary(path: Path, name: str | None = None) -> io.BufferedIOBase:
+def open_binary(path: Path, name: str | None = None) -> io.BufferedReader | gzip.GzipFile:
     """The bytes of a file, unpacked if its name (None: that of `path`) ends in `.gz`.
 
     Raises:

@@ -116,7 +116,9 @@ def _read_with_images(file: str, images: Sequence[str]) -> Iterator[LocatedRow]:
         if not isinstance(name, str):
             return name
         place = str(image_location(folder, name, location=location))
-        return {"bytes": None, "path": fetched.get(place, place)}
+        if fetched.get(place, place) == place:
+            return {"bytes": None, "path": place}
+        return {"bytes": Path(fetched[place]).read_bytes(), "path": None}  # fetched from the Hub
 
     for location, row in _read_fetched(file):
         cells: dict[str, Any] = {}
