@@ -1,13 +1,15 @@
 """Chat templates: turning messages into the prompt that the processor would be called with.
 
 There are three cases. We look at the template to tell them apart, never at the model's name. A template that writes
-`<image>` or reads the parts of messages is used unchanged. A language model's own template knows only text, so it gets
-messages with `<image>` in their text. Without a template, we join the messages with line breaks.
+`<image>` or reads the parts of messages is used unchanged; where it reads nothing but parts, a text becomes one. A
+language model's own template knows only text, so it gets messages with `<image>` in their text. Without a template, we
+join the messages with line breaks.
 """
 
 import functools
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 import jinja2  # comes with torch
@@ -16,7 +18,6 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from .prompt_encoding import IMAGE_TOKEN
 
 # Joins the parts of each message into one text before a language model's own template reads it.
-_NO_MESSAGE = (str, bytes, int, float, list, tuple, set, type(None))
 _FLATTEN = (
     "{%- set flat = namespace(messages=[]) -%}"
     "{%- for message in messages -%}"
@@ -31,6 +32,20 @@ _FLATTEN = (
     "{%- endif -%}"
     "{%- endfor -%}"
     "{%- set messages = flat.messages -%}"
+)
+
+# Makes a text the only part of its message, for the roles whose text a template would not show.
+_WRAP = (
+    "{{%- set wrapped = namespace(messages=[]) -%}}"
+    "{{%- for message in messages -%}}"
+    "{{%- if message.content is string and message.role in {roles} -%}}"
+    "{{%- set part = {{'type': 'text', 'text': message.content}} -%}}"
+    "{{%- set wrapped.messages = wrapped.messages + [dict(message, content=[part])] -%}}"
+    "{{%- else -%}}"
+    "{{%- set wrapped.messages = wrapped.messages + [message] -%}}"
+    "{{%- endif -%}}"
+    "{{%- endfor -%}}"
+    "{{%- set messages = wrapped.messages -%}}"
 )
 
 PLAIN_TEMPLATE = (
@@ -50,20 +65,24 @@ def with_images(template: str | None, variables: Mapping[str, Any]) -> str:
     if template is None:
         return PLAIN_TEMPLATE
     tokens = tuple((name, value) for name, value in variables.items() if isinstance(value, str))
-    return template if IMAGE_TOKEN in template or _reads_parts_alone(template, tokens) else _FLATTEN + template
+    if roles := _roles_of_parts_alone(template, tokens):
+        return _WRAP.format(roles=roles) + template
+    return template if IMAGE_TOKEN in template else _FLATTEN + template
 
 
 @functools.lru_cache(maxsize=16)
-def _reads_parts_alone(template: str, variables: tuple[tuple[str, str], ...]) -> bool:
-    """Whether a template shows messages that are a list of parts, but not messages that are text."""
-    return _shows(template, [{"type": "text", "text": PROBE}], variables) and not _shows(template, PROBE, variables)
+def _roles_of_parts_alone(template: str, variables: tuple[tuple[str, str], ...]) -> list[str]:
+    """The roles whose messages a template shows if they are a list of parts, but not if they are text."""
+    parts = [{"type": "text", "text": PROBE}]
+    roles = ("user", "assistant", "system", "tool")
+    return [r for r in roles if _shows(template, r, parts, variables) and not _shows(template, r, PROBE, variables)]
 
 
-def _shows(template: str, content: Any, variables: tuple[tuple[str, str], ...]) -> bool:
-    """Whether a template shows the text of a user message with this content, and not a printed list of parts."""
+def _shows(template: str, role: str, content: Any, variables: tuple[tuple[str, str], ...]) -> bool:
+    """Whether a template shows the text of a message with this content, and not a printed list of parts."""
     arguments: dict[str, Any] = {"chat_template": template, **dict(variables)}
     try:
-        rendered = render_jinja_template([[{"role": "user", "content": content}]], **arguments)[0][0]
+        rendered = render_jinja_template([[{"role": role, "content": content}]], **arguments)[0][0]
     except (jinja2.TemplateError, TypeError):
         return False
     return PROBE in rendered and "'text'" not in rendered
@@ -79,7 +98,7 @@ def check_conversation(conversation: Any) -> None:
         )
     for i, each in enumerate(conversations):
         messages = getattr(each, "messages", each)
-        if not isinstance(messages, list | tuple) or any(isinstance(message, _NO_MESSAGE) for message in messages):
+        if not isinstance(messages, list | tuple) or not all(map(_is_message, messages)):
             shown = f"{each!r:.80}"
             raise TypeError(
                 f"Conversation {i} is {shown}, expected a list of messages such as "
@@ -87,6 +106,11 @@ def check_conversation(conversation: Any) -> None:
             )
         if not messages:
             raise ValueError(f"Conversation {i} is empty, expected at least one message.")
+
+
+def _is_message(message: Any) -> bool:
+    """Whether this is a dict, or an object that transformers turns into one."""
+    return isinstance(message, Mapping) or is_dataclass(message) or hasattr(message, "model_dump")
 
 
 def check_messages(messages: list[Any], where: str = "") -> None:

@@ -10,11 +10,13 @@ files turn prompts into ids (`prompt_encoding`) and images into tensors (`image_
 from .supported_releases import release  # noqa: F401
 
 # isort: split
+import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
+import jinja2  # comes with torch
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import ImageInput
@@ -43,7 +45,15 @@ from .prompt_encoding import (
     split_at_marks,
 )
 
-EXPECTED_TEXT = "`text` must be a string or list of strings; it is the second argument, after `images`."
+# transformers raises it, and the shipped files import no `huggingface_hub`.
+StrictDataclassError = importlib.import_module("huggingface_hub.errors").StrictDataclassError
+
+EXPECTED_TEXT = (
+    "`text` must be a string or list of strings; it is the second argument, after `images`. Make a list of other "
+    "sequences, `list(...)`."
+)
+MAX_IMAGES = 2**16  # of a prompt
+ONE_IMAGE = str | bytes | bytearray | memoryview | os.PathLike | torch.Tensor
 ALLOW_PRIVATE_URLS = "allow_private_urls"
 UNSUPPORTED_TEXT_KWARGS = (
     "text_pair",
@@ -62,9 +72,14 @@ class MBlipTextKwargs(TextKwargs, total=False):
     split_special_tokens: bool
 
 
-class MBlipProcessingKwargs(ProcessingKwargs, total=False):
+class MBlipProcessorKwargs(ProcessingKwargs, total=False):
     text_kwargs: MBlipTextKwargs
     images_kwargs: MBlipImagesKwargs
+    is_escaped: bool | None
+
+
+class ChatTemplateError(ValueError, jinja2.TemplateError):
+    """A chat template has a fault, or refuses a conversation."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,7 @@ class MBlipProcessor(ProcessorMixin):
         chat_template: None: the tokenizer's. If it has none, messages are joined with line breaks.
     """
 
-    valid_processor_kwargs = MBlipProcessingKwargs
+    valid_processor_kwargs = MBlipProcessorKwargs
 
     def __init__(
         self,
@@ -124,8 +139,7 @@ class MBlipProcessor(ProcessorMixin):
         self,
         images: ImageInput | None = None,
         text: str | list[str] | None = None,
-        is_escaped: bool = False,
-        **kwargs: Unpack[MBlipProcessingKwargs],
+        **kwargs: Unpack[MBlipProcessorKwargs],
     ) -> BatchFeature:
         """Make inputs for `forward` and `generate`.
 
@@ -135,12 +149,11 @@ class MBlipProcessor(ProcessorMixin):
                 that `load_upright_rgb` takes.
             text: a prompt or a list of prompts. Images go where the text says `<image>`, otherwise in front. None:
                 return only pixel values.
-            is_escaped: `text` holds texts from `escape`, which are read as text.
             kwargs: transformers' processing arguments. `max_length` counts image tokens, too, but only text is
                 truncated. By default, a control token such as `</s>` in the text is one, as in transformers.
                 `split_special_tokens=True` goes to the tokenizer. With `sanitize_control_tokens=True` all of the text
-                is text: control tokens, `<image>` and backslashes, too. `allow_private_urls=True` also fetches images
-                from addresses such as 127.0.0.1.
+                is text: control tokens, `<image>` and backslashes, too; with `is_escaped=True`, what `escape`
+                returned is. `allow_private_urls=True` also fetches images from addresses such as 127.0.0.1.
 
         Returns:
             `input_ids` (B, T), `attention_mask` (B, T), `pixel_values` (I, 3, H, W) with every distinct image once,
@@ -156,10 +169,9 @@ class MBlipProcessor(ProcessorMixin):
             raise ValueError("Neither `images` nor `text` was given. Give at least one of them.")
         if unknown := [name for name in ("videos", "audio") if kwargs.get(name) is not None]:
             raise ValueError(f"`{unknown[0]}` was given, but mBLIP takes only images and text. Leave it out.")
-        # Only the caller allows private URLs, never a published tokenizer.
-        published = {name: value for name, value in self.tokenizer.init_kwargs.items() if name != ALLOW_PRIVATE_URLS}
-        merged = self._merge_kwargs(tokenizer_init_kwargs=published, **kwargs)
+        merged = self._merged(kwargs)
         texts = _prompts(text)
+        is_escaped = bool(merged.get("is_escaped"))
         if merged["text_kwargs"].get("sanitize_control_tokens") and not is_escaped:
             texts, is_escaped = [self.escape([text])[0] for text in texts], True
         prompts = [split_at_marks(text) for text in texts]
@@ -207,6 +219,8 @@ class MBlipProcessor(ProcessorMixin):
             )
         prompts = [split_at_marks(prompt) for prompt in _prompts(texts)]
         for i, (prompt, number) in enumerate(zip(prompts, num_images, strict=True)):
+            if not isinstance(number, int) or not 0 <= number <= MAX_IMAGES:
+                raise ValueError(f"Prompt {i} came with {number!r:.80} images, expected a number up to {MAX_IMAGES}.")
             check_marks(i, prompt.num_marks, number)
         control_tokens = self._control_tokens()
         if not is_escaped:
@@ -251,9 +265,13 @@ class MBlipProcessor(ProcessorMixin):
                 text, also those that are typed in two parts.
 
         Raises:
-            ValueError: a message has no role or content, or a part is neither text nor an image.
+            ValueError: a message has no role or content, a part is neither text nor an image, or the template refuses
+                the conversation (`ChatTemplateError`).
             TypeError: the conversation is no list of messages.
         """
+        processor_kwargs = {} if processor_kwargs is None else processor_kwargs
+        check_nested({"processor_kwargs": processor_kwargs})
+        check_nested(processor_kwargs)
         if sanitize_control_tokens:
             if not kwargs.get("tokenize") or kwargs.get("return_assistant_tokens_mask"):
                 raise ValueError(
@@ -268,10 +286,13 @@ class MBlipProcessor(ProcessorMixin):
             if control_tokens.are_in(texts):
                 conversations, tools, documents, kwargs = map_texts(given, control_tokens.marked)
             conversation = conversations if is_batched else conversations[0]
-            processor_kwargs = {**(processor_kwargs or {}), "is_escaped": True}
-        return super().apply_chat_template(
-            conversation, chat_template, tools, documents, processor_kwargs=processor_kwargs, **kwargs
-        )
+            processor_kwargs = {**processor_kwargs, "is_escaped": True}
+        try:
+            return super().apply_chat_template(
+                conversation, chat_template, tools, documents, processor_kwargs=processor_kwargs, **kwargs
+            )
+        except jinja2.TemplateError as error:
+            raise ChatTemplateError(f"The chat template refuses the conversation: {error}") from error
 
     def _normalize_conversations(self, conversation: Any) -> tuple[list[Any], bool]:
         conversations, is_batched = self._checked_conversations(conversation)
@@ -296,8 +317,12 @@ class MBlipProcessor(ProcessorMixin):
         """
         target = PaddedLength.from_kwargs(self.tokenizer, {"padding": True, "padding_side": padding_side})
         rows = [list(row) for row in ids]
+        try:
+            input_ids = torch.tensor(pad_rows(rows, target.pad_id(rows), target), dtype=torch.long)
+        except (RuntimeError, OverflowError) as error:
+            raise ValueError(f"`ids` holds something other than lists of token ids: {error}") from error
         return {
-            "input_ids": torch.tensor(pad_rows(rows, target.pad_id(rows), target), dtype=torch.long),
+            "input_ids": input_ids,
             "attention_mask": torch.tensor(pad_rows([[1] * len(row) for row in rows], 0, target), dtype=torch.long),
         }
 
@@ -306,7 +331,11 @@ class MBlipProcessor(ProcessorMixin):
         return ["input_ids", "attention_mask", "pixel_values"]
 
     def decode(self, token_ids: Any, **kwargs: Any) -> str | list[str]:
-        """The tokenizer's `decode`, without image tokens, whose id the tokenizer may not know."""
+        """The tokenizer's `decode`, without image tokens, whose id the tokenizer may not know.
+
+        Raises:
+            ValueError: a token id is negative or no whole number.
+        """
         return self.tokenizer.decode(self._without_image_tokens(to_py_obj(token_ids)), **kwargs)
 
     def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]:
@@ -355,6 +384,15 @@ class MBlipProcessor(ProcessorMixin):
         said = {name: value for name, value in processor_dict.items() if value is not None}
         return said | settings.processor_arguments, kwargs
 
+    def _merged(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        check_nested(kwargs)
+        # Only the caller allows private URLs, never a published tokenizer.
+        published = {name: value for name, value in self.tokenizer.init_kwargs.items() if name != ALLOW_PRIVATE_URLS}
+        try:
+            return self._merge_kwargs(tokenizer_init_kwargs=published, **kwargs)
+        except StrictDataclassError as error:
+            raise TypeError(str(error)) from error
+
     def _image_inputs(self, slots: ImageSlots, images_kwargs: dict[str, Any]) -> BatchFeature:
         images = list(slots.images)
         names = [f"image {slots.rows.index(i)}" for i in range(len(images))]
@@ -371,6 +409,8 @@ class MBlipProcessor(ProcessorMixin):
         self, prompts: list[PromptPieces], slots: ImageSlots, merged: dict[str, Any], *, is_escaped: bool
     ) -> dict[str, Any]:
         text_kwargs = merged["text_kwargs"]
+        if text_kwargs.get("return_offsets_mapping") and not self.tokenizer.is_fast:
+            raise ValueError("`return_offsets_mapping` needs a fast tokenizer, but this one is written in Python.")
         if unsupported := [name for name in UNSUPPORTED_TEXT_KWARGS if text_kwargs.get(name)]:
             raise ValueError(f"`{unsupported[0]}` is not supported by MBlipProcessor. Leave it out.")
         target = PaddedLength.from_kwargs(self.tokenizer, text_kwargs)
@@ -407,12 +447,19 @@ class MBlipProcessor(ProcessorMixin):
     def _without_image_tokens(self, token_ids: Any) -> Any:
         if isinstance(token_ids, list | tuple):
             return [self._without_image_tokens(entry) for entry in token_ids if entry != self.image_token_id]
+        if isinstance(token_ids, bool) or not isinstance(token_ids, int) or not 0 <= token_ids < 2**31:
+            raise ValueError(
+                f"{token_ids!r:.80} came as a token id, expected whole numbers from 0. Replace the -100 of labels by "
+                "the pad token."
+            )
         return [] if token_ids == self.image_token_id else token_ids
 
     def _resolve_chat_template(self, chat_template: str | None) -> str:
         """The template to render, given itself or by name; None: the default. All are made to write `<image>`."""
         known = self.tokenizer.chat_template if self.chat_template is None else self.chat_template
         variables = self.tokenizer.special_tokens_map
+        if not isinstance(chat_template, str | None):
+            raise TypeError(f"`chat_template` is of type {type(chat_template).__name__}, expected a template's text.")
         if not isinstance(known, dict):
             return with_images(known if chat_template is None else chat_template, variables)
         if chat_template is None and "default" not in known:
@@ -423,17 +470,22 @@ class MBlipProcessor(ProcessorMixin):
         return with_images(known.get(chat_template or "default", chat_template), variables)
 
 
+def check_nested(kwargs: dict[str, Any]) -> None:
+    """Raise TypeError unless arguments such as `text_kwargs` are dicts."""
+    for name, value in kwargs.items():
+        if name.endswith("_kwargs") and not isinstance(value, dict):
+            raise TypeError(f"`{name}` is of type {type(value).__name__}, expected a dict of arguments.")
+
+
 def default_image_token_id(tokenizer: Any) -> int:
     """The id of the tokenizer's own `<image>`, or the first id after the tokenizer's ids."""
     return tokenizer.get_vocab().get(IMAGE_TOKEN, len(tokenizer))
 
 
 def _prompts(text: str | list[str] | None) -> list[str]:
-    if isinstance(text, str):
-        return [text]
-    if not (text is None or isinstance(text, list | tuple) or is_numpy_array(text)):
+    if not (text is None or isinstance(text, str | list | tuple) or is_numpy_array(text)):
         raise ValueError(f"`text` is of type {type(text).__name__}. {EXPECTED_TEXT}")
-    prompts = [] if text is None else list(text)
+    prompts = [] if text is None else [text] if isinstance(text, str) else list(text)
     for i, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
             raise ValueError(f"Prompt {i} is of type {type(prompt).__name__}. {EXPECTED_TEXT}")
@@ -481,6 +533,11 @@ def _nested(images: Any, num_marks: list[int]) -> list[list[Any]]:
     if images is None:
         return [[] for _ in num_marks]
     if not is_list(images):
+        if isinstance(images, Iterable) and not isinstance(images, ONE_IMAGE) and not is_array(images):
+            raise TypeError(
+                f"`images` is of type {type(images).__name__}, expected an image, a list of images or a list of "
+                "lists. Make a list of it, `list(...)`."
+            )
         if not (is_array(images) and images.ndim == 4):
             return [[images] for _ in num_marks]
         images = list(images)  # a batch of images in one array
@@ -501,11 +558,16 @@ def _nested(images: Any, num_marks: list[int]) -> list[list[Any]]:
 def _by_marks(images: list[Any], num_marks: list[int]) -> list[list[Any]]:
     if len(images) != sum(num_marks):
         raise ValueError(
-            f"{len(images)} images came with {len(num_marks)} prompts that say `<image>` {sum(num_marks)} time(s). "
-            "Give one image for each prompt, one for each `<image>`, or a list of lists."
+            f"{len(images)} images came with {len(num_marks)} prompts that say `<image>` {sum(num_marks)} time(s)"
+            f"{_first_mark(num_marks)}. Give one image for each prompt, one for each `<image>`, or a list of lists; "
+            "only a single prompt takes a flat list of any length. `\\<image>` is literal text."
         )
     remaining = iter(images)
     return [[next(remaining) for _ in range(marks)] for marks in num_marks]
+
+
+def _first_mark(num_marks: list[int]) -> str:
+    return next((f", first in prompt {i}" for i, number in enumerate(num_marks) if number), "")
 
 
 def _distinct(nested: list[list[Any]]) -> ImageSlots:

@@ -23,6 +23,7 @@ from .control_tokens import MARK, ControlTokens, Token, unescape
 
 IMAGE_TOKEN = "<image>"
 PLACED_IMAGE = re.compile(rf"(?<!\\){IMAGE_TOKEN}")  # where a prompt places an image; `\<image>` is literal text
+MAX_PADDED_TOKENS = 2**22  # of a batch; padding to more than its longest prompt stops here
 UNLIMITED = 10**20  # a larger `model_max_length` means that there is no limit (transformers' LARGE_INTEGER)
 NO_OFFSET = (0, 0)
 LITERAL_IMAGE = f"\\{IMAGE_TOKEN}"
@@ -248,7 +249,7 @@ class PaddedLength:
                 `max_length`.
         """
         padding, truncation = _padding(text_kwargs.get("padding")), text_kwargs.get("truncation")
-        max_length = text_kwargs.get("max_length")
+        max_length = _positive("max_length", text_kwargs.get("max_length"))
         is_padded = padding != PaddingStrategy.DO_NOT_PAD
         is_cut = _is_truncation(truncation) or (truncation is None and max_length is not None and not is_padded)
         if max_length is None and tokenizer.model_max_length < UNLIMITED:
@@ -263,7 +264,7 @@ class PaddedLength:
             tokenizer,
             pad_to=pad_to,
             cut_at=max_length if is_cut else None,
-            multiple_of=text_kwargs.get("pad_to_multiple_of") or 1,
+            multiple_of=_positive("pad_to_multiple_of", text_kwargs.get("pad_to_multiple_of")) or 1,
             side=_side(text_kwargs.get("padding_side") or tokenizer.padding_side),
         )
 
@@ -271,8 +272,15 @@ class PaddedLength:
         """The length in tokens to pad to."""
         if self.pad_to == 0 or not rows:
             return 0
-        longest = self.pad_to if self.pad_to is not None else max(len(row) for row in rows)
-        return -(-longest // self.multiple_of) * self.multiple_of
+        longest = max(len(row) for row in rows)
+        target = self.pad_to if self.pad_to is not None else longest
+        length = -(-target // self.multiple_of) * self.multiple_of
+        if length > longest and length * len(rows) > MAX_PADDED_TOKENS:
+            raise ValueError(
+                f"{len(rows)} prompt(s) of at most {longest} tokens would be padded to {length} tokens each, expected "
+                f"at most {MAX_PADDED_TOKENS} in all. Give a smaller `max_length` or `pad_to_multiple_of`."
+            )
+        return length
 
     def check_one_length(self, rows: list[list[Any]]) -> None:
         """Raise ValueError unless all rows have one length after padding."""
@@ -305,6 +313,12 @@ def pad_rows(rows: list[list[Any]], value: Any, target: PaddedLength) -> list[li
     if target.side == "left":
         return [fill + row for fill, row in zip(fills, rows, strict=True)]
     return [row + fill for fill, row in zip(fills, rows, strict=True)]
+
+
+def _positive(name: str, value: Any) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"`{name}` is {value!r:.80}, expected a whole number of at least 1.")
+    return value
 
 
 def _padding(padding: bool | str | PaddingStrategy | None) -> PaddingStrategy:

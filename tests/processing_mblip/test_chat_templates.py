@@ -130,6 +130,77 @@ def test_a_mark_typed_into_a_message_is_text_and_takes_no_image(processor, red, 
     assert chat(processor, [*messages, *user(red, "w1")])["input_ids"].tolist()[0][3:] == [IMG, IMG, 5, EOS]
 
 
+TEXT, ANSWER = {"type": "text", "text": "w1"}, {"role": "assistant", "content": "w2"}
+
+
+@pytest.mark.parametrize("template", [MULTIMODAL, MULTIMODAL.replace("<image>", "")])
+def test_a_text_reaches_a_template_that_reads_parts_alone(processor, template):
+    messages = [{"role": "user", "content": "w1"}, ANSWER, {"role": "user", "content": [TEXT]}]
+    assert processor.apply_chat_template(messages, chat_template=template) == "w1!w2!w1!"
+
+
+@pytest.mark.parametrize("tokenize", [False, True])
+@pytest.mark.parametrize(
+    ("conversation", "error", "match"),
+    [
+        ([], ValueError, "Conversation 0 is empty, expected at least one message"),
+        ([[ANSWER], []], ValueError, "Conversation 1 is empty"),
+        ([5], TypeError, r"Conversation 0 is \[5\], expected a list of messages such as {'role': 'user'"),
+        ("w1", TypeError, "Conversation 0 is 'w1', expected a list of messages"),
+        (ANSWER, TypeError, "Conversation 0 is {'role'.*expected a list"),
+        ([[ANSWER], "w1"], TypeError, "Conversation 1 is 'w1', expected a list of messages"),
+        ([{"content": "w1"}], ValueError, "Message 0 has the role None, expected text such as 'user'"),
+        ([ANSWER, {"role": "user"}], ValueError, "Message 1 has the content None, expected text or a list of parts"),
+        ([{"role": "user", "content": None}], ValueError, "Message 0 has the content None"),
+        ([{"role": "user", "content": 5}], ValueError, "Message 0 has the content 5"),
+        ([[ANSWER], [{"role": "user", "content": [TEXT, "w1"]}]], ValueError, "Part 1 of message 0 of conversation 1"),
+        ([{"role": "user", "content": "w1 \ud800"}], ValueError, "A message holds half a character .*ud800"),
+        ([{"role": "user\ud800", "content": "w1"}], ValueError, "A message holds half a character .*ud800"),
+    ],
+)
+def test_what_is_no_conversation_is_refused(processor, tokenize, conversation, error, match):
+    with pytest.raises(error, match=match):
+        processor.apply_chat_template(conversation, tokenize=tokenize)
+
+
+@pytest.mark.parametrize("tokenize", [False, True])
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_image", "image_url": "a.png"},
+        {"type": "file", "file": {"file_id": "a"}},
+        {"type": "audio", "url": "http://127.0.0.1:1/a.wav"},
+        {"type": "video", "url": "a.mp4"},
+        {"type": "text"},
+        {"type": "text", "text": None},
+        {"type": "text", "text": [TEXT]},
+        {"text": "w1"},
+        {"type": "image", "image": "a.png", "url": "b.png"},
+        {},
+        None,
+    ],
+)
+def test_a_part_that_is_neither_text_nor_an_image_is_named(processor, tokenize, part):
+    with pytest.raises(ValueError, match=r"Part 1 of message 1 is .*, expected {'type': 'text', 'text': \.\.\.} or"):
+        processor.apply_chat_template([ANSWER, {"role": "user", "content": [TEXT, part]}], tokenize=tokenize)
+
+
+def test_an_image_part_without_an_image_is_an_error_and_image_url_is_an_image(processor, red, tmp_path):
+    with pytest.raises(ValueError, match=r"Prompt 0 says `<image>` 1 time\(s\), but 0 image\(s\) came"):
+        chat(processor, [{"role": "user", "content": [TEXT, {"type": "image"}]}])
+    red.save(tmp_path / "red.png")
+    for url in ({"url": str(tmp_path / "red.png")}, str(tmp_path / "red.png")):
+        part = {"type": "image_url", "image_url": url}
+        inputs = chat(processor, [{"role": "user", "content": [part, TEXT]}])
+        assert_same(inputs, processor(images=red, text="w1", return_tensors="pt"))
+
+
+def test_a_template_that_refuses_or_has_a_fault_is_a_value_error(processor):
+    for template, match in [("{{ raise_exception('no') }}", "refuses the conversation: no"), ("{{", "unexpected")]:
+        with pytest.raises(ValueError, match=match):
+            processor.apply_chat_template([ANSWER], chat_template=template)
+
+
 def test_assistant_masks_cover_the_answer_alone(processor, red):
     template = (
         "{% for message in messages %}{% if message.role == 'assistant' %}{% generation %}{{ message.content }}"

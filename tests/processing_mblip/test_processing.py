@@ -1,8 +1,10 @@
 """MBlipProcessor: what one call gives."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from datasets import Dataset
 from PIL import Image
 from tiny_processor import EOS, IMG, PAD, make_processor, make_tokenizer
 from transformers import BlipImageProcessorPil, CLIPImageProcessorPil
@@ -10,6 +12,7 @@ from transformers import BlipImageProcessorPil, CLIPImageProcessorPil
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
 IMAGE = [IMG, IMG]
+DRAWN = Image.new("RGB", (4, 4))
 
 
 def test_input_ids_come_first_and_nothing_superfluous_comes_out(processor, red):
@@ -206,11 +209,63 @@ def test_a_broken_image_is_named_by_its_location(processor, red, tmp_path):
         ({"text": "w1", "padding": "max_length"}, "`padding='max_length'` came without `max_length`"),
         ({"text": "w1", "text_pair": "w2"}, "`text_pair` is not supported"),
         ({"text": "w1", "is_split_into_words": True}, "`is_split_into_words` is not supported"),
+        ({"text": "w1 \ud800"}, r"Prompt 0 holds half a character \(a lone surrogate\): 'w1 .ud800'"),
+        ({"text": ["w1", "\udfff"]}, "Prompt 1 holds half a character"),
+        ({"text": ["w1", None]}, r"Prompt 1 is of type NoneType.*`list\(...\)`"),
+        ({"text": Dataset.from_dict({"text": ["w1"]})["text"]}, r"`text` is of type Column.*`list\(...\)`"),
+        ({"text": {"w1": 1}}, "`text` is of type dict"),
+        (
+            {"text": "w1", "max_length": 10**12, "padding": "max_length"},
+            r"would be padded to 1000000000000 tokens each",
+        ),
+        ({"text": "w1", "padding": True, "pad_to_multiple_of": 2**70}, r"at most 4194304 in all. Give a smaller"),
+        ({"text": "w1", "padding": True, "pad_to_multiple_of": 0}, "`pad_to_multiple_of` is 0, expected a whole"),
+        *(
+            ({"text": "w1", "max_length": bad}, rf"`max_length` is {bad!r}, expected a whole number of at least 1")
+            for bad in (0, -1, True, 2.5, "5")
+        ),
+        (
+            {"images": [DRAWN] * 4, "text": ["<image> w1", "w2"]},
+            r"time\(s\), first in prompt 0\. .*only a single prompt",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(processor, kwargs, message):
     with pytest.raises(ValueError, match=message):
         processor(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"text": "w1", "image_mean": "x", "images": DRAWN}, "image_mean"),
+        ({"text": "w1", "images": DRAWN, "do_resize": "x"}, "do_resize"),
+        ({"text": "w1", "text_kwargs": 5}, "`text_kwargs` is of type int, expected a dict"),
+        *(
+            ({"text": "w1", "images": images}, rf"`images` is of type {kind}, .*`list\(...\)`")
+            for images, kind in [
+                ({"a": DRAWN}, "dict"),
+                ({"a.png"}, "set"),
+                ((image for image in [DRAWN]), "generator"),
+                (pd.Series([DRAWN]), "Series"),
+                (Dataset.from_dict({"image": ["a"]})["image"], "Column"),
+            ]
+        ),
+    ],
+)
+def test_a_wrong_type_is_named(processor, kwargs, message):
+    with pytest.raises(TypeError, match=message):
+        processor(**kwargs)
+
+
+def test_control_characters_are_text(processor):
+    assert processor(text="w1 \0\x1b w2")["input_ids"] == [[5, 3, 6, EOS]]
+
+
+@pytest.mark.parametrize("ids", [[-100, 5], [5.0], torch.tensor([1.5]), ["w1"], [None], True, [2**40]])
+def test_only_token_ids_are_decoded(processor, ids):
+    with pytest.raises(ValueError, match=r"came as a token id, expected whole numbers from 0\. Replace the -100"):
+        processor.decode(ids)
 
 
 def test_blip_settings_are_served_by_the_fast_image_processor_and_others_stay(red):
