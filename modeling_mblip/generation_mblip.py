@@ -75,8 +75,9 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
             token. With `return_dict_in_generate=True`, a `ModelOutput`.
 
         Raises:
-            ValueError: images and `<image>` tokens do not match; there is no prompt; or you ask for a generation mode
-                that does not work with images (see `REFUSED_MODES`).
+            TypeError: an input is not a tensor of the right dtype.
+            ValueError: shapes or values are wrong; images and `<image>` tokens do not match; there is no prompt; or
+                you ask for a generation mode that does not work with images (see `REFUSED_MODES`).
         """
         self._check_generation_mode(kwargs)
         kwargs.pop("labels", None)  # Seq2SeqTrainer passes the whole batch
@@ -90,6 +91,8 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
             image_indices=image_indices,
             image_features=image_features,
             interpolate_pos_encoding=interpolate_pos_encoding,
+            attention_mask=attention_mask,
+            decoder_input_ids=kwargs.get("decoder_input_ids"),
         )
         tokens_BT = None if input_ids is None else self._tokens_for_processors(input_ids, attention_mask)
         if self.config.is_encoder_decoder:

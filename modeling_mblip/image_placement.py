@@ -1,19 +1,50 @@
-"""Placing Q-Former outputs into the language model's input.
+"""Checking the model's inputs, and placing Q-Former outputs into the language model's input.
 
 We count features and tokens before we place them. `masked_scatter` and indexing do not: they would silently take too
 few or the wrong features, and the model would train without seeing its images. The checks also catch batches that
 dispatching, DataParallel or a pipeline has split, and inputs made by the processor of a different checkpoint. They
-read from the device once per batch, and look for the cause only if a count is wrong.
+read from the device twice per batch, and look for the cause only if a count is wrong.
 
-Shape suffixes: B = prompts, T = prompt tokens, I = distinct images, S = image slots in reading order, Q = query tokens
-per image, D = width of the language model.
+Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, C = channels, S = image slots
+in reading order, Q = query tokens per image, D = width of the language model.
 """
 
 import itertools
+import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+
+from .label_loss import IGNORE_INDEX
+
+# The axes of each input, where a letter is one size for all inputs, and the kind of its values
+INPUTS = {
+    "input_ids": ("BT", "ids"),
+    "inputs_embeds": ("BTD", "features"),
+    "attention_mask": ("BT", "mask"),
+    "pixel_values": ("ICHW", "pixels"),
+    "image_features": ("IQD", "features"),
+    "image_indices": ("S", "ids"),
+    "labels": ("BL", "labels"),
+    "decoder_input_ids": ("BL", "tokens"),
+    "decoder_attention_mask": ("BL", "mask"),
+    "num_items_in_batch": ("", "count"),
+}
+AXIS_NAMES = {"B": "prompts", "T": "tokens", "L": "target tokens", "I": "images", "S": "image slots", "D": "wide"}
+MOST_PIXEL_VALUE = 100  # normalised values are a few units; raw ones go to 255
+VALUES = {
+    "ids": "ids, torch.int64",
+    "tokens": "ids of the vocabulary, torch.int64",
+    "labels": "ids of the vocabulary, torch.int64, or -100",
+    "features": "finite floats",
+    "pixels": f"normalised, finite floats below {MOST_PIXEL_VALUE}",
+    "mask": "1 at tokens and 0 at padding",
+    "count": "a number above 0",
+}
+BUILD = 'Build the inputs with `MBlipProcessor` and `return_tensors="pt"`.'
 
 # Text rarely repeats a token three times in a row. An id that does may be the `<image>` id of another checkpoint.
 MIN_TOKENS_OF_IMAGE = 3
@@ -47,6 +78,69 @@ class PromptRules:
         )
 
 
+def check_inputs(
+    inputs: Mapping[str, Any], sizes: Mapping[str, int], vocab_size: int, *, is_encoder_decoder: bool = True
+) -> None:
+    """Check types, shapes and, with one read from the device, values of the arguments of `forward` in `INPUTS`.
+
+    Masks that transformers has prepared (a dict, or of four axes) are left to it.
+
+    Args:
+        sizes: of the axes whose size the model determines.
+        is_encoder_decoder: False: labels are aligned with `input_ids`.
+
+    Raises:
+        TypeError: an input is not a dense tensor, or its dtype is wrong.
+        ValueError: a shape is wrong or does not fit the other inputs, or values are not those of `VALUES`.
+    """
+    sizes, is_wrong = dict(sizes), {}
+    for name, (axes, kind) in INPUTS.items():
+        value = inputs.get(name)
+        if kind == "count" and isinstance(value, int | float):
+            value = torch.tensor(value)
+        if value is None or (kind == "mask" and (isinstance(value, dict) or getattr(value, "ndim", 0) == 4)):
+            continue
+        if not torch.is_tensor(value) or value.is_meta or value.is_nested or value.layout != torch.strided:
+            found = f"a {value.device} tensor, {value.layout}" if torch.is_tensor(value) else type(value).__name__
+            raise TypeError(f"`{name}` is {found}, expected a dense tensor. {BUILD}")
+        if not _is_right_dtype(kind, value):
+            raise TypeError(f"`{name}` is {value.dtype}, expected {VALUES[kind]}. {BUILD}")
+        axes = axes if is_encoder_decoder else axes.replace("L", "T")
+        pairs = list(zip(axes, value.shape, strict=False))
+        if value.ndim != len(axes) or not all(sizes.setdefault(axis, size) == size > 0 for axis, size in pairs):
+            expected = ", ".join(f"{sizes.get(axis, '')} {AXIS_NAMES.get(axis, '')}".strip() or axis for axis in axes)
+            hint = "Images of another size need `interpolate_pos_encoding=True`." if kind == "pixels" else BUILD
+            raise ValueError(f"`{name}` has shape {tuple(value.shape)}, expected ({expected}). {hint}")
+        is_wrong[name] = _is_wrong(kind, value.detach(), vocab_size)
+    if not is_wrong or torch.compiler.is_compiling():
+        return
+    device = next(iter(is_wrong.values())).device
+    flags = torch.stack([flag.to(device) for flag in is_wrong.values()]).tolist()
+    if any(flags):
+        name = list(is_wrong)[flags.index(True)]
+        raise ValueError(f"`{name}` holds other values than {VALUES[INPUTS[name][1]]}. {BUILD}")
+
+
+def _is_right_dtype(kind: str, value: torch.Tensor) -> bool:
+    if kind in ("ids", "tokens", "labels"):
+        return value.dtype in (torch.int64, torch.int32)
+    return value.is_floating_point() or (kind in ("mask", "count") and not value.is_complex())
+
+
+def _is_wrong(kind: str, value: torch.Tensor, vocab_size: int) -> torch.Tensor:
+    """A flag on the device. `find_image_tokens` and `select_image_features` look at the ids."""
+    if kind in ("features", "pixels"):
+        low, high = value.aminmax()
+        most = MOST_PIXEL_VALUE if kind == "pixels" else math.inf
+        return ~((low > -most) & (high < most))  # True for NaN
+    if kind == "mask":
+        return ((value != 0) & (value != 1)).any()
+    if kind in ("tokens", "labels"):
+        is_foreign = (value < 0) | (value >= vocab_size)
+        return (is_foreign & (value != IGNORE_INDEX) if kind == "labels" else is_foreign).any()
+    return ~(value > 0) if kind == "count" else torch.zeros((), dtype=torch.bool, device=value.device)
+
+
 def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Tensor | None) -> torch.Tensor:
     """The features that each image slot shows, (S, Q, D).
 
@@ -60,11 +154,6 @@ def select_image_features(features_IQD: torch.Tensor, image_indices_S: torch.Ten
     if image_indices_S is None:
         return features_IQD
     num_images = features_IQD.shape[0]
-    if image_indices_S.ndim != 1 or image_indices_S.is_floating_point():
-        raise ValueError(
-            f"`image_indices` has shape {tuple(image_indices_S.shape)} and dtype {image_indices_S.dtype}, expected "
-            "integers of shape (image slots,): the row of `pixel_values` for each image slot, in reading order."
-        )
     shown = sorted(set(image_indices_S.tolist()))
     if shown != list(range(num_images)):
         raise ValueError(

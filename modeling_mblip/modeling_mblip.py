@@ -27,7 +27,7 @@ from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from .configuration_mblip import MBlipConfig
 from .generation_mblip import MBlipGenerationMixin
-from .image_placement import PromptRules, find_image_tokens, place_image_features, select_image_features
+from .image_placement import PromptRules, check_inputs, find_image_tokens, place_image_features, select_image_features
 from .label_loss import (
     IGNORE_INDEX,
     check_visit,
@@ -166,7 +166,8 @@ class MBlipPreTrainedModel(PreTrainedModel):
     qformer: Any
     language_projection: Any
     language_model: Any
-    # What the language model does to embeddings and positions (language_models.py), and to logits (label_loss.py)
+    # The language model's width; what it does to embeddings, positions (language_models.py) and logits (label_loss.py)
+    width: int
     embedding_scale: float
     first_position: int
     scaling_power: int | None
@@ -208,8 +209,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         language_model = text_model_class(config.text_config).from_config(config.text_config)
         check_language_model(language_model)
         # Ask the embeddings: in some language models their width is not the hidden size.
-        width = language_model.get_input_embeddings().weight.shape[1]
-        self.language_projection = nn.Linear(config.qformer_config.hidden_size, width)
+        self.width = language_model.get_input_embeddings().weight.shape[1]
+        self.language_projection = nn.Linear(config.qformer_config.hidden_size, self.width)
         for name in self._keep_in_fp32_modules_strict:  # loading does this, too, but not building in 16 bits
             getattr(self, name).float()
         self.language_model = language_model
@@ -282,7 +283,9 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             skip_logits: compute only the loss, no logits. None: True in training mode with labels.
 
         Raises:
-            ValueError: images, `image_indices` and `<image>` tokens do not match; `skip_logits` comes without labels;
+            TypeError: an input is not a tensor of the right dtype.
+            ValueError: shapes do not fit, or values are out of range (`VALUES` in image_placement.py); images,
+                `image_indices` and `<image>` tokens do not match; `skip_logits` comes without labels;
                 the chunked loss does not know a step of the language model; or the model cannot be trained in fp16.
         """
         if self.training and torch.is_grad_enabled():
@@ -300,6 +303,11 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
                 image_indices=image_indices,
                 image_features=image_features,
                 interpolate_pos_encoding=interpolate_pos_encoding,
+                attention_mask=attention_mask,
+                decoder_input_ids=decoder_input_ids,
+                decoder_attention_mask=decoder_attention_mask,
+                labels=labels,
+                num_items_in_batch=None if labels is None else num_items_in_batch,
             )
             input_ids = None
 
@@ -350,9 +358,15 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             interpolate_pos_encoding: accept images of a size other than the ViT's.
 
         Raises:
-            ValueError: the pixel values have the wrong shape.
+            TypeError: the pixel values are not a floating-point tensor.
+            ValueError: their shape is wrong, or they are not normalised.
         """
-        self._check_pixel_values(pixel_values, interpolate_pos_encoding)
+        self._check_inputs(interpolate_pos_encoding, pixel_values=pixel_values)
+        return self._encode_images(pixel_values, interpolate_pos_encoding, **kwargs)
+
+    def _encode_images(
+        self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool, **kwargs: Unpack[TransformersKwargs]
+    ) -> BaseModelOutputWithPooling:
         is_frozen = not any(parameter.requires_grad for parameter in self.vision_model.parameters())
         if is_frozen and self.vision_model.training:
             self.vision_model.eval()
@@ -370,15 +384,12 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         queries = self.query_tokens(vision_IPH.shape[0])
         return self.language_projection(self.qformer(queries, encoder_hidden_states=vision_IPH).last_hidden_state)
 
-    def _check_pixel_values(self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool) -> None:
-        size = self.config.vision_config.image_size
-        height, width = (size, size) if isinstance(size, int) else size
-        found = tuple(pixel_values.shape)
-        if len(found) != 4 or (found[-2:] != (height, width) and not interpolate_pos_encoding):
-            raise ValueError(
-                f"`pixel_values` has shape {found}, expected (images, 3, {height}, {width}). Build it with "
-                "`MBlipProcessor`, or pass `interpolate_pos_encoding=True` for images of another size."
-            )
+    def _check_inputs(self, interpolate_pos_encoding: bool, **inputs: Any) -> None:
+        sizes = {"C": 3, "Q": self.config.num_query_tokens, "D": self.width}
+        if not interpolate_pos_encoding:
+            size = self.config.vision_config.image_size
+            sizes["H"], sizes["W"] = (size, size) if isinstance(size, int) else size
+        check_inputs(inputs, sizes, self.vocab_size, is_encoder_decoder=self.config.is_encoder_decoder)
 
     def place_images(
         self,
@@ -389,22 +400,29 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         image_indices: torch.Tensor | None = None,
         image_features: torch.Tensor | None = None,
         interpolate_pos_encoding: bool = False,
+        **others: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Embed the prompts and place their images. The arguments are those of `forward`.
+        """Check the arguments of `forward`, embed the prompts and place their images.
+
+        Args:
+            others: those that are checked only.
 
         Returns:
             The embeddings, (B, T, D), and the features of the distinct images, (I, Q, D) or None.
 
         Raises:
-            ValueError: images, `image_indices` and `<image>` tokens do not match, or an id is not in the language
-                model's vocabulary. The message says if the processor seems to be that of another checkpoint.
+            TypeError: an input is not a tensor of the right dtype.
+            ValueError: shapes or values are wrong; images, `image_indices` and `<image>` tokens do not match; or an id
+                is not in the language model's vocabulary. The message says if the processor seems to be that of
+                another checkpoint.
         """
         self._check_arguments(input_ids, inputs_embeds, pixel_values, image_indices, image_features)
+        others |= {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "pixel_values": pixel_values}
+        others |= {"image_features": image_features, "image_indices": image_indices}
+        self._check_inputs(interpolate_pos_encoding, **others)
         if input_ids is None:
             assert inputs_embeds is not None, "_check_arguments made sure"
             return self._take_part_without_images(inputs_embeds), None
-        if pixel_values is not None:
-            self._check_pixel_values(pixel_values, interpolate_pos_encoding)
         images = pixel_values if image_features is None else image_features
         num_rows = 0 if images is None else images.shape[0]
         is_image_BT = find_image_tokens(
@@ -417,7 +435,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             # An image id may be outside the embedding table, so replace it before the lookup.
             inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image_BT, 0)) * self.embedding_scale
         if pixel_values is not None:
-            image_features = self.get_image_features(pixel_values, interpolate_pos_encoding).pooler_output
+            image_features = self._encode_images(pixel_values, interpolate_pos_encoding).pooler_output
         if image_features is None:
             return self._take_part_without_images(inputs_embeds), None
         features_SQD = select_image_features(image_features, image_indices)
@@ -452,11 +470,6 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         if image_indices is not None and not has_images:
             raise ValueError(
                 "`image_indices` came without images. Pass `pixel_values` or `image_features`, or leave it out."
-            )
-        if image_features is not None and image_features.shape[1:2] != (self.config.num_query_tokens,):
-            raise ValueError(
-                f"`image_features` has shape {tuple(image_features.shape)}, expected (images, "
-                f"{self.config.num_query_tokens}, width): the `pooler_output` of `get_image_features`."
             )
 
     def _take_part_without_images(self, embeds_BTD: torch.Tensor) -> torch.Tensor:
@@ -581,7 +594,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         Raises:
             ValueError: the numbers of labels and states differ.
         """
-        labels = labels.to(states.device)
+        labels = labels.to(states.device, torch.long)
         if states.shape[:2] != labels.shape:
             raise ValueError(
                 f"`labels` has shape {tuple(labels.shape)}, expected {tuple(states.shape[:2])}. Align labels with "

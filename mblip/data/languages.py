@@ -6,6 +6,7 @@ English name, translation its NLLB code. Languages are drawn in proportion to th
 
 import csv
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -27,6 +28,13 @@ OTHER_CODES = {
     "zh-cn": "zh",
     "zh-tw": "zh",
 }
+# By our code, those of ISO 639-2/B, of macrolanguages and of their members. NLLB's are the rest of ISO 639-3.
+ISO_639_CODES = (
+    "ar: ara arz ary apc acm; az: aze azb; cs: cze; cy: wel; de: ger; el: gre; et: est; eu: baq; fa: fas per prs; "
+    "fr: fre; hy: arm; is: ice; ka: geo; ku: kur ckb sdh; lv: lav; mg: mlg; mi: mao; mk: mac; mn: mon; "
+    "ms: msa may zlm; my: bur; ne: nep; nl: dut; no: nor nno; ps: pus; ro: rum; sk: slo; sq: sqi alb; sw: swa swc; "
+    "uz: uzb uzs; yi: yid; zh: chi cmn yue wuu nan hak"
+)
 NAMES_IN_ORIGINAL = {"iw": "former Hebrew"}  # names in the original's training prompts
 
 
@@ -98,14 +106,16 @@ def translation_code(code: object, as_released: bool = False) -> str:
 
 
 def _nearest(text: str) -> str:
-    """A hint: the languages that `text` may mean, as a code of another table or as a name."""
+    """A hint: the language of another table's code, which may name a script or region, or those of similar names."""
     wanted = text.strip().casefold()
+    in_front = re.split("[-_]", wanted)[0]
+    other_codes = {language.nllb_code[:3]: language.code for language in LANGUAGES.values()} | OTHER_CODES
+    for code, _, others in (entry.partition(": ") for entry in ISO_639_CODES.split("; ")):
+        other_codes |= dict.fromkeys(others.split(), code)
     by_name = {language.name.casefold(): language.code for language in LANGUAGES.values()}
-    named = [by_name[name] for name in difflib.get_close_matches(wanted, by_name, n=3, cutoff=0.75)]
-    coded = (
-        [OTHER_CODES[wanted]]
-        if wanted in OTHER_CODES
-        else difflib.get_close_matches(wanted, LANGUAGES, n=3, cutoff=0.5)
-    )
-    nearest = ", ".join(f"`{code}` ({LANGUAGES[code].name})" for code in dict.fromkeys(named + coded))
-    return f"Nearest: {nearest}." if nearest else "No code is similar."
+    if (code := in_front if in_front in LANGUAGES else other_codes.get(in_front)) is not None:
+        nearest = [code]
+    else:
+        nearest = [by_name[name] for name in difflib.get_close_matches(wanted, by_name, n=3, cutoff=0.85)]
+    hint = ", ".join(f"`{code}` ({LANGUAGES[code].name})" for code in nearest)
+    return f"Nearest: {hint}." if hint else "No code or name is similar."

@@ -32,6 +32,12 @@ def test_the_script_of_a_language_is_that_of_its_translation():
         ("Ukranian", r"`uk` \(Ukrainian\)"),
         ("eng", r"`en` \(English\)"),
         ("DE", r"`de` \(German\)"),
+        *[(code, r"Nearest: `zh` \(Chinese\)\.$") for code in ("zh-Hans", "zh_Hant", "zho_Hant", "cmn", "chi", "yue")],
+        *[(code, r"Nearest: `pt` \(Portuguese\)\.$") for code in ("por", "pt-BR", "pt_br", "por_Latn")],
+        ("eng_Latn", r"Nearest: `en` \(English\)\.$"),
+        ("arz", r"Nearest: `ar` \(Arabic\)\.$"),
+        ("Romansh", r"No code or name is similar\.$"),
+        ("rm", r"No code or name is similar\.$"),
     ],
 )
 def test_an_unknown_code_is_told_the_nearest(code, nearest):

@@ -128,14 +128,88 @@ def test_image_tokens_without_images_are_an_error(call):
         getattr(model, call)(**batch)
 
 
+BAD_INPUTS = {
+    "input_ids": [
+        (lambda ids: ids.tolist(), "is list, expected a dense tensor"),
+        (lambda ids: ids.float(), "is torch.float32, expected ids, torch.int64"),
+        (lambda ids: ids.to(torch.uint8), "is torch.uint8, expected ids"),
+        (lambda ids: ids.flatten(), r"has shape \(30,\), expected \(prompts, tokens\)"),
+        (lambda ids: ids[:0], r"has shape \(0, 10\)"),
+        (lambda ids: ids.to("meta"), "is a meta tensor, torch.strided, expected a dense tensor"),
+        (lambda ids: ids.index_fill(1, torch.tensor([9]), -5), "Prompt 0 holds the id -5"),
+    ],
+    "attention_mask": [
+        (lambda mask: mask[:, 1:], r"has shape \(3, 9\), expected \(3 prompts, 10 tokens\)"),
+        (lambda mask: mask.numpy(), "is ndarray"),
+        (lambda mask: mask * 2, "holds other values than 1 at tokens and 0 at padding"),
+        (lambda mask: mask * float("nan"), "holds other values than 1 at tokens"),
+    ],
+    "pixel_values": [
+        (lambda pixels: pixels.byte(), "is torch.uint8, expected normalised, finite floats"),
+        (lambda pixels: pixels.sigmoid() * 255, "holds other values than normalised, finite floats below 100"),
+        (lambda pixels: pixels / 0, "holds other values than normalised"),
+        (lambda pixels: pixels.index_fill(3, torch.tensor([0]), float("nan")), "holds other values than normalised"),
+        (lambda pixels: pixels[:, :1], r"has shape \(3, 1, 28, 28\), expected \(3 images, 3, 28, 28\)"),
+    ],
+    "labels": [
+        (lambda labels: labels.float(), "is torch.float32, expected ids of the vocabulary"),
+        (lambda labels: labels[:, None], r"has shape"),
+        (lambda labels: labels[:1], r"has shape .* expected \(3 prompts"),
+        (lambda labels: labels.clamp(min=128), "holds other values than ids of the vocabulary, torch.int64, or -100"),
+        (lambda labels: labels - 101, "holds other values than ids of the vocabulary"),
+    ],
+}
+
+
+@pytest.mark.parametrize("call", ["forward", "generate"])
+@pytest.mark.parametrize("family", ["mt5", "bloom"])
+def test_a_damaged_input_is_refused_by_name(family, call):
+    model, batch = tiny_model(family), tiny_batch(family)
+    for name, damages in BAD_INPUTS.items():
+        for damage, message in damages if call == "forward" or name != "labels" else []:
+            expected = message if message.startswith("Prompt") else f"`{name}` {message}"
+            with pytest.raises((ValueError, TypeError), match=expected):
+                getattr(model, call)(**batch | {name: damage(batch[name])})
+
+
+@pytest.mark.parametrize("number", [0, -1, float("nan"), torch.tensor(0)])
+def test_a_number_of_labels_that_is_not_above_zero_is_an_error(number):
+    with pytest.raises(ValueError, match="`num_items_in_batch` holds other values than a number above 0"):
+        tiny_model()(**tiny_batch(), num_items_in_batch=number)
+
+
+@pytest.mark.parametrize("family", ["mt5", "bloom"])
+@pytest.mark.parametrize("skip_logits", [False, True])
+def test_labels_of_either_integer_dtype_give_the_same_loss(family, skip_logits):
+    model, batch = tiny_model(family), tiny_batch(family)
+    expected = model(**batch, skip_logits=skip_logits).loss
+    assert model(**batch | {"labels": batch["labels"].int()}, skip_logits=skip_logits).loss == expected
+
+
+@pytest.mark.parametrize("indices", [torch.zeros(1, 1, dtype=torch.long), torch.zeros(1), torch.zeros(1).byte()])
+def test_image_indices_of_another_shape_or_dtype_are_an_error(indices):
+    with pytest.raises((ValueError, TypeError), match=r"`image_indices` (has shape .1, 1.|is torch)"):
+        tiny_model()(**tiny_batch(), image_indices=indices)
+
+
+@pytest.mark.parametrize(
+    ("pixel_values", "error"), [(torch.zeros(1, 3, 28, 28).byte(), TypeError), (torch.zeros(1, 1, 28, 28), ValueError)]
+)
+def test_features_of_what_are_no_pixel_values_are_refused(pixel_values, error):
+    with pytest.raises(error, match=r"`pixel_values` (is torch.uint8|has shape)"):
+        tiny_model().get_image_features(pixel_values)
+    with pytest.raises(ValueError, match=r"`image_features` has shape .*, expected \(3 images, 4, 32 wide\)"):
+        tiny_model()(**tiny_batch() | {"pixel_values": None}, image_features=torch.zeros(3, 4, 31))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"input_ids": None}, "`input_ids` is None"),
         ({"image_features": torch.zeros(3, 4, 32)}, "Both `pixel_values` and `image_features`"),
         ({"pixel_values": None, "image_indices": torch.zeros(1).long()}, "`image_indices` came without images"),
-        ({"pixel_values": None, "image_features": torch.zeros(3, 5, 32)}, r"expected \(images, 4, width\)"),
-        ({"pixel_values": torch.zeros(3, 3, 14, 14)}, r"shape \(3, 3, 14, 14\), expected \(images, 3, 28, 28\)"),
+        ({"pixel_values": None, "image_features": torch.zeros(3, 5, 32)}, r"expected \(3 images, 4, 32 wide\)"),
+        ({"pixel_values": torch.zeros(3, 3, 14, 14)}, r"shape \(3, 3, 14, 14\), expected \(3 images, 3, 28, 28\)"),
         ({"pixel_values": torch.zeros(3, 28, 28)}, r"shape \(3, 28, 28\), expected \(images, 3, 28, 28\)"),
         ({"image_indices": torch.tensor([0, 1, 1])}, r"shows the rows \[0, 1\], expected each of the 3 image row"),
         ({"labels": torch.zeros(3, 2).long()}, r"`labels` has shape \(3, 2\)"),

@@ -115,12 +115,6 @@ def test_an_index_without_row_and_a_row_without_index_are_errors(indices):
         select_image_features(torch.zeros(2, 1, 1), torch.tensor(indices, dtype=torch.long))
 
 
-@pytest.mark.parametrize("indices", [torch.zeros(1, 1, dtype=torch.long), torch.zeros(1)])
-def test_image_indices_of_another_shape_or_dtype_are_an_error(indices):
-    with pytest.raises(ValueError, match="expected integers of shape"):
-        select_image_features(torch.zeros(1, 1, 1), indices)
-
-
 @pytest.fixture
 def loaded(family, tmp_path):
     """A model that was loaded, and where from: messages name it."""
