@@ -50,6 +50,7 @@ def score_captions(
     Raises:
         ValueError: language or tokenization is unknown, there are no images, an image has no reference, or hypotheses
             and references differ in length.
+        TypeError: a hypothesis or reference is no text.
         ImportError: the library that segments the language is not installed.
     """
     tokens = tokenize_captions(hypotheses, references, language=language, tokenization=tokenization)

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import Literal
 
 from ..languages import evaluation_language
-from .image_scores import check_images
+from .image_scores import check_captions
 from .ptb import ptb_tokenize
 from .segmentation import Segmenter, load_segmenter
 
@@ -46,9 +46,10 @@ def tokenize_captions(
     Raises:
         ValueError: language or tokenization is unknown, there are no images, an image has no reference, or hypotheses
             and references differ in length.
+        TypeError: a hypothesis or reference is no text.
         ImportError: the library that segments the language is not installed.
     """
-    check_images(hypotheses, references)
+    check_captions(hypotheses, references)
     code = evaluation_language(language).code
     if tokenization not in TOKENIZATIONS:
         raise ValueError(f"Found the tokenization {tokenization!r}, expected one of {', '.join(TOKENIZATIONS)}.")

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from .image_scores import ImageScores, check_images
+from .image_scores import ImageScores, check_captions
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> ImageScores:
@@ -21,7 +21,7 @@ def chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Imag
         ValueError: there are no images, an image has no reference, or the two differ in length.
         ImportError: sacrebleu is not installed.
     """
-    check_images(hypotheses, references)
+    check_captions(hypotheses, references)
     try:
         from sacrebleu.metrics import CHRF
     except ImportError as error:

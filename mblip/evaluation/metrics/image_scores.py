@@ -1,8 +1,10 @@
 """The output of caption metrics, a score for each image and for the set, and a check of their input."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+from .answers import check_text
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,16 @@ def check_images(hypotheses: Sequence[object], references: Sequence[Sequence[obj
             "expected one hypothesis per image, at least one."
         )
     for i, group in enumerate(references):
-        if isinstance(group, str) or len(group) == 0:
-            found = f"the text {group!r}" if isinstance(group, str) else "no reference"
+        if isinstance(group, str) or not isinstance(group, Collection) or len(group) == 0:
+            is_list = isinstance(group, Collection) and not isinstance(group, str)
+            found = "no reference" if is_list else f"the text {group!r}" if isinstance(group, str) else repr(group)
             raise ValueError(f"Image {i}: found {found}, expected a list of at least one reference.")
+
+
+def check_captions(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """As `check_images`; raise TypeError unless all of them are texts."""
+    check_images(hypotheses, references)
+    for i, (hypothesis, group) in enumerate(zip(hypotheses, references, strict=True)):
+        check_text(hypothesis, f"The hypothesis of image {i}")
+        for number, reference in enumerate(group):
+            check_text(reference, f"Reference {number} of image {i}")

@@ -33,6 +33,7 @@ from mblip.data.language_check import PY3LANGID_LABELS, load_identifier
 from mblip.data.languages import LANGUAGES
 
 from ..languages import UNSEEN_LANGUAGES, evaluation_language
+from .answers import check_text
 from .unlisted_languages import UNLISTED, is_unlisted
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def language_fidelity(
         raise ValueError(f"Found no outputs in {code!r} to identify the language of, expected at least one.")
     if candidates is not None and code not in candidates:
         raise ValueError(f"Found no {code!r} among the {len(candidates)} candidates. Add the requested language.")
+    for position, output in enumerate(outputs):
+        check_text(output, f"Output {position}")
     found = tuple(find_language(output, asked=code, candidates=candidates) for output in outputs)
     is_right = tuple(one == code for one in found)
     return FidelityScores(
