@@ -74,7 +74,7 @@ class MBlipTextKwargs(TextKwargs, total=False):
 
 class MBlipProcessorKwargs(ProcessingKwargs, total=False):
     text_kwargs: MBlipTextKwargs
-    images_kwargs: MBlipImagesKwargs
+    images_kwargs: MBlipImagesKwargs  # type: ignore[misc]
     is_escaped: bool | None
 
 
@@ -369,7 +369,7 @@ class MBlipProcessor(ProcessorMixin):
         images_kwargs = {ALLOW_PRIVATE_URLS: kwargs.pop(ALLOW_PRIVATE_URLS, False)}
         processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         settings = read_model_settings(pretrained_model_name_or_path, **kwargs)
-        processor.images_kwargs = images_kwargs
+        processor.images_kwargs = images_kwargs  # type: ignore[assignment]  # a default of every call
         if settings.padding_side is not None and "padding_side" not in kwargs:
             processor.tokenizer.padding_side = settings.padding_side
         return processor

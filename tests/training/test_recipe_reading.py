@@ -195,7 +195,11 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
             "num_image: 20",
             r"the key `data.sources.0.num_image` is unknown. Did you mean `num_images`",
         ),
-        ("  - de", "  - xx", r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*No code or name is similar"),
+        (
+            "  - de",
+            "  - xx",
+            r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*No code or name is similar",
+        ),
         ("  blip2:", "  name_or_path:", "`model`: found `name_or_path` and `language_model`, expected either"),
         ("max_steps: 6", "max_steps: 0", r"line \d+: `stages.0.max_steps` is 0, expected at least 1 and at most"),
         ("  max_steps: 6\n", "", "`stages.0`: found neither `max_steps` nor `num_epochs`"),
