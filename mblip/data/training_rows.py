@@ -25,7 +25,16 @@ import pyarrow.compute
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from .example import FEATURES, IMAGE_TOKEN, PROMPT_COLUMNS, PROVENANCE, check_row, check_values, missing_columns
+from .example import (
+    FEATURES,
+    IMAGE_TOKEN,
+    PROMPT_COLUMNS,
+    PROVENANCE,
+    check_columns,
+    check_row,
+    check_values,
+    missing_columns,
+)
 from .languages import get_language
 from .prompts import get_task
 
@@ -129,7 +138,8 @@ class TrainingRows(datasets.Dataset):
         choice: rows hold only these prompts, and rows without any do not come. Columns still hold all prompts.
     Raises:
         TypeError: `rows` is not a `datasets.Dataset`, or has a format.
-        ValueError: no row has a chosen prompt, or a row is bad (see `check_row`). The message names the row.
+        ValueError: there are no rows, or none with a chosen prompt; or a row is bad (see `check_row`), which the
+            message names.
     """
 
     def __init__(
@@ -143,6 +153,8 @@ class TrainingRows(datasets.Dataset):
                 "rows as stored. Call `rows.with_format(None)`, and `rows.map` in place of `with_transform`."
             )
         rows = _close_images(rows)
+        if not len(rows):
+            raise ValueError("There are no rows, expected at least one. Check what was filtered or selected.")
         _check_rows(rows, choice)
         turns: numpy.ndarray | None = None
         if prompts_per_image is not None or not choice.is_all:
@@ -280,6 +292,8 @@ class TrainingStream(IterableDataset):
 
     def _chosen(self) -> Iterator[Mapping[str, Any]]:
         for row in self._rows_of_worker():
+            if "prompts" not in row and not (self._choice.is_all and self._prompts_per_image is None):
+                check_columns(row)
             is_whole = not missing_columns(row)  # else the collator raises
             if is_whole:
                 check_values(row)

@@ -239,6 +239,21 @@ def test_only_plain_rows_are_wrapped(rows, match):
 def test_turns_need_prompts():
     with pytest.raises(ValueError, match=r"columns \['number'\], but lack \['prompts'\]"):
         TrainingRows(numbers(), prompts_per_image=2)
+    with pytest.raises(ValueError, match=r"columns \['number'\], but lacks \['images'"):
+        list(TrainingStream(numbers(), prompts_per_image=2))
+
+
+@pytest.mark.parametrize("prompts_per_image", [None, 2])
+def test_no_rows_are_an_error(prompts_per_image):
+    with pytest.raises(ValueError, match="There are no rows, expected at least one"):
+        TrainingRows(asked(2).select([]), prompts_per_image=prompts_per_image)
+
+
+def test_a_stream_of_batches_or_arrays_is_no_stream_of_rows():
+    stream = asked(1, 2).to_iterable_dataset()
+    for changed in (stream.batch(2), stream.with_format("numpy")):
+        with pytest.raises(ValueError, match=r"of type (list|ndarray) in `(image_id|images)`, expected"):
+            list(TrainingStream(changed))
 
 
 def test_the_callback_reaches_rows_in_a_part_or_a_chain_and_refuses_what_knows_no_epoch():
