@@ -15,6 +15,7 @@ import io
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,11 +28,8 @@ LONGEST_TOKEN = 12
 
 
 def json_decoder(*, floats_as_written: bool = False) -> json.JSONDecoder:
-    """A decoder that raises ValueError for a repeated key, NaN and infinities.
-
-    Args:
-        floats_as_written: whether numbers with a point or an exponent come as their text.
-    """
+    """A decoder that raises ValueError for a repeated key, NaN and infinities. With `floats_as_written`, numbers with
+    a point or an exponent come as their text."""
     return json.JSONDecoder(
         object_pairs_hook=_unique_keys, parse_constant=_refuse, parse_float=str if floats_as_written else None
     )
@@ -40,8 +38,8 @@ def json_decoder(*, floats_as_written: bool = False) -> json.JSONDecoder:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is repeated")
+        repeated, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {repeated!r} is repeated")
     return found
 
 
@@ -52,49 +50,41 @@ def _refuse(constant: str) -> NoReturn:
 DECODER = json_decoder()
 
 
-def open_binary(path: Path, name: str | None = None) -> io.BufferedReader | gzip.GzipFile:
-    """The bytes of a file, unpacked if its name (None: that of `path`) ends in `.gz`.
-
-    Raises:
-        ValueError: there is no such file.
-    """
-    name = str(path) if name is None else name
+def open_binary(path: Path) -> io.BufferedReader | gzip.GzipFile:
+    """The bytes of a file, unpacked if its name ends in `.gz`. Raises ValueError if there is no such file."""
     try:
-        return gzip.open(path) if name.endswith(".gz") else path.open("rb")
+        return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise ValueError(f"There is no file {name}.") from error
+        raise ValueError(f"There is no file {path}.") from error
 
 
-def iter_json_array(
-    path: str | Path, *, key: str | None = None, name: str | None = None, decoder: json.JSONDecoder = DECODER
-) -> Iterator[Any]:
+def iter_json_array(path: str | Path, *, key: str | None = None, decoder: json.JSONDecoder = DECODER) -> Iterator[Any]:
     """The elements of the JSON array in a `.json` or `.json.gz` file.
 
     Args:
         key: take the array at this key of the file's object. Earlier keys are skipped, later ones are not read.
-        name: the file's name, in errors and to see whether it is packed. None: `path`.
     Raises:
         ValueError: the file is missing, cut off, damaged, or not JSON in UTF-8; it holds no array; or its object lacks
             the key. The message names the file and the offset in bytes.
     """
-    name = str(path) if name is None else name
+    path = Path(path)
     try:
-        with open_binary(Path(path), name) as file:
-            text = _Text(file, name, decoder)
+        with open_binary(path) as file:
+            text = _Text(file, path, decoder)
             if key is not None:
                 _go_to_key(text, key)
             yield from _elements(text)
             if key is None and text.next_character():
                 raise text.error(f"found {text.next_character()!r}, expected the end of the file")
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{name} is not a complete gzip file ({error}). Fetch it again.") from error
+        raise ValueError(f"{path} is not a complete gzip file ({error}). Fetch it again.") from error
 
 
 class _Text:
     """The text of a file, read piece by piece. `position` is the offset of the next value in the current piece."""
 
-    def __init__(self, file: io.BufferedIOBase, name: str, decoder: json.JSONDecoder) -> None:
-        self.name = name
+    def __init__(self, file: io.BufferedIOBase, path: Path, decoder: json.JSONDecoder) -> None:
+        self.path = path
         self._file = file
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._parse = decoder.raw_decode
@@ -147,7 +137,7 @@ class _Text:
         position = self._position if position is None else position
         offset = self._bytes_passed + len(self._text[:position].encode())
         return ValueError(
-            f"{self.name}, byte {offset}: {message}. The file is cut off, or is not the published JSON. "
+            f"{self.path}, byte {offset}: {message}. The file is cut off, or is not the published JSON. "
             "Fetch it again."
         )
 
@@ -165,7 +155,7 @@ class _Text:
             self._text += self._decoder.decode(piece, final=self._is_at_end)
         except UnicodeDecodeError as error:
             offset = self._bytes_read - len(error.object) + error.start
-            raise ValueError(f"{self.name}, byte {offset}: not UTF-8 ({error.reason}). Fetch it again.") from error
+            raise ValueError(f"{self.path}, byte {offset}: not UTF-8 ({error.reason}). Fetch it again.") from error
         return True
 
     def _end_of_whitespace(self, position: int) -> int:
@@ -201,7 +191,7 @@ def _go_to_key(text: _Text, key: str) -> None:
             return
         _pass_value(text)
     found = ", ".join(repr(name) for name in keys) or "none"
-    raise ValueError(f"{text.name}: there is no key {key!r}, found {found}. Is this the right release?")
+    raise ValueError(f"{text.path}: there is no key {key!r}, found {found}. Is this the right release?")
 
 
 def _pass_value(text: _Text) -> None:

@@ -150,7 +150,7 @@ class TrainingRows(datasets.Dataset):
         if rows.format["type"] is not None or rows.format["columns"] != rows.column_names:
             raise TypeError(
                 f"The rows have the format {rows.format['type']!r} and the columns {rows.format['columns']}, expected "
-                "rows as stored. Call `rows.with_format(None)`, and `rows.map` in place of `with_transform`."
+                "rows as stored. Call `rows.with_format(None)`."
             )
         rows = _close_images(rows)
         if not len(rows):

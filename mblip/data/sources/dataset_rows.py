@@ -25,7 +25,7 @@ LocatedRow = tuple[str, Row]
 LISTS = (datasets.List, datasets.LargeList)
 BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}
 METADATA_TEXTS = ("metadata.csv", "metadata.jsonl")  # of ImageFolder
-IMAGE_COLUMN = re.compile(r"(?:(.+)_)?file_names?")
+IMAGE_COLUMN = re.compile(r"(?:(.+)_)?file_name(s?)")
 Tables = Mapping[str, Sequence[Callable[[], Iterator[LocatedRow]]]]
 
 
@@ -42,21 +42,20 @@ def read_rows(
     Args:
         path: a name on the Hub, a folder that `load_dataset` or `load_from_disk` reads, or a file: parquet, arrow,
             JSON (an array or lines), CSV or TSV. The last three may be packed (`.gz`).
-        streaming: read rows as they come, without preparing them on disk first. Tables of text are always fetched.
+        streaming: read rows as they come, without preparing them on disk first. Tables of text are fetched whole.
     Raises:
         ValueError: the dataset cannot be loaded. The message names it.
         OSError: there is no such dataset, or the Hub cannot be reached.
     """
     try:
-        tables = _text_tables(Path(path), config, revision, streaming)
+        tables = _text_tables(Path(path), config, revision)
         if tables is not None:
             return _rows_of_split(tables, split)
         loaded = _load(path, split=split, config=config, revision=revision, streaming=streaming)
         if isinstance(loaded, datasets.Dataset) and not len(loaded):
             raise ValueError("it has no rows")
     except (ValueError, datasets.exceptions.DatasetsError) as error:
-        is_cause_unnamed = isinstance(error, datasets.exceptions.DatasetGenerationError)
-        reason = error.__cause__ if is_cause_unnamed else error
+        reason = error.__cause__ if isinstance(error, datasets.exceptions.DatasetGenerationError) else error
         raise ValueError(f"The dataset {path} cannot be loaded: {reason}") from error
     return ((f"{path} ({split}), row {number}", row) for number, row in enumerate(_plain_rows(loaded)))
 
@@ -78,7 +77,7 @@ def dataset_folders(path: str | Path) -> tuple[Path, ...]:
     return own, Path(datasets.config.EXTRACTED_DATASETS_PATH)
 
 
-def _text_tables(path: Path, config: str | None, revision: str | None, streaming: bool) -> Tables | None:
+def _text_tables(path: Path, config: str | None, revision: str | None) -> Tables | None:
     """The tables of text of a dataset by split, each as a function that reads it. None if the dataset has none."""
     if path.is_file():
         return {"train": [partial(read_table, path)]} if is_text_table(path.name) else None
@@ -88,48 +87,37 @@ def _text_tables(path: Path, config: str | None, revision: str | None, streaming
     files: Mapping[str, Sequence[str]] = builder.config.data_files or {}
     if builder.name in ("csv", "json"):
         return {split: [partial(_read_fetched, file) for file in of] for split, of in files.items()}
-    images = [] if streaming else list(chain.from_iterable(files.values()))
     metadata = {
-        split: [partial(_read_with_images, file, images) for file in of if PurePath(file).name in METADATA_TEXTS]
+        split: [partial(_read_with_images, file, of) for file in of if PurePath(file).name in METADATA_TEXTS]
         for split, of in files.items()
     }
     return metadata if builder.name == "imagefolder" and any(metadata.values()) else None
 
 
 def _read_fetched(file: str) -> Iterator[LocatedRow]:
-    return read_table(_fetch([file])[file], name=file)
+    return read_table(datasets.DownloadManager().download(file))  # a file of this machine stays where it is
 
 
-def _fetch(files: Sequence[str]) -> dict[str, str]:
-    """Where files are on this machine. Those of the Hub are fetched."""
-    is_here = all("://" not in file for file in files)
-    return dict(zip(files, files if is_here else datasets.DownloadManager().download(list(files)), strict=True))
-
-
-def _read_with_images(file: str, images: Sequence[str]) -> Iterator[LocatedRow]:
+def _read_with_images(file: str, files: Sequence[str]) -> Iterator[LocatedRow]:
     """The rows of an ImageFolder's metadata. As there, `file_name` becomes the image `image`, `x_file_name` `x`, and
     `file_names` the list `images`."""
-    folder = file.rpartition("/")[0]
-    fetched = _fetch([image for image in images if image.startswith(f"{folder}/")])
+    manager = datasets.DownloadManager()
+    if "://" in file:
+        manager.download(list(files))  # into one folder, where each keeps its name
+    table = Path(manager.download(file))
 
     def stored(name: Any, location: str) -> Any:
-        if not isinstance(name, str):
-            return name
-        place = str(image_location(folder, name, location=location))
-        if fetched.get(place, place) == place:
-            return {"bytes": None, "path": place}
-        return {"bytes": Path(fetched[place]).read_bytes(), "path": None}  # fetched from the Hub
+        place = image_location(table.parent, name, location=location) if isinstance(name, str) else None
+        return {"bytes": None, "path": None if place is None else str(place)}
 
-    for location, row in _read_fetched(file):
+    for location, row in read_table(table):
         cells: dict[str, Any] = {}
         for column, value in row.items():
-            named = IMAGE_COLUMN.fullmatch(column)
-            if named is None:
-                cells[column] = value
-            elif isinstance(value, list):
-                cells[named[1] or "images"] = [stored(name, location) for name in value]
+            if named := IMAGE_COLUMN.fullmatch(column):
+                images = [stored(name, location) for name in (value if isinstance(value, list) else [value])]
+                cells[named[1] or f"image{named[2]}"] = images if isinstance(value, list) else images[0]
             else:
-                cells[named[1] or "image"] = stored(value, location)
+                cells[column] = value
         yield location, cells
 
 

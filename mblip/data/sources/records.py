@@ -82,28 +82,23 @@ def check_choice(value: Any, choices: Mapping[Any, Any], *, location: str, field
     return choices[value]
 
 
-def read_json_lines(
-    path: str | Path, *, name: str | None = None, decoder: json.JSONDecoder = DECODER
-) -> Iterator[tuple[str, Any]]:
+def read_json_lines(path: str | Path, *, decoder: json.JSONDecoder = DECODER) -> Iterator[tuple[str, Any]]:
     """The location and value of each line of a `.jsonl` or `.jsonl.gz` file, one by one.
 
-    Args:
-        name: the file's name, in errors and to see whether it is packed. None: `path`.
     Raises:
         ValueError: the file is missing, damaged or has no lines, or a line is not JSON in UTF-8. The message names it.
     """
-    name = str(path) if name is None else name
     location = None
     try:
-        with open_binary(Path(path), name) as file:
+        with open_binary(Path(path)) as file:
             for number, line in enumerate(file, start=1):  # only a line feed ends a line, texts may hold the others
                 if line.strip():
-                    location = f"{name}, line {number}"
+                    location = f"{path}, line {number}"
                     yield location, _parse(line, location, decoder)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{name} is not a complete gzip file ({error}). Fetch it again.") from error
+        raise ValueError(f"{path} is not a complete gzip file ({error}). Fetch it again.") from error
     if location is None:
-        raise ValueError(f"{name} has no rows, expected JSON lines.")
+        raise ValueError(f"{path} has no rows, expected JSON lines.")
 
 
 def read_json(path: str | Path) -> Any:

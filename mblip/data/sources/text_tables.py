@@ -9,7 +9,6 @@ number with a point or an exponent is the text as written, other JSON values kee
 import codecs
 import csv
 import io
-import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -28,17 +27,15 @@ def is_text_table(name: str) -> bool:
     return _kind(name) in TEXT_KINDS
 
 
-def read_table(path: str | Path, *, name: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_table(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a table of text with their locations.
 
-    Args:
-        name: the file's name, in errors and to tell its kind. None: `path`.
     Raises:
         ValueError: the file is missing, damaged, not in UTF-8, or has no rows; or a row has other cells than the first
             line says. The message names the file and the line.
     """
-    name = str(path) if name is None else name
-    rows = _delimited_rows(Path(path), name) if _kind(name) in DELIMITERS else _json_rows(Path(path), name)
+    path = Path(path)
+    rows = _delimited_rows(path) if _kind(path.name) in DELIMITERS else _json_rows(path)
     is_empty = True
     try:
         for location, row in rows:
@@ -47,24 +44,25 @@ def read_table(path: str | Path, *, name: str | None = None) -> Iterator[tuple[s
             is_empty = False
             yield location, row
     except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{name} is damaged or not a table of its kind: {error}") from error
+        raise ValueError(f"{path} is damaged or not a table of its kind: {error}") from error
     if is_empty:
-        raise ValueError(f"{name} has no rows, expected at least one.")
+        raise ValueError(f"{path} has no rows, expected at least one.")
 
 
 def _kind(name: str) -> str:
     return PurePath(name.removesuffix(".gz")).suffix.lower()
 
 
-def _delimited_rows(path: Path, name: str) -> Iterator[tuple[str, TextRow]]:
-    with open_binary(path, name) as file:
+def _delimited_rows(path: Path) -> Iterator[tuple[str, TextRow]]:
+    with open_binary(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        reader = csv.reader(text, delimiter=DELIMITERS[_kind(name)], strict=True)
+        reader = csv.reader(text, delimiter=DELIMITERS[_kind(path.name)], strict=True)
         try:
             header = next(reader, [])
-            _check_header(header, DELIMITERS[_kind(name)], name)
+            if repeated := sorted({column for column in header if header.count(column) > 1}):
+                raise ValueError(f"{path}, line 1: the columns {repeated} are repeated. Give each its own name.")
             for cells in reader:
-                location = f"{name}, line {reader.line_num}"
+                location = f"{path}, line {reader.line_num}"
                 if cells and len(cells) != len(header):
                     raise ValueError(
                         f"{location}: expected {len(header)} cells, as in the first line, found {len(cells)}. "
@@ -74,23 +72,15 @@ def _delimited_rows(path: Path, name: str) -> Iterator[tuple[str, TextRow]]:
                     yield location, TextRow(zip(header, cells, strict=True))
         except csv.Error as error:
             raise ValueError(
-                f"{name}, line {reader.line_num}: found no row of CSV ({error}). Check the quotes."
+                f"{path}, line {reader.line_num}: found no row of CSV ({error}). Check the quotes."
             ) from error
 
 
-def _check_header(header: list[str], delimiter: str, name: str) -> None:
-    repeated = sorted({column for column in header if header.count(column) > 1})
-    if repeated:
-        raise ValueError(f"{name}, line 1: the columns {repeated} are repeated. Give each its own name.")
-    if len(header) == 1 and re.search(r"[;,|\t]", header[0]):
-        raise ValueError(f"{name}, line 1: found {header[0]!r}, expected columns with {delimiter!r} between them.")
-
-
-def _json_rows(path: Path, name: str) -> Iterator[tuple[str, Any]]:
-    with open_binary(path, name) as file:
+def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    with open_binary(path) as file:
         start = file.read(1 << 10).removeprefix(codecs.BOM_UTF8).lstrip()
-    if _kind(name) != ".json" or not start.startswith(b"["):
-        yield from read_json_lines(path, name=name, decoder=AS_WRITTEN)
+    if _kind(path.name) != ".json" or not start.startswith(b"["):
+        yield from read_json_lines(path, decoder=AS_WRITTEN)
         return
-    for number, row in enumerate(iter_json_array(path, name=name, decoder=AS_WRITTEN)):
-        yield f"{name}, row {number}", row
+    for number, row in enumerate(iter_json_array(path, decoder=AS_WRITTEN)):
+        yield f"{path}, row {number}", row
