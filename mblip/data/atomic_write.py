@@ -143,12 +143,12 @@ def find_damage(folder: Path) -> str | None:
         manifest = read_json(path, "")
         expected = {name: (int(entry["bytes"]), str(entry["xxh3_128"])) for name, entry in manifest.items()}
         if not expected or any(".." in PurePosixPath(name).parts or name.startswith("/") for name in expected):
-            raise ValueError("it names no files, or files outside the folder")
+            raise ValueError("no files, or files outside the folder")
         found = {name: (folder / name).stat() for name in expected}
     except FileNotFoundError as error:
         return f"{Path(error.filename).relative_to(folder)} is missing"
-    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
-        return f"{MANIFEST_FILE} is no manifest of the files there ({error})"
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        return f"{MANIFEST_FILE} is no list of files there with their sizes and digests"
     for name, (size, _) in expected.items():
         if found[name].st_size != size:
             return f"{name} has {found[name].st_size} bytes, expected {size}"

@@ -67,7 +67,7 @@ def _with_values(model: torch.nn.Module, name: str) -> torch.Tensor:
     """A weight or buffer that accelerate keeps in memory or on disk, for use when its module runs."""
     owner, _, attribute = name.rpartition(".")
     module = model.get_submodule(owner)
-    with align_module_device(module, torch.device("cpu")):
+    with align_module_device(module):
         value = module.state_dict()[attribute].clone()
     if value.is_meta:
         raise ValueError(

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 WEIGHTS_FILE = "trained.safetensors"
 STATE_FILE = "trainer_state.json"  # transformers' name
 PREFIX = "checkpoint-"  # transformers' name
+DAMAGED = "damaged_"
 FSDP_PREFIX = "_fsdp_wrapped_module."  # torch adds it to names in a model that FSDP has wrapped
 
 
@@ -90,8 +91,8 @@ def last_checkpoint(folder: Path, *, keep_best: bool = False) -> Path | None:
             return checkpoint
         its = "" if needed == checkpoint else f"its best evaluation's {needed.name}: "
         _warn_once(
-            f"{checkpoint} is skipped: {its}{damage}. We use the checkpoint before it. To use this one, restore the "
-            "file from a backup."
+            f"{checkpoint} is skipped: {its}{damage}. We use the checkpoint before it. Restore the file from a backup "
+            f"to use this one, which training puts aside as {DAMAGED}{checkpoint.name}."
         )
     if checkpoints:
         raise ValueError(
@@ -99,6 +100,22 @@ def last_checkpoint(folder: Path, *, keep_best: bool = False) -> Path | None:
             f"delete {folder} to train this stage from its beginning."
         )
     return None
+
+
+def put_aside_after(checkpoint: Path | None, folder: Path) -> None:
+    """Rename the checkpoints of later steps, which are damaged, before training repeats these steps.
+
+    The Trainer would count them among those it keeps.
+
+    Args:
+        checkpoint: the one from which training resumes; None: it starts from the beginning.
+    """
+    for later in _checkpoints(folder):
+        if later == checkpoint:
+            break
+        aside = later.with_name(f"{DAMAGED}{later.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        later.rename(aside)
 
 
 def has_checkpoint(folder: Path) -> bool:

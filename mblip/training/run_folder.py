@@ -125,7 +125,7 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
     If the folder holds no checkpoint yet, for example because the model or data of an earlier recipe was not found,
     the new recipe replaces the earlier one.
 
-    A finished model that is damaged is put aside, if the stages' results are there to make it again.
+    A finished model that is damaged is put aside, if there are checkpoints to make it again.
 
     Raises:
         ValueError: the folder belongs to another recipe or is not that of a run, or its state is damaged and there is
@@ -160,8 +160,8 @@ def _check_stages(run: Run) -> None:
     """Check that what the run has done can be gone on from.
 
     Raises:
-        ValueError: a later stage has begun from a result that is gone, or the stages' results are gone from a run
-            whose model is damaged.
+        ValueError: a later stage has begun from a result that is gone, or the checkpoints are gone from a run whose
+            model is damaged.
     """
     for earlier, later in pairwise(run.stages):
         if has_checkpoint(later.folder) and earlier.result is None:
@@ -169,7 +169,7 @@ def _check_stages(run: Run) -> None:
                 f"{later.folder.name} was trained from the result of {earlier.folder.name}, which is missing or "
                 f"damaged in {earlier.folder}. Restore it from a backup, or delete {later.folder} to train both again."
             )
-    if run.model_folder.exists() and any(stage.result is None for stage in run.stages):
+    if run.model_folder.exists() and not all(has_checkpoint(stage.folder) for stage in run.stages):
         raise ValueError(
             f"{run.model_folder} is not whole ({run.find_damage()}), and the checkpoints to make it again are gone. "
             f"Restore the file from a backup, or move {run.model_folder} away to train again."

@@ -11,7 +11,6 @@ import gc
 import logging
 import math
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +31,15 @@ from mblip.evaluation.in_training import GenerationEvaluation
 from mblip.evaluation.model_inputs import Model
 from mblip.loading import has_bf16
 
-from .checkpoints import PREFIX, best_checkpoint, last_checkpoint, load_trained, save_trained, write_manifest
+from .checkpoints import (
+    PREFIX,
+    best_checkpoint,
+    last_checkpoint,
+    load_trained,
+    put_aside_after,
+    save_trained,
+    write_manifest,
+)
 from .divergence import MAX_STEPS, MAX_STEPS_FP16, check_finite, describe_gradients, describe_largest
 from .options import OWN_FIELDS
 from .rows import Rows
@@ -233,6 +240,8 @@ class MBlipTrainer(Trainer):
         if resume_from_checkpoint is None:
             last = last_checkpoint(self.folder, keep_best=self.keep_best)
             resume_from_checkpoint = None if last is None else str(last)
+            if self.args.should_save:
+                put_aside_after(last, self.folder)
         config = self.trained_model.config
         smoothing_before = config.label_smoothing
         config.label_smoothing = self.args.label_smoothing_factor or smoothing_before
@@ -383,9 +392,6 @@ class MBlipTrainer(Trainer):
             trained = ((name, each) for name, each in self.trained_model.named_parameters() if each.requires_grad)
             check_finite(trained, f"the model after step {self.state.global_step}", self._remedy)
         checkpoint = self.folder / f"{PREFIX}{self.state.global_step}"
-        if self.args.should_save:
-            shutil.rmtree(checkpoint, ignore_errors=True)  # a damaged one, before which training has resumed
-        self.accelerator.wait_for_everyone()
         with full_disk_explained(checkpoint):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()

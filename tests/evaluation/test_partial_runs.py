@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -113,31 +115,99 @@ def test_texts_with_separators_of_lines_or_half_characters_are_taken_up_as_they_
 @pytest.mark.parametrize("num_bytes", [1, 40, 600])
 def test_a_line_torn_by_the_kill_is_answered_again(tmp_path, undisturbed, num_bytes):
     path = tmp_path / "p.jsonl"
-    model, processor = killed_after(4, EXAMPLES)
-    with pytest.raises(Killed):
-        evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
-    chunk = path.with_name("p.jsonl.partial") / "chunk-00000.jsonl"
+    chunk = killed_run(path)
     chunk.write_bytes(chunk.read_bytes()[:-num_bytes])
     evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), settings=SMALL, predictions_path=path)
     assert path.read_bytes() == undisturbed
+
+
+def killed_run(path):
+    """A run of which four batches are on disk; returns the file of its answers."""
+    model, processor = killed_after(4, EXAMPLES)
+    with pytest.raises(Killed):
+        evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    return path.with_name("p.jsonl.partial") / "chunk-00000.jsonl"
+
+
+def flip_a_bit_of_an_answer(chunk):
+    chunk.write_bytes(chunk.read_bytes().replace(b'"output": "answer 0"', b'"output": "answer 1"', 1))
+
+
+def damage(name, content):
+    return lambda chunk: chunk.with_name(name).write_bytes(content)
+
+
+DAMAGES = {
+    "a chunk of NULs": lambda chunk: chunk.write_bytes(bytes(90) + b"\n"),
+    "NULs behind the answers": lambda chunk: chunk.write_bytes(chunk.read_bytes() + bytes(9) + b"\n"),
+    "other fields": lambda chunk: chunk.write_bytes(b'{"id": 7}\n' + chunk.read_bytes()),
+    "no UTF-8": lambda chunk: chunk.write_bytes(b"\xff\n" + chunk.read_bytes()),
+    "a line without its end": lambda chunk: chunk.write_bytes(chunk.read_bytes().replace(b"}\t", b"\n", 1)),
+    "another answer": flip_a_bit_of_an_answer,
+    "an empty run.json": damage("run.json", b""),
+    "a run.json of NULs": damage("run.json", bytes(9)),
+    "a run.json that is a list": damage("run.json", b"[]"),
+    "a lost run.json": lambda chunk: chunk.with_name("run.json").unlink(),
+    "times of NULs": damage("seconds.txt", bytes(9) + b"\n" + b"nan\n"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damaged_answers_are_asked_again(tmp_path, undisturbed, kind, caplog):
+    path = tmp_path / "p.jsonl"
+    DAMAGES[kind](killed_run(path))
+    evaluate_task(*knows_all(EXAMPLES), task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    assert path.read_bytes() == undisturbed
+    assert ("asked again" in caplog.text) == ("run.json" not in kind and "times" not in kind)
+
+
+def test_answers_of_another_run_are_asked_again_even_under_this_run_s_name(tmp_path):
+    """As where files of two runs were mixed by hand."""
+    answer = predict("numbers", "own", EXAMPLES[0], "stale")
+    theirs, ours = PartialAnswers(tmp_path / "theirs"), PartialAnswers(tmp_path / "ours")
+    theirs.begin({"weights": "1"})
+    theirs.append(0, [answer])
+    assert list(theirs.read(0).values()) == [answer]
+    ours.begin({"weights": "2"})
+    shutil.copy(theirs.folder / "chunk-00000.jsonl", ours.folder)
+    assert ours.read(0) == {}
+    assert (ours.folder / "chunk-00000.jsonl").read_bytes() == b""
+
+
+def configure(model, processor):
+    model.config.rope_theta = 10.0
+
+
+def encode_otherwise(model, processor):
+    processor.encode = lambda texts, num_images, **kwargs: [[7, 7, 7] for _ in texts]
+
+
+def see_otherwise(model, processor):
+    processor.image_number = lambda image: 7
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
         ({"examples": EXAMPLES[:-1]}, "different examples"),
+        (
+            {"examples": [*(replace(each, images=EXAMPLES[2].images) for each in EXAMPLES[:2]), *EXAMPLES[2:]]},
+            "different images",
+        ),
         ({"settings": RunSettings(batch_size=3, generation=GenerationChanges(num_beams=2))}, "different settings"),
-        ({"weight": 1.0}, "different weights"),
+        ({"weights": 1.0}, "different weights"),
+        ({"change": configure}, "different configuration"),
+        ({"change": encode_otherwise}, "different processor"),
+        ({"change": see_otherwise}, "different processor"),
     ],
 )
 def test_answers_of_another_run_are_never_taken_over(tmp_path, changes, named):
     path = tmp_path / "p.jsonl"
-    model, processor = killed_after(4, EXAMPLES)
-    with pytest.raises(Killed):
-        evaluate_task(model, processor, task_of(EXAMPLES), settings=SMALL, predictions_path=path)
+    killed_run(path)
     model, processor = knows_all(EXAMPLES)
-    if "weight" in changes:
-        model.weight = torch.nn.Parameter(torch.tensor(changes["weight"]))
+    if "weights" in changes:
+        model.weight = torch.nn.Parameter(torch.tensor(changes["weights"]))
+    changes.get("change", lambda model, processor: None)(model, processor)
     with pytest.raises(ValueError, match=rf"p.jsonl.partial holds answers of another run, with {named}\."):
         evaluate_task(
             model,

@@ -14,6 +14,7 @@ from mblip.training.checkpoints import (
     PARTIAL,
     last_checkpoint,
     load_trained,
+    put_aside_after,
     remove_partial,
     save_trained,
     write_manifest,
@@ -127,7 +128,7 @@ def test_a_checkpoint_with_a_damaged_file_is_skipped_with_a_warning(tmp_path, ca
         assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
     (warning,) = caplog.messages
     assert re.search("checkpoint-10 is skipped: " + message.format(file), warning)
-    assert warning.endswith("We use the checkpoint before it. To use this one, restore the file from a backup.")
+    assert warning.endswith("which training puts aside as damaged_checkpoint-10.")
 
 
 @pytest.mark.parametrize("kind", DAMAGED_MANIFESTS)
@@ -136,7 +137,7 @@ def test_a_checkpoint_with_a_damaged_manifest_is_skipped_with_a_warning(tmp_path
     DAMAGED_MANIFESTS[kind](write_checkpoint(tmp_path, 10))
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
     (warning,) = caplog.messages
-    assert "checkpoint-10 is skipped: manifest.json is no manifest of the files there (" in warning
+    assert "checkpoint-10 is skipped: manifest.json is no list of files there with their sizes" in warning
 
 
 def test_with_every_checkpoint_damaged_nothing_is_trained_anew_in_silence(tmp_path):
@@ -167,6 +168,19 @@ def test_without_its_best_evaluation_s_checkpoint_a_stage_resumes_before_that(tm
     assert last_checkpoint(tmp_path, keep_best=True) == tmp_path / "checkpoint-2"
     assert "checkpoint-6 is skipped: its best evaluation's checkpoint-4: trained.safetensors has" in caplog.text
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-6"
+
+
+def test_checkpoints_after_the_one_to_resume_from_are_put_aside(tmp_path):
+    for steps in (2, 4, 6):
+        write_checkpoint(tmp_path, steps)
+    (tmp_path / "damaged_checkpoint-6").mkdir()
+    put_aside_after(tmp_path / "checkpoint-2", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-2",
+        "damaged_checkpoint-4",
+        "damaged_checkpoint-6",
+    ]
+    assert (tmp_path / "damaged_checkpoint-6" / "optimizer.pt").is_file()
 
 
 def test_a_copy_of_a_checkpoint_under_another_name_is_neither_used_nor_deleted(tmp_path):
