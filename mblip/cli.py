@@ -142,7 +142,7 @@ def _failure(error: Exception) -> str | None:
         return None
     causes = list(_causes(error))
     if any(isinstance(cause, HTTPError) and not _is_refusal(cause) for cause in causes):
-        if type(error) is ConnectionError:  # ours, which says it all
+        if "Run the same command again" in str(error):  # from `mblip publish`, which knows more
             return _one_line(str(error))
         what = _one_line(f"{type(error).__name__}: {error}")
         return f"The connection to the Hub failed ({what}). Run the same command again: what has arrived is kept."

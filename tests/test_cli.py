@@ -1,6 +1,8 @@
 """The command `mblip`: its help, its messages about wrong input, and the recipes it finds by their short names."""
 
+import errno
 import json
+import os
 import pickle
 import re
 import runpy
@@ -11,7 +13,11 @@ from contextlib import suppress
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import httpx2
 import pytest
+from datasets.exceptions import DatasetGenerationError
+from huggingface_hub.errors import HfHubHTTPError
+from safetensors import SafetensorError
 
 from mblip import cli
 from mblip.cli import COMMANDS, EXTRAS, WRONG_INPUT
@@ -47,6 +53,10 @@ def run(monkeypatch, wrong):
     """Run the command `mblip compare` with another function in place of its own."""
     monkeypatch.setattr("mblip.evaluation.compare.main", lambda arguments: wrong())
     cli.main(["compare"])
+
+
+def raise_(error: Exception) -> None:
+    raise error
 
 
 def refuse() -> None:
@@ -106,6 +116,67 @@ def test_a_traceback_is_to_be_had(monkeypatch):
     monkeypatch.setenv("MBLIP_TRACEBACK", "1")
     with pytest.raises(ValueError, match="Found the language 'xx'"):
         run(monkeypatch, refuse)
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def answered(status: int) -> HfHubHTTPError:
+    request = httpx2.Request("GET", "https://hub/api")
+    return HfHubHTTPError(f"{status} for url", response=httpx2.Response(status, request=request))
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/folder/file")
+FAILURES = {
+    "disk": (FULL, "There is no room for /folder/file (No space left on device; "),
+    "quota": (OSError(errno.EDQUOT, "Disk quota exceeded"), "(Disk quota exceeded; "),
+    "file size": (OSError(errno.EFBIG, "File too large", "/folder/file"), "/folder/file (File too large; "),
+    "safetensors": (SafetensorError("I/O error: No space left on device (os error 28)"), "(I/O error: No space left"),
+    "torch": (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "unexpected pos"),
+    "torch, at its end": (RuntimeError("PytorchStreamWriter failed writing central directory: file write failed"), ""),
+    "a worker": (OSError("Caught OSError in DataLoader worker process 0.\n[Errno 28] No space left on device"), ""),
+    "datasets": (caused(DatasetGenerationError("An error occurred"), FULL), "There is no room for /folder/file ("),
+}
+LOST = {
+    "hang-up": httpx2.RemoteProtocolError("Server disconnected without sending a response."),
+    "no answer": httpx2.ReadTimeout("timed out"),
+    "no connection": httpx2.ConnectError("[Errno 111] Connection refused"),
+    "server error": answered(503),
+    "while loading": caused(OSError("We couldn't connect\nto load the files"), httpx2.ConnectTimeout("timed out")),
+}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_a_full_disk_is_one_line_that_says_where_and_how_much_is_free(monkeypatch, capsys, kind):
+    error, message = FAILURES[kind]
+    with pytest.raises(SystemExit, match="1"):
+        run(monkeypatch, lambda: raise_(error))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mblip compare: error: [Errno ")
+    assert message in line
+    assert re.search(r"; [\d.,]+ MiB are free\)\. What is finished stays: make room, and run the same command", line)
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_lost_hub_is_one_line(monkeypatch, capsys, kind):
+    with pytest.raises(SystemExit, match="1"):
+        run(monkeypatch, lambda: raise_(LOST[kind]))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mblip compare: error: The connection to the Hub failed (")
+    assert line.endswith("). Run the same command again: what has arrived is kept.")
+
+
+def test_a_refusal_of_the_hub_is_a_wrong_input(monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(monkeypatch, lambda: raise_(answered(403)))
+    assert capsys.readouterr().err.startswith("mblip compare: error: 403 for url\n(")
+
+
+def test_a_bug_of_a_library_is_no_full_disk(monkeypatch):
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        run(monkeypatch, lambda: raise_(RuntimeError("mat1 and mat2 shapes cannot be multiplied")))
 
 
 def test_an_unknown_subcommand_is_an_error_that_names_the_nearest(capsys):

@@ -221,6 +221,37 @@ def test_after_a_commit_that_failed_no_large_file_is_sent_again(hub, run):
     assert torch.equal(logits(load("tester/model")), expected)
 
 
+QUESTIONS = {
+    "whether the repository is there": ("POST", "repos/create"),
+    "what is in it": ("GET", "/api/models/tester/model$"),
+    "which files to upload": ("POST", "/preupload/"),
+    "where to upload them": ("POST", "/info/lfs/"),
+    "the commit": ("POST", "/commit/"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_hub_that_hangs_up_is_told_and_the_same_line_goes_on(hub, run, question):
+    folder, expected = run
+    method, path = QUESTIONS[question]
+    fault = hub.fail(Fault(method, path, upload_bytes=0, times=20))
+    with pytest.raises(
+        ConnectionError, match=r"Hub failed .*Known to be pushed: nothing\. Run the same command again"
+    ):
+        main([str(folder), "tester/model"])
+    assert fault.times < 20
+    fault.times = 0
+    main([str(folder), "tester/model"])
+    assert torch.equal(logits(load("tester/model")), expected)
+
+
+def test_a_hub_that_is_lost_between_base_and_adapter_says_what_was_pushed(hub, run):
+    folder, _ = run
+    hub.fail(Fault("POST", "tester/adapter/commit/", status=502, times=20))
+    with pytest.raises(ConnectionError, match=r"Known to be pushed: http.*/tester/adapter-base/commit/\w+\. Run the"):
+        main([str(folder), "tester/adapter", "--adapter"])
+
+
 def test_without_a_token_or_rights_the_error_says_so(hub, client, run):
     folder, _ = run
     with pytest.raises((ValueError, OSError), match="the rights to create a model under the namespace of other/model"):
