@@ -16,6 +16,7 @@ import socket
 import textwrap
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
@@ -121,10 +122,15 @@ def seal(folder: Path, files: Iterable[Path]) -> None:
 
     The digest guards against accidents, not against forgery, so it is a fast one (docs/speed.md has its cost).
     """
-    manifest = {}
-    for path in sorted(files):
-        _sync(path)
-        manifest[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "xxh3_128": _digest(path)}
+    paths = sorted(files)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        digests = pool.map(_digest, paths)  # while the disk writes
+        for path in paths:
+            _sync(path)
+    manifest = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "xxh3_128": digest}
+        for path, digest in zip(paths, digests, strict=True)
+    }
     for inner in {path.parent for path in folder.glob("**/*")}:
         _sync(inner)
     write_text(folder / MANIFEST_FILE, json.dumps(manifest, indent=1) + "\n")
