@@ -4,6 +4,8 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from mblip.data.token_ids import check_characters
+
 from .answers import check_text
 
 
@@ -35,9 +37,10 @@ def check_images(hypotheses: Sequence[object], references: Sequence[Sequence[obj
 
 
 def check_captions(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-    """As `check_images`; raise TypeError unless all of them are texts."""
+    """As `check_images`; raise TypeError or ValueError unless all of them are texts without half characters."""
     check_images(hypotheses, references)
     for i, (hypothesis, group) in enumerate(zip(hypotheses, references, strict=True)):
-        check_text(hypothesis, f"The hypothesis of image {i}")
-        for number, reference in enumerate(group):
-            check_text(reference, f"Reference {number} of image {i}")
+        names = [f"The hypothesis of image {i}", *(f"Reference {number} of image {i}" for number in range(len(group)))]
+        for text, name in zip([hypothesis, *group], names, strict=True):
+            check_text(text, name)
+            check_characters(text, name=name)

@@ -13,8 +13,15 @@ from mblip.data.collator import IGNORED, MBlipCollator
 from mblip.evaluation.likelihood.candidate_tokens import CandidateTokens
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
-PROMPTS = (("what is this", 1), ("Question: one two ", 1), ("caption", 0), ("left <image> right <image> which", 2))
-CANDIDATES = ("red", "a red dog", "a red dog left")
+TYPED = "<eos> </s> <|im_end|> <end_of_turn> [INST]"  # control tokens of some of the tokenizers
+PROMPTS = (
+    ("what is this", 1),
+    ("Question: one two ", 1),
+    ("caption", 0),
+    ("left <image> right <image> which", 2),
+    (f"is this {TYPED} or", 1),
+)
+CANDIDATES = ("red", "a red dog", "a red dog left", f"a {TYPED} dog")
 
 
 def labels(processor, prompt, num_images, candidate, *, is_encoder_decoder):
@@ -52,6 +59,15 @@ def test_candidates_are_the_labels_of_training_with_a_chat_template(name, is_enc
         assert list(tokens.of(prompt, num_images, CANDIDATES)) == expected
 
 
+def test_a_candidate_with_a_control_token_ends_once_and_one_with_half_a_character_is_refused():
+    tokens = CandidateTokens(chat_processor(CHAT_MODELS["qwen2.5"]), is_encoder_decoder=False)
+    [ids] = tokens.of("what", 0, [TYPED])
+    assert tokens.processor.tokenizer.decode(ids) == TYPED + "<|im_end|>"
+    assert ids.count(tokens.processor.tokenizer.eos_token_id) == 1
+    with pytest.raises(ValueError, match=r"A candidate for the prompt 'what' holds half a character"):
+        tokens.of("what", 0, ["red", "\ud800"])
+
+
 def test_a_space_parts_a_candidate_from_a_prompt_that_ends_in_none_and_only_there():
     tokens = CandidateTokens(chat_processor(CHAT_MODELS["vicuna"]), is_encoder_decoder=False)
     tokens.uses_chat_template = False
@@ -68,8 +84,8 @@ def test_the_template_renders_candidates_once_for_all_prompts_of_one_ending(monk
         tokens, "_tokens", lambda *args: calls.extend((args[0], answer) for answer in args[2]) or make(*args)
     )
     for prompt in ("one", "two", "three"):
-        tokens.of(prompt, 1, CANDIDATES)
-    first, second, third = CANDIDATES
+        tokens.of(prompt, 1, CANDIDATES[:3])
+    first, second, third = CANDIDATES[:3]
     assert calls == [
         ("one", first),
         ("one", second),

@@ -24,6 +24,12 @@ def test_a_caption_that_is_no_text_names_its_image(score, found):
         score(["a dog", "a cat"], [["a dog", found], ["a cat"]])
 
 
+@pytest.mark.parametrize("score", [score_captions, chrf])
+def test_a_caption_with_half_a_character_names_its_image(score):
+    with pytest.raises(ValueError, match=r"^Reference 0 of image 1 holds half a character \(a lone surrogate\)"):
+        score(["a dog", "a cat"], [["a dog"], ["a \ud800"]])
+
+
 def test_no_list_of_references_names_its_image():
     with pytest.raises(ValueError, match="Image 1: found None, expected a list of at least one reference"):
         score_captions(["a dog", "a cat"], [["a dog"], None])
