@@ -8,7 +8,7 @@ join the messages with line breaks.
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ def _shows(template: str, role: str, content: Any, variables: tuple[tuple[str, s
 
 def check_conversation(conversation: Any) -> None:
     """Raise TypeError or ValueError unless this is a list of messages, or a list of such lists."""
-    conversations = [conversation]
+    conversations: Sequence[Any] = [conversation]
     if isinstance(conversation, list | tuple) and conversation:
         first = conversation[0]
         conversations = (

@@ -73,7 +73,7 @@ class MBlipTextKwargs(TextKwargs, total=False):
 
 
 class MBlipProcessorKwargs(ProcessingKwargs, total=False):
-    text_kwargs: MBlipTextKwargs
+    text_kwargs: MBlipTextKwargs  # type: ignore[misc]  # as in all processors of transformers
     images_kwargs: MBlipImagesKwargs  # type: ignore[misc]
     is_escaped: bool | None
 
@@ -115,7 +115,7 @@ class MBlipProcessor(ProcessorMixin):
         chat_template: None: the tokenizer's. If it has none, messages are joined with line breaks.
     """
 
-    valid_processor_kwargs = MBlipProcessorKwargs
+    valid_processor_kwargs = MBlipProcessorKwargs  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class MBlipProcessor(ProcessorMixin):
             raise ValueError("Neither `images` nor `text` was given. Give at least one of them.")
         if unknown := [name for name in ("videos", "audio") if kwargs.get(name) is not None]:
             raise ValueError(f"`{unknown[0]}` was given, but mBLIP takes only images and text. Leave it out.")
-        merged = self._merged(kwargs)
+        merged = self._merged(dict(kwargs))
         texts = _prompts(text)
         is_escaped = bool(merged.get("is_escaped"))
         if merged["text_kwargs"].get("sanitize_control_tokens") and not is_escaped:
@@ -253,7 +253,7 @@ class MBlipProcessor(ProcessorMixin):
         chat_template: str | None = None,
         tools: list[Any] | None = None,
         documents: list[Any] | None = None,
-        *,
+        *args: Any,
         sanitize_control_tokens: bool = False,
         processor_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
@@ -287,10 +287,9 @@ class MBlipProcessor(ProcessorMixin):
                 conversations, tools, documents, kwargs = map_texts(given, control_tokens.marked)
             conversation = conversations if is_batched else conversations[0]
             processor_kwargs = {**processor_kwargs, "is_escaped": True}
+        kwargs["processor_kwargs"] = processor_kwargs
         try:
-            return super().apply_chat_template(
-                conversation, chat_template, tools, documents, processor_kwargs=processor_kwargs, **kwargs
-            )
+            return super().apply_chat_template(conversation, chat_template, tools, documents, *args, **kwargs)
         except jinja2.TemplateError as error:
             raise ChatTemplateError(f"The chat template refuses the conversation: {error}") from error
 
