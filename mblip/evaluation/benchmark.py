@@ -12,7 +12,7 @@ keyword-only parameters are the keys that a recipe may set:
                 prompts,
                 inputs={"question": fields["question"]},
                 references=(fields["answer"],),
-                images=(images / fields["image"],),
+                images=(image_location(images, fields["image"], location=location),),
                 image_id=fields["image"],
                 language="de",
                 answer_language="de",

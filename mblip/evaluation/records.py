@@ -37,13 +37,12 @@ LANGUAGE_MARK = "{language}"
 class DatasetLocation:
     """A dataset in a recipe. `path` is a name on the Hub, or a folder or file that `datasets` reads. If the benchmark
     has one part per language, write `{language}` for its code in `path`, `split` or `config`. Rows may name image
-    files in the dataset's own folder and in the folder `images`, and no others."""
+    files in the dataset's own folder, and no others."""
 
     path: str
     split: str = "test"
     config: str | None = None
     revision: str | None = None
-    images: Path | None = None
 
     def records(self, language: str | None = None) -> Iterator[LocatedRecord]:
         """The rows with their locations, with `language` in place of `{language}`.
@@ -53,7 +52,7 @@ class DatasetLocation:
             OSError: there is no such dataset, or the Hub cannot be reached.
         """
         path = _in_language(self.path, language)
-        folders = (*dataset_folders(path), *([] if self.images is None else [self.images]))
+        folders = dataset_folders(path)
         rows = read_rows(
             path,
             split=_in_language(self.split, language),

@@ -148,10 +148,12 @@ def test_a_snapshot_of_the_hub_is_a_folder_of_links_into_its_cache(tmp_path):
 
 def test_a_table_that_is_a_link_is_not_read(data):
     (data.parent / "private" / "passwd").write_text("root:x:0:0\n")
+    (data / "folder").unlink()
     (data / "metadata.csv").symlink_to(data.parent / "private" / "passwd")
-    with pytest.raises(ValueError, match=OUTSIDE) as refusal:
-        list(own_folder(0, path=data, task="captioning", columns=COLUMNS, language="en"))
-    assert ":x:" not in str(refusal.value)
+    for read in (own_folder, own_dataset):
+        with pytest.raises(ValueError, match=OUTSIDE) as refusal:
+            list(read(0, path=data, task="captioning", columns=COLUMNS, language="en"))
+        assert ":x:" not in str(refusal.value)
 
 
 def test_published_sources_follow_no_link_out_of_the_folder_of_images(data):
@@ -182,8 +184,6 @@ def test_a_benchmark_opens_the_files_of_its_own_dataset_alone(data):
     assert images_in(record, location=location) == (data / "good.png",)
     with pytest.raises(ValueError, match=rf"\(train\), row 1: {OUTSIDE}"):
         next(records)
-    *_, (location, record) = DatasetLocation(str(path), split="train", images=secret.parent).records()
-    assert images_in(record, location=location) == (secret,)
     with pytest.raises(ValueError, match="here: `image` holds an object of 2, expected an image"):
         images_in({"image": {"bytes": None, "path": str(secret)}}, location="here")
 

@@ -16,6 +16,7 @@ from typing import Any
 import datasets
 from huggingface_hub.constants import HF_HUB_CACHE
 
+from ..images.locations import check_inside
 from .image_names import image_location
 from .text_tables import TEXT_KINDS, is_text_table, read_table
 
@@ -44,9 +45,13 @@ def read_rows(
             JSON (an array or lines), CSV or TSV. The last three may be packed (`.gz`).
         streaming: read rows as they come, without preparing them on disk first. Tables of text are fetched whole.
     Raises:
-        ValueError: the dataset cannot be loaded. The message names it.
+        ValueError: the dataset cannot be loaded, or a link in its folder leads to a table elsewhere. The message names
+            it.
         OSError: there is no such dataset, or the Hub cannot be reached.
     """
+    for file in Path(path).rglob("*") if Path(path).is_dir() else ():
+        if file.is_symlink() and (file.is_dir() or file.suffix in BUILDERS or is_text_table(file.name)):
+            check_inside(file, dataset_folders(path), row=str(path))
     try:
         tables = _text_tables(Path(path), config, revision)
         if tables is not None:
