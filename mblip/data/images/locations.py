@@ -150,27 +150,28 @@ def check_inside(location: Location, roots: Iterable[str | Path], *, row: str) -
     Raises:
         ValueError: it leads elsewhere.
     """
-    chained = CHAINED.fullmatch(location) if isinstance(location, str) else None
-    file = str(chained[3] if chained else location).removeprefix("file://")
+    file = os.fspath(location)
+    if isinstance(location, str):
+        chained = CHAINED.fullmatch(location)
+        file = (chained[3] if chained else location).removeprefix("file://")
     try:
-        real = None if SCHEME.match(file) else Path(os.path.realpath(file))
+        real = "" if SCHEME.match(file) else os.path.realpath(file) + os.sep
     except ValueError:  # a zero byte, or half a character
-        real = None
+        real = ""
     folders = [folder for root in roots for folder in _real_folders(os.path.abspath(root))]
-    if real is None or not any(real.is_relative_to(folder) for folder in folders):
-        where = folders[0] if folders else "a folder of the data"
+    if not any(real.startswith(folder) for folder in folders):
         raise ValueError(
-            f"{row}: found {str(location)!r}, expected a file in {where} (links are followed). Copy it there, or name "
-            "the folder that holds it (`images`, or `path` of own_folder)."
+            f"{row}: found {str(location)!r}, expected a file in {folders[0] if folders else 'a folder of the data'} "
+            "(links are followed). Copy it there, or name the folder that holds it (`images`, or `path` of own_folder)."
         )
 
 
 @functools.lru_cache(maxsize=64)
-def _real_folders(root: str) -> tuple[Path, ...]:
-    """A folder without links. With a snapshot of the Hub's cache comes the folder that its links lead to."""
+def _real_folders(root: str) -> tuple[str, ...]:
+    """A folder without links, ending in a slash. With a snapshot of the Hub's cache comes the one it links to."""
     real = Path(os.path.realpath(root))
     snapshots = (folder.parent for folder in (real, *real.parents) if folder.parent.name == "snapshots")
-    return (real, *(folder.parent / "blobs" for folder in snapshots))
+    return tuple(os.path.join(folder, "") for folder in (real, *(folder.parent / "blobs" for folder in snapshots)))
 
 
 def location_name(location: Location) -> str:

@@ -22,9 +22,10 @@ from ..images.locations import check_inside, is_url
 
 def folder_of(images: str | Path) -> Path | None:
     """The folder of `images` on this machine, or None for a URL or archive."""
-    if isinstance(images, str) and "://" in images.removeprefix("file://"):
-        return None
-    return Path(str(images).removeprefix("file://"))
+    if isinstance(images, Path):
+        return images
+    folder = images.removeprefix("file://")
+    return None if "://" in folder else Path(folder)
 
 
 def on_disk(images: str) -> Path | None:
@@ -48,8 +49,9 @@ def image_location(images: str | Path, name: str, *, location: str) -> Path | st
     if not parts or name.startswith("/") or ".." in parts:
         raise ValueError(f"{location}: found the image name {name!r}, expected the name of a file below {images}.")
     if (folder := folder_of(images)) is not None:
-        check_inside(folder / name, [folder], row=location)
-        return folder / name
+        path = folder / name
+        check_inside(path, [folder], row=location)
+        return path
     inner, separator, archive = str(images).partition("::")
     if not separator and inner.startswith(("http://", "https://")):
         name = quote(name)

@@ -19,11 +19,22 @@ def build(recipe, output, *options):
     main([str(recipe), "--output", str(output), *options])
 
 
+class OptingOut(SimpleHTTPRequestHandler):
+    """The server of photos opts out for number 4."""
+
+    def log_message(self, *_):
+        pass
+
+    def end_headers(self):
+        if self.path.endswith("4.jpg"):
+            self.send_header("X-Robots-Tag", "noindex, noimageai")
+        super().end_headers()
+
+
 @pytest.fixture
 def photo_server(tmp_path):
     """The address of a server of the photos of `write_captions`."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "photos"))
-    handler.log_message = lambda *_: None
+    handler = partial(OptingOut, directory=str(tmp_path / "photos"))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -41,9 +52,10 @@ def test_images_of_the_web_are_fetched_and_what_cannot_be_had_is_named(photo_ser
     source = {"source": "capfilt", "path": str(tmp_path / "web.json")}
     build(write_mix_recipe(tmp_path, source, fetching=fetching), tmp_path / "out")
     targets = [target for row in load_rows(tmp_path / "out" / "data") for target in row["targets"]]
-    assert sorted(targets) == ["thing 1", "thing 2", "thing 4"]
+    assert sorted(targets) == ["thing 1", "thing 2"]
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert card.count("| image refused: ") >= 1
+    assert card.count("| image refused: opted out | 1 | capfilt/") == 1
+    assert card.count("| image refused: missing | 1 | ") == 1
     assert "127.0.0.1" not in card.split("## Recipe")[0]
 
 
@@ -58,7 +70,7 @@ def test_without_a_network_nothing_is_built_and_it_goes_on_when_there_is_one(tmp
     source = {"source": "capfilt", "path": str(tmp_path / "web.json")}
     recipe = write_mix_recipe(tmp_path, source, fetching=fetching, num_shards=1)
     for _ in range(2):
-        with pytest.raises(OSError, match=r"None of 25 hosts of images could be reached \(no connection\): is th"):
+        with pytest.raises(OSError, match=r"Reached 0 of 25 image hosts \(no connection\)\. Check"):
             build(recipe, tmp_path / "out")
     assert not (tmp_path / "out" / "data").exists()
     again = LoopbackImages(num_hosts=25)
