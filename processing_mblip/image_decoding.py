@@ -55,7 +55,7 @@ PILLOW_ERRORS = (
     zlib.error,
 )
 
-# The first bytes of files: formats that we read, image formats that we do not, and other files.
+# The first bytes of files: formats that we read, and image formats that we do not.
 READ_BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
     PNG_SIGNATURE: "PNG",
@@ -77,14 +77,6 @@ UNREAD_IMAGE_BEGINNINGS = {
     b"qoif": "QOI",
     b"DDS ": "a DDS texture",
     b"\xd7\xcd\xc6\x9a": "a Windows metafile",
-}
-OTHER_BEGINNINGS = {
-    b"%PDF": "a PDF",
-    b"\x1f\x8b": "a gzip file",
-    b"PK\3\4": "a zip archive",
-    b"\x1aE\xdf\xa3": "a WebM or Matroska video",
-    b"ID3": "MP3 sound",
-    b"OggS": "an Ogg file",
 }
 # Formats whose files we check ourselves; of the others, Pillow notices that pixels are missing.
 CHECKED_FORMATS = frozenset({"JPEG", "MPO", "PNG", "JPEG2000"})
@@ -318,9 +310,7 @@ def _looks_like(encoded: bytes) -> str:
     if not encoded.strip(b"\0"):
         return f"{len(encoded):,} zero bytes"
     is_text = all(byte >= 32 or byte in b"\t\r\n" for byte in encoded[:1000])
-    return (
-        _matching(OTHER_BEGINNINGS, encoded) or f"{len(encoded):,} bytes of {'text' if is_text else 'no known kind'}"
-    )
+    return f"{len(encoded):,} bytes of {'text' if is_text else 'no known kind'}"
 
 
 def _matching(beginnings: dict[bytes, str], encoded: bytes) -> str | None:

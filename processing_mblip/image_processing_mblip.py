@@ -28,19 +28,12 @@ import torch
 from transformers import BlipImageProcessorPil
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import ImageInput
-from transformers.processing_utils import ImagesKwargs
 from transformers.utils import is_numpy_array, is_torch_tensor
 
 from .image_conversion import image_from_values, is_plain_tensor, upright_rgb
 from .image_decoding import MAX_BYTES, decode, load_opened
 from .image_reading import read_file, read_source, shown_source
 from .image_refusal import RefusedImageError, check_size
-
-
-class MBlipImagesKwargs(ImagesKwargs, total=False):
-    """transformers' arguments for images, and `allow_private_urls` as in `load_upright_rgb`."""
-
-    allow_private_urls: bool
 
 
 class MBlipImageProcessor(BlipImageProcessorPil):
@@ -50,28 +43,23 @@ class MBlipImageProcessor(BlipImageProcessorPil):
     own code. Both give the same values.
     """
 
-    valid_kwargs = MBlipImagesKwargs
     size = {"height": 224, "width": 224}  # noqa: RUF012 - a setting, declared as transformers does
-    allow_private_urls = False
 
     @classmethod
     def register_for_auto_class(cls, auto_class: str = "AutoImageProcessor") -> None:
         super().register_for_auto_class(auto_class)
 
-    @classmethod
-    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """As in transformers, but only the caller sets `allow_private_urls`, never a published folder."""
-        published = {name: value for name, value in image_processor_dict.items() if name != "allow_private_urls"}
-        return super().from_dict(published, **kwargs)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in super().to_dict().items() if name != "allow_private_urls"}
-
     def fetch_images(self, image_url_or_urls: Any) -> Any:
         """As in transformers, but through `load_upright_rgb`."""
         if is_list(image_url_or_urls):
             return [self.fetch_images(entry) for entry in image_url_or_urls]
-        return load_upright_rgb(image_url_or_urls, allow_private_urls=self.allow_private_urls)
+        return load_upright_rgb(image_url_or_urls)
+
+    def preprocess(self, images: ImageInput, *args: Any, **kwargs: Any) -> BatchFeature:
+        try:
+            return super().preprocess(images, *args, **kwargs)
+        except (LookupError, OverflowError, MemoryError) as error:  # of transformers, numpy or Pillow
+            raise ValueError(f"The settings of images cannot be used, such as their `size`: {error!r}.") from error
 
     def _preprocess_image_like_inputs(
         self,
@@ -81,13 +69,10 @@ class MBlipImageProcessor(BlipImageProcessorPil):
         allow_private_urls: bool = False,
         **kwargs: Any,
     ) -> BatchFeature:
-        """`names` holds a name for each image, for messages. It is passed through `image_like_kwargs`."""
+        """The processor passes `names` for messages and `allow_private_urls`, through `image_like_kwargs`."""
         given = flat_list(images)
         names = [f"image {i}" for i in range(len(given))] if names is None else names
-        loaded = (
-            load_upright_rgb(image, name, allow_private_urls=allow_private_urls)
-            for image, name in zip(given, names, strict=True)
-        )
+        loaded = map(functools.partial(load_upright_rgb, allow_private_urls=allow_private_urls), given, names)
         if given and not args and is_usual(kwargs):
             return self._fast_pixel_values(loaded, len(given), **kwargs)
         return super()._preprocess_image_like_inputs(list(loaded), *args, **kwargs)

@@ -4,15 +4,14 @@ A URL may come from a stranger, in a conversation or a data set. Only addresses 
 unless private ones are allowed. We resolve a name, judge the addresses, and connect to exactly these, so a name that
 resolves differently a second time gains nothing. Each redirect is judged anew.
 
-Proxies come from the environment, as in urllib. The proxy's own address is not judged. The proxy resolves names, so
-behind one only addresses written as numbers are judged. Messages never hold a password, a query or a server's text.
+Proxies come from the environment, as in urllib. A proxy resolves names and connects itself, so behind one its rules
+hold in place of ours. Messages never hold a password, a query or a server's text.
 """
 
 import http.client
 import ipaddress
 import socket
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -128,13 +127,10 @@ class _LimitedHandler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
         super().__init__()
         self.is_cut = False
         self._allow_private = allow_private
-        self._began = time.monotonic()
         self._sockets: list[socket.socket] = []
 
     def do_open(self, http_class: Any, req: urllib.request.Request, **kwargs: Any) -> Any:
         is_proxied = req.host != urllib.parse.unquote(urllib.parse.urlsplit(req.full_url).netloc)
-        if is_proxied and not self._allow_private:
-            self._check_number(urllib.parse.urlsplit(req.full_url).hostname or "")
 
         def connection(*args: Any, **settings: Any) -> Any:
             made = http_class(*args, **settings)
@@ -161,31 +157,19 @@ class _LimitedHandler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
             found = [str(entry[4][0]) for entry in socket.getaddrinfo(*address, type=socket.SOCK_STREAM)]
             targets = [(number, address[1]) for number in found if is_public(number)]
             if found and not targets:
-                raise _private(address[0])
+                message = f"{address[0]} is at a private address, which is asked only with `allow_private_urls=True`"
+                raise RefusedImageError("missing", message)
         failed: OSError = TimeoutError("timed out")
         for target in targets:
-            left = self._began + URL_TIMEOUT_SECONDS - time.monotonic()
-            if left <= 0:
-                break
             try:
-                connected = socket.create_connection(target, left)
+                connected = socket.create_connection(target, timeout)
             except OSError as error:
                 failed = error
-                continue
-            self._sockets.append(connected.dup())  # TLS takes the first over
-            return connected
+            else:
+                self._sockets.append(connected.dup())  # TLS takes the first over
+                if not self.is_cut:
+                    return connected
+                connected.close()
+            if self.is_cut:
+                break
         raise failed
-
-    def _check_number(self, host: str) -> None:
-        try:
-            found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
-        except OSError:  # a name
-            return
-        if not all(is_public(str(entry[4][0])) for entry in found):
-            raise _private(host)
-
-
-def _private(host: str) -> RefusedImageError:
-    return RefusedImageError(
-        "missing", f"{host} is at a private address, which is asked only with `allow_private_urls=True`"
-    )

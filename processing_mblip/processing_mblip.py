@@ -10,6 +10,7 @@ files turn prompts into ids (`prompt_encoding`) and images into tensors (`image_
 from .supported_releases import release  # noqa: F401
 
 # isort: split
+import functools
 import importlib
 import os
 from collections.abc import Iterable, Sequence
@@ -20,14 +21,13 @@ import jinja2  # comes with torch
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import ImageInput
-from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, TextKwargs
+from transformers.processing_utils import ImagesKwargs, ProcessingKwargs, ProcessorMixin, TextKwargs
 from transformers.utils import TensorType, is_numpy_array, to_py_obj
 
 from .chat_templates import SURROGATE, check_conversation, check_messages, map_texts, with_images
 from .control_tokens import ControlTokens
 from .image_processing_mblip import (
     MBlipImageProcessor,
-    MBlipImagesKwargs,
     flat_list,
     is_array,
     is_list,
@@ -70,6 +70,10 @@ UNSUPPORTED_TEXT_KWARGS = (
 
 class MBlipTextKwargs(TextKwargs, total=False):
     split_special_tokens: bool
+
+
+class MBlipImagesKwargs(ImagesKwargs, total=False):
+    allow_private_urls: bool
 
 
 class MBlipProcessorKwargs(ProcessingKwargs, total=False):
@@ -395,14 +399,12 @@ class MBlipProcessor(ProcessorMixin):
     def _image_inputs(self, slots: ImageSlots, images_kwargs: dict[str, Any]) -> BatchFeature:
         images = list(slots.images)
         names = [f"image {slots.rows.index(i)}" for i in range(len(images))]
-        if isinstance(self.image_processor, MBlipImageProcessor):
-            return self.image_processor.preprocess(images, image_like_kwargs={"names": names}, **images_kwargs)
         allowed = images_kwargs.pop(ALLOW_PRIVATE_URLS, False)
-        loaded = [
-            load_upright_rgb(image, name, allow_private_urls=allowed)
-            for image, name in zip(images, names, strict=True)
-        ]
-        return self.image_processor(loaded, **images_kwargs)
+        if isinstance(self.image_processor, MBlipImageProcessor):
+            settings = {"names": names, ALLOW_PRIVATE_URLS: allowed}
+            return self.image_processor.preprocess(images, image_like_kwargs=settings, **images_kwargs)
+        loaded = map(functools.partial(load_upright_rgb, allow_private_urls=allowed), images, names)
+        return self.image_processor(list(loaded), **images_kwargs)
 
     def _text_inputs(
         self, prompts: list[PromptPieces], slots: ImageSlots, merged: dict[str, Any], *, is_escaped: bool

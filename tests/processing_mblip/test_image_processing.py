@@ -127,3 +127,9 @@ def test_a_fork_has_threads_of_its_own():
     assert mine.poll(60), "the forked process waits for threads that it does not have"
     np.testing.assert_array_equal(mine.recv(), here)
     process.join()
+
+
+@pytest.mark.parametrize("size", [[], 10**12, {"height": 10**9, "width": 10**9}], ids=str)
+def test_a_size_that_cannot_be_is_a_value_error(size):
+    with pytest.raises(ValueError, match=r"size|allocate|big"):
+        MBlipImageProcessor()(photo(0), size=size)
