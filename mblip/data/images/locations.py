@@ -162,7 +162,7 @@ def check_inside(location: Location, roots: Iterable[str | Path], *, row: str) -
     if not any(real.startswith(folder) for folder in folders):
         raise ValueError(
             f"{row}: found {str(location)!r}, expected a file in {folders[0] if folders else 'a folder of the data'} "
-            "(links are followed). Copy it there, or name the folder that holds it (`images`, or `path` of own_folder)."
+            "(links are followed). Copy it there, or name the folder that has it (`images`, or `path` of own_folder)."
         )
 
 

@@ -187,7 +187,7 @@ def test_a_build_takes_no_picture_of_this_machine_and_no_folder_that_is_not_ther
     write_captions(tmp_path)
     (tmp_path / "photos" / "000000000007.jpg").unlink()
     (tmp_path / "photos" / "000000000007.jpg").symlink_to(tmp_path / "secret.jpg")
-    with pytest.raises(ValueError, match=r"captions\.json, .*000000000007\.jpg', expected a file in .*photos/ \(links"):
+    with pytest.raises(ValueError, match=r"captions\.json, .*07\.jpg', expected a file in .*photos/ \(links"):
         build(write_mix_recipe(tmp_path, captions_source(tmp_path)), tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"coco_captions: there is no file or folder .*fotos \(`images`\)"):
         build(write_mix_recipe(tmp_path, captions_source(tmp_path, images=f"{tmp_path}/fotos")), tmp_path / "other")

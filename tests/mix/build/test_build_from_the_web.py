@@ -55,7 +55,7 @@ def test_images_of_the_web_are_fetched_and_what_cannot_be_had_is_named(photo_ser
     assert sorted(targets) == ["thing 1", "thing 2"]
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert card.count("| image refused: opted out | 1 | capfilt/") == 1
-    assert card.count("| image refused: missing | 1 | ") == 1
+    assert card.count("| image refused: missing | 2 | ") == 1
     assert "127.0.0.1" not in card.split("## Recipe")[0]
 
 
