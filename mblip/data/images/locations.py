@@ -130,7 +130,7 @@ def trusted(image: Image) -> Image:
 
 def check_trusted(image: Image | StoredImage, *, name: str) -> None:
     """Raise ValueError for a location that only a row names: anybody may have written it."""
-    location = image
+    location: Any = image
     if isinstance(image, Mapping):
         location = image.get("path") if image.get("bytes") is None else None
     if isinstance(location, str) and not isinstance(location, TrustedLocation):
