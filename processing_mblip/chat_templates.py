@@ -7,7 +7,6 @@ join the messages with line breaks.
 """
 
 import functools
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
@@ -52,7 +51,6 @@ PLAIN_TEMPLATE = (
     _FLATTEN + "{%- for message in messages -%}{{ message.content }}{{ '' if loop.last else '\\n' }}{%- endfor -%}"
 )
 PROBE = "mblip-probe"
-SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no tokenizer takes
 IMAGE_KEYS = ("image", "url", "path", "base64")
 
 
@@ -99,9 +97,8 @@ def check_conversation(conversation: Any) -> None:
     for i, each in enumerate(conversations):
         messages = getattr(each, "messages", each)
         if not isinstance(messages, list | tuple) or not all(map(_is_message, messages)):
-            shown = f"{each!r:.80}"
             raise TypeError(
-                f"Conversation {i} is {shown}, expected a list of messages such as "
+                f"Conversation {i} is {each!r:.80}, expected a list of messages such as "
                 "{'role': 'user', 'content': 'What is this?'}."
             )
         if not messages:
@@ -126,7 +123,6 @@ def check_messages(messages: list[Any], where: str = "") -> None:
             raise ValueError(f"{name} has the content {content!r:.80}, expected text or a list of parts.")
         for j, part in enumerate(parts):
             _check_part(part, f"Part {j} of {name[:1].lower()}{name[1:]}")
-    map_texts(messages, _check_characters)
 
 
 def _check_part(part: Any, name: str) -> None:
@@ -139,12 +135,6 @@ def _check_part(part: Any, name: str) -> None:
         f"{name} is {part!r:.80}, expected {{'type': 'text', 'text': ...}} or {{'type': 'image', 'image': ...}}, with "
         "one of image, url, path and base64."
     )
-
-
-def _check_characters(text: str) -> str:
-    if SURROGATE.search(text):
-        raise ValueError(f"A message holds half a character (a lone surrogate): {text!r:.80}. Correct the text.")
-    return text
 
 
 def map_texts(value: Any, change: Callable[[str], Any]) -> Any:

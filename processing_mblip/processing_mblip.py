@@ -13,6 +13,7 @@ from .supported_releases import release  # noqa: F401
 import functools
 import importlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
@@ -24,7 +25,7 @@ from transformers.image_utils import ImageInput
 from transformers.processing_utils import ImagesKwargs, ProcessingKwargs, ProcessorMixin, TextKwargs
 from transformers.utils import TensorType, is_numpy_array, to_py_obj
 
-from .chat_templates import SURROGATE, check_conversation, check_messages, map_texts, with_images
+from .chat_templates import check_conversation, check_messages, map_texts, with_images
 from .control_tokens import ControlTokens
 from .image_processing_mblip import (
     MBlipImageProcessor,
@@ -52,9 +53,9 @@ EXPECTED_TEXT = (
     "`text` must be a string or list of strings; it is the second argument, after `images`. Make a list of other "
     "sequences, `list(...)`."
 )
-MAX_IMAGES = 2**16  # of a prompt
 ONE_IMAGE = str | bytes | bytearray | memoryview | os.PathLike | torch.Tensor
 ALLOW_PRIVATE_URLS = "allow_private_urls"
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no tokenizer takes
 UNSUPPORTED_TEXT_KWARGS = (
     "text_pair",
     "text_target",
@@ -223,8 +224,6 @@ class MBlipProcessor(ProcessorMixin):
             )
         prompts = [split_at_marks(prompt) for prompt in _prompts(texts)]
         for i, (prompt, number) in enumerate(zip(prompts, num_images, strict=True)):
-            if not isinstance(number, int) or not 0 <= number <= MAX_IMAGES:
-                raise ValueError(f"Prompt {i} came with {number!r:.80} images, expected a number up to {MAX_IMAGES}.")
             check_marks(i, prompt.num_marks, number)
         control_tokens = self._control_tokens()
         if not is_escaped:
@@ -273,8 +272,7 @@ class MBlipProcessor(ProcessorMixin):
                 the conversation (`ChatTemplateError`).
             TypeError: the conversation is no list of messages.
         """
-        processor_kwargs = {} if processor_kwargs is None else processor_kwargs
-        check_nested({"processor_kwargs": processor_kwargs})
+        processor_kwargs = {**(processor_kwargs or {})}
         check_nested(processor_kwargs)
         if sanitize_control_tokens:
             if not kwargs.get("tokenize") or kwargs.get("return_assistant_tokens_mask"):
@@ -290,7 +288,7 @@ class MBlipProcessor(ProcessorMixin):
             if control_tokens.are_in(texts):
                 conversations, tools, documents, kwargs = map_texts(given, control_tokens.marked)
             conversation = conversations if is_batched else conversations[0]
-            processor_kwargs = {**processor_kwargs, "is_escaped": True}
+            processor_kwargs["is_escaped"] = True
         kwargs["processor_kwargs"] = processor_kwargs
         try:
             return super().apply_chat_template(conversation, chat_template, tools, documents, *args, **kwargs)
@@ -320,12 +318,8 @@ class MBlipProcessor(ProcessorMixin):
         """
         target = PaddedLength.from_kwargs(self.tokenizer, {"padding": True, "padding_side": padding_side})
         rows = [list(row) for row in ids]
-        try:
-            input_ids = torch.tensor(pad_rows(rows, target.pad_id(rows), target), dtype=torch.long)
-        except (RuntimeError, OverflowError) as error:
-            raise ValueError(f"`ids` holds something other than lists of token ids: {error}") from error
         return {
-            "input_ids": input_ids,
+            "input_ids": torch.tensor(pad_rows(rows, target.pad_id(rows), target), dtype=torch.long),
             "attention_mask": torch.tensor(pad_rows([[1] * len(row) for row in rows], 0, target), dtype=torch.long),
         }
 
@@ -559,16 +553,12 @@ def _nested(images: Any, num_marks: list[int]) -> list[list[Any]]:
 def _by_marks(images: list[Any], num_marks: list[int]) -> list[list[Any]]:
     if len(images) != sum(num_marks):
         raise ValueError(
-            f"{len(images)} images came with {len(num_marks)} prompts that say `<image>` {sum(num_marks)} time(s)"
-            f"{_first_mark(num_marks)}. Give one image for each prompt, one for each `<image>`, or a list of lists; "
-            "only a single prompt takes a flat list of any length. `\\<image>` is literal text."
+            f"{len(images)} images came with {len(num_marks)} prompts that say `<image>` {sum(num_marks)} time(s), in "
+            f"prompts {[i for i, marks in enumerate(num_marks) if marks][:5]}. Give one image for each prompt, one for "
+            "each `<image>` (`\\<image>` is literal text), or a list of lists; only a prompt alone shows all images."
         )
     remaining = iter(images)
     return [[next(remaining) for _ in range(marks)] for marks in num_marks]
-
-
-def _first_mark(num_marks: list[int]) -> str:
-    return next((f", first in prompt {i}" for i, number in enumerate(num_marks) if number), "")
 
 
 def _distinct(nested: list[list[Any]]) -> ImageSlots:

@@ -140,8 +140,8 @@ class PromptEncoder:
         offsets = output["offset_mapping"] if self.with_offsets else [[NO_OFFSET] * len(mine) for mine in ids]
         for text, plain, mine, spans in zip(written, texts, ids, offsets, strict=True):
             tokens = self._without_control_tokens(text, mine) or list(zip(mine, spans, strict=True))
-            if self.with_offsets and self.escaped_with is None and text != plain:
-                tokens = _in_the_prompt(tokens, text)
+            if self.with_offsets and LITERAL_IMAGE in text:
+                tokens = _with_backslashes(tokens, plain)
             yield tokens
 
     def _without_control_tokens(self, written: str, ids: list[int]) -> list[Token]:
@@ -200,14 +200,13 @@ class PromptEncoder:
         return kept[::-1] if cuts_left else kept
 
 
-def _in_the_prompt(tokens: list[Token], written: str) -> list[Token]:
-    """The tokens with spans in the text as it was written, where those of the text without backslashes came in."""
-    dropped = {match.start() for match in re.finditer(re.escape(LITERAL_IMAGE), written)}
-    positions = [i for i in range(len(written)) if i not in dropped]
-    return [
-        (token_id, (positions[start], positions[end - 1] + 1) if end > start else NO_OFFSET)
-        for token_id, (start, end) in tokens
-    ]
+def _with_backslashes(tokens: list[Token], text: str) -> list[Token]:
+    """The tokens of a text with their spans in the prompt, where a backslash stands before each `<image>`."""
+
+    def shift(position: int) -> int:
+        return text.count(IMAGE_TOKEN, 0, position + len(IMAGE_TOKEN))
+
+    return [(token_id, (start + shift(start), end + shift(end - 1))) for token_id, (start, end) in tokens]
 
 
 def special_tokens_around(tokenizer: Any, texts: list[str], key: str = "text") -> tuple[list[int], list[int]]:

@@ -109,6 +109,11 @@ class MBlipCollator:
                 "`config.decoder_start_token_id` is None, but an encoder-decoder needs the token its decoder starts "
                 "with. Set `model.config.decoder_start_token_id`."
             )
+        if min(max_text_tokens + 1, max_target_tokens, prompts_per_image) < 1:
+            raise ValueError(
+                f"Found max_text_tokens={max_text_tokens}, max_target_tokens={max_target_tokens}, "
+                f"prompts_per_image={prompts_per_image}, expected at least 0, 1 and 1."
+            )
         self.processor = processor
         self.is_encoder_decoder = config.is_encoder_decoder
         self.decoder_start_token_id = config.decoder_start_token_id

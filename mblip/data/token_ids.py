@@ -14,8 +14,7 @@ template writes control tokens.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -107,8 +106,7 @@ def prompt_ids(
     if not texts:
         return []
     if max_text_tokens is not None:
-        size = partial(_num_tokens, processor)
-        texts = [cut_text(processor.tokenizer, text, max_text_tokens, size=size) for text in texts]
+        texts = [cut_text(processor.tokenizer, text, max_text_tokens) for text in texts]
     conversations = [[_question(processor, text, number)] for text, number in zip(texts, num_images, strict=True)]
     rendered = _apply(processor, conversations, add_generation_prompt=True, tokenize=False)
     # As in transformers: special tokens are added if the template writes none.
@@ -192,36 +190,36 @@ def user_message(text: str, num_images: int) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
-def cut_text(tokenizer: Any, text: str, max_tokens: int, *, size: Callable[[str], int] | None = None) -> str:
+def cut_text(tokenizer: Any, text: str, max_tokens: int) -> str:
     """A user's text cut to at most `max_tokens` tokens, on the tokenizer's truncation side.
 
     `<image>` stays and does not count.
-
-    Args:
-        size: the number of tokens of a text; None: as the tokenizer reads it.
     """
-    size = size or (lambda piece: len(tokenizer(piece, add_special_tokens=False, verbose=False)["input_ids"]))
     pieces = PLACED_IMAGE.split(text)
-    sizes = [size(piece) for piece in pieces]
+    sizes = [_size(tokenizer, piece) for piece in pieces]
     if sum(sizes) <= max_tokens:
         return text
     cuts_left, room = tokenizer.truncation_side == "left", max_tokens
     for i in reversed(range(len(pieces))) if cuts_left else range(len(pieces)):
         if sizes[i] > room:
-            pieces[i] = _cut_piece(size, pieces[i], room, cuts_left=cuts_left)
-            sizes[i] = size(pieces[i])
+            pieces[i] = _cut_piece(tokenizer, pieces[i], room, cuts_left=cuts_left)
+            sizes[i] = _size(tokenizer, pieces[i])
         room -= sizes[i]
     return IMAGE_TOKEN.join(pieces)
 
 
-def _cut_piece(size: Callable[[str], int], piece: str, max_tokens: int, *, cuts_left: bool) -> str:
+def _cut_piece(tokenizer: Any, piece: str, max_tokens: int, *, cuts_left: bool) -> str:
     """The longest end or beginning of `piece` with at most `max_tokens` tokens."""
 
     def part(num_characters: int) -> str:
         return piece[len(piece) - num_characters :] if cuts_left else piece[:num_characters]
 
     lengths = range(len(piece) + 1)
-    return part(bisect_right(lengths, max_tokens, lo=1, key=lambda length: size(part(length))) - 1)
+    return part(bisect_right(lengths, max_tokens, lo=1, key=lambda length: _size(tokenizer, part(length))) - 1)
+
+
+def _size(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
 
 
 def _turn_ids(processor: Processor, text: str, num_images: int, answer: str, is_encoder_decoder: bool) -> list[int]:
@@ -272,11 +270,6 @@ def _question(processor: Processor, text: str, num_images: int) -> dict[str, Any
     """The message of a prompt, escaped but for the `<image>` that place images."""
     pieces = [piece.replace(f"\\{IMAGE_TOKEN}", IMAGE_TOKEN) for piece in PLACED_IMAGE.split(text)]
     return user_message(IMAGE_TOKEN.join(processor.escape(pieces)), num_images)
-
-
-def _num_tokens(processor: Processor, text: str) -> int:
-    """The number of tokens of a user's text, without `<image>`."""
-    return len(_ids(processor, *processor.escape([text])))
 
 
 def _answer_ids(processor: Processor, answers: Sequence[str], *, is_target: bool) -> list[list[int]]:

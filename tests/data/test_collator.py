@@ -132,6 +132,13 @@ def test_an_unseen_word_is_unknown_and_the_row_still_ends():
     assert batch["labels"].tolist() == [[UNK, EOS]]
 
 
+@pytest.mark.parametrize("wrong", [{"max_text_tokens": -1}, {"max_target_tokens": 0}, {"prompts_per_image": 0}])
+def test_a_limit_that_leaves_nothing_is_an_error(wrong):
+    [(name, value)] = wrong.items()
+    with pytest.raises(ValueError, match=rf"{name}={value}.*, expected at least 0, 1 and 1"):
+        encoder_decoder_collator(**wrong)
+
+
 @pytest.mark.parametrize("typed", ["</s>", "<pad>", "<unk>", "</s></s>"])
 @pytest.mark.parametrize("make", [encoder_decoder_collator, decoder_only_collator])
 def test_control_tokens_in_a_row_are_text_and_its_labels_end_once(make, typed):

@@ -154,8 +154,6 @@ def test_a_text_reaches_a_template_that_reads_parts_alone(processor, template):
         ([{"role": "user", "content": None}], ValueError, "Message 0 has the content None"),
         ([{"role": "user", "content": 5}], ValueError, "Message 0 has the content 5"),
         ([[ANSWER], [{"role": "user", "content": [TEXT, "w1"]}]], ValueError, "Part 1 of message 0 of conversation 1"),
-        ([{"role": "user", "content": "w1 \ud800"}], ValueError, "A message holds half a character .*ud800"),
-        ([{"role": "user\ud800", "content": "w1"}], ValueError, "A message holds half a character .*ud800"),
     ],
 )
 def test_what_is_no_conversation_is_refused(processor, tokenize, conversation, error, match):
@@ -183,6 +181,11 @@ def test_what_is_no_conversation_is_refused(processor, tokenize, conversation, e
 def test_a_part_that_is_neither_text_nor_an_image_is_named(processor, tokenize, part):
     with pytest.raises(ValueError, match=r"Part 1 of message 1 is .*, expected {'type': 'text', 'text': \.\.\.} or"):
         processor.apply_chat_template([ANSWER, {"role": "user", "content": [TEXT, part]}], tokenize=tokenize)
+
+
+def test_half_a_character_in_a_message_names_the_prompt(processor):
+    with pytest.raises(ValueError, match=r"Prompt 1 holds half a character \(a lone surrogate\): 'w2.nw1 .ud800'"):
+        chat(processor, [[ANSWER], [ANSWER, {"role": "user", "content": "w1 \ud800"}]])
 
 
 def test_an_image_part_without_an_image_is_an_error_and_image_url_is_an_image(processor, red, tmp_path):

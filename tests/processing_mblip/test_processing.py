@@ -226,7 +226,7 @@ def test_a_broken_image_is_named_by_its_location(processor, red, tmp_path):
         ),
         (
             {"images": [DRAWN] * 4, "text": ["<image> w1", "w2"]},
-            r"time\(s\), first in prompt 0\. .*only a single prompt",
+            r"1 time\(s\), in prompts \[0\]\. .*only a prompt alone shows all",
         ),
     ],
 )
