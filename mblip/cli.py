@@ -11,7 +11,7 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         importlib.import_module(module).main(rest)
-    except (*REFUSALS, *_failures()) as error:
+    except _caught() as error:
         if os.environ.get(TRACEBACK):
             raise
         if (failure := _failure(error)) is not None:
@@ -130,42 +130,35 @@ def _docstring(module: str) -> str:
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What libraries raise beside `REFUSALS` if the disk is full or the Hub is lost."""
+def _caught() -> tuple[type[Exception], ...]:
+    """`REFUSALS`, and what libraries raise beside them if the disk is full or the Hub is lost."""
     datasets = sys.modules.get("datasets")
-    return (RuntimeError, HTTPError, *([] if datasets is None else [datasets.exceptions.DatasetsError]))
+    return (*REFUSALS, RuntimeError, HTTPError, *([] if datasets is None else [datasets.exceptions.DatasetsError]))
 
 
 def _failure(error: Exception) -> str | None:
     """One line about a full disk or a lost Hub, of which an error or one of its causes tells; None: about neither."""
-    if isinstance(error, ImportError):
+    if isinstance(error, ValueError | ImportError):
         return None
-    causes = list(_causes(error))
-    if any(isinstance(cause, HTTPError) and not _is_refusal(cause) for cause in causes):
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    if any(map(_is_lost, causes)):
         if "Run the same command again" in str(error):  # from `mblip publish`, which knows more
             return _one_line(str(error))
         what = _one_line(f"{type(error).__name__}: {error}")
         return f"The connection to the Hub failed ({what}). Run the same command again: what has arrived is kept."
-    if isinstance(error, ValueError):
-        return None
-    from mblip.data.atomic_write import StorageFullError, is_full, no_room  # here, because `--help` needs no extra
+    from mblip.data.atomic_write import is_full, no_room  # here, because `--help` needs no extra
 
     full = next(filter(is_full, causes), None)
-    if full is None:
-        return None
-    place = Path.cwd() if not isinstance(full, OSError) or full.filename is None else Path(full.filename)
-    return f"{_one_line(str(full if isinstance(full, StorageFullError) else no_room(place, full)))}."
+    return None if full is None else f"{_one_line(str(no_room(Path.cwd(), full)))}."
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _is_refusal(error: HTTPError) -> bool:
-    """Whether the Hub has answered, and refused what was asked."""
-    return isinstance(error, HfHubHTTPError) and error.response.status_code < SERVER_ERROR
+def _is_lost(error: BaseException) -> bool:
+    """Whether the Hub hung up, did not answer, or failed itself. If it refused what was asked, it is not lost."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code >= SERVER_ERROR
+    return isinstance(error, HTTPError)
 
 
 def _one_line(text: str) -> str:

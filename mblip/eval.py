@@ -12,14 +12,11 @@ MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an ada
 is a YAML file, or the short name of one that comes with the package (`mblip recipes`).
 """
 
-from contextlib import nullcontext
-
 from torch import nn
 
-from mblip.data.atomic_write import LOCK_FILE, locked
 from mblip.evaluation import conditions_table, evaluate_task, predictions_path, write_report, write_results
 from mblip.evaluation.command_line import parse_command_line
-from mblip.evaluation.processes import is_main_process, process_group, starts_as_main
+from mblip.evaluation.processes import alone_in, is_main_process, process_group
 from mblip.evaluation.recipe import EvaluationRun
 from mblip.evaluation.runner import forget_partial
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
@@ -27,7 +24,7 @@ from mblip.loading import Precision, base_of_adapter, load_checkpoint
 
 def main(arguments: list[str]) -> None:
     run = parse_command_line(arguments)
-    with locked(run.output_dir, LOCK_FILE, "training or evaluating into") if starts_as_main() else nullcontext():
+    with alone_in(run.output_dir):
         evaluate(run)
 
 

@@ -11,10 +11,8 @@ If training is killed, run the same command again. It resumes from its last chec
 """
 
 import gc
-from contextlib import nullcontext
 
-from mblip.data.atomic_write import LOCK_FILE, locked
-from mblip.evaluation.processes import starts_as_main
+from mblip.evaluation.processes import alone_in, starts_as_main
 from mblip.training.checkpoints import load_trained
 from mblip.training.evaluation import build_tasks, evaluate, generation_evaluations
 from mblip.training.finishing import finish_model, rebuild_model, save_adapter, save_model
@@ -31,7 +29,7 @@ from mblip.training.trainer import MBlipTrainer, training_arguments
 
 def main(arguments: list[str]) -> None:
     recipe = parse_command_line(arguments)
-    with locked(recipe.output_dir, LOCK_FILE, "training or evaluating into") if starts_as_main() else nullcontext():
+    with alone_in(recipe.output_dir):
         train(recipe)
 
 

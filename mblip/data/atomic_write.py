@@ -54,10 +54,10 @@ def read_json(path: Path, hint: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}")
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}), expected a JSON object. {hint}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is damaged: it holds a {type(found).__name__}, expected a JSON object. {hint}")
     return found
 
 
@@ -155,9 +155,8 @@ def find_damage(folder: Path) -> str | None:
         return f"{Path(error.filename).relative_to(folder)} is missing"
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return f"{MANIFEST_FILE} is no list of files there with their sizes and digests"
-    for name, (size, _) in expected.items():
-        if found[name].st_size != size:
-            return f"{name} has {found[name].st_size} bytes, expected {size}"
+    if sizes := [name for name, (size, _) in expected.items() if found[name].st_size != size]:
+        return f"{sizes[0]} has {found[sizes[0]].st_size} bytes, expected {expected[sizes[0]][0]}"
     state = (manifest, [(stat.st_ino, stat.st_mtime_ns) for stat in found.values()])
     if _proved.get(path) == state:
         return None
@@ -178,16 +177,8 @@ def _digest(path: Path) -> str:
 
 
 _held: set[TextIO] = set()
-
-
-def _let_go() -> None:
-    """In a forked process: a worker that outlives its killed parent must not keep the parent's locks."""
-    for file in _held:
-        file.close()
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
+# A forked worker that outlives its killed parent must not keep the parent's locks.
+os.register_at_fork(after_in_child=lambda: [_held.pop().close() for _ in range(len(_held))])
 
 
 @contextmanager
@@ -264,24 +255,18 @@ def full_disk_explained(path: Path) -> Iterator[None]:
 
 def is_full(error: BaseException) -> bool:
     """Whether the system or a library says that a disk, quota or file is full."""
-    if isinstance(error, OSError) and error.errno in FULL:
-        return True
-    return isinstance(error, OSError | RuntimeError | SafetensorError) and any(
-        text in str(error) for text in FULL_TEXTS
-    )
+    has_number = isinstance(error, OSError) and error.errno in FULL
+    is_told = isinstance(error, OSError | RuntimeError | SafetensorError)
+    return has_number or (is_told and any(text in str(error) for text in FULL_TEXTS))
 
 
 def no_room(path: Path, error: BaseException | None = None) -> StorageFullError:
-    """The error for a full disk.
-
-    Args:
-        path: what was to be written, if `error` does not name a file.
-        error: what the system or a library said.
-    """
+    """The error for a full disk, of which `error` tells. It may name another file than `path`."""
+    if isinstance(error, StorageFullError):
+        return error
     number, said = errno.ENOSPC, os.strerror(errno.ENOSPC)
     if isinstance(error, OSError) and error.errno in FULL:
-        number, said = error.errno, os.strerror(error.errno)
-        path = Path(error.filename) if isinstance(error.filename, str) else path
+        number, said, path = error.errno, os.strerror(error.errno), Path(error.filename or path)
     elif error is not None:
         said = textwrap.shorten(str(error), 200)
     there = next(parent for parent in path.absolute().parents if parent.exists())

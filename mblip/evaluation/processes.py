@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+from mblip.data.atomic_write import LOCK_FILE, locked
 
 Value = TypeVar("Value")
 WAIT = timedelta(days=7)  # the timeout while others wait for the slowest process
@@ -34,6 +37,17 @@ def process_group() -> Iterator[torch.device]:
 def starts_as_main() -> bool:
     """Whether torchrun started this process as its first, or did not start it. No process group need exist."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Lock the output folder of a training or an evaluation. The main process does, for all.
+
+    Raises:
+        OSError: another training or evaluation is under way there.
+    """
+    with locked(folder, LOCK_FILE, "training or evaluating into") if starts_as_main() else nullcontext():
+        yield
 
 
 def rank() -> int:

@@ -1,7 +1,6 @@
 """What makes the answers of a run: model, settings, examples, images, and the processor that turns them into inputs.
 
-The digests guard against mistakes, such as a checkpoint or an image that was replaced under the same name, so they are
-fast ones (docs/speed.md). Not part of a run's identity: the machine, and the number of images in a batch of the ViT.
+The digests guard against mistakes, such as a checkpoint that was replaced under the same name, so they are fast ones.
 """
 
 import json
@@ -27,18 +26,12 @@ PROBE = PILImage.linear_gradient("L").convert("RGB")  # shows size, crop, resamp
 
 def run_identity(model: Any, processor: Processor, task: EvaluationTask, settings: object) -> dict[str, str]:
     """The identity of a run, each part by its name."""
-    adapters = [
-        f"{name} {field} {value}"
-        for name, adapter in getattr(model, "peft_config", {}).items()  # adapters that are not merged
-        for field, value in sorted(adapter.to_dict().items())
-        if isinstance(value, str | int | float | dict)  # not sets, whose order changes; the weights show them
-    ]
     return {
         "task": task.name,
         "protocol": task.protocol,
         "model": str(model.config.name_or_path),
         "weights": digest_weights(model),
-        "configuration": _digest("\n".join([str(model.config), str(model.generation_config), *adapters])),
+        "configuration": _digest(f"{model.config}\n{model.generation_config}"),
         "settings": f"{settings}, {task.answering} by {task.rank_by}",
         "examples": _digest_examples(task.examples),
         "images": _digest_images(task.examples),
@@ -94,18 +87,10 @@ def _digest_examples(examples: Sequence[EvaluationExample]) -> str:
 
 
 def _digest_images(examples: Sequence[EvaluationExample]) -> str:
-    """A digest of the images' bytes by `image_id`. Each image is read once."""
-    digests: dict[object, str] = {}  # by location, or by the object's id
-    sets: dict[str, str] = {}
-    for example in examples:
-        if example.image_id in sets:
-            continue
-        names = [id(image) if isinstance(image, bytes | PILImage.Image) else image for image in example.images]
-        for name, image in zip(names, example.images, strict=True):
-            if name not in digests:
-                digests[name] = _digest_image(image)
-        sets[example.image_id] = " ".join(digests[name] for name in names)
-    return _digest(json.dumps(sets, sort_keys=True))
+    """A digest of the images' bytes by `image_id`."""
+    images = {example.image_id: example.images for example in examples}
+    digests = [[image_id, *map(_digest_image, images[image_id])] for image_id in sorted(images)]
+    return _digest(json.dumps(digests))
 
 
 def _digest_image(image: Image) -> str:

@@ -80,7 +80,8 @@ def publish(
     check_finished(run_folder, is_adapter=is_adapter)
     if get_token() is None:
         raise ValueError("Found no token for the Hub. Sign in with `hf auth login`, or set HF_TOKEN.")
-    hub, urls = _Hub(HfApi(), is_private), []
+    hub = _Hub(HfApi(), is_private)
+    urls: list[str] = []
     try:
         if is_adapter:
             _push_adapter(hub, run_folder, repo, urls, with_code=with_code)

@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mblip.data.atomic_write import LOCK_FILE, locked
 from mblip.data.recipes.ranges import count
 from mblip.evaluation import conditions_table, predictions_path, write_report, write_results
 from mblip.evaluation.predictions import write_predictions
+from mblip.evaluation.processes import alone_in
 from mblip.evaluation.recipe import EvaluationRun, read_evaluation_run
 from mblip.evaluation.retrieval import RetrievalSettings, retrieval_results
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     given = _parser().parse_args(arguments)
     run = read_evaluation_run(find_recipe(given.recipe))
     folder = (given.output_dir or run.output_dir) / FOLDER
-    with locked(folder, LOCK_FILE, "evaluating into"):
+    with alone_in(folder):
         _search(given, run, folder)
 
 
