@@ -24,6 +24,7 @@ A recipe names your benchmark `my_module:my_benchmark`. A built-in benchmark goe
 function `NAME` in tasks/NAME.py. There is no registry.
 """
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -226,7 +227,7 @@ def _is_in(image: Image, locations: Collection[str | Path]) -> bool:
 def why_missing(location: str | Path) -> str | None:
     """Why there is no image file at a location, or None. The file may still be broken. URLs count as missing."""
     if isinstance(location, Path) or is_url(location):
-        return None if isinstance(location, Path) and location.is_file() else f"not found: {location}"
+        return None if isinstance(location, Path) and os.path.isfile(location) else f"not found: {location}"
     try:
         open_bytes(location)
     except RefusedImageError as error:

@@ -64,7 +64,12 @@ FOREIGN = {
     "an intermediate file of a build": "example-image:../../secret.png://",
     "a zero byte": "/a\0b.png",
 }
-MISSING = {"encoded": "%2e%2e/private/secret.png", "home": "~/secret.png", "Windows": "..\\private\\secret.png"}
+MISSING = {
+    "long": "a" * 300 + ".png",
+    "encoded": "%2e%2e/private/secret.png",
+    "home": "~/secret.png",
+    "Windows": "..\\private\\secret.png",
+}
 
 
 def at(data, location):

@@ -100,7 +100,7 @@ def locate_image(image: Image | StoredImage, *, name: str) -> dict[str, Any]:
     """
     if not isinstance(image, str | Path) or is_url(image):
         return store_image(image, name=name)
-    if not SCHEME.match(str(image)) and not Path(image).is_file():
+    if not SCHEME.match(str(image)) and not os.path.isfile(image):
         raise MissingImageError(f"{name}: there is no file {image}. Put the image there, or remove the row.")
     return {"bytes": None, "path": str(image)}
 

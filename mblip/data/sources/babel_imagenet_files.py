@@ -1,6 +1,7 @@
 """Reading photos with their ImageNet classes, and the label files of Babel-ImageNet with their languages."""
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
     for location, record in read_json_lines(listing):
         fields = check_record(record, {"file": str, "class_index": int}, location=location)
         paths, class_index = [place / fields["file"] for place in locations], fields["class_index"]
-        path = next((path for path in paths if path.is_file()), None)
+        path = next((path for path in paths if os.path.isfile(path)), None)
         if path is None:
             raise ValueError(
                 f"{location}: there is no photo {paths[0]}, nor {paths[1]}. Put it there, or remove the line."

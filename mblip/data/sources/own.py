@@ -16,6 +16,7 @@ Empty texts are skipped and counted. Everything else that cannot be trained on i
 """
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -114,7 +115,7 @@ def own_dataset(
 
 
 def _missing_images(example: Example) -> list[Path]:
-    return [image for image in example.images if isinstance(image, Path) and not image.is_file()]
+    return [image for image in example.images if isinstance(image, Path) and not os.path.isfile(image)]
 
 
 def _metadata_file(folder: Path) -> Path:
