@@ -120,7 +120,7 @@ def _sync(path: Path) -> None:
 def seal(folder: Path, files: Iterable[Path]) -> None:
     """Sync files of a folder and write its manifest, which holds the size and the digest of each.
 
-    The digest guards against accidents, not against forgery, so it is a fast one (docs/speed.md has its cost).
+    The digest guards against accidents, not against forgery, so it is a fast one.
     """
     paths = sorted(files)
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -183,18 +183,14 @@ os.register_at_fork(after_in_child=lambda: [_held.pop().close() for _ in range(l
 
 @contextmanager
 def locked(folder: Path, name: str, doing: str) -> Iterator[None]:
-    """Hold the lock of a folder, which is created if needed.
-
-    The system releases the lock when the process ends, however it ends. A lock file that is left behind does no harm.
-    Where the file system has no locks, we go on with a warning.
+    """Hold the lock of a folder, which is created if needed. The system releases it however the process ends.
 
     Args:
         name: the name of the lock file.
         doing: what the other process is doing, for the error: "fetching into".
 
     Raises:
-        OSError: another process holds the lock, or the folder cannot be written.
-        StorageFullError: the disk is full. The message says that nothing is lost.
+        OSError: another process holds the lock, the folder cannot be written, or its disk is full.
     """
     with full_disk_explained(folder):
         try:

@@ -103,13 +103,7 @@ def last_checkpoint(folder: Path, *, keep_best: bool = False) -> Path | None:
 
 
 def put_aside_after(checkpoint: Path | None, folder: Path) -> None:
-    """Rename the checkpoints of later steps, which are damaged, before training repeats these steps.
-
-    The Trainer would count them among those it keeps.
-
-    Args:
-        checkpoint: the one from which training resumes; None: it starts from the beginning.
-    """
+    """Rename the checkpoints after the one that training resumes from: the Trainer would keep them for later ones."""
     for later in _checkpoints(folder):
         if later == checkpoint:
             break

@@ -134,15 +134,15 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
     """
     run = Run(recipe)
     record = run.folder / RECIPE_FILE
-    has_begun = run.model_folder.exists() or any(has_checkpoint(stage.folder) for stage in run.stages)
-    if has_begun and record.exists():
+    has_checkpoints = any(has_checkpoint(stage.folder) for stage in run.stages)
+    if record.exists() and (has_checkpoints or run.model_folder.exists()):
         _check_same_recipe(record, run)
     elif is_main_process:
-        if not has_begun and not record.exists() and run.folder.exists() and any(_visible_entries(run.folder)):
+        if not has_checkpoints and not record.exists() and run.folder.exists() and any(_visible_entries(run.folder)):
             raise ValueError(
                 f"{run.folder} holds files but no {RECIPE_FILE}, so no run wrote it. Give another `--output_dir`."
             )
-        if has_begun:
+        if has_checkpoints:
             logger.warning("%s is missing. We take what is in %s as trained by this recipe.", record, run.folder)
         _write_recipe(record, recipe)
     if run.is_finished:
@@ -179,11 +179,8 @@ def _check_stages(run: Run) -> None:
 def _put_model_aside(run: Run) -> None:
     aside = next(path for number in count(1) if not (path := run.folder / f"damaged_model_{number}").exists())
     logger.warning(
-        "%s is not whole: %s. We make it again from the checkpoints. The old one is now %s; delete it if you need "
-        "nothing of it.",
-        run.model_folder,
-        run.find_damage(),
-        aside,
+        "%s is not whole: %s. We make it again from the checkpoints. The old one is now %s; delete it if you like.",
+        *(run.model_folder, run.find_damage(), aside),
     )
     run.model_folder.replace(aside)
 

@@ -66,7 +66,7 @@ def test_what_does_not_touch_the_weights_may_differ(recipe):
 
 
 def test_a_folder_with_foreign_files_is_refused(recipe):
-    recipe.output_dir.mkdir()
+    (recipe.output_dir / "model").mkdir(parents=True)
     (recipe.output_dir / "thesis.tex").write_text("words")
     with pytest.raises(ValueError, match=r"holds files but no recipe\.yaml"):
         open_run(recipe, is_main_process=True)
