@@ -554,8 +554,8 @@ def _by_marks(images: list[Any], num_marks: list[int]) -> list[list[Any]]:
     if len(images) != sum(num_marks):
         raise ValueError(
             f"{len(images)} images came with {len(num_marks)} prompts that say `<image>` {sum(num_marks)} time(s), in "
-            f"prompts {[i for i, marks in enumerate(num_marks) if marks][:5]}. Give one image for each prompt, one for "
-            "each `<image>` (`\\<image>` is literal text), or a list of lists; only a prompt alone shows all images."
+            f"prompts {[i for i, marks in enumerate(num_marks) if marks][:5]}. Give one for each prompt, one for each "
+            "`<image>` (`\\<image>` is literal text), or a list of lists; only a prompt alone shows all images."
         )
     remaining = iter(images)
     return [[next(remaining) for _ in range(marks)] for marks in num_marks]
