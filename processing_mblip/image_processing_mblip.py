@@ -93,7 +93,10 @@ class MBlipImageProcessor(BlipImageProcessorPil):
         values_ICHW = np.empty((num_images, 3, size.height, size.width), dtype=np.float32)
         pixel_values = torch.from_numpy(values_ICHW)
         mean_C11, std_C11 = torch.tensor(image_mean)[:, None, None], torch.tensor(image_std)[:, None, None]
-        for i, lines in enumerate(_resized_lines(images, (size.width, size.height), resample)):
+        resized: Iterable[bytes] = _resized_lines(images, (size.width, size.height), resample)
+        if torch.get_num_threads() > 1:
+            resized = list(resized)  # torch's threads would wait for those that resize
+        for i, lines in enumerate(resized):
             pixels_HCW = np.frombuffer(lines, dtype=np.uint8).reshape(size.height, 3, size.width)
             values_ICHW[i] = pixels_HCW.transpose(1, 0, 2)
             pixel_values[i].div_(255).sub_(mean_C11).div_(std_C11)
