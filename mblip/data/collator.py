@@ -22,6 +22,7 @@ Shape suffixes: B = prompts, T = prompt tokens (with image tokens), I = distinct
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -79,6 +80,8 @@ class MBlipCollator:
         augmentation: how training images are augmented. Training rows are those with an `epoch`, from `TrainingRows`
             or `TrainingStream`. Other rows, as in the Trainer's evaluation, are never augmented and count as epoch 0.
         seed: for augmentation and the choice of prompts.
+        image_root: the folder of the images that rows name in place of holding them. None: such rows are refused,
+            because anybody may have written them.
 
     Raises:
         ValueError: the decoder start token is missing; or the tokenizer has no padding or end-of-sequence token; or a
@@ -96,6 +99,7 @@ class MBlipCollator:
         augmentation: Augmentation | None = None,
         use_chat_template: bool | None = None,
         seed: int = 0,
+        image_root: str | Path | None = None,
     ) -> None:
         tokenizer = processor.tokenizer
         if tokenizer.pad_token_id is None or tokenizer.eos_token_id is None:
@@ -123,6 +127,7 @@ class MBlipCollator:
         self.augmentation = augmentation
         self.use_chat_template = uses_chat_template(processor, use_chat_template)
         self.seed = seed
+        self.image_root = image_root
         if self.use_chat_template:
             check_chat_template(processor)
 
@@ -146,7 +151,7 @@ class MBlipCollator:
 
     def _prompts(self, row: Mapping[str, Any]) -> list[Prompt]:
         """The prompts of a row whose turn it is, with the row's images."""
-        images = _open_images(row)
+        images = _open_images(row, self.image_root)
         if "epoch" not in row:  # nothing has checked it: `TrainingRows` and `TrainingStream` write the epoch
             check_targets(row)
         epoch, image_id = row.get("epoch", 0), row["image_id"]
@@ -201,8 +206,10 @@ class GenerationCollator:
         *,
         max_text_tokens: int = 128,
         use_chat_template: bool | None = None,
+        image_root: str | Path | None = None,
     ) -> None:
         self.processor = processor
+        self.image_root = image_root
         self.padding_side = "right" if config.is_encoder_decoder else "left"
         self.max_text_tokens = max_text_tokens
         self.use_chat_template = uses_chat_template(processor, use_chat_template)
@@ -211,7 +218,7 @@ class GenerationCollator:
         """The inputs of all prompts of `rows`, in order."""
         prompts = []
         for row in rows:
-            images = _open_images(row)
+            images = _open_images(row, self.image_root)
             prompts += [_prompt(row, position, images) for position in range(len(row["prompts"]))]
         ids = _prompt_ids(self.processor, prompts, self.max_text_tokens, self.use_chat_template)
         return {**self.processor.pad(ids, padding_side=self.padding_side), **_pixel_values(self.processor, prompts)}
@@ -231,12 +238,12 @@ def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, turn:
     return sorted(order[first : first + prompts_per_image])
 
 
-def _open_images(row: Mapping[str, Any]) -> list[PILImage.Image]:
+def _open_images(row: Mapping[str, Any], image_root: str | Path | None) -> list[PILImage.Image]:
     check_columns(row)
     check_values(row)
-    for image in row["images"]:
-        check_trusted(image, name=row_name(row))
-    return [open_image(image, name=row_name(row)) for image in row["images"]]
+    name = row_name(row)
+    images = [check_trusted(image, name=name, image_root=image_root) for image in row["images"]]
+    return [open_image(image, name=name) for image in images]
 
 
 def _prompt(row: Mapping[str, Any], position: int, images: list[PILImage.Image]) -> Prompt:

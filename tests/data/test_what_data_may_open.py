@@ -238,6 +238,18 @@ def test_rows_that_name_their_images_as_text_open_no_file(data):
             write_rows(read, data / "embedded.parquet")
 
 
+@pytest.mark.parametrize("collator", [MBlipCollator, GenerationCollator])
+def test_rows_open_the_files_of_a_folder_that_the_collator_is_given(data, collator):
+    collate = collator(tiny_processor(is_encoder_decoder=True), ENCODER_DECODER, image_root=data)
+    absolute = f"file://{data}/good.png"
+    for image in ("good.png", {"bytes": None, "path": absolute}, f"zip://a.png::{data}/photos.zip"):
+        assert collate([row() | {"images": [image]}])["pixel_values"].shape[0] == 1
+    for location in FOREIGN.values():
+        foreign = location.format(private=data.parent / "private", data=data)
+        with pytest.raises(ValueError, match=r"^Row .*(expected a file in|there is no file)"):
+            collate([row() | {"images": [foreign]}])
+
+
 def test_rows_that_your_own_recipe_makes_open_the_files_where_they_are(data):
     names = [str(data / "good.png"), f"zip://a.png::{data}/photos.zip"]
     examples = read_dataset(write_table(data / "rows.jsonl", names))

@@ -128,16 +128,29 @@ def trusted(image: Image) -> Image:
     return TrustedLocation(image) if isinstance(image, str) else image
 
 
-def check_trusted(image: Image | StoredImage, *, name: str) -> None:
-    """Raise ValueError for a location that only a row names: anybody may have written it."""
+def check_trusted(
+    image: Image | StoredImage, *, name: str, image_root: str | Path | None = None
+) -> Image | StoredImage:
+    """The image of a row, if its file may be opened.
+
+    Args:
+        image_root: the folder whose files a row may name, also relative to it.
+    Raises:
+        ValueError: only the row names the file, so anybody may have written it; or it is not in `image_root`.
+    """
     location: Any = image
     if isinstance(image, Mapping):
         location = image.get("path") if image.get("bytes") is None else None
-    if isinstance(location, str) and not isinstance(location, TrustedLocation):
+    if not isinstance(location, str) or isinstance(location, TrustedLocation):
+        return image
+    if image_root is None:
         raise ValueError(
             f"{name}: found {location!r} in place of an image. A file that a row names is not opened: rows hold their "
-            "images, as `write_rows` stores them. For a file of your own, give a `Path`."
+            "images, as `write_rows` stores them. For files of your own, give the collator their `image_root`."
         )
+    file = location if CHAINED.fullmatch(location) else Path(image_root, location.removeprefix("file://"))
+    check_inside(file, [image_root], row=name)
+    return trusted(file)
 
 
 def check_inside(location: Location, roots: Iterable[str | Path], *, row: str) -> None:
