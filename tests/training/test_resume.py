@@ -1,5 +1,6 @@
 """Killed with SIGKILL and started again with the same line, training ends with bit-equal weights."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.training.killed_runs import KILLS
-from tests.training.tiny_run import ROOT, offline, write_components, write_recipe, write_tiny_rows
+from tests.training.tiny_run import (
+    ROOT,
+    offline,
+    run_training,
+    train_command,
+    write_components,
+    write_recipe,
+    write_tiny_rows,
+)
 
 RESULTS = (
     "0_warm_up/checkpoint-6/trained.safetensors",
@@ -58,3 +67,27 @@ def test_rows_of_several_paths_by_weight_resume_exactly_with_workers_too(tmp_pat
     training = {"save_steps": 2, "logging_steps": 2, "dataloader_num_workers": 2}
     write_recipe(tmp_path, data={"rows": [rows, others], "prompts_per_image": 1}, training=training)
     kill_and_compare(tmp_path)
+
+
+@pytest.mark.slow
+def test_after_a_full_disk_and_after_damage_the_same_line_ends_with_bit_equal_weights(tmp_path):
+    write_components(tmp_path)
+    line = [str(write_recipe(tmp_path)), "--output_dir"]
+    run_training(*line, str(tmp_path / "undisturbed"))
+    expected = (tmp_path / "undisturbed" / "model" / "model.safetensors").read_bytes()
+    out = tmp_path / "out"
+    limited = ["bash", "-c", 'ulimit -f 100 && exec "$@"', "bash", *train_command(*line, str(out))]  # KiB of a file
+    full = subprocess.run(limited, cwd=ROOT, env=offline(), capture_output=True, text=True, check=False)
+    assert full.returncode == 1, full.stderr[-3000:]
+    (message,) = [text for text in full.stderr.splitlines() if "error" in text]
+    assert re.search("There is no room for .*out/1_re_alignment/checkpoint-2.*MiB are free.*the same command", message)
+    assert "Traceback" not in full.stderr
+    assert run_training(*line, str(out)).returncode == 0
+    assert (out / "model" / "model.safetensors").read_bytes() == expected
+    newest = out / "1_re_alignment" / "checkpoint-8" / "optimizer.pt"
+    newest.write_bytes(bytes(newest.stat().st_size))
+    (out / "model" / "model.safetensors").write_bytes(b"")
+    again = run_training(*line, str(out))
+    assert "checkpoint-8 is skipped: optimizer.pt has the digest" in again.stderr
+    assert "model is not whole: model/model.safetensors has 0 bytes, expected" in again.stderr
+    assert (out / "model" / "model.safetensors").read_bytes() == expected
