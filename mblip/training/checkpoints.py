@@ -112,9 +112,9 @@ def put_aside_after(checkpoint: Path | None, folder: Path) -> None:
         later.rename(aside)
 
 
-def has_checkpoint(folder: Path) -> bool:
-    """Whether training in `folder` got as far as a complete checkpoint, damaged or not."""
-    return any((checkpoint / MANIFEST_FILE).is_file() for checkpoint in _checkpoints(folder))
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The complete checkpoint with the most steps, damaged or not: it costs no reading. None if there is none."""
+    return next((checkpoint for checkpoint in _checkpoints(folder) if (checkpoint / MANIFEST_FILE).is_file()), None)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from mblip.data.recipes.strict_loading import join
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 from mblip.evaluation.processes import starts_as_main
 
-from .checkpoints import best_checkpoint, has_checkpoint, is_last_step, last_checkpoint, read_state, remove_partial
+from .checkpoints import best_checkpoint, is_last_step, last_checkpoint, newest_checkpoint, read_state, remove_partial
 from .options import TrainingOptions
 from .recipe import DataRecipe, Recipe, StageRecipe
 from .recipe_reading import to_plain, to_yaml
@@ -134,7 +134,7 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
     """
     run = Run(recipe)
     record = run.folder / RECIPE_FILE
-    has_checkpoints = any(has_checkpoint(stage.folder) for stage in run.stages)
+    has_checkpoints = any(newest_checkpoint(stage.folder) for stage in run.stages)
     if record.exists() and (has_checkpoints or run.model_folder.exists()):
         _check_same_recipe(record, run)
     elif is_main_process:
@@ -164,12 +164,12 @@ def _check_stages(run: Run) -> None:
             model is damaged.
     """
     for earlier, later in pairwise(run.stages):
-        if has_checkpoint(later.folder) and earlier.result is None:
+        if newest_checkpoint(later.folder) and earlier.result is None:
             raise ValueError(
                 f"{later.folder.name} was trained from the result of {earlier.folder.name}, which is missing or "
                 f"damaged in {earlier.folder}. Restore it from a backup, or delete {later.folder} to train both again."
             )
-    if run.model_folder.exists() and not all(has_checkpoint(stage.folder) for stage in run.stages):
+    if run.model_folder.exists() and not all(newest_checkpoint(stage.folder) for stage in run.stages):
         raise ValueError(
             f"{run.model_folder} is not whole ({run.find_damage()}), and the checkpoints to make it again are gone. "
             f"Restore the file from a backup, or move {run.model_folder} away to train again."

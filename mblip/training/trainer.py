@@ -36,6 +36,7 @@ from .checkpoints import (
     best_checkpoint,
     last_checkpoint,
     load_trained,
+    newest_checkpoint,
     put_aside_after,
     save_trained,
     write_manifest,
@@ -377,7 +378,7 @@ class MBlipTrainer(Trainer):
 
     @property
     def _remedy(self) -> str:
-        last = last_checkpoint(self.folder)
+        last = newest_checkpoint(self.folder)
         saved = "There is no checkpoint yet." if last is None else f"{last.name} holds the last weights saved."
         return f"Lower the learning rate, or check the rows, and give another --output_dir. {saved}"
 
