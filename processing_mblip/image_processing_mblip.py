@@ -17,7 +17,7 @@ from .supported_releases import release  # noqa: F401
 import functools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -91,42 +91,40 @@ class MBlipImageProcessor(BlipImageProcessorPil):
         # Memory through numpy, which asks the system for large pages. First access to many small ones takes longer
         # than normalising.
         values_ICHW = np.empty((num_images, 3, size.height, size.width), dtype=np.float32)
-        pixel_values = torch.from_numpy(values_ICHW)
-        mean_C11, std_C11 = torch.tensor(image_mean)[:, None, None], torch.tensor(image_std)[:, None, None]
-        resized: Iterable[bytes] = _resized_lines(images, (size.width, size.height), resample)
-        if torch.get_num_threads() > 1:
-            resized = list(resized)  # torch's threads would wait for those that resize
-        for i, lines in enumerate(resized):
+        mean_C11, std_C11 = (np.array(values, dtype=np.float32)[:, None, None] for values in (image_mean, image_std))
+
+        def preprocess(image: PIL.Image.Image, values_CHW: np.ndarray) -> None:
+            lines = image.resize((size.width, size.height), resample=resample).tobytes("raw", "RGB;L")
             pixels_HCW = np.frombuffer(lines, dtype=np.uint8).reshape(size.height, 3, size.width)
-            values_ICHW[i] = pixels_HCW.transpose(1, 0, 2)
-            pixel_values[i].div_(255).sub_(mean_C11).div_(std_C11)
+            values_CHW[...] = pixels_HCW.transpose(1, 0, 2)
+            values_CHW /= 255
+            values_CHW -= mean_C11
+            values_CHW /= std_C11
+
+        _run_on_threads(preprocess, images, values_ICHW)
         if str(return_tensors) in ("pt", "TensorType.PYTORCH"):
-            return BatchFeature({"pixel_values": pixel_values})
-        return BatchFeature({"pixel_values": list(pixel_values.numpy())}, tensor_type=return_tensors)
+            return BatchFeature({"pixel_values": torch.from_numpy(values_ICHW)})
+        return BatchFeature({"pixel_values": list(values_ICHW)}, tensor_type=return_tensors)
 
 
-def _resized_lines(images: Iterable[PIL.Image.Image], size: tuple[int, int], resample: int) -> Iterator[bytes]:
-    """The 8-bit pixels of each image: a line of red, one of green, one of blue, the next line of red, ...
+def _run_on_threads(preprocess: Callable[..., None], images: Iterable[PIL.Image.Image], values: np.ndarray) -> None:
+    """Call `preprocess` for each image and its part of `values`.
 
-    Images are decoded one after the other, because lazily opened ones may share a file. They are resized on as many
-    threads as torch uses, which is one in a DataLoader worker. At most one decoded image per thread is queued, so that
-    large images do not fill the memory.
+    Images are decoded one after the other, because lazily opened ones may share a file. They are preprocessed on as
+    many threads as torch uses, which is one in a DataLoader worker, but not by torch: its threads would wait for these
+    and burn time. At most one decoded image per thread is queued, so that large images do not fill the memory.
     """
-
-    def resize(image: PIL.Image.Image) -> bytes:
-        return image.resize(size, resample=resample).tobytes("raw", "RGB;L")
-
     num_threads = torch.get_num_threads()
-    if num_threads == 1:
-        yield from map(resize, images)
-        return
     pending = deque[Any]()
-    for image in images:
-        pending.append(_threads(num_threads).submit(resize, image))
+    for image, part in zip(images, values, strict=True):
+        if num_threads == 1:
+            preprocess(image, part)
+            continue
+        pending.append(_threads(num_threads).submit(preprocess, image, part))
         if len(pending) > num_threads:
-            yield pending.popleft().result()
+            pending.popleft().result()
     while pending:
-        yield pending.popleft().result()
+        pending.popleft().result()
 
 
 @functools.cache
