@@ -30,10 +30,10 @@ from PIL import Image as PILImage
 from torch.nn.utils.rnn import pad_sequence
 
 from .augmentation import Augmentation, augment, is_flip_safe
-from .example import check_columns, check_targets, check_values, row_name
+from .example import check_characters, check_columns, check_prompt, check_targets, check_values, row_name
 from .images import check_trusted, open_image
 from .stable_random import stable_random
-from .token_ids import Processor, answer_ids, check_characters, check_chat_template, prompt_ids, uses_chat_template
+from .token_ids import Processor, answer_ids, check_chat_template, prompt_ids, uses_chat_template
 from .training_rows import num_turns
 
 logger = logging.getLogger(__name__)
@@ -251,6 +251,7 @@ def _prompt(row: Mapping[str, Any], position: int, images: list[PILImage.Image])
     text, target = row["prompts"][position], row["targets"][position]
     check_characters(text, name=name)
     check_characters(target or "", name=f"{name}: its target")
+    check_prompt(text, len(images), name=name)
     return Prompt(text, target, images, name)
 
 

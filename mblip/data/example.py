@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -255,20 +256,29 @@ def check_row(row: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: the row lacks a column, has a value of a wrong type, lists of unequal length, a target that is
-            empty or holds `<image>`, or a prompt that holds `<image>`, but not once per image.
+            empty or holds `<image>`, a prompt that holds `<image>`, but not once per image, or half a character.
     """
     check_columns(row)
     check_values(row)
     check_targets(row)
+    name = row_name(row)
     for prompt in row["prompts"]:
-        check_prompt(prompt, len(row["images"]), name=row_name(row))
+        check_prompt(prompt, len(row["images"]), name=name)
+    for text in (row["image_id"], *chain.from_iterable(row[column] for column in PROMPT_COLUMNS)):
+        check_characters(text, name=name)
+
+
+def check_characters(text: str, *, name: str) -> None:
+    """Raise ValueError if a text holds a lone surrogate, which neither a tokenizer nor UTF-8 takes."""
+    if SURROGATE.search(text):
+        raise ValueError(f"{name} holds half a character (a lone surrogate): {text!r:.80}. Correct the text.")
 
 
 def check_values(row: Mapping[str, Any]) -> None:
     """Raise ValueError if a value of a row is null or of a wrong type. Targets may be null until `check_targets`."""
     if not isinstance(row["image_id"], str):
         raise _wrong_value(row, "image_id", row["image_id"], "text")
-    for column in ("images", *PROMPT_COLUMNS):
+    for column in ("images", *PROMPT_COLUMNS, *([PROVENANCE] if row.get(PROVENANCE) is not None else [])):
         expected = "a list of images" if column == "images" else "a list of texts, one per prompt"
         if not isinstance(row[column], list | tuple):
             raise _wrong_value(row, column, row[column], expected)

@@ -16,12 +16,21 @@ import pyarrow
 import pyarrow.parquet
 
 from .atomic_write import atomic_file
-from .example import FEATURES, FEATURES_WITH_PROVENANCE, Example, features_of, missing_columns, rows_to_dataset
+from .example import (
+    FEATURES,
+    FEATURES_WITH_PROVENANCE,
+    PROVENANCE,
+    Example,
+    features_of,
+    missing_columns,
+    rows_to_dataset,
+)
 from .stable_random import stable_random
 
 logger = logging.getLogger(__name__)
 
 HOW_TO_WRITE = "Write rows with `write_rows`, or build a mix from your data with the source `own_dataset`."
+TEXT_TYPES = ("string", "large_string")
 
 
 @dataclass(frozen=True)
@@ -129,12 +138,22 @@ def _schema_and_count(path: Path) -> tuple[pyarrow.Schema, int]:
     if missing or others:
         found = f"lacks the columns {missing}" if missing else f"has the columns {sorted(others)} as well"
         raise ValueError(f"{path} {found}, expected those of rows: {list(FEATURES)}. {HOW_TO_WRITE}")
-    for column, feature in FEATURES.items():
-        is_list = str(schema.field(column).type).startswith(("list", "large_list"))
-        if is_list != isinstance(feature, datasets.List):
-            found = f"has the column `{column}` of type {schema.field(column).type}"
-            raise ValueError(f"{path} {found}, expected {'a list' if not is_list else 'text'}. {HOW_TO_WRITE}")
+    for column, kind in zip(schema.names, schema.types, strict=True):
+        expected = {"image_id": "text", "images": "a list of images"}.get(column, "a list of texts")
+        if not _may_be(kind, column):
+            raise ValueError(f"{path} has the column `{column}` of type {kind}, expected {expected}. {HOW_TO_WRITE}")
     return schema, count
+
+
+def _may_be(kind: pyarrow.DataType, column: str) -> bool:
+    """Whether a column of rows may have a type. `datasets` would cast others, or fail."""
+    if column == "image_id":
+        return str(kind) in TEXT_TYPES
+    if not isinstance(kind, pyarrow.ListType | pyarrow.LargeListType):
+        return column == PROVENANCE and pyarrow.types.is_null(kind)
+    if column == "images":
+        return kind.value_type.id in (pyarrow.lib.Type_STRUCT, pyarrow.lib.Type_BINARY, pyarrow.lib.Type_NA)
+    return str(kind.value_type) in (*TEXT_TYPES, "null")
 
 
 def find_parquet(path: str | Path) -> list[Path]:

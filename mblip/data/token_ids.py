@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import torch
 from jinja2 import TemplateError
 
-from .example import IMAGE_TOKEN, PLACED_IMAGE, SURROGATE
+from .example import IMAGE_TOKEN, PLACED_IMAGE
 
 _PROBE = "mBLIP"  # a test answer that no template contains
 _MARK = "\U000f0000"  # in texts from `MBlipProcessor.escape`
@@ -149,12 +149,6 @@ def answer_ids(
         found = _answer_ids(processor, [space + answer for answer in answers], is_target=False)
     end = tokenizer.eos_token_id
     return [[*ids] if ids and ids[-1] == end else [*ids, end] for ids in found]
-
-
-def check_characters(text: str, *, name: str) -> None:
-    """Raise ValueError if a text holds a lone surrogate, which no tokenizer takes."""
-    if SURROGATE.search(text):
-        raise ValueError(f"{name} holds half a character (a lone surrogate): {text!r:.80}. Correct the text.")
 
 
 def answer_lead(processor: Processor) -> str:

@@ -27,6 +27,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from .example import (
     FEATURES,
+    FEATURES_WITH_PROVENANCE,
     IMAGE_TOKEN,
     PROMPT_COLUMNS,
     PROVENANCE,
@@ -292,6 +293,8 @@ class TrainingStream(IterableDataset):
 
     def _chosen(self) -> Iterator[Mapping[str, Any]]:
         for row in self._rows_of_worker():
+            if not isinstance(row, Mapping):
+                raise ValueError(f"A row is of type {type(row).__name__}, expected columns with their values.")
             if "prompts" not in row and not (self._choice.is_all and self._prompts_per_image is None):
                 check_columns(row)
             is_whole = not missing_columns(row)  # else the collator raises
@@ -335,6 +338,8 @@ def _wrong_kind(rows: object, expected: str) -> TypeError:
 
 def num_turns(num_prompts: int, prompts_per_image: int | None) -> int:
     """How many times a row comes until each of its prompts had a turn. 1 without turns."""
+    if prompts_per_image is not None and prompts_per_image < 1:
+        raise ValueError(f"`prompts_per_image` is {prompts_per_image}, expected at least 1.")
     return 1 if prompts_per_image is None else max(1, math.ceil(num_prompts / prompts_per_image))
 
 
@@ -374,13 +379,18 @@ def _check_rows(rows: datasets.Dataset, choice: PromptChoice) -> None:
 
 def _suspicious(table: datasets.table.Table) -> set[int]:
     """The rows of a table with a null, values of a wrong type, lists of unequal length or a possibly bad target."""
-    if any(table.schema.field(name).type != FEATURES.arrow_schema.field(name).type for name in PROMPT_COLUMNS):
+    lists = (*PROMPT_COLUMNS, PROVENANCE) if PROVENANCE in table.schema.names else PROMPT_COLUMNS
+    expected = FEATURES_WITH_PROVENANCE.arrow_schema
+    is_other = any(table.schema.field(name).type != expected.field(name).type for name in ("image_id", *lists))
+    if is_other or not isinstance(table.schema.field("images").type, pyarrow.ListType | pyarrow.LargeListType):
         return set(range(len(table)))
-    lengths = [pyarrow.compute.list_value_length(table.column(name)).to_numpy() for name in PROMPT_COLUMNS]
+    counts = [pyarrow.compute.list_value_length(table.column(name)) for name in lists]
+    lengths = [pyarrow.compute.coalesce(count, counts[0]).to_numpy() for count in counts]  # provenance may be null
     is_bad = (lengths[0] == 0) | numpy.any([mine != lengths[0] for mine in lengths], axis=0)
-    is_bad |= table.column("image_id").is_null().to_numpy() | table.column("images").is_null().to_numpy()
+    for name in ("image_id", "images", *PROMPT_COLUMNS):
+        is_bad |= table.column(name).is_null().to_numpy()
     found = set(numpy.flatnonzero(is_bad).tolist())
-    for name in ("images", *PROMPT_COLUMNS):
+    for name in ("images", *lists):
         first = 0
         for chunk in table.column(name).chunks:
             entries = chunk.flatten()

@@ -40,7 +40,7 @@ TRAINING_RANGES: dict[str, Any] = {
     "weight_decay": NotNegative,
     "adam_beta1": ShareBelow1,
     "adam_beta2": ShareBelow1,
-    "adam_epsilon": NotNegative,
+    "adam_epsilon": Positive,
     "max_grad_norm": NotNegative,  # 0: gradients are not clipped
     "label_smoothing_factor": ShareBelow1,
     "neftune_noise_alpha": NotNegative | None,

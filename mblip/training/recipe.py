@@ -182,10 +182,7 @@ class StageRecipe:
         if self.max_steps is None and self.num_epochs is None:
             raise ValueError("found neither `max_steps` nor `num_epochs`, expected one of them.")
         if self.max_steps is not None and self.num_epochs is not None:
-            raise ValueError(
-                "found both `max_steps` and `num_epochs`, expected one of them. `null` takes one out: "
-                "`--stages.N.num_epochs null`."
-            )
+            raise ValueError("found both `max_steps` and `num_epochs`, expected one of them. Take one out.")
         if self.stage == "re_alignment":
             lora_learning_rate = 2e-4 if self.lora_learning_rate is None else self.lora_learning_rate
             object.__setattr__(self, "lora_learning_rate", lora_learning_rate)

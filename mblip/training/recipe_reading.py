@@ -1,6 +1,7 @@
 """Reading recipes: from YAML file and command line to `Recipe`, and from `Recipe` back to plain values."""
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,13 @@ from mblip.recipes import find_recipe
 from .options import LoraOptions, TrainingOptions, convert_lora, convert_training, lora_fields, training_fields
 from .recipe import DataRecipe, ModelRecipe, Recipe, RowsRecipe, SourceRecipe, StageRecipe
 
+STAGE_LENGTH = re.compile(r"--(stages\.\d+)\.(max_steps|num_epochs)")
+
 
 def parse_command_line(arguments: Sequence[str]) -> Recipe:
     """Read the recipe that a command line names, with the fields that it overrides.
+
+    A stage's `max_steps` on the command line replaces its `num_epochs`, and the reverse.
 
     Raises:
         ValueError: the recipe cannot be read, or a field does not exist or has the wrong type. The message names file
@@ -29,6 +34,7 @@ def parse_command_line(arguments: Sequence[str]) -> Recipe:
         raise ValueError("Found no recipe, expected its path or short name first. `mblip recipes` lists short names.")
     name, *rest = arguments
     found = read_yaml(find_recipe(name))
+    lengths: dict[str, str] = {}  # the field that the command line gives for the length of each stage
     while rest:
         name, separator, text = rest.pop(0).partition("=")
         if not name.startswith("--") or not (separator or rest):
@@ -37,6 +43,11 @@ def parse_command_line(arguments: Sequence[str]) -> Recipe:
             )
         value = parse_scalar(text if separator else rest.pop(0), name, found.folder)
         found = replace_field(found, name.removeprefix("--"), value)
+        if (length := STAGE_LENGTH.fullmatch(name)) and value.value is not None:
+            stage, field = length.groups()
+            if lengths.setdefault(stage, field) == field:
+                other = "num_epochs" if field == "max_steps" else "max_steps"
+                found = replace_field(found, f"{stage}.{other}", Located(None, name, found.folder))
     return to_recipe(found)
 
 

@@ -17,6 +17,7 @@ from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.checkpoint_reading import check_location
 from processing_mblip import MBlipProcessor
 
+from .divergence import check_finite
 from .recipe import ModelRecipe
 from .trainable import continue_adapter
 
@@ -31,7 +32,8 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
 
     Raises:
         OSError: the checkpoint does not exist, or an adapter's base cannot be loaded.
-        ValueError: a component has the wrong type, or the recipe does not match the checkpoint. The message names it.
+        ValueError: a component has the wrong type, or the recipe does not match the checkpoint, or a weight is not
+            finite. The message names it.
     """
     for name in (recipe.name_or_path, recipe.blip2, recipe.language_model):
         if name is not None:
@@ -39,11 +41,13 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
     set_seed(seed)
     precision = Precision.named(recipe.dtype, recipe.load_in)
     if recipe.name_or_path is not None and is_adapter(recipe.name_or_path):
-        return _load_adapter(recipe.name_or_path, recipe, precision)
-    model, processor = _load(recipe, precision)
+        model, processor = _load_adapter(recipe.name_or_path, recipe, precision)
+    else:
+        model, processor = _load(recipe, precision)
     if recipe.random_weights:
         set_seed(seed)
         model = nn.Module.to(MBlipForConditionalGeneration(model.config), precision.dtype).eval()
+    check_finite(model.named_parameters(), "the model to start from", "Its files are broken: fetch or train it again.")
     return model, processor
 
 

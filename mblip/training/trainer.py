@@ -49,6 +49,7 @@ from .trainable import LearningRates, parameter_groups
 
 logger = logging.getLogger(__name__)
 
+FEW_STEPS = 50
 MAX_NAMED = 8  # rows of a batch that a message names
 WITHOUT_WARM_UP = (SchedulerType.CONSTANT, SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
@@ -268,7 +269,7 @@ class MBlipTrainer(Trainer):
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> torch.optim.lr_scheduler.LRScheduler:
-        """The Trainer's, with a warning if the warm-up leaves no step at the full learning rate."""
+        """The Trainer's, with a warning if there are few steps, or none at the full learning rate."""
         warmup_steps = self.args.get_warmup_steps(num_training_steps)
         is_warmed_up = self.args.lr_scheduler_type not in WITHOUT_WARM_UP
         if is_warmed_up and warmup_steps >= num_training_steps and self.is_world_process_zero():
@@ -278,6 +279,13 @@ class MBlipTrainer(Trainer):
                 warmup_steps,
                 num_training_steps,
                 self.folder.name,
+            )
+        if num_training_steps < FEW_STEPS and self.is_world_process_zero():
+            logger.warning(
+                "%s has %d optimizer steps, which change little. Raise `max_steps` or `num_epochs`, or lower "
+                "`batch_size`.",
+                self.folder.name,
+                num_training_steps,
             )
         return super().create_scheduler(num_training_steps, optimizer)
 

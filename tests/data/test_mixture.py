@@ -148,6 +148,18 @@ TEXTS = pyarrow.array([["a"]])
             lambda table: table.set_column(1, "image_id", TEXTS),
             r"bad\.parquet has the column `image_id` of type list<.*>, expected text",
         ),
+        (
+            lambda table: table.set_column(2, "prompts", pyarrow.array([[1]])),
+            r"bad\.parquet has the column `prompts` of type list<.*int64>, expected a list of texts",
+        ),
+        (
+            lambda table: table.set_column(0, "images", pyarrow.array([[1]])),
+            r"bad\.parquet has the column `images` of type list<.*int64>, expected a list of images",
+        ),
+        (
+            lambda table: table.append_column("provenance", pyarrow.array([5])),
+            r"bad\.parquet has the column `provenance` of type int64, expected a list of texts",
+        ),
     ],
 )
 def test_a_file_of_other_columns_is_named(tmp_path, change, match, streaming):

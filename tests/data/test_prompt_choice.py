@@ -126,6 +126,8 @@ BAD = [
     ({"images": None}, "Row '0' .*null in `images`, expected a list of images"),
     ({"images": [None]}, "Row '0' .*null in `images`"),
     ({"image_id": None}, "Row None .*null in `image_id`, expected text"),
+    ({"provenance": ["{}"]}, "Row '0' .*lists of lengths .*'provenance': 1"),
+    ({"provenance": ["{}", None, "{}"]}, "Row '0' .*null in `provenance`"),
 ]
 
 
@@ -145,6 +147,36 @@ def test_a_row_that_no_model_should_learn_is_named_before_training(changes, matc
         list(TrainingStream(bad.to_iterable_dataset()))
     with pytest.raises(ValueError, match=match):
         list(rows_to_dataset([ROWS[0] | changes]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"images": None}, "Row '0' .*null in `images`"),
+        ({"images": "dog.png"}, "Row '0' .*'dog.png' of type str in `images`"),
+        ({"image_id": 5}, "Row 5 .*'5' of type int in `image_id`"),
+        ({"ids": [1, 2, 3]}, "Row '0' .*'1' of type int in `ids`"),
+        ({"provenance": 5}, "Row '0' .*'5' of type int in `provenance`"),
+    ],
+)
+def test_a_column_of_another_type_is_told_before_training(changes, match):
+    rows = [ROWS[0] | changes]
+    for train_on in (lambda: TrainingRows(Dataset.from_list(rows)), lambda: list(TrainingStream(rows))):
+        with pytest.raises(ValueError, match=match):
+            train_on()
+
+
+@pytest.mark.parametrize("column", ["image_id", "ids", "prompts", "languages"])
+def test_half_a_character_is_told_before_rows_are_written(column):
+    half = "a\ud800"
+    with pytest.raises(ValueError, match=r"^Row .* holds half a character \(a lone surrogate\): 'a\\ud800'"):
+        rows_to_dataset([ROWS[0] | {column: half if column == "image_id" else [half, "a", "a"]}])
+
+
+@pytest.mark.parametrize("row", ["a", None, ("a", 1)])
+def test_what_is_no_row_is_refused_by_a_stream(row):
+    with pytest.raises(ValueError, match=f"A row is of type {type(row).__name__}, expected columns with their values"):
+        list(TrainingStream([row]))
 
 
 def test_a_bad_row_in_a_later_part_of_the_table_is_found():

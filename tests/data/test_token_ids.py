@@ -95,7 +95,7 @@ def test_an_image_stands_where_the_prompt_says():
 
 
 def test_more_image_marks_than_images_is_an_error():
-    with pytest.raises(ValueError, match=r"holds `<image>` 2 time\(s\), but has 1 image"):
+    with pytest.raises(ValueError, match=r"prompt 'r0' has 1 image\(s\), but its prompt holds 2 `<image>`"):
         collator_of(chat_processor(QWEN))([row(prompts=("<image> <image> what",))])
 
 

@@ -236,6 +236,13 @@ def test_only_plain_rows_are_wrapped(rows, match):
         TrainingRows(rows)
 
 
+@pytest.mark.parametrize("prompts_per_image", [0, -1])
+def test_a_turn_has_a_prompt_at_least(prompts_per_image):
+    for train_on in (TrainingRows, lambda rows, **turns: list(TrainingStream(rows, **turns))):
+        with pytest.raises(ValueError, match=f"`prompts_per_image` is {prompts_per_image}, expected at least 1"):
+            train_on(asked(1, 5), prompts_per_image=prompts_per_image)
+
+
 def test_turns_need_prompts():
     with pytest.raises(ValueError, match=r"columns \['number'\], but lack \['prompts'\]"):
         TrainingRows(numbers(), prompts_per_image=2)

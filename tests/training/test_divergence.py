@@ -10,9 +10,10 @@ import torch
 from mblip.training.checkpoints import last_checkpoint
 from mblip.training.finishing import finish_model, save_adapter
 from mblip.training.recipe import ModelRecipe
+from mblip.training.starting_model import build_model
 from mblip.training.trainable import set_trainable
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
-from tests.tiny import tiny_model
+from tests.tiny import tiny_model, tiny_processor
 from tests.training.test_options import tiny_trainer
 from tests.training.tiny_run import torchrun, write_components, write_recipe
 
@@ -134,6 +135,16 @@ def test_lora_that_overflows_when_merged_is_not_finished():
         ValueError, match=r"`language_model\.[\w.]+` of the trained model holds values that are not finite"
     ):
         finish_model(model, run)
+
+
+def test_training_does_not_start_from_weights_that_are_not_finite(tmp_path):
+    model = tiny_model("mt5")
+    with torch.no_grad():
+        model.vision_model.post_layernorm.weight[0] = math.nan
+    model.save_pretrained(tmp_path)
+    tiny_processor("mt5").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"^`vision_model\.post_layernorm\.weight` of the model to start from holds"):
+        build_model(ModelRecipe(name_or_path=str(tmp_path)), seed=0)
 
 
 def test_a_score_that_is_not_finite_chooses_no_best_checkpoint(tmp_path):

@@ -6,7 +6,7 @@
 import argparse
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, get_args, get_type_hints
 
 MOST = 2**31 - 1
 
@@ -25,10 +25,10 @@ class Range:
         return self.low <= value <= self.high and not is_excluded
 
     def __str__(self) -> str:
-        if self == Range():
-            return "a finite number"
-        low, high = "above" if self.excludes_low else "at least", "below" if self.excludes_high else "at most"
-        return f"{low} {self.low} and {high} {self.high}"
+        low = f"{'above' if self.excludes_low else 'at least'} {self.low}"
+        high = f"{'below' if self.excludes_high else 'at most'} {self.high}"
+        limits = [low] * (self.low > -sys.float_info.max) + [high] * (self.high < sys.float_info.max)
+        return " and ".join(limits) or "a finite number"
 
 
 COUNTS = Range(1, MOST)
@@ -36,9 +36,9 @@ Count = Annotated[int, COUNTS]
 CountOrZero = Annotated[int, Range(0, MOST)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]  # what torch and NumPy take
 Share = Annotated[float, Range(0, 1)]
-Positive = Annotated[float, Range(0, MOST, excludes_low=True)]
+Positive = Annotated[float, Range(0, excludes_low=True)]
 ShareBelow1 = Annotated[float, Range(0, 1, excludes_high=True)]
-NotNegative = Annotated[float, Range(0, MOST)]
+NotNegative = Annotated[float, Range(0)]
 
 
 def count(text: str) -> int:
@@ -47,3 +47,11 @@ def count(text: str) -> int:
     if number not in COUNTS:
         raise argparse.ArgumentTypeError(f"found {number}, expected {COUNTS}")
     return number
+
+
+def check_ranges(settings: Any) -> None:
+    """Raise ValueError if a field of a dataclass is outside its `Range`, wherever it comes from."""
+    for name, kind in get_type_hints(type(settings), include_extras=True).items():
+        for expected in get_args(kind)[1:]:
+            if isinstance(expected, Range) and getattr(settings, name) not in expected:
+                raise ValueError(f"`{name}` is {getattr(settings, name)}, expected {expected}.")

@@ -6,6 +6,7 @@ or a list of these. Errors name the row, the column, and all columns.
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -143,12 +144,13 @@ class Cells:
     mapped: Mapping[str, str]
 
     def text(self, field: str) -> str:
-        """A text, stripped of white space. An empty cell gives an empty text, a whole number its digits."""
+        """A text, stripped of white space. An empty cell gives an empty text; a whole number, true and false the text
+        that JSON has."""
         value = self._value(field)
         if value is None:
             return ""
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
+        if isinstance(value, int):
+            return json.dumps(value)
         if not isinstance(value, str):
             raise self.wrong(field, describe(value), "text")
         return value.strip()

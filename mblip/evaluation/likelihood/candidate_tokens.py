@@ -11,7 +11,8 @@ time.
 
 from collections.abc import Sequence
 
-from mblip.data.token_ids import answer_ids, check_characters, rendered_prompt, uses_chat_template
+from mblip.data.example import check_characters
+from mblip.data.token_ids import answer_ids, rendered_prompt, uses_chat_template
 
 from ..model_inputs import Processor
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from mblip.data.token_ids import check_characters
+from mblip.data.example import check_characters
 
 from .answers import check_text
 

@@ -1,9 +1,9 @@
 """How images are fetched: limits, retries and politeness, and the error of a failed attempt."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from mblip.data.images import MAX_PIXELS
+from mblip.data.recipes.ranges import Count, CountOrZero, NotNegative, Positive, Seed, check_ranges
 
 
 @dataclass(frozen=True)
@@ -27,31 +27,25 @@ class FetchSettings:
     `tdm-reservation: 1` (W3C's TDM Reservation Protocol). After redirects, the last answer counts.
     """
 
-    num_connections: int = 64
-    connections_per_host: int = 4
-    requests_per_second_per_host: float = 10.0
-    num_attempts: int = 3
-    backoff_seconds: float = 1.0
-    max_backoff_seconds: float = 60.0
-    connect_timeout_seconds: float = 10.0
-    read_timeout_seconds: float = 20.0
-    total_timeout_seconds: float = 60.0
-    max_bytes: int = 20_000_000
-    max_pixels: int = MAX_PIXELS
-    max_redirects: int = 5
+    num_connections: Count = 64
+    connections_per_host: Count = 4
+    requests_per_second_per_host: Positive = 10.0
+    num_attempts: Count = 3
+    backoff_seconds: NotNegative = 1.0
+    max_backoff_seconds: NotNegative = 60.0
+    connect_timeout_seconds: Positive = 10.0
+    read_timeout_seconds: Positive = 20.0
+    total_timeout_seconds: Positive = 60.0
+    max_bytes: Count = 20_000_000
+    max_pixels: Count = MAX_PIXELS
+    max_redirects: CountOrZero = 5
     allow_private_addresses: bool = False
     retry_failures: bool = False
     ignore_opt_outs: bool = False
-    seed: int = 0
+    seed: Seed = 0
     user_agent: str = "mblip-image-fetch"
 
-    def __post_init__(self) -> None:
-        may_be_zero = {"backoff_seconds", "max_backoff_seconds", "max_redirects", "seed"}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if is_number and (value < 0 or (value == 0 and field.name not in may_be_zero)):
-                raise ValueError(f"Found {field.name} {value}, expected a number above 0.")
+    __post_init__ = check_ranges
 
 
 DEFAULT_SETTINGS = FetchSettings()

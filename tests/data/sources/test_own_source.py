@@ -181,9 +181,9 @@ def test_empty_texts_are_skipped_by_name_and_move_no_id(folder):
             r"The columns are `file_name`, `text`, `lang`",
         ),
         (
-            {"text": True},
+            {"text": ["a"]},
             COLUMNS,
-            r"jsonl, line 2: the column `text`, mapped as `target`, holds True, true or false, expected text\. The c",
+            r"jsonl, line 2: the column `text`, mapped as `target`, holds a list of 1, expected text\. The c",
         ),
         ({"lang": "he"}, COLUMNS, r"line 2, column `lang`: Found the language 'he'.*Nearest: `iw` \(Hebrew\)"),
         ({"lang": False}, COLUMNS, r"line 2, column `lang`: Found the language False.*Norwegian"),
@@ -331,6 +331,13 @@ def test_numbers_of_json_are_the_texts_they_are_written_as(tmp_path):
     (tmp_path / "rows.json").write_text(f"[{rows}]")
     found = read_by("own_dataset", tmp_path / "rows.json", Columns(target="text"))
     assert [example.target for example in found] == NUMBERS
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_true_and_false_of_json_are_the_texts_they_are_written_as(tmp_path, name):
+    (tmp_path / name).write_text('{"image": "a.png", "text": true}\n{"image": "a.png", "text": false}\n')
+    found = read_by("own_dataset", tmp_path / name, Columns(target="text"))
+    assert [example.target for example in found] == ["true", "false"]
 
 
 @pytest.mark.parametrize(

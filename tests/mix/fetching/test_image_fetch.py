@@ -1,6 +1,7 @@
 """Fetching from a server that does everything a server can do wrong: it ends, and every failure has its cause."""
 
 import json
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -209,7 +210,9 @@ def test_the_command_prints_the_table(server, tmp_path, capsys):
     assert "3 URLs, 3 attempts" in printed
 
 
-@pytest.mark.parametrize("wrong", [{"num_connections": 0}, {"read_timeout_seconds": -1.0}, {"max_bytes": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"num_connections": 0}, {"read_timeout_seconds": -1.0}, {"backoff_seconds": math.nan}, {"max_bytes": 0}]
+)
 def test_a_limit_that_allows_nothing_is_refused(wrong):
-    with pytest.raises(ValueError, match=f"Found {next(iter(wrong))}"):
+    with pytest.raises(ValueError, match=rf"`{next(iter(wrong))}` is .*, expected a"):
         FetchSettings(**wrong)
