@@ -17,6 +17,15 @@ import torch
 import transformers
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--chaos-length",
+        type=int,
+        default=150,
+        help="inputs that each fuzz test of tests/chaos tries, and fifty times its kills; nightly: 10000",
+    )
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     transformers.utils.logging.disable_progress_bar()

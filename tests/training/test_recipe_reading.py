@@ -198,7 +198,7 @@ def test_a_field_on_the_command_line_replaces_the_recipe_s(recipe_file, argument
         (
             "  - de",
             "  - xx",
-            r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*No code or name is similar",
+            r"line \d+: `data.sources.0.languages.1`: Found the language 'xx'.*No code or name",
         ),
         ("  blip2:", "  name_or_path:", "`model`: found `name_or_path` and `language_model`, expected either"),
         ("max_steps: 6", "max_steps: 0", r"line \d+: `stages.0.max_steps` is 0, expected at least 1 and at most"),

@@ -103,8 +103,13 @@ def write_tiny_rows(path: Path, num_rows: int = 24, text_only_from: int = 12) ->
     write_rows(rows, path)
 
 
-def torchrun(num_processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `train.py` under torchrun. Its exit status says little: gloo sometimes aborts at exit, when all is done."""
+def torchrun(
+    num_processes: int, *arguments: str, target: tuple[str, ...] = (str(ROOT / "train.py"),)
+) -> subprocess.CompletedProcess[str]:
+    """Run `train.py`, or another target, under torchrun.
+
+    Its exit status says little: gloo sometimes aborts at exit, when all is done.
+    """
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={num_processes}"]
-    command += ["--standalone", str(ROOT / "train.py"), *arguments]
+    command += ["--standalone", *target, *arguments]
     return subprocess.run(command, cwd=ROOT, env=offline(), capture_output=True, text=True, check=False, timeout=120)
