@@ -25,7 +25,7 @@ from mblip.evaluation.recipe import DtypeName, LoadIn
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.checkpoint_reading import check_location, has_weights
 from modeling_mblip.configuration_mblip import MBlipConfig
-from modeling_mblip.loading_mblip import components_to_compose
+from modeling_mblip.loading_mblip import check_adapters_hold_all, components_to_compose
 from processing_mblip import MBlipProcessor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -196,27 +196,11 @@ class MBlipAdapterModel(PeftModel):
             ValueError: the base of an adapter cannot be loaded, see `check_base`, or parameters of the base train,
                 which no adapter holds.
         """
-        if moved := self._trained_outside():
-            raise ValueError(
-                f"`{moved[0]}` and {len(moved) - 1} other parameters of the base train, but an adapter does not hold "
-                "them. Save the whole model, `model.merge_and_unload().save_pretrained(folder)`, or freeze them."
-            )
+        tuner: Any = self.base_model
+        check_adapters_hold_all(self, self.peft_config.values(), tuner.prefix)
         for name in self.peft_config if selected_adapters is None else selected_adapters:
             check_base(self.peft_config[name].base_model_name_or_path, self.peft_config[name].revision)
         super().save_pretrained(os.fspath(save_directory), safe_serialization, selected_adapters, *args, **kwargs)
-
-    def _trained_outside(self) -> list[str]:
-        """The parameters that train and are in no adapter."""
-        tuner: Any = self.base_model
-        marks = (tuner.prefix, "modules_to_save.", "trainable_tokens_")
-        has_biases = any(getattr(config, "bias", "none") != "none" for config in self.peft_config.values())
-        return [
-            name
-            for name, parameter in self.named_parameters()
-            if parameter.requires_grad
-            and not any(mark in name for mark in marks)
-            and not (has_biases and name.endswith("bias"))
-        ]
 
 
 def is_own_checkpoint(name_or_path: str, revision: str | None = None) -> bool:

@@ -7,7 +7,7 @@ import copy
 import json
 import logging as logging_of_python
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -156,7 +156,12 @@ class LoadingMixin(MBlipPreTrainedModel):
         """Save the model, as in transformers, without `parents` in its configuration.
 
         Otherwise `from_pretrained` would compose a new model if the weights of this one were ever missing.
+
+        Raises:
+            ValueError: the model has an adapter, which alone is saved, and other parameters train.
         """
+        if self._hf_peft_config_loaded:
+            check_adapters_hold_all(self, self.peft_config.values(), "lora_")
         components, self.config.parents = self.config.parents, None
         try:
             super().save_pretrained(save_directory, *args, **kwargs)
@@ -178,6 +183,24 @@ class LoadingMixin(MBlipPreTrainedModel):
             )
         self.config.save_pretrained(save_directory)
         self.generation_config.save_pretrained(save_directory)
+
+
+def check_adapters_hold_all(model: nn.Module, configs: Iterable[Any], prefix: str) -> None:
+    """Raise ValueError if parameters train that no adapter holds.
+
+    Args:
+        configs: PEFT's, of the adapters on the model.
+        prefix: that of the adapters' parameters.
+    """
+    marks = (prefix, "modules_to_save.", "trainable_tokens_")
+    has_biases = any(getattr(config, "bias", "none") != "none" for config in configs)
+    trained = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
+    moved = [name for name in trained if not any(mark in name for mark in marks)]
+    if moved := [name for name in moved if not (has_biases and name.endswith("bias"))]:
+        raise ValueError(
+            f"`{moved[0]}` and {len(moved) - 1} other parameters of the base train, but an adapter does not hold "
+            "them. Save the whole model, of PEFT `model.merge_and_unload().save_pretrained(folder)`, or freeze them."
+        )
 
 
 def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Location:

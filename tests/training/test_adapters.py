@@ -238,6 +238,9 @@ def test_an_adapter_whose_base_trains_too_is_not_saved(trained, tmp_path):
     model = continue_adapter(MBlipForConditionalGeneration.from_pretrained(base), adapter)
     model.save_pretrained(tmp_path / "as it is")
     model.get_base_model().language_model.requires_grad_(True)
-    with pytest.raises(ValueError, match=r"and \d+ other parameters of the base train, .*Save the whole model"):
-        model.save_pretrained(tmp_path / "moved")
+    loaded = by_the_class(base, adapter)
+    loaded.language_model.requires_grad_(True)
+    for moved in (model, loaded):
+        with pytest.raises(ValueError, match=r"and \d+ other parameters of the base train, .*Save the whole model"):
+            moved.save_pretrained(tmp_path / "moved")
     assert not (tmp_path / "moved").exists()
