@@ -110,8 +110,8 @@ def _nearest(text: str) -> str:
     wanted = text.strip().casefold()
     in_front = re.split("[-_]", wanted)[0]
     other_codes = {language.nllb_code[:3]: language.code for language in LANGUAGES.values()} | OTHER_CODES
-    for code, _, others in (entry.partition(": ") for entry in ISO_639_CODES.split("; ")):
-        other_codes |= dict.fromkeys(others.split(), code)
+    for ours, _, others in (entry.partition(": ") for entry in ISO_639_CODES.split("; ")):
+        other_codes |= dict.fromkeys(others.split(), ours)
     by_name = {language.name.casefold(): language.code for language in LANGUAGES.values()}
     if (code := in_front if in_front in LANGUAGES else other_codes.get(in_front)) is not None:
         nearest = [code]
