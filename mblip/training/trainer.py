@@ -11,6 +11,7 @@ import gc
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ from .trainable import LearningRates, parameter_groups
 logger = logging.getLogger(__name__)
 
 FEW_STEPS = 50
+WORKER_ERROR = re.compile(r"Caught ValueError in DataLoader worker process .*\nValueError: (.*?)\s*\Z", re.DOTALL)
 MAX_NAMED = 8  # rows of a batch that a message names
 WITHOUT_WARM_UP = (SchedulerType.CONSTANT, SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
@@ -249,6 +251,10 @@ class MBlipTrainer(Trainer):
         config.label_smoothing = self.args.label_smoothing_factor or smoothing_before
         try:
             output = super().train(resume_from_checkpoint, *args, **kwargs)
+        except ValueError as error:
+            if (told := WORKER_ERROR.match(str(error))) is None:
+                raise
+            raise ValueError(told[1]) from error
         finally:
             config.label_smoothing = smoothing_before
         if self.keep_best and not self.is_sharded:

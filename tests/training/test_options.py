@@ -340,3 +340,14 @@ def test_what_trains_is_saved_from_gathered_values_under_its_plain_names(tmp_pat
     saved = load_file(tmp_path / "trained.safetensors")
     assert saved.keys() == {"language_projection.weight", "language_projection.bias"}
     assert all(value.eq(1).all() for value in saved.values())
+
+
+def test_an_error_of_a_data_loader_worker_is_told_as_without_workers(tmp_path):
+    trainer = tiny_trainer(tmp_path, "warm_up", dataloader_num_workers=1)
+
+    def refuse(rows):
+        raise ValueError(f"Row {rows[0]['image_id']!r} is bad.\nRemove it.")
+
+    trainer.data_collator = refuse
+    with pytest.raises(ValueError, match=r"^Row 'row-\d+' is bad\.\nRemove it\.$"):
+        trainer.train()
