@@ -4,8 +4,10 @@ JPEG has no checksums. libjpeg fills missing pixels with grey and only warns, an
 raises only at the end of the file, so half a photo with an end marker becomes a photo that is half grey. We find such
 files in the one pass that decodes them. We replace the end marker by a few bytes of padding, and hold the last bytes
 back until the decoder asks for them. If it still asks after the padding, data are missing ("cut off"). If it never
-asks for the last bytes, data are left over, so it lost its way ("damaged"). In a progressive file, the scans must give
-every bit of every coefficient that they announce.
+asks for the last bytes, data are left over, so it lost its way ("damaged").
+
+A progressive file is read to its end in any case. Its scans must give every bit of every coefficient that they
+announce. We decode it twice, with other padding behind the last scan. If that shows, the scan is cut off.
 
 PNG has checksums, but Pillow does not check those of the pixels and shows missing pixels as black. OpenJPEG decodes
 some JPEG 2000 files that are cut off, as far as they go. We check both formats by the lengths and checksums of their
@@ -20,6 +22,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 from PIL import Image as PILImage
 
@@ -27,13 +30,16 @@ from .image_refusal import RefusedImageError
 
 # The marker that ends the coded pixels: 0xFF, not followed by 0 (a pixel byte 0xFF), a restart marker or a fill.
 END_OF_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+FILL_BYTES = re.compile(rb"\xff+")
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-SEQUENTIAL_HUFFMAN, PROGRESSIVE = (0xC0, 0xC1), (0xC2, 0xCA)
-START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+HUFFMAN, PROGRESSIVE = (0xC0, 0xC1, 0xC2), (0xC2, 0xCA)
+START_OF_SCAN, END_OF_IMAGE, CLOSED = 0xDA, 0xD9, b"\xff\xd9"
 WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
 PADDING = b"\xff\x00" * 8  # libjpeg reads 8 bytes ahead; no code word is all ones, so this decodes to nothing
+OTHER_PADDING = bytes(16)
 HELD_BACK_BYTES = 32
+MAX_ZERO_BYTES = 64  # more of them at the end are no pixels, unless they reach it
 MAX_SCANS = 100  # 1 to 20 are usual; each covers all pixels, so thousands would take minutes
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -48,6 +54,8 @@ ADAM7 = (
     (0, 1, 1, 2),
 )  # x, y, steps
 INFLATED_AT_ONCE = 1 << 20
+MAX_PARTS = 200_000  # chunks of a PNG, strips or values of a TIFF: Pillow keeps up to some hundred bytes for each
+BYTE_TYPES = (1, 2, 6, 7)  # of TIFF, which Pillow keeps as they are
 CODESTREAM, START_OF_TILE, END_OF_CODESTREAM = b"jp2c", b"\xff\x90", b"\xff\xd9"
 
 
@@ -64,23 +72,28 @@ def jpeg_file(encoded: bytes) -> "HeldBackFile | None":
         raise RefusedImageError("too large", f"{len(jpeg.scans):,} scans over all pixels, more than {MAX_SCANS}")
     if jpeg.frame in PROGRESSIVE:
         _check_progression(jpeg)
-    is_one_scan = len(jpeg.scans) == 1 and len(jpeg.scans[0][0]) == jpeg.num_components
-    if jpeg.frame not in SEQUENTIAL_HUFFMAN or not is_one_scan:
+    if jpeg.frame not in HUFFMAN:
         return None
     without_fill = len(encoded[: jpeg.end].rstrip(b"\0"))  # some cameras append zeros
-    num_given = max(jpeg.begin, without_fill - HELD_BACK_BYTES)
-    return HeldBackFile(encoded[: jpeg.end] + PADDING, num_given if num_given > jpeg.begin else 0)
+    fill = min(jpeg.end, without_fill + MAX_ZERO_BYTES)
+    if len(jpeg.scans) > 1 or len(jpeg.scans[0][0]) < jpeg.num_components:
+        content = encoded[: fill if jpeg.scans[-1][1] else jpeg.end]  # bits of mean colours may all be zero
+        return HeldBackFile(content + PADDING + CLOSED, other=content + OTHER_PADDING + CLOSED)
+    held, end = without_fill - HELD_BACK_BYTES, max(fill, jpeg.end - HELD_BACK_BYTES)
+    return HeldBackFile(encoded[: jpeg.end] + PADDING, held if held > jpeg.begin else 0, fill, end)
 
 
 def check_png(encoded: bytes) -> None:
     """Check the chunks of a PNG.
 
     Raises:
-        RefusedImageError: the file ends before its end chunk, a chunk that the image needs has a wrong checksum, or
-            the image has no pixels.
+        RefusedImageError: the file ends before its end chunk, a chunk that the image needs has a wrong checksum, the
+            image has no pixels, or there are very many chunks.
     """
     kind = b""
-    for position, kind, content in _png_chunks(encoded):
+    for number, (position, kind, content) in enumerate(_png_chunks(encoded)):
+        if number == MAX_PARTS:
+            raise RefusedImageError("too large", f"a PNG of more than {MAX_PARTS:,} chunks")
         end = position + 8 + len(content)
         is_needed = not kind[0] & 0x20  # an upper-case first letter: the image needs the chunk
         if is_needed and zlib.crc32(kind + content) != int.from_bytes(encoded[end : end + 4], "big"):
@@ -122,6 +135,23 @@ def check_jpeg_2000(encoded: bytes) -> None:
         raise RefusedImageError("cut off", f"a JPEG 2000 without its end, {len(encoded):,} bytes")
 
 
+def check_tiff(encoded: bytes) -> None:
+    """Raise RefusedImageError if a tag of the first image in a TIFF holds very many values, such as its strips."""
+    order, is_big = "<" if encoded[:2] == b"II" else ">", b"+" in encoded[2:4]
+    offset, number, entry = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
+    try:
+        (begin,) = struct.unpack_from(order + offset, encoded, 8 if is_big else 4)
+        (num_entries,) = struct.unpack_from(order + number, encoded, begin)
+        begin += struct.calcsize(order + number)
+        entry_size = struct.calcsize(order + entry)
+        for position in range(begin, begin + num_entries * entry_size, entry_size):
+            tag, kind, count, _ = struct.unpack_from(order + entry, encoded, position)
+            if kind not in BYTE_TYPES and count > MAX_PARTS:
+                raise RefusedImageError("too large", f"a TIFF with {count:,} values of tag {tag}")
+    except (struct.error, OverflowError):
+        return  # Pillow refuses it
+
+
 def icon_sizes(encoded: bytes) -> Iterator[tuple[int, int]]:
     """The sizes of the images in an icon, as they themselves say. The icon's own list may say otherwise."""
     for entry in range(6, min(len(encoded), 6 + 16 * int.from_bytes(encoded[4:6], "little")) - 15, 16):
@@ -136,20 +166,30 @@ def icon_sizes(encoded: bytes) -> Iterator[tuple[int, int]]:
 
 
 class HeldBackFile(io.BytesIO):
-    """A file that gives its last bytes only on a further read, so that we can see whether the decoder needed them."""
+    """A file that gives its last bytes only on a further read, so that we can see whether the decoder needed them.
 
-    def __init__(self, content: bytes, num_given: int) -> None:
+    Args:
+        held: where these bytes begin. `fill` and `end`: what lies between is not needed, or all of it.
+        other: the same file, padded by other bytes.
+    """
+
+    def __init__(self, content: bytes, held: int = 0, fill: int = 0, end: int = 0, *, other: bytes = b"") -> None:
         super().__init__(content)
-        self.num_given = num_given
-        self.has_bytes_left = True
+        self.other = other
+        self._stops = (held, fill, end)
+        self._last_read = 0
+
+    @property
+    def has_bytes_left(self) -> bool:
+        held, fill, end = self._stops
+        return self._last_read < held or fill <= self._last_read < end
 
     def read(self, size: int | None = -1) -> bytes:
-        until_held = self.num_given - self.tell()
-        if until_held > 0 and (size is None or size < 0 or size > until_held):
-            size = until_held
-        content = super().read(size)
-        self.has_bytes_left = self.tell() <= self.num_given  # Pillow may close the file after the last read
-        return content
+        self._last_read = self.tell()
+        until_stop = min((stop - self.tell() for stop in self._stops if stop > self.tell()), default=0)
+        if until_stop and (size is None or size < 0 or size > until_stop):
+            size = until_stop
+        return super().read(size)
 
 
 @dataclass
@@ -174,9 +214,7 @@ def _read_scans(encoded: bytes) -> _JpegScans:
     jpeg, position = _JpegScans(), 2
     while (begin := encoded.find(b"\xff", position)) >= 0:
         # a segment: fill bytes, a marker, and for most markers a length and that many bytes
-        marker_at = begin + 1
-        if encoded[marker_at : marker_at + 1] == b"\xff":
-            marker_at += len(encoded[begin : begin + 1000]) - len(encoded[begin : begin + 1000].lstrip(b"\xff")) - 1
+        marker_at = cast(re.Match, FILL_BYTES.match(encoded, begin)).end()
         marker = encoded[marker_at] if marker_at < len(encoded) else END_OF_IMAGE
         if marker == END_OF_IMAGE:
             break

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, cast
 
-from PIL import IcoImagePlugin, ImageFile, UnidentifiedImageError
+from PIL import IcoImagePlugin, ImageChops, ImageFile, UnidentifiedImageError
 from PIL import Image as PILImage
 
 from .image_completeness import (
@@ -25,6 +25,7 @@ from .image_completeness import (
     check_jpeg_2000,
     check_png,
     check_png_pixels,
+    check_tiff,
     icon_sizes,
     jpeg_file,
 )
@@ -34,8 +35,11 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "ICO", "JPEG2000
 MAX_PIXELS = 89_478_485  # the size from which Pillow warns: a quarter of a GB in RGB
 MAX_SIDE = 65_500  # the largest that JPEG can store
 MAX_BYTES = 50_000_000  # of an encoded image
-# Some formats hold an empty image of any size in 50 bytes. A blank page of a scan has up to 10,000 pixels a byte.
-FREE_PIXELS, MAX_PIXELS_PER_BYTE = 1 << 24, 10_000
+# Some formats hold an empty image of any size in 50 bytes. So a file whose decoding takes more memory than this needs
+# a byte for so many pixels; photos have at most 50 a byte.
+FREE_MEMORY, MAX_PIXELS_PER_BYTE = 300_000_000, 150
+DECODING_BYTES = {"WEBP": 16, "AVIF": 16, "JPEG2000": 24}  # of memory per pixel; for all other formats 8
+PLAIN_PPM, MAX_COMMENTS = re.compile(rb"P[123]\s"), 1000  # Pillow's time for them grows with their square
 
 # What Pillow raises on files that are cut off, are damaged, have false headers or are closed.
 PILLOW_ERRORS = (
@@ -64,6 +68,8 @@ READ_BEGINNINGS = {
     b"BM": "BMP",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
     b"\0\0\1\0": "ICO",
     b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
@@ -78,8 +84,6 @@ UNREAD_IMAGE_BEGINNINGS = {
     b"DDS ": "a DDS texture",
     b"\xd7\xcd\xc6\x9a": "a Windows metafile",
 }
-# Formats whose files we check ourselves; of the others, Pillow notices that pixels are missing.
-CHECKED_FORMATS = frozenset({"JPEG", "MPO", "PNG", "JPEG2000"})
 BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
 
 
@@ -131,7 +135,7 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | 
             raise _unidentified(encoded) from error
         except PILLOW_ERRORS as error:
             raise _refusal(error) from error
-        _check_pixels(image.size, max_pixels, len(encoded))
+        _check_pixels(image.size, max_pixels, len(encoded), image.format)
         if shorter_side is not None and image.format in ("JPEG", "MPO"):
             image.draft("", _at_least(image.size, 2 * shorter_side))
         if held is not None:  # only for the pixels: Pillow reads headers faster from a plain file
@@ -165,8 +169,8 @@ def load_opened(image: PILImage.Image) -> None:
         raise RefusedImageError("unreadable", CLOSED)
     with strict_pillow():
         encoded = _reread(opened)
-        _check_pixels(image.size, MAX_PIXELS, len(encoded))
-        if image.format in CHECKED_FORMATS and image.tell() == 0:
+        _check_pixels(image.size, MAX_PIXELS, len(encoded), image.format)
+        if image.tell() == 0:
             held = _checked(encoded, MAX_PIXELS)
         if held is not None:
             image.fp = held
@@ -207,6 +211,10 @@ def _checked(encoded: bytes, max_pixels: int) -> HeldBackFile | None:
         check_png(encoded)
     elif known_as == "JPEG 2000":
         check_jpeg_2000(encoded)
+    elif known_as == "TIFF":
+        check_tiff(encoded)
+    elif PLAIN_PPM.match(encoded) and encoded.count(b"#") > MAX_COMMENTS:
+        raise RefusedImageError("too large", f"a PPM with more than {MAX_COMMENTS:,} comments")
     elif known_as == "ICO":  # decoded as soon as it is opened
         for size in icon_sizes(encoded):
             _check_pixels(size, max_pixels, len(encoded))
@@ -225,6 +233,8 @@ def _load(image: ImageFile.ImageFile, held: HeldBackFile | None, encoded: bytes)
         raise _refusal(error) from error
     if held is not None and held.has_bytes_left:
         raise RefusedImageError("damaged", "the pixels of a JPEG end before its data do")
+    if held is not None and held.other and _differ(image, held.other):
+        raise RefusedImageError("cut off", "the last scan of a JPEG ends before its pixels do")
     if image.format == "PNG" and encoded:
         check_png_pixels(encoded, image)
     if isinstance(image, IcoImagePlugin.IcoImageFile):
@@ -232,6 +242,14 @@ def _load(image: ImageFile.ImageFile, held: HeldBackFile | None, encoded: bytes)
         if part.startswith(PNG_SIGNATURE):
             check_png(part)
             check_png_pixels(part, image)
+
+
+def _differ(image: PILImage.Image, other: bytes) -> bool:
+    """Whether a JPEG shows another image if its last scan is padded by other bytes."""
+    second = PILImage.open(io.BytesIO(other), formats=["JPEG"])
+    scale = round(second.width / image.width)
+    second.draft(image.mode, (second.width // scale, second.height // scale))
+    return ImageChops.difference(image, second).getbbox() is not None
 
 
 def _unidentified(encoded: bytes) -> RefusedImageError:
@@ -249,13 +267,14 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in PILImage.OPEN]
 
 
-def _check_pixels(size: tuple[int, int], max_pixels: int, num_bytes: int) -> None:
+def _check_pixels(size: tuple[int, int], max_pixels: int, num_bytes: int, image_format: str | None = None) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise RefusedImageError("no pixels", f"{width} x {height} pixels")
     if width * height > max_pixels:
         raise RefusedImageError("too large", f"{width} x {height} pixels, more than the {max_pixels:,} allowed")
-    if width * height > max(FREE_PIXELS, MAX_PIXELS_PER_BYTE * num_bytes):
+    memory = width * height * DECODING_BYTES.get(image_format or "", 8)
+    if memory > FREE_MEMORY and width * height > MAX_PIXELS_PER_BYTE * num_bytes:
         raise RefusedImageError("too large", f"{width} x {height} pixels in only {num_bytes:,} bytes")
     if max(width, height) > MAX_SIDE:
         raise RefusedImageError("too large", f"{width} x {height} pixels, a side of more than {MAX_SIDE:,}")

@@ -107,6 +107,10 @@ READABLE = {
     "JPEG, one pixel": Readable(encode(IMAGE.crop((0, 0, 1, 1)), "JPEG", quality=95), PIXELS[:1, :1], 4),
     "JPEG, bytes behind its end": Readable(JPEG + b"\xff\xd8 trailing \xff\xda" * 50, PIXELS, 6),
     "JPEG, zeros before its end": Readable(JPEG[:-2] + bytes(100) + by_hand.END_OF_IMAGE, PIXELS, 6),
+    "JPEG, progressive, zeros before its end": Readable(
+        PROGRESSIVE[:-2] + bytes(100) + by_hand.END_OF_IMAGE, PIXELS, 6
+    ),
+    "JPEG, many fill bytes": Readable(JPEG[:2] + b"\xff" * 5000 + JPEG[2:], PIXELS, 6),
     "JPEG, comment of 60,000 bytes": Readable(encode(IMAGE, "JPEG", quality=95, comment=b"x" * 60_000), PIXELS, 12),
     "JPEG, corrupt EXIF": Readable(by_hand.with_segment(JPEG, 0xE1, b"Exif\0\0MM\0*\xff\xff\xff\xff"), PIXELS, 6),
     "JPEG, EXIF of 60,000 bytes": Readable(
@@ -195,6 +199,8 @@ REFUSED = {
     "JPEG, CMYK, half, closed": (_closed_half(encode(CMYK, "JPEG", quality=95)), "cut off"),
     "JPEG, progressive, half": (_half(PROGRESSIVE), "cut off"),
     "JPEG, progressive, first scans, closed": (by_hand.first_scans(PROGRESSIVE, 4), "cut off"),
+    "JPEG, progressive, last scan cut off": (PROGRESSIVE[:-40] + by_hand.END_OF_IMAGE, "cut off"),
+    "JPEG, half, then zeros": (_closed_half(JPEG)[:-2] + bytes(5000) + by_hand.END_OF_IMAGE, "damaged"),
     "JPEG, progressive, all but the last scan": (by_hand.first_scans(PROGRESSIVE, -1), "cut off"),
     "JPEG, header says more lines": (by_hand.with_size(JPEG, WIDTH, 4 * HEIGHT), "cut off"),
     "JPEG, header says fewer lines": (by_hand.with_size(JPEG, WIDTH, HEIGHT // 2), "damaged"),
@@ -215,6 +221,8 @@ REFUSED = {
         by_hand.in_png(PNG, b"zTXt", b"k\0\0" + zlib.compress(bytes(100_000_000))),
         "damaged",
     ),
+    "PNG of 42 million pixels in 5 KB": (by_hand.png(7000, 6000, bytes(876 * 6000), bits=1, colours=0), "too large"),
+    "PNG of 300,000 chunks": (PNG[:33] + by_hand.png_chunk(b"teXt", b"") * 300_000 + PNG[33:], "too large"),
     "GIF, half": (_half(GIF), "cut off"),
     "GIF without an image": (GIF[:13] + b";", "damaged"),
     "GIF bomb": (GIF[:6] + b"\xff\xff\xff\xff" + GIF[10:], "too large"),
@@ -223,6 +231,8 @@ REFUSED = {
     "TIFF, half": (_half(encode(IMAGE, "TIFF")), "cut off"),
     "TIFF, header says more lines": (by_hand.with_tiff_tag(encode(IMAGE, "TIFF"), 257, 2 * HEIGHT), "cut off"),
     "TIFF, LZW, half": (_half(encode(IMAGE, "TIFF", compression="tiff_lzw")), "damaged"),
+    "TIFF of a million strips": (by_hand.with_tiff_tag(encode(IMAGE, "TIFF"), 273, 8, count=1_000_000), "too large"),
+    "TIFF of a million values": (by_hand.with_tiff_tag(encode(IMAGE, "TIFF"), 258, 8, count=1_000_000), "too large"),
     "BMP, half": (_half(encode(IMAGE, "BMP")), "cut off"),
     "BMP, two bytes": (b"BM", "damaged"),
     "BMP bomb": (
@@ -238,6 +248,8 @@ REFUSED = {
     "ICO, PNG, pixels missing": (by_hand.icon(by_hand.png(32, 32, bytes(32 * 3 + 1))), "cut off"),
     "WebP bomb": (by_hand.empty_webp(10_900, 16_383), "too large"),
     "WebP, 81 million pixels in 34 bytes": (by_hand.empty_webp(9000, 9000), "too large"),
+    "WebP, 81 million pixels, padded": (by_hand.padded_webp(by_hand.empty_webp(9000, 9000), 9000), "too large"),
+    "PPM with 20,000 comments": (b"P1\n4 4\n" + b"#\n" * 20_000 + b"1" * 16, "too large"),
     "JPEG 2000, codestream, half, closed": (
         _half(by_hand.codestream(READABLE["JPEG 2000"].encoded)) + by_hand.END_OF_IMAGE,
         "cut off",

@@ -123,12 +123,12 @@ def top_down_bmp(bmp: bytes, pixels: Sequence[bytes]) -> bytes:
     return bmp[:22] + struct.pack("<i", -height) + bmp[26:begin] + b"".join(pixels)
 
 
-def with_tiff_tag(tiff: bytes, tag: int, value: int) -> bytes:
+def with_tiff_tag(tiff: bytes, tag: int, value: int, *, count: int = 1) -> bytes:
     """A little-endian TIFF whose tag of one number says something else."""
     changed, begin = bytearray(tiff), struct.unpack_from("<I", tiff, 4)[0]
     for entry in range(begin + 2, begin + 2 + 12 * struct.unpack_from("<H", tiff, begin)[0], 12):
         if struct.unpack_from("<H", tiff, entry)[0] == tag:
-            struct.pack_into("<HII", changed, entry + 2, 4, 1, value)
+            struct.pack_into("<HII", changed, entry + 2, 4, count, value)
     return bytes(changed)
 
 
@@ -136,6 +136,12 @@ def empty_webp(width: int, height: int) -> bytes:
     """A lossless WebP of one colour, which takes 34 bytes at any size."""
     pixels = struct.pack("<BI", 0x2F, (width - 1) | (height - 1) << 14) + b"\x07\x10\x11\xfd\x0f\x44\x44\xff\x03"
     return b"RIFF" + struct.pack("<I", 26) + b"WEBPVP8L" + struct.pack("<I", 14) + pixels
+
+
+def padded_webp(webp: bytes, num_bytes: int) -> bytes:
+    """A WebP with a further chunk of zeros."""
+    content = webp[8:] + b"JUNK" + struct.pack("<I", num_bytes) + bytes(num_bytes)
+    return b"RIFF" + struct.pack("<I", len(content)) + content
 
 
 def icon(image: bytes) -> bytes:

@@ -129,7 +129,9 @@ def test_a_file_cut_off_anywhere_is_refused_or_shows_the_same_image(kind):
     assert num_refused > 0
 
 
-@pytest.mark.parametrize("settings", [{}, {"subsampling": 0}, {"restart_marker_blocks": 5}, {"optimize": True}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"subsampling": 0}, {"restart_marker_blocks": 5}, {"optimize": True}, {"progressive": True}]
+)
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_jpeg_cut_off_and_closed_by_an_end_marker_is_noticed(mode, settings):
     encoded = encode(noise(150, 100).convert(mode), "JPEG", **settings)
