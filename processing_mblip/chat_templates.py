@@ -7,8 +7,7 @@ join the messages with line breaks.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import is_dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2  # comes with torch
@@ -52,6 +51,7 @@ PLAIN_TEMPLATE = (
 )
 PROBE = "mblip-probe"
 IMAGE_KEYS = ("image", "url", "path", "base64")
+EXAMPLE = "{'role': 'user', 'content': 'What is this?'}"
 
 
 def with_images(template: str | None, variables: Mapping[str, Any]) -> str:
@@ -87,54 +87,40 @@ def _shows(template: str, role: str, content: Any, variables: tuple[tuple[str, s
 
 
 def check_conversation(conversation: Any) -> None:
-    """Raise TypeError or ValueError unless this is a list of messages, or a list of such lists."""
-    conversations: Sequence[Any] = [conversation]
-    if isinstance(conversation, list | tuple) and conversation:
-        first = conversation[0]
-        conversations = (
-            conversation if isinstance(first, list | tuple) or hasattr(first, "messages") else [conversation]
-        )
-    for i, each in enumerate(conversations):
-        messages = getattr(each, "messages", each)
-        if not isinstance(messages, list | tuple) or not all(map(_is_message, messages)):
-            raise TypeError(
-                f"Conversation {i} is {each!r:.80}, expected a list of messages such as "
-                "{'role': 'user', 'content': 'What is this?'}."
-            )
+    """Raise TypeError or ValueError unless this is a list of messages of text and images, or a list of such lists."""
+    is_batch = _is_list(conversation) and len(conversation) > 0 and _is_list(conversation[0])
+    for i, messages in enumerate(conversation if is_batch else [conversation]):
+        if not _is_list(messages):
+            raise TypeError(f"Conversation {i} is {messages!r:.80}, expected a list of messages such as {EXAMPLE}.")
         if not messages:
-            raise ValueError(f"Conversation {i} is empty, expected at least one message.")
+            raise ValueError(f"Conversation {i} is empty, expected at least one message such as {EXAMPLE}.")
+        for j, message in enumerate(messages):
+            _check_message(message, f"Message {j}" + (f" of conversation {i}" if is_batch else ""))
 
 
-def _is_message(message: Any) -> bool:
-    """Whether this is a dict, or an object that transformers turns into one."""
-    return isinstance(message, Mapping) or is_dataclass(message) or hasattr(message, "model_dump")
-
-
-def check_messages(messages: list[Any], where: str = "") -> None:
-    """Raise ValueError unless each message has a role and a content of text and images. `where` ends its name."""
-    for i, message in enumerate(messages):
-        name, content = f"Message {i}{where}", message.get("content")
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        if not isinstance(message.get("role"), str):
-            raise ValueError(f"{name} has the role {message.get('role')!r:.80}, expected text such as 'user'.")
-        if parts is None and message.get("tool_calls"):
-            continue
-        if not isinstance(parts, list | tuple):
-            raise ValueError(f"{name} has the content {content!r:.80}, expected text or a list of parts.")
-        for j, part in enumerate(parts):
-            _check_part(part, f"Part {j} of {name[:1].lower()}{name[1:]}")
-
-
-def _check_part(part: Any, name: str) -> None:
-    kind = part.get("type") if isinstance(part, Mapping) else None
-    if kind == "text" and isinstance(part.get("text"), str):
+def _check_message(message: Any, name: str) -> None:
+    if not isinstance(message, Mapping):
+        raise TypeError(f"{name} is {message!r:.80}, expected a dict such as {EXAMPLE}.")
+    role, content = message.get("role"), message.get("content")
+    if not isinstance(role, str):
+        raise ValueError(f"{name} has the role {role!r:.80}, expected text such as 'user'.")
+    if isinstance(content, str) or (content is None and message.get("tool_calls")):
         return
-    if kind == "image" and len([key for key in IMAGE_KEYS if key in part]) <= 1:
-        return
-    raise ValueError(
-        f"{name} is {part!r:.80}, expected {{'type': 'text', 'text': ...}} or {{'type': 'image', 'image': ...}}, with "
-        "one of image, url, path and base64."
-    )
+    if not isinstance(content, list):
+        raise ValueError(f"{name} has the content {content!r:.80}, expected text or a list of parts.")
+    for i, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        is_text = kind == "text" and isinstance(part.get("text"), str)
+        is_image = kind == "image" and sum(key in part for key in IMAGE_KEYS) <= 1
+        if not (is_text or is_image or (kind == "image_url" and "image_url" in part)):
+            raise ValueError(
+                f"Part {i} of {name.lower()} is {part!r:.80}, expected {{'type': 'text', 'text': ...}} or "
+                "{'type': 'image', 'image': ...}, with one of image, url, path and base64."
+            )
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def map_texts(value: Any, change: Callable[[str], Any]) -> Any:
@@ -143,9 +129,5 @@ def map_texts(value: Any, change: Callable[[str], Any]) -> Any:
         return change(value)
     if isinstance(value, Mapping):
         is_image = value.get("type") == "image"
-        return (
-            value
-            if is_image
-            else {key: each if key == "type" else map_texts(each, change) for key, each in value.items()}
-        )
-    return [map_texts(each, change) for each in value] if isinstance(value, list | tuple) else value
+        return {key: each if is_image or key == "type" else map_texts(each, change) for key, each in value.items()}
+    return [map_texts(each, change) for each in value] if _is_list(value) else value

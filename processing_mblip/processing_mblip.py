@@ -11,7 +11,8 @@ from .supported_releases import release  # noqa: F401
 
 # isort: split
 import functools
-import importlib
+import itertools
+import numbers
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -20,20 +21,15 @@ from typing import Any, Unpack
 
 import jinja2  # comes with torch
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import ImageInput
 from transformers.processing_utils import ImagesKwargs, ProcessingKwargs, ProcessorMixin, TextKwargs
 from transformers.utils import TensorType, is_numpy_array, to_py_obj
 
-from .chat_templates import check_conversation, check_messages, map_texts, with_images
+from .chat_templates import check_conversation, map_texts, with_images
 from .control_tokens import ControlTokens
-from .image_processing_mblip import (
-    MBlipImageProcessor,
-    flat_list,
-    is_array,
-    is_list,
-    load_upright_rgb,
-)
+from .image_processing_mblip import MBlipImageProcessor, flat_list, is_array, is_list, load_upright_rgb
 from .model_settings import check_agreement, read_model_settings
 from .prompt_encoding import (
     IMAGE_TOKEN,
@@ -45,9 +41,6 @@ from .prompt_encoding import (
     pad_rows,
     split_at_marks,
 )
-
-# transformers raises it, and the shipped files import no `huggingface_hub`.
-StrictDataclassError = importlib.import_module("huggingface_hub.errors").StrictDataclassError
 
 EXPECTED_TEXT = (
     "`text` must be a string or list of strings; it is the second argument, after `images`. Make a list of other "
@@ -81,10 +74,6 @@ class MBlipProcessorKwargs(ProcessingKwargs, total=False):
     text_kwargs: MBlipTextKwargs  # type: ignore[misc]  # as in all processors of transformers
     images_kwargs: MBlipImagesKwargs  # type: ignore[misc]
     is_escaped: bool | None
-
-
-class ChatTemplateError(ValueError, jinja2.TemplateError):
-    """A chat template has a fault, or refuses a conversation."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +258,7 @@ class MBlipProcessor(ProcessorMixin):
 
         Raises:
             ValueError: a message has no role or content, a part is neither text nor an image, or the template refuses
-                the conversation (`ChatTemplateError`).
+                the conversation.
             TypeError: the conversation is no list of messages.
         """
         processor_kwargs = {**(processor_kwargs or {})}
@@ -280,7 +269,8 @@ class MBlipProcessor(ProcessorMixin):
                     "`sanitize_control_tokens=True` needs `tokenize=True`, and goes without "
                     "`return_assistant_tokens_mask=True`. Change these arguments."
                 )
-            conversations, is_batched = self._checked_conversations(conversation)
+            check_conversation(conversation)
+            conversations, is_batched = super()._normalize_conversations(conversation)
             given = [conversations, tools, documents, kwargs]
             texts: list[str] = []
             map_texts(given, texts.append)
@@ -293,19 +283,12 @@ class MBlipProcessor(ProcessorMixin):
         try:
             return super().apply_chat_template(conversation, chat_template, tools, documents, *args, **kwargs)
         except jinja2.TemplateError as error:
-            raise ChatTemplateError(f"The chat template refuses the conversation: {error}") from error
+            raise ValueError(f"The chat template refuses the conversation: {error}") from error
 
     def _normalize_conversations(self, conversation: Any) -> tuple[list[Any], bool]:
-        conversations, is_batched = self._checked_conversations(conversation)
-        return map_texts(conversations, lambda text: text.replace(IMAGE_TOKEN, LITERAL_IMAGE)), is_batched
-
-    def _checked_conversations(self, conversation: Any) -> tuple[list[Any], bool]:
-        """One or more conversations as a list of them, with parts of type `image_url` as images."""
         check_conversation(conversation)
         conversations, is_batched = super()._normalize_conversations(conversation)
-        for i, messages in enumerate(conversations):
-            check_messages(messages, f" of conversation {i}" if is_batched else "")
-        return conversations, is_batched
+        return map_texts(conversations, lambda text: text.replace(IMAGE_TOKEN, LITERAL_IMAGE)), is_batched
 
     def pad(self, ids: Sequence[Sequence[int]], *, padding_side: str | None = None) -> dict[str, torch.Tensor]:
         """Pad prompts from `encode` to the longest: `input_ids` (B, T) and `attention_mask` (B, T).
@@ -314,10 +297,12 @@ class MBlipProcessor(ProcessorMixin):
             padding_side: "left" or "right"; None: the tokenizer's side, which suits the language model.
 
         Raises:
-            ValueError: the prompts differ in length, and the tokenizer has neither a pad nor an end-of-text token.
+            ValueError: a token id is negative or no whole number, or the prompts differ in length, but the tokenizer
+                has neither a pad nor an end-of-text token.
         """
         target = PaddedLength.from_kwargs(self.tokenizer, {"padding": True, "padding_side": padding_side})
-        rows = [list(row) for row in ids]
+        rows = [row.tolist() if is_array(row) else list(row) for row in ids]
+        check_ids(rows)
         return {
             "input_ids": torch.tensor(pad_rows(rows, target.pad_id(rows), target), dtype=torch.long),
             "attention_mask": torch.tensor(pad_rows([[1] * len(row) for row in rows], 0, target), dtype=torch.long),
@@ -442,11 +427,7 @@ class MBlipProcessor(ProcessorMixin):
     def _without_image_tokens(self, token_ids: Any) -> Any:
         if isinstance(token_ids, list | tuple):
             return [self._without_image_tokens(entry) for entry in token_ids if entry != self.image_token_id]
-        if isinstance(token_ids, bool) or not isinstance(token_ids, int) or not 0 <= token_ids < 2**31:
-            raise ValueError(
-                f"{token_ids!r:.80} came as a token id, expected whole numbers from 0. Replace the -100 of labels by "
-                "the pad token."
-            )
+        check_ids([[token_ids]])
         return [] if token_ids == self.image_token_id else token_ids
 
     def _resolve_chat_template(self, chat_template: str | None) -> str:
@@ -470,6 +451,17 @@ def check_nested(kwargs: dict[str, Any]) -> None:
     for name, value in kwargs.items():
         if name.endswith("_kwargs") and not isinstance(value, dict):
             raise TypeError(f"`{name}` is of type {type(value).__name__}, expected a dict of arguments.")
+
+
+def check_ids(rows: list[list[Any]]) -> None:
+    """Raise ValueError unless all token ids are whole numbers from 0."""
+    for token_id in itertools.chain.from_iterable(rows):
+        is_whole = isinstance(token_id, numbers.Integral) and not isinstance(token_id, bool)
+        if not is_whole or not 0 <= token_id < 2**31:
+            raise ValueError(
+                f"{token_id!r:.80} came as a token id, expected whole numbers from 0. Replace the -100 of labels by "
+                "the pad token."
+            )
 
 
 def default_image_token_id(tokenizer: Any) -> int:

@@ -43,7 +43,8 @@ SHIPPED_FROM = {
 }
 SHIPPED_MAY_IMPORT = {
     "modeling_mblip": {"torch", "transformers", "safetensors", "huggingface_hub"},
-    "processing_mblip": {"torch", "transformers", "PIL", "numpy", "jinja2"},  # torch needs jinja2
+    # torch brings jinja2, transformers the last two
+    "processing_mblip": {"torch", "transformers", "PIL", "numpy", "jinja2", "tokenizers", "huggingface_hub"},
 }
 # PyYAML and numpy come with huggingface-hub and transformers.
 NEEDED_ONLY_BY_OTHERS = (

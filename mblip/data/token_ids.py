@@ -18,12 +18,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
-from jinja2 import TemplateError
+
+from processing_mblip.control_tokens import MARK
 
 from .example import IMAGE_TOKEN, PLACED_IMAGE
 
 _PROBE = "mBLIP"  # a test answer that no template contains
-_MARK = "\U000f0000"  # in texts from `MBlipProcessor.escape`
 _HINT = (
     "Set `processor.tokenizer.chat_template` to a template that writes `user` and `assistant` turns as the prompt "
     "followed by the answer, or to None."
@@ -137,18 +137,16 @@ def answer_ids(
     Raises:
         ValueError: as `check_chat_template`.
     """
-    tokenizer = processor.tokenizer
     if use_chat_template:
         found = [_turn_ids(processor, text, num_images, answer, is_encoder_decoder) for answer in answers]
     elif is_encoder_decoder:
-        found = _answer_ids(processor, answers, is_target=True)
+        found = _ids(processor, processor.escape(answers), is_target=True)
     else:
         # A space separates the answer from a prompt that does not end in one. The prompt's tokens are then the same
         # as without an answer.
         space = "" if not text or text[-1].isspace() else " "
-        found = _answer_ids(processor, [space + answer for answer in answers], is_target=False)
-    end = tokenizer.eos_token_id
-    return [[*ids] if ids and ids[-1] == end else [*ids, end] for ids in found]
+        found = _ids(processor, processor.escape([space + answer for answer in answers]))
+    return [_ended(ids, processor.tokenizer.eos_token_id) for ids in found]
 
 
 def answer_lead(processor: Processor) -> str:
@@ -160,7 +158,7 @@ def answer_lead(processor: Processor) -> str:
     lead, answer, _ = whole[len(prompt) :].partition(_PROBE)
     if not (whole.startswith(prompt) and answer):
         return ""
-    return processor.tokenizer.decode(_ids(processor, lead), skip_special_tokens=True)
+    return processor.tokenizer.decode(_ids(processor, [lead])[0], skip_special_tokens=True)
 
 
 def user_message(text: str, num_images: int) -> dict[str, Any]:
@@ -217,21 +215,26 @@ def _size(tokenizer: Any, text: str) -> int:
 
 
 def _turn_ids(processor: Processor, text: str, num_images: int, answer: str, is_encoder_decoder: bool) -> list[int]:
-    """The tokens of the assistant's turn after the prompt, up to the last end of sequence if the template writes one.
+    """The tokens of what follows the prompt: the assistant's turn.
 
     We take them from the tokens of the whole conversation if these begin with the prompt's tokens. The tokenizer may
     merge the prompt's end with the answer's start. We then tokenize the turn by itself, because the prompt stands
     alone at inference.
     """
-    tokenizer = processor.tokenizer
     prompt, turn = _prompt_and_turn(processor, text, num_images, answer)
     if is_encoder_decoder:
-        ids = _target_ids(processor, turn)
-    else:
-        before, whole = (_ids(processor, rendered) for rendered in (prompt, prompt + turn))
-        ids = whole[len(before) :] if whole[: len(before)] == before else _ids(processor, turn)
-    ends = [i for i, token_id in enumerate(ids) if token_id == tokenizer.eos_token_id]
-    return ids[: ends[-1] + 1] if ends else ids
+        return _ids(processor, [turn], is_target=True)[0]
+    before, whole, alone = _ids(processor, [prompt, prompt + turn, turn])
+    return whole[len(before) :] if whole[: len(before)] == before else alone
+
+
+def _ended(ids: list[int], end: int) -> list[int]:
+    """Ids up to their first end of sequence, which is added if there is none.
+
+    Behind it a template or a tokenizer may write more, such as line breaks, another end, or a language (mBART).
+    """
+    start = int(len(ids) > 1)  # a turn that begins with an end goes on
+    return ids[: ids.index(end, start) + 1] if end in ids[start:] else [*ids, end]
 
 
 def _prompt_and_turn(processor: Processor, text: str, num_images: int, answer: str) -> tuple[str, str]:
@@ -256,8 +259,8 @@ def _rendered(processor: Processor, text: str, num_images: int, answer: str) -> 
 def _apply(processor: Processor, conversation: list[Any], **kwargs: Any) -> Any:
     try:
         return processor.apply_chat_template(conversation, **kwargs)
-    except TemplateError as error:
-        raise ValueError(f"The chat template refuses a question and its answer: {error}. {_HINT}") from error
+    except ValueError as error:
+        raise ValueError(f"{error}. {_HINT}") from error
 
 
 def _question(processor: Processor, text: str, num_images: int) -> dict[str, Any]:
@@ -266,25 +269,11 @@ def _question(processor: Processor, text: str, num_images: int) -> dict[str, Any
     return user_message(IMAGE_TOKEN.join(processor.escape(pieces)), num_images)
 
 
-def _answer_ids(processor: Processor, answers: Sequence[str], *, is_target: bool) -> list[list[int]]:
+def _ids(processor: Processor, escaped: Sequence[str], *, is_target: bool = False) -> list[list[int]]:
+    """The tokens of escaped texts, or of what a chat template wrote. Only a target gets special tokens around it."""
+    if any(MARK in text for text in escaped):
+        marks = [len(PLACED_IMAGE.findall(text)) for text in escaped]
+        specials = {"add_special_tokens": is_target}
+        return processor.encode(list(escaped), marks, **specials, is_escaped=True, is_target=is_target)
     key = "text_target" if is_target else "text"
-    found = processor.tokenizer(**{key: list(answers)}, add_special_tokens=is_target, verbose=False)["input_ids"]
-    for i, escaped in enumerate(processor.escape(answers)):
-        if _MARK in escaped:
-            found[i] = _target_ids(processor, escaped) if is_target else _ids(processor, escaped)
-    return found
-
-
-def _target_ids(processor: Processor, escaped: str) -> list[int]:
-    """The tokens of an escaped text for an encoder-decoder to write, with special tokens around it."""
-    if _MARK in escaped:
-        return processor.encode([escaped], [0], is_escaped=True, is_target=True)[0]
-    return list(processor.tokenizer(text_target=escaped, verbose=False)["input_ids"])
-
-
-def _ids(processor: Processor, escaped: str) -> list[int]:
-    """The tokens of an escaped text, or of what a chat template wrote, without special tokens around it."""
-    if _MARK in escaped:
-        num_images = len(PLACED_IMAGE.findall(escaped))
-        return processor.encode([escaped], [num_images], add_special_tokens=False, is_escaped=True)[0]
-    return list(processor.tokenizer(escaped, add_special_tokens=False, verbose=False)["input_ids"])
+    return processor.tokenizer(**{key: list(escaped)}, add_special_tokens=is_target, verbose=False)["input_ids"]

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 from chat_models import CHAT_MODELS, NUM_QUERY_TOKENS, PAD, chat_processor
-from tiny_inputs import DECODER_ONLY, ENCODER_DECODER, row, tiny_processor
+from tiny_inputs import DECODER_ONLY, ENCODER_DECODER, EOS, WHAT, row, tiny_processor
+from tokenizers import processors
 
 from mblip.data.collator import IGNORED, GenerationCollator, MBlipCollator
 from mblip.data.token_ids import answer_lead, cut_text
@@ -230,3 +231,17 @@ def test_an_encoder_decoder_reads_the_prompt_and_learns_the_turn():
     tokens = processor.tokenizer.convert_ids_to_tokens
     assert batch["input_ids"][0].tolist() == asked(processor, image_of(row()), text_part("what is this"))
     assert tokens(batch["labels"][0].tolist()) == ["a", "red", "dog", "yes", "</s>"]
+
+
+@pytest.mark.parametrize(("end", "written"), [("</s>", "$A </s>"), ("</s> yes", "$A"), ("", "$A </s> what")])
+def test_labels_end_once_whatever_template_and_tokenizer_write_behind_the_answer(end, written):
+    """A template may write an end before the tokenizer's own; mBART's tokenizer writes a language behind it."""
+    processor = tiny_processor(is_encoder_decoder=True)
+    specials = [("</s>", EOS), ("what", WHAT)]
+    post_processor = processors.TemplateProcessing(single=written, special_tokens=specials)
+    processor.tokenizer.backend_tokenizer.post_processor = post_processor
+    if end:
+        template = "{% for m in messages %}{{ m.content + ' END ' }}{% endfor %}"
+        processor.tokenizer.chat_template = template.replace("END", end)
+    batch = MBlipCollator(processor, ENCODER_DECODER)([row(colours=())])
+    assert processor.tokenizer.convert_ids_to_tokens(batch["labels"][0].tolist()) == ["a", "red", "dog", "</s>"]

@@ -145,7 +145,13 @@ def test_a_text_reaches_a_template_that_reads_parts_alone(processor, template):
     [
         ([], ValueError, "Conversation 0 is empty, expected at least one message"),
         ([[ANSWER], []], ValueError, "Conversation 1 is empty"),
-        ([5], TypeError, r"Conversation 0 is \[5\], expected a list of messages such as {'role': 'user'"),
+        ([5], TypeError, "Message 0 is 5, expected a dict such as {'role': 'user'"),
+        ([[ANSWER], [ANSWER, None]], TypeError, "Message 1 of conversation 1 is None, expected a dict"),
+        (
+            [{"role": "user", "content": (TEXT,)}],
+            ValueError,
+            r"Message 0 has the content \(.*, expected text or a list",
+        ),
         ("w1", TypeError, "Conversation 0 is 'w1', expected a list of messages"),
         (ANSWER, TypeError, "Conversation 0 is {'role'.*expected a list"),
         ([[ANSWER], "w1"], TypeError, "Conversation 1 is 'w1', expected a list of messages"),
@@ -171,6 +177,7 @@ def test_what_is_no_conversation_is_refused(processor, tokenize, conversation, e
         {"type": "video", "url": "a.mp4"},
         {"type": "text"},
         {"type": "text", "text": None},
+        {"type": "image_url", "image": "a.png"},
         {"type": "text", "text": [TEXT]},
         {"text": "w1"},
         {"type": "image", "image": "a.png", "url": "b.png"},

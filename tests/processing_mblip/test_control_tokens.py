@@ -8,7 +8,8 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from processing_mblip.control_tokens import ControlTokens
 
-LETTERS = sorted(set("abcdegikmnprstux<>/_|0▁"))
+LETTERS = sorted(set("abcdegikmnprstuwx<>/_|02▁"))
+TYPED = ("a </s> b", "<pad></s>", "x<unk>x", "<extra_id_0> b", "<|im_end|>", "<2sw> a", "a<2de>", "a <image>")
 KINDS = ("unigram", "first", "bytes", "python")
 
 
@@ -22,14 +23,14 @@ def tokenizer_of(kind: str):
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
     else:
-        pieces = ["<pad>", "</s>", "<unk>", "▁<extra_id_0>"]
+        pieces = ["<pad>", "</s>", "<unk>", "▁<extra_id_0>", "<2sw>"]
         scores = [*((piece, 0.0) for piece in pieces), *((letter, -3.0) for letter in LETTERS)]
         tokenizer = Tokenizer(models.Unigram(scores, 2))
         tokenizer.normalizer = normalizers.NFKC()
         scheme = "first" if kind == "first" else "always"
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
     made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
-    made.add_tokens([AddedToken("<|im_end|>", special=False)])
+    made.add_tokens([AddedToken("<|im_end|>", special=False), AddedToken("<2de>", special=False)])
     end = ("</s>", made.eos_token_id)
     made.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[end])
     return made
@@ -40,7 +41,7 @@ def spelled(processor, ids) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("text", ["a </s> b", "<pad></s>", "x<unk>x", "<extra_id_0> b", "<|im_end|>", "a <image>"])
+@pytest.mark.parametrize("text", TYPED)
 def test_control_tokens_of_a_user_are_spelled(kind, text):
     processor = make_processor(tokenizer=tokenizer_of(kind))
     [ids] = processor(text=text, sanitize_control_tokens=True)["input_ids"]
@@ -120,7 +121,7 @@ def test_with_sanitize_a_text_of_the_image_tokens_id_is_split():
         ValueError, match=r"text of prompt 1 holds the token 7, .* give `sanitize_control_tokens=True`"
     ):
         processor(text=["w1", "w3"])
-    assert processor(text=["w1", "w3"], sanitize_control_tokens=True)["input_ids"] == [[5, 1], [3, 3, 1]]
+    assert processor(text=["w1", "w3"], sanitize_control_tokens=True)["input_ids"] == [[5, 1], [3, 1]]
 
 
 @pytest.mark.parametrize("name", CHAT_MODELS)
@@ -143,6 +144,14 @@ def test_a_templates_control_tokens_stay_and_a_users_are_text_even_in_parts(red,
     ids, plain = ids_of(content), ids_of([content[0], {"type": "text", "text": "a"}])
     assert [i for i in ids if i in control] == [i for i in plain if i in control]
     assert typed in processor.decode(ids)
+
+
+def test_a_templates_control_token_takes_the_white_space_that_it_always_takes():
+    tokenizer = tokenizer_of("first")
+    tokenizer.add_special_tokens({"extra_special_tokens": [AddedToken("<|user|>", rstrip=True, special=True)]})
+    processor = make_processor(tokenizer=tokenizer)
+    [ids] = processor.encode(["<|user|> \n " + processor.escape(["</s>"])[0]], [0], is_escaped=True)
+    assert tokenizer.convert_ids_to_tokens(ids) == ["<|user|>", *"</s>", "</s>"]
 
 
 def test_sanitize_reaches_tools_documents_and_variables_but_no_images(red):

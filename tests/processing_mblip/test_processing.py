@@ -266,6 +266,8 @@ def test_control_characters_are_text(processor):
 def test_only_token_ids_are_decoded(processor, ids):
     with pytest.raises(ValueError, match=r"came as a token id, expected whole numbers from 0\. Replace the -100"):
         processor.decode(ids)
+    with pytest.raises(ValueError, match=r"came as a token id, expected whole numbers from 0"):
+        processor.pad([[1], ids if isinstance(ids, list) else [ids]])
 
 
 def test_blip_settings_are_served_by_the_fast_image_processor_and_others_stay(red):
