@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow
 from PIL import Image as PILImage
 
 from .images import (
@@ -209,7 +210,9 @@ def rows_to_dataset(rows: Iterable[Mapping[str, Any]], *, are_images_inside: boo
     if not are_images_inside:
         features = datasets.Features(features | {"images": LOCATED_IMAGES})
     columns = {column: [row.get(column) for row in stored] for column in features}
-    return datasets.Dataset.from_dict(columns, features=features)
+    # not `from_dict`, which drops the bytes of an image if the working folder holds a file of its name
+    table = datasets.table.InMemoryTable(pyarrow.table(columns, schema=features.arrow_schema))
+    return datasets.Dataset(table, datasets.DatasetInfo(features=features))
 
 
 def features_of(columns: Collection[str]) -> datasets.Features:

@@ -434,8 +434,8 @@ def add_length(rows: datasets.Dataset) -> datasets.Dataset:
     It is the number of characters of a row's longest prompt and target. Without it, the Trainer looks for `input_ids`,
     which rows do not have.
     """
-    return rows.map(_length, input_columns=["prompts", "targets"])
-
-
-def _length(prompts: list[str], targets: list[str]) -> dict[str, int]:
-    return {"length": max(map(len, prompts)) + max(map(len, targets))}
+    lengths = [
+        max(map(len, prompts)) + max(map(len, targets))
+        for prompts, targets in zip(rows["prompts"], rows["targets"], strict=True)
+    ]
+    return rows.add_column("length", lengths)  # not `map`, which drops bytes of images (see `rows_to_dataset`)

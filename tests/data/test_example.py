@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from mblip.data.example import COLUMNS, Example, check_row, rows_to_dataset, to_rows
+from mblip.data.training_rows import add_length
 
 
 def example(number=0, **changes):
@@ -128,6 +129,16 @@ def test_a_missing_or_broken_image_never_gets_into_a_dataset(tmp_path, content, 
         path.write_bytes(content)
     with pytest.raises(ValueError, match=f"Row 'cat' .*{match}"):
         rows_to_dataset(to_rows([example(images=(path,))]))
+
+
+def test_bytes_stay_where_the_working_folder_holds_a_file_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (4, 4), "red").save("dog.png")
+    rows = rows_to_dataset(to_rows([example(images=("dog.png",))]))
+    Image.new("RGB", (4, 4), "blue").save("dog.png")
+    for image in (rows[0]["images"][0], add_length(rows)[0]["images"][0]):
+        assert image["path"] == "dog.png"
+        assert Image.open(io.BytesIO(image["bytes"])).getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_images_may_stay_where_they_lie_and_others_are_inside(tmp_path):

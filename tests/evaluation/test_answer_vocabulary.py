@@ -34,7 +34,7 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
 
 
 def test_a_missing_or_broken_file_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"Found no file .*label2ans\.json"):
+    with pytest.raises(ValueError, match=r"There is no file .*label2ans\.json"):
         read_vocabulary(tmp_path / "label2ans.json", SkipReport())
     (tmp_path / "label2ans.json").write_text("[")
     with pytest.raises(ValueError, match=r"label2ans\.json is not JSON in UTF-8"):

@@ -210,9 +210,10 @@ def test_as_released_an_image_that_cannot_be_read_is_black_and_counted(tmp_path)
     )
 
 
-def test_a_build_takes_a_worker_at_least(tmp_path):
-    with pytest.raises(ValueError, match=r"--workers is 0, expected at least 1"):
+def test_a_build_takes_a_worker_at_least(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
         build(write_mix_recipe(tmp_path, SCENES), tmp_path / "out", "--workers", "0")
+    assert "argument --workers: found 0, expected at least 1" in capsys.readouterr().err
 
 
 def test_two_builds_in_one_folder_at_once_are_refused(tmp_path):
