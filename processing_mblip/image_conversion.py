@@ -11,15 +11,23 @@ from typing import Any, cast
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import torch
 from transformers.image_utils import ChannelDimension, infer_channel_dimension_format
 from transformers.utils import is_torch_tensor
 
-from .image_decoding import PILLOW_ERRORS, strict_pillow
+from .image_decoding import MAX_PIXELS, PILLOW_ERRORS, strict_pillow
 from .image_refusal import RefusedImageError
 
 ORIENTATION = 0x0112  # the EXIF tag; 1 = upright (Exif 2.32, section 4.6.4)
+TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
 ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 # How far resizing may leave the range, as a part of it. Pillow's bicubic filter overshoots an edge by 0.07.
@@ -36,8 +44,7 @@ def upright_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """
     with strict_pillow():
         try:
-            if image.getexif().get(ORIENTATION, 1) != 1:
-                image = PIL.ImageOps.exif_transpose(image)
+            image = _turned(image)
             if image.mode in DEEP_GREY_MODES:
                 return _in_strips(image, _eight_bit_grey(image))
             if image.mode in ALPHA_MODES or "transparency" in image.info:
@@ -50,12 +57,23 @@ def upright_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
             raise RefusedImageError("unsupported", detail) from error
 
 
+def _turned(image: PIL.Image.Image) -> PIL.Image.Image:
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except PILLOW_ERRORS:  # damaged EXIF, without which the image is as it is
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
 def image_from_values(values: Any) -> PIL.Image.Image:
     """A numpy array or tensor as an 8-bit PIL image: grey, RGB or RGBA.
 
     Raises:
-        RefusedImageError: it has no values at hand, another shape than one image, or values out of range.
+        RefusedImageError: it has no values at hand, too many, another shape than one image, or values out of range.
     """
+    num_values = values.numel() if is_torch_tensor(values) else values.size
+    if num_values > 4 * MAX_PIXELS:
+        raise RefusedImageError("too large", f"{num_values:,} values, more than the {4 * MAX_PIXELS:,} allowed")
     pixels = _plain_tensor(values)
     is_one_image = pixels.ndim == 2 or (pixels.ndim == 3 and {pixels.shape[0], pixels.shape[-1]} & {1, 3, 4})
     if not is_one_image or pixels.numel() == 0:
@@ -77,8 +95,9 @@ def _plain_tensor(values: Any) -> torch.Tensor:
             kind = "nested" if values.is_nested else f"{values.dtype}, {values.layout}, on {values.device}"
             raise RefusedImageError("unsupported", f"a tensor ({kind}), expected integers or floats in memory")
         return values.detach().cpu()
-    if values.dtype.kind not in "biuf":
-        raise RefusedImageError("unsupported", f"found {values.dtype} values, expected integers or floats")
+    if values.dtype.kind not in "biuf" or np.ma.is_masked(values):
+        kind = f"{'masked ' if np.ma.is_masked(values) else ''}{values.dtype}"
+        raise RefusedImageError("unsupported", f"found {kind} values, expected integers or floats")
     # This copies, because torch needs writable memory. It knows no floats of more than 64 bits.
     native = np.float64 if values.dtype.kind == "f" and values.dtype.itemsize > 8 else values.dtype.newbyteorder("=")
     return torch.from_numpy(values.astype(native))
@@ -136,11 +155,12 @@ def _has_channels_first(pixels: torch.Tensor) -> bool:
 def _eight_bit(pixels: torch.Tensor) -> torch.Tensor:
     if pixels.dtype in (torch.uint8, torch.bool):
         return pixels if pixels.dtype == torch.uint8 else pixels.to(torch.uint8) * 255
+    strips = pixels.split(max(1, STRIP_PIXELS // pixels.shape[1]))  # 64 bits take eight times the memory
     try:
-        wide = pixels.to(torch.float64)
+        ranges = torch.stack([torch.stack(strip.to(torch.float64).aminmax()) for strip in strips])
     except RuntimeError as error:  # bits and other types without arithmetic
         raise RefusedImageError("unsupported", f"found {pixels.dtype} values, expected integers or floats") from error
-    lowest, highest = wide.min().item(), wide.max().item()
+    lowest, highest = ranges[:, 0].min().item(), ranges[:, 1].max().item()
     if pixels.dtype == torch.uint16:
         white = 65535.0
     elif pixels.is_floating_point():
@@ -149,7 +169,8 @@ def _eight_bit(pixels: torch.Tensor) -> torch.Tensor:
         white = 255.0
     else:
         raise _out_of_range(lowest, highest)
-    return (wide * (255.0 / white)).round().clamp(0, 255).to(torch.uint8)
+    scale = 255.0 / white
+    return torch.cat([(strip.to(torch.float64) * scale).round().clamp(0, 255).to(torch.uint8) for strip in strips])
 
 
 def _white(lowest: float, highest: float, *, ranges: tuple[float, ...]) -> float:

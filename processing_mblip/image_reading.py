@@ -105,10 +105,10 @@ def read_file(path: Path, *, max_bytes: int) -> bytes:
 
 
 def _path_of_file_url(url: str) -> Path:
-    parts = urllib.parse.urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise RefusedImageError("missing", "found a file of another host, expected file:///path")
-    return Path(urllib.request.url2pathname(parts.path))
+    found = re.fullmatch(r"file:(?://(?:localhost)?(?=/)|(?!//))(/[^?#]*)", url, re.IGNORECASE)
+    if found is None:
+        raise RefusedImageError("missing", "found a file of another host, or none, expected file:///path")
+    return Path(urllib.request.url2pathname(found[1]))
 
 
 def _data_uri(uri: str, max_bytes: int) -> bytes:

@@ -12,6 +12,7 @@ import http.client
 import ipaddress
 import socket
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -37,20 +38,20 @@ def fetch_url(url: str, *, max_bytes: int, allow_private_urls: bool = False) -> 
             `URL_TIMEOUT_SECONDS`, or its address is private.
     """
     handler = _LimitedHandler(allow_private_urls)
+    opener = urllib.request.OpenerDirector()
+    opener.add_handler(urllib.request.ProxyHandler())
+    opener.add_handler(handler)
     timer = threading.Timer(URL_TIMEOUT_SECONDS, handler.cut)
     timer.daemon = True
     timer.start()
     try:
         for _ in range(MAX_REDIRECTS + 1):
             url = _checked(url)
-            try:
-                return _body(handler, url, max_bytes)
-            except urllib.error.HTTPError as error:
-                error.close()
-                location = error.headers.get("Location")
-                if error.code not in REDIRECTS or location is None:
-                    raise RefusedImageError("missing", f"the server answered with status {error.code}") from None
-                url = urllib.parse.urljoin(url, location)
+            with opener.open(urllib.request.Request(url, headers={"User-Agent": "mblip"})) as response:
+                location = response.headers.get("Location")
+                if response.status not in REDIRECTS or location is None:
+                    return _body(response, max_bytes, handler)
+            url = urllib.parse.urljoin(url, location)
         raise RefusedImageError("missing", f"the server redirected more than {MAX_REDIRECTS} times")
     except RefusedImageError:
         raise
@@ -63,7 +64,7 @@ def fetch_url(url: str, *, max_bytes: int, allow_private_urls: bool = False) -> 
         raise RefusedImageError("missing", f"the server gave no answer: {detail}") from None
     finally:
         timer.cancel()
-        handler.close()
+        handler.cut()
 
 
 def shown_url(url: str) -> str:
@@ -86,38 +87,32 @@ def is_public(address: str) -> bool:
     """
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
-        embedded = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if found in NAT64 else None
+        embedded = ipaddress.IPv4Address(found.packed[-4:]) if found in NAT64 else None
         found = found.ipv4_mapped or found.sixtofour or embedded or found
-    if isinstance(found, ipaddress.IPv6Address) and found not in GLOBAL_UNICAST:
-        return False
-    return found.is_global and not found.is_multicast
+    return found.is_global and not found.is_multicast and (found.version == 4 or found in GLOBAL_UNICAST)
 
 
 def _checked(url: str) -> str:
     """The URL with spaces and other letters escaped, as a browser does."""
     parts = urllib.parse.urlsplit(urllib.parse.quote(url.strip(), safe=URL_CHARACTERS))
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RefusedImageError("missing", f"found a URL or redirect to {shown_url(url)!r}, expected http(s)://host/")
+        raise RefusedImageError("missing", f"found a URL or redirect of {parts.scheme}://, expected http(s)://host/")
     if "@" in parts.netloc:
         raise RefusedImageError("missing", "found a user name in the URL, which is not sent. Pass the bytes instead")
     return parts.geturl()
 
 
-def _body(handler: "_LimitedHandler", url: str, max_bytes: int) -> bytes:
-    opener = urllib.request.OpenerDirector()
-    handlers = (urllib.request.ProxyHandler(), urllib.request.HTTPDefaultErrorHandler(), handler)
-    for each in (*handlers, urllib.request.HTTPErrorProcessor()):
-        opener.add_handler(each)
-    request = urllib.request.Request(url, headers={"User-Agent": "mblip"})
-    with opener.open(request, timeout=URL_TIMEOUT_SECONDS) as response:
-        check_size(response.length or 0, max_bytes)  # as its header says; None: in chunks
-        body = response.read(max_bytes + 1)
-        if handler.is_cut:
-            raise TimeoutError
-        check_size(len(body), max_bytes)
-        if response.length:
-            raise RefusedImageError("cut off", f"the server left out the last {response.length:,} bytes")
-        return body
+def _body(response: http.client.HTTPResponse, max_bytes: int, handler: "_LimitedHandler") -> bytes:
+    if not 200 <= response.status < 300:
+        raise RefusedImageError("missing", f"the server answered with status {response.status}")
+    check_size(response.length or 0, max_bytes)  # as its header says; None: in chunks
+    body = response.read(max_bytes + 1)
+    if handler.is_cut:
+        raise TimeoutError
+    check_size(len(body), max_bytes)
+    if response.length:
+        raise RefusedImageError("cut off", f"the server left out the last {response.length:,} bytes")
+    return body
 
 
 class _LimitedHandler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
@@ -127,6 +122,7 @@ class _LimitedHandler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
         super().__init__()
         self.is_cut = False
         self._allow_private = allow_private
+        self._ends_at = time.monotonic() + URL_TIMEOUT_SECONDS
         self._sockets: list[socket.socket] = []
 
     def do_open(self, http_class: Any, req: urllib.request.Request, **kwargs: Any) -> Any:
@@ -144,32 +140,25 @@ class _LimitedHandler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
         for each in self._sockets:
             with suppress(OSError):  # closed by the server
                 each.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        for each in self._sockets:
             each.close()
 
-    def _connect(
-        self, address: tuple[str, int], timeout: float | None = None, source: Any = None, *, is_checked: bool
-    ) -> socket.socket:
-        targets = [address]
-        if is_checked:
-            found = [str(entry[4][0]) for entry in socket.getaddrinfo(*address, type=socket.SOCK_STREAM)]
-            targets = [(number, address[1]) for number in found if is_public(number)]
-            if found and not targets:
-                message = f"{address[0]} is at a private address, which is asked only with `allow_private_urls=True`"
-                raise RefusedImageError("missing", message)
+    def _connect(self, address: tuple[str, int], *_: Any, is_checked: bool) -> socket.socket:
+        found = {str(entry[4][0]): None for entry in socket.getaddrinfo(*address, type=socket.SOCK_STREAM)}
+        targets = [number for number in found if not is_checked or is_public(number)]
+        if found and not targets:
+            message = f"{address[0]} is at a private address, which is asked only with `allow_private_urls=True`"
+            raise RefusedImageError("missing", message)
         failed: OSError = TimeoutError("timed out")
         for target in targets:
+            left = max(0.001, self._ends_at - time.monotonic())  # 0 would mean not to wait at all
             try:
-                connected = socket.create_connection(target, timeout)
+                connected = socket.create_connection((target, address[1]), left)
             except OSError as error:
                 failed = error
-            else:
-                self._sockets.append(connected.dup())  # TLS takes the first over
-                if not self.is_cut:
-                    return connected
-                connected.close()
-            if self.is_cut:
-                break
+                continue
+            self._sockets.append(connected.dup())  # TLS takes the first over
+            if not self.is_cut:
+                return connected
+            connected.close()
+            break
         raise failed

@@ -45,7 +45,13 @@ def test_bytes_path_data_uri_and_base64_hold_the_same_image(tmp_path):
     text = base64.b64encode(encoded).decode()
     url_safe = base64.urlsafe_b64encode(encoded).decode().rstrip("=")
     uris = [f"data:image/png;base64,{text}", f"DATA:image/png;BASE64,{quote(text, safe='')}"]
-    uris += [f"data:;base64,{url_safe}", f"data:image/png,{quote(encoded)}", path.as_uri(), f"file://localhost{path}"]
+    uris += [
+        f"data:;base64,{url_safe}",
+        f"data:image/png,{quote(encoded)}",
+        path.as_uri(),
+        f"file://localhost{path}",
+        f"file:{path}",
+    ]
     for given in (encoded, bytearray(encoded), memoryview(encoded), path, str(path), text, url_safe, *uris):
         assert pixels(load_upright_rgb(given)) == RED_BLUE
 
@@ -286,6 +292,8 @@ SECRET = "geheim"
         f"ftp://user:{SECRET}@host/a.png?{SECRET}",
         f"https://user:{SECRET}@host/a.png?{SECRET}",
         f"http://[{SECRET}/",
+        f"file://[?{SECRET}/a",
+        f"file://host/a?{SECRET}",
         f"http://user:{SECRET}?x/y@host/",
         f"http://user:1/{SECRET}@host/",
     ],
@@ -317,6 +325,7 @@ def test_an_array_that_is_not_one_image_is_refused(shape):
         np.array([[None]]),
         np.array([["2020-01-01"]], dtype="M8[D]"),
         np.zeros((4, 4), dtype=[("a", "u1")]),
+        np.ma.masked_equal(np.eye(4), 0),
         torch.zeros(4, 4, 3, dtype=torch.complex64),
         torch.empty(4, 4, 3, device="meta"),
         torch.zeros(4, 4, 3, dtype=torch.uint8).to_sparse(),
@@ -330,6 +339,15 @@ def test_values_that_are_no_numbers_of_an_image_are_refused(values, processor):
         load_upright_rgb(values, "image 1")
     with pytest.raises(ValueError, match=r"image 0 \(.* expected integers or floats"):
         processor(images=[values], text="a")
+
+
+def test_an_array_of_too_many_values_is_refused_before_they_are_copied():
+    for values in (
+        np.broadcast_to(np.float32(0), (60_000, 60_000, 3)),
+        torch.zeros(1, 1, 1).expand(3, 60_000, 60_000),
+    ):
+        with pytest.raises(ValueError, match=r"too large: 10,800,000,000 values, more than the 357,913,940 allowed"):
+            load_upright_rgb(values)
 
 
 @pytest.mark.filterwarnings("ignore:.*(nested|quantized).*")

@@ -113,6 +113,7 @@ READABLE = {
     "JPEG, many fill bytes": Readable(JPEG[:2] + b"\xff" * 5000 + JPEG[2:], PIXELS, 6),
     "JPEG, comment of 60,000 bytes": Readable(encode(IMAGE, "JPEG", quality=95, comment=b"x" * 60_000), PIXELS, 12),
     "JPEG, corrupt EXIF": Readable(by_hand.with_segment(JPEG, 0xE1, b"Exif\0\0MM\0*\xff\xff\xff\xff"), PIXELS, 6),
+    "JPEG, EXIF that is none": Readable(by_hand.with_segment(JPEG, 0xE1, b"Exif\0\0none"), PIXELS, 6),
     "JPEG, EXIF of 60,000 bytes": Readable(
         by_hand.with_segment(JPEG, 0xE1, b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + bytes(60_000)), PIXELS, 6
     ),
