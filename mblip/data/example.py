@@ -102,11 +102,7 @@ class Example:
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
         for id in (self.id, self.image_id):
-            if SURROGATE.search(id):
-                raise ValueError(
-                    f"{self.name} has an id with a lone surrogate (half a character): {id!r}. "
-                    "Correct the record, or the name of the file it comes from."
-                )
+            check_characters(id, name=f"An id of {self.name}")
         check_target(self.target, name=self.name)
         check_prompt(self.prompt, len(self.images), name=self.name)
         for key, value in self.provenance.items():

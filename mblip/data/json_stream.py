@@ -17,6 +17,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,12 +51,16 @@ def _refuse(constant: str) -> NoReturn:
 DECODER = json_decoder()
 
 
-def open_binary(path: Path) -> io.BufferedReader | gzip.GzipFile:
-    """The bytes of a file, unpacked if its name ends in `.gz`. Raises ValueError if there is no such file."""
+@contextmanager
+def open_binary(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    """The bytes of a file, unpacked if its name ends in `.gz`. Raises ValueError if it is missing or not whole."""
     try:
-        return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ValueError(f"There is no file {path}.") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is not a complete gzip file ({error}). Fetch it again.") from error
 
 
 def iter_json_array(path: str | Path, *, key: str | None = None, decoder: json.JSONDecoder = DECODER) -> Iterator[Any]:
@@ -68,16 +73,13 @@ def iter_json_array(path: str | Path, *, key: str | None = None, decoder: json.J
             the key. The message names the file and the offset in bytes.
     """
     path = Path(path)
-    try:
-        with open_binary(path) as file:
-            text = _Text(file, path, decoder)
-            if key is not None:
-                _go_to_key(text, key)
-            yield from _elements(text)
-            if key is None and text.next_character():
-                raise text.error(f"found {text.next_character()!r}, expected the end of the file")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is not a complete gzip file ({error}). Fetch it again.") from error
+    with open_binary(path) as file:
+        text = _Text(file, path, decoder)
+        if key is not None:
+            _go_to_key(text, key)
+        yield from _elements(text)
+        if key is None and text.next_character():
+            raise text.error(f"found {text.next_character()!r}, expected the end of the file")
 
 
 class _Text:

@@ -5,6 +5,7 @@
 """
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,12 +26,19 @@ from .example import (
     missing_columns,
     rows_to_dataset,
 )
+from .interleaving import check_weights
 from .stable_random import stable_random
 
 logger = logging.getLogger(__name__)
 
 HOW_TO_WRITE = "Write rows with `write_rows`, or build a mix from your data with the source `own_dataset`."
-TEXT_TYPES = ("string", "large_string")
+# The types of columns, as pyarrow writes them, that `datasets` can read as rows. Empty lists are lists of null.
+TEXTS = r"(large_)?list<\w+: ((large_)?string|null)( not null)?>"
+KINDS = {
+    "image_id": ("text", r"(large_)?string"),
+    "images": ("a list of images", r"(large_)?list<\w+: (struct<.*>|binary|null)( not null)?>"),
+    PROVENANCE: ("a list of texts", f"{TEXTS}|null"),
+}
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,7 @@ class WeightedSource:
     weight: float
 
     def __post_init__(self) -> None:
-        if not self.weight > 0:
-            raise ValueError(
-                f"A source has the weight {self.weight}, expected a number above 0. To skip a source, remove it."
-            )
+        check_weights([self.weight])
 
 
 def mix(sources: Mapping[str, WeightedSource], *, num_examples: int, seed: int) -> Iterator[Example]:
@@ -139,21 +144,10 @@ def _schema_and_count(path: Path) -> tuple[pyarrow.Schema, int]:
         found = f"lacks the columns {missing}" if missing else f"has the columns {sorted(others)} as well"
         raise ValueError(f"{path} {found}, expected those of rows: {list(FEATURES)}. {HOW_TO_WRITE}")
     for column, kind in zip(schema.names, schema.types, strict=True):
-        expected = {"image_id": "text", "images": "a list of images"}.get(column, "a list of texts")
-        if not _may_be(kind, column):
+        expected, pattern = KINDS.get(column, ("a list of texts", TEXTS))
+        if not re.fullmatch(pattern, str(kind)):
             raise ValueError(f"{path} has the column `{column}` of type {kind}, expected {expected}. {HOW_TO_WRITE}")
     return schema, count
-
-
-def _may_be(kind: pyarrow.DataType, column: str) -> bool:
-    """Whether a column of rows may have a type. `datasets` would cast others, or fail."""
-    if column == "image_id":
-        return str(kind) in TEXT_TYPES
-    if not isinstance(kind, pyarrow.ListType | pyarrow.LargeListType):
-        return column == PROVENANCE and pyarrow.types.is_null(kind)
-    if column == "images":
-        return kind.value_type.id in (pyarrow.lib.Type_STRUCT, pyarrow.lib.Type_BINARY, pyarrow.lib.Type_NA)
-    return str(kind.value_type) in (*TEXT_TYPES, "null")
 
 
 def find_parquet(path: str | Path) -> list[Path]:

@@ -149,10 +149,7 @@ class TrainingRows(datasets.Dataset):
         if not isinstance(rows, datasets.Dataset) or isinstance(rows, TrainingRows):
             raise _wrong_kind(rows, "a `datasets.Dataset` without epochs")
         if rows.format["type"] is not None or rows.format["columns"] != rows.column_names:
-            raise TypeError(
-                f"The rows have the format {rows.format['type']!r} and the columns {rows.format['columns']}, expected "
-                "rows as stored. Call `rows.with_format(None)`."
-            )
+            raise TypeError(f"The rows have the format {rows.format}, expected none: `rows.with_format(None)`.")
         rows = _close_images(rows)
         if not len(rows):
             raise ValueError("There are no rows, expected at least one. Check what was filtered or selected.")
@@ -203,10 +200,6 @@ class TrainingRows(datasets.Dataset):
     @property
     def column_names(self) -> list[str]:
         return self._rows.column_names
-
-    @property
-    def features(self) -> datasets.Features:
-        return self._rows.features
 
     def _marked(self, row: dict[str, Any], position: int) -> dict[str, Any]:
         turn = {} if self._turns is None else {"turn": int(self._turns[position])}

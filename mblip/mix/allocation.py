@@ -18,12 +18,12 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Literal
 
 from mblip.data.example import Example
 from mblip.data.languages import ENGLISH, LANGUAGES, get_language
 from mblip.data.prompts import get_task
-from mblip.data.recipes.ranges import MOST, Count, Range, Seed
+from mblip.data.recipes.ranges import Count, Seed
 from mblip.data.stable_random import stable_number
 
 Counts = Mapping[tuple[str, str], int]  # (language, task) -> number of examples
@@ -60,7 +60,7 @@ class Allocation:
     seed: Seed = 0
     temperature: float | None = None
     english_share: float | None = None
-    floor: Annotated[float | int, Range(0, MOST)] = 0
+    floor: float | int = 0
     num_examples: Count | None = None
     languages: tuple[str, ...] = tuple(LANGUAGES)
     as_released: bool = False

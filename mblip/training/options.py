@@ -7,12 +7,12 @@ would silently break resuming or batches. For each, it says what to write instea
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
 from peft import LoraConfig
 from transformers import TrainingArguments
 
-from mblip.data.recipes.ranges import MOST, Count, CountOrZero, NotNegative, Positive, Range, ShareBelow1
+from mblip.data.recipes.ranges import Count, CountFrom2, CountOrZero, NotNegative, Positive, ShareBelow1
 from mblip.data.recipes.strict_loading import join, plain_arguments
 from mblip.data.recipes.yaml_values import Located
 
@@ -49,7 +49,7 @@ TRAINING_RANGES: dict[str, Any] = {
     "save_steps": Positive,
     "eval_steps": Positive | None,
     "eval_delay": NotNegative,
-    "save_total_limit": Annotated[int, Range(2, MOST)] | None,  # the old one goes before the new one is complete
+    "save_total_limit": CountFrom2 | None,  # the old one goes before the new one is complete
     "torch_empty_cache_steps": Count | None,
     "dataloader_num_workers": CountOrZero,
     "dataloader_prefetch_factor": Count | None,

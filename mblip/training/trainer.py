@@ -146,26 +146,23 @@ class RowOrder(Sampler[int]):
         return iter(order[: self.num_taken])
 
 
-class RowOrderCallback(TrainerCallback):
-    """Tells a `RowOrder` which epoch begins. accelerate does so only in some cases."""
+class StageCallback(TrainerCallback):
+    """Tells a `RowOrder` each epoch, which accelerate does only in some cases, and evaluates at the last step, too."""
 
-    def __init__(self, order: RowOrder) -> None:
+    def __init__(self, order: RowOrder | None) -> None:
         self.order = order
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Set the epoch, also if the Trainer resumes within it."""
-        self.order.set_epoch(int(state.epoch or 0))
-
-
-class LastStepCallback(TrainerCallback):
-    """If a stage has evaluations, evaluates at the last step, too, whatever `eval_steps` is."""
+        if self.order is not None:
+            self.order.set_epoch(int(state.epoch or 0))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Ask for the evaluation."""
+        """Ask for the evaluation, whatever `eval_steps` is."""
         if state.global_step >= state.max_steps and args.eval_strategy != "no":
             control.should_evaluate = True
 
@@ -200,12 +197,10 @@ class MBlipTrainer(Trainer):
         generation: GenerationEvaluation | None = None,
         keep_best: bool = False,
     ) -> None:
-        callbacks: list[TrainerCallback] = [EpochCallback(), LastStepCallback()]
         self.order: RowOrder | None = None
         if isinstance(train_dataset, TrainingRows | InterleavedRows):
             rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             self.order = RowOrder(len(train_dataset), rows_per_step, args.seed)
-            callbacks.append(RowOrderCallback(self.order))
         use_cache = vars(model.config).get("use_cache")
         with _passing_for_adapted(model):
             super().__init__(
@@ -214,7 +209,7 @@ class MBlipTrainer(Trainer):
                 data_collator=data_collator,
                 train_dataset=train_dataset,
                 eval_dataset=None if generation is None else generation.tasks,  # see `evaluate`
-                callbacks=callbacks,
+                callbacks=[EpochCallback(), StageCallback(self.order)],
             )
         # The Trainer sets `use_cache`, which our forward does not read, and the finished model would keep.
         del model.config.use_cache
@@ -279,20 +274,11 @@ class MBlipTrainer(Trainer):
         warmup_steps = self.args.get_warmup_steps(num_training_steps)
         is_warmed_up = self.args.lr_scheduler_type not in WITHOUT_WARM_UP
         if is_warmed_up and warmup_steps >= num_training_steps and self.is_world_process_zero():
-            logger.warning(
-                "`warmup_steps` is %d, not below the %d steps of %s: the full learning rate is never reached. Lower "
-                "it.",
-                warmup_steps,
-                num_training_steps,
-                self.folder.name,
-            )
+            what = "`warmup_steps` is %d, not below the %d steps of %s: the full learning rate never comes. Lower it."
+            logger.warning(what, warmup_steps, num_training_steps, self.folder.name)
         if num_training_steps < FEW_STEPS and self.is_world_process_zero():
-            logger.warning(
-                "%s has %d optimizer steps, which change little. Raise `max_steps` or `num_epochs`, or lower "
-                "`batch_size`.",
-                self.folder.name,
-                num_training_steps,
-            )
+            what = "%s has %d optimizer steps, which change little. Raise `num_epochs`, or lower `batch_size`."
+            logger.warning(what, self.folder.name, num_training_steps)
         return super().create_scheduler(num_training_steps, optimizer)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:

@@ -35,9 +35,9 @@ def example(number=0, **changes):
         ({"images": (3,)}, "holds an image of type int"),
         (
             {"id": "7\ud800"},
-            r"has an id with a lone surrogate \(half a character\): '7\\ud800'. Correct the record",
+            r"^An id of Example .* holds half a character \(a lone surrogate\): '7\\ud800'. Correct",
         ),
-        ({"image_id": "\udc80"}, r"has an id with a lone surrogate .*'\\udc80'"),
+        ({"image_id": "\udc80"}, r"^An id of Example .* holds half a character .*'\\udc80'"),
         ({"provenance": {"target.revision": 7}}, "Example '7' of 'test' has the provenance 'target.revision': 7"),
     ],
 )

@@ -181,7 +181,7 @@ def test_no_method_of_datasets_loses_the_epoch_or_the_turns(tmp_path, monkeypatc
 
 def test_every_public_name_of_datasets_is_given_or_refused():
     rows = TrainingRows(asked(1, 5), prompts_per_image=2)
-    given = {"column_names", "features", "num_rows"}
+    given = {"column_names", "num_rows"}
     for name in dir(Dataset):
         if not name.startswith("_") and name not in given:
             with pytest.raises(TypeError, match=rf"no `{name}`"):
@@ -226,9 +226,9 @@ def test_a_copy_keeps_epoch_and_turns_and_workers_see_its_epoch_change(copied):
         ([{"number": 1}], "of type list, expected a `datasets.Dataset`"),
         (DatasetDict(train=numbers()), "of type DatasetDict, expected .*Choose one of its splits: train"),
         (TrainingRows(numbers()), "of type TrainingRows, expected"),
-        (numbers().with_format("numpy"), r"the format 'numpy'.*with_format\(None\)"),
-        (numbers().with_transform(lambda rows: rows), "the format 'custom'"),
-        (asked(1).with_format(None, columns=["prompts"]), r"the columns \['prompts'\], expected rows as stored"),
+        (numbers().with_format("numpy"), r"the format .*'numpy'.*with_format\(None\)"),
+        (numbers().with_transform(lambda rows: rows), "the format .*'custom'"),
+        (asked(1).with_format(None, columns=["prompts"]), r"'columns': \['prompts'\].*, expected none"),
     ],
 )  # fmt: skip
 def test_only_plain_rows_are_wrapped(rows, match):

@@ -48,7 +48,7 @@ class ImageSettings:
 
     store: Literal["at_size", "as_is"] = "at_size"
     shorter_side: Count = 256
-    quality: Annotated[int, Range(1, 95)] = 90  # as in Pillow
+    quality: Annotated[int, Range("at least 1 and at most 95", lambda number: 1 <= number <= 95)] = 90  # as in Pillow
     max_bytes: Count = MAX_BYTES
     max_pixels: Count = MAX_PIXELS
     as_released: bool = False

@@ -5,6 +5,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -13,38 +14,32 @@ MOST = 2**31 - 1
 
 @dataclass(frozen=True)
 class Range:
-    """From `low` to `high`. Both are included unless a flag says otherwise. Without limits: every finite number."""
+    """Numbers, in words and as a test. The test is False for nan."""
 
-    low: float = -sys.float_info.max
-    high: float = sys.float_info.max
-    excludes_low: bool = False
-    excludes_high: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        is_excluded = (self.excludes_low and value == self.low) or (self.excludes_high and value == self.high)
-        return self.low <= value <= self.high and not is_excluded
+    words: str
+    holds: Callable[[float], bool]
 
     def __str__(self) -> str:
-        low = f"{'above' if self.excludes_low else 'at least'} {self.low}"
-        high = f"{'below' if self.excludes_high else 'at most'} {self.high}"
-        limits = [low] * (self.low > -sys.float_info.max) + [high] * (self.high < sys.float_info.max)
-        return " and ".join(limits) or "a finite number"
+        return self.words
 
 
-COUNTS = Range(1, MOST)
+FINITE = Range("a finite number", lambda number: abs(number) <= sys.float_info.max)
+COUNTS = Range(f"at least 1 and at most {MOST}", lambda number: 1 <= number <= MOST)
 Count = Annotated[int, COUNTS]
-CountOrZero = Annotated[int, Range(0, MOST)]
-Seed = Annotated[int, Range(0, 2**32 - 1)]  # what torch and NumPy take
-Share = Annotated[float, Range(0, 1)]
-Positive = Annotated[float, Range(0, excludes_low=True)]
-ShareBelow1 = Annotated[float, Range(0, 1, excludes_high=True)]
-NotNegative = Annotated[float, Range(0)]
+CountOrZero = Annotated[int, Range(f"at least 0 and at most {MOST}", lambda number: 0 <= number <= MOST)]
+CountFrom2 = Annotated[int, Range(f"at least 2 and at most {MOST}", lambda number: 2 <= number <= MOST)]
+Seed = Annotated[int, Range(f"at least 0 and at most {2**32 - 1}", lambda number: 0 <= number < 2**32)]  # of NumPy
+Share = Annotated[float, Range("at least 0 and at most 1", lambda number: 0 <= number <= 1)]
+ShareAbove0 = Annotated[float, Range("above 0 and at most 1", lambda number: 0 < number <= 1)]
+ShareBelow1 = Annotated[float, Range("at least 0 and below 1", lambda number: 0 <= number < 1)]
+Positive = Annotated[float, Range("above 0", lambda number: 0 < number <= sys.float_info.max)]
+NotNegative = Annotated[float, Range("at least 0", lambda number: 0 <= number <= sys.float_info.max)]
 
 
 def count(text: str) -> int:
     """A `Count` of a command line: argparse's `type`."""
     number = int(text)
-    if number not in COUNTS:
+    if not COUNTS.holds(number):
         raise argparse.ArgumentTypeError(f"found {number}, expected {COUNTS}")
     return number
 
@@ -53,5 +48,5 @@ def check_ranges(settings: Any) -> None:
     """Raise ValueError if a field of a dataclass is outside its `Range`, wherever it comes from."""
     for name, kind in get_type_hints(type(settings), include_extras=True).items():
         for expected in get_args(kind)[1:]:
-            if isinstance(expected, Range) and getattr(settings, name) not in expected:
+            if isinstance(expected, Range) and not expected.holds(getattr(settings, name)):
                 raise ValueError(f"`{name}` is {getattr(settings, name)}, expected {expected}.")

@@ -13,12 +13,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .ranges import Range
+from .ranges import FINITE, Range
 from .yaml_values import Located, to_plain_values
 
 Converter = Callable[[Located, str], Any]
 
-FINITE = Range()
 SCALARS: Mapping[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -158,7 +157,7 @@ def _convert_scalar(found: Located, expected: Any, path: str) -> Any:
 
 def _check_range(found: Located, expected: Range, path: str) -> None:
     value = found.value
-    if isinstance(value, int | float) and value not in expected:
+    if isinstance(value, int | float) and not expected.holds(value):
         raise ValueError(f"{found.location}: `{path}` is {value}, expected {expected}.")
 
 

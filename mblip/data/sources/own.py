@@ -132,15 +132,11 @@ def _metadata_file(folder: Path) -> Path:
 def _read_table(path: Path) -> Iterator[tuple[str, Row]]:
     """The rows of a table with their locations."""
     if path.suffix != ".parquet":
-        yield from read_table(path)
-        return
-    number = -1
+        return read_table(path)
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            records = (record for batch in file.iter_batches() for record in batch.to_pylist())
-            for number, record in enumerate(records):
-                yield f"{path}, row {number}", record
+        records = pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.ArrowInvalid as error:
         raise ValueError(f"{path} is damaged or not a table of its kind: {error}") from error
-    if number < 0:
+    if not records:
         raise ValueError(f"{path} has no rows, expected at least one.")
+    return ((f"{path}, row {number}", record) for number, record in enumerate(records))

@@ -7,10 +7,8 @@ A location names a record in errors: the file, and the line (counted from 1), th
 Examples that a source skips on purpose are not errors; they go to `SkipReport`.
 """
 
-import gzip
 import json
 import types
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
@@ -89,14 +87,11 @@ def read_json_lines(path: str | Path, *, decoder: json.JSONDecoder = DECODER) ->
         ValueError: the file is missing, damaged or has no lines, or a line is not JSON in UTF-8. The message names it.
     """
     location = None
-    try:
-        with open_binary(Path(path)) as file:
-            for number, line in enumerate(file, start=1):  # only a line feed ends a line, texts may hold the others
-                if line.strip():
-                    location = f"{path}, line {number}"
-                    yield location, _parse(line, location, decoder)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is not a complete gzip file ({error}). Fetch it again.") from error
+    with open_binary(Path(path)) as file:
+        for number, line in enumerate(file, start=1):  # only a line feed ends a line, texts may hold the others
+            if line.strip():
+                location = f"{path}, line {number}"
+                yield location, _parse(line, location, decoder)
     if location is None:
         raise ValueError(f"{path} has no rows, expected JSON lines.")
 

@@ -9,7 +9,6 @@ number with a point or an exponent is the text as written, other JSON values kee
 import codecs
 import csv
 import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
@@ -43,7 +42,7 @@ def read_table(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise ValueError(f"{location}: expected an object of column names and values, found {describe(row)}.")
             is_empty = False
             yield location, row
-    except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path} is damaged or not a table of its kind: {error}") from error
     if is_empty:
         raise ValueError(f"{path} has no rows, expected at least one.")

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from mblip.data.images.check import ImageSettings
 from mblip.data.languages import LanguageCode
 from mblip.data.prompts import Templates
-from mblip.data.recipes.ranges import Count, Range, Seed, Share
+from mblip.data.recipes.ranges import Count, Seed, Share, ShareAbove0
 from mblip.data.recipes.sources import Source, convert_language, convert_source
 from mblip.data.recipes.strict_loading import Converter, convert
 from mblip.data.recipes.yaml_values import Located, read_yaml
@@ -18,7 +18,6 @@ from ..fetching.settings import FetchSettings
 from ..translation.engines import TranslationSettings
 
 OWN_SOURCES = frozenset({"own_folder", "own_dataset"})
-MixShare = Annotated[float, Range(0, 1, excludes_low=True)]  # to skip a source, remove it
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class MixSource(Source):
     this source. The dataset card shows `license` and `origin` for data that are not published.
     """
 
-    share: MixShare = 1.0
+    share: ShareAbove0 = 1.0
     allocation: Allocation | None = None
     license: str | None = None
     origin: str | None = None
@@ -121,7 +120,7 @@ def _with_nested(sources: Iterable[Source]) -> Iterator[Source]:
 
 
 def _convert_source(found: Located, path: str) -> MixSource:
-    own_keys = {"share": MixShare, "allocation": Allocation | None, "license": str, "origin": str}
+    own_keys = {"share": ShareAbove0, "allocation": Allocation | None, "license": str, "origin": str}
     source, own = convert_source(found, path, own_keys, CONVERTERS)
     return MixSource(source.source, source.arguments, folder=source.folder, **own)
 
