@@ -37,30 +37,17 @@ OWN_FIELDS: dict[str, Any] = {"eval_images": Count, "keep_best": bool}
 
 # Values that the libraries take, and that would train wrongly without a word or fail after the model is loaded.
 TRAINING_RANGES: dict[str, Any] = {
-    "weight_decay": NotNegative,
-    "adam_beta1": ShareBelow1,
-    "adam_beta2": ShareBelow1,
-    "adam_epsilon": Positive,
-    "max_grad_norm": NotNegative,  # 0: gradients are not clipped
-    "label_smoothing_factor": ShareBelow1,
-    "neftune_noise_alpha": NotNegative | None,
-    "gradient_accumulation_steps": Count,
-    "logging_steps": Positive,  # below 1, a share of all steps
-    "save_steps": Positive,
-    "eval_steps": Positive | None,
-    "eval_delay": NotNegative,
-    "save_total_limit": CountFrom2 | None,  # the old one goes before the new one is complete
-    "torch_empty_cache_steps": Count | None,
+    **dict.fromkeys(("adam_beta1", "adam_beta2", "label_smoothing_factor"), ShareBelow1),
+    **dict.fromkeys(("weight_decay", "max_grad_norm", "eval_delay"), NotNegative),  # a norm of 0: no clipping
+    **dict.fromkeys(("adam_epsilon", "logging_steps", "save_steps"), Positive),  # steps below 1: a share of all
+    **dict.fromkeys(("gradient_accumulation_steps", "ddp_timeout"), Count),
+    **dict.fromkeys(("torch_empty_cache_steps", "dataloader_prefetch_factor", "ddp_bucket_cap_mb"), Count | None),
     "dataloader_num_workers": CountOrZero,
-    "dataloader_prefetch_factor": Count | None,
-    "ddp_bucket_cap_mb": Count | None,
-    "ddp_timeout": Count,
+    "neftune_noise_alpha": NotNegative | None,
+    "eval_steps": Positive | None,
+    "save_total_limit": CountFrom2 | None,  # the old one goes before the new one is complete
 }
-LORA_RANGES: dict[str, Any] = {
-    "r": Count,
-    "lora_alpha": Count,
-    "lora_dropout": ShareBelow1,
-}
+LORA_RANGES: dict[str, Any] = {"r": Count, "lora_alpha": Count, "lora_dropout": ShareBelow1}
 LORA_PATTERNS = {"rank_pattern": Count, "alpha_pattern": Positive}  # of one layer each
 
 _BATCH = "give the stage `batch_size`, of one step over all processes, and `training.gradient_accumulation_steps`."

@@ -45,7 +45,8 @@ class FetchSettings:
     seed: Seed = 0
     user_agent: str = "mblip-image-fetch"
 
-    __post_init__ = check_ranges
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 DEFAULT_SETTINGS = FetchSettings()
