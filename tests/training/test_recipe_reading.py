@@ -280,6 +280,8 @@ def test_what_is_wrong_on_the_command_line_is_named(recipe_file, arguments, mess
         ("evaluation", "{settings: {generation: {num_beams: 0}}}", "at least 1 and at most 2147483647"),
         ("evaluation", "{scenes.task:scenes: {num_images: 0}}", "at least 1 and at most 2147483647"),
         ("evaluation", "{xm3600: {num_images: -1}}", "at least 1 and at most 2147483647"),
+        ("evaluation", "{chair: {synonyms: a, num_images: 0}}", "at least 1 and at most 2147483647"),
+        ("evaluation", "{vqav2: {num_questions: 0}}", "at least 1 and at most 2147483647"),
         ("training.weight_decay", "-5", "at least 0"),
         ("training.save_steps", "-5", "above 0"),
         ("training.save_steps", "0", "above 0"),
