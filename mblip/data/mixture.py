@@ -26,7 +26,9 @@ from .example import (
     missing_columns,
     rows_to_dataset,
 )
+from .images.locations import check_inside
 from .interleaving import check_weights
+from .sources.dataset_rows import checked_builder
 from .stable_random import stable_random
 
 logger = logging.getLogger(__name__)
@@ -159,10 +161,13 @@ def find_parquet(path: str | Path) -> list[Path]:
             f"Found no parquet file at {path}. Write one with `write_rows`, or give the `revision` "
             "of a dataset on the Hub."
         )
+    for file in found if path.is_dir() else ():
+        check_inside(file, [path], row=str(path))
     return found
 
 
 def _load_from_hub(name: str, revision: str, streaming: bool) -> datasets.Dataset | datasets.IterableDataset:
+    checked_builder(name, None, revision)
     found = datasets.load_dataset(name, revision=revision, split="train", streaming=True).features or {}
     if missing := missing_columns(found):
         raise ValueError(

@@ -1,6 +1,8 @@
 """Data come from strangers: the files of this machine that their rows name are neither opened nor quoted."""
 
 import json
+import shutil
+import tarfile
 import zipfile
 
 import datasets
@@ -147,7 +149,8 @@ def test_a_snapshot_of_the_hub_is_a_folder_of_links_into_its_cache(tmp_path):
     for name, goal in {"a.png": "sha.png", "b.png": "../../../secret.png"}.items():
         (snapshot / name).symlink_to(blobs / goal)
     check_inside(snapshot / "a.png", [snapshot], row="row 0")
-    with pytest.raises(ValueError, match=rf"row 0: {OUTSIDE}"):
+    goal = tmp_path.parent / "secret.png"
+    with pytest.raises(ValueError, match=rf"row 0: {OUTSIDE}.*It leads to {goal}\."):
         check_inside(snapshot / "b.png", [snapshot], row="row 0")
 
 
@@ -159,6 +162,62 @@ def test_a_table_that_is_a_link_is_not_read(data):
         with pytest.raises(ValueError, match=OUTSIDE) as refusal:
             list(read(0, path=data, task="captioning", columns=COLUMNS, language="en"))
         assert ":x:" not in str(refusal.value)
+
+
+def write_secret_tables(private):
+    """Tables of this machine: each of another kind, with the same text."""
+    private.mkdir(exist_ok=True)
+    rows = datasets.Dataset.from_dict({"text": ["secret"], "image": ["good.png"]})
+    rows.to_csv(private / "s.csv")
+    rows.to_parquet(private / "s.parquet")
+    rows.save_to_disk(private / "saved")
+    with tarfile.open(private / "s.tar", "w") as shard:
+        shard.add(private / "s.csv", "a.txt")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    "table", ["{private}/s.csv", "../private/s.csv", "file://{private}/s.parquet", "../*/s.parquet"]
+)
+def test_the_card_of_a_dataset_names_no_table_of_this_machine(tmp_path, table, streaming):
+    write_secret_tables(tmp_path / "private")
+    (tmp_path / "data").mkdir()
+    files = table.format(private=tmp_path / "private")
+    (tmp_path / "data" / "README.md").write_text(
+        f"---\nconfigs: [{{config_name: default, data_files: '{files}'}}]\n---\n"
+    )
+    with pytest.raises(ValueError, match=OUTSIDE):
+        read_dataset(tmp_path / "data", streaming=streaming)
+    with pytest.raises(ValueError, match=OUTSIDE):
+        list(DatasetLocation(str(tmp_path / "data"), split="train").records())
+    with pytest.raises(ValueError, match=OUTSIDE):
+        load_rows(tmp_path / "data", revision="main")
+
+
+@pytest.mark.parametrize("table", ["s.csv", "s.parquet", "s.tar", "photos.zip"])
+def test_a_link_to_a_table_or_an_archive_is_not_followed(data, table):
+    write_secret_tables(data.parent / "private")
+    shutil.rmtree(data)
+    data.mkdir()
+    (data / table).symlink_to(data.parent / "private" / table)
+    with pytest.raises(ValueError, match=OUTSIDE):
+        read_dataset(data)
+    if table == "s.parquet":
+        with pytest.raises(ValueError, match=OUTSIDE):
+            load_rows(data)
+
+
+@pytest.mark.parametrize("has_splits", [False, True])
+def test_a_saved_dataset_reads_its_own_files_alone(tmp_path, has_splits):
+    write_secret_tables(tmp_path / "private")
+    rows = datasets.Dataset.from_dict({"text": ["a dog"], "image": ["good.png"]})
+    (datasets.DatasetDict(train=rows) if has_splits else rows).save_to_disk(tmp_path / "data")
+    assert read_dataset(tmp_path / "data")[0].target == "a dog"
+    state = tmp_path / "data" / ("train" if has_splits else "") / "state.json"
+    other = tmp_path / "private" / "saved" / "data-00000-of-00001.arrow"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"_data_files": [{"filename": str(other)}]}))
+    with pytest.raises(ValueError, match=OUTSIDE):
+        read_dataset(tmp_path / "data")
 
 
 def test_published_sources_follow_no_link_out_of_the_folder_of_images(data):

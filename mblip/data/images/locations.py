@@ -173,9 +173,12 @@ def check_inside(location: Location, roots: Iterable[str | Path], *, row: str) -
         real = ""
     folders = [folder for root in roots for folder in _real_folders(os.path.abspath(root))]
     if not any(real.startswith(folder) for folder in folders):
+        goal = real.rstrip(os.sep)
+        leads = f" It leads to {goal}." if goal not in ("", os.path.abspath(file)) else ""
         raise ValueError(
             f"{row}: found {str(location)!r}, expected a file in {folders[0] if folders else 'a folder of the data'} "
             "(links are followed). Copy it there, or name the folder that has it (`images`, or `path` of own_folder)."
+            f"{leads}"
         )
 
 

@@ -14,10 +14,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import datasets
+from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from huggingface_hub.constants import HF_HUB_CACHE
 
 from ..images.locations import check_inside
 from .image_names import image_location
+from .records import check_record, read_json
 from .text_tables import TEXT_KINDS, is_text_table, read_table
 
 Row = Mapping[str, Any]
@@ -25,6 +27,7 @@ LocatedRow = tuple[str, Row]
 
 LISTS = (datasets.List, datasets.LargeList)
 BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}
+IMAGE_SUFFIXES = frozenset(ImageFolder.EXTENSIONS)
 METADATA_TEXTS = ("metadata.csv", "metadata.jsonl")  # of ImageFolder
 IMAGE_COLUMN = re.compile(r"(?:(.+)_)?file_name(s?)")
 Tables = Mapping[str, Sequence[Callable[[], Iterator[LocatedRow]]]]
@@ -45,13 +48,9 @@ def read_rows(
             JSON (an array or lines), CSV or TSV. The last three may be packed (`.gz`).
         streaming: read rows as they come, without preparing them on disk first. Tables of text are fetched whole.
     Raises:
-        ValueError: the dataset cannot be loaded, or a link in its folder leads to a table elsewhere. The message names
-            it.
+        ValueError: the dataset cannot be loaded, or names a table elsewhere. The message names it.
         OSError: there is no such dataset, or the Hub cannot be reached.
     """
-    for file in Path(path).rglob("*") if Path(path).is_dir() else ():
-        if file.is_symlink() and (file.is_dir() or file.suffix in BUILDERS or is_text_table(file.name)):
-            check_inside(file, dataset_folders(path), row=str(path))
     try:
         tables = _text_tables(Path(path), config, revision)
         if tables is not None:
@@ -88,7 +87,7 @@ def _text_tables(path: Path, config: str | None, revision: str | None) -> Tables
         return {"train": [partial(read_table, path)]} if is_text_table(path.name) else None
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         return None
-    builder = datasets.load_dataset_builder(str(path), config, revision=revision)
+    builder = checked_builder(path, config, revision)
     files: Mapping[str, Sequence[str]] = builder.config.data_files or {}
     if builder.name in ("csv", "json"):
         return {split: [partial(_read_fetched, file) for file in of] for split, of in files.items()}
@@ -97,6 +96,19 @@ def _text_tables(path: Path, config: str | None, revision: str | None) -> Tables
         for split, of in files.items()
     }
     return metadata if builder.name == "imagefolder" and any(metadata.values()) else None
+
+
+def checked_builder(path: str | Path, config: str | None, revision: str | None) -> datasets.DatasetBuilder:
+    """The builder of a folder or of a dataset on the Hub.
+
+    Raises:
+        ValueError: its card names files of this machine that are not in its folder, or a link leads to them.
+    """
+    builder = datasets.load_dataset_builder(str(path), config, revision=revision)
+    for file in chain.from_iterable((builder.config.data_files or {}).values()):
+        if not file.startswith("hf://") and PurePath(file).suffix.lower() not in IMAGE_SUFFIXES:  # rows are checked
+            check_inside(file, dataset_folders(path), row=str(path))
+    return builder
 
 
 def _read_fetched(file: str) -> Iterator[LocatedRow]:
@@ -139,19 +151,25 @@ def _load(
     path: str | Path, *, split: str, config: str | None, revision: str | None, streaming: bool
 ) -> datasets.Dataset | datasets.IterableDataset:
     local = Path(path)
-    if (local / "state.json").is_file():
-        return datasets.load_from_disk(local)
     if (local / "dataset_dict.json").is_file():
-        splits = datasets.load_from_disk(local)
+        splits = _fields(local / "dataset_dict.json", {"splits": list[str]})["splits"]
         if split not in splits:
             raise ValueError(f"it has no split {split!r}, but {', '.join(splits)}")
-        return splits[split]
+        local = local / split
+    if (local / "state.json").is_file():
+        for file in _fields(local / "state.json", {"_data_files": list[dict[str, str]]})["_data_files"]:
+            check_inside(local / file.get("filename", ""), [path], row=str(path))
+        return datasets.load_from_disk(local)
     if local.is_file():
         builder = BUILDERS.get(local.suffix)
         if builder is None:
             raise ValueError(f"expected a file of one of the kinds {', '.join((*BUILDERS, *TEXT_KINDS))}")
         return datasets.load_dataset(builder, data_files=str(local), split=split, streaming=streaming)
     return datasets.load_dataset(str(path), config, split=split, revision=revision, streaming=streaming)
+
+
+def _fields(file: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return check_record(read_json(file), fields, location=str(file))
 
 
 def _plain_rows(loaded: datasets.Dataset | datasets.IterableDataset) -> Iterator[Row]:

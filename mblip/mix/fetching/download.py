@@ -32,7 +32,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PACKINGS = frozenset({"gzip", "x-gzip", "deflate"})
 GZIP_OR_ZLIB = 47  # zlib's value for both headers
 OPT_OUTS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})  # none: noindex and nofollow
-CRAWLER = re.compile(r"\s*(?!unavailable_after|max-)([^\s:]+)\s*:(.*)")  # "googlebot: noindex"
+CRAWLER = re.compile(r"\s*(?!unavailable_after|max-)([a-z*][^\s:]*)\s*:(.*)")  # "googlebot: noindex", no time of day
 SMALLEST_SIDE = 32  # pixels: JPEGs are decoded at this size, which reads all data but computes few pixels
 
 

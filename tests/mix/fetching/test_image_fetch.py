@@ -98,6 +98,7 @@ def test_another_setting_for_opt_outs_holds_for_what_an_earlier_run_asked_for(se
         (["otherbot: nofollow, mblip-image-fetch: noai"], "noai"),
         (["unavailable_after: 25 Jun 2030 15:00:00 PST, noai"], "noai"),
         (["unavailable_after: Wednesday, 25-Jun-30 15:00:00 GMT, noai"], "noai"),
+        (["unavailable_after: 25 Jun 2030, 15:00:00 PST, noai"], "noai"),
         (["max-image-preview: none, noarchive"], None),
         (["otherbot: noai, noindex", "nofollow"], None),
         (["noaix, xnoai, no ai"], None),
