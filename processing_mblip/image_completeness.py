@@ -21,6 +21,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -138,18 +139,15 @@ def check_jpeg_2000(encoded: bytes) -> None:
 def check_tiff(encoded: bytes) -> None:
     """Raise RefusedImageError if a tag of the first image in a TIFF holds very many values, such as its strips."""
     order, is_big = "<" if encoded[:2] == b"II" else ">", b"+" in encoded[2:4]
-    offset, number, entry = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
-    try:
-        (begin,) = struct.unpack_from(order + offset, encoded, 8 if is_big else 4)
-        (num_entries,) = struct.unpack_from(order + number, encoded, begin)
-        begin += struct.calcsize(order + number)
-        entry_size = struct.calcsize(order + entry)
-        for position in range(begin, begin + num_entries * entry_size, entry_size):
-            tag, kind, count, _ = struct.unpack_from(order + entry, encoded, position)
+    begin_format, number_format, tag_format = ("8xQ", "Q", "HHQ8x") if is_big else ("4xI", "H", "HHI4x")
+    with suppress(struct.error, OverflowError):  # an incomplete header, which Pillow refuses
+        (begin,) = struct.unpack_from(order + begin_format, encoded)
+        (num_tags,) = struct.unpack_from(order + number_format, encoded, begin)
+        tags = encoded[begin + struct.calcsize(order + number_format) :]
+        for i in range(num_tags):
+            tag, kind, count = struct.unpack_from(order + tag_format, tags, i * struct.calcsize(order + tag_format))
             if kind not in BYTE_TYPES and count > MAX_PARTS:
                 raise RefusedImageError("too large", f"a TIFF with {count:,} values of tag {tag}")
-    except (struct.error, OverflowError):
-        return  # Pillow refuses it
 
 
 def icon_sizes(encoded: bytes) -> Iterator[tuple[int, int]]:

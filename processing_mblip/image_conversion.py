@@ -19,15 +19,8 @@ from .image_decoding import MAX_PIXELS, PILLOW_ERRORS, strict_pillow
 from .image_refusal import RefusedImageError
 
 ORIENTATION = 0x0112  # the EXIF tag; 1 = upright (Exif 2.32, section 4.6.4)
-TURNS = {
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_270,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_90,
-}
+# how to turn an image, by its orientation; from 2, because 1 is upright
+TURNS = dict(enumerate(map(PIL.Image.Transpose, (0, 3, 1, 5, 4, 6, 2)), start=2))
 ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 # How far resizing may leave the range, as a part of it. Pillow's bicubic filter overshoots an edge by 0.07.
@@ -59,10 +52,10 @@ def upright_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 
 def _turned(image: PIL.Image.Image) -> PIL.Image.Image:
     try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+        orientation = image.getexif().get(ORIENTATION, 1)
     except PILLOW_ERRORS:  # damaged EXIF, without which the image is as it is
         return image
-    return image if turn is None else image.transpose(turn)
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 def image_from_values(values: Any) -> PIL.Image.Image:

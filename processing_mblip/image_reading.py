@@ -17,13 +17,6 @@ from .image_urls import fetch_url, shown_url
 MAX_PATH_CHARACTERS = 4096  # Linux's limit
 MAX_SHOWN_CHARACTERS = 200
 SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
-KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 # Never wait for a pipe's other end. Windows has no such flags, and needs one for binary files.
 OPEN_FLAGS = os.O_RDONLY
 for _flag in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
@@ -83,10 +76,11 @@ def open_regular(path: Path) -> BinaryIO:
         raise RefusedImageError("unreadable", f"{path}: {error.strerror}") from error
     except ValueError as error:  # a zero byte in the name
         raise RefusedImageError("missing", f"no file can have the name {str(path)!r}") from error
-    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
-    if kind != stat.S_IFREG:
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise RefusedImageError("unreadable", f"{path} is {KINDS.get(kind, 'not a regular file')}, expected a file")
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise RefusedImageError("unreadable", f"{path} is {kind}, expected a file")
     return os.fdopen(descriptor, "rb", buffering=0)
 
 

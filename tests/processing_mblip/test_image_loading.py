@@ -273,7 +273,7 @@ def test_a_folder_and_a_text_file_are_no_images(tmp_path):
         with pytest.raises(ValueError, match=r"unreadable: .* is a folder, expected a file"):
             load_upright_rgb(given)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match=r"unreadable: .* is a pipe, expected a file"):
+    with pytest.raises(ValueError, match=r"unreadable: .* is a pipe or device, expected a file"):
         load_upright_rgb(tmp_path / "pipe")
 
 

@@ -53,10 +53,6 @@ class ImageSettings:
     max_pixels: Count = MAX_PIXELS
     as_released: bool = False
 
-    def __post_init__(self) -> None:
-        if self.store not in ("at_size", "as_is"):
-            raise ValueError(f"Found store {self.store!r}, expected 'at_size' or 'as_is'.")
-
 
 AT_SIZE = ImageSettings()
 BLACK_SIZE = (224, 224)

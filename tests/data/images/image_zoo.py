@@ -233,6 +233,7 @@ REFUSED = {
     "TIFF, header says more lines": (by_hand.with_tiff_tag(encode(IMAGE, "TIFF"), 257, 2 * HEIGHT), "cut off"),
     "TIFF, LZW, half": (_half(encode(IMAGE, "TIFF", compression="tiff_lzw")), "damaged"),
     "TIFF of a million strips": (by_hand.with_tiff_tag(encode(IMAGE, "TIFF"), 273, 8, count=1_000_000), "too large"),
+    "TIFF, big, header beyond its end": (b"II+\0\x08\0\0\0" + b"\xff" * 50, "damaged"),
     "TIFF of a million values": (by_hand.with_tiff_tag(encode(IMAGE, "TIFF"), 258, 8, count=1_000_000), "too large"),
     "BMP, half": (_half(encode(IMAGE, "BMP")), "cut off"),
     "BMP, two bytes": (b"BM", "damaged"),

@@ -60,6 +60,10 @@ def test_own_data_may_be_asked_about_in_several_ways(tmp_path):
     ("change", "message"),
     [
         ({"num_shards": 0}, "`num_shards` is 0, expected at least 1"),
+        ({"images": {"quality": 96}}, "`images.quality` is 96, expected at least 1 and at most 95"),
+        ({"images": {"shorter_side": 0}}, "`images.shorter_side` is 0, expected at least 1"),
+        ({"images": {"max_bytes": -1}}, "`images.max_bytes` is -1, expected at least 1"),
+        ({"images": {"store": "as is"}}, "`images.store` is 'as is', text, expected one of at_size, as_is"),
         ({"sauces": []}, "the key `sauces` is unknown. Did you mean `sources`"),
         ({"allocation": {"kind": "mc4"}}, "there is no `translation`"),
         ({"prompts": {"native_folder": "templates"}}, "`native_folder` is templates, but `native_share` is 0"),
