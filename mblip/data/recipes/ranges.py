@@ -32,8 +32,8 @@ Seed = Annotated[int, Range(f"at least 0 and at most {2**32 - 1}", lambda number
 Share = Annotated[float, Range("at least 0 and at most 1", lambda number: 0 <= number <= 1)]
 ShareAbove0 = Annotated[float, Range("above 0 and at most 1", lambda number: 0 < number <= 1)]
 ShareBelow1 = Annotated[float, Range("at least 0 and below 1", lambda number: 0 <= number < 1)]
-Positive = Annotated[float, Range("above 0", lambda number: 0 < number <= sys.float_info.max)]
-NotNegative = Annotated[float, Range("at least 0", lambda number: 0 <= number <= sys.float_info.max)]
+Positive = Annotated[float, Range("above 0 and at most 1e38", lambda number: 0 < number <= 1e38)]  # a float32
+NotNegative = Annotated[float, Range("at least 0 and at most 1e38", lambda number: 0 <= number <= 1e38)]
 
 
 def count(text: str) -> int:
