@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mblip.data import atomic_write
+from mblip import atomic_write
 from mblip.evaluation.run_identity import digest_weights
 
 
@@ -49,7 +49,7 @@ def measure(folder: Path, parts: dict[str, torch.Tensor]) -> dict[str, float]:
         save_file({"trained": parts["trained"]}, files[0])
         torch.save([parts["exp_avg"], parts["exp_avg_sq"]], files[1])
         if is_sealed:
-            atomic_write.seal(folder, files)
+            atomic_write.write_manifest(folder)
         else:
             atomic_write.sync_tree(folder)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mblip.data.atomic_write import atomic_file, write_text
+from mblip.atomic_write import atomic_file, write_text
 from mblip.data.stable_random import stable_random
 from mblip.evaluation.benchmark import STAND_INS_FILE
 from mblip.evaluation.recipe import EvaluationRecipe, read_evaluation_run

@@ -19,6 +19,8 @@ from typing import NoReturn
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from safetensors import SafetensorError
 
+from .atomic_write import is_full, no_room
+
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("mblip.train", "train a model from a recipe"),
     "eval": ("mblip.eval", "evaluate a model on benchmarks: scores with intervals, and a report"),
@@ -148,8 +150,6 @@ def _failure(error: Exception) -> str | None:
             return _one_line(str(error))
         what = _one_line(f"{type(error).__name__}: {error}")
         return f"The connection to the Hub failed ({what}). Run the same command again: what has arrived is kept."
-    from mblip.data.atomic_write import is_full, no_room  # here, because `--help` needs no extra
-
     full = next(filter(is_full, causes), None)
     return None if full is None else f"{_one_line(str(no_room(Path.cwd(), full)))}."
 

@@ -23,6 +23,7 @@ from mblip import cli
 from mblip.cli import COMMANDS, EXTRAS, WRONG_INPUT
 from mblip.data.languages import get_language
 from mblip.recipes import find_recipe, recipe_names
+from tests.training.tiny_run import write_components
 
 ROOT = Path(__file__).parents[1]
 # A process in which the extras of pyproject.toml are not installed. PyYAML and tqdm come with huggingface-hub.
@@ -135,6 +136,7 @@ FAILURES = {
     "file size": (OSError(errno.EFBIG, "File too large", "/folder/file"), "/folder/file (File too large; "),
     "safetensors": (SafetensorError("I/O error: No space left on device (os error 28)"), "(I/O error: No space left"),
     "torch": (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "unexpected pos"),
+    "torch, a small file": (RuntimeError("basic_ios::clear: iostream error"), "iostream error"),
     "torch, at its end": (RuntimeError("PytorchStreamWriter failed writing central directory: file write failed"), ""),
     "a worker": (OSError("Caught OSError in DataLoader worker process 0.\n[Errno 28] No space left on device"), ""),
     "datasets": (caused(DatasetGenerationError("An error occurred"), FULL), "There is no room for /folder/file ("),
@@ -207,6 +209,17 @@ def test_help_needs_no_extra_and_names_the_one_that_is_missing():
     shown = dict(zip(COMMANDS, each, strict=True))
     assert 'To see its options, first run: pip install "mblip[train]"' in shown["merge"]
     assert "usage: mblip compose " in shown["compose"]
+
+
+@pytest.mark.slow
+def test_a_composition_needs_no_extra(tmp_path):
+    write_components(tmp_path)
+    parts = [str(tmp_path / name) for name in ("blip2", "language_model", "composed")]
+    code = f"{WITHOUT_EXTRAS}\nrun('compose', *{parts})\nrun('compose', *{parts})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (tmp_path / "composed" / "model.safetensors").is_file(), done.stderr
+    assert "AssertionError: 2" in done.stderr
+    assert "composed already exists. Delete it, or give another folder." in done.stderr
 
 
 @pytest.mark.slow

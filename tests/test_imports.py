@@ -19,6 +19,7 @@ PACKAGES = ("modeling_mblip", "processing_mblip", "mblip")
 PARTS = (
     "modeling_mblip",
     "processing_mblip",
+    "mblip.atomic_write",
     "mblip.data",
     "mblip.mix",
     "mblip.evaluation",
@@ -28,11 +29,18 @@ PARTS = (
 MAY_IMPORT = {
     "modeling_mblip": set(),
     "processing_mblip": set(),
-    "mblip.data": {"processing_mblip"},  # an image is opened in one way, which ships with the processor
-    "mblip.mix": {"mblip.data"},
-    "mblip.evaluation": {"mblip.data"},
+    "mblip.atomic_write": set(),
+    "mblip.data": {
+        "mblip.atomic_write",
+        "processing_mblip",
+    },  # an image is opened in one way, which ships with the processor
+    "mblip.mix": {"mblip.atomic_write", "mblip.data"},
+    "mblip.evaluation": {"mblip.atomic_write", "mblip.data"},
     "mblip.loading": {"modeling_mblip", "processing_mblip", "mblip.evaluation"},
-    "mblip.training": {"modeling_mblip", "processing_mblip", "mblip.data", "mblip.evaluation", "mblip.loading"},
+    "mblip.training": {
+        *("modeling_mblip", "processing_mblip", "mblip.atomic_write", "mblip.data", "mblip.evaluation"),
+        "mblip.loading",
+    },
 }
 DOORS = {"mblip.cli", "mblip.train", "mblip.eval"}
 NO_PACKAGES = DOORS | {"train", "eval", "tests", "quickstart", "scenes", "benchmarks"}

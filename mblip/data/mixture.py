@@ -16,7 +16,8 @@ import datasets
 import pyarrow
 import pyarrow.parquet
 
-from .atomic_write import atomic_file
+from mblip.atomic_write import atomic_file
+
 from .example import (
     FEATURES,
     FEATURES_WITH_PROVENANCE,

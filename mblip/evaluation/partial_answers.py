@@ -19,7 +19,7 @@ from pathlib import Path
 
 import xxhash
 
-from mblip.data.atomic_write import LOCK_FILE, PARTIAL, atomic_file, locked, read_json, write_text
+from mblip.atomic_write import LOCK_FILE, PARTIAL, atomic_file, locked, read_json, write_text
 
 from .predictions import Prediction
 
@@ -60,18 +60,15 @@ class PartialAnswers:
         """
         text = json.dumps(dict(identity), ensure_ascii=False, indent=1) + "\n"
         self.identity = text.encode()
-        path = self.folder / RUN_FILE
-        if not path.is_file():
-            write_text(path, text)
-            return
+        path, found = self.folder / RUN_FILE, dict(identity)
         try:
             found = read_json(path, "We write it again, and use only answers that are proved to be of this run.")
+        except FileNotFoundError:
+            write_text(path, text)
         except ValueError as error:
             logger.warning("%s", error)
             write_text(path, text)
-            return
-        different = [name for name, value in identity.items() if found.get(name) != value]
-        if different:
+        if different := [name for name, value in identity.items() if found.get(name) != value]:
             raise ValueError(
                 f"{self.folder} holds answers of another run, with different {', '.join(different)}. Choose another "
                 "`output_dir`, or delete the folder."
@@ -82,28 +79,28 @@ class PartialAnswers:
         path = self._path(chunk)
         if not path.is_file():
             return {}
-        *lines, torn = path.read_bytes().split(b"\n")
-        proved = [line for line in lines if line == self._proved(line.rpartition(b"\t")[0])]
+        lines = path.read_bytes().splitlines(keepends=True)  # JSON escapes other separators of bytes
+        texts = [line.rpartition(b"\t")[0] for line in lines]
+        proved = [text for line, text in zip(lines, texts, strict=True) if line == self._proved(text)]
         if len(proved) < len(lines):
             logger.warning(
-                "%s: %d of %d answers are damaged or of another run. They are asked again.",
+                "%s: %d of %d answers are cut, damaged or of another run. They are asked again.",
                 *(path, len(lines) - len(proved), len(lines)),
             )
-        if torn or len(proved) < len(lines):
             with atomic_file(path) as partial:
-                partial.write_bytes(b"".join(line + b"\n" for line in proved))
-        predictions = [Prediction.from_line(line.rpartition(b"\t")[0].decode()) for line in proved]
+                partial.write_bytes(b"".join(map(self._proved, proved)))
+        predictions = [Prediction.from_line(text.decode()) for text in proved]
         return {(prediction.condition, prediction.id): prediction for prediction in predictions}
 
     def append(self, chunk: int, predictions: Sequence[Prediction]) -> None:
         """Write the answers of a batch."""
-        lines = [self._proved(prediction.to_line().rstrip("\n").encode()) for prediction in predictions]
+        texts = [prediction.to_line().rstrip("\n").encode() for prediction in predictions]
         with self._path(chunk).open("ab") as file:
-            file.write(b"".join(line + b"\n" for line in lines))
+            file.write(b"".join(map(self._proved, texts)))
 
-    def _proved(self, line: bytes) -> bytes:
-        """A prediction's line with the digest that proves it, behind a tab, which JSON escapes."""
-        return line + b"\t" + xxhash.xxh3_128_hexdigest(self.identity + line).encode()
+    def _proved(self, text: bytes) -> bytes:
+        """A line: a prediction, and the digest that proves it behind a tab, which JSON escapes."""
+        return text + b"\t" + xxhash.xxh3_128_hexdigest(self.identity + text).encode() + b"\n"
 
     def add_seconds(self, seconds: float) -> None:
         """Write how long a batch took."""

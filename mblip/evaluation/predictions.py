@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_type_hints
 
-from mblip.data.atomic_write import write_text
+from mblip.atomic_write import write_text
 from mblip.data.skipped import SURROGATE
 from mblip.data.sources.records import check_record
 

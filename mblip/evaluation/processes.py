@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
-from mblip.data.atomic_write import LOCK_FILE, locked
+from mblip.atomic_write import LOCK_FILE, locked
 
 Value = TypeVar("Value")
 WAIT = timedelta(days=7)  # the timeout while others wait for the slowest process

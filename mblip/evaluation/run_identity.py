@@ -35,16 +35,12 @@ def run_identity(model: Any, processor: Processor, task: EvaluationTask, setting
         "settings": f"{settings}, {task.answering} by {task.rank_by}",
         "examples": _digest_examples(task.examples),
         "images": _digest_images(task.examples),
-        "processor": _digest_inputs(processor, task.examples),
+        "processor": _digest_processor(processor, task.examples),
     }
 
 
 def digest_weights(model: torch.nn.Module) -> str:
-    """A digest of name, dtype, shape and bytes of all weights and buffers, quantised, sharded or offloaded ones, too.
-
-    Raises:
-        ValueError: a weight has no values, because it was never loaded.
-    """
+    """A digest of name, dtype, shape and bytes of all weights and buffers, also quantised, sharded, offloaded ones."""
     digest = xxhash.xxh3_128()
     for name, value in sorted(model.state_dict().items(), key=lambda item: item[0]):
         if not isinstance(value, torch.Tensor):  # the format of 8-bit weights
@@ -61,12 +57,7 @@ def _with_values(model: torch.nn.Module, name: str) -> torch.Tensor:
     owner, _, attribute = name.rpartition(".")
     module = model.get_submodule(owner)
     with align_module_device(module):
-        value = module.state_dict()[attribute].clone()
-    if value.is_meta:
-        raise ValueError(
-            f"The weight {name!r} has no values, expected a loaded model. Load it with `from_pretrained`."
-        )
-    return value
+        return module.state_dict()[attribute].clone()
 
 
 def _pieces(value: torch.Tensor) -> Iterator[memoryview]:
@@ -102,12 +93,14 @@ def _digest_image(image: Image) -> str:
         return str(image)
 
 
-def _digest_inputs(processor: Any, examples: Sequence[EvaluationExample]) -> str:
-    """A digest of the token ids of the prompts, and of what the processor makes of an image."""
+def _digest_processor(processor: Any, examples: Sequence[EvaluationExample]) -> str:
+    """A digest of the token ids of the prompts, of the text of all ids, and of what becomes of an image."""
     asked = sorted({(example.prompt, len(example.images)) for example in examples})
     ids = encode_prompts(processor, [prompt for prompt, _ in asked], [number for _, number in asked])
     pixels = processor(images=[PROBE], return_tensors="pt")["pixel_values"]
-    return _digest(json.dumps(ids).encode() + b"".join(_pieces(pixels)))
+    vocabulary = torch.tensor([sorted(processor.tokenizer.get_vocab().values())])
+    texts = processor.batch_decode(vocabulary, skip_special_tokens=True)
+    return _digest(json.dumps([ids, texts]).encode() + b"".join(_pieces(pixels)))
 
 
 def _digest(content: str | bytes) -> str:

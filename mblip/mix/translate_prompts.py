@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_type_hints
 
-from mblip.data.atomic_write import write_text
+from mblip.atomic_write import write_text
 from mblip.data.languages import ENGLISH, Language, get_language, prompt_name
 from mblip.data.prompt_files import (
     TaskTemplates,

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from mblip.data.atomic_write import MANIFEST_FILE, PARTIAL, find_damage, read_json, seal
+from mblip.atomic_write import MANIFEST_FILE, find_damage, read_json
 
 from .divergence import check_finite
 
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "trained.safetensors"
 STATE_FILE = "trainer_state.json"  # transformers' name
+FACTS_FILE = "facts.json"  # run_record.py
 PREFIX = "checkpoint-"  # transformers' name
-DAMAGED = "damaged_"
 FSDP_PREFIX = "_fsdp_wrapped_module."  # torch adds it to names in a model that FSDP has wrapped
 
 
@@ -42,11 +43,6 @@ def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.
         values = {name: state_dict[name] for name in (each.replace(FSDP_PREFIX, "") for each in parameters)}
     trained = {name: value.detach().contiguous() for name, value in values.items()}
     safetensors.torch.save_file(trained, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-
-
-def write_manifest(folder: Path) -> None:
-    """Mark a checkpoint as complete, after all its files are on the disk."""
-    seal(folder, (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE))
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
@@ -82,17 +78,16 @@ def last_checkpoint(folder: Path, *, keep_best: bool = False) -> Path | None:
     Raises:
         ValueError: all checkpoints are damaged.
     """
-    checkpoints = [each for each in _checkpoints(folder) if (each / MANIFEST_FILE).is_file()]
+    checkpoints, damage = _complete(folder), None
     for checkpoint in checkpoints:
-        needed, damage = checkpoint, find_damage(checkpoint)
-        if damage is None and keep_best and (best := _find_best(checkpoint)) is not None:
-            needed, damage = best, find_damage(best)
+        damage = find_damage(checkpoint)
+        if damage is None and keep_best:
+            best = best_checkpoint(checkpoint)
+            damage = (found := find_damage(best)) and f"its best evaluation's {best.name}: {found}"
         if damage is None:
             return checkpoint
-        its = "" if needed == checkpoint else f"its best evaluation's {needed.name}: "
         _warn_once(
-            f"{checkpoint} is skipped: {its}{damage}. We use the checkpoint before it. Restore the file from a backup "
-            f"to use this one, which training puts aside as {DAMAGED}{checkpoint.name}."
+            f"{checkpoint} is skipped: {damage}. We use the checkpoint before it, and training puts this one aside."
         )
     if checkpoints:
         raise ValueError(
@@ -102,19 +97,30 @@ def last_checkpoint(folder: Path, *, keep_best: bool = False) -> Path | None:
     return None
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The complete checkpoint with the most steps, damaged or not: it costs no reading. None if there is none."""
+    return next(iter(_complete(folder)), None)
+
+
 def put_aside_after(checkpoint: Path | None, folder: Path) -> None:
     """Rename the checkpoints after the one that training resumes from: the Trainer would keep them for later ones."""
     for later in _checkpoints(folder):
         if later == checkpoint:
             break
-        aside = later.with_name(f"{DAMAGED}{later.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        later.rename(aside)
+        put_aside(later)
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The complete checkpoint with the most steps, damaged or not: it costs no reading. None if there is none."""
-    return next((checkpoint for checkpoint in _checkpoints(folder) if (checkpoint / MANIFEST_FILE).is_file()), None)
+def put_aside(path: Path) -> Path:
+    """Rename what is damaged. Returns the new path."""
+    aside = next(each for number in count(1) if not (each := path.with_name(f"damaged_{path.name}_{number}")).exists())
+    return path.rename(aside)
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete the checkpoints of a stage that an interrupted run left incomplete."""
+    for partial in set(_checkpoints(folder)) - set(_complete(folder)):
+        logger.info("Deleting %s, which an interrupted run left incomplete.", partial)
+        shutil.rmtree(partial)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
@@ -128,21 +134,10 @@ def is_last_step(checkpoint: Path) -> bool:
     return state["global_step"] >= state["max_steps"]
 
 
-def best_checkpoint(last: Path) -> Path:
-    """The checkpoint of the best evaluation.
-
-    Args:
-        last: the checkpoint of the last step.
-    """
-    best = _find_best(last)
-    assert best is not None  # the last step is evaluated
-    return best
-
-
-def _find_best(checkpoint: Path) -> Path | None:
-    """The checkpoint of the best evaluation up to a checkpoint; None if there was no evaluation."""
+def best_checkpoint(checkpoint: Path) -> Path:
+    """The checkpoint of the best evaluation up to this one; this one if nothing was evaluated."""
     step = read_state(checkpoint)["best_global_step"]
-    return None if step is None else checkpoint.with_name(f"{PREFIX}{step}")
+    return checkpoint if step is None else checkpoint.with_name(f"{PREFIX}{step}")
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -151,15 +146,10 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix(PREFIX)), reverse=True)
 
 
+def _complete(folder: Path) -> list[Path]:
+    return [checkpoint for checkpoint in _checkpoints(folder) if (checkpoint / MANIFEST_FILE).is_file()]
+
+
 @cache
 def _warn_once(message: str) -> None:
     logger.warning(message)
-
-
-def remove_partial(folder: Path) -> None:
-    """Delete partial files of an interrupted run from the folder of a run or a stage."""
-    checkpoints = (path for path in _checkpoints(folder) if not (path / MANIFEST_FILE).is_file())
-    for partial in [*checkpoints, folder / PARTIAL]:
-        if partial.exists():
-            logger.info("Deleting %s, which an interrupted run left incomplete.", partial)
-            shutil.rmtree(partial)

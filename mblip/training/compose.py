@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, ImageProcessingMixin
 
+from mblip.atomic_write import atomic_folder
 from modeling_mblip.configuration_mblip import MBlipConfig
 from modeling_mblip.loading_mblip import composition_config
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
@@ -68,8 +69,6 @@ def compose_into_folder(
         "blip2_revision": blip2_revision,
         "language_model_revision": language_model_revision,
     }
-    from mblip.data.atomic_write import atomic_folder  # here, because `--help` needs no extra
-
     with atomic_folder(folder) as partial:
         config, report = (
             _write_base(components, partial)

@@ -6,21 +6,19 @@ adapter alone is saved beside it, in PEFT's format, with a base that others can 
 
 import dataclasses
 import logging
-import os
-import shutil
 
 from peft import PeftConfig, PeftModel
 
-from mblip.data.atomic_write import sync_tree
+from mblip.atomic_write import atomic_folder, sync_tree, write_manifest
 from mblip.evaluation.recipe import LoadIn
 from mblip.loading import is_adapter, is_own_checkpoint, merge
 from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor
 
-from .checkpoints import PARTIAL, load_trained
+from .checkpoints import load_trained
 from .divergence import check_finite
 from .merge import merge_adapter
-from .run_folder import Run
+from .run_folder import CARD_FILE, Run
 from .starting_model import Model, build_model
 from .trainable import choose_trainable
 
@@ -57,6 +55,9 @@ def save_adapter(model: Model, run: Run) -> None:
     model.peft_config["default"].base_model_name_or_path = _base_of(model, run)
     model.save_pretrained(str(run.folder / "adapter"))
     (run.folder / "adapter" / "README.md").unlink()  # PEFT's empty template; the model's card is in `model/`
+    for folder in (run.folder / "adapter", run.folder / "base"):
+        if folder.exists():
+            sync_tree(folder)
 
 
 def _base_of(model: PeftModel, run: Run) -> str:
@@ -97,15 +98,11 @@ def finish_model(model: Model, run: Run) -> MBlipForConditionalGeneration:
 
 def save_model(model: MBlipForConditionalGeneration, processor: MBlipProcessor, card: str, run: Run) -> None:
     """Write `model/` atomically: weights, processor and card. The run is then finished."""
-    partial = run.folder / PARTIAL / run.model_folder.name
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    processor.save_pretrained(partial)
-    (partial / "README.md").write_text(card, encoding="utf-8")
-    sync_tree(partial)
-    os.replace(partial, run.model_folder)
-    (run.folder / PARTIAL).rmdir()
-    run.mark_finished()
+    with atomic_folder(run.model_folder) as partial:
+        model.save_pretrained(partial)
+        processor.save_pretrained(partial)
+        (partial / CARD_FILE).write_text(card, encoding="utf-8")
+        write_manifest(partial, without=CARD_FILE)  # a card may be edited
 
 
 def rebuild_model(run: Run, load_in: LoadIn | None = None) -> Model:

@@ -19,7 +19,7 @@ from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel
 from transformers import PreTrainedConfig
 
-from mblip.data.atomic_write import atomic_folder
+from mblip.atomic_write import atomic_folder
 from mblip.loading import merge
 from modeling_mblip.checkpoint_reading import check_location, find_file
 from modeling_mblip.configuration_mblip import TOKENIZER_FILES, MBlipConfig

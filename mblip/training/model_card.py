@@ -18,7 +18,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from mblip.data.atomic_write import write_text
+from mblip.atomic_write import write_text
 from mblip.evaluation.environment import code_commit
 from mblip.evaluation.languages import evaluation_language
 

@@ -29,7 +29,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from mblip.data.atomic_write import read_json
+from mblip.atomic_write import read_json
 from mblip.loading import check_base
 
 from .published_files import RESTORE, Files, adapter_files, base_files, check_finished, model_files

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import ModelCard
 from safetensors import SafetensorError, safe_open
 
-from mblip.data.atomic_write import MANIFEST_FILE, find_damage, read_json
+from mblip.atomic_write import MANIFEST_FILE, read_json
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
@@ -46,11 +46,6 @@ def check_finished(run_folder: Path, *, is_adapter: bool) -> None:
             "it resumes from its last checkpoint."
         )
     _check_whole(run_folder / "model", MODEL_FILES)
-    if (run_folder / MANIFEST_FILE).is_file() and (damage := find_damage(run_folder)) is not None:
-        raise ValueError(
-            f"{run_folder} is damaged: {damage}. Run `mblip train` again, which makes `model/` again. If you changed "
-            f"the file yourself, delete {run_folder / MANIFEST_FILE}."
-        )
     if is_adapter:
         if not (run_folder / "adapter").is_dir():
             raise ValueError(f"{run_folder} has no `adapter/`: the run trained none. Leave out --adapter.")
@@ -135,8 +130,9 @@ def _adapter_card(model_card: ModelCard, repo: str, base: str) -> bytes:
 
 
 def _files_in(folder: Path) -> dict[str, Path]:
-    """All files of a folder by relative path. A subfolder may hold a tokenizer's named chat templates."""
-    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    """The files of a folder by relative path. A subfolder may hold a tokenizer's named chat templates."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST_FILE)
+    return {path.relative_to(folder).as_posix(): path for path in files}
 
 
 def _is_of_processor(path: Path) -> bool:
@@ -145,9 +141,11 @@ def _is_of_processor(path: Path) -> bool:
 
 
 def _check_whole(folder: Path, names: tuple[str, ...]) -> None:
-    index = folder / INDEX_FILE
-    shards = set(_read(index)["weight_map"].values()) if index.is_file() else set()
-    if missing := sorted(name for name in {*names, *shards} if not (folder / name).is_file()):
+    """Check that a folder has all its files, and that they can be read. You may have changed them."""
+    found = {path.name: _read(path) for path in folder.glob("*.json")}
+    shards = found.get(INDEX_FILE, {}).get("weight_map", {}).values()
+    needed = {*names, *shards, *found.get(MANIFEST_FILE, ())}
+    if missing := sorted(name for name in needed if not (folder / name).is_file()):
         raise ValueError(f"{folder} lacks {', '.join(missing)}, which `mblip train` wrote. {RESTORE}")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:

@@ -5,8 +5,8 @@ recipe.yaml                    the recipe, including defaults
                                the last checkpoint, or, with `keep_best`, the best
 1_re_alignment/...
 training_log.jsonl  loss_curve.png  results.json  table.md
-model/                         model and processor for `from_pretrained`
-manifest.json                  size and digest of the files in model/, written last: the run is then finished
+model/                         model and processor for `from_pretrained`, written last: the run is then finished. Its
+                               manifest.json has size and digest of each file but the card
 """
 
 import json
@@ -14,18 +14,26 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 
-from mblip.data.atomic_write import StorageFullError, atomic_file, find_damage, seal, sync_tree, write_text
+from mblip.atomic_write import atomic_file, find_damage, write_text
 from mblip.data.recipes.strict_loading import join
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 from mblip.evaluation.processes import starts_as_main
 
-from .checkpoints import best_checkpoint, is_last_step, last_checkpoint, newest_checkpoint, read_state, remove_partial
+from .checkpoints import (
+    best_checkpoint,
+    is_last_step,
+    last_checkpoint,
+    newest_checkpoint,
+    put_aside,
+    read_state,
+    remove_partial,
+)
 from .options import TrainingOptions
 from .recipe import DataRecipe, Recipe, StageRecipe
 from .recipe_reading import to_plain, to_yaml
@@ -86,22 +94,14 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        return self.model_folder.exists() and self.find_damage() is None
+        return self.find_damage() is None
 
     def find_damage(self) -> str | None:
         """What is wrong with the finished model; None if it is whole. Its card may be edited."""
         card = self.model_folder / CARD_FILE
         if not card.is_file() or not (text := card.read_bytes()) or b"\0" in text:
-            return f"model/{CARD_FILE} is missing, empty or damaged"
-        return find_damage(self.folder)
-
-    def mark_finished(self) -> None:
-        """Declare the run finished, after all it has written is on the disk."""
-        for part in ("adapter", "base"):
-            if (self.folder / part).exists():
-                sync_tree(self.folder / part)
-        files = (path for path in self.model_folder.rglob("*") if path.is_file() and path.name != CARD_FILE)
-        seal(self.folder, files)
+            return f"{CARD_FILE} is missing, empty or damaged"
+        return find_damage(self.model_folder)
 
     @property
     def stages(self) -> list[StageRun]:
@@ -130,7 +130,6 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
     Raises:
         ValueError: the folder belongs to another recipe or is not that of a run, or its state is damaged and there is
             nothing whole to resume from. The message names the differences or the file.
-        OSError: the folder cannot be written.
     """
     run = Run(recipe)
     record = run.folder / RECIPE_FILE
@@ -144,15 +143,18 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
             )
         if has_checkpoints:
             logger.warning("%s is missing. We take what is in %s as trained by this recipe.", record, run.folder)
-        _write_recipe(record, recipe)
+        write_text(record, to_yaml(recipe))
     if run.is_finished:
         return run
     _check_stages(run)
     if is_main_process:
-        for folder in (run.folder, *(stage.folder for stage in run.stages)):
-            remove_partial(folder)
+        for stage in run.stages:
+            remove_partial(stage.folder)
         if run.model_folder.exists():
-            _put_model_aside(run)
+            logger.warning(
+                "%s is not whole: %s. We make it again from the checkpoints. The old one is now %s.",
+                *(run.model_folder, run.find_damage(), put_aside(run.model_folder)),
+            )
     return run
 
 
@@ -176,15 +178,6 @@ def _check_stages(run: Run) -> None:
         )
 
 
-def _put_model_aside(run: Run) -> None:
-    aside = next(path for number in count(1) if not (path := run.folder / f"damaged_model_{number}").exists())
-    logger.warning(
-        "%s is not whole: %s. We make it again from the checkpoints. The old one is now %s; delete it if you like.",
-        *(run.model_folder, run.find_damage(), aside),
-    )
-    run.model_folder.replace(aside)
-
-
 def _check_same_recipe(record: Path, run: Run) -> None:
     try:
         found = to_plain_values(read_yaml(record))
@@ -203,15 +196,6 @@ def _check_same_recipe(record: Path, run: Run) -> None:
 
 def _visible_entries(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-
-
-def _write_recipe(record: Path, recipe: Recipe) -> None:
-    try:
-        write_text(record, to_yaml(recipe))
-    except StorageFullError:
-        raise
-    except OSError as error:
-        raise OSError(f"The run cannot be written: {error}. Give another `--output_dir`.") from error
 
 
 def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

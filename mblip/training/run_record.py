@@ -22,20 +22,20 @@ from huggingface_hub.repocard import metadata_load
 from torch import nn
 from transformers import TrainingArguments
 
+from mblip.atomic_write import read_json, write_text
 from mblip.data import InterleavedRows, TrainingRows
-from mblip.data.atomic_write import read_json, write_text
 from mblip.data.recipes.yaml_values import without_folder, without_folders, write_yaml
 from mblip.evaluation import predictions_path, ratio_to_reference, read_predictions
 
+from .checkpoints import FACTS_FILE, read_state
 from .evaluation import ENGLISH_BLIP2
 from .recipe import ModelRecipe, Recipe
 from .recipe_reading import to_plain
 from .rows import Rows
-from .run_folder import Run, StageRun, read_log
+from .run_folder import Run, StageRun
 from .trainable import LearningRates, parameter_groups
 
 RECORD_FILE = "card.json"
-FACTS_FILE = "facts.json"
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets")
 IMAGE_SIDE, LANGUAGE_MODEL, CHECKPOINT = "image encoder and Q-Former", "language model", "checkpoint"
 
@@ -130,19 +130,26 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the record in a file."""
-        plain = read_json(path, "Run `mblip train` again to write it.")
-        stages = [
-            StageRecord(**stage | {"sources": tuple(stage["sources"]), "facts": StageFacts(**stage["facts"])})
-            for stage in plain["stages"]
-        ]
-        typed = {
-            "datasets": tuple(plain["datasets"]),
-            "parents": tuple(Component(**component) for component in plain["parents"]),
-            "stages": tuple(stages),
-            "evaluations": tuple(Evaluation(**evaluation) for evaluation in plain["evaluations"]),
-        }
-        return cls(**plain | typed)
+        """Read the record in a file.
+
+        Raises:
+            ValueError: the file is damaged or holds something else.
+        """
+        plain = read_json(path, "Restore it.")
+        try:
+            stages = [
+                StageRecord(**stage | {"sources": tuple(stage["sources"]), "facts": StageFacts(**stage["facts"])})
+                for stage in plain["stages"]
+            ]
+            typed = {
+                "datasets": tuple(plain["datasets"]),
+                "parents": tuple(Component(**component) for component in plain["parents"]),
+                "stages": tuple(stages),
+                "evaluations": tuple(Evaluation(**evaluation) for evaluation in plain["evaluations"]),
+            }
+            return cls(**plain | typed)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged ({error!r}), expected the record of a run. Restore it.") from error
 
 
 def record_run(run: Run, commit: str | None) -> RunRecord:
@@ -156,7 +163,7 @@ def record_run(run: Run, commit: str | None) -> RunRecord:
         projection=model.projection,
         has_random_weights=model.random_weights,
         commit=commit,
-        stages=tuple(_record_stage(run, stage) for stage in run.stages),
+        stages=tuple(_record_stage(stage) for stage in run.stages),
         evaluations=() if run.recipe.evaluation is None else (read_evaluation(run.folder, is_of_run=True),),
         recipe=write_yaml(_recipe_to_show(run.recipe)),
         limits=run.recipe.limits,
@@ -167,12 +174,15 @@ def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
     """Read the evaluation that `mblip train` or `mblip eval` wrote into a folder.
 
     Raises:
-        ValueError: results.json or table.md is missing.
+        ValueError: results.json or table.md is missing or damaged.
     """
     if missing := [name for name in ("results.json", "table.md") if not (folder / name).is_file()]:
         raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of `mblip train` or `mblip eval`.")
     results = read_json(folder / "results.json", "Evaluate again.")
-    named = {name: result | {"model": without_folders(result["model"])} for name, result in results.items()}
+    try:
+        named = {name: result | {"model": without_folders(result["model"])} for name, result in results.items()}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'results.json'} is damaged ({error!r}). Evaluate again.") from error
     table = (folder / "table.md").read_text(encoding="utf-8").strip()
     return Evaluation(is_of_run, named, _read_ratios(folder), table)
 
@@ -201,10 +211,10 @@ def _components(model: ModelRecipe) -> list[Component]:
     ]
 
 
-def _record_stage(run: Run, stage: StageRun) -> StageRecord:
-    entries = [entry for entry in read_log(run) if entry["stage"] == stage.folder.name]
-    if not entries:
+def _record_stage(stage: StageRun) -> StageRecord:
+    if (result := stage.result) is None:
         raise ValueError(f"{stage.folder} lacks the last checkpoint of its stage. Restore it, or train again.")
+    last_entry = read_state(result)["log_history"][-1]
     rates = {"": stage.recipe.learning_rate}
     if stage.recipe.lora_learning_rate is not None:
         rates["LoRA"] = stage.recipe.lora_learning_rate
@@ -214,12 +224,12 @@ def _record_stage(run: Run, stage: StageRun) -> StageRecord:
     sources = [source.source for source in stage.data.sources] or list(paths)
     return StageRecord(
         stage=stage.recipe.stage,
-        num_steps=entries[-1]["step"],
+        num_steps=last_entry["step"],
         batch_size=stage.recipe.batch_size,
         learning_rates=rates,
-        minutes=round(entries[-1]["seconds"] / 60, 1),
+        minutes=round(last_entry["seconds"] / 60, 1),
         sources=tuple(without_folder(source) for source in sources),
-        facts=read_facts(stage.folder),
+        facts=StageFacts(**read_json(result / FACTS_FILE, "Restore the checkpoint, or delete it.")),
     )
 
 
@@ -230,7 +240,7 @@ def _recipe_to_show(recipe: Recipe) -> dict[str, Any]:
 
 
 def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingArguments) -> None:
-    """Write the facts of a stage into its folder. Only one process does."""
+    """Write the facts of a stage into its folder, from where checkpoints take them. Only one process does."""
     if not arguments.should_save:
         return
     sources = _sources(rows)
@@ -244,12 +254,6 @@ def write_facts(folder: Path, model: nn.Module, rows: Rows, arguments: TrainingA
         versions={name: version(name) for name in LIBRARIES},
     )
     write_text(folder / FACTS_FILE, json.dumps(dataclasses.asdict(facts), indent=1))
-
-
-def read_facts(folder: Path) -> StageFacts:
-    """Read the facts of a stage."""
-    hint = "Restore it, or delete the stage's last checkpoint: its last steps are then trained again."
-    return StageFacts(**read_json(folder / FACTS_FILE, hint))
 
 
 def _count_by_kind(model: nn.Module) -> dict[str, int]:

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,14 +26,15 @@ from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SchedulerType, TrainOutput
 
+from mblip.atomic_write import full_disk_explained, write_manifest
 from mblip.data import EpochCallback, InterleavedRows, MBlipCollator, TrainingRows
-from mblip.data.atomic_write import full_disk_explained
 from mblip.data.stable_random import stable_random
 from mblip.evaluation.in_training import GenerationEvaluation
 from mblip.evaluation.model_inputs import Model
 from mblip.loading import has_bf16
 
 from .checkpoints import (
+    FACTS_FILE,
     PREFIX,
     best_checkpoint,
     last_checkpoint,
@@ -40,7 +42,6 @@ from .checkpoints import (
     newest_checkpoint,
     put_aside_after,
     save_trained,
-    write_manifest,
 )
 from .divergence import MAX_STEPS, MAX_STEPS_FP16, check_finite, describe_gradients, describe_largest
 from .options import OWN_FIELDS
@@ -397,6 +398,8 @@ class MBlipTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
+                if (facts := self.folder / FACTS_FILE).is_file():  # from `mblip train`
+                    shutil.copy(facts, checkpoint)
                 write_manifest(checkpoint)
         self.accelerator.wait_for_everyone()
 

@@ -20,7 +20,7 @@ class TableProcessor:
     """Knows every text and every image it has met by a number."""
 
     def __init__(self) -> None:
-        self.tokenizer = SimpleNamespace(pad_token_id=0, chat_template=None)
+        self.tokenizer = SimpleNamespace(pad_token_id=0, chat_template=None, get_vocab=dict)
         self.texts: list[str] = []
         self.images: list[bytes] = []
 

@@ -182,6 +182,11 @@ def encode_otherwise(model, processor):
     processor.encode = lambda texts, num_images, **kwargs: [[7, 7, 7] for _ in texts]
 
 
+def speak_otherwise(model, processor):
+    """As with two entries of the vocabulary exchanged, of which no prompt has one."""
+    processor.batch_decode = lambda sequences, **kwargs: ["ba"]
+
+
 def see_otherwise(model, processor):
     processor.image_number = lambda image: 7
 
@@ -198,6 +203,7 @@ def see_otherwise(model, processor):
         ({"weights": 1.0}, "different weights"),
         ({"change": configure}, "different configuration"),
         ({"change": encode_otherwise}, "different processor"),
+        ({"change": speak_otherwise}, "different processor"),
         ({"change": see_otherwise}, "different processor"),
     ],
 )

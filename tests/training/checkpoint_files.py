@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mblip.training.checkpoints import write_manifest
+from mblip.atomic_write import write_manifest
 
 
 def write_checkpoint(folder: Path, steps: int, **state: Any) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from mblip.atomic_write import write_manifest
 from mblip.training.publish import main, publish
 from mblip.training.published_files import adapter_files, check_finished, model_files
 from modeling_mblip import MBlipForConditionalGeneration
@@ -34,6 +35,7 @@ def run_folder(tmp_path):
     tiny_model("mt5").save_pretrained(tmp_path / "model", max_shard_size="40KB")
     tiny_processor("mt5").save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "README.md").write_text(CARD)
+    write_manifest(tmp_path / "model", without="README.md")
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text('{"base_model_name_or_path": "there/base"}')
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(
@@ -54,12 +56,30 @@ def test_a_finished_run_is_accepted(run_folder):
         ("model/README.md", r"model lacks README\.md, which `mblip train` wrote"),
         ("model/processor_config.json", r"model lacks processor_config\.json"),
         ("model/model-00002-of-00010.safetensors", r"model lacks model-00002-of-00010\.safetensors"),
+        ("model/tokenizer.json", r"model lacks tokenizer\.json"),
         ("adapter/adapter_model.safetensors", r"adapter lacks adapter_model\.safetensors"),
     ],
 )
 def test_a_run_that_lost_a_file_is_refused(run_folder, lost, message):
     (run_folder / lost).unlink()
     with pytest.raises(ValueError, match=message):
+        check_finished(run_folder, is_adapter=True)
+
+
+def test_files_that_were_changed_or_added_by_hand_are_published(run_folder):
+    (run_folder / "model" / "generation_config.json").write_text('{"num_beams": 5}')
+    (run_folder / "model" / "NOTES.txt").write_text("Mine.")
+    check_finished(run_folder, is_adapter=False)
+    files = model_files(run_folder, "me/model", lambda name: False, with_code=False)
+    assert {"generation_config.json", "NOTES.txt"} < files.keys()
+    assert "manifest.json" not in files
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0", b'{"a":', b"[]"])
+@pytest.mark.parametrize("path", ["model/tokenizer.json", "model/manifest.json", "adapter/adapter_config.json"])
+def test_a_damaged_json_file_is_named(run_folder, path, content):
+    (run_folder / path).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{path} is damaged .*, expected a JSON object\. Restore the folder\."):
         check_finished(run_folder, is_adapter=True)
 
 
@@ -114,7 +134,7 @@ def test_the_card_names_the_repository_and_only_base_models_that_are_on_the_hub(
 def test_weights_and_tokenizer_are_published_as_they_are(run_folder):
     files = model_files(run_folder, "tester/model", lambda name: True, with_code=False)
     folder = run_folder / "model"
-    assert set(files) == {path.name for path in folder.iterdir()}
+    assert set(files) == {path.name for path in folder.iterdir()} - {"manifest.json"}
     changed = {name for name, content in files.items() if content != folder / name}
     assert changed == {"README.md", "config.json"}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mblip.data.atomic_write import atomic_file
+from mblip.atomic_write import atomic_file
 
 from ..languages import evaluation_language
 from ..results import Results, Score

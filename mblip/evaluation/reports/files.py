@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mblip.data.atomic_write import write_text
+from mblip.atomic_write import write_text
 
 from ..results import Results, ratio_to_reference
 from ..task import AS_IS, SHUFFLED

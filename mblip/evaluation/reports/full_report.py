@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mblip.data.atomic_write import write_text
+from mblip.atomic_write import write_text
 
 from ..languages import evaluation_language
 from ..results import Results, Score

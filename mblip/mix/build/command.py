@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mblip.data.atomic_write import locked, write_text
+from mblip.atomic_write import locked, write_text
 from mblip.data.recipes.ranges import count
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 from mblip.recipes import find_recipe

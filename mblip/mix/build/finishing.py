@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from huggingface_hub import DatasetCardData, HfApi
 
-from mblip.data.atomic_write import atomic_file, write_text
+from mblip.atomic_write import atomic_file, write_text
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, without_folder, without_folders, write_yaml
 from mblip.data.skipped import SkipReport
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mblip.data.atomic_write import write_text
+from mblip.atomic_write import write_text
 from mblip.data.skipped import SkipReport
 
 from ..translation.report import TranslationReport

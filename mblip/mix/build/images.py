@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from mblip.data.atomic_write import write_text
+from mblip.atomic_write import write_text
 from mblip.data.example import Example
 from mblip.data.images import Refused
 from mblip.data.images.check import CheckedImage, ImageSettings, black_image, check_location

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from PIL import Image as PILImage
 
-from mblip.data.atomic_write import atomic_folder
+from mblip.atomic_write import atomic_folder
 from mblip.data.example import Example
 from mblip.data.images import Image
 from mblip.data.stable_random import stable_number

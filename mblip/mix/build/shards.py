@@ -11,7 +11,7 @@ import datasets
 import pyarrow
 import pyarrow.parquet
 
-from mblip.data.atomic_write import atomic_file
+from mblip.atomic_write import atomic_file
 from mblip.data.example import FEATURES_WITH_PROVENANCE, PROVENANCE, Example, to_rows
 from mblip.data.images import Refused
 from mblip.data.images.locations import FetchedBytes

@@ -19,7 +19,7 @@ import aiohttp
 from multidict import MultiMapping
 from yarl import URL
 
-from mblip.data.atomic_write import StorageFullError
+from mblip.atomic_write import StorageFullError
 from mblip.data.images import Refused, RefusedImageError, decode
 
 from .fetched_images import ContentFolder, PartialFile

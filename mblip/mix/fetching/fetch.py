@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mblip.data.atomic_write import StorageFullError, full_disk_explained, locked
+from mblip.atomic_write import StorageFullError, full_disk_explained, locked
 from mblip.data.stable_random import stable_random
 
 from .fetched_images import ContentFolder, FetchedImages, Record, readable

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from mblip.data.atomic_write import SQLITE_FULL, full_disk_explained, no_room
+from mblip.atomic_write import SQLITE_FULL, full_disk_explained, no_room
 from mblip.data.images import RefusedImageError, open_regular
 
 from .settings import OPTED_OUT

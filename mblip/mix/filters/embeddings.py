@@ -28,7 +28,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps
 from transformers import AutoModel, AutoProcessor
 
-from mblip.data.atomic_write import atomic_folder
+from mblip.atomic_write import atomic_folder
 from mblip.data.example import Example
 
 from ..model_folder import open_model_folder

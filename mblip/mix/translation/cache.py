@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from mblip.data.atomic_write import SQLITE_FULL, no_room
+from mblip.atomic_write import SQLITE_FULL, no_room
 from mblip.data.languages import Language
 
 from .engines import TranslationEngine

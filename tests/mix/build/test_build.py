@@ -10,8 +10,8 @@ import datasets
 import pytest
 from PIL import Image
 
+from mblip.atomic_write import locked
 from mblip.data import TrainingRows, load_rows
-from mblip.data.atomic_write import locked
 from mblip.data.prompts import native_templates
 from mblip.mix.build.command import main
 from mblip.mix.build.folder import BuildFolder

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.atomic_write import StorageFullError, no_room
+from mblip.atomic_write import StorageFullError, no_room
 from mblip.mix.fetching.fetch import fetch_images
 from mblip.mix.fetching.fetched_images import FetchedImages
 from tests.mix.fetching.fetch_checks import assert_whole, causes, files, hasty

@@ -14,15 +14,12 @@ import os
 import shutil
 import socket
 import textwrap
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, TextIO
-
-import xxhash
-from safetensors import SafetensorError
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +27,13 @@ PARTIAL = ".partial"
 MANIFEST_FILE = "manifest.json"
 LOCK_FILE = ".lock"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # disk, quota or file size
-# What libraries say that raise no OSError for a full disk. The last two are torch's, which does not tell the cause.
-FULL_TEXTS = (*map(os.strerror, sorted(FULL)), "PytorchStreamWriter failed writing", "unexpected pos")
+# What libraries say that raise no OSError for a full disk. The last three are torch's, which does not tell the cause.
+FULL_TEXTS = (
+    *map(os.strerror, sorted(FULL)),
+    *("PytorchStreamWriter failed writing", "unexpected pos", "basic_ios::clear: iostream error"),
+)
 SQLITE_FULL = frozenset({"database or disk is full", "disk I/O error"})  # second: file may not grow
 WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP})  # some network file systems
-SETTLED_NANOSECONDS = 2 * 10**9  # a file may change twice within the resolution of its time of change
 
 
 def write_text(path: Path, text: str) -> None:
@@ -117,63 +116,61 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def seal(folder: Path, files: Iterable[Path]) -> None:
-    """Sync files of a folder and write its manifest, which holds the size and the digest of each.
+def write_manifest(folder: Path, *, without: str | None = None) -> None:
+    """Declare a folder complete: once all of it is on the disk, write a manifest with size and digest of each file.
 
-    The digest guards against accidents, not against forgery, so it is a fast one.
+    The digests guard against accidents, not against forgery, so they are fast ones.
+
+    Args:
+        without: the name of a file that may change later.
     """
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST_FILE, without))
     paths = sorted(files)
     with ThreadPoolExecutor(max_workers=1) as pool:
         digests = pool.map(_digest, paths)  # while the disk writes
-        for path in paths:
-            _sync(path)
+        sync_tree(folder)
     manifest = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "xxh3_128": digest}
         for path, digest in zip(paths, digests, strict=True)
     }
-    for inner in {path.parent for path in folder.glob("**/*")}:
-        _sync(inner)
     write_text(folder / MANIFEST_FILE, json.dumps(manifest, indent=1) + "\n")
 
 
-_proved: dict[Path, object] = {}  # manifests whose files were read in this process -> their sizes and times of change
-
-
 def find_damage(folder: Path) -> str | None:
-    """What is wrong with the first file of a folder that differs from the manifest; None if all are as written.
-
-    Files are read once in a process, as long as their sizes and times of change stay.
-    """
-    path = folder / MANIFEST_FILE
+    """What is wrong with the first file of a folder that differs from the manifest; None if all are as written."""
     try:
-        manifest = read_json(path, "")
-        expected = {name: (int(entry["bytes"]), str(entry["xxh3_128"])) for name, entry in manifest.items()}
-        if not expected or any(".." in PurePosixPath(name).parts or name.startswith("/") for name in expected):
-            raise ValueError("no files, or files outside the folder")
-        found = {name: (folder / name).stat() for name in expected}
-    except FileNotFoundError as error:
-        return f"{Path(error.filename).relative_to(folder)} is missing"
-    except (OSError, ValueError, TypeError, KeyError, OverflowError):
-        return f"{MANIFEST_FILE} is no list of files there with their sizes and digests"
-    if sizes := [name for name, (size, _) in expected.items() if found[name].st_size != size]:
-        return f"{sizes[0]} has {found[sizes[0]].st_size} bytes, expected {expected[sizes[0]][0]}"
-    state = (manifest, [(stat.st_ino, stat.st_mtime_ns) for stat in found.values()])
-    if _proved.get(path) == state:
-        return None
-    for name, (_, digest) in expected.items():
+        manifest = read_json(folder / MANIFEST_FILE, "")
+        expected = [(name, entry["bytes"], entry["xxh3_128"]) for name, entry in manifest.items()]
+    except (OSError, ValueError, TypeError, KeyError):
+        expected = []
+    if not expected:
+        return f"{MANIFEST_FILE} is missing, or does not list files with their sizes and digests"
+    for name, size, digest in expected:
+        path = folder / name
         try:
-            if (other := _digest(folder / name)) != digest:
+            found = path.stat()
+            if found.st_size != size:
+                return f"{name} has {found.st_size} bytes, expected {size}"
+            if (other := _digest_once(path, found.st_ino, found.st_mtime_ns)) != digest:
                 return f"{name} has the digest {other}, expected {digest}"
-        except OSError as error:
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except (OSError, ValueError) as error:
             return f"{name} cannot be read ({error})"
-    if time.time_ns() - max(stat.st_mtime_ns for stat in found.values()) > SETTLED_NANOSECONDS:
-        _proved[path] = state
     return None
 
 
 def _digest(path: Path) -> str:
+    from xxhash import xxh3_128  # here, because whoever writes no manifest needs no extra
+
     with path.open("rb") as file:
-        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+        return hashlib.file_digest(file, xxh3_128).hexdigest()
+
+
+@cache
+def _digest_once(path: Path, inode: int, nanoseconds: int) -> str:
+    """The digest of a file, which is read again if it was replaced or changed."""
+    return _digest(path)
 
 
 _held: set[TextIO] = set()
@@ -241,19 +238,20 @@ class StorageFullError(OSError):
 @contextmanager
 def full_disk_explained(path: Path) -> Iterator[None]:
     """Turn an error for a full disk, quota or file size limit into `StorageFullError`."""
-    try:
+
+    def explain(kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None and is_full(error):
+            raise no_room(path, error) from error
+
+    with ExitStack() as stack:  # no `except`: tokenizers raises a bare Exception
+        stack.push(explain)
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, StorageFullError) or not is_full(error):
-            raise
-        raise no_room(path, error) from error
 
 
 def is_full(error: BaseException) -> bool:
     """Whether the system or a library says that a disk, quota or file is full."""
     has_number = isinstance(error, OSError) and error.errno in FULL
-    is_told = isinstance(error, OSError | RuntimeError | SafetensorError)
-    return has_number or (is_told and any(text in str(error) for text in FULL_TEXTS))
+    return has_number or (not isinstance(error, ValueError) and any(text in str(error) for text in FULL_TEXTS))
 
 
 def no_room(path: Path, error: BaseException | None = None) -> StorageFullError:

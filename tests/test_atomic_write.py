@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from mblip.data.atomic_write import LOCK_FILE, StorageFullError, atomic_file, atomic_folder, locked, read_json
+from mblip.atomic_write import LOCK_FILE, StorageFullError, atomic_file, atomic_folder, locked, read_json
 
 FORK = multiprocessing.get_context("fork")
 
@@ -127,6 +127,14 @@ def test_a_full_disk_names_the_file_that_found_no_room(tmp_path):
     with pytest.raises(StorageFullError, match=r"no room for /else/where \(No space left on device; .* are free\)"):  # noqa: SIM117
         with locked(tmp_path, LOCK_FILE, "training into"):
             raise OSError(errno.ENOSPC, "No space left on device", "/else/where")
+
+
+def test_a_full_disk_is_told_of_libraries_that_raise_a_bare_exception(tmp_path):
+    """As tokenizers does, where it writes tokenizer.json."""
+    with pytest.raises(StorageFullError, match=r"no room for .*out \(File too large \(os error 27\); "):  # noqa: SIM117
+        with atomic_folder(tmp_path / "out"):
+            raise Exception("File too large (os error 27)")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0", b"[]", b'"a"', b"\xff", b'{"a": ', b"[" * 100_000])
