@@ -68,7 +68,7 @@ UNREADABLE = (OSError, SafetensorError, pickle.UnpicklingError)
 REFUSALS = (ValueError, ImportError, *UNREADABLE)
 WRONG_INPUT = 2  # the exit status, as argparse has it
 FAILED = 1  # the exit status if the disk is full or the Hub is lost, and the same command may work later
-SERVER_ERROR = 500
+SERVER_ERROR, TOO_MANY_REQUESTS = 500, 429
 HELP = {"-h", "--help"}
 
 
@@ -157,7 +157,7 @@ def _failure(error: Exception) -> str | None:
 def _is_lost(error: BaseException) -> bool:
     """Whether the Hub hung up, did not answer, or failed itself. If it refused what was asked, it is not lost."""
     if isinstance(error, HfHubHTTPError):
-        return error.response.status_code >= SERVER_ERROR
+        return error.response.status_code == TOO_MANY_REQUESTS or error.response.status_code >= SERVER_ERROR
     return isinstance(error, HTTPError)
 
 

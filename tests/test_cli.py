@@ -146,6 +146,7 @@ LOST = {
     "no answer": httpx2.ReadTimeout("timed out"),
     "no connection": httpx2.ConnectError("[Errno 111] Connection refused"),
     "server error": answered(503),
+    "too many requests": answered(429),
     "while loading": caused(OSError("We couldn't connect\nto load the files"), httpx2.ConnectTimeout("timed out")),
 }
 

@@ -21,13 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    HTTPError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HFValidationError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
 from mblip.atomic_write import read_json
 from mblip.loading import check_base
@@ -35,7 +29,6 @@ from mblip.loading import check_base
 from .published_files import RESTORE, Files, adapter_files, base_files, check_finished, model_files
 
 CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
-SERVER_ERROR = 500  # from this status on, the Hub itself failed
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 
 
@@ -89,10 +82,8 @@ def publish(
             files = model_files(run_folder, repo, lambda name: hub.commit_of(name) is not None, with_code=with_code)
             urls.append(hub.push(repo, files, f"Model of the run {run_folder.name}"))
     except (HTTPError, ConnectionError) as error:
-        if isinstance(error, HfHubHTTPError) and error.response.status_code < SERVER_ERROR:
-            raise  # the Hub has answered, and says what it refuses
         raise ConnectionError(
-            f"The connection to the Hub failed ({type(error).__name__}: {error}). Known to be pushed: "
+            f"The push to the Hub failed ({type(error).__name__}: {error}). Known to be pushed: "
             f"{', '.join(urls) or 'nothing'}. Run the same command again: uploaded files are kept."
         ) from error
     return urls
