@@ -240,7 +240,7 @@ def full_disk_explained(path: Path) -> Iterator[None]:
     """Turn an error for a full disk, quota or file size limit into `StorageFullError`."""
 
     def explain(kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None and is_full(error):
+        if error is not None and not isinstance(error, StorageFullError) and is_full(error):
             raise no_room(path, error) from error
 
     with ExitStack() as stack:  # no `except`: tokenizers raises a bare Exception

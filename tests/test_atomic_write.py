@@ -137,6 +137,14 @@ def test_a_full_disk_is_told_of_libraries_that_raise_a_bare_exception(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_that_is_told_is_passed_on_as_it_is(tmp_path):
+    told = StorageFullError(errno.ENOSPC, "There is no room")
+    with pytest.raises(StorageFullError) as caught, atomic_folder(tmp_path / "out"):
+        raise told
+    assert caught.value is told
+    assert told.__cause__ is None
+
+
 @pytest.mark.parametrize("content", [b"", b"\0\0", b"[]", b'"a"', b"\xff", b'{"a": ', b"[" * 100_000])
 def test_a_file_that_holds_no_json_object_is_named_with_what_to_do(tmp_path, content):
     (tmp_path / "state.json").write_bytes(content)

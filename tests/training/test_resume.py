@@ -89,5 +89,5 @@ def test_after_a_full_disk_and_after_damage_the_same_line_ends_with_bit_equal_we
     (out / "model" / "model.safetensors").write_bytes(b"")
     again = run_training(*line, str(out))
     assert "checkpoint-8 is skipped: optimizer.pt has the digest" in again.stderr
-    assert "model is not whole: model/model.safetensors has 0 bytes, expected" in again.stderr
+    assert "model is not whole: model.safetensors has 0 bytes, expected" in again.stderr
     assert (out / "model" / "model.safetensors").read_bytes() == expected
