@@ -15,40 +15,31 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from .prompt_encoding import IMAGE_TOKEN
 
+
+def _rewriting(condition: str, content: str) -> str:
+    """The beginning of a template: messages for which `condition` holds get another content."""
+    return (
+        "{%- set rewritten = namespace(messages=[]) -%}{%- for message in messages -%}"
+        f"{{%- if {condition} -%}}{{%- set message = dict(message, content={content}) -%}}{{%- endif -%}}"
+        "{%- set rewritten.messages = rewritten.messages + [message] -%}{%- endfor -%}"
+        "{%- set messages = rewritten.messages -%}"
+    )
+
+
 # Joins the parts of each message into one text before a language model's own template reads it.
 _FLATTEN = (
-    "{%- set flat = namespace(messages=[]) -%}"
-    "{%- for message in messages -%}"
-    "{%- if message.content is defined and message.content is not string and message.content is iterable -%}"
-    "{%- set flat.text = '' -%}"
-    "{%- for part in message.content -%}"
-    f"{{%- set flat.text = flat.text ~ ('{IMAGE_TOKEN}' if part.type == 'image' else part.text) -%}}"
-    "{%- endfor -%}"
-    "{%- set flat.messages = flat.messages + [dict(message, content=flat.text)] -%}"
-    "{%- else -%}"
-    "{%- set flat.messages = flat.messages + [message] -%}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- set messages = flat.messages -%}"
-)
-
-# Makes a text the only part of its message, for the roles whose text a template would not show.
-_WRAP = (
-    "{{%- set wrapped = namespace(messages=[]) -%}}"
-    "{{%- for message in messages -%}}"
-    "{{%- if message.content is string and message.role in {roles} -%}}"
-    "{{%- set part = {{'type': 'text', 'text': message.content}} -%}}"
-    "{{%- set wrapped.messages = wrapped.messages + [dict(message, content=[part])] -%}}"
-    "{{%- else -%}}"
-    "{{%- set wrapped.messages = wrapped.messages + [message] -%}}"
-    "{{%- endif -%}}"
-    "{{%- endfor -%}}"
-    "{{%- set messages = wrapped.messages -%}}"
+    "{%- macro joined(parts) -%}{%- for part in parts -%}"
+    f"{{{{- '{IMAGE_TOKEN}' if part.type == 'image' else part.text -}}}}"
+    "{%- endfor -%}{%- endmacro -%}"
+) + _rewriting(
+    "message.content is defined and message.content is not string and message.content is iterable",
+    "joined(message.content)",
 )
 
 PLAIN_TEMPLATE = (
     _FLATTEN + "{%- for message in messages -%}{{ message.content }}{{ '' if loop.last else '\\n' }}{%- endfor -%}"
 )
+TEXT_AS_PART = "[{'type': 'text', 'text': message.content}]"
 PROBE = "mblip-probe"
 IMAGE_KEYS = ("image", "url", "path", "base64")
 EXAMPLE = "{'role': 'user', 'content': 'What is this?'}"
@@ -64,7 +55,7 @@ def with_images(template: str | None, variables: Mapping[str, Any]) -> str:
         return PLAIN_TEMPLATE
     tokens = tuple((name, value) for name, value in variables.items() if isinstance(value, str))
     if roles := _roles_of_parts_alone(template, tokens):
-        return _WRAP.format(roles=roles) + template
+        return _rewriting(f"message.content is string and message.role in {roles}", TEXT_AS_PART) + template
     return template if IMAGE_TOKEN in template else _FLATTEN + template
 
 

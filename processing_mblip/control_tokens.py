@@ -47,7 +47,7 @@ class ControlTokens:
     pattern: re.Pattern[str]
     first_letters: frozenset[str]
     added: dict[str, int]
-    backend: Tokenizer | None
+    backend: Any
 
     @classmethod
     def of(cls, tokenizer: Any, image_token: str, image_token_id: int, template: str = "") -> "ControlTokens":
@@ -87,10 +87,11 @@ class ControlTokens:
             model.__setstate__(json.dumps(state).encode())
         copy = Tokenizer(model)
         copy.normalizer, copy.pre_tokenizer = self.backend.normalizer, self.backend.pre_tokenizer
-        for token in self.backend.get_added_tokens_decoder().values():
-            name = SECRET + token.content
-            settings = {"single_word": token.single_word, "lstrip": token.lstrip, "rstrip": token.rstrip}
-            copy.add_tokens([AddedToken(name, normalized=False, **settings)])
+        settings = {token.content: token for token in self.backend.get_added_tokens_decoder().values()}
+        for text in self.added:
+            strips = settings.get(text, AddedToken(text))
+            renamed = AddedToken(SECRET + text, lstrip=strips.lstrip, rstrip=strips.rstrip, normalized=False)
+            copy.add_tokens([renamed])
         return copy
 
     def _renamed(self, piece: str) -> str:
@@ -115,10 +116,8 @@ class ControlTokens:
 
     def tokens(self, tokenizer: Any, escaped: str) -> list[Token]:
         """The tokens of an escaped text, without special tokens around it. Spans count its letters without marks."""
-        pieces = [
-            piece if i % 2 else unescape(piece)
-            for i, piece in enumerate(re.split(f"({_any_of(self.added)})", escaped))
-        ]
+        split = re.split(f"({_any_of(self.added)})", escaped)
+        pieces = [piece if i % 2 else unescape(piece) for i, piece in enumerate(split)]
         if self.backend is None:  # such a tokenizer gives no spans
             settings = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
             read = [tokenizer(piece, **settings)["input_ids"] for piece in pieces[::2]]
@@ -130,7 +129,7 @@ class ControlTokens:
         for id, token, (start, end) in zip(encoding.ids, encoding.tokens, encoding.offsets, strict=True):
             start -= shift
             if SECRET in token:  # with the white space that the token takes
-                name = self.copy.id_to_token(id)
+                name = str(self.copy.id_to_token(id))
                 id, shift = self.added[name.removeprefix(SECRET)], shift + len(SECRET)
             tokens.append((id, (start, end - shift)))
         return tokens

@@ -301,7 +301,7 @@ class MBlipProcessor(ProcessorMixin):
                 has neither a pad nor an end-of-text token.
         """
         target = PaddedLength.from_kwargs(self.tokenizer, {"padding": True, "padding_side": padding_side})
-        rows = [row.tolist() if is_array(row) else list(row) for row in ids]
+        rows: list[list[int]] = [to_py_obj(row) if is_array(row) else list(row) for row in ids]
         check_ids(rows)
         return {
             "input_ids": torch.tensor(pad_rows(rows, target.pad_id(rows), target), dtype=torch.long),

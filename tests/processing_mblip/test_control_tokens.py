@@ -177,6 +177,13 @@ def test_sanitize_reaches_tools_documents_and_variables_but_no_images(red):
         processor.apply_chat_template([{"role": "user", "content": "a"}], sanitize_control_tokens=True)
 
 
+def test_a_special_token_that_is_a_word_of_the_vocabulary_stays_one_in_a_template():
+    processor = make_processor()
+    processor.tokenizer.pad_token = "w3"
+    [ids] = processor.encode(["w3 " + processor.escape(["w3 w4"])[0]], [0], is_escaped=True)
+    assert ids == [7, 3, 8, 1]
+
+
 def test_control_tokens_follow_the_tokenizer():
     processor = make_processor(tokenizer=tokenizer_of("bytes"), image_token_id=999)
     assert len(processor.encode(["<x>"], [0])[0]) == 4
