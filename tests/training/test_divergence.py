@@ -36,6 +36,7 @@ def logged(trainer):
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_step_that_is_not_finite_changes_no_weight_and_is_logged_as_it_is(tmp_path, monkeypatch, caplog, value):
     trainer = tiny_trainer(tmp_path, "full", logging_steps=1, save_steps=1, save_total_limit=3)
@@ -66,6 +67,7 @@ def test_three_steps_in_a_row_end_the_training_with_its_rate_its_rows_and_its_la
     assert last_checkpoint(trainer.folder).name == "checkpoint-3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_grad_norm", [0.0, 1.0])
 def test_a_gradient_that_is_not_finite_is_told_by_its_parameter(tmp_path, max_grad_norm):
     trainer = tiny_trainer(tmp_path, "full", max_grad_norm=max_grad_norm)
@@ -76,6 +78,7 @@ def test_a_gradient_that_is_not_finite_is_told_by_its_parameter(tmp_path, max_gr
         trainer.train()
 
 
+@pytest.mark.slow
 def test_a_last_step_that_is_not_finite_ends_in_no_finished_stage(tmp_path, monkeypatch):
     trainer = tiny_trainer(tmp_path, "warm_up")
     spoil(monkeypatch, [3])
@@ -83,6 +86,7 @@ def test_a_last_step_that_is_not_finite_ends_in_no_finished_stage(tmp_path, monk
         trainer.train()
 
 
+@pytest.mark.slow
 def test_the_rows_that_are_named_are_those_of_the_batch(tmp_path, monkeypatch, caplog):
     trainer = tiny_trainer(tmp_path, "warm_up", gradient_accumulation_steps=2)
     collator, seen = trainer.data_collator, []
@@ -92,6 +96,7 @@ def test_the_rows_that_are_named_are_those_of_the_batch(tmp_path, monkeypatch, c
     assert f"learning rate 0.0075, first in the batch of {', '.join(seen[3])}." in caplog.text
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_neither_saved_nor_resumed_from(tmp_path, monkeypatch):
     trainer = tiny_trainer(tmp_path, "warm_up", save_steps=1)
     step = trainer.training_step

@@ -342,6 +342,7 @@ def test_what_trains_is_saved_from_gathered_values_under_its_plain_names(tmp_pat
     assert all(value.eq(1).all() for value in saved.values())
 
 
+@pytest.mark.slow
 def test_an_error_of_a_data_loader_worker_is_told_as_without_workers(tmp_path):
     trainer = tiny_trainer(tmp_path, "warm_up", dataloader_num_workers=1)
 
