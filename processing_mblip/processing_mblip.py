@@ -215,7 +215,7 @@ class MBlipProcessor(ProcessorMixin):
         for i, (prompt, number) in enumerate(zip(prompts, num_images, strict=True)):
             check_marks(i, prompt.num_marks, number)
         control_tokens = self._control_tokens()
-        if not is_escaped:
+        if not is_escaped and control_tokens.are_in([text for prompt in prompts for text in prompt.texts]):
             prompts = [replace(prompt, written=tuple(control_tokens.escape(prompt.texts))) for prompt in prompts]
         encoder = PromptEncoder(
             self.tokenizer,
@@ -456,7 +456,7 @@ def check_nested(kwargs: dict[str, Any]) -> None:
 def check_ids(rows: list[list[Any]]) -> None:
     """Raise ValueError unless all token ids are whole numbers from 0."""
     for token_id in itertools.chain.from_iterable(rows):
-        is_whole = isinstance(token_id, numbers.Integral) and not isinstance(token_id, bool)
+        is_whole = type(token_id) is int or (isinstance(token_id, numbers.Integral) and not isinstance(token_id, bool))
         if not is_whole or not 0 <= token_id < 2**31:
             raise ValueError(
                 f"{token_id!r:.80} came as a token id, expected whole numbers from 0. Replace the -100 of labels by "

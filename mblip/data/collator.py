@@ -20,7 +20,7 @@ Shape suffixes: B = prompts, T = prompt tokens (with image tokens), I = distinct
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -161,7 +161,7 @@ class MBlipCollator:
             images = [augment(images[i], self.augmentation, draw, may_flip=may_flip) for i, draw in enumerate(draws)]
         num_prompts, turn = len(row["prompts"]), row.get("turn", epoch)
         positions = choose_prompts(num_prompts, self.prompts_per_image, seed=self.seed, turn=turn, image_id=image_id)
-        return [_prompt(row, position, images) for position in positions]
+        return _prompts_at(positions, row, images)
 
     def _target_ids(self, prompt: Prompt) -> list[int]:
         """The tokens of a target, with end of sequence unless it is cut."""
@@ -219,7 +219,7 @@ class GenerationCollator:
         prompts = []
         for row in rows:
             images = _open_images(row, self.image_root)
-            prompts += [_prompt(row, position, images) for position in range(len(row["prompts"]))]
+            prompts += _prompts_at(range(len(row["prompts"])), row, images)
         ids = _prompt_ids(self.processor, prompts, self.max_text_tokens, self.use_chat_template)
         return {**self.processor.pad(ids, padding_side=self.padding_side), **_pixel_values(self.processor, prompts)}
 
@@ -246,13 +246,16 @@ def _open_images(row: Mapping[str, Any], image_root: str | Path | None) -> list[
     return [open_image(image, name=name) for image in images]
 
 
-def _prompt(row: Mapping[str, Any], position: int, images: list[PILImage.Image]) -> Prompt:
-    name = f"{row_name(row)}, prompt {row['ids'][position]!r}"
-    text, target = row["prompts"][position], row["targets"][position]
-    check_characters(text, name=name)
-    check_characters(target or "", name=f"{name}: its target")
-    check_prompt(text, len(images), name=name)
-    return Prompt(text, target, images, name)
+def _prompts_at(positions: Iterable[int], row: Mapping[str, Any], images: list[PILImage.Image]) -> list[Prompt]:
+    prompts, name_of_row = [], row_name(row)
+    for position in positions:
+        name = f"{name_of_row}, prompt {row['ids'][position]!r}"
+        text, target = row["prompts"][position], row["targets"][position]
+        check_characters(text, name=name)
+        check_characters(target or "", name=f"{name}: its target")
+        check_prompt(text, len(images), name=name)
+        prompts.append(Prompt(text, target, images, name))
+    return prompts
 
 
 def _prompt_ids(
