@@ -101,17 +101,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except _caught() as error:
         if os.environ.get(TRACEBACK):
             raise
-        if (failure := _failure(error)) is not None:
+        chain = _chain(error)
+        if (failure := _failure(chain)) is not None:
             _end(f"mblip {name}", failure, FAILED)
         if not isinstance(error, REFUSALS):
             raise
+        answers = "".join(f" ({cause})" for cause in chain[1:] if isinstance(cause, HfHubHTTPError))
         extra = _missing_extra(error)
         if extra is not None and wants_help:
             print(f'{_docstring(module)}\n\nTo see its options, first run: pip install "mblip[{extra}]"')
         elif extra is not None:
             _end(f"mblip {name}", f'{error}. Install what this command needs:\npip install "mblip[{extra}]"')
-        elif _is_for_the_caller(error):
-            _end(f"mblip {name}", f"{error}\n({_location(error)}; {TRACEBACK}=1 shows the traceback)")
+        elif answers or _is_for_the_caller(error):
+            _end(f"mblip {name}", f"{error}{answers}\n({_location(error)}; {TRACEBACK}=1 shows the traceback)")
         else:
             raise
 
@@ -138,26 +140,31 @@ def _caught() -> tuple[type[Exception], ...]:
     return (*REFUSALS, RuntimeError, HTTPError, *([] if datasets is None else [datasets.exceptions.DatasetsError]))
 
 
-def _failure(error: Exception) -> str | None:
-    """One line about a full disk or a lost Hub, of which an error or one of its causes tells; None: about neither."""
-    if isinstance(error, ValueError | ImportError):
-        return None
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    if any(map(_is_lost, causes)):
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and what caused it."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    return chain
+
+
+def _failure(chain: Sequence[BaseException]) -> str | None:
+    """One line about a lost Hub or a full disk, of which an error or one of its causes tells; None: about neither."""
+    error = chain[0]
+    if any(map(_is_lost, chain)):
         if "Run the same command again" in str(error):  # from `mblip publish`, which knows more
             return _one_line(str(error))
         what = _one_line(f"{type(error).__name__}: {error}")
         return f"The connection to the Hub failed ({what}). Run the same command again: what has arrived is kept."
-    full = next(filter(is_full, causes), None)
+    full = next(filter(is_full, chain), None)
     return None if full is None else f"{_one_line(str(no_room(Path.cwd(), full)))}."
 
 
 def _is_lost(error: BaseException) -> bool:
     """Whether the Hub hung up, did not answer, or failed itself. If it refused what was asked, it is not lost."""
-    if isinstance(error, HfHubHTTPError):
-        return error.response.status_code == TOO_MANY_REQUESTS or error.response.status_code >= SERVER_ERROR
+    if isinstance(error, HTTPError) and "response" in vars(error):
+        status = vars(error)["response"].status_code
+        return status == TOO_MANY_REQUESTS or status >= SERVER_ERROR
     return isinstance(error, HTTPError)
 
 

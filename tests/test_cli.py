@@ -147,6 +147,7 @@ LOST = {
     "no connection": httpx2.ConnectError("[Errno 111] Connection refused"),
     "server error": answered(503),
     "too many requests": answered(429),
+    "a library's guess": caused(ValueError("Can't find 'adapter_config.json' at 'me/adapter'"), answered(502)),
     "while loading": caused(OSError("We couldn't connect\nto load the files"), httpx2.ConnectTimeout("timed out")),
 }
 
@@ -171,10 +172,26 @@ def test_a_lost_hub_is_one_line(monkeypatch, capsys, kind):
     assert line.endswith("). Run the same command again: what has arrived is kept.")
 
 
-def test_a_refusal_of_the_hub_is_a_wrong_input(monkeypatch, capsys):
+def refused_by_the_hub() -> HfHubHTTPError:
+    error = answered(403)
+    return caused(error, httpx2.HTTPStatusError("403", request=error.response.request, response=error.response))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (refused_by_the_hub(), "403 for url"),
+        (
+            caused(OSError("We couldn't connect to load"), refused_by_the_hub()),
+            "We couldn't connect to load (403 for url)",
+        ),
+        (caused(ValueError("Can't find 'adapter'"), refused_by_the_hub()), "Can't find 'adapter' (403 for url)"),
+    ],
+)
+def test_a_refusal_of_the_hub_is_a_wrong_input_and_told(monkeypatch, capsys, error, message):
     with pytest.raises(SystemExit, match="2"):
-        run(monkeypatch, lambda: raise_(answered(403)))
-    assert capsys.readouterr().err.startswith("mblip compare: error: 403 for url\n(")
+        run(monkeypatch, lambda: raise_(error))
+    assert capsys.readouterr().err.startswith(f"mblip compare: error: {message}\n(")
 
 
 def test_a_bug_of_a_library_is_no_full_disk(monkeypatch):

@@ -20,7 +20,7 @@ from peft import PeftConfig, PeftModel
 from transformers import PreTrainedConfig
 
 from mblip.atomic_write import atomic_folder
-from mblip.loading import merge
+from mblip.loading import is_adapter, merge
 from modeling_mblip.checkpoint_reading import check_location, find_file
 from modeling_mblip.configuration_mblip import TOKENIZER_FILES, MBlipConfig
 from modeling_mblip.loading_mblip import components_to_compose
@@ -80,6 +80,9 @@ def merge_adapter(
     """
     if folder.exists():
         raise FileExistsError(f"{folder} already exists. Delete it, or give another folder.")
+    check_location(adapter)
+    if os.path.isdir(adapter) and not is_adapter(adapter):
+        raise ValueError(f"{adapter} holds no adapter_config.json, expected an adapter. Give `adapter/` of a run.")
     with atomic_folder(folder) as partial:
         config = PeftConfig.from_pretrained(adapter, revision=adapter_revision)
         if base is None:

@@ -206,6 +206,15 @@ def test_weights_that_are_tied_and_stored_twice_are_written_once(tmp_path):
     assert not set(copies) & index.keys()
 
 
+def test_a_folder_without_an_adapter_is_named(tmp_path):
+    (tmp_path / "model").mkdir()
+    with pytest.raises(ValueError, match=r"model holds no adapter_config\.json, expected an adapter"):
+        merge([str(tmp_path / "model"), str(tmp_path / "merged")])
+    with pytest.raises(FileNotFoundError, match=r"There is no folder .*/lost, and this is no repository name"):
+        merge([str(tmp_path / "lost"), str(tmp_path / "merged")])
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_the_base_can_lie_elsewhere_and_the_report_counts(tmp_path, capsys):
     base = save_base("sharded", "mt5", tmp_path)
     adapter = save_adapter(base, tmp_path / "adapter")
