@@ -43,14 +43,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path, hint: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Args:
-        hint: what to do if the file is damaged.
-
-    Raises:
-        ValueError: the file holds no JSON object.
-    """
+    """Read a JSON object. Raises ValueError if the file holds none, with `hint`: what to do then."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
@@ -119,13 +112,9 @@ def _sync(path: Path) -> None:
 def write_manifest(folder: Path, *, without: str | None = None) -> None:
     """Declare a folder complete: once all of it is on the disk, write a manifest with size and digest of each file.
 
-    The digests guard against accidents, not against forgery, so they are fast ones.
-
-    Args:
-        without: the name of a file that may change later.
+    The digests guard against accidents, not against forgery, so they are fast ones. The file `without` may change.
     """
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST_FILE, without))
-    paths = sorted(files)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST_FILE, without))
     with ThreadPoolExecutor(max_workers=1) as pool:
         digests = pool.map(_digest, paths)  # while the disk writes
         sync_tree(folder)

@@ -54,10 +54,7 @@ class Prediction:
         return cls(**row | {"references": tuple(fields["references"])})
 
 
-FIELDS = {
-    **{name: kind for name, kind in get_type_hints(Prediction).items() if kind is not tuple[str, ...]},
-    "references": list[str],
-}
+FIELDS = get_type_hints(Prediction) | {"references": list[str]}
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:

@@ -4,7 +4,7 @@ The digests guard against mistakes, such as a checkpoint that was replaced under
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -20,7 +20,6 @@ from mblip.data.images.locations import open_bytes
 from .model_inputs import Processor, encode_prompts
 from .task import EvaluationExample, EvaluationTask
 
-PIECE_BYTES = 2**28  # of a tensor that comes to the CPU at a time
 PROBE = PILImage.linear_gradient("L").convert("RGB")  # shows size, crop, resampling and normalisation
 
 
@@ -47,8 +46,7 @@ def digest_weights(model: torch.nn.Module) -> str:
             digest.update(f"{name} {value}".encode())
             continue
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        for piece in _pieces(_with_values(model, name) if value.is_meta else value):
-            digest.update(piece)
+        digest.update(_bytes(_with_values(model, name) if value.is_meta else value))
     return digest.hexdigest()
 
 
@@ -60,11 +58,9 @@ def _with_values(model: torch.nn.Module, name: str) -> torch.Tensor:
         return module.state_dict()[attribute].clone()
 
 
-def _pieces(value: torch.Tensor) -> Iterator[memoryview]:
-    """The bytes of a tensor."""
+def _bytes(value: torch.Tensor) -> memoryview:
     whole = value.full_tensor() if isinstance(value, DTensor) else value
-    for piece in whole.detach().contiguous().reshape(-1).view(torch.uint8).split(PIECE_BYTES):
-        yield memoryview(piece.cpu().numpy())
+    return whole.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _digest_examples(examples: Sequence[EvaluationExample]) -> str:
@@ -100,7 +96,7 @@ def _digest_processor(processor: Any, examples: Sequence[EvaluationExample]) -> 
     pixels = processor(images=[PROBE], return_tensors="pt")["pixel_values"]
     vocabulary = torch.tensor([sorted(processor.tokenizer.get_vocab().values())])
     texts = processor.batch_decode(vocabulary, skip_special_tokens=True)
-    return _digest(json.dumps([ids, texts]).encode() + b"".join(_pieces(pixels)))
+    return _digest(json.dumps([ids, texts]).encode() + _bytes(pixels))
 
 
 def _digest(content: str | bytes) -> str:

@@ -159,12 +159,7 @@ def open_run(recipe: Recipe, *, is_main_process: bool) -> Run:
 
 
 def _check_stages(run: Run) -> None:
-    """Check that what the run has done can be gone on from.
-
-    Raises:
-        ValueError: a later stage has begun from a result that is gone, or the checkpoints are gone from a run whose
-            model is damaged.
-    """
+    """Raise ValueError if a stage has begun from a result that is gone, or nothing is left to make a model again."""
     for earlier, later in pairwise(run.stages):
         if newest_checkpoint(later.folder) and earlier.result is None:
             raise ValueError(
