@@ -413,7 +413,7 @@ def test_a_full_disk_leaves_nothing_and_what_a_killed_merge_left_is_overwritten(
     adapter = save_adapter(base, tmp_path / "adapter")
 
     def fill_disk(model, folder, **kwargs):
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "model-00001-of-00002.safetensors").write_bytes(b"half")
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
