@@ -18,7 +18,7 @@ from tests.tiny import tiny_model, tiny_processor
 from tests.training.tiny_run import write_components, write_recipe, write_tiny_rows
 
 LITTLE_ROOM = (0, 200, 4000, 20_000)  # bytes
-HOLD_TIMES = ("trainer_state.json", "manifest.json")
+HOLD_TIMES = ("trainer_state.json", "manifest.json", "results.json", "table.md", "report.md")
 
 
 def train_command(folder: Path) -> list[str]:
