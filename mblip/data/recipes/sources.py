@@ -57,19 +57,24 @@ class Source:
             if skipped is None and counted.counts:
                 logger.info("Skipped in the source %s:\n%s", self.source, counted.table())
 
-    def check_paths(self) -> None:
-        """Raise FileNotFoundError if an argument is a path to nothing. Nothing is opened."""
+    def check_paths(self, *, may_lack_images: bool = False) -> None:
+        """Raise FileNotFoundError if an argument is a path to nothing. Nothing is opened.
+
+        Args:
+            may_lack_images: only warn if it is the path of images, which are then counted as missing.
+        """
         hints = get_type_hints(self.function, include_extras=True)
         for name, value in self.arguments.items():
             for entry in value if isinstance(value, tuple | list) else [value]:
                 if isinstance(entry, Source):
-                    entry.check_paths()
+                    entry.check_paths(may_lack_images=may_lack_images)
                 path = _on_disk(entry, hints.get(name))
-                if path is not None and not path.exists():
-                    raise FileNotFoundError(
-                        f"The source {self.source}: there is no file or folder {path} (`{name}`). Paths are relative "
-                        f"to the working directory, {Path.cwd()}."
-                    )
+                if path is None or path.exists():
+                    continue
+                found = f"The source {self.source}: there is no file or folder {path} (`{name}`)."
+                if not (may_lack_images and isinstance(entry, str)):  # images are texts with a path or URL
+                    raise FileNotFoundError(f"{found} Paths are relative to the working directory, {Path.cwd()}.")
+                logger.warning("%s Its images count as missing. Give the folder, if this is a mistake.", found)
 
 
 SKIPPED = "skipped"  # a parameter that recipes never give

@@ -37,12 +37,13 @@ def read_source(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
 
     Raises:
         ValueError: the source has a broken record, or gives and skips nothing. The message names it.
-        FileNotFoundError: the source names a file or folder that is not there.
+        FileNotFoundError: the source names a file or folder that is not there. Without the images, they are counted as
+            missing.
     """
     source, target = recipe.sources[number], folder.examples(number)
     if target.is_dir():
         return
-    source.check_paths()
+    source.check_paths(may_lack_images=True)
     _allow_open_files(recipe.num_shards + OTHER_FILES)
     report, allocation = SourceReport(source.source), recipe.allot(source)
     answers: Counter[str] = Counter()

@@ -183,14 +183,21 @@ def test_the_card_says_why_an_archive_is_refused_without_the_folders_of_this_mac
         build(write_mix_recipe(tmp_path, source), tmp_path / "empty")
 
 
-def test_a_build_takes_no_picture_of_this_machine_and_no_folder_that_is_not_there(tmp_path):
+def test_a_build_takes_no_picture_of_this_machine(tmp_path):
     write_captions(tmp_path)
     (tmp_path / "photos" / "000000000007.jpg").unlink()
     (tmp_path / "photos" / "000000000007.jpg").symlink_to(tmp_path / "secret.jpg")
     with pytest.raises(ValueError, match=r"captions\.json, .*07\.jpg', expected a file in .*photos/ \(links"):
         build(write_mix_recipe(tmp_path, captions_source(tmp_path)), tmp_path / "out")
-    with pytest.raises(FileNotFoundError, match=r"coco_captions: there is no file or folder .*fotos \(`images`\)"):
+
+
+def test_a_file_that_is_not_there_ends_a_build_and_a_folder_of_images_is_warned_about(tmp_path, caplog):
+    write_captions(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"coco_captions: there is no file or folder .*gone\.json \(`path`\)"):
+        build(write_mix_recipe(tmp_path, captions_source(tmp_path, path=f"{tmp_path}/gone.json")), tmp_path / "out")
+    with pytest.raises(ValueError, match="fotos"):
         build(write_mix_recipe(tmp_path, captions_source(tmp_path, images=f"{tmp_path}/fotos")), tmp_path / "other")
+    assert "fotos (`images`). Its images count as missing." in caplog.text
 
 
 def test_as_released_an_image_that_cannot_be_read_is_black_and_counted(tmp_path):
