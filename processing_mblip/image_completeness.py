@@ -75,13 +75,14 @@ def jpeg_file(encoded: bytes) -> "HeldBackFile | None":
         _check_progression(jpeg)
     if jpeg.frame not in HUFFMAN:
         return None
-    without_fill = len(encoded[: jpeg.end].rstrip(b"\0"))  # some cameras append zeros
+    without_fill = _end_without(b"\0", encoded, jpeg.end)  # some cameras append zeros
     fill = min(jpeg.end, without_fill + MAX_ZERO_BYTES)
     if len(jpeg.scans) > 1 or len(jpeg.scans[0][0]) < jpeg.num_components:
         content = encoded[: fill if jpeg.scans[-1][1] else jpeg.end]  # bits of mean colours may all be zero
         return HeldBackFile(content + PADDING + CLOSED, other=content + OTHER_PADDING + CLOSED)
     held, end = without_fill - HELD_BACK_BYTES, max(fill, jpeg.end - HELD_BACK_BYTES)
-    return HeldBackFile(encoded[: jpeg.end] + PADDING, held if held > jpeg.begin else 0, fill, end)
+    content = b"".join((memoryview(encoded)[: jpeg.end], PADDING))
+    return HeldBackFile(content, held if held > jpeg.begin else 0, fill, end)
 
 
 def check_png(encoded: bytes) -> None:
@@ -174,19 +175,20 @@ class HeldBackFile(io.BytesIO):
     def __init__(self, content: bytes, held: int = 0, fill: int = 0, end: int = 0, *, other: bytes = b"") -> None:
         super().__init__(content)
         self.other = other
-        self._stops = (held, fill, end)
+        self._held, self._fill, self._end = held, fill, end
+        self._stops = (held, fill, end) if fill < end else (held,)
         self._last_read = 0
 
     @property
     def has_bytes_left(self) -> bool:
-        held, fill, end = self._stops
-        return self._last_read < held or fill <= self._last_read < end
+        return self._last_read < self._held or self._fill <= self._last_read < self._end
 
     def read(self, size: int | None = -1) -> bytes:
-        self._last_read = self.tell()
-        until_stop = min((stop - self.tell() for stop in self._stops if stop > self.tell()), default=0)
-        if until_stop and (size is None or size < 0 or size > until_stop):
-            size = until_stop
+        self._last_read = position = self.tell()
+        for stop in self._stops:
+            if position < stop:
+                size = stop - position if size is None or size < 0 else min(size, stop - position)
+                break
         return super().read(size)
 
 
@@ -227,11 +229,16 @@ def _read_scans(encoded: bytes) -> _JpegScans:
             jpeg.begin = after
             found = END_OF_SCAN.search(encoded, jpeg.begin)
             position = found.start() if found else len(encoded)
-            jpeg.end = jpeg.begin + len(encoded[jpeg.begin : position].rstrip(b"\xff"))
+            jpeg.end = max(jpeg.begin, _end_without(b"\xff", encoded, position))
             jpeg.is_closed = found is not None
         else:
             position = after
     return jpeg
+
+
+def _end_without(fill: bytes, encoded: bytes, end: int) -> int:
+    """Where the bytes up to `end` end without `fill`. Copies a large file only if there is some."""
+    return len(encoded[:end].rstrip(fill)) if encoded[end - 1 : end] == fill else end
 
 
 def _length(encoded: bytes, marker_at: int) -> int:
