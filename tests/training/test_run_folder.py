@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mblip.atomic_write import write_manifest
+import mblip.eval
+import mblip.train
+from mblip.atomic_write import LOCK_FILE, locked, write_manifest
 from mblip.training.options import TrainingOptions
 from mblip.training.recipe import Recipe
 from mblip.training.recipe_reading import parse_command_line, read_recipe
@@ -34,6 +36,23 @@ def test_a_run_records_its_recipe_and_opens_again(recipe):
     assert [stage.folder.name for stage in run.stages] == ["0_warm_up", "1_re_alignment"]
     assert [stage.result for stage in run.stages] == [None, None]
     assert not run.is_finished
+
+
+@pytest.mark.parametrize("door", ["train", "eval"])
+def test_a_second_training_or_evaluation_in_a_folder_ends_at_once_and_touches_nothing(recipe, tmp_path, door):
+    left = recipe.output_dir / "0_warm_up" / "checkpoint-2"  # incomplete: opening the run would delete it
+    left.mkdir(parents=True)
+    main, arguments = {
+        "train": (mblip.train.main, [str(tmp_path / "recipe.yaml")]),
+        "eval": (mblip.eval.main, ["nowhere", "--task", "scenes.task:scenes", "--output_dir", str(recipe.output_dir)]),
+    }[door]
+    with (
+        locked(recipe.output_dir, LOCK_FILE, "training into"),
+        pytest.raises(OSError, match=rf"Another process is training or evaluating into {recipe.output_dir}\."),
+    ):
+        main(arguments)
+    assert left.is_dir()
+    assert not (recipe.output_dir / "recipe.yaml").exists()
 
 
 def test_another_recipe_in_the_same_folder_is_an_error_that_names_the_difference(recipe, tmp_path):
