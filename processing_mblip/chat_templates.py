@@ -42,6 +42,7 @@ PLAIN_TEMPLATE = (
 TEXT_AS_PART = "[{'type': 'text', 'text': message.content}]"
 PROBE = "mblip-probe"
 IMAGE_KEYS = ("image", "url", "path", "base64")
+NO_MESSAGE = (str, bytes, int, float, complex, list, tuple, set, frozenset)
 EXAMPLE = "{'role': 'user', 'content': 'What is this?'}"
 
 
@@ -78,20 +79,32 @@ def _shows(template: str, role: str, content: Any, variables: tuple[tuple[str, s
 
 
 def check_conversation(conversation: Any) -> None:
-    """Raise TypeError or ValueError unless this is a list of messages of text and images, or a list of such lists."""
+    """Raise TypeError or ValueError unless this is a list of messages, or a list of such lists."""
     is_batch = _is_list(conversation) and len(conversation) > 0 and _is_list(conversation[0])
     for i, messages in enumerate(conversation if is_batch else [conversation]):
+        if hasattr(messages, "messages"):  # an object that transformers takes apart
+            continue
         if not _is_list(messages):
             raise TypeError(f"Conversation {i} is {messages!r:.80}, expected a list of messages such as {EXAMPLE}.")
         if not messages:
             raise ValueError(f"Conversation {i} is empty, expected at least one message such as {EXAMPLE}.")
         for j, message in enumerate(messages):
-            _check_message(message, f"Message {j}" + (f" of conversation {i}" if is_batch else ""))
+            if message is None or isinstance(message, NO_MESSAGE):
+                name = f"Message {j}" + (f" of conversation {i}" if is_batch else "")
+                raise TypeError(f"{name} is {message!r:.80}, expected a dict such as {EXAMPLE}.")
 
 
-def _check_message(message: Any, name: str) -> None:
-    if not isinstance(message, Mapping):
-        raise TypeError(f"{name} is {message!r:.80}, expected a dict such as {EXAMPLE}.")
+def check_messages(messages: list[Any], where: str) -> None:
+    """Raise ValueError unless each message of transformers' list has a role, and a content of text and images.
+
+    Args:
+        where: the end of a message's name, such as " of conversation 1".
+    """
+    for i, message in enumerate(messages):
+        _check_message(message, f"Message {i}{where}")
+
+
+def _check_message(message: Mapping[str, Any], name: str) -> None:
     role, content = message.get("role"), message.get("content")
     if not isinstance(role, str):
         raise ValueError(f"{name} has the role {role!r:.80}, expected text such as 'user'.")
@@ -103,7 +116,7 @@ def _check_message(message: Any, name: str) -> None:
         kind = part.get("type") if isinstance(part, Mapping) else None
         is_text = kind == "text" and isinstance(part.get("text"), str)
         is_image = kind == "image" and sum(key in part for key in IMAGE_KEYS) <= 1
-        if not (is_text or is_image or (kind == "image_url" and "image_url" in part)):
+        if not (is_text or is_image):
             raise ValueError(
                 f"Part {i} of {name.lower()} is {part!r:.80}, expected {{'type': 'text', 'text': ...}} or "
                 "{'type': 'image', 'image': ...}, with one of image, url, path and base64."

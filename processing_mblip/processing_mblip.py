@@ -27,7 +27,7 @@ from transformers.image_utils import ImageInput
 from transformers.processing_utils import ImagesKwargs, ProcessingKwargs, ProcessorMixin, TextKwargs
 from transformers.utils import TensorType, is_numpy_array, to_py_obj
 
-from .chat_templates import check_conversation, map_texts, with_images
+from .chat_templates import EXAMPLE, check_conversation, check_messages, map_texts, with_images
 from .control_tokens import ControlTokens
 from .image_processing_mblip import MBlipImageProcessor, flat_list, is_array, is_list, load_upright_rgb
 from .model_settings import check_agreement, read_model_settings
@@ -269,8 +269,7 @@ class MBlipProcessor(ProcessorMixin):
                     "`sanitize_control_tokens=True` needs `tokenize=True`, and goes without "
                     "`return_assistant_tokens_mask=True`. Change these arguments."
                 )
-            check_conversation(conversation)
-            conversations, is_batched = super()._normalize_conversations(conversation)
+            conversations, is_batched = self._checked_conversations(conversation)
             given = [conversations, tools, documents, kwargs]
             texts: list[str] = []
             map_texts(given, texts.append)
@@ -286,9 +285,19 @@ class MBlipProcessor(ProcessorMixin):
             raise ValueError(f"The chat template refuses the conversation: {error}") from error
 
     def _normalize_conversations(self, conversation: Any) -> tuple[list[Any], bool]:
-        check_conversation(conversation)
-        conversations, is_batched = super()._normalize_conversations(conversation)
+        conversations, is_batched = self._checked_conversations(conversation)
         return map_texts(conversations, lambda text: text.replace(IMAGE_TOKEN, LITERAL_IMAGE)), is_batched
+
+    def _checked_conversations(self, conversation: Any) -> tuple[list[Any], bool]:
+        """transformers' list of conversations of dicts, and whether there were several."""
+        check_conversation(conversation)
+        try:
+            conversations, is_batched = super()._normalize_conversations(conversation)
+        except AttributeError as error:  # transformers 5.24 takes objects as messages, 5.23 does not
+            raise TypeError(f"A message is no dict ({error}), expected one such as {EXAMPLE}.") from error
+        for i, messages in enumerate(conversations):
+            check_messages(messages, f" of conversation {i}" if is_batched else "")
+        return conversations, is_batched
 
     def pad(self, ids: Sequence[Sequence[int]], *, padding_side: str | None = None) -> dict[str, torch.Tensor]:
         """Pad prompts from `encode` to the longest: `input_ids` (B, T) and `attention_mask` (B, T).
