@@ -111,18 +111,19 @@ def _run_on_threads(preprocess: Callable[..., None], images: Iterable[PIL.Image.
     """Call `preprocess` for each image and its part of `values`.
 
     Images are decoded one after the other, because lazily opened ones may share a file. They are preprocessed on as
-    many threads as torch uses, which is one in a DataLoader worker, but not by torch: its threads would wait for these
-    and burn time. At most one decoded image per thread is queued, so that large images do not fill the memory.
+    many threads as torch uses (one in a DataLoader worker), this one among them, but not by torch: its threads would
+    wait for these and burn time. At most two decoded images for each other thread wait, so that large images do not
+    fill the memory.
     """
-    num_threads = torch.get_num_threads()
+    num_others = torch.get_num_threads() - 1
     pending = deque[Any]()
     for image, part in zip(images, values, strict=True):
-        if num_threads == 1:
-            preprocess(image, part)
-            continue
-        pending.append(_threads(num_threads).submit(preprocess, image, part))
-        if len(pending) > num_threads:
+        while pending and pending[0].done():
             pending.popleft().result()
+        if len(pending) < 2 * num_others:
+            pending.append(_threads(num_others).submit(preprocess, image, part))
+        else:
+            preprocess(image, part)
     while pending:
         pending.popleft().result()
 
