@@ -95,7 +95,12 @@ def fixed_subset(task: EvaluationTask, num_images: int) -> EvaluationTask:
     """A task with `num_images` image sets per language and condition, without shuffled images.
 
     The choice depends on `image_id` alone, so languages share images wherever the benchmark does.
+
+    Raises:
+        ValueError: `num_images` is less than one.
     """
+    if num_images < 1:
+        raise ValueError(f"Found `num_images` {num_images}, expected at least 1.")
     groups: dict[tuple[str, str], list[EvaluationExample]] = defaultdict(list)
     for example in task.examples:
         if example.condition != SHUFFLED:

@@ -66,6 +66,8 @@ def test_a_subset_has_the_same_images_in_every_language_and_no_controls():
     assert asked["en", "as_is"] == asked["sw", "as_is"]
     assert fixed_subset(TASK, 3).examples == chosen.examples
     assert {e.id for e in fixed_subset(TASK, 2).examples} < {e.id for e in chosen.examples}
+    with pytest.raises(ValueError, match="Found `num_images` 0"):
+        fixed_subset(TASK, 0)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from processing_mblip.image_conversion import upright_rgb
 from processing_mblip.image_decoding import MAX_BYTES, MAX_PIXELS, decode
 from processing_mblip.image_refusal import Refused, RefusedImageError, check_size
 
-from ..recipes.ranges import Count, Range
+from ..recipes.ranges import Count, Range, check_ranges
 from .locations import FetchedBytes, Location, open_bytes
 
 BARE_JPEG_INFO = frozenset(
@@ -52,6 +52,11 @@ class ImageSettings:
     max_bytes: Count = MAX_BYTES
     max_pixels: Count = MAX_PIXELS
     as_released: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.store not in ("at_size", "as_is"):
+            raise ValueError(f"`store` is {self.store!r}, expected 'at_size' or 'as_is'.")
 
 
 AT_SIZE = ImageSettings()

@@ -75,6 +75,8 @@ def chair(
     if sum(source is not None for source in (objects, dataset, instances)) != 1:
         found = sum(source is not None for source in (objects, dataset, instances))
         raise ValueError(f"found {found} of `objects`, `dataset` and `instances`, expected exactly one of them.")
+    if num_images is not None and num_images < 1:
+        raise ValueError(f"`num_images` is {num_images}, expected at least 1.")
     skipped, category_of = SkipReport(), read_synonyms(synonyms)
     locations = None if images is None else CocoLocations(images)
     photos, shown = (

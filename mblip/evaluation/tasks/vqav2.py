@@ -63,6 +63,8 @@ def vqav2(
     check_one_location(questions, dataset)
     if (questions is None) != (annotations is None):
         raise ValueError("found only one of `questions` and `annotations`, expected both files or neither.")
+    if num_questions is not None and num_questions < 1:
+        raise ValueError(f"`num_questions` is {num_questions}, expected at least 1.")
     check_vocabulary(vocabulary, answering)
     prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
     candidates = () if vocabulary is None else read_vocabulary(vocabulary, skipped)

@@ -73,6 +73,10 @@ def test_limits_are_the_callers():
     refused = check_image(PNG, ImageSettings(max_pixels=IMAGE.width * IMAGE.height - 1))
     assert str(refused) == "too large: 48 x 32 pixels, more than the 1,535 allowed"
     assert check_image(PNG, ImageSettings(max_bytes=len(PNG) - 1)).reason == "too large"
+    for wrong in ({"store": "as is"}, {"quality": 100}, {"shorter_side": 0}):
+        [(name, value)] = wrong.items()
+        with pytest.raises(ValueError, match=f"^`{name}` is {value!r}, expected"):
+            ImageSettings(**wrong)
 
 
 def test_a_location_is_opened_and_checked_and_named(tmp_path):

@@ -130,6 +130,11 @@ def test_an_object_that_the_synonyms_do_not_know_is_an_error_before_anything_is_
         recipe(objects=lists).build(UNCHECKED)
 
 
+def test_at_least_one_photo_is_asked_about(recipe):
+    with pytest.raises(ValueError, match="`num_images` is 0, expected at least 1"):
+        recipe(num_images=0).build(UNCHECKED)
+
+
 @pytest.mark.parametrize(
     "fields", [{"objects": None}, {"instances": "instances.json"}, {"dataset": DatasetLocation("x")}]
 )

@@ -95,6 +95,8 @@ def test_the_first_questions_may_be_taken_and_the_rest_is_counted(recipe):
     task = recipe(num_questions=1).build(UNCHECKED)
     assert [example.id for example in task.examples] == ["139000"]
     assert task.skipped.names == {"not among the first 1": ["vqav2/139001", "vqav2/71000"]}
+    with pytest.raises(ValueError, match="`num_questions` is 0, expected at least 1"):
+        recipe(num_questions=0).build(UNCHECKED)
 
 
 def test_answers_may_be_chosen_from_a_vocabulary(recipe, tmp_path):
