@@ -1,6 +1,6 @@
 """Numbers that are not finite (nan, inf), in weights and in training.
 
-No model folder, adapter or checkpoint is written with such weights. Training passes over an optimizer step whose loss
+No model folder, adapter or checkpoint is written with such weights. Training skips an optimizer step whose loss
 or gradient is not finite, so the weights stay as they were, and ends after a few in a row, or if it is the last one.
 """
 

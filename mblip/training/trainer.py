@@ -346,7 +346,7 @@ class MBlipTrainer(Trainer):
         self.skipped_since_log += 1
         is_scaled = self.accelerator.scaler is not None  # in fp16. The scaler itself skips the step
         if not is_scaled:
-            model.zero_grad()  # the optimizer passes over parameters without a gradient
+            model.zero_grad()  # the optimizer skips parameters without a gradient
         losses_PB, norm = values_PN[:, :-1], values_PN[0, -1].item()
         broken_P2 = (~losses_PB.isfinite()).nonzero().tolist()
         rows = self._name_rows(*broken_P2[0]) if broken_P2 else ""
@@ -363,7 +363,7 @@ class MBlipTrainer(Trainer):
         largest = "" if self.is_sharded else f"; {describe_largest(self.trained_model)}"
         raise ValueError(
             f"Training diverged: {self.skipped_in_a_row} step(s) in a row, up to {step}, had a loss or gradient that "
-            f"is not finite ({found}{largest}).\n{self._remedy}"
+            f"is not finite ({found}{largest}).\n{self._hint}"
         )
 
     def _name_rows(self, process: int, batch: int) -> str:
@@ -378,7 +378,7 @@ class MBlipTrainer(Trainer):
         return f", first in the batch of {', '.join(rows[:MAX_NAMED])}{', ...' if size > MAX_NAMED else ''}"
 
     @property
-    def _remedy(self) -> str:
+    def _hint(self) -> str:
         last = newest_checkpoint(self.folder)
         saved = "There is no checkpoint yet." if last is None else f"{last.name} holds the last weights saved."
         return f"Lower the learning rate, or check the rows, and give another --output_dir. {saved}"
@@ -392,7 +392,7 @@ class MBlipTrainer(Trainer):
             )
         if not self.is_sharded:
             trained = ((name, each) for name, each in self.trained_model.named_parameters() if each.requires_grad)
-            check_finite(trained, f"the model after step {self.state.global_step}", self._remedy)
+            check_finite(trained, f"the model after step {self.state.global_step}", self._hint)
         checkpoint = self.folder / f"{PREFIX}{self.state.global_step}"
         with full_disk_explained(checkpoint):
             super()._save_checkpoint(model, trial)

@@ -19,13 +19,12 @@ def attempted(kind: str, call: Callable[[], Any]) -> Any:
     Returns:
         The result, or the error if it is a ValueError or a TypeError. Any other error is raised.
     """
+    outcome = "another error"
     try:
         result = call()
+        outcome = "result"
     except EXPECTED as error:
-        count(kind, type(error).__name__)
-        return error
-    except Exception as error:
-        count(kind, f"other: {type(error).__name__}")
-        raise
-    count(kind, "result")
+        result, outcome = error, type(error).__name__
+    finally:
+        count(kind, outcome)
     return result

@@ -156,7 +156,7 @@ def _listed_photos(folder: Path, listing: Path) -> list[Photo]:
     locations = (folder, folder / "images")
     for location, record in read_json_lines(listing):
         fields = check_record(record, {"file": str, "class_index": int}, location=location)
-        paths, class_index = [place / fields["file"] for place in locations], fields["class_index"]
+        paths, class_index = [parent / fields["file"] for parent in locations], fields["class_index"]
         path = next((path for path in paths if os.path.isfile(path)), None)
         if path is None:
             raise ValueError(

@@ -124,8 +124,8 @@ def _read_with_images(file: str, files: Sequence[str]) -> Iterator[LocatedRow]:
     table = Path(manager.download(file))
 
     def stored(name: Any, location: str) -> Any:
-        place = image_location(table.parent, name, location=location) if isinstance(name, str) else None
-        return {"bytes": None, "path": None if place is None else str(place)}
+        path = str(image_location(table.parent, name, location=location)) if isinstance(name, str) else None
+        return {"bytes": None, "path": path}
 
     for location, row in read_table(table):
         cells: dict[str, Any] = {}
