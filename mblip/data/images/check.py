@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 
 from PIL import Image as PILImage
 
-from processing_mblip.image_conversion import upright_rgb
 from processing_mblip.image_decoding import MAX_BYTES, MAX_PIXELS, decode
+from processing_mblip.image_processing_mblip import upright_rgb
 from processing_mblip.image_refusal import Refused, RefusedImageError, check_size
 
 from ..recipes.ranges import Count, Range, check_ranges
