@@ -73,4 +73,7 @@ def evaluate_task(
         hardware=describe_hardware(model.device),
         num_processes=num_processes(),
         predictions=scored,
+        files=task.files,
+        changes=task.changes,
+        marks=task.marks,
     )

@@ -6,6 +6,7 @@ source.
 """
 
 import dataclasses
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from .generation_settings import GenerationSettings
 from .metrics.bootstrap import mean_estimate
 from .metrics.intervals import Interval, paired_ratio_interval, wilson_interval
 from .predictions import Prediction
-from .task import EvaluationTask, Metric, Origin, Scored
+from .task import EvaluationTask, FileRead, Metric, Origin, Scored
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Results:
         left_out: reason -> the number of skipped examples; `left_out_names` gives the first names.
         has_stand_ins: some images are drawn stand-ins for photos.
         predictions: with scores. They go into a separate file.
+        files, changes, marks: see `EvaluationTask`. `changes` also holds what the run changed.
     """
 
     task: str
@@ -69,6 +71,19 @@ class Results:
     hardware: str
     num_processes: int
     predictions: tuple[Prediction, ...] = field(repr=False)
+    files: tuple[FileRead, ...] = ()
+    changes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name of the benchmark for tables and reports, with its marks: a part of it does not go by its name."""
+        return f"{self.task} ({'; '.join(self.marks)})" if self.marks else self.task
+
+    @property
+    def protocol_title(self) -> str:
+        """The name of the protocol for tables and reports, with what was changed."""
+        return f"{self.protocol}, changed: {'; '.join(self.changes)}" if self.changes else self.protocol
 
     @property
     def conditions(self) -> list[str]:
@@ -96,7 +111,7 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         """The content of results.json: everything except the predictions."""
-        plain = dataclasses.asdict(dataclasses.replace(self, predictions=()))
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(self, predictions=()))))
         del plain["predictions"]
         return plain
 

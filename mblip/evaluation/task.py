@@ -104,6 +104,26 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class FileRead:
+    """A published file, or a part of a dataset, that a task read.
+
+    Args:
+        location: the path as the recipe gives it, or the dataset with its config.
+        split: the split of the benchmark; None if nothing tells it.
+        sha256: of the file's bytes; None for a dataset, which `revision` identifies.
+        num_records: the records that were read.
+        num_expected: the records of the published file; None if it is not known.
+    """
+
+    location: str
+    split: str | None
+    num_records: int
+    num_expected: int | None = None
+    sha256: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
 class EvaluationTask:
     """The examples of a benchmark, how they are answered, and its metric.
 
@@ -114,6 +134,9 @@ class EvaluationTask:
         generation: the decoding; a recipe may change it.
         protocol: the protocol of prompts and decoding (protocol.py).
         skipped: what was skipped on purpose, by reason.
+        files: what was read.
+        changes: what differs from the protocol, such as "num_beams 1".
+        marks: what differs from the benchmark as published, such as "300 of 3,600 records" or "trial of 20 images".
 
     Raises:
         ValueError: there are no examples, two examples share an id, one `image_id` has different images, a language
@@ -129,6 +152,9 @@ class EvaluationTask:
     rank_by: RankBy = "sum"
     origin: Origin | None = None
     skipped: SkipReport = field(default_factory=SkipReport)
+    files: tuple[FileRead, ...] = ()
+    changes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.examples:

@@ -121,7 +121,7 @@ def test_results_record_how_they_were_made():
     model, processor = knows_all([example(0)])
     task = task_of([example(0), example(1)])
     plain = evaluate_task(model, processor, task).to_json()
-    assert json.loads(json.dumps(plain)) == plain | {"scores": json.loads(json.dumps(plain["scores"]))}
+    assert json.loads(json.dumps(plain)) == plain
     assert plain["scores"][0]["figures"] == {"exact_match": 0.5}
     assert plain["scores"][0]["interval"]["high"] == wilson_interval(1, 2).high
     assert plain["prompts"] == {"as_is": {"en": "prompt in en"}}

@@ -35,7 +35,7 @@ def write_files(folder: str | Path, plain: Mapping[str, Any], table: str) -> Non
 def conditions_table(results: Results) -> str:
     """The results of one model on one task: a column per condition, then the means of groups of languages."""
     columns = {condition: results.by_language(condition) for condition in results.conditions}
-    parts = [f"## {results.task}: {results.description}", _facts(results), markdown_table(columns)]
+    parts = [f"## {results.title}: {results.description}", _facts(results), markdown_table(columns)]
     for heading, group_of in (("By resource level (share of mC4)", resource_level), ("By script", script)):
         groups: dict[str, dict[str, GroupScore]] = {
             condition: group_scores(scores, group_of) for condition, scores in columns.items()
@@ -75,7 +75,7 @@ def _facts(results: Results) -> str:
     warning = " Images are drawn stand-ins for photos: the scores mean nothing." if results.has_stand_ins else ""
     how = {"generate": str(results.generation), "constrained": f"constrained to candidates, {results.generation}"}
     return (
-        f"Protocol `{results.protocol}`: {results.num_images} images, {len(results.predictions)} answers in "
+        f"Protocol `{results.protocol_title}`: {results.num_images} images, {len(results.predictions)} answers in "
         f"{results.seconds:.0f} s ({results.hardware}; {results.model.precision}); "
         f"{how.get(results.answering, results.answering)}.{warning}"
     )
