@@ -76,4 +76,5 @@ def evaluate_task(
         files=task.files,
         changes=task.changes,
         marks=task.marks,
+        greater_is_better=task.metric.greater_is_better,
     )

@@ -49,6 +49,7 @@ class Results:
         has_stand_ins: some images are drawn stand-ins for photos.
         predictions: with scores. They go into a separate file.
         files, changes, marks: see `EvaluationTask`. `changes` also holds what the run changed.
+        greater_is_better: of the main figure; False for CHAIR.
     """
 
     task: str
@@ -74,6 +75,7 @@ class Results:
     files: tuple[FileRead, ...] = ()
     changes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    greater_is_better: bool = True
 
     @property
     def title(self) -> str:
@@ -84,6 +86,11 @@ class Results:
     def protocol_title(self) -> str:
         """The name of the protocol for tables and reports, with what was changed."""
         return f"{self.protocol}, changed: {'; '.join(self.changes)}" if self.changes else self.protocol
+
+    @property
+    def metric_title(self) -> str:
+        """The name of the main figure for tables and charts, marked if lower is better."""
+        return self.metric if self.greater_is_better else f"{self.metric} (lower is better)"
 
     @property
     def conditions(self) -> list[str]:

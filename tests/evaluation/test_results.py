@@ -32,6 +32,14 @@ def prediction(number, output, *, language="en", condition="as_is", is_cut=False
     return replace(answered, score=float(output in asked.references))
 
 
+@pytest.mark.parametrize(("is_better", "title"), [(True, "wrong"), (False, "wrong (lower is better)")])
+def test_results_say_whether_lower_is_better(is_better, title):
+    metric = ExactMatch(main="wrong", greater_is_better=is_better)
+    task = EvaluationTask("numbers", [example(0)], metric, SETTINGS, "own")
+    results = evaluate_task(*knows_all([example(0)]), task)
+    assert (results.greater_is_better, results.metric_title) == (is_better, title)
+
+
 def test_a_score_counts_right_empty_and_cut_answers_of_a_condition_and_language():
     predictions = [
         prediction(0, "answer 0"),

@@ -30,8 +30,8 @@ def draw_languages(results: Results, condition: str, path: Path) -> None:
     languages, levels = figure.subplots(1, 2, sharey=True, width_ratios=[max(len(codes), 4), max(4, len(codes) // 4)])
     _draw_bars(languages, codes, [scores[code] for code in codes])
     _draw_levels(levels, scores)
-    languages.set_ylabel(f"{results.metric} x 100")
-    title = f"{results.task}, {results.protocol}" + ("" if condition == "as_is" else f", {condition}")
+    languages.set_ylabel(f"{results.metric_title} x 100")
+    title = f"{results.title}, {results.protocol_title}" + ("" if condition == "as_is" else f", {condition}")
     lines = (shortened(line, width) for line in (title, results.model.name or "model"))
     figure.suptitle("\n".join(lines), fontsize=10)
     with atomic_file(path) as partial:

@@ -81,7 +81,7 @@ def _overview_row(name: str, result: Results, condition: str) -> str:
     others = [score for code, score in scores.items() if code != "en"]
     unseen = [score for score in others if not evaluation_language(score.language).is_seen]
     english = [scores["en"]] if "en" in scores else []
-    cells = [name, condition, result.metric, result.answering, str(len(scores))]
+    cells = [name, condition, result.metric_title, result.answering, str(len(scores))]
     return f"| {' | '.join([*cells, _mean(english), _mean(others), _mean(unseen)])} |"
 
 
