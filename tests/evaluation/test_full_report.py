@@ -6,7 +6,7 @@ from table_model import example, knows_all
 
 from mblip.data.skipped import SkipReport
 from mblip.evaluation import EvaluationTask, ExactMatch, GenerationSettings, evaluate_task, write_report
-from mblip.evaluation.reports.charts import INCHES_PER_LETTER, shortened
+from mblip.evaluation.reports.charts import INCHES_PER_LETTER, draw_languages, shortened
 from mblip.evaluation.reports.full_report import report_text
 from mblip.evaluation.reports.template_spread import templates_table
 from mblip.evaluation.task import Origin, Scored
@@ -126,12 +126,25 @@ def test_a_report_is_written_with_a_chart_of_each_condition_but_controls(tmp_pat
     ]
     write_report(tmp_path, {"photos": results_of(examples, examples)})
     charts = sorted(path.name for path in (tmp_path / "charts").iterdir())
-    assert charts == ["photos_as_is.png", "photos_question__what_.png"]
+    assert charts == [f"photos_{name}.{kind}" for name in ("as_is", "question__what_") for kind in ("png", "svg")]
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    for name in charts:
+    for name in charts[::2]:
         assert f"](charts/{name})" in text
         with Image.open(tmp_path / "charts" / name) as chart:
             assert chart.size[0] > 400
+
+
+def test_charts_name_changes_marks_and_direction_and_have_the_same_bytes_each_time(tmp_path):
+    examples = in_languages("en", "sw")
+    results = results_of(examples, examples, greater_is_better=False, changes=("num_beams 1",), marks=("split dev",))
+    drawn = []
+    for folder in ("first", "second"):
+        draw_languages(results, "as_is", tmp_path / folder / "chart.png")
+        drawn.append([(tmp_path / folder / f"chart.{kind}").read_bytes() for kind in ("png", "svg")])
+    assert drawn[0] == drawn[1]
+    svg = drawn[0][1].decode()
+    assert "<!-- photos (split dev), paper, changed: num_beams 1 -->" in svg
+    assert "<!-- exact_match (lower is better) x 100 -->" in svg
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ INCHES_PER_LETTER = 0.09  # of the title
 
 
 def draw_languages(results: Results, condition: str, path: Path) -> None:
-    """Draw the scores of a condition as a PNG."""
-    from matplotlib.figure import Figure  # imported here: it takes a second
+    """Draw the scores of a condition as a PNG, and as an SVG beside it. The same results give the same bytes."""
+    from matplotlib import rc_context  # imported here: it takes a second
+    from matplotlib.figure import Figure
 
     scores = results.by_language(condition)
     codes = sorted(scores, key=lambda code: (-evaluation_language(code).mc4_share_percent, code))
@@ -34,8 +35,10 @@ def draw_languages(results: Results, condition: str, path: Path) -> None:
     title = f"{results.title}, {results.protocol_title}" + ("" if condition == "as_is" else f", {condition}")
     lines = (shortened(line, width) for line in (title, results.model.name or "model"))
     figure.suptitle("\n".join(lines), fontsize=10)
-    with atomic_file(path) as partial:
-        figure.savefig(partial, format="png", dpi=130, metadata={"Software": None})
+    with rc_context({"svg.hashsalt": "mblip"}):
+        for kind, without in (("png", "Software"), ("svg", "Date")):
+            with atomic_file(path.with_suffix(f".{kind}")) as partial:
+                figure.savefig(partial, format=kind, dpi=130, metadata={without: None})
 
 
 def shortened(line: str, width_inches: float) -> str:
