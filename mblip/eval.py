@@ -3,7 +3,8 @@
     mblip eval MODEL --task xm3600 --task.images DIR ...              one task, with its arguments
     mblip eval MODEL --task my_module:my_benchmark ...                your own task, a function in my_module.py
     mblip eval RECIPE [--model MODEL --output_dir DIR]                all tasks of a recipe
-    mblip eval RECIPE --evaluation.xm3600.num_images 20               with another value of a field of the recipe
+    mblip eval RECIPE --languages en,sw --num_images 20               a trial, marked as one, in OUTPUT_DIR_trial
+    mblip eval RECIPE --evaluation.xgqa.answering rank                with another value of a field of the recipe
     mblip eval RECIPE --load_in 4bit                                  with a quantised language model (8bit, 4bit)
     mblip eval --task xm3600 --help                                   the arguments of a task
     torchrun --nproc_per_node 4 -m mblip eval RECIPE                  on four processes, with the same answers

@@ -48,6 +48,24 @@ def test_a_recipe_writes_answers_results_and_table(model_folder, tmp_path, capsy
     assert "| Hindi (`hi`) | Deva | 0.0 [0.0, 56.1] | 0.0 [0.0, 56.1] |" in printed
 
 
+def test_a_trial_of_a_recipe_goes_to_a_folder_of_its_own_and_is_marked(model_folder, tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"model: {model_folder}\noutput_dir: {tmp_path / 'out'}\nevaluation:\n"
+        "  scenes.task:scenes: {languages: [sw, hi, de], num_images: 4, conditions: [as_is]}\n"
+        "  settings: {generation: {max_new_tokens: 2}}\n"
+    )
+    run_eval(recipe, "--languages", "hi,sw", "--num_images", 2)
+    folder = tmp_path / "out_trial"
+    result = json.loads((folder / "results.json").read_text(encoding="utf-8"))["scenes"]
+    assert not (tmp_path / "out").exists()
+    assert result["marks"] == ["trial in hi, sw", "trial of 2 images"]
+    assert {score["language"]: score["num_prompts"] for score in result["scores"]} == {"sw": 2, "hi": 2}
+    assert "## scenes (trial in hi, sw; trial of 2 images)" in capsys.readouterr().out
+    assert result["num_new_tokens"] > 0
+    assert result["peak_memory_gb"] > 0.05
+
+
 def test_a_command_killed_in_its_second_task_asks_nothing_of_the_first_again(model_folder, tmp_path, monkeypatch):
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
     recipe.write_text(

@@ -2,7 +2,7 @@
 
 import argparse
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass, replace
 from difflib import get_close_matches
@@ -35,6 +35,7 @@ FIELD_PREFIX = "--evaluation"  # the fields of a recipe, by their path
 HOW_TO_SET = f"write a task's arguments as {TASK_PREFIX}KEY VALUE, and a recipe's as {FIELD_PREFIX}.TASK.KEY VALUE"
 SETUP_OPTIONS = ("protocol", "language_names", "missing_images", "templates")
 SETTINGS_OPTIONS = ("batch_size", "image_batch_size")
+TRIAL_OPTIONS = ("languages", "num_images")
 RUN_OPTIONS = ("dtype", "load_in")
 
 
@@ -59,9 +60,11 @@ def parse_command_line(arguments: Sequence[str]) -> EvaluationRun:
     source = given.pop("model_or_recipe")
     setup = {name: given.pop(name) for name in SETUP_OPTIONS if name in given}
     settings = {name: given.pop(name) for name in SETTINGS_OPTIONS if name in given}
-    path = _find_recipe(source, given)
+    trial = {name: given.pop(name) for name in TRIAL_OPTIONS if name in given}
+    path, has_folder = _find_recipe(source, given), "output_dir" in given
     if path is None:
-        return _one_task(source, given, Setup(**setup), RunSettings(**settings), fields)
+        one = _one_task(source, given, Setup(**setup), RunSettings(**settings), fields)
+        return _with_trial(one, trial, has_folder)
     if "task" in given or any(option.startswith(TASK_PREFIX) for option, _ in fields):
         raise ValueError(
             f"Found --task with the recipe {source}, which lists its own tasks. Change one with "
@@ -79,12 +82,19 @@ def parse_command_line(arguments: Sequence[str]) -> EvaluationRun:
         found = replace_field(found, option.removeprefix("--"), parse_scalar(text, option, found.folder))
     run = replace(to_evaluation_run(found), **given)
     evaluation = run.evaluation
-    return replace(
-        run,
-        evaluation=replace(
-            evaluation, setup=replace(evaluation.setup, **setup), settings=replace(evaluation.settings, **settings)
-        ),
+    evaluation = replace(
+        evaluation, setup=replace(evaluation.setup, **setup), settings=replace(evaluation.settings, **settings)
     )
+    return _with_trial(replace(run, evaluation=evaluation), trial, has_folder)
+
+
+def _with_trial(run: EvaluationRun, trial: Mapping[str, Any], has_folder: bool) -> EvaluationRun:
+    """The run with the trial of the command line. It goes to a folder of its own, lest it replace whole results."""
+    if not trial:
+        return run
+    folder = run.output_dir if has_folder else run.output_dir.with_name(f"{run.output_dir.name}_trial")
+    evaluation = replace(run.evaluation, trial=replace(run.evaluation.trial, **trial))
+    return replace(run, evaluation=evaluation, output_dir=folder)
 
 
 def task_help(name: str) -> str:
@@ -176,6 +186,10 @@ def _split(arguments: Sequence[str], parser: argparse.ArgumentParser) -> tuple[l
     return plain, fields
 
 
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(code.strip() for code in text.split(","))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mblip eval",
@@ -196,6 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--language_names", choices=get_args(LanguageNames), help="names of languages in prompts")
     parser.add_argument("--missing_images", choices=get_args(MissingImages), help="what to do about missing images")
     parser.add_argument("--templates", action="store_true", default=None, help="ask with every prompt template")
+    parser.add_argument("--languages", type=_codes, help="a trial in these languages alone, such as en,sw")
+    parser.add_argument("--num_images", type=count, help="a trial of so many images per language")
     parser.add_argument("--batch_size", type=count, help="prompts per batch")
     parser.add_argument("--image_batch_size", type=count, help="images per batch of the ViT")
     parser.add_argument(

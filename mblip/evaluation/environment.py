@@ -1,7 +1,9 @@
 """Records what produced a result: model, code, versions, precision and hardware. No names of machines or people."""
 
 import platform
+import resource
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -92,6 +94,15 @@ def describe_hardware(device: torch.device) -> str:
     if device.type == "cpu":
         return f"CPU ({platform.machine()}), {torch.get_num_threads()} thread(s)"
     return device.type
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """The most memory that this process has held so far, loading included, in 10^9 bytes: the GPU's, or on a CPU the
+    resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts in bytes there, elsewhere in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def code_commit() -> str | None:

@@ -5,13 +5,16 @@ print(markdown_table({"XM3600": results.by_language("as_is")}))
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from mblip.data.example import IMAGE_TOKEN
+
 from .benchmark import shows_stand_ins
-from .environment import code_commit, describe_hardware, describe_model, package_versions
+from .environment import code_commit, describe_hardware, describe_model, package_versions, peak_memory_gb
 from .model_inputs import Model, Processor
-from .predictions import write_predictions
-from .processes import is_main_process, num_processes
+from .predictions import Prediction, write_predictions
+from .processes import gather, is_main_process, num_processes
 from .results import Results, score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, forget_partial, run_task, seconds_before
 from .task import EvaluationTask
@@ -77,4 +80,12 @@ def evaluate_task(
         changes=task.changes,
         marks=task.marks,
         greater_is_better=task.metric.greater_is_better,
+        num_new_tokens=None if task.answering == "rank" else _num_tokens(processor, predictions),
+        peak_memory_gb=max(gather(peak_memory_gb(model.device))),
     )
+
+
+def _num_tokens(processor: Processor, predictions: Sequence[Prediction]) -> int:
+    """The tokens of all answers, as the tokenizer splits them again."""
+    texts = [prediction.output.replace(IMAGE_TOKEN, "") for prediction in predictions]
+    return sum(map(len, processor.encode(texts, [0] * len(texts))))

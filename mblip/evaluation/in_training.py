@@ -10,7 +10,6 @@ The loss measures how likely the right tokens are; only generated answers show w
 several processes each one answers its share and receives all figures.
 """
 
-import hashlib
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,7 +21,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from .model_inputs import Model, Processor
 from .results import score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, run_task
-from .task import SHUFFLED, EvaluationExample, EvaluationTask
+from .task import SHUFFLED, EvaluationTask
+from .trial import fixed_subset
 
 
 class GenerationEvaluation(TrainerCallback):
@@ -57,7 +57,7 @@ class GenerationEvaluation(TrainerCallback):
                 "checkpoint. Add another benchmark."
             )
         self.processor = processor
-        self.tasks = [fixed_subset(task, num_images) for task in tasks]
+        self.tasks = [fixed_subset(_without_controls(task), num_images) for task in tasks]
         self.settings = settings
 
     def figures(self, model: Model) -> dict[str, float]:
@@ -91,26 +91,5 @@ class GenerationEvaluation(TrainerCallback):
             metrics.update(figures)
 
 
-def fixed_subset(task: EvaluationTask, num_images: int) -> EvaluationTask:
-    """A task with `num_images` image sets per language and condition, without shuffled images.
-
-    The choice depends on `image_id` alone, so languages share images wherever the benchmark does.
-
-    Raises:
-        ValueError: `num_images` is less than one.
-    """
-    if num_images < 1:
-        raise ValueError(f"Found `num_images` {num_images}, expected at least 1.")
-    groups: dict[tuple[str, str], list[EvaluationExample]] = defaultdict(list)
-    for example in task.examples:
-        if example.condition != SHUFFLED:
-            groups[example.condition, example.language].append(example)
-    chosen = []
-    for group in groups.values():
-        image_ids = sorted({example.image_id for example in group}, key=_draw)[:num_images]
-        chosen += [example for example in group if example.image_id in image_ids]
-    return replace(task, examples=chosen)
-
-
-def _draw(image_id: str) -> str:
-    return hashlib.sha256(image_id.encode()).hexdigest()
+def _without_controls(task: EvaluationTask) -> EvaluationTask:
+    return replace(task, examples=[example for example in task.examples if example.condition != SHUFFLED])

@@ -27,13 +27,14 @@ from . import tasks
 from .protocol import Setup
 from .runner import RunSettings
 from .task import EvaluationTask
+from .trial import Trial
 
 DtypeName = Literal["auto", "float32", "bfloat16"]
 LoadIn = Literal["8bit", "4bit"]
 TaskFunction = Callable[..., EvaluationTask]
 
 BUILT_IN = tuple(sorted(module.name for module in pkgutil.iter_modules(tasks.__path__)))
-OWN_KEYS: Mapping[str, Any] = {"setup": Setup, "settings": RunSettings}
+OWN_KEYS: Mapping[str, Any] = {"setup": Setup, "settings": RunSettings, "trial": Trial}
 TASKS = f"{', '.join(BUILT_IN)}, or a function of your own, my_module:my_benchmark"  # in words
 
 
@@ -63,11 +64,12 @@ class TaskRecipe:
 
 @dataclass(frozen=True)
 class EvaluationRecipe:
-    """The benchmarks to run, and how."""
+    """The benchmarks to run, and how; with a `trial`, only a part of each."""
 
     tasks: tuple[TaskRecipe, ...]
     setup: Setup = field(default_factory=Setup)
     settings: RunSettings = field(default_factory=RunSettings)
+    trial: Trial = field(default_factory=Trial)
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -77,12 +79,12 @@ class EvaluationRecipe:
         """The tasks with their examples.
 
         Raises:
-            ValueError: a task's data cannot be read, or two tasks have one name.
+            ValueError: a task's data cannot be read, two tasks have one name, or no task has a language of the trial.
         """
         built = [task.build(self.setup) for task in self.tasks]
         if repeated := [name for name, count in Counter(task.name for task in built).items() if count > 1]:
             raise ValueError(f"Found several tasks named {repeated[0]!r}, but results need distinct names. Keep one.")
-        return built
+        return self.trial.of(built)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class Results:
         left_out: reason -> the number of skipped examples; `left_out_names` gives the first names.
         has_stand_ins: some images are drawn stand-ins for photos.
         predictions: with scores. They go into a separate file.
+        num_new_tokens: the tokens of the generated answers; None if answers are ranked.
+        peak_memory_gb: in 10^9 bytes, of the process that needed most, loading included; the GPU's, if there is one.
         files, changes, marks: see `EvaluationTask`. `changes` also holds what the run changed.
         greater_is_better: of the main figure; False for CHAIR.
     """
@@ -75,6 +77,8 @@ class Results:
     files: tuple[FileRead, ...] = ()
     changes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    num_new_tokens: int | None = None
+    peak_memory_gb: float | None = None
     greater_is_better: bool = True
 
     @property

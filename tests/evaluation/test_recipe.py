@@ -265,7 +265,7 @@ def test_what_a_task_refuses_is_told_without_a_place_where_the_command_line_name
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--languages"], "--languages is unknown"),
+        (["--language"], "--language is unknown"),
         (["--task.languages"], "--task.languages has no value"),
         (["--task.languages", "--dtype", "auto"], "--task.languages has no value"),
         (["--evaluation"], "--evaluation has no value"),

@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.stand_ins import draw_stand_ins, unchecked_tasks
 from mblip.evaluation import GenerationChanges, RunSettings, evaluate_task
-from mblip.evaluation.in_training import fixed_subset
 from mblip.evaluation.protocol import Setup
 from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.reports.full_report import report_text
+from mblip.evaluation.trial import fixed_subset
 from tests.tiny import tiny_model, tiny_processor
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,8 @@ from transformers import Trainer, TrainingArguments
 from mblip import train
 from mblip.data import MBlipCollator, TrainingRows, load_rows
 from mblip.evaluation import ExactMatch, GenerationChanges, RunSettings, Setup, in_training
-from mblip.evaluation.in_training import GenerationEvaluation, fixed_subset
+from mblip.evaluation.in_training import GenerationEvaluation
+from mblip.evaluation.trial import fixed_subset
 from mblip.training.checkpoints import load_trained
 from mblip.training.trainable import set_trainable
 from mblip.training.trainer import MBlipTrainer, training_arguments
@@ -57,15 +58,14 @@ def train_scripted(folder, generation, **training):
 
 
 def test_a_subset_has_the_same_images_in_every_language_and_no_controls():
-    chosen = fixed_subset(TASK, 3)
+    (chosen,) = GenerationEvaluation(tiny_processor("mt5"), [TASK], num_images=3).tasks
     asked = {(e.language, e.condition): set() for e in chosen.examples}
     for entry in chosen.examples:
         asked[entry.language, entry.condition].add(entry.image_id)
     assert "shuffled" not in {condition for _, condition in asked}
     assert len(asked["en", "as_is"]) == 3
     assert asked["en", "as_is"] == asked["sw", "as_is"]
-    assert fixed_subset(TASK, 3).examples == chosen.examples
-    assert {e.id for e in fixed_subset(TASK, 2).examples} < {e.id for e in chosen.examples}
+    assert {e.id for e in fixed_subset(chosen, 2).examples} < {e.id for e in chosen.examples}
     with pytest.raises(ValueError, match="Found `num_images` 0"):
         fixed_subset(TASK, 0)
 

@@ -1,0 +1,92 @@
+"""A trial of a benchmark: some of its languages, or a few of its images. Its results are marked, because CIDEr-D, for
+one, depends on the images."""
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mblip.data.recipes.ranges import Count
+
+from .languages import check_languages, mix_code
+from .task import EvaluationExample, EvaluationTask
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A part of each benchmark.
+
+    Args:
+        languages: keep these; none: all.
+        num_images: keep so many image sets per language and condition; None: all.
+
+    Raises:
+        ValueError: a language is unknown or repeated.
+    """
+
+    languages: tuple[str, ...] = ()
+    num_images: Count | None = None
+
+    def __post_init__(self) -> None:
+        check_languages([mix_code(code) for code in self.languages])
+
+    def of(self, tasks: Sequence[EvaluationTask]) -> list[EvaluationTask]:
+        """The tasks' parts, marked. We leave out tasks that have none of the languages.
+
+        Raises:
+            ValueError: no task has one of the languages, or `num_images` is less than one.
+        """
+        wanted = [mix_code(code) for code in self.languages]
+        found = {example.language for task in tasks for example in task.examples}
+        if missing := [code for code in wanted if code not in found]:
+            raise ValueError(
+                f"Found no examples in {', '.join(missing)}, expected languages among {', '.join(sorted(found))}."
+            )
+        parts = []
+        for task in tasks:
+            examples = [example for example in task.examples if not wanted or example.language in wanted]
+            if not examples:
+                logger.warning(
+                    "The task %s has no examples in %s, and is left out of this trial.", task.name, ", ".join(wanted)
+                )
+                continue
+            part = _marked(task, examples, f"trial in {', '.join(sorted({e.language for e in examples}))}")
+            if self.num_images is not None:
+                subset = fixed_subset(part, self.num_images).examples
+                part = _marked(part, subset, f"trial of {self.num_images:,} images")
+            parts.append(part)
+        return parts
+
+
+def _marked(task: EvaluationTask, examples: Sequence[EvaluationExample], mark: str) -> EvaluationTask:
+    """The task with these of its examples, marked unless they are all."""
+    if len(examples) == len(task.examples):
+        return task
+    return replace(task, examples=examples, marks=(*task.marks, mark))
+
+
+def fixed_subset(task: EvaluationTask, num_images: int) -> EvaluationTask:
+    """A task with `num_images` image sets per language and condition.
+
+    The choice depends on `image_id` alone, so languages share images wherever the benchmark does.
+
+    Raises:
+        ValueError: `num_images` is less than one.
+    """
+    if num_images < 1:
+        raise ValueError(f"Found `num_images` {num_images}, expected at least 1.")
+    groups: dict[tuple[str, str], list[EvaluationExample]] = defaultdict(list)
+    for example in task.examples:
+        groups[example.condition, example.language].append(example)
+    chosen = []
+    for group in groups.values():
+        image_ids = set(sorted({example.image_id for example in group}, key=_draw)[:num_images])
+        chosen += [example for example in group if example.image_id in image_ids]
+    return replace(task, examples=chosen)
+
+
+def _draw(image_id: str) -> str:
+    return hashlib.sha256(image_id.encode()).hexdigest()
