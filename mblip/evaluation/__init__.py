@@ -17,10 +17,10 @@ from .predictions import Prediction, read_predictions
 from .protocol import OWN, Setup, fixed_prompt
 from .recipe import EvaluationRecipe, EvaluationRun, TaskRecipe
 from .records import DatasetLocation, read_examples, records_in, records_of
-from .reports.files import alignment_table, conditions_table, predictions_path, write_results
+from .reports.files import alignment_table, conditions_table, predictions_path, read_results, write_results
 from .reports.full_report import write_report
 from .reports.tables import markdown_table
-from .results import Ratio, Results, Score, ratio_to_reference, score_predictions
+from .results import MeanScore, MetricRecord, Ratio, Results, Score, ratio_to_reference, score_predictions
 from .runner import RunSettings, run_task
 from .task import Answering, EvaluationExample, EvaluationTask, Metric, Origin, RankBy, Scored
 
@@ -40,7 +40,9 @@ __all__ = [
     "GenerationSettings",
     "GqaAccuracy",
     "MaxmAccuracy",
+    "MeanScore",
     "Metric",
+    "MetricRecord",
     "Origin",
     "Prediction",
     "RankBy",
@@ -68,6 +70,7 @@ __all__ = [
     "ratio_to_reference",
     "read_examples",
     "read_predictions",
+    "read_results",
     "records_in",
     "records_of",
     "run_task",

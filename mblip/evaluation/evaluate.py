@@ -15,7 +15,7 @@ from .environment import code_commit, describe_hardware, describe_model, package
 from .model_inputs import Model, Processor
 from .predictions import Prediction, write_predictions
 from .processes import gather, is_main_process, num_processes
-from .results import Results, score_predictions
+from .results import MetricRecord, Results, score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, forget_partial, run_task, seconds_before
 from .task import EvaluationTask
 
@@ -82,6 +82,9 @@ def evaluate_task(
         greater_is_better=task.metric.greater_is_better,
         num_new_tokens=None if task.answering == "rank" else _num_tokens(processor, predictions),
         peak_memory_gb=max(gather(peak_memory_gb(model.device))),
+        batch_size=settings.batch_size,
+        image_batch_size=settings.image_batch_size,
+        metric_record=MetricRecord.of(task.metric),
     )
 
 

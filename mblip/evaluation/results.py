@@ -6,11 +6,16 @@ source.
 """
 
 import dataclasses
+import inspect
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, is_dataclass
+from importlib import import_module
+from types import UnionType
+from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+
+from mblip.data.sources.records import check_value, describe
 
 from .environment import ModelFacts
 from .generation_settings import GenerationSettings
@@ -18,6 +23,8 @@ from .metrics.bootstrap import mean_estimate
 from .metrics.intervals import Interval, paired_ratio_interval, wilson_interval
 from .predictions import Prediction
 from .task import EvaluationTask, FileRead, Metric, Origin, Scored
+
+OWN_METRICS = f"{__package__}."
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,60 @@ class Score:
     condition: str
     language: str
     num_prompts: int
+    num_images: int
     num_empty: int
     num_cut: int
     value: float
     interval: Interval
     figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class MeanScore:
+    """The mean of the main figure over languages, each counted alike, with its 95 % interval.
+
+    `languages` says over which: `all`, `all but English`, those of a resource level (`high`) or of a script (`Latn`).
+    """
+
+    condition: str
+    languages: str
+    num_languages: int
+    num_images: int
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class MetricRecord:
+    """A metric as plain values: the dotted path of its class, and the arguments that differ from its defaults."""
+
+    path: str
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, metric: Metric) -> Self:
+        """The record of a metric. Only that of a dataclass has arguments."""
+        kind = type(metric)
+        given = {f.name: getattr(metric, f.name) for f in dataclasses.fields(kind)} if is_dataclass(kind) else {}
+        defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+        changed = {name: value for name, value in given.items() if value != defaults.get(name)}
+        return cls(f"{kind.__module__}:{kind.__qualname__}", json.loads(json.dumps(changed, default=str)))
+
+    def build(self) -> Metric:
+        """The metric again.
+
+        Raises:
+            ValueError: it is not one of this package: a file of results must not say which code to run.
+        """
+        module, _, name = self.path.partition(":")
+        kind = getattr(import_module(module), name, None) if module.startswith(OWN_METRICS) else None
+        if not (is_dataclass(kind) and isinstance(kind, type) and hasattr(kind, "score")):
+            raise ValueError(
+                f"Found the metric {self.path}, expected one of this package. Score with yours in Python."
+            )
+        hints = get_type_hints(kind)
+        metric: Metric = kind(**{name: typed(hints[name], value, name) for name, value in self.arguments.items()})
+        return metric
 
 
 @dataclass(frozen=True)
@@ -52,6 +108,10 @@ class Results:
         peak_memory_gb: in 10^9 bytes, of the process that needed most, loading included; the GPU's, if there is one.
         files, changes, marks: see `EvaluationTask`. `changes` also holds what the run changed.
         greater_is_better: of the main figure; False for CHAIR.
+        weights: the digest of the model's weights (`run_identity.digest_weights`).
+        recipe: the recipe of this task, as plain values.
+        system: None if the model answered here; otherwise the name of the system whose answers were scored.
+        means: of several languages, for each condition.
     """
 
     task: str
@@ -80,6 +140,13 @@ class Results:
     num_new_tokens: int | None = None
     peak_memory_gb: float | None = None
     greater_is_better: bool = True
+    weights: str | None = None
+    batch_size: int | None = None
+    image_batch_size: int | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    means: tuple[MeanScore, ...] = ()
+    metric_record: MetricRecord | None = None
 
     @property
     def title(self) -> str:
@@ -126,6 +193,18 @@ class Results:
         del plain["predictions"]
         return plain
 
+    @classmethod
+    def from_json(cls, plain: Any, predictions: Sequence[Prediction] = ()) -> Self:
+        """The results that `to_json` made plain.
+
+        Raises:
+            ValueError: a key is missing or unknown, or a value has another type.
+        """
+        if isinstance(plain, dict) and "predictions" not in plain:
+            plain = plain | {"predictions": []}
+        results: Self = typed(cls, plain, "")
+        return dataclasses.replace(results, predictions=tuple(predictions))
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -166,6 +245,7 @@ def _score(condition: str, language: str, answers: Sequence[Prediction], found: 
         condition=condition,
         language=language,
         num_prompts=len(answers),
+        num_images=len({answer.image_id for answer in answers}),
         num_empty=sum(answer.is_empty for answer in answers),
         num_cut=sum(answer.is_cut for answer in answers),
         value=found.figures[metric.main],
@@ -219,3 +299,33 @@ def _by_image(predictions: Sequence[Prediction]) -> dict[str, bool]:
             "Give the answers of one condition and one language."
         )
     return by_image
+
+
+def typed(kind: Any, value: Any, path: str) -> Any:
+    """A plain value as the type that the code gives it, with dataclasses and tuples inside.
+
+    Args:
+        path: where the value stands, for errors.
+
+    Raises:
+        ValueError: keys of a dataclass are missing or unknown, or the value is of another type.
+    """
+    origin, arguments, where = get_origin(kind), get_args(kind), f"`{path}`" if path else "it"
+    if origin in (Union, UnionType):
+        return None if value is None else typed(arguments[0], value, path)
+    if dataclasses.is_dataclass(kind) or origin in (dict, Mapping):
+        if not isinstance(value, dict):
+            raise ValueError(f"{where} is {describe(value)}, expected an object")
+        if origin is not None:
+            return {name: typed(arguments[1], entry, f"{path}.{name}") for name, entry in value.items()}
+        hints = {f.name: get_type_hints(kind)[f.name] for f in dataclasses.fields(kind)}
+        for what, names in (("lacks", hints.keys() - value.keys()), ("has unknown", value.keys() - hints.keys())):
+            if names:
+                raise ValueError(f"{where} {what} {', '.join(map('`{}`'.format, sorted(names)))}")
+        return kind(**{name: typed(hints[name], entry, f"{path}.{name}".strip(".")) for name, entry in value.items()})
+    if origin in (tuple, list, Sequence):
+        check_value(value, list, location="results", field=path)
+        return (tuple if origin is tuple else list)(typed(arguments[0], entry, path) for entry in value)
+    if kind is not Any:
+        check_value(value, kind, location="results", field=path)
+    return value

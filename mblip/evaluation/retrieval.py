@@ -225,6 +225,7 @@ def _score(search: Search, found: Sequence[Prediction], num_photos: int) -> Scor
         condition=search.condition,
         language=found[0].language,
         num_prompts=len(found),
+        num_images=len(set(photos)),
         num_empty=0,
         num_cut=0,
         value=figures[MAIN],

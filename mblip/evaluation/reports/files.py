@@ -1,12 +1,13 @@
-"""Writes the files of an evaluation: results.json with every figure, and table.md."""
+"""The files of an evaluation: results.json with every figure, which is read back, and table.md."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mblip.atomic_write import write_text
+from mblip.atomic_write import read_json, write_text
 
+from ..predictions import read_predictions
 from ..results import Results, ratio_to_reference
 from ..task import AS_IS, SHUFFLED
 from .language_groups import GroupScore, group_scores, resource_level, script
@@ -30,6 +31,31 @@ def write_files(folder: str | Path, plain: Mapping[str, Any], table: str) -> Non
     """Write results.json from plain values, and table.md."""
     write_text(Path(folder, RESULTS_FILE), json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
     write_text(Path(folder, TABLE_FILE), table)
+
+
+def read_results(path: str | Path) -> dict[str, Results]:
+    """The results in results.json by name, with the predictions of the files beside it, if they are there.
+
+    Args:
+        path: the file, or its folder.
+
+    Raises:
+        ValueError: it is another file, damaged, or written by another version of the package.
+    """
+    file = Path(path, RESULTS_FILE) if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise ValueError(f"Found no {file}, expected the {RESULTS_FILE} that an evaluation writes into its folder.")
+    results: dict[str, Results] = {}
+    for name, plain in read_json(file, "Evaluate again.").items():
+        answers = predictions_path(file.parent, name)
+        predictions = read_predictions(answers) if answers.is_file() else ()
+        try:
+            results[name] = Results.from_json(plain, predictions)
+        except ValueError as error:
+            raise ValueError(
+                f"{file}: `{name}` holds no results of this version: {error}. Evaluate again, or score its answers."
+            ) from error
+    return results
 
 
 def conditions_table(results: Results) -> str:
