@@ -13,6 +13,7 @@ from .benchmark import ask, ask_example, benchmark_task, with_shuffled_images
 from .captioning import CaptionMetric, ask_for_caption, caption_prompts, captioning_task
 from .evaluate import evaluate_task
 from .generation_settings import GenerationChanges, GenerationSettings
+from .multiple_choice import MultipleChoiceAccuracy, ask_choice
 from .predictions import Prediction, read_predictions
 from .protocol import OWN, Setup, fixed_prompt
 from .recipe import EvaluationRecipe, EvaluationRun, TaskRecipe
@@ -43,6 +44,7 @@ __all__ = [
     "MeanScore",
     "Metric",
     "MetricRecord",
+    "MultipleChoiceAccuracy",
     "Origin",
     "Prediction",
     "RankBy",
@@ -57,6 +59,7 @@ __all__ = [
     "YesNoAccuracy",
     "alignment_table",
     "ask",
+    "ask_choice",
     "ask_example",
     "ask_for_caption",
     "benchmark_task",
