@@ -17,7 +17,8 @@ from torch import nn
 
 from mblip.evaluation import conditions_table, evaluate_task, predictions_path, write_report, write_results
 from mblip.evaluation.command_line import parse_command_line
-from mblip.evaluation.processes import alone_in, is_main_process, process_group
+from mblip.evaluation.processes import alone_in, is_main_process, process_group, starts_as_main
+from mblip.evaluation.progress import run_cost
 from mblip.evaluation.recipe import EvaluationRun
 from mblip.evaluation.runner import forget_partial
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
@@ -33,6 +34,8 @@ def evaluate(run: EvaluationRun) -> None:
     """Evaluate a model on the tasks of a run. No other process may work in its output folder."""
     # 1. Read the questions first, so that missing files are reported before a model is loaded
     tasks = run.evaluation.build_tasks()
+    if starts_as_main():
+        print(run_cost(tasks, run.evaluation.settings.generation), flush=True)
 
     with process_group() as device:
         # 2. Load model and processor, on the GPU if there is one
@@ -49,8 +52,9 @@ def evaluate(run: EvaluationRun) -> None:
                 predictions_path=predictions_path(run.output_dir, task.name),
                 keeps_partial=True,
                 base=base_of_adapter(run.model),
+                later=tasks[number:],
             )
-            for task in tasks
+            for number, task in enumerate(tasks, start=1)
         }
         if not is_main_process():
             return

@@ -29,6 +29,7 @@ def evaluate_task(
     predictions_path: str | Path | None = None,
     keeps_partial: bool = False,
     base: str | None = None,
+    later: Sequence[EvaluationTask] = (),
 ) -> Results:
     """Ask a model the questions of a task and score its answers.
 
@@ -40,13 +41,14 @@ def evaluate_task(
         keeps_partial: keep the partial answers until you call `forget_partial`. If a run of several tasks is killed,
             it then need not repeat the tasks that were complete.
         base: the base model of an adapter that was merged into `model`.
+        later: the tasks that this run comes to later, for the estimate of its time.
 
     Raises:
         ValueError: an image cannot be read, or the partial answers belong to another run.
     """
     start = time.monotonic()
     earlier = seconds_before(predictions_path)
-    predictions = run_task(model, processor, task, settings=settings, predictions_path=predictions_path)
+    predictions = run_task(model, processor, task, settings=settings, predictions_path=predictions_path, later=later)
     scores, scored = score_predictions(task, predictions)
     if predictions_path is not None and is_main_process():
         write_predictions(predictions_path, scored)

@@ -16,8 +16,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from mblip.data.recipes.ranges import Count
 
 from .answering import Answerer
@@ -26,6 +24,7 @@ from .model_inputs import Fitting, Model, Processor, encode_images, encode_promp
 from .partial_answers import Key, PartialAnswers
 from .predictions import Prediction
 from .processes import gather, is_main_process, num_processes, rank, wait_for_all
+from .progress import Progress
 from .run_identity import run_identity
 from .task import EvaluationExample, EvaluationTask
 
@@ -55,6 +54,7 @@ def run_task(
     *,
     settings: RunSettings = DEFAULT_SETTINGS,
     predictions_path: str | Path | None = None,
+    later: Sequence[EvaluationTask] = (),
 ) -> list[Prediction]:
     """The model's answer to every example of a task, in the order of the examples, without scores.
 
@@ -64,12 +64,13 @@ def run_task(
         model: with an encoder-decoder or a decoder-only language model. Its training mode is restored.
         predictions_path: the final file. We keep partial answers next to it; None keeps none. You write the final file
             and then call `forget_partial`.
+        later: the tasks that this run comes to later, for the estimate of its time.
 
     Raises:
         ValueError: an image cannot be read, or the partial answers belong to another run.
         OSError: another run is writing partial answers there, or the folder is not writable.
     """
-    run = _Run(model, processor, task, settings, predictions_path)
+    run = _Run(model, processor, task, settings, predictions_path, later)
     with run.kept(), evaluating(model):
         parts = gather(run.answer())
     everyone = {key: prediction for part in parts for key, prediction in part.items()}
@@ -90,9 +91,15 @@ class _Run:
     """A task under way, on one process."""
 
     def __init__(
-        self, model: Model, processor: Processor, task: EvaluationTask, settings: RunSettings, path: str | Path | None
+        self,
+        model: Model,
+        processor: Processor,
+        task: EvaluationTask,
+        settings: RunSettings,
+        path: str | Path | None,
+        later: Sequence[EvaluationTask],
     ) -> None:
-        self.model, self.processor, self.task, self.settings = model, processor, task, settings
+        self.model, self.processor, self.task, self.settings, self.later = model, processor, task, settings, later
         self.answerer = Answerer(model, processor, task, settings.generation.applied_to(task.generation))
         self.fitting_prompts, self.fitting_images = Fitting("prompts"), Fitting("images")
         self.partial = None if path is None else PartialAnswers(path)
@@ -118,17 +125,15 @@ class _Run:
     def answer(self) -> dict[Key, Prediction]:
         """The answers of this process."""
         chunks = list(enumerate(plan_chunks(self.task.examples)))[rank() :: num_processes()]
-        total = sum(len(chunk) for _, chunk in chunks)
-        progress = tqdm(total=total, desc=self.task.name, unit="prompt", disable=None if is_main_process() else True)
-        answers: dict[Key, Prediction] = {}
-        with progress:
-            for number, chunk in chunks:
-                for prediction in self.answer_chunk(number, chunk):
-                    answers[prediction.condition, prediction.id] = prediction
-                    progress.update()
-        return answers
+        num_answers = sum(len(chunk) for _, chunk in chunks)
+        changes = self.settings.generation
+        with Progress(self.task, changes, num_answers=num_answers, later=self.later) as progress:
+            predictions = [each for number, chunk in chunks for each in self.answer_chunk(number, chunk, progress)]
+        return {(prediction.condition, prediction.id): prediction for prediction in predictions}
 
-    def answer_chunk(self, number: int, examples: Sequence[EvaluationExample]) -> Iterator[Prediction]:
+    def answer_chunk(
+        self, number: int, examples: Sequence[EvaluationExample], progress: Progress
+    ) -> Iterator[Prediction]:
         """The answers to the examples of a chunk. Batches that are already on disk come first."""
         ids = encode_prompts(
             self.processor,
@@ -138,7 +143,9 @@ class _Run:
         found = {} if self.partial is None else self.partial.read(number)
         batches = list(plan_batches(examples, ids, self.settings.batch_size))
         left = [batch for batch in batches if not all(_key(examples[i]) in found for i in batch)]
-        yield from [found[_key(examples[i])] for batch in batches if batch not in left for i in batch]
+        known = [found[_key(examples[i])] for batch in batches if batch not in left for i in batch]
+        progress.add(len(known), is_new=False)
+        yield from known
         images = encode_images(
             self.model,
             self.processor,
@@ -154,6 +161,7 @@ class _Run:
             if self.partial is not None:
                 self.partial.append(number, predictions)
                 self._count_time(self.partial)
+            progress.add(len(predictions))
             yield from predictions
 
     def _count_time(self, partial: PartialAnswers) -> None:
