@@ -190,14 +190,14 @@ def _with_images(
     if not without:
         return examples
     if setup.missing_images == "error":
-        url = "" if origin is None else f" (source: {origin.url})"
+        source = "" if origin is None else f"\n{origin.instructions}"
         skip = (
             f", or skip {len(without)} of {len(examples)} examples: `--missing_images skip`, in a recipe "
             "`setup: {missing_images: skip}`"
         )
         raise ValueError(
-            f"{name}: {len(missing)} of {len(locations)} images are missing, {_named(missing)}{url}"
-            f"{skip if len(without) < len(examples) else ''}."
+            f"{name}: {len(missing)} of {len(locations)} images are missing, {_named(missing)}"
+            f"{skip if len(without) < len(examples) else ''}.{source}"
         )
     for example in without:
         skipped.add(MISSING, f"{name}/{example.id}")

@@ -26,7 +26,7 @@ from mblip.data.recipes.yaml_values import Located, read_yaml
 from . import tasks
 from .protocol import Setup
 from .runner import RunSettings
-from .task import EvaluationTask
+from .task import EvaluationTask, Origin
 from .trial import Trial
 
 DtypeName = Literal["auto", "float32", "bfloat16"]
@@ -56,7 +56,11 @@ class TaskRecipe:
         try:
             task = self.function(setup, **self.arguments)
         except ValueError as error:
-            raise ValueError(f"{self.location}: {error}" if self.location else str(error)) from error
+            text = f"{self.location}: {error}" if self.location else str(error)
+            origin = vars(import_module(self.function.__module__)).get("ORIGIN")
+            if isinstance(error.__cause__, FileNotFoundError) and isinstance(origin, Origin):
+                text = f"{text}\n{origin.instructions}"
+            raise ValueError(text) from error
         if not isinstance(task, EvaluationTask):
             raise ValueError(f"`{self.name}` returns {type(task).__name__}, expected an `EvaluationTask`.")
         return task

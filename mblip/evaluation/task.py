@@ -97,10 +97,18 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the files of a benchmark come from, and under which licence."""
+    """Where the files of a benchmark come from, their licence, their size, and how they lie in their folders."""
 
     url: str
     license: str
+    size: str = "size not known"
+    layout: str = ""
+
+    @property
+    def instructions(self) -> str:
+        """What to do if the files are missing."""
+        layout = f" Expected {self.layout}." if self.layout else ""
+        return f"Get the files from {self.url} ({self.size}).{layout}"
 
 
 @dataclass(frozen=True)

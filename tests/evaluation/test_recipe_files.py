@@ -29,3 +29,24 @@ def test_there_is_a_recipe_for_each_benchmark_and_protocol(benchmark, protocol):
 def test_the_recipe_of_all_benchmarks_is_what_their_own_recipes_say():
     parts = [benchmarks_of(f"eval_{benchmark}_paper") for benchmark in PUBLISHED]
     assert benchmarks_of("eval_all_paper") == {name: recipe for part in parts for name, recipe in part.items()}
+
+
+def test_a_benchmark_whose_files_are_missing_says_where_to_get_them_how_large_they_are_and_how_they_lie(
+    tmp_path, monkeypatch
+):
+    run = read_evaluation_run(RECIPES / "eval_all_paper.yaml")
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    for task in run.evaluation.tasks:
+        with pytest.raises(
+            ValueError, match=r"data/.*\nGet the files from https://\S+ \(.+\)\. Expected .*\.$"
+        ) as error:
+            task.build(run.evaluation.setup)
+        found[task.name] = str(error.value)
+    assert found.keys() == benchmarks_of("eval_all_paper").keys()
+    assert found["xgqa"].endswith(
+        "`evaluation.xgqa`: There is no file data/xgqa/few_shot/bn/test.json.\n"
+        "Get the files from https://github.com/Adapter-Hub/xGQA (images 21.8 GB). Expected few_shot/<language>/"
+        "test.json of IGLUE, or zero_shot/testdev_balanced_questions_<language>.json, and <imageId>.jpg of images.zip "
+        "from https://cs.stanford.edu/people/dorarad/gqa/download.html."
+    )

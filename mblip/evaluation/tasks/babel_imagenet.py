@@ -20,7 +20,9 @@ from ..task import EvaluationExample, EvaluationTask, Origin
 NAME = "babel_imagenet"
 GENERATION = GenerationSettings(max_new_tokens=32)
 ORIGIN = Origin(
-    "https://github.com/gregor-ge/Babel-ImageNet", "labels: BabelNet, non-commercial; photos: ImageNet's terms"
+    "https://github.com/gregor-ge/Babel-ImageNet",
+    "labels: BabelNet, non-commercial; photos: ImageNet's terms",
+    layout="data/babel_imagenet-298.json, and a folder of ImageNet's photos",
 )
 
 

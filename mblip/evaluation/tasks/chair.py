@@ -38,6 +38,9 @@ NAME = "chair"
 ORIGIN = Origin(
     "https://github.com/LisaAnne/Hallucination",
     "synonyms BSD 2-Clause, POPE's objects MIT, COCO's annotations CC BY 4.0, photos: Flickr licences",
+    size="photos 6 GB",
+    layout="data/synonyms.txt, coco_ground_truth_segmentation.json of https://github.com/RUCAIBox/POPE, and "
+    "<name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
 CAPTION, DESCRIPTION = "caption", "description"
 # Condition -> the task of mblip/data/prompts with templates for it, and the paper's prompt.

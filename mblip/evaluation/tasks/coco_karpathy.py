@@ -27,7 +27,10 @@ from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "coco_karpathy"
 ORIGIN = Origin(
-    "https://cs.stanford.edu/people/karpathy/deepimagesent", "captions CC BY 4.0, photos by their licences on Flickr"
+    "https://cs.stanford.edu/people/karpathy/deepimagesent",
+    "captions CC BY 4.0, photos by their licences on Flickr",
+    size="photos 6 GB",
+    layout="dataset_coco.json, and val2014/<name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
 
 

@@ -25,7 +25,11 @@ from ..records import DatasetLocation, check_languages_of, read_examples, record
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "marvl"
-ORIGIN = Origin("https://marvl-challenge.github.io", "texts CC BY 4.0, images of their owners (research only)")
+ORIGIN = Origin(
+    "https://marvl-challenge.github.io",
+    "texts CC BY 4.0, images of their owners (research only)",
+    layout="zero_shot/annotations/marvl-<language>.jsonl, and <language>/images/<concept>/<name> of marvl-images",
+)
 PROMPT = 'Based on the two images, is it correct to say "{statement}"? Yes or no? Answer in English:'
 CANDIDATES = ("yes", "no")
 

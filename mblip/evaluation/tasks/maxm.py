@@ -28,7 +28,12 @@ from ..records import DatasetLocation, LocatedRecord, check_languages_of, image_
 from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "maxm"
-ORIGIN = Origin("https://github.com/google-research-datasets/maxm", "states none; photos CC BY 2.0")
+ORIGIN = Origin(
+    "https://github.com/google-research-datasets/maxm",
+    "states none; photos CC BY 2.0",
+    layout="maxm_v1_<language>.json of maxm_v1_release.zip, and <image_id>.jpg of Crossmodal-3600 from "
+    "https://google.github.io/crossmodal-3600",
+)
 PROMPT = "Question: {question} Short answer in {language}:"
 MAXM_LANGUAGES = ("en", "fr", "hi", "iw", "ro", "th", "zh")
 

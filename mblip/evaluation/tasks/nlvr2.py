@@ -35,7 +35,12 @@ from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 from .marvl import CANDIDATES, PROMPT
 
 NAME = "nlvr2"
-ORIGIN = Origin("https://github.com/lil-lab/nlvr", "texts CC BY 4.0, photos of their owners (research only)")
+ORIGIN = Origin(
+    "https://github.com/lil-lab/nlvr",
+    "texts CC BY 4.0, photos of their owners (research only)",
+    layout="a split's .json, translations of https://github.com/e-bug/iglue (datasets/nlvr2/annotations), and the "
+    "split's photos, <identifier>-img0.png and -img1.png, in one folder",
+)
 
 
 def nlvr2(

@@ -30,7 +30,12 @@ from ..records import DatasetLocation, LocatedRecord, check_one_location, image_
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "pope"
-ORIGIN = Origin("https://github.com/RUCAIBox/POPE", "questions MIT, photos: Flickr licences")
+ORIGIN = Origin(
+    "https://github.com/RUCAIBox/POPE",
+    "questions MIT, photos: Flickr licences",
+    size="photos 6 GB",
+    layout="output/coco/coco_pope_<split>.json, and <name>.jpg of val2014.zip from https://cocodataset.org/#download",
+)
 PROMPT = "{question}"
 CANDIDATES = ("yes", "no")
 LABELS = {"yes": "yes", "no": "no"}

@@ -36,7 +36,13 @@ from ..records import DatasetLocation, check_one_location, check_vocabulary, ima
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "vqav2"
-ORIGIN = Origin("https://visualqa.org/download.html", "annotations CC BY 4.0, photos: Flickr licences")
+ORIGIN = Origin(
+    "https://visualqa.org/download.html",
+    "annotations CC BY 4.0, photos: Flickr licences",
+    size="photos 6 GB",
+    layout="v2_OpenEnded_mscoco_val2014_questions.json, v2_mscoco_val2014_annotations.json, and "
+    "<name>.jpg of val2014.zip from https://cocodataset.org/#download",
+)
 PROMPT = "Question: {question} Short answer in English:"
 
 

@@ -34,6 +34,10 @@ NAME = "xflickrco"
 ORIGIN = Origin(
     "https://github.com/e-bug/iglue/tree/main/datasets/xFlickrCO",
     "captions MIT (repository), photos by the terms of Flickr30k (research only) and COCO",
+    size="photos 4.4 GB and 6 GB",
+    layout="annotations/<language>/test.jsonl, "
+    "<id>.jpg of Flickr30k from https://shannon.cs.illinois.edu/DenotationGraph, and "
+    "<name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
 
 

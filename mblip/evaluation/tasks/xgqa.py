@@ -34,7 +34,13 @@ from ..records import (
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
 NAME = "xgqa"
-ORIGIN = Origin("https://github.com/Adapter-Hub/xGQA", "questions CC BY 4.0, images under GQA's terms")
+ORIGIN = Origin(
+    "https://github.com/Adapter-Hub/xGQA",
+    "questions CC BY 4.0, images under GQA's terms",
+    size="images 21.8 GB",
+    layout="few_shot/<language>/test.json of IGLUE, or zero_shot/testdev_balanced_questions_<language>.json, and "
+    "<imageId>.jpg of images.zip from https://cs.stanford.edu/people/dorarad/gqa/download.html",
+)
 PROMPT = "Question: {question} Short answer in English:"
 
 

@@ -31,7 +31,11 @@ from ..records import DatasetLocation, LocatedRecord, check_one_location, image_
 from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "xm3600"
-ORIGIN = Origin("https://google.github.io/crossmodal-3600", "captions CC BY 4.0, photos CC BY 2.0")
+ORIGIN = Origin(
+    "https://google.github.io/crossmodal-3600",
+    "captions CC BY 4.0, photos CC BY 2.0",
+    layout="captions.jsonl, and <image/key>.jpg of images.tgz in one folder",
+)
 
 OWN_SUBSET = "photo outside our own subset, that of the lowest SHA-256 of the keys (not Centurio's)"
 GIVEN_SUBSET = "photo outside the subset {name}"

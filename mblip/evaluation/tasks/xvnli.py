@@ -30,6 +30,8 @@ NAME = "xvnli"
 ORIGIN = Origin(
     "https://github.com/e-bug/iglue/tree/main/datasets/XVNLI",
     "texts CC BY-SA 4.0 (SNLI), photos by the terms of Flickr30k (research only)",
+    size="photos 4.4 GB",
+    layout="annotations/<language>/test.jsonl, and <id>.jpg of Flickr30k from https://shannon.cs.illinois.edu/DenotationGraph",
 )
 PROMPT = 'Is it guaranteed true that "{hypothesis}"? Yes, no, or maybe? Answer in English:'
 CANDIDATES = ("yes", "no", "maybe")
