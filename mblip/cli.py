@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("mblip.train", "train a model from a recipe"),
     "eval": ("mblip.eval", "evaluate a model on benchmarks: scores with intervals, and a report"),
     "retrieval": ("mblip.training.retrieval", "measure image-text retrieval in both directions"),
+    "score": ("mblip.score", "score the predictions of any system under a benchmark's metric"),
     "compare": ("mblip.evaluation.compare", "compare two models by their predictions, with p-values"),
     "build": ("mblip.mix.build.command", "build a training mix from a recipe"),
     "fetch": ("mblip.mix.fetching.fetch", "download the images of a list of URLs"),

@@ -6,16 +6,25 @@ print(markdown_table({"XM3600": results.by_language("as_is")}))
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mblip.data.example import IMAGE_TOKEN
 
 from .benchmark import shows_stand_ins
-from .environment import code_commit, describe_hardware, describe_model, package_versions, peak_memory_gb
+from .environment import (
+    ModelFacts,
+    code_commit,
+    describe_hardware,
+    describe_model,
+    package_versions,
+    peak_memory_gb,
+)
+from .generation_settings import GenerationSettings
 from .model_inputs import Model, Processor
 from .predictions import Prediction, write_predictions
 from .processes import gather, is_main_process, num_processes
-from .results import MetricRecord, Results, score_predictions
+from .results import MetricRecord, Results, Score, score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, forget_partial, run_task, seconds_before
 from .task import EvaluationTask
 
@@ -54,6 +63,35 @@ def evaluate_task(
         write_predictions(predictions_path, scored)
         if not keeps_partial:
             forget_partial(predictions_path)
+    results = results_of(
+        task,
+        scores,
+        scored,
+        model=describe_model(model, base),
+        generation=settings.generation.applied_to(task.generation),
+        seconds=earlier + time.monotonic() - start,
+        hardware=describe_hardware(model.device),
+    )
+    return replace(
+        results,
+        num_new_tokens=None if task.answering == "rank" else _num_tokens(processor, predictions),
+        peak_memory_gb=max(gather(peak_memory_gb(model.device))),
+        batch_size=settings.batch_size,
+        image_batch_size=settings.image_batch_size,
+    )
+
+
+def results_of(
+    task: EvaluationTask,
+    scores: tuple[Score, ...],
+    predictions: tuple[Prediction, ...],
+    *,
+    model: ModelFacts,
+    generation: GenerationSettings,
+    seconds: float,
+    hardware: str,
+) -> Results:
+    """The record of scored answers, with all that the task and this code tell of it."""
     prompts: dict[str, dict[str, str]] = {}
     for example in task.examples:
         prompts.setdefault(example.condition, {}).setdefault(example.language, example.prompt)
@@ -62,30 +100,26 @@ def evaluate_task(
         protocol=task.protocol,
         metric=task.metric.main,
         description=task.metric.description,
-        model=describe_model(model, base),
+        model=model,
         num_images=len({example.image_id for example in task.examples}),
         scores=scores,
         prompts=prompts,
         answering=f"rank, {task.rank_by}" if task.answering == "rank" else task.answering,
-        generation=settings.generation.applied_to(task.generation),
+        generation=generation,
         origin=task.origin,
         left_out=dict(task.skipped.counts),
         left_out_names=dict(task.skipped.names),
         has_stand_ins=shows_stand_ins(task.examples),
-        seconds=earlier + time.monotonic() - start,
+        seconds=seconds,
         commit=code_commit(),
         versions=package_versions(),
-        hardware=describe_hardware(model.device),
+        hardware=hardware,
         num_processes=num_processes(),
-        predictions=scored,
+        predictions=predictions,
         files=task.files,
         changes=task.changes,
         marks=task.marks,
         greater_is_better=task.metric.greater_is_better,
-        num_new_tokens=None if task.answering == "rank" else _num_tokens(processor, predictions),
-        peak_memory_gb=max(gather(peak_memory_gb(model.device))),
-        batch_size=settings.batch_size,
-        image_batch_size=settings.image_batch_size,
         metric_record=MetricRecord.of(task.metric),
     )
 

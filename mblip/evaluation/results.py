@@ -110,7 +110,8 @@ class Results:
         greater_is_better: of the main figure; False for CHAIR.
         weights: the digest of the model's weights (`run_identity.digest_weights`).
         recipe: the recipe of this task, as plain values.
-        system: None if the model answered here; otherwise the name of the system whose answers were scored.
+        system: None if the model answered here; otherwise the name of the system whose answers were scored. Its
+            `generation` is None, and what else is not known of it, "not known".
         means: of several languages, for each condition.
     """
 
@@ -123,7 +124,7 @@ class Results:
     scores: tuple[Score, ...]
     prompts: Mapping[str, Mapping[str, str]]
     answering: str
-    generation: GenerationSettings
+    generation: GenerationSettings | None
     origin: Origin | None
     left_out: Mapping[str, int]
     left_out_names: Mapping[str, Sequence[str]]

@@ -99,6 +99,9 @@ def _ratios(after: Results, english_blip2: Results) -> dict[str, Cell]:
 def _facts(results: Results) -> str:
     """A summary of the evaluation in one or two sentences."""
     warning = " Images are drawn stand-ins for photos: the scores mean nothing." if results.has_stand_ins else ""
+    if results.system is not None:
+        counts = f"{results.num_images} images, {len(results.predictions)} answers"
+        return f"Protocol `{results.protocol_title}`: {counts} of {results.system}, scored.{warning}"
     how = {"generate": str(results.generation), "constrained": f"constrained to candidates, {results.generation}"}
     return (
         f"Protocol `{results.protocol_title}`: {results.num_images} images, {len(results.predictions)} answers in "

@@ -54,6 +54,11 @@ def _made(results: Sequence[Results]) -> str:
         f"- Code: {f'commit {first.commit}' if first.commit else 'commit not recorded'}; {versions}",
         f"- Hardware: {first.hardware}, {first.num_processes} process(es); {minutes:.1f} minutes in all",
     ]
+    if first.system is not None:
+        lines = [
+            f"- Predictions of {first.system}: its prompts, decoding, weights and precision are not known",
+            lines[1],
+        ]
     if stand_ins:
         lines.append(f"- Images are drawn stand-ins for photos, so scores mean nothing: {', '.join(stand_ins)}")
     return "\n".join(lines)
@@ -127,7 +132,9 @@ def _figures(result: Results) -> str:
 
 
 def _prompts(result: Results) -> str:
-    """The prompt of each condition's first example."""
+    """The prompt of each condition's first example. Empty if they are not known."""
+    if not result.prompts:
+        return ""
     lines = ["Prompts (of the first example):", ""]
     for condition, prompts in result.prompts.items():
         code = "en" if "en" in prompts else next(iter(prompts))

@@ -1,0 +1,254 @@
+"""Predictions of other systems: reads the files that they write, and matches them to the examples of a task.
+
+A file has rows: CSV, TSV, JSON lines or a JSON array. Its fields tell the answer, and which example it is for:
+
+| rows of | answer | example |
+|---|---|---|
+| `mblip eval` | `output` | `id`, `language`, `condition` |
+| lmms-eval (`--log_samples`; in Pangea's fork under `logs`) | `filtered_resps` | fields of `doc`, or else `doc_id` |
+| VLMEvalKit (CSV, TSV, JSON; XLSX needs openpyxl) | `prediction` | their order |
+| pycocoevalcap, VQA, POPE, LLaVA, your own | `caption`, `answer`, `text` | `image_id`, `question_id`, `id` |
+
+An image may be named by number, key or file: COCO's 42, "000000000042" and "COCO_val2014_000000000042.jpg" are the
+same. If no field names examples or images of the task, the order of the rows counts; what they say of the question or
+the right answer must then agree with the task.
+"""
+
+import importlib
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from mblip.data.languages import OTHER_CODES
+from mblip.data.sources.records import describe, read_json_object
+from mblip.data.sources.text_tables import read_table
+
+from .records import LANGUAGE_MARK
+from .task import EvaluationExample, EvaluationTask
+
+MissingAnswers = Literal["error", "wrong"]
+
+CONDITION_MARK = "{condition}"
+CERTAIN_FIELDS = ("filtered_resps", "output", "prediction")  # of the answer; the first one counts
+ANSWER_FIELDS = ("caption", "answer", "text")  # beside one another, one may be the question or the right answer
+EXAMPLE_FIELDS, IMAGE_FIELDS = ("id", "question_id"), ("image_id", "image", "image/key", "imageId", "img_id")
+CONDITION_FIELDS, LANGUAGE_FIELDS = ("condition", "category"), ("language", "lang")
+NUMBER = "doc_id"  # of the row in lmms-eval's dataset
+COCO_NAME = re.compile(r"(?:COCO_[a-z]+\d{4}_)?0*(\d+)")
+HOW_TO_TELL = f"name one file for each language or condition, with {LANGUAGE_MARK} or {CONDITION_MARK} or as NAME=FILE"
+
+
+@dataclass(frozen=True)
+class PredictionsFile:
+    """A file of answers, to all examples of a task or to those of one language or condition."""
+
+    path: Path
+    language: str | None = None
+    condition: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, its location, and the other fields of its row."""
+
+    location: str
+    text: str
+    row: Mapping[str, Any]
+
+
+def predictions_files(names: Sequence[str], task: EvaluationTask) -> list[PredictionsFile]:
+    """The files of predictions. A name with `{language}` or `{condition}` stands for one file of each; `NAME=FILE` is
+    the file of the language or condition NAME."""
+    languages = list(dict.fromkeys(example.language for example in task.examples))
+    conditions = list(dict.fromkeys(example.condition for example in task.examples))
+    files = []
+    for name in names:
+        key, _, path = name.partition("=")
+        if path and key in (*languages, *conditions):
+            files.append(PredictionsFile(Path(path), *((key, None) if key in languages else (None, key))))
+            continue
+        for language in languages if LANGUAGE_MARK in name else [None]:
+            for condition in conditions if CONDITION_MARK in name else [None]:
+                filled = name.replace(CONDITION_MARK, condition or "")
+                spellings = [language or "", *(other for other, code in OTHER_CODES.items() if code == language)]
+                paths = [Path(filled.replace(LANGUAGE_MARK, spelling)) for spelling in spellings]
+                files.append(PredictionsFile(next(filter(Path.is_file, paths), paths[0]), language, condition))
+    return files
+
+
+def match_answers(
+    task: EvaluationTask,
+    files: Sequence[PredictionsFile],
+    *,
+    missing: MissingAnswers = "error",
+    answer_field: str | None = None,
+) -> tuple[EvaluationTask, list[str]]:
+    """The answers to the examples of a task, in their order.
+
+    Args:
+        missing: what to do about examples without an answer: raise, or take an empty answer and mark the task.
+        answer_field: the field of the answers; None: as in the table above.
+
+    Returns:
+        The task, and the answers. If each file is for a condition, the task has these conditions only, with a mark.
+
+    Raises:
+        ValueError: an answer fits no example or several, or an example has several answers or none.
+    """
+    conditions = {file.condition for file in files}
+    if None not in conditions and any(example.condition not in conditions for example in task.examples):
+        kept = [example for example in task.examples if example.condition in conditions]
+        task = replace(task, examples=kept, marks=(*task.marks, f"only {', '.join(sorted(map(str, conditions)))}"))
+    found: dict[int, Answer] = {}
+    for file in files:
+        for number, answer in _matched(file, list(read_answers(file.path, answer_field)), task.examples):
+            if (first := found.setdefault(number, answer)) is not answer:
+                raise ValueError(
+                    f"{first.location} and {answer.location} both answer {_name(task.examples[number])}, expected one "
+                    f"answer per example. If they differ in language or condition, {HOW_TO_TELL}."
+                )
+    without = [example for number, example in enumerate(task.examples) if number not in found]
+    if without and missing == "error":
+        raise ValueError(
+            f"Found no answer to {len(without)} of {len(task.examples)} examples, such as {_name(without[0])}. Choose "
+            "fewer languages or images of the task, or count them as wrong with `--missing wrong`."
+        )
+    if without:
+        task = replace(task, marks=(*task.marks, f"{len(without)} missing answers counted as empty"))
+    return task, [found[number].text if number in found else "" for number in range(len(task.examples))]
+
+
+def read_answers(path: Path, answer_field: str | None = None) -> Iterator[Answer]:
+    """The answers of a file, in its order.
+
+    Raises:
+        ValueError: the file cannot be read, or it is not clear which field holds the answer.
+    """
+    for location, row in _rows(path):
+        certain = [name for name in CERTAIN_FIELDS if name in row][:1]
+        names = [answer_field] if answer_field else certain or [name for name in ANSWER_FIELDS if name in row]
+        if len(names) != 1 or names[0] not in row:
+            raise ValueError(
+                f"{location}: found {' and '.join(names) or 'no answer'} among the fields {', '.join(row)}, expected "
+                f"one of {', '.join((*CERTAIN_FIELDS, *ANSWER_FIELDS))}. Name the answer's field with --answer_field."
+            )
+        text = row[names[0]]
+        while isinstance(text, list) and len(text) == 1:
+            text = text[0]
+        if isinstance(text, bool) or not isinstance(text, str | int):
+            raise ValueError(f"{location}: `{names[0]}` is {describe(text)}, expected text.")
+        nested = [value for name, value in row.items() if isinstance(value, dict) and name != "doc"]  # lmms-eval's
+        fields = {name: value for each in (*nested, row.get("doc") or {}, row) for name, value in each.items()}
+        yield Answer(location, str(text), {name: value for name, value in fields.items() if name != names[0]})
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    if path.suffix == ".xlsx":
+        return _sheet_rows(path)
+    if path.suffix == ".json" and path.is_file() and path.read_bytes()[:2] == b"{\n":
+        logs = read_json_object(path).get("logs")
+        if not isinstance(logs, list):
+            raise ValueError(f"{path}: found `logs` {describe(logs)}, expected a list of lmms-eval's samples.")
+        return ((f"{path}, logs[{number}]", row) for number, row in enumerate(logs))
+    return read_table(path)
+
+
+def _sheet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        openpyxl = importlib.import_module("openpyxl")
+    except ImportError as error:
+        raise ValueError(f"{path}: no openpyxl to read it. Save it as CSV, or pip install openpyxl.") from error
+    header, *rows = openpyxl.load_workbook(path, read_only=True).active.iter_rows(values_only=True)
+    for number, cells in enumerate(rows, start=2):
+        filled = ("" if cell is None else cell for cell in cells)
+        yield f"{path}, row {number}", dict(zip(header, filled, strict=True))
+
+
+def _matched(
+    file: PredictionsFile, answers: Sequence[Answer], examples: Sequence[EvaluationExample]
+) -> list[tuple[int, Answer]]:
+    """Each answer of a file with the number of its example: by the field that fits most answers, or by their order."""
+    scope = [
+        number
+        for number, example in enumerate(examples)
+        if file.language in (None, example.language) and file.condition in (None, example.condition)
+    ]
+    by_example, by_image = defaultdict(list), defaultdict(list)
+    for number in scope:
+        id = examples[number].id
+        for key in {id, id.rpartition("/")[2]}:
+            by_example[key].append(number)
+        by_image[_image_key(examples[number].image_id)].append(number)
+    fitting = {name: [by_example[str(answer.row.get(name))] for answer in answers] for name in EXAMPLE_FIELDS}
+    fitting |= {name: [by_image[_image_key(answer.row.get(name))] for answer in answers] for name in IMAGE_FIELDS}
+    field = max(fitting, key=lambda name: sum(map(bool, fitting[name])))
+    if not any(fitting[field]):
+        return _in_order(file.path, answers, scope, examples)
+    told = {example.language for example in examples} | {example.condition for example in examples}
+    fits = [
+        [
+            number
+            for number in numbers
+            if _told(answer.row, told) <= {examples[number].language, examples[number].condition}
+        ]
+        for answer, numbers in zip(answers, fitting[field], strict=True)
+    ]
+    for wrong, what, remedy in (
+        ([not each for each in fits], "no example", "Remove them, or choose the task's languages and images to fit"),
+        ([len(each) > 1 for each in fits], "several examples", HOW_TO_TELL.capitalize()),
+    ):
+        if any(wrong):
+            first = answers[wrong.index(True)]
+            raise ValueError(
+                f"{file.path}: {sum(wrong)} of {len(answers)} answers fit {what} of the task, such as "
+                f"{first.location} ({field} {first.row.get(field)!r}). {remedy}."
+            )
+    return [(each[0], answer) for each, answer in zip(fits, answers, strict=True)]
+
+
+def _in_order(
+    path: Path, answers: Sequence[Answer], scope: Sequence[int], examples: Sequence[EvaluationExample]
+) -> list[tuple[int, Answer]]:
+    """Each answer with the number of its example, by its number or else by the order of the rows."""
+    numbers = [int(answer.row.get(NUMBER, place)) for place, answer in enumerate(answers)]
+    is_numbered = NUMBER in answers[0].row
+    if max(numbers) >= len(scope) or not (is_numbered or len(answers) == len(scope)):
+        raise ValueError(
+            f"{path}: found {len(answers)} answers and no field that names an example or image of the task, expected "
+            f"{len(scope)} in the order of the examples. Add {' or '.join(EXAMPLE_FIELDS)} or image_id."
+        )
+    pairs = [(scope[number], answer) for number, answer in zip(numbers, answers, strict=True)]
+    if others := [answer for number, answer in pairs if not _agrees(answer.row, examples[number])]:
+        raise ValueError(
+            f"{path}: {len(others)} of {len(answers)} rows, taken in their order, are about other questions than the "
+            f"task's examples, such as {others[0].location}. Add {' or '.join(EXAMPLE_FIELDS)} or image_id."
+        )
+    return pairs
+
+
+def _agrees(row: Mapping[str, Any], example: EvaluationExample) -> bool:
+    """Whether the question or the right answer that a row tells is the example's. True if it tells neither."""
+    questions = [str(row["question"]).strip() in example.prompt] if "question" in row else []
+    right = [str(row[name]).casefold() for name in ("target", "answer") if name in row]
+    right_ones = [any(reference.casefold() in text for reference in example.references) for text in right]
+    return any([*questions, *right_ones]) or not [*questions, *right_ones]
+
+
+def _told(row: Mapping[str, Any], known: Collection[str]) -> set[str]:
+    """The language and condition of the task that a row tells."""
+    values = [row.get(name) for name in (*CONDITION_FIELDS, *LANGUAGE_FIELDS)]
+    return {OTHER_CODES.get(value, value) for value in values if isinstance(value, str)} & set(known)
+
+
+def _image_key(image: Any) -> str:
+    """The name of an image, the same for its number, key and file."""
+    stem = PurePosixPath(str(image)).stem
+    number = COCO_NAME.fullmatch(stem)
+    return number[1] if number else stem
+
+
+def _name(example: EvaluationExample) -> str:
+    return f"{example.id!r} in {example.language!r} under {example.condition!r}"

@@ -1,0 +1,119 @@
+"""Score the predictions of any system under a task's metric: the same files as `mblip eval`, also for `mblip compare`.
+
+    mblip score TASK PREDICTIONS ... --system NAME [--task.KEY VALUE ...]
+    mblip score RECIPE PREDICTIONS ... --system NAME [--task TASK]               one of the recipe's tasks
+    mblip score xm3600 "results_{language}.json" --system PaLI --task.captions captions.jsonl
+    mblip score pope "answers_{condition}.json" --system LLaVA --task.questions "coco_pope_{split}.json"
+    mblip score chair caption=captions.jsonl --system LLaVA --task.objects ...   one condition (or language) alone
+
+PREDICTIONS are files of `mblip eval`, lmms-eval or VLMEvalKit, COCO's or VQA's results, or JSON lines or CSV
+of your own (mblip/evaluation/other_systems.py tells their fields). Images need not be there. Other options are
+those of `mblip eval`, such as --output_dir, --languages and --protocol.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from itertools import takewhile
+from typing import get_args, get_type_hints
+
+from mblip.data.sources.image_names import Images
+from mblip.evaluation import conditions_table, predictions_path, score_predictions, write_report, write_results
+from mblip.evaluation.command_line import RECIPE_SUFFIXES, parse_command_line
+from mblip.evaluation.environment import ModelFacts
+from mblip.evaluation.evaluate import results_of
+from mblip.evaluation.other_systems import MissingAnswers, match_answers, predictions_files
+from mblip.evaluation.predictions import predict, write_predictions
+from mblip.evaluation.processes import alone_in
+from mblip.evaluation.recipe import EvaluationRun
+from mblip.evaluation.results import Results
+from mblip.evaluation.task import EvaluationTask
+from mblip.recipes import recipe_names
+
+NOT_KNOWN = "not known"
+OF_A_MODEL = ("--model", "--dtype", "--load_in", "--batch_size", "--image_batch_size")
+
+
+def main(arguments: list[str]) -> None:
+    """The command: read the task and the predictions, score, and write the files of an evaluation."""
+    parser = argparse.ArgumentParser(
+        prog="mblip score",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s TASK_OR_RECIPE PREDICTIONS ... --system NAME [--task.KEY VALUE ...] [options]",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--system", required=True, help="the system that answered, for reports")
+    parser.add_argument("--task", help="with a recipe of several tasks: the one to score")
+    parser.add_argument("--missing", choices=get_args(MissingAnswers), default="error", help="default error")
+    parser.add_argument("--answer_field", help="the field of the answers, if it is not one that we know")
+    names = list(takewhile(lambda word: not word.startswith("--"), arguments))
+    given, others = parser.parse_known_args(arguments[len(names) :])
+    if len(names) < 2:
+        parser.error("expected a task or a recipe, then files of predictions")
+    if wrong := [word for word in others if word.partition("=")[0] in OF_A_MODEL]:
+        parser.error(f"{wrong[0]} is for a model that answers here, not for predictions that are there")
+    run = _read_run(names[0], given.system, given.task, others)
+    with alone_in(run.output_dir):
+        (task,) = run.evaluation.build_tasks()
+        result = score_files(
+            task, names[1:], system=given.system, missing=given.missing, answer_field=given.answer_field
+        )
+        write_predictions(predictions_path(run.output_dir, task.name), result.predictions)
+        write_results(run.output_dir, {task.name: result}, table := conditions_table(result))
+        write_report(run.output_dir, {task.name: result})
+    print(f"{table}\nScored answers, results and report are in {run.output_dir}.")
+
+
+def score_files(
+    task: EvaluationTask,
+    names: list[str],
+    *,
+    system: str,
+    missing: MissingAnswers = "error",
+    answer_field: str | None = None,
+) -> Results:
+    """Score the predictions of a system.
+
+    Args:
+        names: files, as on the command line.
+        missing, answer_field: see `match_answers`.
+
+    Raises:
+        ValueError: the answers do not fit the task's examples.
+    """
+    start = time.monotonic()
+    files = predictions_files(names, task)
+    task, outputs = match_answers(task, files, missing=missing, answer_field=answer_field)
+    task = replace(task, changes=(*task.changes, f"prompts and decoding of {system} {NOT_KNOWN}"))
+    answers = zip(task.examples, outputs, strict=True)
+    scores, scored = score_predictions(task, [predict(task.name, task.protocol, *answer) for answer in answers])
+    model = ModelFacts(system, None, None, None, precision=NOT_KNOWN)
+    seconds = time.monotonic() - start
+    result = results_of(
+        task, scores, scored, model=model, generation=task.generation, seconds=seconds, hardware=NOT_KNOWN
+    )
+    return replace(result, system=system, prompts={}, generation=None, answering=NOT_KNOWN)
+
+
+def _read_run(source: str, system: str, task: str | None, options: list[str]) -> EvaluationRun:
+    """What `mblip eval` would run, with the system in the model's place: one task, whose images need not be there."""
+    options = [*options, "--missing_images", "unchecked"]
+    if not any(option.partition("=")[0] == "--output_dir" for option in options):
+        options += ["--output_dir", f"outputs/evaluation/{system.strip('/').replace('/', '--')}"]
+    if is_recipe := source.endswith(RECIPE_SUFFIXES) or source in recipe_names():
+        run = parse_command_line([source, "--model", system, *options])
+    else:
+        run = parse_command_line([system, "--task", source, *options])
+    tasks = {recipe.name: recipe for recipe in run.evaluation.tasks}
+    if task is None and len(tasks) == 1:
+        (task,) = tasks
+    if task not in tasks or not (is_recipe or task == source):
+        raise ValueError(f"Found the task {task}, expected one of {', '.join(tasks)}. Choose it with --task.")
+    chosen = tasks[task]
+    hints = get_type_hints(chosen.function, include_extras=True)
+    unread = {
+        name: "images" for name, hint in hints.items() if hint == Images | None and "dataset" not in chosen.arguments
+    }
+    chosen = replace(chosen, arguments=unread | dict(chosen.arguments))
+    return replace(run, evaluation=replace(run.evaluation, tasks=(chosen,)))

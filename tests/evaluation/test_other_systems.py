@@ -1,0 +1,145 @@
+"""Predictions of other systems find their examples, by whatever their files name; or the error says which do not."""
+
+import json
+import sys
+
+import pytest
+
+from mblip.evaluation import EvaluationExample, EvaluationTask, ExactMatch, GenerationSettings
+from mblip.evaluation.other_systems import match_answers, predictions_files
+from tests.data.sources.sample_data import write_json
+
+
+def example(id, *, image="coco/000000000042", language="en", condition="as_is", question="Who?", right="yes"):
+    return EvaluationExample((), image, f"Question: {question}", (right,), language, condition, id)
+
+
+def task_of(*examples):
+    return EvaluationTask("quiz", examples, ExactMatch(), GenerationSettings(8), "paper")
+
+
+PHOTOS = task_of(example("42"), example("7", image="coco/000000000007"))
+QUESTIONS = task_of(
+    *(
+        example(f"{language}/{id}", language=language, question=f"{id}? ({language})", right=right)
+        for language in ("de", "iw")
+        for id, right in (("201", "yes"), ("202", "no"))
+    )
+)
+SPLITS = task_of(*(example(id, condition=split) for split in ("random", "popular") for id in ("1", "2")))
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def answers(task, *names, **options):
+    """Example -> its answer."""
+    matched, outputs = match_answers(task, predictions_files(list(map(str, names)), task), **options)
+    return {f"{e.condition} {e.id}": output for e, output in zip(matched.examples, outputs, strict=True)}
+
+
+@pytest.mark.parametrize("image", [7, "7", "000000000007", "COCO_val2014_000000000007", "val2014/000000000007.jpg"])
+def test_a_photo_of_coco_goes_by_any_of_its_names(tmp_path, image):
+    path = write_json(tmp_path / "r.json", [{"image_id": image, "caption": "b"}, {"image_id": 42, "caption": "a"}])
+    assert answers(PHOTOS, path) == {"as_is 42": "a", "as_is 7": "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    {
+        "vqa": ("r.json", [{"question_id": 7, "answer": "b"}, {"question_id": 42, "answer": "a"}]),
+        "pope_captions": ("r.jsonl", [{"question_id": 1, "image_id": 7, "text": "b"},
+                                      {"question_id": 2, "image_id": 42, "text": "a"}]),
+        "llava": ("r.jsonl", [{"question_id": "7", "text": "b", "prompt": "?"}, {"question_id": "42", "text": "a"}]),
+        "lmms_eval": ("r.jsonl", [{"doc_id": 1, "target": "['yes']", "filtered_resps": "b", "input": "Who?"},
+                                  {"doc_id": 0, "target": "['yes']", "filtered_resps": "a"}]),
+        "lmms_eval_metric": ("r.jsonl", [{"doc_id": 0, "filtered_resps": "b", "acc": {"question_id": 7, "pred": "b"}},
+                                         {"doc_id": 1, "filtered_resps": "a", "acc": {"question_id": 42}}]),
+        "pangea": ("r.json", {"args": {}, "logs": [
+            {"doc_id": 0, "doc": {"image_id": 7, "answer": "yes"}, "target": "yes", "filtered_resps": ["b"]},
+            {"doc_id": 1, "doc": {"image_id": 42}, "target": "yes", "resps": [["a"]], "filtered_resps": ["a"]}]}),
+        "ours": ("r.jsonl", [{"id": "7", "language": "en", "condition": "as_is", "output": "b", "image_id": "x"},
+                             {"id": "42", "language": "en", "condition": "as_is", "output": "a", "image_id": "y"}]),
+    }.values(),
+)  # fmt: skip
+def test_the_formats_are_told_apart_by_their_fields(tmp_path, name, rows):
+    if isinstance(rows, dict):
+        (tmp_path / name).write_text(json.dumps(rows, indent=4), encoding="utf-8")
+    else:
+        write_json(tmp_path / name, rows) if name.endswith(".json") else write_lines(tmp_path / name, rows)
+    assert answers(PHOTOS, tmp_path / name) == {"as_is 42": "a", "as_is 7": "b"}
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_a_table_of_vlmevalkit_is_read_in_its_order(tmp_path, delimiter):
+    path = tmp_path / ("r.csv" if delimiter == "," else "r.tsv")
+    rows = [("index", "question", "answer", "prediction"), ("0", "Describe.", "['Yes']", "a"), ("1", "?", "yes", "")]
+    path.write_text("".join(delimiter.join(f'"{cell}"' for cell in row) + "\n" for row in rows), encoding="utf-8")
+    assert answers(PHOTOS, path) == {"as_is 42": "a", "as_is 7": ""}
+
+
+def test_a_sheet_is_read_or_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(ValueError, match=r"r\.xlsx: no openpyxl to read it\. Save it as CSV"):
+        answers(PHOTOS, tmp_path / "r.xlsx")
+
+
+def test_languages_are_told_by_files_or_by_rows(tmp_path):
+    for language, code in (("de", "de"), ("iw", "he")):
+        rows = [{"question_id": id, "answer": f"{language} {id}"} for id in ("202", "201")]
+        write_json(tmp_path / f"r_{code}.json", rows)
+    expected = {f"as_is {language}/{id}": f"{language} {id}" for language in ("de", "iw") for id in ("201", "202")}
+    assert answers(QUESTIONS, tmp_path / "r_{language}.json") == expected
+    assert answers(QUESTIONS, f"iw={tmp_path / 'r_he.json'}", f"de={tmp_path / 'r_de.json'}") == expected
+    rows = [
+        {"language": key[6:8].replace("iw", "he"), "question_id": key[9:], "text": text}
+        for key, text in expected.items()
+    ]
+    assert answers(QUESTIONS, write_lines(tmp_path / "all.jsonl", rows)) == expected
+
+
+def test_conditions_are_told_by_files_or_by_rows_and_those_without_a_file_are_left_out(tmp_path):
+    for split in ("random", "popular"):
+        write_lines(
+            tmp_path / f"{split}.jsonl", [{"question": "Who?", "answer": f"{split} {id}"} for id in ("1", "2")]
+        )
+    expected = {f"{split} {id}": f"{split} {id}" for split in ("random", "popular") for id in ("1", "2")}
+    assert answers(SPLITS, tmp_path / "{condition}.jsonl") == expected
+    rows = [{"category": key[:-2], "question_id": int(key[-1]), "prediction": text} for key, text in expected.items()]
+    assert answers(SPLITS, write_lines(tmp_path / "all.jsonl", rows)) == expected
+    files = predictions_files([f"popular={tmp_path / 'popular.jsonl'}"], SPLITS)
+    task, outputs = match_answers(SPLITS, files)
+    assert (task.marks, outputs) == (("only popular",), ["popular 1", "popular 2"])
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "message"),
+    [
+        (PHOTOS, [{"id": 42, "text": "a"}], r"no answer to 1 of 2 examples, such as '7' in 'en' under 'as_is'"),
+        (PHOTOS, [{"id": id, "text": "a"} for id in (42, 7, 8, 9)], r"2 of 4 answers fit no example.*line 3 \(id 8\)"),
+        (PHOTOS, [{"id": id, "text": "a"} for id in (42, 7, 42)], r"line 1 and .*line 3 both answer '42'"),
+        (SPLITS, [{"id": id, "text": "a"} for id in (1, 2)], r"2 of 2 answers fit several examples .*\{condition\}"),
+        (QUESTIONS, [{"question_id": 201, "text": "a"}], r"1 of 1 answers fit several .*with \{language\}"),
+        (PHOTOS, [{"id": 42, "text": "Who?", "answer": "a"}], "found answer and text among the fields id"),
+        (PHOTOS, [{"id": 42, "reply": "a"}], r"found no answer among the fields id, reply, expected one of filtered"),
+        (PHOTOS, [{"id": 42, "text": {"a": 1}}], r"line 1: `text` is an object of 1, expected text"),
+        (PHOTOS, [{"text": "a"}], r"found 1 answers and no field that names .*expected 2 in the order"),
+        (QUESTIONS, [{"question": q, "answer": "a"} for q in ("202? (de)", "201? (de)", "201? (iw)", "202? (iw)")],
+         r"2 of 4 rows, taken in their order, are about other questions"),
+        (PHOTOS, [{"doc_id": 0, "target": "no", "filtered_resps": "a"}], r"1 of 1 rows, taken in their order"),
+        (PHOTOS, [{"doc_id": 2, "target": "yes", "filtered_resps": "a"}], r"expected 2 in the order"),
+    ],
+)  # fmt: skip
+def test_answers_that_do_not_fit_are_counted_and_named(tmp_path, task, rows, message):
+    with pytest.raises(ValueError, match=message):
+        answers(task, write_lines(tmp_path / "r.jsonl", rows))
+
+
+def test_missing_answers_may_count_as_empty_with_a_mark(tmp_path):
+    path = write_lines(tmp_path / "r.jsonl", [{"id": 42, "text": "a", "answer": "b"}])
+    task, outputs = match_answers(
+        PHOTOS, predictions_files([str(path)], PHOTOS), missing="wrong", answer_field="answer"
+    )
+    assert (task.marks, outputs) == (("1 missing answers counted as empty",), ["b", ""])
