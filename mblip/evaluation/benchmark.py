@@ -38,6 +38,7 @@ from mblip.data.skipped import SkipReport
 from mblip.data.stable_random import stable_random
 
 from .protocol import AnswerKind, PromptForm, Setup
+from .read_files import ReadFiles
 from .task import AS_IS, SHUFFLED, Answering, EvaluationExample, EvaluationTask, Metric, Origin, RankBy
 
 MISSING = "image missing"
@@ -55,6 +56,7 @@ def benchmark_task(
     kind: AnswerKind,
     origin: Origin | None = None,
     skipped: SkipReport | None = None,
+    files: ReadFiles | None = None,
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
 ) -> EvaluationTask:
@@ -63,14 +65,20 @@ def benchmark_task(
     Args:
         kind: the kind of its answers, which determines the decoding.
         skipped: what the readers skipped. We add missing images.
+        files: what the readers read.
 
     Raises:
         ValueError: there are no examples, or images are missing and `Setup.missing_images` is "error".
     """
-    skipped = SkipReport() if skipped is None else skipped
+    skipped, files = skipped or SkipReport(), files or ReadFiles()
+    found = list(examples)
+    with_images = _with_images(name, found, setup, origin, skipped)
+    marks = files.marks
+    if num_without := len(found) - len(with_images):
+        marks = (*marks, f"{num_without:,} of {len(found):,} examples without their image")
     return EvaluationTask(
         name=name,
-        examples=_with_images(name, list(examples), setup, origin, skipped),
+        examples=with_images,
         metric=metric,
         generation=setup.generation(kind),
         protocol=setup.protocol,
@@ -78,6 +86,8 @@ def benchmark_task(
         skipped=skipped,
         answering=answering,
         rank_by=rank_by,
+        files=files.files,
+        marks=marks,
     )
 
 

@@ -17,6 +17,7 @@ from .metrics.chrf import chrf
 from .metrics.language_fidelity import find_language, language_fidelity
 from .metrics.segmentation import load_segmenter
 from .protocol import PromptForm, Setup
+from .read_files import ReadFiles
 from .task import EvaluationExample, EvaluationTask, Origin, Scored
 
 TASK = "captioning"  # of mblip/data/prompts
@@ -34,6 +35,7 @@ def captioning_task(
     tokenization: Tokenization,
     origin: Origin,
     skipped: SkipReport,
+    files: ReadFiles | None = None,
 ) -> EvaluationTask:
     """The task of captioning every image in each of the languages of its captions.
 
@@ -51,6 +53,7 @@ def captioning_task(
         kind="caption",
         origin=origin,
         skipped=skipped,
+        files=files,
     )
 
 

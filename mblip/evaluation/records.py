@@ -10,9 +10,12 @@ per record. These replace image files (`images_in`) and stay in memory, encoded,
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HTTPError
 from PIL import Image as PILImage
 
 from mblip.data.example import Example
@@ -23,6 +26,7 @@ from mblip.data.sources.dataset_rows import dataset_folders, read_rows
 from mblip.data.sources.records import describe, read_json, read_json_lines
 
 from .languages import mix_code
+from .read_files import ReadFiles
 from .task import Answering
 
 LocatedRecord = tuple[str, Any]  # the location for errors, and the record
@@ -44,22 +48,37 @@ class DatasetLocation:
     config: str | None = None
     revision: str | None = None
 
-    def records(self, language: str | None = None) -> Iterator[LocatedRecord]:
+    def records(self, language: str | None = None, files: ReadFiles | None = None) -> Iterator[LocatedRecord]:
         """The rows with their locations, with `language` in place of `{language}`.
+
+        Args:
+            files: notes what was read.
 
         Raises:
             ValueError: the dataset cannot be loaded, or a row names an image file elsewhere.
             OSError: there is no such dataset, or the Hub cannot be reached.
         """
-        path = _in_language(self.path, language)
+        path, split = _in_language(self.path, language), _in_language(self.split, language)
+        config = None if self.config is None else _in_language(self.config, language)
         folders = dataset_folders(path)
-        rows = read_rows(
-            path,
-            split=_in_language(self.split, language),
-            config=None if self.config is None else _in_language(self.config, language),
-            revision=self.revision,
+        rows = read_rows(path, split=split, config=config, revision=self.revision)
+        records = ((location, _with_checked_images(row, folders, location)) for location, row in rows)
+        if files is None:
+            return records
+        file = Path(path) if Path(path).is_file() else None
+        return files.counted(
+            records,
+            ", ".join([path, *([] if config is None else [f"config {config}"]), f"split {split}"]),
+            file=file,
+            name="" if file else f"{split} {config}",
+            revision=replace(self, path=path).commit,
+            part=None if language is None else mix_code(language),
         )
-        return ((location, _with_checked_images(row, folders, location)) for location, row in rows)
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a dataset of the Hub; None for a local one, or if the Hub does not answer."""
+        return None if Path(self.path).exists() else _commit(self.path, self.revision)
 
     def check_is_by_language(self) -> None:
         """Raise ValueError unless each language has its own part of the dataset."""
@@ -107,29 +126,38 @@ def records_of(
     *,
     read: ReadFile = read_json_lines,
     language: str | None = None,
+    files: ReadFiles | None = None,
 ) -> Iterator[LocatedRecord]:
     """The records of the file or of the dataset, whichever is given.
 
     Args:
         read: reads the records of the file; by default JSON lines.
         language: the code to put in place of `{language}` in the dataset.
+        files: notes what was read.
 
     Raises:
         ValueError: both or neither are given, or the records cannot be read.
     """
     check_one_location(file, dataset)
     if dataset is not None:
-        return dataset.records(language)
+        return dataset.records(language, files)
     assert file is not None  # checked
-    return read(file)
+    if files is None:
+        return read(file)
+    return files.counted(read(file), str(file), file=file, part=None if language is None else mix_code(language))
 
 
 def records_in(
-    language: str, files: Path | None, dataset: DatasetLocation | None, *, read: ReadFile = read_json_lines
+    language: str,
+    paths: Path | None,
+    dataset: DatasetLocation | None,
+    *,
+    read: ReadFile = read_json_lines,
+    files: ReadFiles | None = None,
 ) -> Iterator[LocatedRecord]:
-    """The records of one language, from its file or its part of the dataset."""
-    file = None if files is None else Path(str(files).replace(LANGUAGE_MARK, language))
-    return records_of(file, dataset, read=read, language=language)
+    """The records of one language, from its file or its part of the dataset. `files` notes what was read."""
+    file = None if paths is None else Path(str(paths).replace(LANGUAGE_MARK, language))
+    return records_of(file, dataset, read=read, language=language, files=files)
 
 
 def read_examples(
@@ -205,8 +233,8 @@ def check_vocabulary(vocabulary: Path | None, answering: Answering) -> None:
         )
 
 
-def read_vocabulary(path: str | Path, skipped: SkipReport) -> tuple[str, ...]:
-    """The answers that a benchmark chooses from, in the order of their file.
+def read_vocabulary(path: str | Path, skipped: SkipReport, files: ReadFiles | None = None) -> tuple[str, ...]:
+    """The answers that a benchmark chooses from, in the order of their file, which `files` notes.
 
     The file is a JSON list of strings: trainval_label2ans.json of GQA (1,842 answers) or VQAv2 (3,129). VQAv2's
     contains an empty answer, which we skip and count.
@@ -227,6 +255,8 @@ def read_vocabulary(path: str | Path, skipped: SkipReport) -> tuple[str, ...]:
     if len(set(kept)) < len(kept):
         twice = next(answer for position, answer in enumerate(kept) if answer in kept[:position])
         raise ValueError(f"{path}: found the answer {twice!r} more than once. Download the file again.")
+    if files is not None:
+        files.add(path, len(answers))
     return kept
 
 
@@ -255,6 +285,14 @@ def _checked(cell: Any, folders: Sequence[Path], location: str) -> Any:
         return cell
     check_inside(path, folders, row=location)
     return TrustedLocation(path) if "://" in path else Path(path)
+
+
+@cache
+def _commit(name: str, revision: str | None) -> str | None:
+    try:
+        return HfApi().dataset_info(name, revision=revision).sha
+    except (OSError, HTTPError, ValueError):
+        return revision
 
 
 def _in_language(text: str, language: str | None) -> str:

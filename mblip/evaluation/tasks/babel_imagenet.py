@@ -15,6 +15,7 @@ from ..benchmark import with_shuffled_images
 from ..generation_settings import GenerationSettings
 from ..languages import check_languages
 from ..protocol import OWN, Setup, TemplateChoice, fixed_prompt
+from ..read_files import ReadFiles
 from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "babel_imagenet"
@@ -77,7 +78,10 @@ def babel_imagenet(
         )
     if shuffled:
         examples += with_shuffled_images([e for e in examples if e.condition == splits[0]], seed=hold_out.seed)
-    return EvaluationTask(NAME, examples, ExactMatch("exact match of the label"), GENERATION, OWN, origin=ORIGIN)
+    files = ReadFiles()
+    files.add(labels, len({example.language for example in examples}))
+    metric = ExactMatch("exact match of the label")
+    return EvaluationTask(NAME, examples, metric, GENERATION, OWN, origin=ORIGIN, files=files.files)
 
 
 def _prompt(example: Example, template: TemplateChoice, template_seed: Seed | None) -> str:

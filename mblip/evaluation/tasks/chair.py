@@ -14,7 +14,7 @@ because we do not know Centurio's. The original evaluation takes the first 1,000
 (`karpathy`, `num_images`) and POPE's lists of objects only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mblip.data.images import Image
@@ -31,7 +31,8 @@ from ..benchmark import ask, benchmark_task
 from ..metrics.chair import read_synonyms
 from ..metrics.chair_objects import LIST_FIELDS, add_objects, read_captioned_objects, read_instances
 from ..protocol import Setup
-from ..records import DatasetLocation, image_of, records_of
+from ..read_files import ReadFiles
+from ..records import DatasetLocation, LocatedRecord, image_of, records_of
 from ..task import EvaluationTask, Origin
 
 NAME = "chair"
@@ -80,16 +81,21 @@ def chair(
         raise ValueError(f"found {found} of `objects`, `dataset` and `instances`, expected exactly one of them.")
     if num_images is not None and num_images < 1:
         raise ValueError(f"`num_images` is {num_images}, expected at least 1.")
-    skipped, category_of = SkipReport(), read_synonyms(synonyms)
+    skipped, files, category_of = SkipReport(), ReadFiles(), read_synonyms(synonyms)
+    files.add(synonyms, len(category_of))
     locations = None if images is None else CocoLocations(images)
     photos, shown = (
-        read_listed(objects, dataset, category_of, locations)
+        read_listed(records_of(objects, dataset, files=files), category_of, locations)
         if instances is None
         else read_outlined(instances, category_of, locations)
     )
     if captions is not None:
-        shown = add_objects(shown, read_captioned_objects(captions, category_of, split_sentences=split_sentences))
+        named = read_captioned_objects(captions, category_of, split_sentences=split_sentences)
+        shown = add_objects(shown, named)
+        files.add(captions, len(named))
+    files.add(instances, len(photos))
     numbers = list(photos) if karpathy is None else _in_split(photos, karpathy, skipped)
+    files.add(karpathy, len(numbers))
     for number in numbers[num_images:] if num_images else ():
         skipped.add(f"not among the first {num_images:,}", f"{NAME}/{number:012d}")
     examples = (
@@ -114,12 +120,12 @@ def chair(
         kind="description",
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
     )
 
 
 def read_listed(
-    objects: Path | None,
-    dataset: DatasetLocation | None,
+    records: Iterable[LocatedRecord],
     category_of: Mapping[str, str],
     locations: CocoLocations | None,
 ) -> Shown:
@@ -135,7 +141,7 @@ def read_listed(
     images: dict[int, Image] = {}
     shown: dict[int, frozenset[str]] = {}
     categories = dict.fromkeys(category_of.values(), None)
-    for location, record in records_of(objects, dataset):
+    for location, record in records:
         fields = check_record(record, LIST_FIELDS, location=location)
         for found in fields["objects"]:
             check_choice(found, categories, location=location, field="objects")

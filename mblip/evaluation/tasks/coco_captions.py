@@ -20,6 +20,7 @@ from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..languages import mix_code
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
+from ..read_files import ReadFiles
 from ..records import LANGUAGE_MARK, check_codes, check_languages_of, image_of
 from ..task import EvaluationExample, EvaluationTask, Origin
 
@@ -47,13 +48,14 @@ def coco_captions(
     check_codes(languages)
     if len(languages) > 1:
         check_languages_of(annotations, None, languages)
-    prompts, skipped = caption_prompts(setup), SkipReport()
+    prompts, skipped, files = caption_prompts(setup), SkipReport(), ReadFiles()
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
             file, code = Path(str(annotations).replace(LANGUAGE_MARK, language)), mix_code(language)
             captions = read_captions(file)
-            for index, record in enumerate(iter_json_array(file, key="images")):
+            records = files.counted(iter_json_array(file, key="images"), str(file), file=file)
+            for index, record in enumerate(records):
                 location = f"{file}, images[{index}]"
                 fields = check_record(record, IMAGE_FIELDS, location=location)
                 name = fields["file_name"] or f"{fields['id']}.jpg"
@@ -74,7 +76,9 @@ def coco_captions(
                     'is not among the "images". Download the file again.'
                 )
 
-    return captioning_task(NAME, examples(), setup=setup, tokenization=tokenization, origin=ORIGIN, skipped=skipped)
+    return captioning_task(
+        NAME, examples(), setup=setup, tokenization=tokenization, origin=ORIGIN, skipped=skipped, files=files
+    )
 
 
 def read_captions(path: Path) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ from mblip.data.sources.image_names import Images, coco_image_id
 from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
+from ..read_files import Published, ReadFiles
 from ..records import DatasetLocation, check_one_location, image_of, records_of
 from ..task import EvaluationExample, EvaluationTask, Origin
 
@@ -32,6 +33,8 @@ ORIGIN = Origin(
     size="photos 6 GB",
     layout="dataset_coco.json, and val2014/<name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
+# https://www.tensorflow.org/datasets/catalog/coco_captions, after Karpathy and Fei-Fei.
+PUBLISHED = Published({"test": 5000, "val": 5000})
 
 
 def coco_karpathy(
@@ -50,28 +53,30 @@ def coco_karpathy(
         images: the folder, URL or archive of COCO's photos, unless the dataset holds them.
     """
     check_one_location(captions, dataset)
-    prompts, skipped = caption_prompts(setup), SkipReport()
+    prompts, skipped, files = caption_prompts(setup), SkipReport(), ReadFiles(PUBLISHED)
     locations = None if images is None else CocoLocations(images)
 
     def examples() -> Iterator[EvaluationExample]:
-        for location, record in records_of(captions, dataset, read=read_karpathy_records):
-            photo = karpathy_photo(record, location=location)
-            if photo.split == split:
-                file = (
-                    None
-                    if locations is None
-                    else locations.find(photo.number, location=location, file_name=photo.file_name)
-                )
-                yield from ask_for_caption(
-                    prompts,
-                    image_of(record, file, location=location, name=photo.file_name),
-                    [text for _, text in photo.sentences],
-                    image_id=coco_image_id(photo.number),
-                    language=ENGLISH,
-                    id=f"{photo.number:012d}",
-                    benchmark=NAME,
-                    skipped=skipped,
-                )
+        records = records_of(captions, dataset, read=read_karpathy_records)
+        read = ((karpathy_photo(record, location=location), location, record) for location, record in records)
+        of_split = (found for found in read if found[0].split == split)
+        path, commit = (str(captions), None) if dataset is None else (dataset.path, dataset.commit)
+        for photo, location, record in files.counted(of_split, path, file=captions, revision=commit, split=split):
+            file = (
+                None
+                if locations is None
+                else locations.find(photo.number, location=location, file_name=photo.file_name)
+            )
+            yield from ask_for_caption(
+                prompts,
+                image_of(record, file, location=location, name=photo.file_name),
+                [text for _, text in photo.sentences],
+                image_id=coco_image_id(photo.number),
+                language=ENGLISH,
+                id=f"{photo.number:012d}",
+                benchmark=NAME,
+                skipped=skipped,
+            )
 
     return captioning_task(
         NAME if split == "test" else f"{NAME}_{split}",
@@ -80,4 +85,5 @@ def coco_karpathy(
         tokenization=tokenization,
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
     )

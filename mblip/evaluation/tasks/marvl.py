@@ -21,6 +21,7 @@ from ..answer_scoring import ChoiceAccuracy
 from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
 from ..protocol import Setup
+from ..read_files import Published, ReadFiles
 from ..records import DatasetLocation, check_languages_of, read_examples, records_in
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
@@ -32,6 +33,8 @@ ORIGIN = Origin(
 )
 PROMPT = 'Based on the two images, is it correct to say "{statement}"? Yes or no? Answer in English:'
 CANDIDATES = ("yes", "no")
+# Lines of zero_shot/annotations in e-bug/iglue at 43cbac9.
+PUBLISHED = Published({"test": {"id": 1128, "sw": 1108, "ta": 1242, "tr": 1180, "zh": 1012}})
 
 
 def marvl(
@@ -58,11 +61,12 @@ def marvl(
     """
     check_languages_of(statements, dataset, languages)
     prompts, skipped = setup.prompts("two_image_statement", paper=PROMPT), SkipReport()
+    files = ReadFiles(PUBLISHED)
     candidates = () if answering == "generate" else CANDIDATES
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
-            records = records_in(language, statements, dataset)
+            records = records_in(language, statements, dataset, files=files)
             for example in read_examples(
                 marvl_example, records, images=images, skipped=skipped, file_names=file_names
             ):
@@ -81,6 +85,7 @@ def marvl(
         kind="short_answer",
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
         answering=answering,
         rank_by=rank_by,
     )

@@ -24,6 +24,7 @@ from ..answer_scoring import MaxmAccuracy
 from ..benchmark import ask, benchmark_task
 from ..languages import mix_code
 from ..protocol import PromptForm, Setup
+from ..read_files import Published, ReadFiles
 from ..records import DatasetLocation, LocatedRecord, check_languages_of, image_of, records_in
 from ..task import EvaluationExample, EvaluationTask, Origin
 
@@ -36,6 +37,8 @@ ORIGIN = Origin(
 )
 PROMPT = "Question: {question} Short answer in {language}:"
 MAXM_LANGUAGES = ("en", "fr", "hi", "iw", "ro", "th", "zh")
+# Questions in each file, from the card of floschne/maxm, a copy on the Hub.
+PUBLISHED = Published({"test": {"en": 257, "fr": 264, "hi": 260, "iw": 280, "ro": 284, "th": 268, "zh": 277}})
 
 FILE_FIELDS = {"annotations": list[dict]}
 IMAGE_FIELDS = {"image_id": str}
@@ -60,10 +63,11 @@ def maxm(
     """
     check_languages_of(questions, dataset, languages)
     prompts, skipped = setup.prompts("vqa", paper=PROMPT), SkipReport()
+    files = ReadFiles(PUBLISHED, size=lambda located: len(list(_pairs(located[1], located[0]))))
     examples = (
         example
         for language in languages
-        for location, record in records_in(language, questions, dataset, read=read_maxm_records)
+        for location, record in records_in(language, questions, dataset, read=read_maxm_records, files=files)
         for example in maxm_examples(
             record, prompts, location=location, language=mix_code(language), images=images, skipped=skipped
         )
@@ -76,6 +80,7 @@ def maxm(
         kind="short_answer",
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
     )
 
 

@@ -23,6 +23,7 @@ from ..answer_scoring import ChoiceAccuracy
 from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
 from ..protocol import Setup
+from ..read_files import Published, ReadFiles
 from ..records import (
     DatasetLocation,
     check_codes,
@@ -41,6 +42,8 @@ ORIGIN = Origin(
     layout="a split's .json, translations of https://github.com/e-bug/iglue (datasets/nlvr2/annotations), and the "
     "split's photos, <identifier>-img0.png and -img1.png, in one folder",
 )
+# Lines of nlvr2/data in lil-lab/nlvr at 1892484. Results are reported on `test`, which is test1.json.
+PUBLISHED = Published({"test": 6967, "dev": 6982, "test2": 6970, "train": None}, reported=("test",))
 
 
 def nlvr2(
@@ -68,11 +71,13 @@ def nlvr2(
     if others := [language for language in languages if language != ENGLISH]:
         check_languages_of(translated, dataset, others)
     prompts, skipped = setup.prompts("two_image_statement", paper=PROMPT), SkipReport()
+    files = ReadFiles(PUBLISHED)
     candidates = () if answering == "generate" else CANDIDATES
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
-            records = records_in(language, statements if language == ENGLISH else translated, dataset)
+            paths = statements if language == ENGLISH else translated
+            records = records_in(language, paths, dataset, files=files)
             code = mix_code(language)
             for example in read_examples(nlvr2_example, records, images=images, skipped=skipped, language=code):
                 yield from ask_example(example, prompts, candidates)
@@ -85,6 +90,7 @@ def nlvr2(
         kind="short_answer",
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
         answering=answering,
         rank_by=rank_by,
     )

@@ -26,6 +26,7 @@ from mblip.data.sources.records import check_choice, check_record
 from ..answer_scoring import YesNoAccuracy
 from ..benchmark import ask, benchmark_task
 from ..protocol import PromptForm, Setup
+from ..read_files import Published, ReadFiles
 from ..records import DatasetLocation, LocatedRecord, check_one_location, image_of, records_of
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
@@ -38,6 +39,7 @@ ORIGIN = Origin(
 )
 PROMPT = "{question}"
 CANDIDATES = ("yes", "no")
+PUBLISHED = Published({"test": 3000})  # lines of each file of output/coco in RUCAIBox/POPE at 3df3ba1
 LABELS = {"yes": "yes", "no": "no"}
 
 Split = Literal["random", "popular", "adversarial"]
@@ -74,12 +76,13 @@ def pope(
             "in place of random, popular, adversarial."
         )
     prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
+    files = ReadFiles(PUBLISHED)
     candidates = () if answering == "generate" else CANDIDATES
     locations = None if images is None else CocoLocations(images)
     examples = (
         example
         for split in splits
-        for location, record in _records(questions, dataset, split)
+        for location, record in _records(questions, dataset, split, files)
         for example in pope_examples(
             record, prompts, candidates, location=location, split=split, locations=locations, skipped=skipped
         )
@@ -92,6 +95,7 @@ def pope(
         kind="short_answer",
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
         answering=answering,
         rank_by=rank_by,
     )
@@ -134,9 +138,11 @@ def pope_examples(
         )
 
 
-def _records(questions: Path | None, dataset: DatasetLocation | None, split: Split) -> Iterator[LocatedRecord]:
+def _records(
+    questions: Path | None, dataset: DatasetLocation | None, split: Split, files: ReadFiles
+) -> Iterator[LocatedRecord]:
     """The records of a split, from its file or its part of the dataset."""
     if dataset is None:
-        return records_of(Path(str(questions).replace(SPLIT_MARK, split)), None)
+        return records_of(Path(str(questions).replace(SPLIT_MARK, split)), None, files=files)
     named = {name: value.replace(SPLIT_MARK, split) for name, value in asdict(dataset).items() if value is not None}
-    return records_of(None, DatasetLocation(**named))
+    return records_of(None, DatasetLocation(**named), files=files)

@@ -32,6 +32,7 @@ from mblip.data.sources.vqav2_files import (
 from ..answer_scoring import ANSWER_TYPE, QUESTION_TYPE, VqaAccuracy
 from ..benchmark import ask, benchmark_task
 from ..protocol import Setup
+from ..read_files import Published, ReadFiles
 from ..records import DatasetLocation, check_one_location, check_vocabulary, image_of, read_vocabulary
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
@@ -43,6 +44,8 @@ ORIGIN = Origin(
     layout="v2_OpenEnded_mscoco_val2014_questions.json, v2_mscoco_val2014_annotations.json, and "
     "<name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
+# https://visualqa.org/download.html. Only the evaluation server has the answers of `test`.
+PUBLISHED = Published({"val": 214_354, "train": 443_757, "test": 447_793}, reported=("val",))
 PROMPT = "Question: {question} Short answer in English:"
 
 
@@ -73,11 +76,12 @@ def vqav2(
         raise ValueError(f"`num_questions` is {num_questions}, expected at least 1.")
     check_vocabulary(vocabulary, answering)
     prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
-    candidates = () if vocabulary is None else read_vocabulary(vocabulary, skipped)
+    files = ReadFiles(PUBLISHED)
+    candidates = () if vocabulary is None else read_vocabulary(vocabulary, skipped, files)
     locations = None if images is None else CocoLocations(images)
 
     def examples() -> Iterator[EvaluationExample]:
-        for number, (asked, annotation, record) in enumerate(_annotated(questions, annotations, dataset)):
+        for number, (asked, annotation, record) in enumerate(_annotated(questions, annotations, dataset, files)):
             name = f"{NAME}/{asked.question_id}"
             if num_questions is not None and number >= num_questions:
                 skipped.add(f"not among the first {num_questions:,}", name)
@@ -103,20 +107,23 @@ def vqav2(
         kind="short_answer",
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
         answering=answering,
         rank_by=rank_by,
     )
 
 
 def _annotated(
-    questions: Path | None, annotations: Path | None, dataset: DatasetLocation | None
+    questions: Path | None, annotations: Path | None, dataset: DatasetLocation | None, files: ReadFiles
 ) -> Iterator[tuple[AnsweredQuestion, AnnotatedAnswer, Mapping[str, Any]]]:
     """Each question with its answers, and with its dataset row, which may hold the photo."""
     if dataset is not None:
-        for location, record in dataset.records():
+        for location, record in dataset.records(files=files):
             yield *annotated_question(record, location=location), record
     else:
         assert questions is not None
         assert annotations is not None
-        for asked, annotation in read_annotated_questions(questions, annotations):
+        read = read_annotated_questions(questions, annotations)
+        for asked, annotation in files.counted(read, str(questions), file=questions):
             yield asked, annotation, {}
+        files.add(annotations, files.noted[0][1].num_records)  # one for each question

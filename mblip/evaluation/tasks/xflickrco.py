@@ -27,7 +27,8 @@ from mblip.data.sources.image_names import Images, image_location
 from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
-from ..records import DatasetLocation, check_languages_of, image_of, records_in, records_of
+from ..read_files import Published, ReadFiles
+from ..records import DatasetLocation, check_languages_of, image_of, records_in
 from ..task import EvaluationExample, EvaluationTask, Origin
 
 NAME = "xflickrco"
@@ -39,6 +40,9 @@ ORIGIN = Origin(
     "<id>.jpg of Flickr30k from https://shannon.cs.illinois.edu/DenotationGraph, and "
     "<name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
+# Lines of annotations/<language>/test.jsonl in e-bug/iglue at 43cbac9, and of Flickr30k's test_ann.jsonl there.
+PUBLISHED = Published({"test": 2000, "train": None}, reported=("test",))
+WITH_FLICKR30K = Published({"test": dict.fromkeys(XFLICKRCO_LANGUAGES, 2000) | {ENGLISH: 1000}})
 
 
 def xflickrco(
@@ -63,12 +67,14 @@ def xflickrco(
     """
     check_languages_of(captions, dataset, languages)
     prompts, skipped = caption_prompts(setup), SkipReport()
+    files = ReadFiles(PUBLISHED if english is None else WITH_FLICKR30K)
     coco = None if coco_images is None else CocoLocations(coco_images)
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
             is_other_file = language == ENGLISH and english is not None
-            records = records_of(english, None) if is_other_file else records_in(language, captions, dataset)
+            paths, rows = (english, None) if is_other_file else (captions, dataset)
+            records = records_in(language, paths, rows, files=files)
             for location, record in records:
                 photo = captioned_photo(record, location=location)
                 yield from ask_for_caption(
@@ -89,6 +95,7 @@ def xflickrco(
         tokenization=tokenization,
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
     )
 
 

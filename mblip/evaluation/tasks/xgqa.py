@@ -23,6 +23,7 @@ from ..answer_scoring import GqaAccuracy
 from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
 from ..protocol import Setup
+from ..read_files import Published, ReadFiles
 from ..records import (
     DatasetLocation,
     check_languages_of,
@@ -41,6 +42,8 @@ ORIGIN = Origin(
     layout="few_shot/<language>/test.json of IGLUE, or zero_shot/testdev_balanced_questions_<language>.json, and "
     "<imageId>.jpg of images.zip from https://cs.stanford.edu/people/dorarad/gqa/download.html",
 )
+# The README of Adapter-Hub/xGQA; `testdev` is the sum of its parts. The paper reports on it, IGLUE on `test`.
+PUBLISHED = Published({"test": 9666, "testdev": 12578, "dev": 1422, "train": None}, reported=("test", "testdev"))
 PROMPT = "Question: {question} Short answer in English:"
 
 
@@ -66,11 +69,12 @@ def xgqa(
     check_languages_of(questions, dataset, languages)
     check_vocabulary(vocabulary, answering)
     prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
-    candidates = () if vocabulary is None else read_vocabulary(vocabulary, skipped)
+    files = ReadFiles(PUBLISHED)
+    candidates = () if vocabulary is None else read_vocabulary(vocabulary, skipped, files)
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
-            records = records_in(language, questions, dataset, read=read_xgqa_records)
+            records = records_in(language, questions, dataset, read=read_xgqa_records, files=files)
             code = mix_code(language)
             for example in read_examples(xgqa_example, records, images=images, skipped=skipped, language=code):
                 yield from ask_example(example, prompts, candidates)
@@ -83,6 +87,7 @@ def xgqa(
         kind="short_answer",
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
         answering=answering,
         rank_by=rank_by,
     )

@@ -27,6 +27,7 @@ from ..captioning import ask_for_caption, caption_prompts, captioning_task
 from ..languages import check_languages, mix_code
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
+from ..read_files import Published, ReadFiles
 from ..records import DatasetLocation, LocatedRecord, check_one_location, image_of, records_of
 from ..task import EvaluationExample, EvaluationTask, Origin
 
@@ -36,6 +37,8 @@ ORIGIN = Origin(
     "captions CC BY 4.0, photos CC BY 2.0",
     layout="captions.jsonl, and <image/key>.jpg of images.tgz in one folder",
 )
+
+PUBLISHED = Published({"test": 3600})  # the photos of the paper, each with captions in 36 languages
 
 OWN_SUBSET = "photo outside our own subset, that of the lowest SHA-256 of the keys (not Centurio's)"
 GIVEN_SUBSET = "photo outside the subset {name}"
@@ -65,12 +68,14 @@ def xm3600(
     check_languages(languages or ())
     if subset is not None and num_images is not None:
         raise ValueError(f"found `num_images` and the `subset` {subset}, expected one of the two.")
-    prompts, skipped = caption_prompts(setup), SkipReport()
+    prompts, skipped, files = caption_prompts(setup), SkipReport(), ReadFiles(PUBLISHED)
 
     def examples() -> Iterator[EvaluationExample]:
-        photos = read_photos(records_of(captions, dataset), images=images)
+        photos = read_photos(records_of(captions, dataset, files=files), images=images)
         chosen_codes = chosen_languages(photos.values(), languages)
-        for key in _chosen_keys(photos, subset, num_images, skipped):
+        chosen = _chosen_keys(photos, subset, num_images, skipped)
+        files.add(subset, len(chosen))
+        for key in chosen:
             for language in chosen_codes:
                 yield from ask_for_caption(
                     prompts,
@@ -90,6 +95,7 @@ def xm3600(
         tokenization=tokenization,
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
     )
 
 

@@ -23,6 +23,7 @@ from ..answer_scoring import ChoiceAccuracy
 from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
 from ..protocol import Setup
+from ..read_files import Published, ReadFiles
 from ..records import DatasetLocation, check_languages_of, read_examples, records_in
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
 
@@ -35,6 +36,8 @@ ORIGIN = Origin(
 )
 PROMPT = 'Is it guaranteed true that "{hypothesis}"? Yes, no, or maybe? Answer in English:'
 CANDIDATES = ("yes", "no", "maybe")
+# Lines of <language>/test.jsonl in e-bug/iglue at 43cbac9.
+PUBLISHED = Published({"test": 1164, "dev": None, "train": None}, reported=("test",))
 
 
 def xvnli(
@@ -55,11 +58,12 @@ def xvnli(
     """
     check_languages_of(pairs, dataset, languages)
     prompts, skipped = setup.prompts("entailment", paper=PROMPT), SkipReport()
+    files = ReadFiles(PUBLISHED)
     candidates = () if answering == "generate" else CANDIDATES
 
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
-            records, code = records_in(language, pairs, dataset), mix_code(language)
+            records, code = records_in(language, pairs, dataset, files=files), mix_code(language)
             for example in read_examples(xvnli_example, records, images=images, skipped=skipped, language=code):
                 yield from ask_example(example, prompts, candidates)
 
@@ -71,6 +75,7 @@ def xvnli(
         kind="short_answer",
         origin=ORIGIN,
         skipped=skipped,
+        files=files,
         answering=answering,
         rank_by=rank_by,
     )
