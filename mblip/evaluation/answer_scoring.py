@@ -1,24 +1,35 @@
 """Metrics (`task.Metric`) of short answers, and CHAIR. They apply the pure functions of metrics/ to examples.
 
+Beside its main figure a metric reports those by which other harnesses judge the same answers (harness_rules.py):
+`accuracy_pangea` is what Pangea's evaluation calls accuracy. `main` chooses the one that tables and intervals show.
+
 Every metric but exact match also reports the share of empty answers. Undefined figures are omitted: without any "yes"
 there is no precision.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from .metrics import harness_rules as harness
+from .metrics.answers import is_empty
 from .metrics.chair import find_objects, score_chair
-from .metrics.choice_accuracy import ClassCounts, score_choices
+from .metrics.choice_accuracy import score_choices
 from .metrics.exact_match import is_exact_match
+from .metrics.figure_sums import FigureSums, ratio
 from .metrics.gqa_accuracy import score_gqa
+from .metrics.harness_rules import Rule
 from .metrics.maxm_accuracy import score_maxm
 from .metrics.vqa_accuracy import score_vqa
 from .metrics.yes_no import score_yes_no
 from .task import EvaluationExample, Scored
 
 ACCURACY = "accuracy"
-ANSWER_TYPE, QUESTION_TYPE = "answer_type", "question_type"  # facts of an example of VQAv2
+# Facts of an example: its types in VQAv2, and MaXM's answers before processing, one per line.
+ANSWER_TYPE, QUESTION_TYPE, RAW_ANSWERS = "answer_type", "question_type", "answers"
+CENTURIO = Rule("Centurio's exact match, without cleaning", harness.lower_case_match)
+MBLIP = Rule("the original mBLIP's exact match of the cleaned answer", harness.mblip_match)
 
 
 @dataclass(frozen=True)
@@ -29,112 +40,174 @@ class ExactMatch:
     main: str = "exact_match"
     is_share: bool = True
     greater_is_better: bool = True
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         is_right = [
             float(is_exact_match(output, example.references))
             for example, output in zip(examples, outputs, strict=True)
         ]
-        return Scored({self.main: sum(is_right) / len(is_right)}, tuple(is_right))
+        return Scored.of_sums(self.main, {self.main: ratio(is_right)}, {})
 
 
-@dataclass(frozen=True)
-class VqaAccuracy:
+@dataclass(frozen=True, kw_only=True)
+class AnswerMetric(ABC):
+    """A metric of short answers with the figures of several harnesses.
+
+    Args:
+        main: the main figure.
+
+    Raises:
+        ValueError: `main` is none of the figures in `rules`.
+    """
+
+    main: str = ACCURACY
+    is_share: ClassVar[bool] = True
+    greater_is_better: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def rules(self) -> Mapping[str, Rule | str]:
+        """Figure -> its rule, or a description if `score` computes it."""
+
+    def __post_init__(self) -> None:
+        if self.main not in self.rules:
+            raise ValueError(f"Found `main: {self.main}`, expected one of {', '.join(self.rules)}.")
+
+    @property
+    def description(self) -> str:
+        return _description(self.rules[self.main])
+
+    @property
+    def others(self) -> Mapping[str, str]:
+        return {figure: _description(rule) for figure, rule in self.rules.items() if figure != self.main}
+
+    def _by_rules(
+        self, outputs: Sequence[str], references: Sequence[Sequence[str]], own: Mapping[str, Sequence[float]]
+    ) -> dict[str, FigureSums]:
+        """Every figure of `rules`, `own` from the scores of its answers, and the share of empty answers."""
+        scores = {
+            figure: own[figure] if isinstance(rule, str) else list(map(rule.score, outputs, references))
+            for figure, rule in self.rules.items()
+        }
+        return {name: ratio(values) for name, values in (scores | {"share_empty": _are_empty(outputs)}).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VqaAccuracy(AnswerMetric):
     """The accuracy of the official VQA evaluator: overall, per answer type and per question type.
 
     See metrics/vqa_accuracy.py. References are the annotators' answers; the types are `facts` of the examples. The
     evaluator credits an empty answer if annotators gave empty answers, too; `share_empty_credited` counts these.
     """
 
-    description: str = "VQA accuracy of the official evaluator"
     main: str = "vqa_accuracy"
-    is_share: bool = False
-    greater_is_better: bool = True
+    is_share: ClassVar[bool] = False
+    rules: ClassVar[Mapping[str, Rule | str]] = {
+        "vqa_accuracy": "VQA accuracy of the official evaluator",
+        "vqa_accuracy_mblip": Rule("the original mBLIP's, which cleans answers only", harness.mblip_vqa_accuracy),
+        "vqa_accuracy_lmms_eval": Rule("lmms-eval's, which cleans both sides", harness.lmms_eval_vqa_accuracy),
+    }
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
-        scores = score_vqa(outputs, [example.references for example in examples])
-        figures = {
-            self.main: scores.accuracy,
-            "share_empty": scores.num_empty / len(outputs),
-            "share_empty_credited": scores.num_empty_credited / len(outputs),
-        }
+        references = [example.references for example in examples]
+        scores = score_vqa(outputs, references)
+        sums = self._by_rules(outputs, references, {"vqa_accuracy": scores.per_question})
+        credited = [float(is_empty(a) and s > 0) for a, s in zip(outputs, scores.per_question, strict=True)]
+        sums["share_empty_credited"] = ratio(credited)
+        exact = {"vqa_accuracy": scores.accuracy}
+        values = sums[self.main].per_example  # per type: the main figure
         for fact in (ANSWER_TYPE, QUESTION_TYPE):
             types = [example.facts[fact] for example in examples]
-            figures |= {f"{fact} {name}": mean for name, mean in _means(types, scores.per_question).items()}
-        return Scored(figures, scores.per_question)
+            for name in sorted(set(types)):
+                of_type = [float(one == name) for one in types]
+                figure = f"{fact} {name}"
+                sums[figure] = ratio([v * is_of for v, is_of in zip(values, of_type, strict=True)], of_type)
+                exact[figure] = sum(v for v, is_of in zip(values, of_type, strict=True) if is_of) / sum(of_type)
+        return Scored.of_sums(self.main, sums, exact)
 
 
-@dataclass(frozen=True)
-class GqaAccuracy:
+@dataclass(frozen=True, kw_only=True)
+class GqaAccuracy(AnswerMetric):
     """Exact match after cleaning, and the relaxed match of the original evaluation; see metrics/gqa_accuracy.py.
 
     If answers are chosen among candidates, `share_not_offered` is the share of questions whose right answer is not a
     candidate.
     """
 
-    description: str = "exact match of the cleaned answer"
-    main: str = ACCURACY
-    is_share: bool = True
-    greater_is_better: bool = True
+    rules: ClassVar[Mapping[str, Rule | str]] = {
+        ACCURACY: "exact match of the cleaned answer",
+        "relaxed_accuracy": "the original mBLIP's relaxed match: the cleaned answer begins or ends with the reference",
+        "accuracy_centurio": CENTURIO,
+        "accuracy_pangea": Rule("Pangea's match: the answer contains the reference", harness.pangea_contains),
+        "accuracy_lmms_eval": Rule("lmms-eval's exact match without punctuation", harness.lmms_eval_match),
+    }
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
-        scores = score_gqa(outputs, _only_references(examples))
-        figures = {
-            self.main: scores.accuracy,
-            "relaxed_accuracy": scores.relaxed_accuracy,
-            "share_empty": scores.num_empty / len(outputs),
-            "share_unreachable": scores.num_unreachable / len(outputs),
-        }
+        references = _only_references(examples)
+        scores = score_gqa(outputs, references)
+        own = {ACCURACY: scores.is_right, "relaxed_accuracy": scores.is_relaxed_right}
+        figures = {"share_unreachable": scores.num_unreachable / len(outputs)}
         if examples[0].candidates:
             offered = set(examples[0].candidates)
-            num_not_offered = sum(example.references[0] not in offered for example in examples)
-            figures["share_not_offered"] = num_not_offered / len(outputs)
-        return Scored(figures, _as_floats(scores.is_right))
+            figures["share_not_offered"] = sum(one not in offered for one in references) / len(outputs)
+        return Scored.of_sums(self.main, self._by_rules(outputs, [(one,) for one in references], own), figures)
 
 
-@dataclass(frozen=True)
-class MaxmAccuracy:
-    """Exact match with any of the processed answers; see metrics/maxm_accuracy.py. An empty answer is never right."""
+@dataclass(frozen=True, kw_only=True)
+class MaxmAccuracy(AnswerMetric):
+    """Exact match with any of the processed answers; see metrics/maxm_accuracy.py. An empty answer is never right.
 
-    description: str = "exact match with one of the processed answers"
-    main: str = ACCURACY
-    is_share: bool = True
-    greater_is_better: bool = True
+    Pangea compares with the answers before processing, `facts["answers"]`.
+    """
+
+    rules: ClassVar[Mapping[str, Rule | str]] = {
+        ACCURACY: "exact match with one of the processed answers",
+        "accuracy_pangea": Rule("Pangea's match, in which case counts", harness.pangea_maxm_match),
+        "relaxed_accuracy_pangea": Rule("Pangea's relaxed match", harness.pangea_relaxed_maxm_match),
+    }
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_maxm(outputs, [example.references for example in examples])
-        figures = {self.main: scores.accuracy, "share_empty": scores.num_empty / len(outputs)}
-        return Scored(figures, _as_floats(scores.is_right))
+        raw = [
+            tuple(example.facts[RAW_ANSWERS].split("\n")) if RAW_ANSWERS in example.facts else example.references
+            for example in examples
+        ]
+        return Scored.of_sums(self.main, self._by_rules(outputs, raw, {ACCURACY: scores.is_right}), {})
 
 
-@dataclass(frozen=True)
-class YesNoAccuracy:
+@dataclass(frozen=True, kw_only=True)
+class YesNoAccuracy(AnswerMetric):
     """POPE's five figures; see metrics/yes_no.py. An empty answer is always wrong; POPE's script reads it as yes.
 
     `share_assumed_yes` is the share of answers that were read as yes but do not contain the word.
     """
 
-    description: str = "accuracy of yes and no"
-    main: str = ACCURACY
-    is_share: bool = True
-    greater_is_better: bool = True
+    rules: ClassVar[Mapping[str, Rule | str]] = {
+        ACCURACY: "accuracy of yes and no",
+        "accuracy_mblip": MBLIP,
+        "accuracy_lmms_eval": Rule("lmms-eval's exact match", harness.lower_case_match),
+        "accuracy_vlmevalkit": Rule("VLMEvalKit's, which looks for the words", harness.vlmevalkit_yes_no),
+    }
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
-        scores = score_yes_no(outputs, _only_references(examples))
-        figures = {
-            self.main: scores.accuracy,
-            "precision": scores.precision,
-            "recall": scores.recall,
-            "f1": scores.f1,
-            "yes_share": scores.yes_share,
-            "share_empty": scores.num_empty / len(outputs),
-            "share_assumed_yes": scores.num_assumed_yes / len(outputs),
+        labels = _only_references(examples)
+        scores = score_yes_no(outputs, labels)
+        says_yes = [float(found == "yes") for found in scores.read]
+        is_yes = [float(label == "yes") for label in labels]
+        both = [a * b for a, b in zip(says_yes, is_yes, strict=True)]
+        sums = self._by_rules(outputs, [(label,) for label in labels], {ACCURACY: scores.is_right}) | {
+            "precision": ratio(both, says_yes),
+            "recall": ratio(both, is_yes),
+            "f1": ratio([2 * one for one in both], [a + b for a, b in zip(says_yes, is_yes, strict=True)]),
+            "yes_share": ratio(says_yes),
+            "share_assumed_yes": ratio(scores.is_assumed_yes),
         }
-        return Scored(_defined(figures), _as_floats(scores.is_right))
+        return Scored.of_sums(self.main, sums, {"f1": scores.f1})
 
 
 @dataclass(frozen=True)
-class ChoiceAccuracy:
+class ChoiceAccuracy(AnswerMetric):
     """The share of right choices among `candidates`; see metrics/choice_accuracy.py.
 
     For each candidate we also report its share of the answers and its recall. An answer that is no candidate is wrong;
@@ -142,19 +215,27 @@ class ChoiceAccuracy:
     """
 
     candidates: tuple[str, ...]
-    description: str = "accuracy of the choice"
-    main: str = ACCURACY
-    is_share: bool = True
-    greater_is_better: bool = True
+
+    @property
+    def rules(self) -> Mapping[str, Rule | str]:
+        rules: dict[str, Rule | str] = {ACCURACY: "accuracy of the choice"}
+        rules |= {"accuracy_mblip": MBLIP, "accuracy_centurio": CENTURIO}
+        if set(self.candidates) == {"yes", "no"}:
+            rules["accuracy_pangea"] = Rule("Pangea's, which looks for yes, then for no", harness.pangea_true_or_false)
+        return rules
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
-        scores = score_choices(outputs, _only_references(examples), self.candidates)
-        figures = {
-            self.main: scores.accuracy,
-            "share_empty": scores.num_empty / len(outputs),
-            "share_no_candidate": scores.num_no_candidate / len(outputs),
-        }
-        return Scored(figures | _class_figures(scores.classes, len(outputs)), _as_floats(scores.is_right))
+        references = _only_references(examples)
+        scores = score_choices(outputs, references, self.candidates)
+        sums = self._by_rules(outputs, [(one,) for one in references], {ACCURACY: scores.is_right})
+        sums["share_no_candidate"] = ratio([float(choice is None) for choice in scores.chosen])
+        for name in self.candidates:
+            sums[f"share_{name}"] = ratio([float(choice == name) for choice in scores.chosen])
+        for name in self.candidates:
+            is_name = [float(reference == name) for reference in references]
+            is_found = [a * b for a, b in zip(is_name, scores.is_right, strict=True)]
+            sums[f"recall_{name}"] = ratio(is_found, is_name)
+        return Scored.of_sums(self.main, sums, {})
 
 
 @dataclass(frozen=True)
@@ -176,21 +257,23 @@ class ChairMetric:
     main: str = "chair_s"
     is_share: bool = True
     greater_is_better: bool = False
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         find_objects("a", self.category_of)
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         objects = [example.references for example in examples]
-        scores = score_chair(outputs, objects, self.category_of, split_sentences=split_sentences)
-        figures = {
-            self.main: scores.chair_s,
-            "chair_i": scores.chair_i,
-            "objects_per_caption": scores.num_objects / len(outputs),
-            "share_without_objects": scores.num_without_objects / len(outputs),
-            "share_empty": scores.num_empty / len(outputs),
+        captions = score_chair(outputs, objects, self.category_of, split_sentences=split_sentences).per_caption
+        num_objects = [float(len(caption.objects)) for caption in captions]
+        sums = {
+            self.main: ratio([caption.chair_s for caption in captions]),
+            "chair_i": ratio([float(len(caption.hallucinated)) for caption in captions], num_objects),
+            "objects_per_caption": ratio(num_objects),
+            "share_without_objects": ratio([float(num == 0) for num in num_objects]),
+            "share_empty": ratio(_are_empty(outputs)),
         }
-        return Scored(_defined(figures), tuple(caption.chair_s for caption in scores.per_caption))
+        return Scored.of_sums(self.main, sums, {})
 
 
 def split_sentences(text: str) -> list[str]:
@@ -203,14 +286,6 @@ def split_sentences(text: str) -> list[str]:
     return PunktSentenceTokenizer().tokenize(text)
 
 
-def _class_figures(classes: Mapping[str, ClassCounts], num_answers: int) -> dict[str, float]:
-    figures = {f"share_{name}": counts.num_chosen / num_answers for name, counts in classes.items()}
-    for name, counts in classes.items():
-        if counts.num_references:
-            figures[f"recall_{name}"] = counts.num_right / counts.num_references
-    return figures
-
-
 def _only_references(examples: Sequence[EvaluationExample]) -> list[str]:
     """The reference of each example. Raises ValueError if an example has none or several."""
     for example in examples:
@@ -219,16 +294,9 @@ def _only_references(examples: Sequence[EvaluationExample]) -> list[str]:
     return [example.references[0] for example in examples]
 
 
-def _means(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
-    groups: dict[str, list[float]] = defaultdict(list)
-    for name, value in zip(names, values, strict=True):
-        groups[name].append(value)
-    return {name: sum(group) / len(group) for name, group in sorted(groups.items())}
+def _are_empty(outputs: Sequence[str]) -> list[float]:
+    return [float(is_empty(output)) for output in outputs]
 
 
-def _defined(figures: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: value for name, value in figures.items() if value is not None}
-
-
-def _as_floats(is_right: Iterable[bool]) -> tuple[float, ...]:
-    return tuple(map(float, is_right))
+def _description(rule: Rule | str) -> str:
+    return rule if isinstance(rule, str) else rule.description

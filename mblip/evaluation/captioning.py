@@ -3,8 +3,9 @@
 The benchmarks (tasks/xm3600.py, tasks/xflickrco.py, tasks/coco_karpathy.py) differ only in how they read their files.
 """
 
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mblip.data.images import Image
@@ -14,7 +15,8 @@ from .benchmark import ask, benchmark_task
 from .metrics.caption_scores import score_captions
 from .metrics.caption_tokens import Tokenization
 from .metrics.chrf import chrf
-from .metrics.language_fidelity import find_language, language_fidelity
+from .metrics.figure_sums import ratio
+from .metrics.language_fidelity import EMPTY, find_language, language_fidelity
 from .metrics.segmentation import load_segmenter
 from .protocol import PromptForm, Setup
 from .read_files import ReadFiles
@@ -25,6 +27,17 @@ PAPER_PROMPT = "Caption in {language}: "
 CENTURIO_PROMPT = "Briefly describe the image in {language} in one sentence."
 WITHOUT_CAPTION = "photo without a caption in the language"
 CIDER = "CIDEr-D"
+PYCOCOEVALCAP = "as in pycocoevalcap"
+PANGEA = "as in Pangea's XM100, with the first reference alone and without segmentation"
+# The figures that can be the main one: their means over images are the figures themselves.
+FIGURES = {
+    CIDER: PYCOCOEVALCAP,
+    "CIDEr-D_centurio": "as in Centurio, without text in brackets",
+    "CIDEr-D_pangea": PANGEA,
+    "ROUGE-L": PYCOCOEVALCAP,
+    "ROUGE-L_pangea": PANGEA,
+}
+IN_BRACKETS = re.compile(r"\[.*?\]")  # Centurio's src/tasks/vllm/evaluation.py, caption_evaluation
 
 
 def captioning_task(
@@ -108,8 +121,10 @@ class CaptionMetric:
         languages: the languages of the captions. Their segmenters are loaded at once, so that a missing library is an
             error before the model runs.
         tokenization: see metrics/caption_tokens.py. It changes the figures.
+        main: the main figure, one of `FIGURES`. Pangea's are computed only if the main figure is one of them.
 
     Raises:
+        ValueError: the main figure is unknown.
         ImportError: a library is not installed; the message has the command to install it.
     """
 
@@ -120,30 +135,50 @@ class CaptionMetric:
     greater_is_better: bool = True
 
     def __post_init__(self) -> None:
+        if self.main not in FIGURES:
+            raise ValueError(f"Found `main: {self.main}`, expected one of {', '.join(FIGURES)}.")
         self._segmenters()
         chrf(["a"], [["a"]])
         find_language("a")
 
     @property
     def description(self) -> str:
-        parts = ["PTB tokens", *(f"{code}: {name}" for code, name in self._segmenters().items())]
+        segmenters = {} if FIGURES[self.main] is PANGEA else self._segmenters()
+        parts = ["PTB tokens", *(f"{code}: {name}" for code, name in segmenters.items())]
         if self.tokenization == "segmented":
             parts.append("segmented before")
-        return f"{CIDER} as in pycocoevalcap ({'; '.join(parts)})"
+        return f"{_family(self.main)} {FIGURES[self.main]} ({'; '.join(parts)})"
+
+    @property
+    def others(self) -> Mapping[str, str]:
+        return {
+            name: f"{_family(name)} {whose}"
+            for name, whose in FIGURES.items()
+            if _family(name) == _family(self.main) and name != self.main and whose is not PANGEA
+        }
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
-        language = examples[0].language
+        language, tokenization = examples[0].language, self.tokenization
         references = [example.references for example in examples]
-        scores = score_captions(outputs, references, language=language, tokenization=self.tokenization)
+        scores = score_captions(outputs, references, language=language, tokenization=tokenization).scores
+        found = {CIDER: scores[CIDER], "CIDEr-D_centurio": scores[CIDER]} | dict(scores)
+        if any("[" in output for output in outputs):
+            found["CIDEr-D_centurio"] = score_captions(
+                outputs, references, language=language, tokenization=tokenization, ignored=IN_BRACKETS
+            ).scores[CIDER]
+        if FIGURES[self.main] is PANGEA:
+            first = [group[:1] for group in references]
+            theirs = score_captions(outputs, first, language=language, tokenization="segmented").scores
+            found |= {name: theirs[_family(name)] for name, whose in FIGURES.items() if whose is PANGEA}
+        found["chrF"] = chrf(outputs, references)
         fidelity = language_fidelity(outputs, language)
-        figures = dict(scores.overall) | {
-            "chrF": chrf(outputs, references).overall,
-            "language_fidelity": fidelity.share,
-            "share_near_language": fidelity.num_near / len(outputs),
-            "share_empty": fidelity.num_empty / len(outputs),
-            "mean_characters": sum(len(unicodedata.normalize("NFC", output)) for output in outputs) / len(outputs),
+        sums = {name: score.sums for name, score in found.items()} | {
+            "language_fidelity": ratio(fidelity.is_right),
+            "share_near_language": ratio(fidelity.is_near),
+            "share_empty": ratio([one == EMPTY for one in fidelity.found]),
+            "mean_characters": ratio([len(unicodedata.normalize("NFC", output)) for output in outputs]),
         }
-        return Scored(figures, scores.per_image[CIDER])
+        return Scored.of_sums(self.main, sums, {name: score.overall for name, score in found.items()})
 
     def _segmenters(self) -> dict[str, str]:
         """Language -> the name of its segmenter, for languages without spaces between words."""
@@ -152,3 +187,8 @@ class CaptionMetric:
         by_character = self.tokenization == "characters"
         loaded = {code: load_segmenter(code, by_character=by_character) for code in self.languages}
         return {code: segmenter.name for code, segmenter in loaded.items() if segmenter is not None}
+
+
+def _family(figure: str) -> str:
+    """The name of a figure without the harness."""
+    return figure.partition("_")[0]

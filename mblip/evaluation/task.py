@@ -3,6 +3,7 @@
 Each file of tasks/ builds the task of one benchmark. `runner.py` asks a model; `results.py` scores its answers.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from mblip.data.skipped import SkipReport
 
 from .generation_settings import GenerationSettings
 from .languages import check_languages
+from .metrics.figure_sums import FigureSums
 
 AS_IS = "as_is"
 SHUFFLED = "shuffled"  # each prompt sees the images of another one
@@ -63,10 +65,23 @@ class EvaluationExample:
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of answers: `figures` by name over all answers, and `per_example` the main figure of each answer."""
+    """The scores of answers: `figures` by name over all answers, and `per_example` the main figure of each answer.
+
+    `sums`: for `mblip compare`, each figure as a function of sums over the answers. The main figure, if it is a mean,
+    needs none.
+    """
 
     figures: Mapping[str, float]
     per_example: tuple[float, ...]
+    sums: Mapping[str, FigureSums] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of_sums(cls, main: str, sums: Mapping[str, FigureSums], figures: Mapping[str, float | None]) -> "Scored":
+        """Scores from sums. `figures` replaces values whose last digit depends on the order of the sum, and adds those
+        that do not depend on the answers. A figure that is not defined is omitted."""
+        values = {name: one.value for name, one in sums.items()} | dict(figures)
+        defined = {name: value for name, value in values.items() if value is not None and not math.isnan(value)}
+        return cls(defined, sums[main].per_example, sums)
 
 
 class Metric(Protocol):
@@ -78,6 +93,7 @@ class Metric(Protocol):
         main: the name of the figure that tables show, the mean of `per_example`.
         is_share: the main figure is a share of examples; each example scores 0 or 1.
         greater_is_better: False for CHAIR.
+        others: the figures by which other harnesses, or other rules, judge the same answers, each with its rule.
     """
 
     @property
@@ -91,6 +107,9 @@ class Metric(Protocol):
 
     @property
     def greater_is_better(self) -> bool: ...
+
+    @property
+    def others(self) -> Mapping[str, str]: ...
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored: ...
 

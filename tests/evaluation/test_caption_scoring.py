@@ -65,3 +65,36 @@ def test_chinese_is_scored_by_its_characters():
     figures = CaptionMetric(("zh",)).score(examples, ["一只狗在草地上奔跑", "两个人喝咖啡"]).figures
     assert figures["BLEU-4"] > 0.1  # one word a sentence would have no 4-gram
     assert figures["language_fidelity"] == 1.0
+
+
+def test_centurio_leaves_out_text_in_brackets():
+    told = [f"{output} [0.1, 0.2] [a dog]" for output in OUTPUTS]
+    plain, scored = (CaptionMetric(("en",)).score(asked(), outputs).figures for outputs in (OUTPUTS, told))
+    assert scored["CIDEr-D_centurio"] == plain["CIDEr-D_centurio"] == plain["CIDEr-D"] != scored["CIDEr-D"]
+
+
+def test_pangea_takes_the_first_reference_and_does_not_segment():
+    captions = [("一只狗 在草地上", "狗"), ("两个人 坐在桌旁",), ("一列火车",)]
+    examples = [example(n, language="zh", references=texts) for n, texts in enumerate(captions)]
+    metric = CaptionMetric(("zh",), main="ROUGE-L_pangea")
+    scored = metric.score(examples, ["一只狗 跑", "两个人 坐在桌旁", "火车"])
+    assert scored.per_example == pytest.approx((0.5, 1.0, 0.0))
+    assert scored.figures["ROUGE-L_pangea"] == pytest.approx(0.5)
+    assert scored.figures["CIDEr-D_pangea"] > 0
+    assert "ROUGE-L_pangea" not in CaptionMetric(("zh",)).score(examples, ["", "", ""]).figures
+    assert metric.description.endswith("without segmentation (PTB tokens)")
+    assert list(metric.others) == ["ROUGE-L"]
+
+
+def test_only_a_mean_over_images_can_be_the_main_figure():
+    with pytest.raises(ValueError, match="Found `main: BLEU-4`, expected one of CIDEr-D, CIDEr-D_centurio"):
+        CaptionMetric(("en",), main="BLEU-4")
+
+
+@pytest.mark.parametrize("name", ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "chrF", "CIDEr-D", "ROUGE-L", "share_empty"])
+def test_figures_are_functions_of_sums_over_images(name):
+    scored = CaptionMetric(("en",)).score(asked(), OUTPUTS)
+    assert scored.sums[name].value == pytest.approx(scored.figures[name], rel=1e-12)
+    scores = score_captions(OUTPUTS, list(CAPTIONS.values()))
+    if name in scores.per_image:
+        assert scored.sums[name].per_example == pytest.approx(scores.per_image[name], rel=1e-12)

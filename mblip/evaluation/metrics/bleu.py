@@ -10,9 +10,12 @@ option "closest"). It differs from other implementations:
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
+from .bootstrap import FloatArray
+from .figure_sums import FigureSums
 from .image_scores import ImageScores
 from .ngram_counts import MAX_ORDER, Integers, NgramCounts, OrderCounts
 
@@ -28,7 +31,8 @@ def bleu(counts: NgramCounts) -> tuple[ImageScores, ...]:
     closest = _closest_lengths(counts)
     correct = [_clipped_matches(order, counts.num_images) for order in counts.orders]
     guessed = [np.maximum(lengths - order, 0) for order in range(MAX_ORDER)]
-    rows = zip(*(column.tolist() for column in (*correct, *guessed, lengths, closest)), strict=True)
+    columns = (*correct, *guessed, lengths, closest)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     per_image = [_scores(row[:MAX_ORDER], row[MAX_ORDER : 2 * MAX_ORDER], *row[-2:]) for row in rows]
     overall = _scores(
         [int(column.sum()) for column in correct],
@@ -36,8 +40,14 @@ def bleu(counts: NgramCounts) -> tuple[ImageScores, ...]:
         int(lengths.sum()),
         int(closest.sum()),
     )
+    terms = np.column_stack(columns).astype(np.float64)
     return tuple(
-        ImageScores(overall[order], tuple(scores[order] for scores in per_image)) for order in range(MAX_ORDER)
+        ImageScores(
+            overall[order],
+            tuple(scores[order] for scores in per_image),
+            FigureSums(terms, partial(_of_sums, order=order + 1)),
+        )
+        for order in range(MAX_ORDER)
     )
 
 
@@ -50,6 +60,14 @@ def _scores(correct: Sequence[int], guessed: Sequence[int], length: int, referen
         product *= (num_correct + TINY) / (num_guessed + SMALL)
         scores.append(product ** (1 / order) * penalty)
     return scores
+
+
+def _of_sums(sums: FloatArray, *, order: int) -> FloatArray:
+    """`_scores` for many sets at once. It may differ in the last digit, because NumPy's powers do."""
+    correct, guessed, lengths = np.split(sums, [MAX_ORDER, 2 * MAX_ORDER], axis=-1)
+    ratio = (lengths[..., 0] + TINY) / (lengths[..., 1] + SMALL)
+    precisions = (correct[..., :order] + TINY) / (guessed[..., :order] + SMALL)
+    return precisions.prod(-1) ** (1 / order) * np.exp(np.minimum(1 - 1 / ratio, 0))
 
 
 def _clipped_matches(order: OrderCounts, num_images: int) -> Integers:

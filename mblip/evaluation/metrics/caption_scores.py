@@ -4,12 +4,14 @@ They need no Java, because the tokenizer is ours. We do not compute METEOR and S
 programs. chrF, which needs no tokenization, is in chrf.py.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .bleu import bleu
 from .caption_tokens import Tokenization, tokenize_captions
 from .cider import cider_d
+from .image_scores import ImageScores
 from .ngram_counts import count_ngrams
 from .rouge_l import rouge_l
 
@@ -22,10 +24,17 @@ class CaptionScores:
     `tokenization` (with library versions) with every figure, because the figures depend on them.
     """
 
-    overall: Mapping[str, float]
-    per_image: Mapping[str, tuple[float, ...]]
+    scores: Mapping[str, ImageScores]
     language: str
     tokenization: str
+
+    @property
+    def overall(self) -> dict[str, float]:
+        return {name: score.overall for name, score in self.scores.items()}
+
+    @property
+    def per_image(self) -> dict[str, tuple[float, ...]]:
+        return {name: score.per_image for name, score in self.scores.items()}
 
 
 def score_captions(
@@ -34,6 +43,7 @@ def score_captions(
     *,
     language: str = "en",
     tokenization: Tokenization = "ptb",
+    ignored: re.Pattern[str] | None = None,
 ) -> CaptionScores:
     """Score one hypothesis per image against its references.
 
@@ -45,7 +55,7 @@ def score_captions(
 
     Args:
         language: a code of mblip/evaluation/languages.py; zh, ja and th are segmented.
-        tokenization: see `tokenize_captions`.
+        tokenization, ignored: see `tokenize_captions`.
 
     Raises:
         ValueError: language or tokenization is unknown, there are no images, an image has no reference, or hypotheses
@@ -53,14 +63,9 @@ def score_captions(
         TypeError: a hypothesis or reference is no text.
         ImportError: the library that segments the language is not installed.
     """
-    tokens = tokenize_captions(hypotheses, references, language=language, tokenization=tokenization)
+    tokens = tokenize_captions(hypotheses, references, language=language, tokenization=tokenization, ignored=ignored)
     counts = count_ngrams(tokens.hypotheses, tokens.references)
     scores = {"CIDEr-D": cider_d(counts)}
     scores |= {f"BLEU-{order}": score for order, score in enumerate(bleu(counts), start=1)}
     scores["ROUGE-L"] = rouge_l(tokens.hypotheses, tokens.references)
-    return CaptionScores(
-        overall={name: score.overall for name, score in scores.items()},
-        per_image={name: score.per_image for name, score in scores.items()},
-        language=language,
-        tokenization=tokens.description,
-    )
+    return CaptionScores(scores, language, tokens.description)

@@ -5,6 +5,7 @@ and th (hypotheses and references), then the Penn Treebank tokens of COCO's eval
 punctuation. Here NFC comes first, so that two Unicode spellings of a text have the same score in every language.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ def tokenize_captions(
     *,
     language: str = "en",
     tokenization: Tokenization = "ptb",
+    ignored: re.Pattern[str] | None = None,
 ) -> CaptionTokens:
     """Tokenize one hypothesis and one or more references per image.
 
@@ -42,6 +44,7 @@ def tokenize_captions(
         language: a code of mblip/evaluation/languages.py. It only affects segmentation.
         tokenization: `ptb` is the usual one. `characters` splits zh, ja and th into characters instead of words, and
             equals `ptb` in all other languages. `segmented`: the captions already have spaces between words.
+        ignored: what to remove from hypotheses, after segmentation.
 
     Raises:
         ValueError: language or tokenization is unknown, there are no images, an image has no reference, or hypotheses
@@ -57,8 +60,9 @@ def tokenize_captions(
     segmenter = None if tokenization == "segmented" else load_segmenter(code, by_character=by_character)
     # Two documents, as in pycocoevalcap: the tokens of a text may depend on the next one (ptb/tokenizer.py).
     tokens = iter(ptb_tokenize(_prepare(chain.from_iterable(references), segmenter)))
+    prepared = _prepare(hypotheses, segmenter)
     return CaptionTokens(
-        hypotheses=ptb_tokenize(_prepare(hypotheses, segmenter)),
+        hypotheses=ptb_tokenize(prepared if ignored is None else [ignored.sub("", text) for text in prepared]),
         references=[list(islice(tokens, len(group))) for group in references],
         description=_description(tokenization, segmenter.name if segmenter else None),
     )

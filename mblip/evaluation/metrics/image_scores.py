@@ -2,24 +2,27 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mblip.data.example import check_characters
 
 from .answers import check_text
+from .figure_sums import FigureSums, ratio
 
 
 @dataclass(frozen=True)
 class ImageScores:
-    """`per_image` is in the order of the images. `overall` need not be their mean: for BLEU it is not."""
+    """`per_image` is in the order of the images. `overall` need not be their mean: for BLEU it is not. `sums`: the
+    score as a function of sums over images."""
 
     overall: float
     per_image: tuple[float, ...]
+    sums: FigureSums = field(repr=False, compare=False)
 
     @classmethod
     def with_mean(cls, per_image: tuple[float, ...]) -> "ImageScores":
         """Scores with their mean as `overall`. The sum is exact, so it does not depend on the order of the images."""
-        return cls(math.fsum(per_image) / len(per_image), per_image)
+        return cls(math.fsum(per_image) / len(per_image), per_image, ratio(per_image))
 
 
 def check_images(hypotheses: Sequence[object], references: Sequence[Sequence[object]]) -> None:

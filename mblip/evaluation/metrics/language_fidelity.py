@@ -67,15 +67,20 @@ class FidelityScores:
         share: the share of outputs in the requested language, from 0 to 1.
         found: the language of each output, `EMPTY` or `UNKNOWN`.
         is_right: whether each output is in the requested language.
+        is_near: whether each output is in a language that human captions are often mistaken for (`NEAR_LANGUAGES`).
         num_empty: how many outputs are empty.
-        num_near: how many outputs are in a language that human captions are often mistaken for (`NEAR_LANGUAGES`).
     """
 
     share: float
     found: tuple[str, ...]
     is_right: tuple[bool, ...]
+    is_near: tuple[bool, ...]
     num_empty: int
-    num_near: int
+
+    @property
+    def num_near(self) -> int:
+        """How many outputs are in a near language."""
+        return sum(self.is_near)
 
     @property
     def wrong_languages(self) -> dict[str, int]:
@@ -110,8 +115,8 @@ def language_fidelity(
         share=sum(is_right) / len(found),
         found=found,
         is_right=is_right,
+        is_near=tuple(one in NEAR_LANGUAGES.get(code, ()) for one in found),
         num_empty=found.count(EMPTY),
-        num_near=sum(one in NEAR_LANGUAGES.get(code, ()) for one in found),
     )
 
 

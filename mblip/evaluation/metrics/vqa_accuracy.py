@@ -61,11 +61,16 @@ def vqa_accuracy(answer: str, references: Sequence[str]) -> float:
     else:
         comparable = clean_vqa_answer(answer)
         straight = [clean_vqa_answer(reference) for reference in straight]
-    num_hits = straight.count(comparable)
+    return share_of_annotators(comparable, straight)
+
+
+def share_of_annotators(answer: str, references: Sequence[str]) -> float:
+    """The accuracy of an answer that is compared with the annotators' answers as they are."""
+    num_hits = references.count(answer)
     if num_hits == 0:
         return 0.0
     # Sum in the order of the annotators: another order may change the last bit, and then the rounding.
-    shares = [min(1, (num_hits - (reference == comparable)) / FULL_SCORE_HITS) for reference in straight]
+    shares = [min(1, (num_hits - (reference == answer)) / FULL_SCORE_HITS) for reference in references]
     return float(sum(shares)) / len(shares)
 
 

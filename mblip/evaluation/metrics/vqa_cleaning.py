@@ -65,7 +65,7 @@ CONTRACTIONS: Mapping[str, str] = _contractions()
 @lru_cache(maxsize=1 << 16)
 def clean_vqa_answer(text: str) -> str:
     """Clean an answer or a reference as the official evaluator does. The result may be empty."""
-    return _replace_words(_without_punctuation(straighten(text)))
+    return _replace_words(without_punctuation(straighten(text)))
 
 
 def straighten(text: str) -> str:
@@ -73,7 +73,8 @@ def straighten(text: str) -> str:
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 
-def _without_punctuation(text: str) -> str:
+def without_punctuation(text: str) -> str:
+    """Remove punctuation marks, or put spaces in their place; see the rules above."""
     marks = set(_MARK.findall(text))
     if marks:
         has_number = _COMMA_IN_NUMBER.search(text) is not None

@@ -26,8 +26,9 @@ _WORD_YES = re.compile(r"\byes\b", re.IGNORECASE)
 class YesNoScores:
     """POPE's five figures, from 0 to 1, and which answers are right.
 
-    `precision` is None if no answer is yes, `recall` if no label is yes, and `f1` if both are None. `num_empty`
-    answers are empty. `num_assumed_yes` answers were read as yes but do not contain the word.
+    `precision` is None if no answer is yes, `recall` if no label is yes, and `f1` if both are None. `read` holds how
+    each answer was read; None: as neither. `num_empty` answers are empty. `is_assumed_yes`: which answers were read as
+    yes but do not contain the word; there are `num_assumed_yes`.
     """
 
     accuracy: float
@@ -36,8 +37,13 @@ class YesNoScores:
     f1: float | None
     yes_share: float
     is_right: tuple[bool, ...]
+    read: tuple[YesNo | None, ...]
+    is_assumed_yes: tuple[bool, ...]
     num_empty: int
-    num_assumed_yes: int
+
+    @property
+    def num_assumed_yes(self) -> int:
+        return sum(self.is_assumed_yes)
 
 
 def read_yes_no(answer: str) -> YesNo:
@@ -62,7 +68,7 @@ def score_yes_no(answers: Sequence[str], labels: Sequence[str], *, empty: EmptyA
     for position, label in enumerate(labels):
         if label not in get_args(YesNo):
             raise ValueError(f"Label {position} is {label!r}, expected 'yes' or 'no'.")
-    read = [None if empty == "wrong" and is_empty(answer) else read_yes_no(answer) for answer in answers]
+    read = tuple(None if empty == "wrong" and is_empty(answer) else read_yes_no(answer) for answer in answers)
     is_right = tuple(found == label for found, label in zip(read, labels, strict=True))
     num_yes, num_yes_labels = read.count("yes"), labels.count("yes")
     num_true_yes = sum(label == "yes" and right for label, right in zip(labels, is_right, strict=True))
@@ -75,10 +81,11 @@ def score_yes_no(answers: Sequence[str], labels: Sequence[str], *, empty: EmptyA
         f1=_f1(precision, recall),
         yes_share=num_yes / len(read),
         is_right=is_right,
-        num_empty=count_empty(answers),
-        num_assumed_yes=sum(
+        read=read,
+        is_assumed_yes=tuple(
             found == "yes" and _WORD_YES.search(answer) is None for found, answer in zip(read, answers, strict=True)
         ),
+        num_empty=count_empty(answers),
     )
 
 
