@@ -40,7 +40,7 @@ class ExactMatch:
     main: str = "exact_match"
     is_share: bool = True
     greater_is_better: bool = True
-    others: Mapping[str, str] = field(default_factory=dict)
+    others: ClassVar[Mapping[str, str]] = {}
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         is_right = [
@@ -257,7 +257,7 @@ class ChairMetric:
     main: str = "chair_s"
     is_share: bool = True
     greater_is_better: bool = False
-    others: Mapping[str, str] = field(default_factory=dict)
+    others: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         find_objects("a", self.category_of)

@@ -121,6 +121,7 @@ def results_of(
         marks=task.marks,
         greater_is_better=task.metric.greater_is_better,
         metric_record=MetricRecord.of(task.metric),
+        others=dict(task.metric.others),
     )
 
 

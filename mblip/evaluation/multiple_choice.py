@@ -38,7 +38,8 @@ from mblip.data.stable_random import stable_random
 
 from .answer_scoring import ACCURACY
 from .benchmark import NO_CONTENT, ask
-from .metrics.answers import count_empty
+from .metrics.answers import is_empty
+from .metrics.figure_sums import ratio
 from .protocol import PromptForm
 from .task import EvaluationExample, Scored, check_choice
 
@@ -133,6 +134,10 @@ class MultipleChoiceAccuracy:
     is_share: bool = True
     greater_is_better: bool = True
 
+    @property
+    def others(self) -> Mapping[str, str]:
+        return {"accuracy_centurio": "Centurio's relaxed match"} if self.answer_by == "letter" else {}
+
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         options = [_options_of(example) for example in examples]
         chosen = [read_choice(*pair, self.answer_by) for pair in zip(outputs, options, strict=True)]
@@ -140,28 +145,29 @@ class MultipleChoiceAccuracy:
             LETTERS.index(example.references[0]) if self.answer_by == "letter" else texts.index(example.references[0])
             for example, texts in zip(examples, options, strict=True)
         ]
-        is_right = tuple(float(choice == right) for choice, right in zip(chosen, names, strict=True))
-        figures = {
-            self.main: sum(is_right) / len(is_right),
-            "chance": sum(1 / len(texts) for texts in options) / len(options),
-            "share_invalid": chosen.count(None) / len(chosen),
-            "share_empty": count_empty(outputs) / len(outputs),
+        sums = {
+            self.main: ratio([choice == right for choice, right in zip(chosen, names, strict=True)]),
+            "chance": ratio([1 / len(texts) for texts in options]),
+            "share_invalid": ratio([choice is None for choice in chosen]),
+            "share_empty": ratio(list(map(is_empty, outputs))),
         }
         if self.answer_by == "letter":
-            figures["accuracy_centurio"] = sum(map(_is_right_by_centurio, examples, outputs)) / len(outputs)
+            sums["accuracy_centurio"] = ratio(list(map(_is_right_by_centurio, examples, outputs)))
         if all(QUESTION in example.facts for example in examples):
             questions = defaultdict(list)
-            for example, score in zip(examples, is_right, strict=True):
-                questions[example.facts[QUESTION]].append(score)
-            figures["circular_accuracy"] = sum(map(all, questions.values())) / len(questions)
+            for i, example in enumerate(examples):
+                questions[example.facts[QUESTION]].append(i)
+            firsts = {members[0]: all(chosen[i] == names[i] for i in members) for members in questions.values()}
+            places = range(len(examples))
+            sums["circular_accuracy"] = ratio([firsts.get(i, 0) for i in places], [i in firsts for i in places])
         for i, letter in enumerate(LETTERS[: max(map(len, options))]):
-            figures |= {f"share_{letter}": chosen.count(i) / len(chosen)}
-            figures |= {f"share_right_{letter}": names.count(i) / len(names)}
-            if i in names:
-                figures[f"recall_{letter}"] = sum(
-                    score for score, right in zip(is_right, names, strict=True) if right == i
-                ) / names.count(i)
-        return Scored(figures, is_right)
+            is_there = [right == i for right in names]
+            sums[f"share_{letter}"] = ratio([choice == i for choice in chosen])
+            sums[f"share_right_{letter}"] = ratio(is_there)
+            sums[f"recall_{letter}"] = ratio(
+                [c == i == right for c, right in zip(chosen, names, strict=True)], is_there
+            )
+        return Scored.of_sums(self.main, sums, {"chance": sum(1 / len(texts) for texts in options) / len(options)})
 
 
 def read_choice(answer: str, options: Sequence[str], answer_by: AnswerBy = "letter") -> int | None:

@@ -113,6 +113,7 @@ class Results:
         system: None if the model answered here; otherwise the name of the system whose answers were scored. Its
             `generation` is None, and what else is not known of it, "not known".
         means: of several languages, for each condition.
+        others: figure -> the rule of another harness that gives it; see `Metric`.
     """
 
     task: str
@@ -148,6 +149,7 @@ class Results:
     system: str | None = None
     means: tuple[MeanScore, ...] = ()
     metric_record: MetricRecord | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
