@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "retrieval": ("mblip.training.retrieval", "measure image-text retrieval in both directions"),
     "score": ("mblip.score", "score the predictions of any system under a benchmark's metric"),
     "compare": ("mblip.evaluation.compare", "compare two models by their predictions, with p-values"),
+    "tables": ("mblip.evaluation.reports.systems", "put several systems and training seeds in one table, for a paper"),
     "build": ("mblip.mix.build.command", "build a training mix from a recipe"),
     "fetch": ("mblip.mix.fetching.fetch", "download the images of a list of URLs"),
     "embed": ("mblip.mix.build.embed", "embed captions and images, for a mix with hard negatives"),
