@@ -13,11 +13,15 @@ MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an ada
 is a YAML file, or the short name of one that comes with the package (`mblip recipes`).
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
 from torch import nn
 
-from mblip.evaluation import conditions_table, evaluate_task, predictions_path, write_report, write_results
+from mblip.evaluation import Results, conditions_table, evaluate_task, predictions_path, write_report, write_results
 from mblip.evaluation.command_line import parse_command_line
-from mblip.evaluation.processes import alone_in, is_main_process, process_group, starts_as_main
+from mblip.evaluation.processes import alone_in, is_main_process, process_group
 from mblip.evaluation.progress import run_cost
 from mblip.evaluation.recipe import EvaluationRun
 from mblip.evaluation.runner import forget_partial
@@ -26,44 +30,49 @@ from mblip.loading import Precision, base_of_adapter, load_checkpoint
 
 def main(arguments: list[str]) -> None:
     run = parse_command_line(arguments)
-    with alone_in(run.output_dir):
-        evaluate(run)
+    with alone_in(run.output_dir), process_group() as device:
+        results = evaluate(run, device)
+        if is_main_process():
+            write(run.output_dir, results)
 
 
-def evaluate(run: EvaluationRun) -> None:
-    """Evaluate a model on the tasks of a run. No other process may work in its output folder."""
+def evaluate(run: EvaluationRun, device: torch.device, *, suffix: str = "") -> dict[str, Results]:
+    """Evaluate a model on the tasks of a run. No other process may work in its output folder.
+
+    Args:
+        suffix: ends the names of the results and of the files of answers.
+    """
     # 1. Read the questions first, so that missing files are reported before a model is loaded
     tasks = run.evaluation.build_tasks()
-    if starts_as_main():
+    if is_main_process():
         print(run_cost(tasks, run.evaluation.settings.generation), flush=True)
 
-    with process_group() as device:
-        # 2. Load model and processor, on the GPU if there is one
-        model, processor = load_checkpoint(run.model, Precision.named(run.dtype, run.load_in))
-        model = nn.Module.to(model, device)
+    # 2. Load model and processor, on the GPU if there is one
+    model, processor = load_checkpoint(run.model, Precision.named(run.dtype, run.load_in))
+    model = nn.Module.to(model, device)
 
-        # 3. For each task, generate the answers (saved as they come) and score them
-        results = {
-            task.name: evaluate_task(
-                model,  # type: ignore[arg-type]  # its `generate` is typed as transformers has it, with all its outputs
-                processor,
-                task,
-                settings=run.evaluation.settings,
-                predictions_path=predictions_path(run.output_dir, task.name),
-                keeps_partial=True,
-                base=base_of_adapter(run.model),
-                later=tasks[number:],
-            )
-            for number, task in enumerate(tasks, start=1)
-        }
-        if not is_main_process():
-            return
+    # 3. For each task, generate the answers (saved as they come) and score them
+    return {
+        f"{task.name}{suffix}": evaluate_task(
+            model,  # type: ignore[arg-type]  # its `generate` is typed as transformers has it, with all its outputs
+            processor,
+            task,
+            settings=run.evaluation.settings,
+            predictions_path=predictions_path(run.output_dir, f"{task.name}{suffix}"),
+            keeps_partial=True,
+            base=base_of_adapter(run.model),
+            later=tasks[number:],
+        )
+        for number, task in enumerate(tasks, start=1)
+    }
 
-    # 4. Write the results as JSON, as a table, and as a report with charts
+
+def write(folder: Path, results: Mapping[str, Results]) -> None:
+    """Write the results as JSON, as a table, and as a report with charts."""
     table = "\n".join(conditions_table(result) for result in results.values())
-    write_results(run.output_dir, results, table)
-    write_report(run.output_dir, results)
+    write_results(folder, results, table)
+    write_report(folder, results)
     for name in results:
-        forget_partial(predictions_path(run.output_dir, name))
+        forget_partial(predictions_path(folder, name))
     print(table)
-    print(f"Answers, results and report are in {run.output_dir}.")
+    print(f"Answers, results and report are in {folder}.")

@@ -20,26 +20,20 @@ EVERY_SECONDS = 60.0
 
 
 def run_cost(tasks: Sequence[EvaluationTask], changes: GenerationChanges) -> str:
-    """The cost of each task in a line, and that of all of them, from their examples alone."""
-    lines, totals = [], [0, 0, 0]
+    """The cost of each task in a line, and of all: image sets count with all their images, answers as if all were as
+    long as allowed. Ranked answers are not generated."""
+    costs = {}
     for task in tasks:
-        num_images = sum(len(images) for images in {e.image_id: e.images for e in task.examples}.values())
-        num_tokens = _most_tokens(task, changes)
-        if task.answering == "rank":
-            num_tokens, how = 0, f", ranked among {max(len(e.candidates) for e in task.examples):,} candidates"
-        elif task.answering == "constrained":
-            how = f", each one of {max(len(e.candidates) for e in task.examples):,} candidates"
-        else:
-            how = f" of at most {num_tokens:,} new tokens"
-        num_answers = len(task.examples)
-        lines.append(f"{task.name}: at most {num_images:,} images to encode, {num_answers:,} answers{how}.")
-        totals = [a + b for a, b in zip(totals, (num_images, num_answers, num_answers * num_tokens), strict=True)]
+        images = {example.image_id: len(example.images) for example in task.examples}
+        num_tokens = 0 if task.answering == "rank" else _most_tokens(task, changes)
+        costs[task.name] = (sum(images.values()), len(task.examples), len(task.examples) * num_tokens)
     if len(tasks) > 1:
-        images, answers, tokens = totals
-        lines.append(
-            f"In total: at most {images:,} images to encode, {answers:,} answers, at most {tokens:,} new tokens."
-        )
-    return "\n".join(lines)
+        images, answers, tokens = map(sum, zip(*costs.values(), strict=True))
+        costs["In total"] = (images, answers, tokens)
+    return "\n".join(
+        f"{name}: at most {images:,} images to encode, {answers:,} answers, at most {tokens:,} new tokens."
+        for name, (images, answers, tokens) in costs.items()
+    )
 
 
 class Progress:
@@ -56,7 +50,6 @@ class Progress:
         self.name, self.num_answers, self.num_later = task.name, num_answers, len(later)
         tokens = sum(len(each.examples) * _most_tokens(each, changes) for each in later)
         self.later_answers = tokens / _most_tokens(task, changes) / num_processes()  # in answers of this task
-        self.whose = f" of process 0 of {num_processes()}" if num_processes() > 1 else ""
         self.num_done = self.num_new = 0
         self.ended = Event()
 
@@ -81,30 +74,22 @@ class Progress:
     def _report(self) -> None:
         has_estimate = False
         while not self.ended.wait(EVERY_SECONDS):
-            num_done, num_new = self.num_done, self.num_new
-            left, line = self.num_answers - num_done, f"{self.name}: {num_done:,} of {self.num_answers:,} answers"
-            line += f"{self.whose} ({100 * num_done // self.num_answers} %)"
-            seconds_each = (monotonic() - self.start) / num_new if num_new else None
-            if seconds_each is not None:
-                line += f", {1 / seconds_each:.3g} a second, about {duration(left * seconds_each)} left"
+            done, new, left = self.num_done, self.num_new, self.num_answers - self.num_done
+            seconds = (monotonic() - self.start) / new if new else 0.0  # for each answer
+            rate = f", {1 / seconds:.3g} a second, about {duration(left * seconds)} left" if new else ""
             if self.bar.disable:
-                tqdm.write(line, file=sys.stderr)
-            if seconds_each is not None and not has_estimate:
-                more = f" and {self.num_later} more task(s)" if self.num_later else ""
-                tqdm.write(
-                    f"The whole run: about {duration((left + self.later_answers) * seconds_each)} left, estimated "
-                    f"from {num_new:,} of its answers ({self.name}{more}).",
-                    file=sys.stderr,
-                )
+                share = f"{done:,} of {self.num_answers:,} answers ({100 * done // self.num_answers} %)"
+                tqdm.write(f"{self.name}: {share}{rate}", file=sys.stderr)
+            if new and not has_estimate:
                 has_estimate = True
+                whole = duration((left + self.later_answers) * seconds)
+                tqdm.write(f"{self.name} and {self.num_later} later task(s): about {whole} left", file=sys.stderr)
 
 
 def duration(seconds: float) -> str:
     """Seconds in words."""
-    if seconds < 90:
-        number = max(1, round(seconds))
-        return f"{number} second{'' if number == 1 else 's'}"
-    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    minutes = seconds / 60
+    return f"{seconds:.0f} s" if minutes < 1.5 else f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _most_tokens(task: EvaluationTask, changes: GenerationChanges) -> int:

@@ -1,5 +1,4 @@
-"""A trial of a benchmark: some of its languages, or a few of its images. Its results are marked, because CIDEr-D, for
-one, depends on the images."""
+"""A trial of a benchmark: some of its languages, or a few of its images. Its results are marked as one."""
 
 import hashlib
 import logging
@@ -17,11 +16,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trial:
-    """A part of each benchmark.
-
-    Args:
-        languages: keep these; none: all.
-        num_images: keep so many image sets per language and condition; None: all.
+    """A part of each benchmark: these languages (none: all), and so many image sets per language and condition.
 
     Raises:
         ValueError: a language is unknown or repeated.
@@ -34,38 +29,36 @@ class Trial:
         check_languages([mix_code(code) for code in self.languages])
 
     def of(self, tasks: Sequence[EvaluationTask]) -> list[EvaluationTask]:
-        """The tasks' parts, marked. We leave out tasks that have none of the languages.
+        """The tasks' parts, marked unless they are all of it. We leave out tasks that have none of the languages.
 
         Raises:
             ValueError: no task has one of the languages, or `num_images` is less than one.
         """
         wanted = [mix_code(code) for code in self.languages]
-        found = {example.language for task in tasks for example in task.examples}
+        found = sorted({example.language for task in tasks for example in task.examples})
         if missing := [code for code in wanted if code not in found]:
             raise ValueError(
-                f"Found no examples in {', '.join(missing)}, expected languages among {', '.join(sorted(found))}."
+                f"Found no examples in {', '.join(missing)}, expected languages among {', '.join(found)}."
             )
         parts = []
         for task in tasks:
             examples = [example for example in task.examples if not wanted or example.language in wanted]
-            if not examples:
-                logger.warning(
-                    "The task %s has no examples in %s, and is left out of this trial.", task.name, ", ".join(wanted)
-                )
-                continue
-            part = _marked(task, examples, f"trial in {', '.join(sorted({e.language for e in examples}))}")
-            if self.num_images is not None:
-                subset = fixed_subset(part, self.num_images).examples
-                part = _marked(part, subset, f"trial of {self.num_images:,} images")
-            parts.append(part)
+            if examples:
+                languages = ", ".join(sorted({example.language for example in examples}))
+                parts.append(self._few_images(_part(task, examples, f"trial in {languages}")))
+            else:
+                logger.warning("%s has no examples in %s: left out of this trial.", task.name, ", ".join(wanted))
         return parts
 
+    def _few_images(self, task: EvaluationTask) -> EvaluationTask:
+        if self.num_images is None:
+            return task
+        return _part(task, fixed_subset(task, self.num_images).examples, f"trial of {self.num_images:,} images")
 
-def _marked(task: EvaluationTask, examples: Sequence[EvaluationExample], mark: str) -> EvaluationTask:
-    """The task with these of its examples, marked unless they are all."""
-    if len(examples) == len(task.examples):
-        return task
-    return replace(task, examples=examples, marks=(*task.marks, mark))
+
+def _part(task: EvaluationTask, examples: Sequence[EvaluationExample], mark: str) -> EvaluationTask:
+    is_whole = len(examples) == len(task.examples)
+    return task if is_whole else replace(task, examples=examples, marks=(*task.marks, mark))
 
 
 def fixed_subset(task: EvaluationTask, num_images: int) -> EvaluationTask:
