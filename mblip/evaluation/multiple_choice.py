@@ -6,29 +6,24 @@ A prompt lists the options where it says `{options}`. There are three ways to an
 - by text: options are listed without letters, or not at all, and the answer is the text of an option;
 - by likelihood: a task with `answering="rank"` (or `constrained`) takes the letters or the texts as candidates.
 
-An answer is read as follows. A letter alone is this option: "B", "b.", "(B)", "**B**", "【Ｂ】". So is the text of an
-option, whatever its case. A letter with its text is, too ("B) red"), and so is a capital letter before an explanation
-("B. It is red"), unless another option's letter is in brackets or ends the explanation. All of these may follow
-"Answer:", "The answer is", "Option", "答案是" or any few words with a colon. Everything else is invalid: it counts as
-wrong and into `share_invalid`. This includes letters of other scripts, where the second letter need not be the
-second option, "A dog", "A or B", and a letter with the text of another option.
+We read "B", "b.", "(B)", "【Ｂ】", "B) red", the text of an option, and "B. " before an explanation without a second
+letter, each also after "Answer:", "The answer is", "Option", "答案是" or a few words with a colon. Everything else is
+invalid: wrong, and counted. We never guess: "A dog", "A or B", "B) green" where green is C, or a letter of another
+script, whose second letter need not be the second option. How others read:
 
-How others read answers:
-
-- lmms-eval's MMMU and Pangea's CVQA and M3Exam look for a letter anywhere, take the last or first one, and draw an
-  option at random if there is none. Kaleidoscope wants JSON, maps Б or ب to B, and has a share of invalid answers.
-- VLMEvalKit's `can_infer` wants one letter among the words, or one option whose text the answer contains. It then asks
-  a language model, and at last draws. Its CircularEval counts a question as right if it is right in every rotation.
-- Centurio and FOCI count an answer as right if it begins with the right letter (Centurio also if it ends with it), so
-  "a cat" is A. This is `accuracy_centurio` here.
+- lmms-eval's MMMU and Pangea's CVQA and M3Exam search for a letter anywhere, and draw an option if there is none.
+  Kaleidoscope wants JSON, takes ب or Б for B, and has a share of invalid answers.
+- VLMEvalKit's `can_infer` wants one letter among the words, or one option whose text is in the answer; otherwise a
+  language model reads it. Its CircularEval wants every rotation right: `circular_accuracy` here.
+- For Centurio and FOCI, an answer that begins with the right letter is right, for Centurio also one that ends with
+  it. So "a cat" is A: `accuracy_centurio` here.
 """
 
 import re
 import string
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
@@ -37,7 +32,7 @@ from mblip.data.languages import ENGLISH
 from mblip.data.stable_random import stable_random
 
 from .answer_scoring import ACCURACY
-from .benchmark import NO_CONTENT, ask
+from .benchmark import ask
 from .metrics.answers import is_empty
 from .metrics.figure_sums import ratio
 from .protocol import PromptForm
@@ -47,24 +42,12 @@ AnswerBy = Literal["letter", "text"]
 OptionOrder = Literal["as_given", "shuffled", "circular"]
 
 LETTERS = string.ascii_uppercase
-OPTIONS = "options"  # the input of a prompt
-QUESTION = "question"  # the fact of an example whose question is asked with several orders of its options
+ROTATION = "/rotation "  # in the id of an example whose question is asked in every rotation
 
-_OPEN, _CLOSE = r"[(\[{<\"'“‘«*_【「『《〈〔]*", r"[)\]}>\"'”’»*_】」』》〉〕]*"
-_END = r"[.,:;!。、।۔،]*"
-_LETTER_ALONE = re.compile(rf"{_OPEN}\s*([A-Za-z])\s*{_END}{_CLOSE}{_END}")
-_LETTER_FIRST = re.compile(
-    rf"{_OPEN}(?P<letter>[A-Za-z])(?P<mark>\s*[)\]}}>*】」』》〉〕]+[.:]?|\s*[.,:。、]|\s+[-–—])?(?P<rest>.+)",
-    re.DOTALL,
-)
-_OTHER_LETTER = re.compile(r"(?<![^\W_])([A-Z])(?=\s*[)\]】」』》〉〕]|[.!]?\s*$)")
-_LEAD = re.compile(
-    r"(?:(?:the |my )?(?:correct |right |best |final )?(?:answer|option|choice|letter)(?: is)?(?: option| letter)?\b"
-    r"|答案(?:是|为)?|选|正解は|答えは|정답은)\s*:?\s*|\w[^:\n]{1,40}:\s*",
-    re.IGNORECASE,
-)
-_BIDI_MARKS = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
-_AROUND = " .!。।۔\"'“”‘’«»「」*"
+_AROUND = " \n.,:;!。、।۔،\"'“”‘’«»()[]{}【】「」『』《》*_\u200e\u200f"
+_LEAD = re.compile(r"(?:the )?(?:correct )?(?:answer|option)(?: is)?\b|答案[是为]?|\w[^:\n]{1,40}:", re.IGNORECASE)
+_LETTER_FIRST = re.compile(r"(?P<letter>[A-Za-z])(?P<sign>\W+)(?P<rest>.+)", re.DOTALL)
+_SIGN_OF_A_LETTER = re.compile(r"[.:)\]】」』》*]+\s+")
 
 
 def ask_choice(
@@ -82,50 +65,49 @@ def ask_choice(
     order: OptionOrder = "as_given",
     seed: int = 0,
 ) -> Iterator[EvaluationExample]:
-    """Ask a multiple-choice question with every prompt, for `MultipleChoiceAccuracy`; see `ask`.
+    """Ask a multiple-choice question with every prompt, for `MultipleChoiceAccuracy`. Other arguments: see `ask`.
 
     Args:
-        prompts: with `{options}`, and in braces the names of `inputs`.
         right: the position of the right option, from 0.
         order: of the options. `shuffled`: drawn by (seed, id). `circular`: one example for each of the n rotations.
 
     Raises:
-        ValueError: the number of options, an option, or `right` is wrong, or a prompt does not list the options that
-            letters or orders refer to.
+        ValueError: an option or `right` is wrong, or a prompt lacks `{options}` although letters or the order need it.
     """
     check_choice("answer_by", answer_by, AnswerBy)
     check_choice("order", order, OptionOrder)
     _check_options(options, right, id)
     for prompt in prompts:
-        if f"{{{OPTIONS}}}" not in prompt.text and (answer_by == "letter" or order == "circular"):
+        if "{options}" not in prompt.text and (answer_by == "letter" or order == "circular"):
             raise ValueError(f"The prompt {prompt.text!r} does not list the options. Write {{options}} into it.")
-    empty = dict.fromkeys(inputs, NO_CONTENT) | {OPTIONS: _listed([NO_CONTENT] * len(options), answer_by)}
-    for number, positions in enumerate(_orders(len(options), order, seed, id)):
-        texts = [options[i] for i in positions]
-        names = list(LETTERS[: len(texts)]) if answer_by == "letter" else texts
-        examples = ask(
+    is_circular, positions = order == "circular", list(range(len(options)))
+    if order == "shuffled":
+        stable_random(seed, "options", id).shuffle(positions)
+    for start in range(len(options) if is_circular else 1):
+        rotated = positions[start:] + positions[:start]
+        texts = tuple(options[i] for i in rotated)
+        candidates = tuple(LETTERS[: len(texts)]) if answer_by == "letter" else texts
+        lines = [f"{letter}. {text}" for letter, text in zip(candidates, texts, strict=True)]
+        yield from ask(
             prompts,
             images=images,
             image_id=image_id,
-            inputs={**inputs, OPTIONS: _listed(texts, answer_by)},
-            references=(names[positions.index(right)],),
-            candidates=tuple(names),
+            inputs={**inputs, "options": "\n".join(lines if answer_by == "letter" else texts)},
+            references=(candidates[rotated.index(right)],),
+            candidates=candidates,
             language=language,
             answer_language=answer_language,
-            id=f"{id}/rotation {number}" if order == "circular" else id,
-            facts=dict(zip(LETTERS, texts, strict=False)) | ({QUESTION: id} if order == "circular" else {}),
+            id=f"{id}{ROTATION}{start}" if is_circular else id,
+            facts=dict(zip(LETTERS, texts, strict=False)),
         )
-        for prompt, example in zip(prompts, examples, strict=True):
-            yield replace(example, content_free=prompt.fill(answer_language, **empty))
 
 
 @dataclass(frozen=True)
 class MultipleChoiceAccuracy:
-    """The share of questions answered with the right option; other answers, invalid ones included, are wrong.
+    """The share of questions answered with the right option; an invalid answer is wrong.
 
-    Beside it: `chance`, the accuracy of guessing; `share_invalid`; for each position, by its letter, the share of
-    answers that choose it (`share_A`), the share of questions where it is right (`share_right_A`), and the accuracy
-    there (`recall_A`); `circular_accuracy`, the share of questions that are right in every rotation.
+    `chance` is the accuracy of guessing. For each position, by its letter: the share of answers that choose it
+    (`share_A`), the share of questions where it is right (`share_right_A`), and the accuracy there (`recall_A`).
     """
 
     answer_by: AnswerBy = "letter"
@@ -139,113 +121,80 @@ class MultipleChoiceAccuracy:
         return {"accuracy_centurio": "Centurio's relaxed match"} if self.answer_by == "letter" else {}
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
-        options = [_options_of(example) for example in examples]
+        options = [[e.facts[letter] for letter in LETTERS if letter in e.facts] for e in examples]
+        names = [LETTERS if self.answer_by == "letter" else texts for texts in options]
+        rights = [own.index(example.references[0]) for own, example in zip(names, examples, strict=True)]
         chosen = [read_choice(*pair, self.answer_by) for pair in zip(outputs, options, strict=True)]
-        names = [
-            LETTERS.index(example.references[0]) if self.answer_by == "letter" else texts.index(example.references[0])
-            for example, texts in zip(examples, options, strict=True)
-        ]
+        is_right = [choice == right for choice, right in zip(chosen, rights, strict=True)]
         sums = {
-            self.main: ratio([choice == right for choice, right in zip(chosen, names, strict=True)]),
+            self.main: ratio(is_right),
             "chance": ratio([1 / len(texts) for texts in options]),
             "share_invalid": ratio([choice is None for choice in chosen]),
-            "share_empty": ratio(list(map(is_empty, outputs))),
+            "share_empty": ratio([is_empty(output) for output in outputs]),
         }
         if self.answer_by == "letter":
-            sums["accuracy_centurio"] = ratio(list(map(_is_right_by_centurio, examples, outputs)))
-        if all(QUESTION in example.facts for example in examples):
-            questions = defaultdict(list)
-            for i, example in enumerate(examples):
-                questions[example.facts[QUESTION]].append(i)
-            firsts = {members[0]: all(chosen[i] == names[i] for i in members) for members in questions.values()}
-            places = range(len(examples))
-            sums["circular_accuracy"] = ratio([firsts.get(i, 0) for i in places], [i in firsts for i in places])
+            answers = zip(outputs, (example.references[0].lower() for example in examples), strict=True)
+            ends = [(text.strip().lower()[:1], text.strip().lower()[-1:], right) for text, right in answers]
+            sums["accuracy_centurio"] = ratio([right in (first, last) for first, last, right in ends])
+        if all(ROTATION in example.id for example in examples):
+            parts = [example.id.rpartition(ROTATION) for example in examples]
+            wrong = {question for (question, _, _), score in zip(parts, is_right, strict=True) if not score}
+            is_first = [number == "0" for _, _, number in parts]
+            sums["circular_accuracy"] = ratio(
+                [n == "0" and question not in wrong for question, _, n in parts], is_first
+            )
         for i, letter in enumerate(LETTERS[: max(map(len, options))]):
-            is_there = [right == i for right in names]
+            is_there = [right == i for right in rights]
             sums[f"share_{letter}"] = ratio([choice == i for choice in chosen])
             sums[f"share_right_{letter}"] = ratio(is_there)
-            sums[f"recall_{letter}"] = ratio(
-                [c == i == right for c, right in zip(chosen, names, strict=True)], is_there
-            )
+            sums[f"recall_{letter}"] = ratio([a and b for a, b in zip(is_right, is_there, strict=True)], is_there)
         return Scored.of_sums(self.main, sums, {"chance": sum(1 / len(texts) for texts in options) / len(options)})
 
 
 def read_choice(answer: str, options: Sequence[str], answer_by: AnswerBy = "letter") -> int | None:
-    """The position of the option that an answer chooses, or None if it chooses none or more than one; see above."""
-    written = answer.translate(_BIDI_MARKS).strip()
-    text = unicodedata.normalize("NFKC", written)
+    """The position of the option that an answer chooses; None if it chooses none, or more than one."""
+    text = unicodedata.normalize("NFKC", answer).strip(_AROUND)
     lead = _LEAD.match(text)
-    parts = (written, text, text[lead.end() :]) if lead else (written, text)
+    parts = (answer, text, text[lead.end() :]) if lead else (answer, text)
     found: set[int] = next(filter(None, (_readings(part, options, answer_by) for part in parts)), set())
     return found.pop() if len(found) == 1 else None
 
 
 def _readings(text: str, options: Sequence[str], answer_by: AnswerBy) -> set[int]:
-    """The positions of the options that a text names, by letter or by text."""
-    named = _named(text, options)
+    """The positions of the options that a text names."""
+    named, bare = _named(text, options), text.strip(_AROUND)
     if answer_by == "text":
         return named
-    if alone := _LETTER_ALONE.fullmatch(text):
-        return _position(alone[1], options)
-    first = _LETTER_FIRST.match(text)
-    if first is None or not (position := _position(first["letter"], options)):
+    if len(bare) == 1 and bare.upper() in LETTERS:
+        return _positions(bare, options)
+    first = _LETTER_FIRST.fullmatch(bare)
+    if first is None or not (position := _positions(first["letter"], options)):
         return named
-    rest, is_apart = first["rest"], first["rest"][0].isspace()
-    if also_named := _named(rest, options):
-        return named | position | also_named if first["mark"] or is_apart else named
-    if first["mark"] and is_apart and first["letter"].isupper():
-        return named.union(position, *(_position(letter, options) for letter in _OTHER_LETTER.findall(rest)))
+    if with_text := _named(first["rest"], options):
+        return named | position | with_text
+    if first["letter"].isupper() and _SIGN_OF_A_LETTER.fullmatch(first["sign"]):
+        return named | position | _positions(re.findall(r"(?<!\w)[A-Z](?!\w)", first["rest"]), options)
     return named
 
 
 def _named(text: str, options: Sequence[str]) -> set[int]:
-    """The options that equal a text: as written if there are any, else loosely."""
-    forms: tuple[Callable[[str], str], ...] = (str.strip, _nfkc, lambda text: _nfkc(text).casefold().strip(_AROUND))
-    hits = ({i for i, option in enumerate(options) if form(option) == form(text)} for form in forms if form(text))
+    """The positions of the options that equal a text, or else equal it but for case and the signs around it."""
+    forms = (str.strip, lambda text: unicodedata.normalize("NFKC", text).casefold().strip(_AROUND))
+    hits = ({i for i, option in enumerate(options) if form(option) == form(text) != ""} for form in forms)
     return next(filter(None, hits), set())
 
 
-def _nfkc(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).split())
-
-
-def _position(letter: str, options: Sequence[str]) -> set[int]:
-    position = LETTERS.index(letter.upper())
-    return {position} if position < len(options) else set()
-
-
-def _is_right_by_centurio(example: EvaluationExample, output: str) -> bool:
-    """`relaxed_acc` of Centurio's `classification_evaluation`."""
-    answer, right = output.strip().lower(), example.references[0].lower()
-    return answer.startswith(right) or answer.endswith(right)
-
-
-def _options_of(example: EvaluationExample) -> list[str]:
-    return [example.facts[letter] for letter in LETTERS if letter in example.facts]
-
-
-def _listed(texts: Sequence[str], answer_by: AnswerBy) -> str:
-    letters = [f"{letter}. " for letter in LETTERS] if answer_by == "letter" else [""] * len(texts)
-    return "\n".join(letter + text for letter, text in zip(letters, texts, strict=False))
-
-
-def _orders(num_options: int, order: OptionOrder, seed: int, id: str) -> list[list[int]]:
-    positions = list(range(num_options))
-    if order == "shuffled":
-        stable_random(seed, "options", id).shuffle(positions)
-    if order == "circular":
-        return [positions[i:] + positions[:i] for i in positions]
-    return [positions]
+def _positions(letters: Sequence[str], options: Sequence[str]) -> set[int]:
+    return {LETTERS.index(letter.upper()) for letter in letters} & set(range(len(options)))
 
 
 def _check_options(options: Sequence[str], right: int, id: str) -> None:
     if isinstance(options, str) or not 2 <= len(options) <= len(LETTERS):
         found = f"the text {options!r:.40}" if isinstance(options, str) else f"{len(options)} options"
         raise ValueError(f"The question {id}: found {found}, expected a list of 2 to {len(LETTERS)}.")
-    texts = [option.strip() for option in options]
-    for i, text in enumerate(texts):
-        if not text or text in texts[:i]:
-            fault = f"equals option {texts.index(text)}" if text else "has no text"
-            raise ValueError(f"The question {id}: option {i} {fault}. Options must be different texts.")
+    if "" in (texts := [option.strip() for option in options]) or len(set(texts)) < len(texts):
+        raise ValueError(
+            f"The question {id}: found the options {texts}, expected different texts, none of them empty."
+        )
     if not 0 <= right < len(options):
         raise ValueError(f"The question {id}: `right` is {right}, expected the position of one of {len(options)}.")

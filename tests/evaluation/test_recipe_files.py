@@ -8,7 +8,13 @@ from mblip.evaluation.protocol import Setup
 from mblip.evaluation.recipe import BUILT_IN, read_evaluation_run
 
 RECIPES = Path(__file__).parents[2] / "mblip" / "recipes"
-WITHOUT = ("scenes", "scene_counts", "babel_imagenet", "coco_captions")  # the last one is a layout, not a benchmark
+WITHOUT = (
+    "scenes",
+    "scene_counts",
+    "babel_imagenet",
+    "babel_imagenet_mc",
+    "coco_captions",
+)  # the last one is a layout, not a benchmark
 PUBLISHED = [name for name in BUILT_IN if name not in WITHOUT]
 
 
