@@ -1,11 +1,20 @@
-import dataclasses
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 from table_model import example, knows_all
 
 from mblip.data.skipped import SkipReport
-from mblip.evaluation import EvaluationTask, ExactMatch, GenerationSettings, evaluate_task, write_report
+from mblip.evaluation import (
+    ChoiceAccuracy,
+    EvaluationTask,
+    ExactMatch,
+    GenerationSettings,
+    VqaAccuracy,
+    YesNoAccuracy,
+    evaluate_task,
+    write_report,
+)
 from mblip.evaluation.reports.charts import INCHES_PER_LETTER, draw_languages, shortened
 from mblip.evaluation.reports.full_report import report_text
 from mblip.evaluation.reports.template_spread import templates_table
@@ -33,7 +42,7 @@ def results_of(examples, known, *, metric=None, **changes):
         origin=Origin("https://example.org", "CC BY 4.0"),
         skipped=skipped,
     )
-    return dataclasses.replace(evaluate_task(*knows_all(known), task), **changes)
+    return replace(evaluate_task(*knows_all(known), task), **changes)
 
 
 def in_languages(*codes, num=2, **changes):
@@ -74,6 +83,70 @@ def test_every_figure_of_a_metric_is_shown_in_its_own_unit():
     text = report_text({"photos": results_of(examples, examples, metric=TwoFigures())})
     assert "| language | condition | answers | exact_match | length |" in text
     assert "| Swahili | as_is | 2 | 1.0000 | 8.0000 |" in text
+
+
+def test_figures_by_type_have_a_table_of_their_own_with_a_row_per_type():
+    types = [("yes/no", "is the"), ("yes/no", "are the"), ("other", "what is")]
+    examples = [
+        example(number, references=("yes",) * 4, facts={"answer_type": answer, "question_type": question})
+        for number, (answer, question) in enumerate(types)
+    ]
+    text = report_text({"photos": results_of(examples, examples[:2], metric=VqaAccuracy())})
+    assert "By question_type:\n\n| question_type | as_is, en |\n| --- | ---: |\n| are the | 1.0000 |\n" in text
+    assert "| other | 0.0000 |" in text
+    assert "answer_type other |" not in text
+
+
+def test_no_table_of_figures_is_wider_than_twelve_columns():
+    class ManyFigures(ExactMatch):
+        def score(self, examples, outputs):
+            scored = super().score(examples, outputs)
+            return Scored(scored.figures | {f"figure {n}": n for n in range(12)}, scored.per_example)
+
+    examples = in_languages("en")
+    text = report_text({"photos": results_of(examples, examples, metric=ManyFigures())})
+    first, second = (line for line in text.splitlines() if line.startswith("| language | condition"))
+    assert (first.count("|"), second.count("|")) == (13, 8)
+    assert second == "| language | condition | answers | figure 8 | figure 9 | figure 10 | figure 11 |"
+
+
+def test_choices_are_counted_by_right_answer_in_all_languages_and_in_each():
+    answers = {
+        "en": (("yes", "yes"), ("maybe", "no"), ("no", "no")),
+        "sw": (("yes", ""), ("maybe", "Maybe."), ("no", "it is")),
+    }
+    examples = [
+        example(number, language=code, references=(right,))
+        for code, pairs in answers.items()
+        for number, (right, _) in enumerate(pairs)
+    ]
+    known = [
+        replace(entry, references=(pair[1],))
+        for entry, pair in zip(examples, (pair for pairs in answers.values() for pair in pairs), strict=True)
+    ]
+    text = report_text({"photos": results_of(examples, known, metric=ChoiceAccuracy(("yes", "no", "maybe")))})
+    assert text.partition("Answers, as_is:\n\n")[2].partition("\n\n")[0].splitlines() == [
+        "| language | right answer | yes | no | maybe | no candidate |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| all | yes | 1 | 0 | 0 | 1 |",
+        "| all | no | 0 | 1 | 0 | 1 |",
+        "| all | maybe | 0 | 1 | 1 | 0 |",
+        "| en | yes | 1 | 0 | 0 | 0 |",
+        "| en | no | 0 | 1 | 0 | 0 |",
+        "| en | maybe | 0 | 1 | 0 | 0 |",
+        "| sw | yes | 0 | 0 | 0 | 1 |",
+        "| sw | no | 0 | 0 | 0 | 1 |",
+        "| sw | maybe | 0 | 0 | 1 | 0 |",
+    ]
+
+
+def test_yes_and_no_are_read_as_the_metric_reads_them():
+    answers = [("yes", "There is."), ("yes", ""), ("no", "No, it is not.")]
+    examples = [example(number, references=(right,)) for number, (right, _) in enumerate(answers)]
+    known = [replace(entry, references=(answer,)) for entry, (_, answer) in zip(examples, answers, strict=True)]
+    lines = report_text({"photos": results_of(examples, known, metric=YesNoAccuracy())}).splitlines()
+    assert "| en | yes | 1 | 0 | 1 |" in lines
+    assert "| en | no | 0 | 1 | 0 |" in lines
 
 
 def test_templates_are_shown_with_their_prompts_mean_and_spread():

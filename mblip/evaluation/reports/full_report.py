@@ -2,12 +2,16 @@
 benchmark its charts, tables, prompts and skipped examples."""
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mblip.atomic_write import write_text
 
+from ..answer_scoring import ANSWER_TYPE, QUESTION_TYPE, ChoiceAccuracy, YesNoAccuracy
 from ..languages import evaluation_language
+from ..metrics.choice_accuracy import choose
+from ..metrics.yes_no import read_yes_no
 from ..results import Results, Score
 from ..task import SHUFFLED
 from .charts import draw_languages
@@ -17,6 +21,9 @@ from .template_spread import templates_table
 REPORT_FILE, CHART_FOLDER = "report.md", "charts"
 DASH = "–"
 NUM_NAMES = 3  # names of skipped examples to show
+MOST_COLUMNS = 12
+CHOICE, YES_NO = (f"{metric.__module__}:{metric.__qualname__}" for metric in (ChoiceAccuracy, YesNoAccuracy))
+ALL, OTHER = "all", "no candidate"
 
 
 def write_report(folder: str | Path, results: Mapping[str, Results], notes: Sequence[str] = ()) -> None:
@@ -98,7 +105,7 @@ def _benchmark(name: str, result: Results) -> list[str]:
     """The section of a benchmark."""
     heading, _, rest = conditions_table(result).partition("\n")
     charts = [f"![{name}, {condition}]({_chart(name, condition).as_posix()})" for condition in _charted(result)]
-    tables = [rest, templates_table(result), _figures(result), _prompts(result)]
+    tables = [rest, templates_table(result), _figures(result), _types(result), _confusion(result), _prompts(result)]
     return [heading, "\n\n".join(charts), *tables, _source(result)]
 
 
@@ -114,28 +121,81 @@ def _chart(name: str, condition: str) -> Path:
 
 
 def _figures(result: Results) -> str:
-    """All figures of the metric per language, in their own units. Empty if there is only the main figure."""
-    names = list(dict.fromkeys(name for score in result.scores for name in score.figures))
+    """All figures of the metric but those by type, in their own units. Empty if there is only the main figure."""
+    names = dict.fromkeys(name for score in result.scores for name in score.figures)
+    names = [name for name in names if not name.startswith((f"{ANSWER_TYPE} ", f"{QUESTION_TYPE} "))]
     if len(names) < 2:
         return ""
-    lines = [
-        "Every figure, in its own unit:",
-        "",
-        f"| language | condition | answers | {' | '.join(names)} |",
-        f"| --- | --- | ---: |{' ---: |' * len(names)}",
+    rows = [
+        (
+            [evaluation_language(score.language).name, score.condition, str(score.num_prompts)],
+            {name: f"{value:.4f}" for name, value in score.figures.items()},
+        )
+        for score in result.scores
     ]
-    for score in result.scores:
-        values = [f"{score.figures[name]:.4f}" if name in score.figures else DASH for name in names]
-        cells = [evaluation_language(score.language).name, score.condition, str(score.num_prompts), *values]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return _table(["language", "condition", "answers"], names, rows, "Every figure, in its own unit:")
+
+
+def _types(result: Results) -> str:
+    """The main figure by type of answer and question (VQAv2): a row per type, a column per condition and language."""
+    parts = []
+    for fact in (ANSWER_TYPE, QUESTION_TYPE):
+        types: dict[str, dict[str, float]] = {}
+        for score in result.scores:
+            for name, value in score.figures.items():
+                if name.startswith(f"{fact} "):
+                    column = f"{score.condition}, {score.language}"
+                    types.setdefault(name.removeprefix(f"{fact} "), {})[column] = f"{value:.4f}"
+        if types:
+            columns = list(dict.fromkeys(column for cells in types.values() for column in cells))
+            parts.append(_table([fact], columns, [([name], cells) for name, cells in types.items()], f"By {fact}:"))
+    return "\n\n".join(parts)
+
+
+def _confusion(result: Results) -> str:
+    """How often each right answer was answered by each candidate, in all languages and in each.
+
+    Empty if the metric has no candidates, or the predictions are not there.
+    """
+    record = result.metric_record
+    if record is None or record.path not in (CHOICE, YES_NO) or not result.predictions:
+        return ""
+    candidates = tuple(record.arguments.get("candidates", ("yes", "no")))
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for answer in result.predictions:
+        chosen = choose(answer.output, candidates) if record.path == CHOICE else read_yes_no(answer.output)
+        column = OTHER if chosen is None or answer.is_empty else chosen
+        counts.update((answer.condition, group, answer.references[0], column) for group in (ALL, answer.language))
+    parts = []
+    for condition in result.conditions:
+        languages = list(result.by_language(condition))
+        rows = [
+            ([group, right], {column: str(counts[condition, group, right, column]) for column in (*candidates, OTHER)})
+            for group in ([ALL, *languages] if len(languages) > 1 else languages)
+            for right in candidates
+        ]
+        parts.append(_table(["language", "right answer"], [*candidates, OTHER], rows, f"Answers, {condition}:"))
+    return "\n\n".join(parts)
+
+
+def _table(
+    fixed: Sequence[str], names: Sequence[str], rows: Sequence[tuple[Sequence[str], Mapping[str, str]]], title: str
+) -> str:
+    """A table of cells by column name, in parts of at most `MOST_COLUMNS` columns, each with the `fixed` ones."""
+    parts = [title]
+    num = MOST_COLUMNS - len(fixed)
+    for these in (names[start : start + num] for start in range(0, len(names), num)):
+        lines = [(*fixed, *these), (*["---"] * len(fixed), *["---:"] * len(these))]
+        lines += [(*cells, *(by_name.get(name, DASH) for name in these)) for cells, by_name in rows]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(parts)
 
 
 def _prompts(result: Results) -> str:
     """The prompt of each condition's first example. Empty if they are not known."""
     if not result.prompts:
         return ""
-    lines = ["Prompts (of the first example):", ""]
+    lines = [f"Prompts (of the first example; all are in `predictions_{result.task}.jsonl`):", ""]
     for condition, prompts in result.prompts.items():
         code = "en" if "en" in prompts else next(iter(prompts))
         lines.append(f"- {condition}, {evaluation_language(code).name}: `{_one_line(prompts[code])}`")
