@@ -9,7 +9,7 @@ per record. These replace image files (`images_in`) and stay in memory, encoded,
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,14 @@ from PIL import Image as PILImage
 from mblip.data.example import Example
 from mblip.data.images import Image, TrustedLocation
 from mblip.data.images.locations import check_inside
+from mblip.data.json_stream import open_binary
 from mblip.data.skipped import SkipReport
 from mblip.data.sources.dataset_rows import dataset_folders, read_rows
 from mblip.data.sources.records import describe, read_json, read_json_lines
+from mblip.data.sources.text_tables import read_table
 
 from .languages import mix_code
+from .layouts import as_published
 from .read_files import ReadFiles
 from .task import Answering
 
@@ -41,12 +44,14 @@ LANGUAGE_MARK = "{language}"
 class DatasetLocation:
     """A dataset in a recipe. `path` is a name on the Hub, or a folder or file that `datasets` reads. If the benchmark
     has one part per language, write `{language}` for its code in `path`, `split` or `config`. Rows may name image
-    files in the dataset's own folder, and no others."""
+    files in the dataset's own folder, and no others. `columns` gives the column of each field that has another name in
+    the dataset: {question_id: id}."""
 
     path: str
     split: str = "test"
     config: str | None = None
     revision: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
 
     def records(self, language: str | None = None, files: ReadFiles | None = None) -> Iterator[LocatedRecord]:
         """The rows with their locations, with `language` in place of `{language}`.
@@ -62,7 +67,8 @@ class DatasetLocation:
         config = None if self.config is None else _in_language(self.config, language)
         folders = dataset_folders(path)
         rows = read_rows(path, split=split, config=config, revision=self.revision)
-        records = ((location, _with_checked_images(row, folders, location)) for location, row in rows)
+        renamed = ((location, row | self._renamed(row, location)) for location, row in rows)
+        records = ((location, _with_checked_images(row, folders, location)) for location, row in renamed)
         if files is None:
             return records
         file = Path(path) if Path(path).is_file() else None
@@ -80,9 +86,19 @@ class DatasetLocation:
         """The commit of a dataset of the Hub; None for a local one, or if the Hub does not answer."""
         return None if Path(self.path).exists() else _commit(self.path, self.revision)
 
+    def _renamed(self, row: Mapping[str, Any], location: str) -> dict[str, Any]:
+        if missing := [column for column in self.columns.values() if column not in row]:
+            raise ValueError(f"{location}: found no column {missing[0]} of `columns`, only {', '.join(row)}.")
+        return {name: row[column] for name, column in self.columns.items()}
+
+    @property
+    def is_by_language(self) -> bool:
+        """Whether each language has its own part of the dataset."""
+        return any(LANGUAGE_MARK in (text or "") for text in (self.path, self.split, self.config))
+
     def check_is_by_language(self) -> None:
         """Raise ValueError unless each language has its own part of the dataset."""
-        if not any(LANGUAGE_MARK in (text or "") for text in (self.path, self.split, self.config)):
+        if not self.is_by_language:
             raise ValueError(
                 f"`dataset` names {self.path} for every language, expected one part per language. Write "
                 f"{LANGUAGE_MARK} into its `path`, `config` or `split`."
@@ -130,6 +146,8 @@ def records_of(
 ) -> Iterator[LocatedRecord]:
     """The records of the file or of the dataset, whichever is given.
 
+    The records may be in another layout that we know (layouts.py).
+
     Args:
         read: reads the records of the file; by default JSON lines.
         language: the code to put in place of `{language}` in the dataset.
@@ -140,11 +158,16 @@ def records_of(
     """
     check_one_location(file, dataset)
     if dataset is not None:
-        return dataset.records(language, files)
-    assert file is not None  # checked
-    if files is None:
-        return read(file)
-    return files.counted(read(file), str(file), file=file, part=None if language is None else mix_code(language))
+        records = dataset.records(language, files)
+    else:
+        assert file is not None  # checked
+        with open_binary(file) as opened:
+            is_array = opened.read(2) == b"[{"  # as the original's inputs are, and no published file
+        records = (read_table if is_array else read)(file)
+        if files is not None:
+            part = None if language is None else mix_code(language)
+            records = files.counted(records, str(file), file=file, part=part)
+    return ((place, as_published(record, number, language)) for number, (place, record) in enumerate(records))
 
 
 def records_in(
@@ -176,7 +199,8 @@ def read_examples(
     for location, record in records:
         for example in read(record, location=location, images=images or "", skipped=skipped, **arguments):
             shown = images_in(record, location=location)
-            if len(shown) != len(example.images) and (shown or images is None):
+            is_stitched = len(shown) == 1 and "conversations" in record  # PangeaBench's MaRVL and NLVR2
+            if len(shown) != len(example.images) and (shown or images is None) and not is_stitched:
                 raise ValueError(
                     f"{location}: found {len(shown)} images, expected {len(example.images)}. Name the folder of files "
                     "with `images`, or give the dataset a column `image` (`images` for several)."

@@ -58,6 +58,8 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
         return found.value
     if origin in (tuple, frozenset, list):
         return _convert_list(found, origin, arguments, path, converters)
+    if origin is dict and isinstance(found.value, dict):
+        return {key: convert(value, arguments[1], join(path, key), converters) for key, value in found.value.items()}
     raise ValueError(f"{found.location}: `{path}` has the type {expected} in the code, which a recipe cannot give.")
 
 

@@ -11,6 +11,7 @@ model generates it freely or chooses one of the two. The metric is accuracy.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mblip.data.skipped import SkipReport
@@ -77,7 +78,7 @@ def marvl(
                     )
                 yield from ask_example(example, prompts, candidates)
 
-    return benchmark_task(
+    task = benchmark_task(
         NAME,
         examples(),
         metric=ChoiceAccuracy(CANDIDATES),
@@ -89,3 +90,10 @@ def marvl(
         answering=answering,
         rank_by=rank_by,
     )
+    return with_both_in_one(task)
+
+
+def with_both_in_one(task: EvaluationTask) -> EvaluationTask:
+    """The task, with a mark if its rows hold both images as one."""
+    is_marked = any(len(example.images) == 1 for example in task.examples)
+    return replace(task, marks=(*task.marks, "both images in one")) if is_marked else task

@@ -33,7 +33,7 @@ from ..records import (
     records_in,
 )
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
-from .marvl import CANDIDATES, PROMPT
+from .marvl import CANDIDATES, PROMPT, with_both_in_one
 
 NAME = "nlvr2"
 ORIGIN = Origin(
@@ -82,7 +82,7 @@ def nlvr2(
             for example in read_examples(nlvr2_example, records, images=images, skipped=skipped, language=code):
                 yield from ask_example(example, prompts, candidates)
 
-    return benchmark_task(
+    task = benchmark_task(
         NAME,
         examples(),
         metric=ChoiceAccuracy(CANDIDATES),
@@ -94,3 +94,4 @@ def nlvr2(
         answering=answering,
         rank_by=rank_by,
     )
+    return with_both_in_one(task)

@@ -13,7 +13,7 @@ or no, as in training: the model generates it freely or chooses one of the two. 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,5 +144,5 @@ def _records(
     """The records of a split, from its file or its part of the dataset."""
     if dataset is None:
         return records_of(Path(str(questions).replace(SPLIT_MARK, split)), None, files=files)
-    named = {name: value.replace(SPLIT_MARK, split) for name, value in asdict(dataset).items() if value is not None}
-    return records_of(None, DatasetLocation(**named), files=files)
+    named = {name: value.replace(SPLIT_MARK, split) for name, value in vars(dataset).items() if isinstance(value, str)}
+    return records_of(None, replace(dataset, **named), files=files)

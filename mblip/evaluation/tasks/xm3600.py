@@ -24,7 +24,7 @@ from mblip.data.sources.image_names import Images, image_location
 from mblip.data.sources.records import check_record
 
 from ..captioning import ask_for_caption, caption_prompts, captioning_task
-from ..languages import check_languages, mix_code
+from ..languages import mix_code
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
 from ..read_files import Published, ReadFiles
@@ -58,21 +58,25 @@ def xm3600(
     """The photos in each language.
 
     Args:
-        captions: the published file. Or give a `dataset` with its fields.
+        captions: the published file. Or give a `dataset` with its fields, or with a part for each of the `languages`.
         images: the folder, URL or archive of the photos, unless the dataset holds them.
         languages: None: all languages of the captions.
         subset: a file of keys, one per line.
         num_images: how many photos to take by SHA-256. Without `num_images` and `subset` we take all photos.
     """
     check_one_location(captions, dataset)
-    check_languages(languages or ())
+    asked = None if languages is None else tuple(map(mix_code, languages))
+    parts = languages if dataset is not None and dataset.is_by_language else (None,)
+    if parts is None:
+        raise ValueError("The dataset has a part for each language. Name the `languages` to read.")
     if subset is not None and num_images is not None:
         raise ValueError(f"found `num_images` and the `subset` {subset}, expected one of the two.")
     prompts, skipped, files = caption_prompts(setup), SkipReport(), ReadFiles(PUBLISHED)
 
     def examples() -> Iterator[EvaluationExample]:
-        photos = read_photos(records_of(captions, dataset, files=files), images=images)
-        chosen_codes = chosen_languages(photos.values(), languages)
+        parted = (record for part in parts for record in records_of(captions, dataset, files=files, language=part))
+        photos = read_photos(parted, images=images)
+        chosen_codes = chosen_languages(photos.values(), asked)
         chosen = _chosen_keys(photos, subset, num_images, skipped)
         files.add(subset, len(chosen))
         for key in chosen:
@@ -140,12 +144,15 @@ def read_photos(records: Iterable[LocatedRecord], *, images: str | None) -> dict
     photos: dict[str, Photo] = {}
     for location, record in records:
         key = check_record(record, {"image/key": str}, location=location)["image/key"]
-        if key in photos:
+        found, known = captions_of(record, location=location), photos.get(key)
+        if known is not None and not found.keys().isdisjoint(known.captions):
             raise ValueError(f"{location}: found the `image/key` {key!r} a second time. Download the file again.")
         name = f"{key}.jpg"
         file = None if images is None else image_location(images, name, location=location)
-        photos[key] = Photo(
-            image_of(record, file, location=location, name=name), captions_of(record, location=location)
+        photos[key] = (
+            Photo(image_of(record, file, location=location, name=name), found)
+            if known is None
+            else Photo(known.image, {**known.captions, **found})
         )
     return photos
 
