@@ -13,12 +13,14 @@ those of `mblip eval`, such as --output_dir, --languages and --protocol.
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import get_args, get_type_hints
 
 from mblip.data.sources.image_names import Images
-from mblip.evaluation import conditions_table, predictions_path, score_predictions, write_report, write_results
+from mblip.eval import write
+from mblip.evaluation import predictions_path
 from mblip.evaluation.command_line import RECIPE_SUFFIXES, parse_command_line
 from mblip.evaluation.environment import ModelFacts
 from mblip.evaluation.evaluate import results_of
@@ -60,60 +62,46 @@ def main(arguments: list[str]) -> None:
             task, names[1:], system=given.system, missing=given.missing, answer_field=given.answer_field
         )
         write_predictions(predictions_path(run.output_dir, task.name), result.predictions)
-        write_results(run.output_dir, {task.name: result}, table := conditions_table(result))
-        write_report(run.output_dir, {task.name: result})
-    print(f"{table}\nScored answers, results and report are in {run.output_dir}.")
+        write(run.output_dir, {task.name: result})
 
 
 def score_files(
     task: EvaluationTask,
-    names: list[str],
+    names: Sequence[str],
     *,
     system: str,
     missing: MissingAnswers = "error",
     answer_field: str | None = None,
 ) -> Results:
-    """Score the predictions of a system.
-
-    Args:
-        names: files, as on the command line.
-        missing, answer_field: see `match_answers`.
-
-    Raises:
-        ValueError: the answers do not fit the task's examples.
-    """
-    start = time.monotonic()
+    """Score the predictions of a system in files that are named as on the command line. Arguments and errors are those
+    of `match_answers`."""
+    began = time.monotonic()
     files = predictions_files(names, task)
     task, outputs = match_answers(task, files, missing=missing, answer_field=answer_field)
     task = replace(task, changes=(*task.changes, f"prompts and decoding of {system} {NOT_KNOWN}"))
     answers = zip(task.examples, outputs, strict=True)
-    scores, scored = score_predictions(task, [predict(task.name, task.protocol, *answer) for answer in answers])
-    model = ModelFacts(system, None, None, None, precision=NOT_KNOWN)
-    seconds = time.monotonic() - start
     result = results_of(
-        task, scores, scored, model=model, generation=task.generation, seconds=seconds, hardware=NOT_KNOWN
+        task,
+        [predict(task.name, task.protocol, *answer) for answer in answers],
+        model=ModelFacts(system, None, None, None, precision=NOT_KNOWN),
+        generation=task.generation,
+        hardware=NOT_KNOWN,
+        began=began,
     )
     return replace(result, system=system, prompts={}, generation=None, answering=NOT_KNOWN)
 
 
-def _read_run(source: str, system: str, task: str | None, options: list[str]) -> EvaluationRun:
+def _read_run(source: str, system: str, task: str | None, options: Sequence[str]) -> EvaluationRun:
     """What `mblip eval` would run, with the system in the model's place: one task, whose images need not be there."""
-    options = [*options, "--missing_images", "unchecked"]
-    if not any(option.partition("=")[0] == "--output_dir" for option in options):
-        options += ["--output_dir", f"outputs/evaluation/{system.strip('/').replace('/', '--')}"]
-    if is_recipe := source.endswith(RECIPE_SUFFIXES) or source in recipe_names():
-        run = parse_command_line([source, "--model", system, *options])
-    else:
-        run = parse_command_line([system, "--task", source, *options])
-    tasks = {recipe.name: recipe for recipe in run.evaluation.tasks}
-    if task is None and len(tasks) == 1:
-        (task,) = tasks
-    if task not in tasks or not (is_recipe or task == source):
-        raise ValueError(f"Found the task {task}, expected one of {', '.join(tasks)}. Choose it with --task.")
-    chosen = tasks[task]
-    hints = get_type_hints(chosen.function, include_extras=True)
-    unread = {
-        name: "images" for name, hint in hints.items() if hint == Images | None and "dataset" not in chosen.arguments
-    }
-    chosen = replace(chosen, arguments=unread | dict(chosen.arguments))
-    return replace(run, evaluation=replace(run.evaluation, tasks=(chosen,)))
+    folder = f"outputs/evaluation/{system.strip('/').replace('/', '--')}"
+    is_recipe = source.endswith(RECIPE_SUFFIXES) or source in recipe_names()
+    named = [source, "--model", system] if is_recipe else [system, "--task", source]
+    run = parse_command_line([*named, "--output_dir", folder, *options, "--missing_images", "unchecked"])
+    chosen = [recipe for recipe in run.evaluation.tasks if task in (None, recipe.name)]
+    if len(chosen) != 1:
+        found = ", ".join(recipe.name for recipe in run.evaluation.tasks)
+        raise ValueError(f"Found the tasks {found} and --task {task}, expected one task. Choose it with --task.")
+    hints = {} if "dataset" in chosen[0].arguments else get_type_hints(chosen[0].function, include_extras=True)
+    unread = {name: "images" for name, hint in hints.items() if hint == Images | None}
+    chosen = [replace(chosen[0], arguments=unread | dict(chosen[0].arguments))]
+    return replace(run, evaluation=replace(run.evaluation, tasks=tuple(chosen)))

@@ -184,13 +184,16 @@ def test_a_task_of_a_recipe_is_chosen_and_goes_to_the_systems_folder(tmp_path, m
     main(["score", recipe, "p.jsonl", "--system", "me/mine", "--task", "xm3600", "--protocol", "centurio"])
     result = read_results(tmp_path / "outputs/evaluation/me--mine")["xm3600"]
     assert (result.protocol, result.predictions[0].output, result.system) == ("centurio", "A dog.", "me/mine")
-    assert "Scored answers, results and report are in outputs/evaluation/me--mine." in capsys.readouterr().out
+    assert "Answers, results and report are in outputs/evaluation/me--mine." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["r.yaml", "p.jsonl", "--system", "x"], "Found the task None, expected one of xm3600, xflickrco"),
+        (
+            ["r.yaml", "p.jsonl", "--system", "x"],
+            "Found the tasks xm3600, xflickrco and --task None, expected one task",
+        ),
         (["xm3600", "--system", "x"], "expected a task or a recipe, then files of predictions"),
         (["xm3600", "p.jsonl"], "the following arguments are required: --system"),
         (["xm3600", "p.jsonl", "--system", "x", "--load_in=4bit"], "--load_in=4bit is for a model that answers here"),

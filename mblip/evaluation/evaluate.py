@@ -24,7 +24,7 @@ from .generation_settings import GenerationSettings
 from .model_inputs import Model, Processor
 from .predictions import Prediction, write_predictions
 from .processes import gather, is_main_process, num_processes
-from .results import MetricRecord, Results, Score, score_predictions
+from .results import MetricRecord, Results, score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, forget_partial, run_task, seconds_before
 from .task import EvaluationTask
 
@@ -58,20 +58,18 @@ def evaluate_task(
     start = time.monotonic()
     earlier = seconds_before(predictions_path)
     predictions = run_task(model, processor, task, settings=settings, predictions_path=predictions_path, later=later)
-    scores, scored = score_predictions(task, predictions)
-    if predictions_path is not None and is_main_process():
-        write_predictions(predictions_path, scored)
-        if not keeps_partial:
-            forget_partial(predictions_path)
     results = results_of(
         task,
-        scores,
-        scored,
+        predictions,
         model=describe_model(model, base),
         generation=settings.generation.applied_to(task.generation),
-        seconds=earlier + time.monotonic() - start,
         hardware=describe_hardware(model.device),
+        began=start - earlier,
     )
+    if predictions_path is not None and is_main_process():
+        write_predictions(predictions_path, results.predictions)
+        if not keeps_partial:
+            forget_partial(predictions_path)
     return replace(
         results,
         num_new_tokens=None if task.answering == "rank" else _num_tokens(processor, predictions),
@@ -83,15 +81,15 @@ def evaluate_task(
 
 def results_of(
     task: EvaluationTask,
-    scores: tuple[Score, ...],
-    predictions: tuple[Prediction, ...],
+    predictions: Sequence[Prediction],
     *,
     model: ModelFacts,
     generation: GenerationSettings,
-    seconds: float,
     hardware: str,
+    began: float,
 ) -> Results:
-    """The record of scored answers, with all that the task and this code tell of it."""
+    """Score answers, and record all that the task and this code tell of them. `began` is of the monotonic clock."""
+    scores, scored = score_predictions(task, predictions)
     prompts: dict[str, dict[str, str]] = {}
     for example in task.examples:
         prompts.setdefault(example.condition, {}).setdefault(example.language, example.prompt)
@@ -110,12 +108,12 @@ def results_of(
         left_out=dict(task.skipped.counts),
         left_out_names=dict(task.skipped.names),
         has_stand_ins=shows_stand_ins(task.examples),
-        seconds=seconds,
+        seconds=time.monotonic() - began,
         commit=code_commit(),
         versions=package_versions(),
         hardware=hardware,
         num_processes=num_processes(),
-        predictions=predictions,
+        predictions=scored,
         files=task.files,
         changes=task.changes,
         marks=task.marks,

@@ -1,6 +1,6 @@
 """Predictions of other systems: reads the files that they write, and matches them to the examples of a task.
 
-A file has rows: CSV, TSV, JSON lines or a JSON array. Its fields tell the answer, and which example it is for:
+A file has rows: CSV, TSV, JSON lines or a JSON array. Their fields tell the answer, and which example it is for:
 
 | rows of | answer | example |
 |---|---|---|
@@ -17,37 +17,32 @@ the right answer must then agree with the task.
 import importlib
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from mblip.data.languages import OTHER_CODES
+from mblip.data.languages import LANGUAGES, OTHER_CODES
 from mblip.data.sources.records import describe, read_json_object
 from mblip.data.sources.text_tables import read_table
 
+from .languages import UNSEEN_LANGUAGES
 from .records import LANGUAGE_MARK
 from .task import EvaluationExample, EvaluationTask
 
 MissingAnswers = Literal["error", "wrong"]
+PredictionsFile = tuple[Path, frozenset[str]]  # with the language or condition that it is for, if it is for one
 
 CONDITION_MARK = "{condition}"
 CERTAIN_FIELDS = ("filtered_resps", "output", "prediction")  # of the answer; the first one counts
 ANSWER_FIELDS = ("caption", "answer", "text")  # beside one another, one may be the question or the right answer
 EXAMPLE_FIELDS, IMAGE_FIELDS = ("id", "question_id"), ("image_id", "image", "image/key", "imageId", "img_id")
-CONDITION_FIELDS, LANGUAGE_FIELDS = ("condition", "category"), ("language", "lang")
+LANGUAGE_FIELDS, CONDITION_FIELDS = ("language", "lang"), ("condition", "category")
 NUMBER = "doc_id"  # of the row in lmms-eval's dataset
 COCO_NAME = re.compile(r"(?:COCO_[a-z]+\d{4}_)?0*(\d+)")
-HOW_TO_TELL = f"name one file for each language or condition, with {LANGUAGE_MARK} or {CONDITION_MARK} or as NAME=FILE"
-
-
-@dataclass(frozen=True)
-class PredictionsFile:
-    """A file of answers, to all examples of a task or to those of one language or condition."""
-
-    path: Path
-    language: str | None = None
-    condition: str | None = None
+HOW_TO_TELL = f"Name one file for each language or condition: with {LANGUAGE_MARK} or {CONDITION_MARK}, or NAME=FILE."
+ADD_A_FIELD = f"Add {', '.join(EXAMPLE_FIELDS)} or image_id to the rows."
 
 
 @dataclass(frozen=True)
@@ -64,18 +59,17 @@ def predictions_files(names: Sequence[str], task: EvaluationTask) -> list[Predic
     the file of the language or condition NAME."""
     languages = list(dict.fromkeys(example.language for example in task.examples))
     conditions = list(dict.fromkeys(example.condition for example in task.examples))
-    files = []
+    files: list[PredictionsFile] = []
     for name in names:
         key, _, path = name.partition("=")
         if path and key in (*languages, *conditions):
-            files.append(PredictionsFile(Path(path), *((key, None) if key in languages else (None, key))))
+            files.append((Path(path), frozenset({key})))
             continue
-        for language in languages if LANGUAGE_MARK in name else [None]:
-            for condition in conditions if CONDITION_MARK in name else [None]:
-                filled = name.replace(CONDITION_MARK, condition or "")
-                spellings = [language or "", *(other for other, code in OTHER_CODES.items() if code == language)]
-                paths = [Path(filled.replace(LANGUAGE_MARK, spelling)) for spelling in spellings]
-                files.append(PredictionsFile(next(filter(Path.is_file, paths), paths[0]), language, condition))
+        marks = languages if LANGUAGE_MARK in name else [""], conditions if CONDITION_MARK in name else [""]
+        for language, condition in product(*marks):
+            codes = [language, *(other for other, code in OTHER_CODES.items() if code == language)]
+            paths = [Path(name.replace(LANGUAGE_MARK, code).replace(CONDITION_MARK, condition)) for code in codes]
+            files.append((next(filter(Path.is_file, paths), paths[0]), frozenset({language, condition}) - {""}))
     return files
 
 
@@ -98,17 +92,18 @@ def match_answers(
     Raises:
         ValueError: an answer fits no example or several, or an example has several answers or none.
     """
-    conditions = {file.condition for file in files}
-    if None not in conditions and any(example.condition not in conditions for example in task.examples):
-        kept = [example for example in task.examples if example.condition in conditions]
-        task = replace(task, examples=kept, marks=(*task.marks, f"only {', '.join(sorted(map(str, conditions)))}"))
+    conditions = {example.condition for example in task.examples}
+    answered = set().union(*(of & conditions for _, of in files))
+    if answered != conditions and all(of & conditions for _, of in files):
+        kept = [example for example in task.examples if example.condition in answered]
+        task = replace(task, examples=kept, marks=(*task.marks, f"only {', '.join(sorted(answered))}"))
     found: dict[int, Answer] = {}
-    for file in files:
-        for number, answer in _matched(file, list(read_answers(file.path, answer_field)), task.examples):
+    for path, of in files:
+        for number, answer in _matched(path, of, list(read_answers(path, answer_field)), task.examples):
             if (first := found.setdefault(number, answer)) is not answer:
                 raise ValueError(
                     f"{first.location} and {answer.location} both answer {_name(task.examples[number])}, expected one "
-                    f"answer per example. If they differ in language or condition, {HOW_TO_TELL}."
+                    f"answer per example. {HOW_TO_TELL}"
                 )
     without = [example for number, example in enumerate(task.examples) if number not in found]
     if without and missing == "error":
@@ -122,11 +117,7 @@ def match_answers(
 
 
 def read_answers(path: Path, answer_field: str | None = None) -> Iterator[Answer]:
-    """The answers of a file, in its order.
-
-    Raises:
-        ValueError: the file cannot be read, or it is not clear which field holds the answer.
-    """
+    """The answers of a file, in its order. Raises ValueError if it is not clear which field holds them."""
     for location, row in _rows(path):
         certain = [name for name in CERTAIN_FIELDS if name in row][:1]
         names = [answer_field] if answer_field else certain or [name for name in ANSWER_FIELDS if name in row]
@@ -147,100 +138,87 @@ def read_answers(path: Path, answer_field: str | None = None) -> Iterator[Answer
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix == ".xlsx":
-        return _sheet_rows(path)
+        try:
+            sheet = importlib.import_module("openpyxl").load_workbook(path, read_only=True).active
+        except ImportError as error:
+            raise ValueError(f"{path}: no openpyxl to read it. Save it as CSV, or pip install openpyxl.") from error
+        header, *rows = sheet.iter_rows(values_only=True)
+        filled = [["" if cell is None else cell for cell in row] for row in rows]
+        return ((f"{path}, row {n}", dict(zip(header, row, strict=True))) for n, row in enumerate(filled, start=2))
     if path.suffix == ".json" and path.is_file() and path.read_bytes()[:2] == b"{\n":
         logs = read_json_object(path).get("logs")
         if not isinstance(logs, list):
-            raise ValueError(f"{path}: found `logs` {describe(logs)}, expected a list of lmms-eval's samples.")
+            raise ValueError(f"{path}: `logs` is {describe(logs)}, expected the samples of lmms-eval.")
         return ((f"{path}, logs[{number}]", row) for number, row in enumerate(logs))
     return read_table(path)
 
 
-def _sheet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        openpyxl = importlib.import_module("openpyxl")
-    except ImportError as error:
-        raise ValueError(f"{path}: no openpyxl to read it. Save it as CSV, or pip install openpyxl.") from error
-    header, *rows = openpyxl.load_workbook(path, read_only=True).active.iter_rows(values_only=True)
-    for number, cells in enumerate(rows, start=2):
-        filled = ("" if cell is None else cell for cell in cells)
-        yield f"{path}, row {number}", dict(zip(header, filled, strict=True))
-
-
 def _matched(
-    file: PredictionsFile, answers: Sequence[Answer], examples: Sequence[EvaluationExample]
+    path: Path, of: frozenset[str], answers: Sequence[Answer], examples: Sequence[EvaluationExample]
 ) -> list[tuple[int, Answer]]:
     """Each answer of a file with the number of its example: by the field that fits most answers, or by their order."""
-    scope = [
-        number
-        for number, example in enumerate(examples)
-        if file.language in (None, example.language) and file.condition in (None, example.condition)
-    ]
+    groups = [{example.language, example.condition} for example in examples]
     by_example, by_image = defaultdict(list), defaultdict(list)
-    for number in scope:
-        id = examples[number].id
-        for key in {id, id.rpartition("/")[2]}:
+    for number, example in enumerate(examples):
+        for key in {example.id, example.id.rpartition("/")[2]}:
             by_example[key].append(number)
-        by_image[_image_key(examples[number].image_id)].append(number)
-    fitting = {name: [by_example[str(answer.row.get(name))] for answer in answers] for name in EXAMPLE_FIELDS}
-    fitting |= {name: [by_image[_image_key(answer.row.get(name))] for answer in answers] for name in IMAGE_FIELDS}
+        by_image[_image_key(example.image_id)].append(number)
+    told = [of | _groups(answer.row, set().union(*groups)) for answer in answers]
+    fitting = {
+        name: [
+            [number for number in named[key_of(answer.row.get(name))] if group <= groups[number]]
+            for answer, group in zip(answers, told, strict=True)
+        ]
+        for names, named, key_of in ((EXAMPLE_FIELDS, by_example, str), (IMAGE_FIELDS, by_image, _image_key))
+        for name in names
+    }
     field = max(fitting, key=lambda name: sum(map(bool, fitting[name])))
     if not any(fitting[field]):
-        return _in_order(file.path, answers, scope, examples)
-    told = {example.language for example in examples} | {example.condition for example in examples}
-    fits = [
-        [
-            number
-            for number in numbers
-            if _told(answer.row, told) <= {examples[number].language, examples[number].condition}
-        ]
-        for answer, numbers in zip(answers, fitting[field], strict=True)
-    ]
+        return _in_order(path, answers, [number for number, group in enumerate(groups) if of <= group], examples)
     for wrong, what, remedy in (
-        ([not each for each in fits], "no example", "Remove them, or choose the task's languages and images to fit"),
-        ([len(each) > 1 for each in fits], "several examples", HOW_TO_TELL.capitalize()),
+        ([not fits for fits in fitting[field]], "no example", "Remove them, or choose the task's examples to fit."),
+        ([len(fits) > 1 for fits in fitting[field]], "several examples", HOW_TO_TELL),
     ):
         if any(wrong):
             first = answers[wrong.index(True)]
             raise ValueError(
-                f"{file.path}: {sum(wrong)} of {len(answers)} answers fit {what} of the task, such as "
-                f"{first.location} ({field} {first.row.get(field)!r}). {remedy}."
+                f"{path}: {sum(wrong)} of {len(answers)} answers fit {what} of the task, such as {first.location} "
+                f"({field} {first.row.get(field)!r}). {remedy}"
             )
-    return [(each[0], answer) for each, answer in zip(fits, answers, strict=True)]
+    return [(fits[0], answer) for fits, answer in zip(fitting[field], answers, strict=True)]
 
 
 def _in_order(
-    path: Path, answers: Sequence[Answer], scope: Sequence[int], examples: Sequence[EvaluationExample]
+    path: Path, answers: Sequence[Answer], numbers: Sequence[int], examples: Sequence[EvaluationExample]
 ) -> list[tuple[int, Answer]]:
-    """Each answer with the number of its example, by its number or else by the order of the rows."""
-    numbers = [int(answer.row.get(NUMBER, place)) for place, answer in enumerate(answers)]
-    is_numbered = NUMBER in answers[0].row
-    if max(numbers) >= len(scope) or not (is_numbered or len(answers) == len(scope)):
+    """Each answer with the number of its example, among `numbers`: by its own number, or else by its place."""
+    places = [int(answer.row.get(NUMBER, place)) for place, answer in enumerate(answers)]
+    if max(places) >= len(numbers) or not (NUMBER in answers[0].row or len(places) == len(numbers)):
         raise ValueError(
             f"{path}: found {len(answers)} answers and no field that names an example or image of the task, expected "
-            f"{len(scope)} in the order of the examples. Add {' or '.join(EXAMPLE_FIELDS)} or image_id."
+            f"{len(numbers)} answers in the order of the examples. {ADD_A_FIELD}"
         )
-    pairs = [(scope[number], answer) for number, answer in zip(numbers, answers, strict=True)]
+    pairs = [(numbers[place], answer) for place, answer in zip(places, answers, strict=True)]
     if others := [answer for number, answer in pairs if not _agrees(answer.row, examples[number])]:
         raise ValueError(
             f"{path}: {len(others)} of {len(answers)} rows, taken in their order, are about other questions than the "
-            f"task's examples, such as {others[0].location}. Add {' or '.join(EXAMPLE_FIELDS)} or image_id."
+            f"task's examples, such as {others[0].location}. {ADD_A_FIELD}"
         )
     return pairs
 
 
 def _agrees(row: Mapping[str, Any], example: EvaluationExample) -> bool:
     """Whether the question or the right answer that a row tells is the example's. True if it tells neither."""
-    questions = [str(row["question"]).strip() in example.prompt] if "question" in row else []
     right = [str(row[name]).casefold() for name in ("target", "answer") if name in row]
-    right_ones = [any(reference.casefold() in text for reference in example.references) for text in right]
-    return any([*questions, *right_ones]) or not [*questions, *right_ones]
+    found = [any(reference.casefold() in text for reference in example.references) for text in right]
+    found += [str(row["question"]).strip() in example.prompt] if "question" in row else []
+    return any(found) or not found
 
 
-def _told(row: Mapping[str, Any], known: Collection[str]) -> set[str]:
-    """The language and condition of the task that a row tells."""
-    values = [row.get(name) for name in (*CONDITION_FIELDS, *LANGUAGE_FIELDS)]
-    return {OTHER_CODES.get(value, value) for value in values if isinstance(value, str)} & set(known)
+def _groups(row: Mapping[str, Any], known: set[str]) -> set[str]:
+    """The language that a row tells, also one that the task has not, and the condition of the task that it tells."""
+    languages = {OTHER_CODES.get(row.get(name), row.get(name)) for name in LANGUAGE_FIELDS}
+    return languages & {*LANGUAGES, *UNSEEN_LANGUAGES} | {row.get(name) for name in CONDITION_FIELDS} & known
 
 
 def _image_key(image: Any) -> str:
