@@ -56,7 +56,7 @@ def slug(heading: str) -> str:
 
 
 def test_there_is_a_page_for_each_story():
-    stories = {"data", "evaluation", "models", "publishing", "quickstart", "speed", "training"}
+    stories = {"data", "evaluation", "models", "multiple_choice", "publishing", "quickstart", "speed", "training"}
     assert {path.stem for path in PAGES} >= {"README", *stories}
 
 

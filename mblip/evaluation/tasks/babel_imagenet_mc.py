@@ -26,6 +26,7 @@ from mblip.data.stable_random import stable_random
 from ..generation_settings import GenerationSettings
 from ..multiple_choice import AnswerBy, MultipleChoiceAccuracy, ask_choice
 from ..protocol import OWN, PromptForm, Setup
+from ..read_files import ReadFiles
 from ..task import AS_IS, Answering, EvaluationExample, EvaluationTask, RankBy
 from .babel_imagenet import ORIGIN
 
@@ -88,6 +89,9 @@ def babel_imagenet_mc(
         )
     asked = {"answer_by": answer_by, "list_options": list_options, "order": order, "answering": answering}
     usual = {"answer_by": "letter", "list_options": True, "order": "shuffled", "answering": "generate"}
+    files = ReadFiles()
+    files.add(labels, len(read.labels))
+    files.add(nearest, len(similar or {}))
     marks = ["wrong names drawn" if nearest is None else "wrong names found anew"]
     num_photos, num_published = len({example.image_id for example in examples}), PHOTOS_OF_A_CLASS * NUM_CLASSES
     if num_photos < num_published:
@@ -102,6 +106,7 @@ def babel_imagenet_mc(
         rank_by=rank_by,
         origin=ORIGIN,
         skipped=skipped,
+        files=files.files,
         changes=() if nearest is None else tuple(f"{key} {asked[key]}" for key in usual if asked[key] != usual[key]),
         marks=tuple(marks),
     )
