@@ -37,7 +37,7 @@ from mblip.data.languages import ENGLISH
 from mblip.data.skipped import SkipReport
 from mblip.data.stable_random import stable_random
 
-from .protocol import AnswerKind, PromptForm, Setup
+from .protocol import AnswerKind, PromptForm, Rules, Setup
 from .read_files import ReadFiles
 from .task import AS_IS, SHUFFLED, Answering, EvaluationExample, EvaluationTask, Metric, Origin, RankBy
 
@@ -53,19 +53,21 @@ def benchmark_task(
     *,
     metric: Metric,
     setup: Setup,
-    kind: AnswerKind,
+    kind: AnswerKind | Rules,
     origin: Origin | None = None,
     skipped: SkipReport | None = None,
     files: ReadFiles | None = None,
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
+    changes: tuple[str, ...] = (),
 ) -> EvaluationTask:
-    """The task of a benchmark that supports both protocols.
+    """The task of a benchmark.
 
     Args:
-        kind: the kind of its answers, which determines the decoding.
+        kind: the kind of its answers, which determines the decoding; or the protocol's rules, from `Setup.rules`.
         skipped: what the readers skipped. We add missing images.
         files: what the readers read.
+        changes: what else differs from the protocol. In every protocol the model writes its answers.
 
     Raises:
         ValueError: there are no examples, or images are missing and `Setup.missing_images` is "error".
@@ -76,6 +78,10 @@ def benchmark_task(
     marks = files.marks
     if num_without := len(found) - len(with_images):
         marks = (*marks, f"{num_without:,} of {len(found):,} examples without their image")
+    if answering != "generate":
+        changes = (*changes, f"answering: {answering}{f' by {rank_by}' if answering == 'rank' else ''}")
+    if isinstance(kind, Rules):
+        changes = (*kind.changes, *changes)
     return EvaluationTask(
         name=name,
         examples=with_images,
@@ -88,6 +94,7 @@ def benchmark_task(
         rank_by=rank_by,
         files=files.files,
         marks=marks,
+        changes=(*setup.changes, *changes),
     )
 
 
@@ -119,13 +126,13 @@ def ask(
         yield EvaluationExample(
             images=images,
             image_id=image_id,
-            prompt=prompt.fill(answer_language, **inputs),
+            prompt=prompt.fill(answer_language, language == ENGLISH, **inputs),
             references=references,
             language=language,
             condition=joined_condition(condition, prompt.condition),
             id=id,
             candidates=candidates,
-            content_free=prompt.fill(answer_language, **empty) if candidates else None,
+            content_free=prompt.fill(answer_language, language == ENGLISH, **empty) if candidates else None,
             facts=facts,
         )
 

@@ -18,13 +18,10 @@ from .metrics.chrf import chrf
 from .metrics.figure_sums import ratio
 from .metrics.language_fidelity import EMPTY, find_language, language_fidelity
 from .metrics.segmentation import load_segmenter
-from .protocol import PromptForm, Setup
+from .protocol import PromptForm, Rules, Setup
 from .read_files import ReadFiles
 from .task import EvaluationExample, EvaluationTask, Origin, Scored
 
-TASK = "captioning"  # of mblip/data/prompts
-PAPER_PROMPT = "Caption in {language}: "
-CENTURIO_PROMPT = "Briefly describe the image in {language} in one sentence."
 WITHOUT_CAPTION = "photo without a caption in the language"
 CIDER = "CIDEr-D"
 PYCOCOEVALCAP = "as in pycocoevalcap"
@@ -49,8 +46,15 @@ def captioning_task(
     origin: Origin,
     skipped: SkipReport,
     files: ReadFiles | None = None,
+    rules: Rules | None = None,
+    changes: tuple[str, ...] = (),
 ) -> EvaluationTask:
     """The task of captioning every image in each of the languages of its captions.
+
+    Args:
+        tokenization: `ptb` in every protocol.
+        rules: of the protocol, from `Setup.rules`; None for a benchmark of your own.
+        changes: what else differs from the protocol.
 
     Raises:
         ValueError: there are no images, or images are missing and `Setup.missing_images` is "error".
@@ -61,18 +65,19 @@ def captioning_task(
     return benchmark_task(
         name,
         examples,
-        metric=CaptionMetric(languages, tokenization),
+        metric=CaptionMetric(languages, tokenization, rules.main if rules else CIDER),
         setup=setup,
-        kind="caption",
+        kind=rules or "caption",
         origin=origin,
         skipped=skipped,
         files=files,
+        changes=changes if tokenization == "ptb" else (*changes, f"tokenization: {tokenization}"),
     )
 
 
 def caption_prompts(setup: Setup) -> tuple[PromptForm, ...]:
-    """The prompts that ask for a caption."""
-    return setup.prompts(TASK, paper=PAPER_PROMPT, centurio=CENTURIO_PROMPT)
+    """The prompts that ask for a caption, as the protocol asks for those of XM3600."""
+    return setup.prompts_of(setup.rules("xm3600"))
 
 
 def ask_for_caption(

@@ -12,11 +12,16 @@ from typing import Literal
 
 from mblip.data.languages import LANGUAGES, OTHER_CODES, get_language
 
-LanguageNames = Literal["trained", "original"]
+LanguageNames = Literal["trained", "original", "pangea"]
 
-# Where gregor-ge/mBLIP (commit 0380e68, data/xm3600/convert_xm3600_to_coco.py) differs from our names.
-ORIGINAL_NAMES: Mapping[str, str] = MappingProxyType(
-    {"bn": "Bengali", "fa": "Farsi", "pt": "Portugese", "uk": "Ukranian"}
+# Where the names of gregor-ge/mBLIP (commit 0380e68, data/xm3600/convert_xm3600_to_coco.py:14-21) and of neulab/Pangea
+# (commit ecc4403, tasks/xm100/xm100_*.yaml:9, tasks/maxm/maxm_*.yaml:40) differ from ours.
+OTHER_NAMES: Mapping[LanguageNames, Mapping[str, str]] = MappingProxyType(
+    {
+        "trained": {},
+        "original": {"bn": "Bengali", "fa": "Farsi", "pt": "Portugese", "uk": "Ukranian"},
+        "pangea": {"bn": "Bengali"},
+    }
 )
 
 
@@ -62,7 +67,7 @@ def mix_code(benchmark_code: str) -> str:
 def prompt_language(code: object, names: LanguageNames = "trained") -> str:
     """The name of a language in prompts."""
     language = evaluation_language(code)
-    return ORIGINAL_NAMES.get(language.code, language.name) if names == "original" else language.name
+    return OTHER_NAMES[names].get(language.code, language.name)
 
 
 def check_languages(codes: Sequence[str]) -> None:

@@ -22,7 +22,6 @@ import torch
 from tqdm.auto import tqdm
 
 from .benchmark import shows_stand_ins
-from .captioning import PAPER_PROMPT
 from .environment import code_commit, describe_hardware, describe_model, package_versions
 from .generation_settings import GenerationSettings
 from .languages import prompt_language
@@ -34,7 +33,7 @@ from .metrics.intervals import wilson_interval
 from .metrics.retrieval import Recall, score_retrieval
 from .model_inputs import EncodedImages, Fitting, encode_images, evaluating
 from .predictions import Prediction
-from .protocol import OWN
+from .protocol import CAPTION_PROMPT, OWN
 from .results import Results, Score
 from .task import EvaluationExample, EvaluationTask
 
@@ -235,4 +234,4 @@ def _score(search: Search, found: Sequence[Prediction], num_photos: int) -> Scor
 
 
 def _prompt(language: str) -> str:
-    return PAPER_PROMPT.format(language=prompt_language(language))
+    return CAPTION_PROMPT.format(language=prompt_language(language))

@@ -1,6 +1,6 @@
 """Image-text retrieval: how often a model finds the caption of an image, and the image of a caption.
 
-    mblip retrieval eval_xflickrco_paper --num_candidates 100
+    mblip retrieval eval_xflickrco --num_candidates 100
 
 Give a recipe of `mblip eval` with caption benchmarks. Its prompts and decoding settings are not used. Results,
 predictions and report go to `retrieval/` in its `output_dir`. mblip/evaluation/retrieval.py describes what is measured

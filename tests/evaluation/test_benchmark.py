@@ -77,5 +77,5 @@ def test_an_id_that_comes_twice_is_an_error(examples):
 
 def test_the_task_decodes_as_its_protocol_says(examples):
     task = task_of(examples[:1], protocol="centurio")
-    assert (task.protocol, str(task.generation)) == ("centurio", "greedy search, at most 10 new tokens")
+    assert (task.protocol, str(task.generation)) == ("centurio", "greedy search, 1 to 10 new tokens")
     assert task.origin == ORIGIN

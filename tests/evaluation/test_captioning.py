@@ -46,8 +46,8 @@ def make(examples, setup=Setup(), skipped=None):  # noqa: B008
 @pytest.mark.parametrize(
     ("setup", "prompts"),
     [
-        (Setup(), ["Caption in English: ", "Caption in Persian: ", "Caption in Quechua: "]),
-        (Setup(language_names="original"), ["Caption in English: ", "Caption in Farsi: ", "Caption in Quechua: "]),
+        (Setup(), ["Caption in English: ", "Caption in Farsi: ", "Caption in Quechua: "]),
+        (Setup(language_names="trained"), ["Caption in English: ", "Caption in Persian: ", "Caption in Quechua: "]),
         (
             Setup(protocol="centurio"),
             [
@@ -93,7 +93,10 @@ def test_the_decoding_is_that_of_the_protocol():
     assert str(make(asked(Setup(), photo)).generation) == "5 beams, 1 to 50 new tokens, length penalty 1"
     centurio = Setup(protocol="centurio")
     task = make(asked(centurio, photo), centurio)
-    assert (str(task.generation), task.protocol) == ("greedy search, at most 50 new tokens", "centurio")
+    assert (str(task.generation), task.protocol) == (
+        "greedy search, 1 to 128 new tokens, repetition penalty 1.1",
+        "centurio",
+    )
 
 
 def test_missing_photos_are_an_error_or_skipped_by_name(tmp_path):

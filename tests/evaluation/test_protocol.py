@@ -1,42 +1,86 @@
+"""Set-ups: the prompts and decoding of the protocols, what they do not have, and what differs from them."""
+
 import pytest
 
 from mblip.data.prompts import get_task
-from mblip.evaluation.protocol import HELD_OUT_TEMPLATE, Setup
+from mblip.evaluation.protocol import HELD_OUT_TEMPLATE, PROTOCOLS, Setup
 
-PAPER, CENTURIO = "Caption in {language}: ", "Briefly describe the image in {language} in one sentence."
+PAPER = "Caption in {language}: "
 
 
 @pytest.mark.parametrize(
-    ("setup", "prompt"),
+    ("setup", "prompt", "changes"),
     [
-        (Setup(), "Caption in Persian: "),
-        (Setup(language_names="original"), "Caption in Farsi: "),
-        (Setup(protocol="centurio"), "Briefly describe the image in Persian in one sentence."),
+        (Setup(), "Caption in Farsi: ", ()),
+        (Setup(language_names="original"), "Caption in Farsi: ", ()),
+        (Setup(language_names="trained"), "Caption in Persian: ", ("language names as trained",)),
+        (Setup(protocol="centurio"), "Caption in Persian: ", ()),
+        (Setup(protocol="pangea"), "Caption in Persian: ", ()),
+        (Setup(protocol="pangea", language_names="original"), "Caption in Farsi: ", ("language names as original",)),
     ],
 )
-def test_a_protocol_has_one_prompt(setup, prompt):
-    (form,) = setup.prompts("captioning", paper=PAPER, centurio=CENTURIO)
-    assert (form.condition, form.fill("fa")) == ("as_is", prompt)
+def test_a_protocol_has_its_names_of_languages_and_other_names_change_it(setup, prompt, changes):
+    (form,) = setup.prompts("captioning", paper=PAPER)
+    assert (form.condition, form.fill("fa"), setup.changes) == ("as_is", prompt, changes)
 
 
-def test_centurio_asks_as_the_paper_does_where_it_has_no_prompt_of_its_own():
-    (form,) = Setup(protocol="centurio").prompts("vqa", paper="Question: {question} Short answer in {language}:")
+def test_an_input_may_have_braces_in_it():
+    (form,) = Setup().prompts("vqa", paper="Question: {question} Short answer in {language}:")
     assert form.fill("sw", question="{Why}?") == "Question: {Why}? Short answer in Swahili:"
 
 
 def test_all_templates_are_asked_the_one_held_out_of_training_last():
-    forms = Setup(templates=True).prompts("captioning", paper=PAPER)
+    setup = Setup(templates=True)
+    forms = setup.prompts("captioning", paper=PAPER)
     task = get_task("captioning")
     assert [form.text for form in forms] == [template.text for template in (*task.templates, task.held_out)]
     assert [form.condition for form in forms][:2] == ["wording 1", "wording 2"]
     assert forms[-1].condition == HELD_OUT_TEMPLATE
+    assert setup.changes == ("every prompt template",)
 
 
-def test_the_decoding_settings_are_those_of_the_papers():
-    searches = {kind: str(Setup().generation(kind)) for kind in ("caption", "short_answer", "description")}
-    assert searches == {
-        "caption": "5 beams, 1 to 50 new tokens, length penalty 1",
-        "short_answer": "5 beams, 1 to 10 new tokens, length penalty -1",
-        "description": "5 beams, 1 to 256 new tokens, length penalty 1, repetition penalty 1.5",
-    }
-    assert str(Setup(protocol="centurio").generation("caption")) == "greedy search, at most 50 new tokens"
+@pytest.mark.parametrize(
+    ("protocol", "caption", "short_answer"),
+    [
+        ("paper", "5 beams, 1 to 50 new tokens, length penalty 1", "5 beams, 1 to 10 new tokens, length penalty -1"),
+        (
+            "centurio",
+            "greedy search, 1 to 128 new tokens, repetition penalty 1.1",
+            "greedy search, 1 to 10 new tokens",
+        ),
+        ("pangea", "greedy search, at most 128 new tokens", "greedy search, at most 16 new tokens"),
+    ],
+)
+def test_a_protocol_decodes_each_kind_of_answers_in_its_way(protocol, caption, short_answer):
+    setup = Setup(protocol=protocol)
+    assert [str(setup.generation(kind)) for kind in ("caption", "short_answer")] == [caption, short_answer]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "benchmark", "having"),
+    [
+        ("centurio", "pope", "paper"),
+        ("centurio", "nlvr2", "paper"),
+        ("centurio", "chair", "paper"),
+        ("centurio", "xflickrco", "paper"),
+        ("pangea", "xvnli", "paper, centurio"),
+        ("pangea", "vqav2", "paper, centurio"),
+        ("pangea", "coco_karpathy", "paper, centurio"),
+    ],
+)
+def test_a_benchmark_that_a_protocol_does_not_have_is_refused(protocol, benchmark, having):
+    message = rf"^the protocol `{protocol}` does not have {benchmark}; found it in: {having}\. Set `protocol: paper`"
+    with pytest.raises(ValueError, match=message):
+        Setup(protocol=protocol).rules(benchmark)
+
+
+def test_an_argument_that_differs_is_a_change_and_the_protocols_own_value_is_none():
+    rules = Setup().rules("vqav2", num_questions=300)
+    assert (rules.arguments, rules.changes) == ({"num_questions": 300}, ("num_questions 300",))
+    assert (
+        Setup().rules("vqav2", num_questions=5000).changes == Setup().rules("vqav2", num_questions=None).changes == ()
+    )
+
+
+def test_every_rule_names_its_source():
+    assert all(rules.source for protocol in PROTOCOLS.values() for rules in protocol.benchmarks.values())

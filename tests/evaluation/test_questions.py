@@ -31,7 +31,7 @@ def forms(**setup):
 
 
 def test_a_question_is_asked_in_the_prompt_of_the_protocol():
-    for protocol in ("paper", "centurio"):
+    for protocol in ("paper", "centurio", "pangea"):
         (example,) = ask(forms(protocol=protocol), **QUESTION)
         assert example.prompt == "Question: Rouge ou {bleu}? Short answer in French:"
         assert (example.condition, example.language, example.references) == ("as_is", "fr", ("rouge",))

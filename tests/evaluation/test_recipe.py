@@ -199,32 +199,32 @@ def test_a_function_that_makes_no_task_is_an_error(own):
         (["m", "--task", "chair"], r"--task: `task` lacks `synonyms`"),
         (["m", "--task", "pope", "--model", "n"], r"Found --model as well as the model m"),
         (
-            ["eval_pope_paper", "--task", "pope"],
-            r"Found --task with the recipe eval_pope_paper, which lists its own tasks\. Change one with --evaluation",
+            ["eval_pope", "--task", "pope"],
+            r"Found --task with the recipe eval_pope, which lists its own tasks\. Change one with --evaluation",
         ),
-        (["eval_pope_paper", "--task.answering", "rank"], r"Found --task with the recipe eval_pope_paper"),
+        (["eval_pope", "--task.answering", "rank"], r"Found --task with the recipe eval_pope"),
         (
             ["m", "--task", "pope", "--evaluation.pope.answering", "rank"],
             r"Found --evaluation\.pope\.answering with the model m, .*; write a task's arguments as --task\.KEY",
         ),
-        (["eval_xm3600_papers"], r"There is no recipe eval_xm3600_papers\..* Did you mean `eval_xm3600_paper`\?"),
+        (["eval_xm3600s"], r"There is no recipe eval_xm3600s\..* Did you mean `eval_xm3600`\?"),
         (
-            ["eval_xm3600_papers", "--model", "m"],
-            r"There is no recipe eval_xm3600_papers\..* Did you mean `eval_xm3600_paper`\?",
+            ["eval_xm3600s", "--model", "m"],
+            r"There is no recipe eval_xm3600s\..* Did you mean `eval_xm3600`\?",
         ),
-        (["eval_xm3600"], r"There is no recipe eval_xm3600\..* Did you mean `eval_xm3600_"),
+        (["eval_xm3600_paper"], r"There is no recipe eval_xm3600_paper\..* Did you mean `eval_xm3600`\?"),
         (
-            ["here/eval_pope_papr.yaml"],
-            r"There is no recipe here/eval_pope_papr\.yaml.* Did you mean `eval_pope_paper`",
+            ["here/eval_popp.yaml"],
+            r"There is no recipe here/eval_popp\.yaml.* Did you mean `eval_pope`",
         ),
         (["mine", "--model", "m"], r"There is no recipe mine\..*`mblip recipes` lists"),
-        (["org/eval_pope_papers"], r"Found no --task with the model org/eval_pope_papers, expected one of"),
+        (["org/eval_popes"], r"Found no --task with the model org/eval_popes, expected one of"),
         (["org/mine", "--model", "m"], r"Found --model as well as the model org/mine"),
         (
-            ["eval_pope_paper", "--evaluation.pope.answerin", "rank"],
+            ["eval_pope", "--evaluation.pope.answerin", "rank"],
             r"^--evaluation\.pope\.answerin: the key `.*answerin` is unknown\. Did you mean `answering`",
         ),
-        (["eval_pope_paper", "--evaluation.pop.answering=rank"], r"the task `pop` is unknown\. Did you mean `pope`\?"),
+        (["eval_pope", "--evaluation.pop.answering=rank"], r"the task `pop` is unknown\. Did you mean `pope`\?"),
     ],
 )
 def test_what_is_wrong_on_the_command_line_is_named(arguments, message):
@@ -234,15 +234,15 @@ def test_what_is_wrong_on_the_command_line_is_named(arguments, message):
 
 def test_a_folder_with_a_name_like_a_recipes_is_a_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("eval_pope_papers").mkdir()
-    with pytest.raises(ValueError, match="Found no --task with the model eval_pope_papers"):
-        parse_command_line(["eval_pope_papers"])
+    Path("eval_popes").mkdir()
+    with pytest.raises(ValueError, match="Found no --task with the model eval_popes"):
+        parse_command_line(["eval_popes"])
 
 
 def test_a_recipe_may_be_given_other_values_of_its_fields():
     fields = ["--evaluation.pope.answering", "rank", "--evaluation.settings.generation.length_penalty=-1.0"]
-    run = parse_command_line([*fields, "--evaluation.pope.splits", "[random]", "eval_pope_paper", "--model", "m"])
-    plain = parse_command_line(["eval_pope_paper"])
+    run = parse_command_line([*fields, "--evaluation.pope.splits", "[random]", "eval_pope", "--model", "m"])
+    plain = parse_command_line(["eval_pope"])
     (task,), (before,) = run.evaluation.tasks, plain.evaluation.tasks
     assert task.arguments == {**before.arguments, "answering": "rank", "splits": ("random",)}
     assert run.evaluation.settings.generation.length_penalty == -1.0

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from ..captioning import PAPER_PROMPT
 from ..languages import prompt_language
 from ..model_inputs import evaluating
+from ..protocol import CAPTION_PROMPT
 from .candidate_scores import CandidatePrompt, score_candidates
 from .ranking import ImageInputProcessor, grey_features
 from .read_prompts import ScoringModel
@@ -91,5 +91,5 @@ def _by_language(positions: Sequence[int], codes: Sequence[str]) -> Iterator[tup
 
 
 def _candidate_prompt(captions: Sequence[str], language: str, positions: Sequence[int], image: int) -> CandidatePrompt:
-    prompt = PAPER_PROMPT.format(language=prompt_language(language))
+    prompt = CAPTION_PROMPT.format(language=prompt_language(language))
     return CandidatePrompt(prompt, tuple(captions[i] for i in positions), (image,))

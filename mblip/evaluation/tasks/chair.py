@@ -9,9 +9,8 @@ objects.
 Rohrbach et al., 2018. Licences: synonyms BSD 2-Clause, POPE MIT, COCO's annotations CC BY 4.0; photos: Flickr
 licences.
 
-We ask for a caption and for a description of each photo: two conditions. Both protocols use the paper's prompts,
-because we do not know Centurio's. The original evaluation takes the first 1,000 photos of Karpathy's validation split
-(`karpathy`, `num_images`) and POPE's lists of objects only.
+We ask for a caption and for a description of each photo: two conditions. mBLIP's evaluation takes the first 1,000
+photos of Karpathy's validation split (`karpathy`, `num_images`) and POPE's lists of objects only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,12 +42,7 @@ ORIGIN = Origin(
     layout="data/synonyms.txt, coco_ground_truth_segmentation.json of https://github.com/RUCAIBox/POPE, and "
     "<name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
-CAPTION, DESCRIPTION = "caption", "description"
-# Condition -> the task of mblip/data/prompts with templates for it, and the paper's prompt.
-PROMPTS = {
-    CAPTION: ("captioning", "Caption in {language}:"),
-    DESCRIPTION: ("detailed_captioning", "Describe the image in {language} with as much detail as possible."),
-}
+CONDITIONS = {"captioning": "caption", "detailed_captioning": "description"}  # by the task of mblip/data/prompts
 KARPATHY_SPLIT = "val"
 
 Shown = tuple[dict[int, Image], dict[int, frozenset[str]]]  # photo number -> photo, and photo number -> its objects
@@ -74,13 +68,13 @@ def chair(
         captions: adds the objects that people named.
         images: the folder, URL or archive of COCO's photos.
         karpathy: take only photos of Karpathy's validation split.
-        num_images: take only the first ones.
+        num_images: take only the first ones. None: as many as the protocol.
     """
     if sum(source is not None for source in (objects, dataset, instances)) != 1:
         found = sum(source is not None for source in (objects, dataset, instances))
         raise ValueError(f"found {found} of `objects`, `dataset` and `instances`, expected exactly one of them.")
-    if num_images is not None and num_images < 1:
-        raise ValueError(f"`num_images` is {num_images}, expected at least 1.")
+    rules = setup.rules(NAME, num_images=num_images, instances=instances, captions=captions)
+    num_images = rules.arguments["num_images"]
     skipped, files, category_of = SkipReport(), ReadFiles(), read_synonyms(synonyms)
     files.add(synonyms, len(category_of))
     locations = None if images is None else CocoLocations(images)
@@ -96,20 +90,20 @@ def chair(
     files.add(instances, len(photos))
     numbers = list(photos) if karpathy is None else _in_split(photos, karpathy, skipped)
     files.add(karpathy, len(numbers))
-    for number in numbers[num_images:] if num_images else ():
+    for number in numbers[num_images:]:
         skipped.add(f"not among the first {num_images:,}", f"{NAME}/{number:012d}")
     examples = (
         example
-        for condition, (task, prompt) in PROMPTS.items()
+        for task, texts in rules.prompts.items()
         for number in numbers[:num_images]
         for example in ask(
-            setup.prompts(task, paper=prompt),
+            setup.prompts(task, *texts),
             images=(photos[number],),
             image_id=coco_image_id(number),
             references=tuple(sorted(shown[number])),
             language=ENGLISH,
             id=f"{number:012d}",
-            condition=condition,
+            condition=CONDITIONS[task],
         )
     )
     return benchmark_task(
@@ -117,10 +111,11 @@ def chair(
         examples,
         metric=ChairMetric(category_of),
         setup=setup,
-        kind="description",
+        kind=rules,
         origin=ORIGIN,
         skipped=skipped,
         files=files,
+        changes=("photos of every split",) if karpathy is None else (),
     )
 
 

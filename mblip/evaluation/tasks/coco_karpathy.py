@@ -19,7 +19,7 @@ from mblip.data.sources.coco_captions import karpathy_photo, read_karpathy_recor
 from mblip.data.sources.coco_files import CocoLocations
 from mblip.data.sources.image_names import Images, coco_image_id
 
-from ..captioning import ask_for_caption, caption_prompts, captioning_task
+from ..captioning import ask_for_caption, captioning_task
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
 from ..read_files import Published, ReadFiles
@@ -43,25 +43,27 @@ def coco_karpathy(
     captions: Path | None = None,
     images: Images | None = None,
     dataset: DatasetLocation | None = None,
-    split: Literal["val", "test"] = "test",
+    split: Literal["val", "test"] | None = None,
     tokenization: Tokenization = "ptb",
 ) -> EvaluationTask:
     """The photos of the split.
 
     Args:
         captions: the published file; or `dataset` has the fields of its "images".
+        split: None: that of the protocol.
         images: the folder, URL or archive of COCO's photos, unless the dataset holds them.
     """
     check_one_location(captions, dataset)
-    prompts, skipped, files = caption_prompts(setup), SkipReport(), ReadFiles(PUBLISHED)
+    rules, skipped, files = setup.rules(NAME, split=split), SkipReport(), ReadFiles(PUBLISHED)
+    prompts, chosen = setup.prompts_of(rules), rules.arguments["split"]
     locations = None if images is None else CocoLocations(images)
 
     def examples() -> Iterator[EvaluationExample]:
         records = records_of(captions, dataset, read=read_karpathy_records)
         read = ((karpathy_photo(record, location=location), location, record) for location, record in records)
-        of_split = (found for found in read if found[0].split == split)
+        of_split = (found for found in read if found[0].split == chosen)
         path, commit = (str(captions), None) if dataset is None else (dataset.path, dataset.commit)
-        for photo, location, record in files.counted(of_split, path, file=captions, revision=commit, split=split):
+        for photo, location, record in files.counted(of_split, path, file=captions, revision=commit, split=chosen):
             file = (
                 None
                 if locations is None
@@ -79,11 +81,12 @@ def coco_karpathy(
             )
 
     return captioning_task(
-        NAME if split == "test" else f"{NAME}_{split}",
+        NAME if chosen == "test" else f"{NAME}_{chosen}",
         examples(),
         setup=setup,
         tokenization=tokenization,
         origin=ORIGIN,
         skipped=skipped,
         files=files,
+        rules=rules,
     )

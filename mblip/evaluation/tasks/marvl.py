@@ -6,12 +6,11 @@ whose names are in decomposed Unicode (`file_names`).
 
 Liu et al., 2021. Licences: texts CC BY 4.0; the images belong to their owners (research only).
 
-Both protocols use the paper's prompt, because we do not know Centurio's. The answer is yes or no, as in training: the
-model generates it freely or chooses one of the two. The metric is accuracy.
+The answer is yes or no, as in training: the model generates it freely or chooses one of the two. The metric is
+accuracy. Pangea's data set holds both images as one. The published files have two, which we name among the changes.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mblip.data.skipped import SkipReport
@@ -21,7 +20,7 @@ from mblip.data.sources.nlvr2 import MARVL_LANGUAGES, UnicodeForm, marvl_example
 from ..answer_scoring import ChoiceAccuracy
 from ..benchmark import ask_example, benchmark_task
 from ..languages import mix_code
-from ..protocol import Setup
+from ..protocol import Rules, Setup
 from ..read_files import Published, ReadFiles
 from ..records import DatasetLocation, check_languages_of, read_examples, records_in
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
@@ -32,7 +31,6 @@ ORIGIN = Origin(
     "texts CC BY 4.0, images of their owners (research only)",
     layout="zero_shot/annotations/marvl-<language>.jsonl, and <language>/images/<concept>/<name> of marvl-images",
 )
-PROMPT = 'Based on the two images, is it correct to say "{statement}"? Yes or no? Answer in English:'
 CANDIDATES = ("yes", "no")
 # Lines of zero_shot/annotations in e-bug/iglue at 43cbac9.
 PUBLISHED = Published({"test": {"id": 1128, "sw": 1108, "ta": 1242, "tr": 1180, "zh": 1012}})
@@ -61,8 +59,8 @@ def marvl(
         ValueError: a record states another language than its file.
     """
     check_languages_of(statements, dataset, languages)
-    prompts, skipped = setup.prompts("two_image_statement", paper=PROMPT), SkipReport()
-    files = ReadFiles(PUBLISHED)
+    rules, skipped, files = setup.rules(NAME), SkipReport(), ReadFiles(PUBLISHED)
+    prompts = setup.prompts_of(rules)
     candidates = () if answering == "generate" else CANDIDATES
 
     def examples() -> Iterator[EvaluationExample]:
@@ -78,22 +76,23 @@ def marvl(
                     )
                 yield from ask_example(example, prompts, candidates)
 
-    task = benchmark_task(
+    asked = list(examples())
+    return benchmark_task(
         NAME,
-        examples(),
-        metric=ChoiceAccuracy(CANDIDATES),
+        asked,
+        metric=ChoiceAccuracy(CANDIDATES, main=rules.main),
         setup=setup,
-        kind="short_answer",
+        kind=rules,
         origin=ORIGIN,
         skipped=skipped,
         files=files,
         answering=answering,
         rank_by=rank_by,
+        changes=changed_images(asked, rules),
     )
-    return with_both_in_one(task)
 
 
-def with_both_in_one(task: EvaluationTask) -> EvaluationTask:
-    """The task, with a mark if its rows hold both images as one."""
-    is_marked = any(len(example.images) == 1 for example in task.examples)
-    return replace(task, marks=(*task.marks, "both images in one")) if is_marked else task
+def changed_images(examples: Sequence[EvaluationExample], rules: Rules) -> tuple[str, ...]:
+    """What differs from the protocol in how the images of a statement are shown."""
+    others = {len(example.images) for example in examples} - {rules.arguments["images_shown"]}
+    return tuple("both images in one" if number == 1 else "two images, not both in one" for number in others)

@@ -8,8 +8,9 @@ not with published records.
 
 Changpinyo et al., 2023. Licence: the repository states none; photos CC BY 2.0.
 
-Both protocols use the paper's prompt, which names the language of the answer; we do not know Centurio's. An answer is
-right if it equals one of the `processed_answers` (metrics/maxm_accuracy.py). There is no list of candidates to rank.
+The prompt names the language of the answer. An answer is right if it equals one of the `processed_answers`
+(metrics/maxm_accuracy.py). Where there are none, no answer is right, as in the protocols. There is no list of
+candidates to rank.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,6 @@ ORIGIN = Origin(
     layout="maxm_v1_<language>.json of maxm_v1_release.zip, and <image_id>.jpg of Crossmodal-3600 from "
     "https://google.github.io/crossmodal-3600",
 )
-PROMPT = "Question: {question} Short answer in {language}:"
 MAXM_LANGUAGES = ("en", "fr", "hi", "iw", "ro", "th", "zh")
 # Questions in each file, from the card of floschne/maxm, a copy on the Hub.
 PUBLISHED = Published({"test": {"en": 257, "fr": 264, "hi": 260, "iw": 280, "ro": 284, "th": 268, "zh": 277}})
@@ -62,8 +62,12 @@ def maxm(
         images: the folder, URL or archive of Crossmodal-3600's photos, unless the dataset holds them.
     """
     check_languages_of(questions, dataset, languages)
-    prompts, skipped = setup.prompts("vqa", paper=PROMPT), SkipReport()
-    files = ReadFiles(PUBLISHED, size=lambda located: len(list(_pairs(located[1], located[0]))))
+    rules, skipped, files = (
+        setup.rules(NAME),
+        SkipReport(),
+        ReadFiles(PUBLISHED, size=lambda located: len(list(_pairs(located[1], located[0])))),
+    )
+    prompts = setup.prompts_of(rules)
     examples = (
         example
         for language in languages
@@ -75,9 +79,9 @@ def maxm(
     return benchmark_task(
         NAME,
         examples,
-        metric=MaxmAccuracy(),
+        metric=MaxmAccuracy(main=rules.main),
         setup=setup,
-        kind="short_answer",
+        kind=rules,
         origin=ORIGIN,
         skipped=skipped,
         files=files,
@@ -104,7 +108,7 @@ def maxm_examples(
     images: str | None,
     skipped: SkipReport,
 ) -> Iterator[EvaluationExample]:
-    """The questions of an annotation. Questions without an answer or with unusable text are skipped and counted.
+    """The questions of an annotation. Questions with unusable text are skipped and counted.
 
     Raises:
         ValueError: the record is not as documented, or its photo is missing; the message names the location.
@@ -116,15 +120,13 @@ def maxm_examples(
         fields = check_record(pair, PAIR_FIELDS, location=pair_location)
         id = f"{language}/{fields['question_id']}"
         answers = tuple(answer for answer in fields["processed_answers"] if answer.strip())
-        if not answers:
-            skipped.add("question without an answer", f"{NAME}/{id}")
-        elif has_usable_texts([fields["question"]], name=f"{NAME}/{id}", skipped=skipped):
+        if has_usable_texts([fields["question"]], name=f"{NAME}/{id}", skipped=skipped):
             yield from ask(
                 prompts,
                 images=(image,),
                 image_id=xm3600_image_id(key),
                 inputs={"question": fields["question"].strip()},
-                references=answers,
+                references=answers or ("",),  # no answer equals it
                 language=language,
                 id=id,
                 answer_language=language,

@@ -8,9 +8,11 @@ dev-896-0-img0.png and dev-896-0-img1.png. NLVR2's authors provide them.
 Suhr et al., 2019; translations: Bugliarello et al., 2022. Licences: texts CC BY 4.0; the photos belong to their owners
 (research only).
 
-Prompt and metric are those of MaRVL (marvl.py), which is modelled on NLVR2.
+Prompt and metric are those of MaRVL (marvl.py), which is modelled on NLVR2. mBLIP's evaluation takes the test split in
+English; IGLUE translates the development split.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,9 +35,10 @@ from ..records import (
     records_in,
 )
 from ..task import Answering, EvaluationExample, EvaluationTask, Origin, RankBy
-from .marvl import CANDIDATES, PROMPT, with_both_in_one
+from .marvl import CANDIDATES, changed_images
 
 NAME = "nlvr2"
+SPLIT = re.compile(r"\w+/(train|dev|test\d)-")  # in the id of an example
 ORIGIN = Origin(
     "https://github.com/lil-lab/nlvr",
     "texts CC BY 4.0, photos of their owners (research only)",
@@ -70,8 +73,8 @@ def nlvr2(
         check_one_location(statements, dataset)
     if others := [language for language in languages if language != ENGLISH]:
         check_languages_of(translated, dataset, others)
-    prompts, skipped = setup.prompts("two_image_statement", paper=PROMPT), SkipReport()
-    files = ReadFiles(PUBLISHED)
+    rules, skipped, files = setup.rules(NAME), SkipReport(), ReadFiles(PUBLISHED)
+    prompts = setup.prompts_of(rules)
     candidates = () if answering == "generate" else CANDIDATES
 
     def examples() -> Iterator[EvaluationExample]:
@@ -82,16 +85,18 @@ def nlvr2(
             for example in read_examples(nlvr2_example, records, images=images, skipped=skipped, language=code):
                 yield from ask_example(example, prompts, candidates)
 
-    task = benchmark_task(
+    asked = list(examples())
+    splits = {found[1] for example in asked if (found := SPLIT.match(example.id))} - {rules.arguments["split"]}
+    return benchmark_task(
         NAME,
-        examples(),
-        metric=ChoiceAccuracy(CANDIDATES),
+        asked,
+        metric=ChoiceAccuracy(CANDIDATES, main=rules.main),
         setup=setup,
-        kind="short_answer",
+        kind=rules,
         origin=ORIGIN,
         skipped=skipped,
         files=files,
         answering=answering,
         rank_by=rank_by,
+        changes=(*(f"split {split}" for split in sorted(splits)), *changed_images(asked, rules)),
     )
-    return with_both_in_one(task)

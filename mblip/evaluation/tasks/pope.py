@@ -7,9 +7,9 @@ most frequent objects, or from objects that often occur together with those in t
 
 Li et al., 2023. Licences: POPE MIT; photos: Flickr licences.
 
-In both protocols the prompt is the question alone. `templates` uses the templates of vqa_in_english. The answer is yes
-or no, as in training: the model generates it freely or chooses one of the two. The metrics are POPE's five figures
-(metrics/yes_no.py). We count an empty answer as wrong; POPE's script reads it as yes.
+The prompt is the question alone. `templates` uses the templates of vqa_in_english. The answer is yes or no, as in
+training: the model generates it freely or chooses one of the two. Besides mBLIP's accuracy there are POPE's five
+figures (metrics/yes_no.py). We count an empty answer as wrong; POPE's script reads it as yes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,6 @@ ORIGIN = Origin(
     size="photos 6 GB",
     layout="output/coco/coco_pope_<split>.json, and <name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
-PROMPT = "{question}"
 CANDIDATES = ("yes", "no")
 PUBLISHED = Published({"test": 3000})  # lines of each file of output/coco in RUCAIBox/POPE at 3df3ba1
 LABELS = {"yes": "yes", "no": "no"}
@@ -75,8 +74,8 @@ def pope(
             f"found {questions or dataset} for every split, expected one part per split. Write {SPLIT_MARK} "
             "in place of random, popular, adversarial."
         )
-    prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
-    files = ReadFiles(PUBLISHED)
+    rules, skipped, files = setup.rules(NAME), SkipReport(), ReadFiles(PUBLISHED)
+    prompts = setup.prompts_of(rules)
     candidates = () if answering == "generate" else CANDIDATES
     locations = None if images is None else CocoLocations(images)
     examples = (
@@ -90,9 +89,9 @@ def pope(
     return benchmark_task(
         NAME,
         examples,
-        metric=YesNoAccuracy(),
+        metric=YesNoAccuracy(main=rules.main),
         setup=setup,
-        kind="short_answer",
+        kind=rules,
         origin=ORIGIN,
         skipped=skipped,
         files=files,

@@ -6,11 +6,10 @@ only the evaluation server scores them.
 
 Goyal et al., 2017. Licences: annotations CC BY 4.0; photos: Flickr licences.
 
-Both protocols use the paper's prompt, because we do not know Centurio's. mBLIP's evaluation took the first 5,000
-questions of the validation file (`num_questions`). The model generates its answer freely or chooses one of the usual
-3,129 (`vocabulary`). The metric is the official VQA accuracy, overall and by the types of answers and questions. Like
-the official evaluator we clean answers and annotators' answers (metrics/vqa_accuracy.py). mBLIP's evaluation cleaned
-only the answers, by nearly the same rules.
+The protocols take the first questions of the validation file (`num_questions`). The model generates its answer freely
+or chooses one of the usual 3,129 (`vocabulary`). The metric is VQA accuracy, overall and by the types of answers and
+questions. The protocols' evaluators clean the answers, the official one the annotators' answers, too, but only where
+they disagree (metrics/vqa_accuracy.py).
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,7 +45,6 @@ ORIGIN = Origin(
 )
 # https://visualqa.org/download.html. Only the evaluation server has the answers of `test`.
 PUBLISHED = Published({"val": 214_354, "train": 443_757, "test": 447_793}, reported=("val",))
-PROMPT = "Question: {question} Short answer in English:"
 
 
 def vqav2(
@@ -66,24 +64,23 @@ def vqav2(
     Args:
         questions, annotations: the published files of a split. Or give a `dataset` with the fields of both.
         images: the folder, URL or archive of the photos, unless the dataset holds them.
-        num_questions: take only the first ones.
+        num_questions: take only the first ones. None: as many as the protocol.
         vocabulary: the file of candidates, for ranked or constrained answers.
     """
     check_one_location(questions, dataset)
     if (questions is None) != (annotations is None):
         raise ValueError("found only one of `questions` and `annotations`, expected both files or neither.")
-    if num_questions is not None and num_questions < 1:
-        raise ValueError(f"`num_questions` is {num_questions}, expected at least 1.")
     check_vocabulary(vocabulary, answering)
-    prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
-    files = ReadFiles(PUBLISHED)
+    rules, skipped, files = setup.rules(NAME, num_questions=num_questions), SkipReport(), ReadFiles(PUBLISHED)
+    prompts = setup.prompts_of(rules)
+    num_questions = rules.arguments["num_questions"]
     candidates = () if vocabulary is None else read_vocabulary(vocabulary, skipped, files)
     locations = None if images is None else CocoLocations(images)
 
     def examples() -> Iterator[EvaluationExample]:
         for number, (asked, annotation, record) in enumerate(_annotated(questions, annotations, dataset, files)):
             name = f"{NAME}/{asked.question_id}"
-            if num_questions is not None and number >= num_questions:
+            if number >= num_questions:
                 skipped.add(f"not among the first {num_questions:,}", name)
             elif has_usable_texts([asked.question], name=name, skipped=skipped):
                 file = None if locations is None else locations.find(asked.image_id, location=asked.location)
@@ -102,9 +99,9 @@ def vqav2(
     return benchmark_task(
         NAME,
         examples(),
-        metric=VqaAccuracy(),
+        metric=VqaAccuracy(main=rules.main),
         setup=setup,
-        kind="short_answer",
+        kind=rules,
         origin=ORIGIN,
         skipped=skipped,
         files=files,

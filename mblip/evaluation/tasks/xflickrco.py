@@ -8,9 +8,8 @@ language.
 Bugliarello et al., 2022. Licences: the captions' repository is MIT; photos and English captions are under Flickr30k's
 terms (research only) and COCO's (captions CC BY 4.0).
 
-Both protocols ask about every photo in every language. The original evaluation (gregor-ge/mBLIP,
-data/flickr/generate_flickr.py) took English from another file: Flickr30k's own test_ann.jsonl, 1,000 photos with five
-captions each. To reproduce its figure, name that file with `english`.
+mBLIP's evaluation asks about every photo in every language, but takes English from another file: Flickr30k's own
+test_ann.jsonl, 1,000 photos with five captions each (`english`).
 """
 
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from mblip.data.sources.coco_files import CocoLocations
 from mblip.data.sources.flickr30k import XFLICKRCO_LANGUAGES, CaptionedPhoto, captioned_photo
 from mblip.data.sources.image_names import Images, image_location
 
-from ..captioning import ask_for_caption, caption_prompts, captioning_task
+from ..captioning import ask_for_caption, captioning_task
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
 from ..read_files import Published, ReadFiles
@@ -63,10 +62,11 @@ def xflickrco(
             and `{language}` in its `path`, `config` or `split`.
         images: the folder, URL or archive of Flickr30k's photos, unless the dataset holds them.
         coco_images: the folder, URL or archive of COCO's photos.
-        english: a different file for English.
+        english: Flickr30k's test_ann.jsonl. Without it, English is that of `captions`, which is a change of protocol.
     """
     check_languages_of(captions, dataset, languages)
-    prompts, skipped = caption_prompts(setup), SkipReport()
+    rules, skipped = setup.rules(NAME, english=english), SkipReport()
+    prompts, is_own = setup.prompts_of(rules), english is None and ENGLISH in languages
     files = ReadFiles(PUBLISHED if english is None else WITH_FLICKR30K)
     coco = None if coco_images is None else CocoLocations(coco_images)
 
@@ -89,13 +89,15 @@ def xflickrco(
                 )
 
     return captioning_task(
-        NAME if english is None else f"{NAME}_english_of_{Path(english).stem}",
+        NAME,
         examples(),
         setup=setup,
         tokenization=tokenization,
         origin=ORIGIN,
         skipped=skipped,
         files=files,
+        rules=rules,
+        changes=("xFlickrCO's own English, not Flickr30k's",) if is_own else (),
     )
 
 

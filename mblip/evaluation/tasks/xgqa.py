@@ -7,9 +7,8 @@ Each is a JSON object of question id to GQA's record (mblip/data/sources/gqa.py)
 
 Pfeiffer et al., 2022. Licences: questions CC BY 4.0, images under GQA's terms.
 
-Both protocols use the paper's prompt, because we do not know Centurio's. The model generates its answer freely or
-chooses one of GQA's 1,842 (`vocabulary`). An answer is right if it equals the reference after cleaning. We also report
-the relaxed match of the original evaluation (metrics/gqa_accuracy.py).
+The model generates its answer freely or chooses one of GQA's 1,842 (`vocabulary`). Protocols differ in what they count
+as right (metrics/gqa_accuracy.py).
 """
 
 from collections.abc import Iterator
@@ -44,7 +43,6 @@ ORIGIN = Origin(
 )
 # The README of Adapter-Hub/xGQA; `testdev` is the sum of its parts. The paper reports on it, IGLUE on `test`.
 PUBLISHED = Published({"test": 9666, "testdev": 12578, "dev": 1422, "train": None}, reported=("test", "testdev"))
-PROMPT = "Question: {question} Short answer in English:"
 
 
 def xgqa(
@@ -68,8 +66,8 @@ def xgqa(
     """
     check_languages_of(questions, dataset, languages)
     check_vocabulary(vocabulary, answering)
-    prompts, skipped = setup.prompts("vqa_in_english", paper=PROMPT), SkipReport()
-    files = ReadFiles(PUBLISHED)
+    rules, skipped, files = setup.rules(NAME), SkipReport(), ReadFiles(PUBLISHED)
+    prompts = setup.prompts_of(rules)
     candidates = () if vocabulary is None else read_vocabulary(vocabulary, skipped, files)
 
     def examples() -> Iterator[EvaluationExample]:
@@ -82,9 +80,9 @@ def xgqa(
     return benchmark_task(
         NAME,
         examples(),
-        metric=GqaAccuracy(),
+        metric=GqaAccuracy(main=rules.main),
         setup=setup,
-        kind="short_answer",
+        kind=rules,
         origin=ORIGIN,
         skipped=skipped,
         files=files,

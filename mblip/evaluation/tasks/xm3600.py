@@ -7,12 +7,11 @@ and `iw` here. Croatian (`hr`) and Quechua (`quz`) are not among the 96 language
 
 Thapliyal et al., 2022. Licences: captions CC BY 4.0, photos CC BY 2.0 (image_attributions.csv).
 
-mBLIP's paper asks about all 3,600 photos in all languages, Centurio about 500 photos. We do not know their keys. If
-you have them, name a file with one key per line as `subset`. `num_images: 500` takes our own subset: the keys with the
-lowest SHA-256. CIDEr-D depends on the photos, so each subset is a task with its own name.
+mBLIP's paper asks about all 3,600 photos, Centurio about the first 512 of the file (`num_images`), Pangea about 100
+that its own data set holds (XM100). `subset` names a file of keys. CIDEr-D depends on the photos, so figures of
+different photos cannot be compared.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from mblip.data.skipped import SkipReport
 from mblip.data.sources.image_names import Images, image_location
 from mblip.data.sources.records import check_record
 
-from ..captioning import ask_for_caption, caption_prompts, captioning_task
+from ..captioning import ask_for_caption, captioning_task
 from ..languages import mix_code
 from ..metrics.caption_tokens import Tokenization
 from ..protocol import Setup
@@ -39,9 +38,6 @@ ORIGIN = Origin(
 )
 
 PUBLISHED = Published({"test": 3600})  # the photos of the paper, each with captions in 36 languages
-
-OWN_SUBSET = "photo outside our own subset, that of the lowest SHA-256 of the keys (not Centurio's)"
-GIVEN_SUBSET = "photo outside the subset {name}"
 
 
 def xm3600(
@@ -62,7 +58,7 @@ def xm3600(
         images: the folder, URL or archive of the photos, unless the dataset holds them.
         languages: None: all languages of the captions.
         subset: a file of keys, one per line.
-        num_images: how many photos to take by SHA-256. Without `num_images` and `subset` we take all photos.
+        num_images: take only the first photos of the file. None, without a subset: as many as the protocol.
     """
     check_one_location(captions, dataset)
     asked = None if languages is None else tuple(map(mix_code, languages))
@@ -71,7 +67,9 @@ def xm3600(
         raise ValueError("The dataset has a part for each language. Name the `languages` to read.")
     if subset is not None and num_images is not None:
         raise ValueError(f"found `num_images` and the `subset` {subset}, expected one of the two.")
-    prompts, skipped, files = caption_prompts(setup), SkipReport(), ReadFiles(PUBLISHED)
+    rules, skipped = setup.rules(NAME, subset=subset, num_images=num_images), SkipReport()
+    prompts, files = setup.prompts_of(rules), ReadFiles(PUBLISHED)
+    num_images = rules.arguments.get("num_images")
 
     def examples() -> Iterator[EvaluationExample]:
         parted = (record for part in parts for record in records_of(captions, dataset, files=files, language=part))
@@ -93,33 +91,25 @@ def xm3600(
                 )
 
     return captioning_task(
-        _name(subset, num_images),
+        NAME if subset is None else f"{NAME}_{Path(subset).stem}",
         examples(),
         setup=setup,
         tokenization=tokenization,
         origin=ORIGIN,
         skipped=skipped,
         files=files,
+        rules=rules,
     )
-
-
-def _name(subset: Path | None, num_images: int | None) -> str:
-    """The name of the task, which includes the subset."""
-    if subset is not None:
-        return f"{NAME}_{Path(subset).stem}"
-    return NAME if num_images is None else f"{NAME}_{num_images}_by_sha256"
 
 
 def _chosen_keys(
     photos: Mapping[str, "Photo"], subset: Path | None, num_images: int | None, skipped: SkipReport
 ) -> list[str]:
-    """The keys of the subset, in the order of the file."""
+    """The keys of the subset or the first ones, in the order of the file."""
     if subset is not None:
-        chosen, reason = read_subset(subset, photos), GIVEN_SUBSET.format(name=Path(subset).stem)
-    elif num_images is not None:
-        chosen, reason = lowest_by_sha256(photos, num_images), OWN_SUBSET
+        chosen, reason = read_subset(subset, photos), f"photo outside the subset {Path(subset).stem}"
     else:
-        return list(photos)
+        chosen, reason = set(list(photos)[:num_images]), f"photo not among the first {num_images or 0:,}"
     for key in photos:
         if key not in chosen:
             skipped.add(reason, f"{NAME}/{key}")
@@ -186,17 +176,6 @@ def chosen_languages(photos: Iterable[Photo], asked: Sequence[str] | None) -> tu
         there = ", ".join(found) or "no language"
         raise ValueError(f"{NAME}: found no captions in {', '.join(missing)}, expected languages among {there}.")
     return tuple(asked or found)
-
-
-def lowest_by_sha256(keys: Collection[str], num_images: int) -> set[str]:
-    """The keys with the lowest SHA-256: a reproducible choice that is as good as random.
-
-    Raises:
-        ValueError: there are fewer keys than `num_images`, or it is below 1.
-    """
-    if not 0 < num_images <= len(keys):
-        raise ValueError(f"{NAME}: found {len(keys)} photos, but `num_images` is {num_images}. Take 1 to {len(keys)}.")
-    return set(sorted(keys, key=lambda key: hashlib.sha256(key.encode()).digest())[:num_images])
 
 
 def read_subset(path: str | Path, keys: Collection[str]) -> set[str]:

@@ -7,9 +7,8 @@ counted, as in the original evaluation. Images: <Flikr30kID>.jpg of Flickr30k.
 Bugliarello et al., 2022, after Bowman et al., 2015. Licences: texts CC BY-SA 4.0 (SNLI), photos under Flickr30k's
 terms (research only).
 
-Both protocols use the paper's prompt, because we do not know Centurio's. The answer is yes (entailment), maybe
-(neutral) or no (contradiction), as in training: the model generates it freely or chooses one of the three. The metric
-is accuracy. The share and recall of each answer show if a class never wins.
+The answer is yes (entailment), maybe (neutral) or no (contradiction), as in training: the model generates it freely or
+chooses one of the three. The metric is accuracy. The share and recall of each answer show if a class never wins.
 """
 
 from collections.abc import Iterator
@@ -34,7 +33,6 @@ ORIGIN = Origin(
     size="photos 4.4 GB",
     layout="annotations/<language>/test.jsonl, and <id>.jpg of Flickr30k from https://shannon.cs.illinois.edu/DenotationGraph",
 )
-PROMPT = 'Is it guaranteed true that "{hypothesis}"? Yes, no, or maybe? Answer in English:'
 CANDIDATES = ("yes", "no", "maybe")
 # Lines of <language>/test.jsonl in e-bug/iglue at 43cbac9.
 PUBLISHED = Published({"test": 1164, "dev": None, "train": None}, reported=("test",))
@@ -57,8 +55,8 @@ def xvnli(
         images: the folder, URL or archive of Flickr30k's images, unless the dataset holds them.
     """
     check_languages_of(pairs, dataset, languages)
-    prompts, skipped = setup.prompts("entailment", paper=PROMPT), SkipReport()
-    files = ReadFiles(PUBLISHED)
+    rules, skipped, files = setup.rules(NAME), SkipReport(), ReadFiles(PUBLISHED)
+    prompts = setup.prompts_of(rules)
     candidates = () if answering == "generate" else CANDIDATES
 
     def examples() -> Iterator[EvaluationExample]:
@@ -70,9 +68,9 @@ def xvnli(
     return benchmark_task(
         NAME,
         examples(),
-        metric=ChoiceAccuracy(CANDIDATES),
+        metric=ChoiceAccuracy(CANDIDATES, main=rules.main),
         setup=setup,
-        kind="short_answer",
+        kind=rules,
         origin=ORIGIN,
         skipped=skipped,
         files=files,

@@ -69,9 +69,8 @@ def shown(recipe):
     return {e.id: e.references for e in recipe.build(UNCHECKED).examples}
 
 
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
-def test_every_photo_is_asked_for_a_caption_and_for_a_description(recipe, tmp_path, protocol):
-    setup = Setup(protocol=protocol, missing_images="unchecked")
+def test_every_photo_is_asked_for_a_caption_and_for_a_description(recipe, tmp_path):
+    setup = UNCHECKED
     captions, descriptions = asked(recipe(), setup)[:3], asked(recipe(), setup)[3:]
     assert captions == [
         ("caption", "000000000139", "Caption in English:", ("dog", "person"), "coco/000000000139"),
@@ -81,11 +80,7 @@ def test_every_photo_is_asked_for_a_caption_and_for_a_description(recipe, tmp_pa
     prompt = "Describe the image in English with as much detail as possible."
     assert descriptions == [("description", id, prompt, *rest) for _, id, _, *rest in captions]
     task = recipe().build(setup)
-    expected = {
-        "paper": "5 beams, 1 to 256 new tokens, length penalty 1, repetition penalty 1.5",
-        "centurio": "greedy search, at most 256 new tokens",
-    }
-    assert str(task.generation) == expected[protocol]
+    assert str(task.generation) == "5 beams, 1 to 256 new tokens, length penalty 1, repetition penalty 1.5"
     assert task.examples[0].images == (tmp_path / "images/COCO_val2014_000000000139.jpg",)
 
 
@@ -101,6 +96,8 @@ def test_what_photos_show_may_come_from_cocos_own_annotations(recipe, tmp_path):
     assert asked(outlined) == asked(recipe())
     named = write_json(tmp_path / "captions.json", CAPTIONS)
     assert shown(recipe(captions=named)) == shown(recipe()) | {"000000000071": ("cat", "person")}
+    changes = ("instances instances.json", "photos of every split")
+    assert outlined.build(UNCHECKED).changes == changes
 
 
 def test_the_photos_may_be_those_of_karpathys_validation_split(recipe, tmp_path):
@@ -108,6 +105,7 @@ def test_the_photos_may_be_those_of_karpathys_validation_split(recipe, tmp_path)
     path = write_json(tmp_path / "dataset_coco.json", {"images": records, "dataset": "coco"})
     task = recipe(karpathy=path, num_images=1).build(UNCHECKED)
     assert [example.id for example in task.examples] == ["000000000009"] * 2
+    assert task.changes == ("num_images 1",)
     assert task.skipped.names == {
         "photo of the split whose objects are not known": ["chair/000000000005"],
         "photo outside Karpathy's validation split": ["chair/000000000071"],
@@ -186,11 +184,10 @@ def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
     assert (results.metric, results.num_images) == ("chair_s", 3)
 
 
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
-def test_the_recipes_take_the_first_1000_photos_of_karpathys_split_as_the_original_did(protocol):
-    (recipe,) = read_evaluation_run(RECIPES / f"eval_chair_{protocol}.yaml").evaluation.tasks
-    taken = {"num_images": 1000, "karpathy": Path("data/coco/dataset_coco.json")}
-    assert recipe.arguments | taken == recipe.arguments
+def test_the_recipe_takes_the_first_1000_photos_of_karpathys_split_as_the_original_did():
+    (recipe,) = read_evaluation_run(RECIPES / "eval_chair.yaml").evaluation.tasks
+    assert recipe.arguments["karpathy"] == Path("data/coco/dataset_coco.json")
+    assert Setup().rules("chair", num_images=recipe.arguments.get("num_images")).arguments == {"num_images": 1000}
 
 
 @needs_samples("chair")

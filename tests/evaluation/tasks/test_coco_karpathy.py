@@ -86,9 +86,9 @@ def test_it_runs_from_its_file_to_scores(recipe, tmp_path, family, protocol):
     (tmp_path / "coco/val2014").mkdir(parents=True)
     for number, colour in ((139, "red"), (73, "blue")):
         Image.new("RGB", (28, 28), colour).save(tmp_path / f"coco/val2014/COCO_val2014_{number:012d}.jpg")
-    task = recipe().build(Setup(protocol=protocol))
+    task = recipe(split="test").build(Setup(protocol=protocol))
     settings = RunSettings(generation=GenerationChanges(max_new_tokens=3))
     results = evaluate_task(tiny_model(family), tiny_processor(family), task, settings=settings)
     (score,) = results.scores
-    assert (score.language, score.num_prompts, results.protocol, results.metric) == ("en", 2, protocol, "CIDEr-D")
+    assert (score.language, score.num_prompts, results.protocol) == ("en", 2, protocol)
     assert {"BLEU-4", "ROUGE-L", "chrF", "language_fidelity"} < set(score.figures)

@@ -7,8 +7,9 @@ import pytest
 
 from mblip.data.prompts import get_task
 from mblip.evaluation import Setup
+from mblip.evaluation.protocol import PAPER
 from mblip.evaluation.records import DatasetLocation
-from mblip.evaluation.tasks.maxm import MAXM_LANGUAGES, PROMPT, maxm
+from mblip.evaluation.tasks.maxm import MAXM_LANGUAGES, maxm
 from mblip.evaluation.tasks.xm3600 import xm3600
 from tests.data.sources.sample_data import write_json, write_lines
 from tests.evaluation.tasks.small_benchmarks import (
@@ -62,23 +63,40 @@ def asked(recipe, setup=UNCHECKED):
     return [(e.id, e.language, e.prompt, e.references, e.image_id) for e in recipe.build(setup).examples]
 
 
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
 @pytest.mark.parametrize("names", ["trained", "original"])
-def test_the_prompt_names_the_language_of_the_answer(recipe, protocol, names):
-    setup = Setup(protocol=protocol, language_names=names, missing_images="unchecked")
+def test_the_prompt_names_the_language_of_the_answer(recipe, names):
+    setup = Setup(language_names=names, missing_images="unchecked")
     assert asked(recipe(), setup) == [
         ("fr/q1", "fr", "Question: Combien de chats ? Short answer in French:", ("deux", "2"), "xm3600/a1"),
         ("fr/q2", "fr", "Question: Quelle couleur ? Short answer in French:", ("rouge",), "xm3600/b2"),
+        ("fr/q3", "fr", "Question: Où ? Short answer in French:", ("",), "xm3600/b2"),
         ("iw/q1", "iw", "Question: כמה חתולים? Short answer in Hebrew:", ("שניים", "2"), "xm3600/a1"),
     ]
-    assert recipe().build(setup).skipped.names == {
-        "question without an answer": ["maxm/fr/q3"],
-        "empty text": ["maxm/fr/q4"],
-    }
+    assert recipe().build(setup).skipped.names == {"empty text": ["maxm/fr/q4"]}
+
+
+@pytest.mark.parametrize("protocol", ["paper", "centurio"])
+def test_no_answer_to_a_question_without_processed_answers_is_right(recipe, protocol):
+    task = recipe(languages=("fr",)).build(Setup(protocol=protocol, missing_images="unchecked"))
+    assert [example.references for example in task.examples if example.id == "fr/q3"] == [("",)]
+    (score,), _ = scores_of(task, ["deux" if example.id == "fr/q1" else "" for example in task.examples])
+    assert score.value == 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("protocol", "prompt"),
+    [
+        ("centurio", "כמה חתולים?\nAnswer the question using a single word or phrase.\nAnswer in Hebrew."),
+        ("pangea", "Question: כמה חתולים?Answer in a single word or phrase in Hebrew:"),
+    ],
+)
+def test_other_protocols_ask_in_their_prompts(recipe, protocol, prompt):
+    setup = Setup(protocol=protocol, missing_images="unchecked")
+    assert [text for _, _, text, _, _ in asked(recipe(languages=("iw",)), setup)] == [prompt]
 
 
 def test_the_first_template_of_training_is_the_papers_prompt():
-    assert get_task("vqa").templates[0].text == PROMPT
+    assert PAPER.benchmarks["maxm"].prompts == {"vqa": (get_task("vqa").templates[0].text,)}
     assert MAXM_LANGUAGES == ("en", "fr", "hi", "iw", "ro", "th", "zh")
 
 
@@ -96,8 +114,8 @@ def test_a_photo_is_called_as_in_crossmodal_3600_so_that_both_share_its_encoding
 
 def test_any_processed_answer_is_right_and_nothing_is_cleaned(recipe):
     task = recipe(languages=("fr",)).build(UNCHECKED)
-    (score,), answers = scores_of(task, ["Deux", "rouge."])
-    assert ([answer.score for answer in answers], score.value) == ([1.0, 0.0], 0.5)
+    (score,), answers = scores_of(task, ["Deux", "rouge.", "ici"])
+    assert ([answer.score for answer in answers], score.value) == ([1.0, 0.0, 0.0], 1 / 3)
 
 
 def test_missing_photos_are_an_error_or_are_counted(recipe, tmp_path):
@@ -105,7 +123,7 @@ def test_missing_photos_are_an_error_or_are_counted(recipe, tmp_path):
         recipe().build(Setup())
     draw([tmp_path / "images/b2.jpg"])
     task = recipe().build(Setup(missing_images="skip"))
-    assert [example.images for example in task.examples] == [(tmp_path / "images/b2.jpg",)]
+    assert [example.images for example in task.examples] == [(tmp_path / "images/b2.jpg",)] * 2
     assert task.skipped.counts["image missing"] == 2
 
 
@@ -160,10 +178,10 @@ def test_a_dataset_without_images_needs_to_know_where_they_are(recipe, tmp_path)
         recipe(questions=None, dataset=location, images=None, languages=("fr",)).build(UNCHECKED)
 
 
-def test_a_model_that_knows_all_is_always_right(recipe, tmp_path):
+def test_a_model_that_knows_all_is_right_wherever_there_is_an_answer(recipe, tmp_path):
     draw(tmp_path / f"images/{key}.jpg" for key in ("a1", "b2"))
     results = answered_by_one_who_knows(recipe().build(Setup()))
-    assert {code: score.value for code, score in results.by_language("as_is").items()} == {"fr": 1.0, "iw": 1.0}
+    assert {code: score.value for code, score in results.by_language("as_is").items()} == {"fr": 2 / 3, "iw": 1.0}
     assert results.num_images == 2
 
 
@@ -171,6 +189,6 @@ def test_a_model_that_knows_all_is_always_right(recipe, tmp_path):
 def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
     draw(tmp_path / f"images/{key}.jpg" for key in ("a1", "b2"))
     results = answered_by_a_tiny_model(recipe().build(Setup()), family)
-    assert [score.num_prompts for score in results.scores] == [2, 1]
+    assert [score.num_prompts for score in results.scores] == [3, 1]
     assert isinstance(results.predictions[0].output, str)
     assert Path(results.origin.url).name == "maxm"

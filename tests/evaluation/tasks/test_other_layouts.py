@@ -78,7 +78,7 @@ def test_pangeabenchs_xm100_is_read_by_xm3600_with_one_image_for_all_languages(t
         xm3600(UNCHECKED, dataset=dataset)
 
 
-def test_pangeabenchs_marvl_has_both_images_in_one_and_is_marked(tmp_path):
+def test_pangeabenchs_marvl_has_both_images_in_one_which_changes_the_papers_protocol_alone(tmp_path):
     rows = {
         "sw": pangea_marvl([("Kuna paka.", True), ("Text: Options", False)]),
         "en": pangea_marvl([("A cat.", True)]),
@@ -90,14 +90,16 @@ def test_pangeabenchs_marvl_has_both_images_in_one_and_is_marked(tmp_path):
         ("Text: Options", ("no",), 1),
     ]
     assert len({example.image_id for example in task.examples}) == 2
-    assert task.marks[-1] == "both images in one"
+    assert task.changes == ("both images in one",)
+    pangea = Setup(protocol="pangea", missing_images="unchecked")
+    assert marvl(pangea, dataset=dataset, languages=("sw",)).changes == ()
     rows["sw"][0]["conversations"][0]["value"] = "<image>\nIs it true? Kuna paka."
     dataset = by_language(store(tmp_path / "others", rows))
     with pytest.raises(ValueError, match=r"`language`, `caption`, `label`.* is missing .*`conversations`"):
         marvl(UNCHECKED, dataset=dataset, languages=("sw",))
     english = nlvr2(UNCHECKED, dataset=dataset)
     assert [(e.language, e.references, len(e.images)) for e in english.examples] == [("en", ("yes",), 1)]
-    assert english.marks[-1] == "both images in one"
+    assert english.changes == ("split dev", "both images in one")
 
 
 def test_columns_give_fields_other_names(tmp_path):

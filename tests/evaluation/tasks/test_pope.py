@@ -45,9 +45,8 @@ def asked(recipe, setup=UNCHECKED):
     return [(e.condition, e.id, e.prompt, e.references, e.image_id) for e in recipe.build(setup).examples]
 
 
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
-def test_each_split_is_a_condition_and_the_question_is_the_prompt(recipe, tmp_path, protocol):
-    setup = Setup(protocol=protocol, missing_images="unchecked")
+def test_each_split_is_a_condition_and_the_question_is_the_prompt(recipe, tmp_path):
+    setup = UNCHECKED
     found = asked(recipe(), setup)
     assert found[:3] == [
         ("random", "1", "Is there a train in the image?", ("yes",), "coco/000000000071"),

@@ -8,8 +8,9 @@ import pytest
 
 from mblip.data.prompts import get_task
 from mblip.evaluation import Setup
+from mblip.evaluation.protocol import PAPER
 from mblip.evaluation.records import DatasetLocation
-from mblip.evaluation.tasks.marvl import PROMPT, marvl
+from mblip.evaluation.tasks.marvl import marvl
 from mblip.evaluation.tasks.nlvr2 import nlvr2
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 from tests.evaluation.tasks.small_benchmarks import UNCHECKED, answered_by_a_tiny_model, draw, scores_of, task_of
@@ -64,9 +65,8 @@ def asked(recipe, setup=UNCHECKED):
     return [(e.id, e.language, e.prompt, e.references, e.image_id) for e in recipe.build(setup).examples]
 
 
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
-def test_every_statement_of_marvl_is_asked_of_a_left_and_a_right_image(marvl_recipe, tmp_path, protocol):
-    setup = Setup(protocol=protocol, missing_images="unchecked")
+def test_every_statement_of_marvl_is_asked_of_a_left_and_a_right_image(marvl_recipe, tmp_path):
+    setup = UNCHECKED
     images = f"marvl/tr/{CONCEPT}/39-0+marvl/tr/{CONCEPT}/39-4"
     assert asked(marvl_recipe(), setup) == [
         ("zero_shot/tr-0", "tr", ASKED.format("İki çörek var."), ("yes",), images),
@@ -79,9 +79,33 @@ def test_every_statement_of_marvl_is_asked_of_a_left_and_a_right_image(marvl_rec
     assert left.parent.name == unicodedata.normalize("NFC", CONCEPT)
 
 
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
-def test_every_statement_of_nlvr2_is_asked_in_english_and_translated(nlvr2_recipe, tmp_path, protocol):
-    setup = Setup(protocol=protocol, missing_images="unchecked")
+@pytest.mark.parametrize(
+    ("protocol", "prompt", "changes"),
+    [
+        ("centurio", 'Given the two images <image><image>, is it correct to say "{}"? Answer yes or no.', ()),
+        (
+            "pangea",
+            "Does the content of the image support the given text? Text: {}\nOptions: (a) false (b) true. "
+            "Answer with the option directly.",
+            ("two images, not both in one",),
+        ),
+    ],
+)
+def test_other_protocols_ask_marvl_in_their_prompts(marvl_recipe, protocol, prompt, changes):
+    task = marvl_recipe(languages=("sw",)).build(Setup(protocol=protocol, missing_images="unchecked"))
+    assert [example.prompt for example in task.examples] == [prompt.format("Kuna mikate miwili.")]
+    assert task.changes == changes
+
+
+def test_the_development_split_of_nlvr2_is_a_change_of_the_papers_protocol(nlvr2_recipe, tmp_path):
+    assert nlvr2_recipe().build(UNCHECKED).changes == ("split dev",)
+    test = [record | {"identifier": record["identifier"].replace("dev", "test1")} for record in NLVR2["en"]]
+    recipe = nlvr2_recipe(statements=write_lines(tmp_path / "test.jsonl", test), languages=("en",))
+    assert recipe.build(UNCHECKED).changes == ()
+
+
+def test_every_statement_of_nlvr2_is_asked_in_english_and_translated(nlvr2_recipe, tmp_path):
+    setup = UNCHECKED
     images = "nlvr2/dev-8-0-img0+nlvr2/dev-8-0-img1"
     assert asked(nlvr2_recipe(), setup) == [
         ("en/dev-8-0-1", "en", ASKED.format("There are six bottles."), ("yes",), images),
@@ -93,7 +117,8 @@ def test_every_statement_of_nlvr2_is_asked_in_english_and_translated(nlvr2_recip
 
 
 def test_the_first_template_of_training_is_the_papers_prompt():
-    assert get_task("two_image_statement").templates[0].text == PROMPT
+    prompts = {"two_image_statement": (get_task("two_image_statement").templates[0].text,)}
+    assert PAPER.benchmarks["marvl"].prompts == PAPER.benchmarks["nlvr2"].prompts == prompts
 
 
 @pytest.mark.parametrize("benchmark", ["marvl_recipe", "nlvr2_recipe"])

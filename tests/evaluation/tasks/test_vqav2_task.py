@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
 import pytest
 
-from mblip.evaluation import Setup
+from mblip.evaluation import Setup, VqaAccuracy
 from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.vqav2 import vqav2
@@ -62,12 +63,17 @@ def asked(recipe, setup=UNCHECKED):
     return [(e.id, e.prompt, e.references, dict(e.facts), e.image_id) for e in recipe.build(setup).examples]
 
 
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
-def test_every_question_comes_with_all_answers_and_its_types(recipe, tmp_path, protocol):
+@pytest.mark.parametrize(
+    ("protocol", "prompt"),
+    [
+        ("paper", "Question: What room is it? Short answer in English:"),
+        ("centurio", "What room is it?\nAnswer the question using a single word or phrase."),
+    ],
+)
+def test_every_question_comes_with_all_answers_and_its_types(recipe, tmp_path, protocol, prompt):
     setup = Setup(protocol=protocol, missing_images="unchecked")
     found = asked(recipe(), setup)
     facts = {"answer_type": "other", "question_type": "what room is"}
-    prompt = "Question: What room is it? Short answer in English:"
     assert found[0] == ("139000", prompt, TEN, facts, "coco/000000000139")
     assert [id for id, *_ in found] == ["139000", "139001", "71000"]
     assert recipe().build(setup).examples[2].images == (tmp_path / "images/000000000071.jpg",)
@@ -95,6 +101,7 @@ def test_the_first_questions_may_be_taken_and_the_rest_is_counted(recipe):
     task = recipe(num_questions=1).build(UNCHECKED)
     assert [example.id for example in task.examples] == ["139000"]
     assert task.skipped.names == {"not among the first 1": ["vqav2/139001", "vqav2/71000"]}
+    assert task.changes == ("num_questions 1",)
     with pytest.raises(ValueError, match="`num_questions` is 0, expected at least 1"):
         recipe(num_questions=0).build(UNCHECKED)
 
@@ -137,7 +144,7 @@ def test_a_model_that_gives_the_first_answer_is_scored_by_type(recipe, tmp_path)
     draw(tmp_path / f"images/{number:012d}.jpg" for number in (71, 139))
     results = answered_by_one_who_knows(recipe().build(Setup()))
     (score,) = results.scores
-    assert (score.value, results.metric, results.num_images) == (1.0, "vqa_accuracy", 2)
+    assert (score.value, results.metric, results.num_images) == (1.0, "vqa_accuracy_mblip", 2)
     assert score.figures["answer_type number"] == 1.0
 
 
@@ -148,11 +155,11 @@ def test_models_of_both_kinds_are_asked_and_scored(recipe, tmp_path, family):
     assert [score.num_prompts for score in results.scores] == [3]
 
 
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
-def test_the_recipes_take_the_first_5000_questions_as_the_original_did(protocol):
-    (recipe,) = read_evaluation_run(RECIPES / f"eval_vqav2_{protocol}.yaml").evaluation.tasks
-    assert recipe.arguments["num_questions"] == 5000
-    assert "answering" not in recipe.arguments
+@pytest.mark.parametrize(("protocol", "number"), [("paper", 5000), ("centurio", 2000)])
+def test_the_first_questions_are_taken_as_the_protocol_did(protocol, number):
+    (recipe,) = read_evaluation_run(RECIPES / "eval_vqav2.yaml").evaluation.tasks
+    assert not {"num_questions", "answering"} & recipe.arguments.keys()
+    assert Setup(protocol=protocol).rules("vqav2").arguments["num_questions"] == number
 
 
 @needs_samples("vqav2")
@@ -165,7 +172,7 @@ def test_the_scores_of_real_answers_are_those_of_the_official_evaluator(split):
         for row in json.loads((folder / f"vqa_results_{split}.json").read_text())
     }
     files = {kind: folder / f"vqa_{kind}_{split}.json" for kind in ("questions", "annotations")}
-    task = task_of(vqav2, **files, images="images").build(UNCHECKED)
+    task = replace(task_of(vqav2, **files, images="images").build(UNCHECKED), metric=VqaAccuracy())
     (score,), answers = scores_of(task, [given[example.id] for example in task.examples])
     percent = {name: round(100 * value, 2) for name, value in score.figures.items()}
     assert len(answers) == expected["n"]

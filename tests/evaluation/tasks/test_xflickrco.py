@@ -63,12 +63,14 @@ def test_missing_photos_are_counted_over_both_corpora(recipe):
         recipe().build(Setup(missing_images="skip"))
 
 
-def test_english_may_come_from_flickr30ks_own_file_under_another_name(recipe, tmp_path):
+def test_english_comes_from_flickr30ks_own_file_or_the_protocol_is_changed(recipe, tmp_path):
     five = {"sentences": ["A man.", "Man."], "id": "77", "img_path": "77.jpg"}
     english = write_lines(tmp_path / "test_ann.jsonl", [five])
     changed = recipe(english=english)
     assert [(id, references) for id, _, references, _, _ in asked(changed)][2:] == [("en/77", ("A man.", "Man."))]
-    assert changed.build(UNCHECKED).name == "xflickrco_english_of_test_ann"
+    assert (changed.build(UNCHECKED).name, changed.build(UNCHECKED).changes) == ("xflickrco", ())
+    assert recipe().build(UNCHECKED).changes == ("xFlickrCO's own English, not Flickr30k's",)
+    assert recipe(languages=("de",)).build(UNCHECKED).changes == ()
 
 
 def test_a_language_without_a_file_is_an_error(recipe):

@@ -8,8 +8,9 @@ import pytest
 
 from mblip.data.prompts import get_task
 from mblip.evaluation import Setup
+from mblip.evaluation.protocol import PAPER
 from mblip.evaluation.records import DatasetLocation
-from mblip.evaluation.tasks.xgqa import PROMPT, xgqa
+from mblip.evaluation.tasks.xgqa import xgqa
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 from tests.evaluation.tasks.small_benchmarks import (
     UNCHECKED,
@@ -43,26 +44,41 @@ def asked(recipe, setup=UNCHECKED):
     return [(e.id, e.language, e.prompt, e.references, e.image_id) for e in recipe.build(setup).examples]
 
 
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
-def test_every_question_is_asked_in_the_papers_prompt(recipe, tmp_path, protocol):
-    setup = Setup(protocol=protocol, missing_images="unchecked")
-    assert asked(recipe(), setup) == [
+def test_every_question_is_asked_in_the_papers_prompt(recipe, tmp_path):
+    assert asked(recipe()) == [
         ("de/201", "de", "Question: Ist der Bus schwarz? Short answer in English:", ("no",), "gqa/n1"),
         ("de/202", "de", "Question: Wer ist das? Short answer in English:", ("women",), "gqa/n2"),
         ("zh/201", "zh", "Question: 公交车是黑色的吗？ Short answer in English:", ("no",), "gqa/n1"),
     ]
-    task = recipe().build(setup)
-    assert (task.name, task.protocol, task.generation.length_penalty) == (
-        "xgqa",
-        protocol,
-        -1 if protocol == "paper" else 1,
-    )
+    task = recipe().build(UNCHECKED)
+    assert (task.name, task.protocol, task.generation.length_penalty, task.changes) == ("xgqa", "paper", -1, ())
     assert task.examples[0].images == (tmp_path / "images/n1.jpg",)
     assert task.skipped.names == {"empty text": ["xgqa/de/203"]}
 
 
+@pytest.mark.parametrize(
+    ("protocol", "prompt"),
+    [
+        ("centurio", "公交车是黑色的吗？\nAnswer the question using a single word or phrase.\nAnswer in English."),
+        ("pangea", "公交车是黑色的吗？ Answer the question using a single word or phrase in English."),
+    ],
+)
+def test_the_other_protocols_ask_in_their_prompts(recipe, protocol, prompt):
+    setup = Setup(protocol=protocol, missing_images="unchecked")
+    assert [text for _, _, text, _, _ in asked(recipe(languages=("zh",)), setup)] == [prompt]
+
+
+def test_pangea_names_no_language_where_the_question_is_english(recipe, tmp_path):
+    (tmp_path / "en").mkdir()
+    write_json(tmp_path / "en/test.json", {"1": {"imageId": "n1", "question": "Why?", "answer": "no"}})
+    setup = Setup(protocol="pangea", missing_images="unchecked")
+    ((_, _, prompt, _, _),) = asked(recipe(languages=("en",)), setup)
+    assert prompt == "Why? Answer the question using a single word or phrase."
+
+
 def test_the_first_template_of_training_is_the_papers_prompt():
-    assert get_task("vqa_in_english").templates[0].text == PROMPT
+    template = get_task("vqa_in_english").templates[0].text
+    assert PAPER.benchmarks["xgqa"].prompts == {"vqa_in_english": (template.replace("{language}", "English"),)}
 
 
 def test_templates_are_asked_one_by_one(recipe):

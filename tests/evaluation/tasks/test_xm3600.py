@@ -1,6 +1,5 @@
 """XM3600: languages and subsets, references, files that are not as published, and the same from a dataset."""
 
-import hashlib
 from pathlib import Path
 
 import datasets
@@ -70,18 +69,24 @@ def test_languages_are_asked_for_by_our_codes_or_the_files_and_those_that_are_no
         recipe(languages=("xx",)).build(UNCHECKED)
 
 
-def test_a_subset_of_our_own_is_that_of_the_lowest_sha256_and_says_so(recipe):
-    ours = recipe(num_images=2, languages=("en",))
-    task = ours.build(UNCHECKED)
-    lowest = sorted(["a1", "b2", "c3"], key=lambda key: hashlib.sha256(key.encode()).hexdigest())
-    assert {example.image_id for example in task.examples} == {f"xm3600/{key}" for key in lowest[:2]}
-    assert task.name == "xm3600_2_by_sha256"
-    (reason,) = task.skipped.counts
-    assert "our own subset" in reason
-    assert "not Centurio's" in reason
-    assert task.skipped.names[reason] == [f"xm3600/{lowest[2]}"]
-    with pytest.raises(ValueError, match="xm3600: found 3 photos, but `num_images` is 4"):
-        recipe(num_images=4).build(UNCHECKED)
+def test_the_first_photos_may_be_taken_which_changes_the_protocol(recipe):
+    task = recipe(num_images=2, languages=("en",)).build(UNCHECKED)
+    assert [example.id for example in task.examples] == ["en/a1", "en/b2"]
+    assert (task.name, task.changes) == ("xm3600", ("num_images 2",))
+    assert task.skipped.names == {"photo not among the first 2": ["xm3600/c3"]}
+    with pytest.raises(ValueError, match="`num_images` is 0, expected at least 1"):
+        recipe(num_images=0).build(UNCHECKED)
+
+
+def test_pangea_asks_for_no_language_where_it_is_english_and_calls_bangla_bengali(tmp_path):
+    records = [{"image/key": "a1", "en": said("A dog."), "bn": said("কুকুর"), "fa": said("سگ")}]
+    recipe = task_of(xm3600, captions=write_lines(tmp_path / "captions.jsonl", records), images="images")
+    prompts = [prompt for _, prompt, _ in asked(recipe, Setup(protocol="pangea", missing_images="unchecked"))]
+    assert prompts == [
+        "Provide a one-sentence caption for the provided image.",
+        "Provide a one-sentence caption for the provided image in Bengali.",
+        "Provide a one-sentence caption for the provided image in Persian.",
+    ]
 
 
 def test_a_subset_is_read_from_a_file_of_keys(recipe, tmp_path):
@@ -89,7 +94,7 @@ def test_a_subset_is_read_from_a_file_of_keys(recipe, tmp_path):
     subset.write_text("c3\na1\n")
     task = recipe(subset=subset, languages=("en",)).build(UNCHECKED)
     assert [example.id for example in task.examples] == ["en/a1", "en/c3"]
-    assert task.name == "xm3600_centurio"
+    assert (task.name, task.changes) == ("xm3600_centurio", ("subset centurio.txt",))
     assert task.skipped.names == {"photo outside the subset centurio": ["xm3600/b2"]}
     subset.write_text("c3\nz9\n")
     with pytest.raises(ValueError, match=r"centurio\.txt: found the unknown key 'z9', expected keys of the 3 photos"):
@@ -144,10 +149,9 @@ def test_a_record_that_is_not_as_published_is_named(recipe, tmp_path, changes, m
 
 
 @needs_samples("xm3600")
-@pytest.mark.parametrize("protocol", ["paper", "centurio"])
-def test_the_published_captions_are_read_in_their_33_languages(protocol):
+def test_the_published_captions_are_read_in_their_33_languages():
     recipe = task_of(xm3600, captions=SAMPLES / "xm3600/captions.jsonl", images="images")
-    task = recipe.build(Setup(protocol=protocol, missing_images="unchecked"))
+    task = recipe.build(UNCHECKED)
     languages = [example.language for example in task.examples]
     assert len(set(languages)) == 33
     assert {code: languages.count(code) for code in set(languages)} == dict.fromkeys(set(languages), 300)
@@ -165,7 +169,11 @@ def test_the_published_captions_number_as_the_sample_says():
     assert counts == {"en": 600, "mi": 375, "zh": 599}
 
 
-def test_only_centurios_recipe_takes_a_subset_and_it_is_our_own():
-    recipes = {name: read_evaluation_run(RECIPES / f"eval_xm3600_{name}.yaml") for name in ("paper", "centurio")}
-    taken = {name: run.evaluation.tasks[0].arguments.get("num_images") for name, run in recipes.items()}
-    assert taken == {"paper": None, "centurio": 500}
+def test_only_centurio_takes_a_part_of_the_file_its_first_512_records():
+    (recipe,) = read_evaluation_run(RECIPES / "eval_xm3600.yaml").evaluation.tasks
+    assert "num_images" not in recipe.arguments
+    assert {name: Setup(protocol=name).rules("xm3600").arguments for name in ("paper", "centurio", "pangea")} == {
+        "paper": {},
+        "centurio": {"num_images": 512},
+        "pangea": {},
+    }

@@ -8,8 +8,9 @@ import pytest
 from mblip.data.prompts import get_task
 from mblip.data.sources.xvnli import ANSWERS
 from mblip.evaluation import Setup
+from mblip.evaluation.protocol import PAPER
 from mblip.evaluation.records import DatasetLocation
-from mblip.evaluation.tasks.xvnli import CANDIDATES, PROMPT, xvnli
+from mblip.evaluation.tasks.xvnli import CANDIDATES, xvnli
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
 from tests.evaluation.tasks.small_benchmarks import (
     UNCHECKED,
@@ -72,7 +73,7 @@ def test_every_labelled_pair_is_asked_in_the_papers_prompt(recipe, protocol):
 
 def test_the_candidates_are_the_targets_of_training_and_the_prompt_is_its_first_template():
     assert set(CANDIDATES) == set(ANSWERS.values()) - {None}
-    assert get_task("entailment").templates[0].text == PROMPT
+    assert PAPER.benchmarks["xvnli"].prompts == {"entailment": (get_task("entailment").templates[0].text,)}
 
 
 @pytest.mark.parametrize(("answering", "rank_by"), [("rank", "calibrated"), ("constrained", "sum")])
