@@ -56,9 +56,9 @@ def as_published(record: Any, number: int, language: str | None) -> Any:
             }
         case {"context": str(text), "image_id": str(image), "text_label": list(labels)}:  # MaXM and CHAIR
             prompt, key = MAXM_PROMPT.fullmatch(text), image.removesuffix(".jpg")
-            asked = {"question_id": str(number), "question": prompt and prompt[1], "processed_answers": labels}
-            return {**asked, "image_id": key, "image": image, "objects": labels}
+            known = {"question_id": str(number), "question": prompt and prompt[1], "processed_answers": labels}
+            return {**known, "image_id": key, "image": image, "objects": labels}
         case {"context": str(text), "image_id": str(image), "text_label": str(label)}:  # xGQA and POPE
-            asked = {"question_id": number + 1, "question": text, "answer": label, "imageId": image}
-            return {**asked, "image": image, "text": text, "label": label}
+            both: dict[str, Any] = {"question_id": number + 1, "question": text, "answer": label, "imageId": image}
+            return {**both, "image": image, "text": text, "label": label}
     return record

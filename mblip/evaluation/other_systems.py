@@ -217,8 +217,9 @@ def _agrees(row: Mapping[str, Any], example: EvaluationExample) -> bool:
 
 def _groups(row: Mapping[str, Any], known: set[str]) -> set[str]:
     """The language that a row tells, also one that the task has not, and the condition of the task that it tells."""
-    languages = {OTHER_CODES.get(row.get(name), row.get(name)) for name in LANGUAGE_FIELDS}
-    return languages & {*LANGUAGES, *UNSEEN_LANGUAGES} | {row.get(name) for name in CONDITION_FIELDS} & known
+    codes, conditions = ({str(row.get(name)) for name in names} for names in (LANGUAGE_FIELDS, CONDITION_FIELDS))
+    languages = {OTHER_CODES.get(code, code) for code in codes}
+    return languages & {*LANGUAGES, *UNSEEN_LANGUAGES} | conditions & known
 
 
 def _image_key(image: Any) -> str:

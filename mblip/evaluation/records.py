@@ -67,7 +67,7 @@ class DatasetLocation:
         config = None if self.config is None else _in_language(self.config, language)
         folders = dataset_folders(path)
         rows = read_rows(path, split=split, config=config, revision=self.revision)
-        renamed = ((location, row | self._renamed(row, location)) for location, row in rows)
+        renamed = ((location, {**row, **self._renamed(row, location)}) for location, row in rows)
         records = ((location, _with_checked_images(row, folders, location)) for location, row in renamed)
         if files is None:
             return records

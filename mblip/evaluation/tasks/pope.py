@@ -143,5 +143,6 @@ def _records(
     """The records of a split, from its file or its part of the dataset."""
     if dataset is None:
         return records_of(Path(str(questions).replace(SPLIT_MARK, split)), None, files=files)
-    named = {name: value.replace(SPLIT_MARK, split) for name, value in vars(dataset).items() if isinstance(value, str)}
+    texts = {name: value for name, value in vars(dataset).items() if isinstance(value, str)}
+    named: dict[str, Any] = {name: text.replace(SPLIT_MARK, split) for name, text in texts.items()}
     return records_of(None, replace(dataset, **named), files=files)
