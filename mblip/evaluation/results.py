@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from importlib import import_module
-from types import UnionType
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self
 
-from mblip.data.sources.records import check_value, describe
+from mblip.data.recipes.strict_loading import arguments_for, convert
+from mblip.data.recipes.yaml_values import locate
 
 from .environment import ModelFacts
 from .generation_settings import GenerationSettings
@@ -89,8 +89,7 @@ class MetricRecord:
             raise ValueError(
                 f"Found the metric {self.path}, expected one of this package. Score with yours in Python."
             )
-        hints = get_type_hints(kind)
-        metric: Metric = kind(**{name: typed(hints[name], value, name) for name, value in self.arguments.items()})
+        metric: Metric = convert(locate(self.arguments, self.path), kind, "", {})
         return metric
 
 
@@ -197,16 +196,20 @@ class Results:
         return plain
 
     @classmethod
-    def from_json(cls, plain: Any, predictions: Sequence[Prediction] = ()) -> Self:
+    def from_json(cls, plain: Any, location: str, predictions: Sequence[Prediction] = ()) -> Self:
         """The results that `to_json` made plain.
+
+        Args:
+            location: of the values, for errors.
 
         Raises:
             ValueError: a key is missing or unknown, or a value has another type.
         """
-        if isinstance(plain, dict) and "predictions" not in plain:
-            plain = plain | {"predictions": []}
-        results: Self = typed(cls, plain, "")
-        return dataclasses.replace(results, predictions=tuple(predictions))
+        written = {found.name for found in dataclasses.fields(cls)} - {"predictions"}
+        if isinstance(plain, dict) and (missing := sorted(written - plain.keys())):
+            raise ValueError(f"{location}: found no {', '.join(f'`{name}`' for name in missing)}")
+        arguments = arguments_for(cls, locate(plain, location), "", {}, not_given=("predictions",))
+        return cls(**arguments, predictions=tuple(predictions))
 
 
 @dataclass(frozen=True)
@@ -302,33 +305,3 @@ def _by_image(predictions: Sequence[Prediction]) -> dict[str, bool]:
             "Give the answers of one condition and one language."
         )
     return by_image
-
-
-def typed(kind: Any, value: Any, path: str) -> Any:
-    """A plain value as the type that the code gives it, with dataclasses and tuples inside.
-
-    Args:
-        path: where the value stands, for errors.
-
-    Raises:
-        ValueError: keys of a dataclass are missing or unknown, or the value is of another type.
-    """
-    origin, arguments, where = get_origin(kind), get_args(kind), f"`{path}`" if path else "it"
-    if origin in (Union, UnionType):
-        return None if value is None else typed(arguments[0], value, path)
-    if dataclasses.is_dataclass(kind) or origin in (dict, Mapping):
-        if not isinstance(value, dict):
-            raise ValueError(f"{where} is {describe(value)}, expected an object")
-        if origin is not None:
-            return {name: typed(arguments[1], entry, f"{path}.{name}") for name, entry in value.items()}
-        hints = {f.name: get_type_hints(kind)[f.name] for f in dataclasses.fields(kind)}
-        for what, names in (("lacks", hints.keys() - value.keys()), ("has unknown", value.keys() - hints.keys())):
-            if names:
-                raise ValueError(f"{where} {what} {', '.join(map('`{}`'.format, sorted(names)))}")
-        return kind(**{name: typed(hints[name], entry, f"{path}.{name}".strip(".")) for name, entry in value.items()})
-    if origin in (tuple, list, Sequence):
-        check_value(value, list, location="results", field=path)
-        return (tuple if origin is tuple else list)(typed(arguments[0], entry, path) for entry in value)
-    if kind is not Any:
-        check_value(value, kind, location="results", field=path)
-    return value

@@ -101,20 +101,21 @@ def change(plain, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["weights"], None, "it lacks `weights`. Evaluate again"),
-        (["scores", 0, "num_images"], None, "`scores` lacks `num_images`"),
-        (["beauty"], 1, "it has unknown `beauty`"),
-        (["model", "age"], 3, "`model` has unknown `age`"),
-        (["seconds"], "long", "`seconds` is 'long', text, expected a number"),
-        (["scores"], {}, "`scores` is an object of 0, expected a list"),
-        (["model"], [], "`model` is a list of 0, expected an object"),
+        (["weights"], None, "`exact`: found no `weights`"),
+        (["scores", 0, "num_images"], None, "`exact`: `scores.0` lacks `num_images`"),
+        (["beauty"], 1, "`exact`: the key `beauty` is unknown"),
+        (["model", "age"], 3, "`exact`: the key `model.age` is unknown"),
+        (["seconds"], "long", "`exact`: `seconds` is 'long', text, expected a number"),
+        (["scores"], {}, "`exact`: `scores` is a mapping, expected a list"),
+        (["model"], [], "`exact`: `model` is a list, expected a mapping"),
+        (["prompts", "as_is"], 3, "`exact`: `prompts.as_is` is 3, a number, expected a mapping"),
     ],
 )
 def test_results_of_another_layout_are_an_error_that_names_the_key(path, value, message, tmp_path):
     plain = {"exact": results_of("exact").to_json()}
     change(plain["exact"], path, value)
     (tmp_path / "results.json").write_text(json.dumps(plain))
-    with pytest.raises(ValueError, match="`exact` holds no results of this version: ") as error:
+    with pytest.raises(ValueError, match="Expected the results of this version of mblip") as error:
         read_results(tmp_path)
     assert message in str(error.value)
 
@@ -132,7 +133,5 @@ def test_a_file_of_something_else_is_an_error(tmp_path):
 
 def test_an_object_that_holds_no_results_is_an_error(tmp_path):
     (tmp_path / "results.json").write_text('{"exact": 1}')
-    with pytest.raises(
-        ValueError, match="`exact` holds no results of this version: it is 1, a whole number, expected"
-    ):
+    with pytest.raises(ValueError, match="`exact`: `recipe` is 1, a number, expected a mapping of keys"):
         read_results(tmp_path)

@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import inspect
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -38,6 +38,8 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
     """
     if expected in converters:
         return converters[expected](found, path)
+    if expected is Any:
+        return to_plain_values(found)
     if expected in SCALARS:
         return _convert_scalar(found, expected, path)
     if isinstance(expected, type) and dataclasses.is_dataclass(expected):
@@ -56,10 +58,12 @@ def convert(found: Located, expected: Any, path: str, converters: Mapping[Any, C
         if found.value not in arguments or isinstance(found.value, bool):
             raise wrong_type(found, path, f"one of {', '.join(map(str, arguments))}")
         return found.value
-    if origin in (tuple, frozenset, list):
-        return _convert_list(found, origin, arguments, path, converters)
-    if origin is dict and isinstance(found.value, dict):
-        return {key: convert(value, arguments[1], join(path, key), converters) for key, value in found.value.items()}
+    if origin in (tuple, frozenset, list, Sequence):
+        return _convert_list(found, list if origin is Sequence else origin, arguments, path, converters)
+    if origin in (dict, Mapping):
+        if not isinstance(found.value, dict):
+            raise wrong_type(found, path, "a mapping of keys to values")
+        return {key: convert(entry, arguments[1], join(path, key), converters) for key, entry in found.value.items()}
     raise ValueError(f"{found.location}: `{path}` has the type {expected} in the code, which a recipe cannot give.")
 
 

@@ -134,6 +134,15 @@ def to_plain_values(found: Located) -> Any:
     return found.value
 
 
+def locate(value: Any, location: str) -> Located:
+    """Plain values, all with one location."""
+    if isinstance(value, dict):
+        value = {key: locate(entry, location) for key, entry in value.items()}
+    elif isinstance(value, list):
+        value = [locate(entry, location) for entry in value]
+    return Located(value, location)
+
+
 def write_yaml(value: Any) -> str:
     """Plain values as YAML, keys in order. `read_yaml` gives the same values back."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -50,10 +50,10 @@ def read_results(path: str | Path) -> dict[str, Results]:
         answers = predictions_path(file.parent, name)
         predictions = read_predictions(answers) if answers.is_file() else ()
         try:
-            results[name] = Results.from_json(plain, predictions)
+            results[name] = Results.from_json(plain, f"{file}, `{name}`", predictions)
         except ValueError as error:
             raise ValueError(
-                f"{file}: `{name}` holds no results of this version: {error}. Evaluate again, or score its answers."
+                f"{error}\nExpected the results of this version of mblip. Evaluate again, or score the answers again."
             ) from error
     return results
 
