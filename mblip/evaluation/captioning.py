@@ -6,7 +6,7 @@ The benchmarks (tasks/xm3600.py, tasks/xflickrco.py, tasks/coco_karpathy.py) dif
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mblip.data.images import Image
 from mblip.data.skipped import SkipReport, has_usable_texts
@@ -24,6 +24,7 @@ from .task import EvaluationExample, EvaluationTask, Origin, Scored
 
 WITHOUT_CAPTION = "photo without a caption in the language"
 CIDER = "CIDEr-D"
+HIGHEST_CIDER = 10.0
 PYCOCOEVALCAP = "as in pycocoevalcap"
 PANGEA = "as in Pangea's XM100, with the first reference alone and without segmentation"
 # The figures that can be the main one: their means over images are the figures themselves.
@@ -183,7 +184,8 @@ class CaptionMetric:
             "share_empty": ratio([one == EMPTY for one in fidelity.found]),
             "mean_characters": ratio([len(unicodedata.normalize("NFC", output)) for output in outputs]),
         }
-        return Scored.of_sums(self.main, sums, {name: score.overall for name, score in found.items()})
+        scored = Scored.of_sums(self.main, sums, {name: score.overall for name, score in found.items()})
+        return replace(scored, highest=HIGHEST_CIDER) if _family(self.main) == CIDER else scored
 
     def _segmenters(self) -> dict[str, str]:
         """Language -> the name of its segmenter, for languages without spaces between words."""

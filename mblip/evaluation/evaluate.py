@@ -24,7 +24,7 @@ from .generation_settings import GenerationSettings
 from .model_inputs import Model, Processor
 from .predictions import Prediction, write_predictions
 from .processes import gather, is_main_process, num_processes
-from .results import MetricRecord, Results, score_predictions
+from .results import MetricRecord, Results, mean_scores, score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, forget_partial, run_task, seconds_before
 from .task import EvaluationTask
 
@@ -118,6 +118,7 @@ def results_of(
         changes=task.changes,
         marks=task.marks,
         greater_is_better=task.metric.greater_is_better,
+        means=mean_scores(scores, predictions),
         metric_record=MetricRecord.of(task.metric),
         others=dict(task.metric.others),
     )

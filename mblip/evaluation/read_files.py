@@ -66,7 +66,7 @@ class ReadFiles:
         records: Iterable[Item],
         location: str,
         *,
-        file: Path | None = None,
+        file: str | Path | None = None,
         name: str = "",
         revision: str | None = None,
         part: str | None = None,
@@ -86,12 +86,12 @@ class ReadFiles:
             number += self.size(record)
         expected = None
         if self.published is not None:
-            split = split or self.published.split_of(name or file.name if file else name, number, part)
+            split = split or self.published.split_of(name or Path(file or "").name, number, part)
             expected = self.published.num_records(split, part)
         sha256 = None if file is None else _sha256(file)
         self.noted.append((part, FileRead(location, split, number, expected, sha256, revision)))
 
-    def add(self, path: Path | None, num_records: int) -> None:
+    def add(self, path: str | Path | None, num_records: int) -> None:
         """Note another file that decides results, such as a list of synonyms; None: there is none."""
         if path is not None:
             self.others.append(FileRead(str(path), None, num_records, sha256=_sha256(path)))
@@ -125,6 +125,6 @@ def _words(name: str) -> list[str]:
     return re.findall("[a-z0-9]+", name.lower())
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+def _sha256(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

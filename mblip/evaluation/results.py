@@ -14,13 +14,24 @@ from dataclasses import dataclass, field, is_dataclass
 from importlib import import_module
 from typing import Any, Self
 
+import numpy as np
+
 from mblip.data.recipes.strict_loading import arguments_for, convert
 from mblip.data.recipes.yaml_values import locate
 
 from .environment import ModelFacts
 from .generation_settings import GenerationSettings
-from .metrics.bootstrap import mean_estimate
-from .metrics.intervals import Interval, paired_ratio_interval, wilson_interval
+from .language_groups import ALL, ALL_BUT_ENGLISH, LEVELS, groups_of
+from .metrics.bootstrap import (
+    ROUNDING,
+    FloatArray,
+    column_sums,
+    draw_column_means,
+    mean_of_columns,
+    percentile_interval,
+    score_interval,
+)
+from .metrics.intervals import Interval, paired_ratio_interval
 from .predictions import Prediction
 from .task import EvaluationTask, FileRead, Metric, Origin, Scored
 
@@ -51,6 +62,7 @@ class MeanScore:
     """The mean of the main figure over languages, each counted alike, with its 95 % interval.
 
     `languages` says over which: `all`, `all but English`, those of a resource level (`high`) or of a script (`Latn`).
+    The mean of a single language is its score.
     """
 
     condition: str
@@ -183,6 +195,20 @@ class Results:
             )
         return found
 
+    def mean(self, condition: str, languages: str = ALL) -> MeanScore | None:
+        """The mean over a group of languages; None if it has no language here. See `MeanScore`."""
+        found = [mean for mean in self.means if (mean.condition, mean.languages) == (condition, languages)]
+        return found[0] if found else None
+
+    def level_means(self, condition: str) -> dict[str, MeanScore]:
+        """The means of the resource levels that have languages here, from high to unseen."""
+        return {level: mean for level in LEVELS if (mean := self.mean(condition, level)) is not None}
+
+    def script_means(self, condition: str) -> dict[str, MeanScore]:
+        """The means of the scripts that have languages here."""
+        found = {mean.languages: mean for mean in self.means if mean.condition == condition}
+        return {name: mean for name, mean in found.items() if name not in (ALL, ALL_BUT_ENGLISH, *LEVELS)}
+
     def answers(self, condition: str, language: str) -> list[Prediction]:
         """The predictions for a condition and language. Raises ValueError if there are none."""
         if language not in self.by_language(condition):
@@ -255,21 +281,65 @@ def _score(condition: str, language: str, answers: Sequence[Prediction], found: 
         num_empty=sum(answer.is_empty for answer in answers),
         num_cut=sum(answer.is_cut for answer in answers),
         value=found.figures[metric.main],
-        interval=_interval(found.per_example, [answer.image_id for answer in answers], metric.is_share),
+        interval=score_interval(
+            found.per_example,
+            [answer.image_id for answer in answers],
+            is_share=metric.is_share,
+            highest=found.highest,
+        ),
         figures=found.figures,
     )
 
 
-def _interval(values: Sequence[float], image_ids: Sequence[str], is_share: bool) -> Interval:
-    """Wilson's interval for a share with one answer per image, otherwise the bootstrap over images.
+def mean_scores(scores: Sequence[Score], predictions: Sequence[Prediction]) -> tuple[MeanScore, ...]:
+    """The means over languages of each condition, for every group of `language_groups.groups_of`.
 
-    If all answers are right, or all are wrong, the bootstrap interval would have no width. We then use Wilson's
-    interval and count each image once.
+    The interval is the bootstrap over image sets. A set that is drawn is drawn in all languages at once, because
+    languages share images. We resample the main figure of each answer, as it is: that of CIDEr-D still counts words
+    in the captions of all images. If all resamples are equal, the ends are the means of the languages' ends, as if
+    the languages rose and fell together.
+
+    Args:
+        predictions: with scores.
     """
-    num_images = len(set(image_ids))
-    if is_share and (num_images == len(values) or len(set(values)) == 1):
-        return wilson_interval(int(sum(values)) * num_images // len(values), num_images)
-    return mean_estimate(values, image_ids).interval
+    means = []
+    for condition in dict.fromkeys(score.condition for score in scores):
+        by_language = {score.language: score for score in scores if score.condition == condition}
+        answers: dict[str, list[Prediction]] = {code: [] for code in by_language}
+        for prediction in predictions:
+            if prediction.condition == condition:
+                answers[prediction.language].append(prediction)
+        drawn_RC = _drawn_means(list(answers.values())) if len(answers) > 1 else np.empty((0, 1))
+        for name, codes in groups_of(list(by_language)).items():
+            group = [by_language[code] for code in codes]
+            columns = [list(by_language).index(code) for code in codes]
+            ends = [score.interval for score in group]
+            means.append(
+                MeanScore(
+                    condition=condition,
+                    languages=name,
+                    num_languages=len(group),
+                    num_images=len({one.image_id for code in codes for one in answers[code]}),
+                    value=sum(score.value for score in group) / len(group),
+                    interval=ends[0] if len(group) == 1 else _interval(mean_of_columns(drawn_RC[:, columns]), ends),
+                )
+            )
+    return tuple(means)
+
+
+def _drawn_means(answers: Sequence[Sequence[Prediction]]) -> FloatArray:
+    """The mean score of each column of answers in each resample of the image sets, (R, C)."""
+    return draw_column_means(
+        *column_sums([([one.score or 0.0 for one in column], [one.image_id for one in column]) for column in answers])
+    )
+
+
+def _interval(values_R: FloatArray, ends: Sequence[Interval]) -> Interval:
+    """The interval of a mean from its resampled values; if they are equal, the mean of the intervals of its parts."""
+    interval = percentile_interval(values_R)
+    if interval.high - interval.low > ROUNDING:
+        return interval
+    return Interval(*(sum(getattr(one, end) for one in ends) / len(ends) for end in ("low", "high")))
 
 
 def ratio_to_reference(predictions: Sequence[Prediction], reference: Sequence[Prediction]) -> Ratio | None:
@@ -295,6 +365,18 @@ def ratio_to_reference(predictions: Sequence[Prediction], reference: Sequence[Pr
         return None
     interval = paired_ratio_interval([a for a, _ in pairs], [b for _, b in pairs])
     return Ratio(sum(ours.values()) / num_reference, interval)
+
+
+def mean_ratio(by_language: Mapping[str, Sequence[Prediction]], reference: Sequence[Prediction]) -> Ratio | None:
+    """The mean over languages of `ratio_to_reference`, with the bootstrap's interval; see `mean_scores`."""
+    ratios = [ratio_to_reference(answers, reference) for answers in by_language.values()]
+    found = [ratio for ratio in ratios if ratio is not None]
+    if len(found) < 2:
+        return None
+    drawn_RC = _drawn_means([*by_language.values(), reference])
+    reference_R = np.where(drawn_RC[:, -1] > 0, drawn_RC[:, -1], np.nan)
+    interval = _interval(mean_of_columns(drawn_RC[:, :-1]) / reference_R, [ratio.interval for ratio in found])
+    return Ratio(sum(ratio.value for ratio in found) / len(found), interval)
 
 
 def _by_image(predictions: Sequence[Prediction]) -> dict[str, bool]:

@@ -28,13 +28,12 @@ from .languages import prompt_language
 from .likelihood.image_text_scores import image_text_scores
 from .likelihood.ranking import ImageInputProcessor, grey_features
 from .likelihood.read_prompts import ScoringModel
-from .metrics.bootstrap import mean_estimate
-from .metrics.intervals import wilson_interval
+from .metrics.bootstrap import score_interval
 from .metrics.retrieval import Recall, score_retrieval
 from .model_inputs import EncodedImages, Fitting, encode_images, evaluating
 from .predictions import Prediction
 from .protocol import CAPTION_PROMPT, OWN
-from .results import Results, Score
+from .results import Results, Score, mean_scores
 from .task import EvaluationExample, EvaluationTask
 
 DIRECTIONS = ("image to text", "image to text, calibrated", "text to image")
@@ -134,6 +133,7 @@ def retrieval_results(
         hardware=describe_hardware(model.device),
         num_processes=1,
         predictions=tuple(predictions),
+        means=mean_scores(scores, predictions),
     )
 
 
@@ -219,7 +219,6 @@ def _score(search: Search, found: Sequence[Prediction], num_photos: int) -> Scor
     figures = {f"recall@{k}": share for k, share in search.recall.at.items()}
     hits = [place == 1 for place in search.recall.places]
     photos = [prediction.image_id for prediction in found]
-    is_one_each = len(set(photos)) == len(photos)
     return Score(
         condition=search.condition,
         language=found[0].language,
@@ -228,7 +227,7 @@ def _score(search: Search, found: Sequence[Prediction], num_photos: int) -> Scor
         num_empty=0,
         num_cut=0,
         value=figures[MAIN],
-        interval=wilson_interval(sum(hits), len(hits)) if is_one_each else mean_estimate(hits, photos).interval,
+        interval=score_interval(hits, photos, is_share=True),
         figures=figures | {"median_place": search.recall.median_place, "chance": 1 / num_photos},
     )
 

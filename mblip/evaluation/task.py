@@ -68,12 +68,13 @@ class Scored:
     """The scores of answers: `figures` by name over all answers, and `per_example` the main figure of each answer.
 
     `sums`: for `mblip compare`, each figure as a function of sums over the answers. The main figure, if it is a mean,
-    needs none.
+    needs none. `highest`: of the possible scores of an answer; the lowest is 0.
     """
 
     figures: Mapping[str, float]
     per_example: tuple[float, ...]
     sums: Mapping[str, FigureSums] = field(default_factory=dict, repr=False, compare=False)
+    highest: float = 1.0
 
     @classmethod
     def of_sums(cls, main: str, sums: Mapping[str, FigureSums], figures: Mapping[str, float | None]) -> "Scored":
@@ -185,7 +186,7 @@ class EvaluationTask:
 
     def __post_init__(self) -> None:
         if not self.examples:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped.counts.items())
+            reasons = ", ".join(f"{reason}: {count}" for reason, count in self.skipped.counts.items())
             raise ValueError(
                 f"The task {self.name} has no examples (skipped: {reasons or 'none'}). Check its files and languages."
             )

@@ -52,7 +52,7 @@ def in_languages(*codes, num=2, **changes):
 def test_a_report_says_what_was_skipped_where_files_come_from_and_how_prompts_read():
     examples = in_languages("en", "sw", prompt="Caption in X: \nnow")
     text = report_text({"photos": results_of(examples, examples)}, ["All images are stand-ins."])
-    assert "Files: https://example.org (CC BY 4.0). Skipped: 9 image missing" in text
+    assert "Files: https://example.org (CC BY 4.0). Skipped: image missing: 9" in text
     assert "image missing (such as photos/0, photos/1, photos/2)." in text
     assert "- as_is, English: `Caption in X: \\nnow`" in text
     assert "\n\nAll images are stand-ins.\n\n## Overview" in text
@@ -64,7 +64,9 @@ def test_the_overview_has_english_the_mean_of_the_others_and_of_the_unseen_among
     known = [entry for entry in examples if entry.language in ("en", "hr")]
     lines = report_text({"photos": results_of(examples, known)}).splitlines()
     row = next(line for line in lines if line.startswith("| photos |"))
-    assert row == "| photos | as_is | exact_match | generate | 4 | 100.0 | 33.3 | 50.0 |"
+    assert row == (
+        "| photos | as_is | exact_match | generate | 4 | 100.0 [34.2, 100.0] | 33.3 [11.4, 77.2] | 50.0 [17.1, 82.9] |"
+    )
     assert "| Croatian (`hr`) † | Latn | 100.0 [34.2, 100.0] |" in lines
     assert "† not among the 96 languages of the training mix." in lines
     assert "| unseen | 50.0 (languages: 2, answers: 4) |" in lines
@@ -158,9 +160,9 @@ def test_templates_are_shown_with_their_prompts_mean_and_spread():
         known += asked[:num_known]
     table = templates_table(results_of(examples, known))
     assert table.splitlines()[2:] == [
-        "| wording 1 | ask by wording 1 | 100.0 |",
-        "| wording 2 | ask by wording 2 | 50.0 |",
-        "| held-out wording | ask by held-out wording | 0.0 |",
+        "| wording 1 | ask by wording 1 | 100.0 [34.2, 100.0] |",
+        "| wording 2 | ask by wording 2 | 50.0 [9.5, 90.5] |",
+        "| held-out wording | ask by held-out wording | 0.0 [0.0, 65.8] |",
         "",
         "Mean of the templates 50.0, standard deviation 50.0, lowest 0.0, highest 100.0.",
     ]
@@ -177,14 +179,14 @@ def test_templates_of_each_of_a_benchmarks_own_conditions_have_a_table_of_their_
     tables = templates_table(results_of(splits, [splits[0], splits[1]])).split("\n\n| wording")
     assert [table.splitlines()[2:] for table in tables] == [
         [
-            "| random, wording 1 | ask | 100.0 |",
-            "| random, held-out wording | ask | 100.0 |",
+            "| random, wording 1 | ask | 100.0 [34.2, 100.0] |",
+            "| random, held-out wording | ask | 100.0 [34.2, 100.0] |",
             "",
             "Mean of the templates 100.0, standard deviation 0.0, lowest 100.0, highest 100.0.",
         ],
         [
-            "| popular, wording 1 | never asked | 0.0 |",
-            "| popular, held-out wording | ask | 100.0 |",
+            "| popular, wording 1 | never asked | 0.0 [0.0, 65.8] |",
+            "| popular, held-out wording | ask | 100.0 [34.2, 100.0] |",
             "",
             "Mean of the templates 50.0, standard deviation 70.7, lowest 0.0, highest 100.0.",
         ],

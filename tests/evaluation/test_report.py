@@ -15,7 +15,6 @@ from mblip.evaluation import (
     markdown_table,
     write_results,
 )
-from mblip.evaluation.reports.language_groups import group_scores, resource_level, script
 from mblip.evaluation.reports.tables import group_table
 from scenes.task import scenes
 
@@ -35,14 +34,15 @@ def in_languages(*codes, num=2):
 
 def test_a_table_has_a_row_for_each_language_with_name_script_and_interval():
     examples = in_languages("sw", "hi")
-    columns = {"after": evaluate(examples, examples[:3]).by_language("as_is")}
-    lines = markdown_table(columns).splitlines()
+    results = evaluate(examples, examples[:3])
+    columns, means = {"after": results.by_language("as_is")}, {"after": results.mean("as_is")}
+    lines = markdown_table(columns, means=means).splitlines()
     assert lines[:5] == [
         "| Language | Script | after |",
         "| --- | --- | ---: |",
         "| Swahili (`sw`) | Latn | 100.0 [34.2, 100.0] |",
         "| Hindi (`hi`) | Deva | 50.0 [9.5, 90.5] |",
-        "| mean of 2 |  | 75.0 |",
+        "| mean of 2 |  | 75.0 [50.0, 100.0] |",
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_table_of_conditions_says_under_which_protocol_and_how_was_answered(an
 def test_empty_answers_are_named_below_the_table():
     examples = in_languages("sw", "hi")
     text = markdown_table({"after": evaluate(examples, examples[:3]).by_language("as_is")})
-    assert text.splitlines()[-1] == "after: 1 answers empty, counted as given (hi 1)."
+    assert text.splitlines()[-2] == "after: 1 answers empty, counted as given (hi 1)."
     assert "empty" not in markdown_table({"after": evaluate(examples, examples).by_language("as_is")})
 
 
@@ -117,30 +117,41 @@ def test_without_an_english_blip2_or_a_before_their_columns_are_missing():
 
 def test_groups_count_each_language_alike_whatever_its_number_of_prompts():
     examples = [*in_languages("sw", num=3), *in_languages("yo", num=1), *in_languages("de", num=2)]
-    scores = evaluate(examples, examples[:3]).by_language("as_is")
-    groups = group_scores(scores, resource_level)
-    assert list(groups) == ["low", "high"]
-    assert (groups["low"].num_languages, groups["low"].num_prompts, groups["low"].mean) == (2, 4, 0.5)
-    assert [group.mean for group in group_scores(scores, script).values()] == [1 / 3]
+    results = evaluate(examples, examples[:3])
+    levels = results.level_means("as_is")
+    assert list(levels) == ["high", "low"]
+    assert (levels["low"].num_languages, levels["low"].num_images, levels["low"].value) == (2, 3, 0.5)
+    assert [mean.value for mean in results.script_means("as_is").values()] == [1 / 3]
 
 
 @pytest.mark.parametrize(
     ("language", "level"), [("en", "high"), ("ar", "high"), ("ja", "middle"), ("lv", "middle"), ("sw", "low")]
 )
 def test_resource_levels_go_by_the_share_of_mc4(language, level):
-    scores = evaluate(in_languages(language), []).by_language("as_is")
-    assert list(group_scores(scores, resource_level)) == [level]
+    assert list(evaluate(in_languages(language), []).level_means("as_is")) == [level]
 
 
-def test_a_group_table_has_a_row_for_each_group():
-    examples = in_languages("sw", "de", num=1)
-    groups = {"train": group_scores(evaluate(examples, examples[:1]).by_language("as_is"), resource_level)}
-    assert group_table("By level", groups).splitlines()[:4] == [
-        "| By level | train |",
-        "| --- | ---: |",
-        "| high | 0.0 (languages: 1, answers: 1) |",
-        "| low | 100.0 (languages: 1, answers: 1) |",
+def test_a_group_table_has_a_row_for_each_group_and_the_largest_comes_first():
+    examples = in_languages("de", "sw", "yo", num=1)
+    groups = {"train": evaluate(examples, examples[1:2]).level_means("as_is")}
+    assert group_table("By level", groups).splitlines() == [
+        "| By level | languages | train |",
+        "| --- | ---: | ---: |",
+        "| low | 2 | 50.0 [10.3, 89.7] |",
+        "| high | 1 | 0.0 [0.0, 79.3] |",
     ]
+
+
+def test_one_language_has_no_row_for_its_mean():
+    examples = in_languages("sw")
+    assert "mean of" not in conditions_table(evaluate(examples, examples))
+
+
+def test_figures_of_fewer_than_20_images_say_so():
+    examples = [*in_languages("sw", num=20), *in_languages("hi", num=19)]
+    table = conditions_table(evaluate(examples, examples))
+    assert table.count("fewer than 20 images, so these figures say little") == 1
+    assert "as_is: fewer than 20 images, so these figures say little (hi 19)." in table
 
 
 def test_results_and_table_are_written_atomically(tmp_path):

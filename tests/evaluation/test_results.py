@@ -16,7 +16,7 @@ from mblip.evaluation import (
 from mblip.evaluation.metrics.bootstrap import mean_estimate
 from mblip.evaluation.metrics.intervals import paired_ratio_interval, wilson_interval
 from mblip.evaluation.predictions import predict
-from mblip.evaluation.results import score_predictions
+from mblip.evaluation.results import mean_ratio, mean_scores, score_predictions
 from scenes.task import scenes
 
 SETTINGS = GenerationSettings(max_new_tokens=4)
@@ -72,6 +72,74 @@ def test_several_prompts_about_one_image_give_a_bootstrap_interval_over_images()
     score = score_predictions(task_of(examples), answers)[0][0]
     assert score.value == 0.5
     assert score.interval == mean_estimate([1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 2, 2]).interval
+
+
+def scored(numbers, languages, is_right):
+    """Scores and scored answers about these images in these languages, right where `is_right` says so."""
+    examples = [example(n, language=code) for code in languages for n in numbers]
+    outputs = [f"answer {n}" if is_right(n, code) else "wrong" for code in languages for n in numbers]
+    answers = [predict("numbers", "own", *pair) for pair in zip(examples, outputs, strict=True)]
+    return score_predictions(task_of(examples), answers)
+
+
+def test_every_group_of_languages_has_a_mean_with_its_languages_and_images():
+    means = mean_scores(*scored(range(4), ("en", "sw", "hi"), lambda n, code: code == "sw" or n < 2))
+    assert [(mean.languages, mean.num_languages, mean.num_images, round(mean.value, 6)) for mean in means] == [
+        ("all", 3, 4, 0.666667),
+        ("high", 1, 4, 0.5),
+        ("Latn", 2, 4, 0.75),
+        ("all but English", 2, 4, 0.75),
+        ("low", 1, 4, 1.0),
+        ("middle", 1, 4, 0.5),
+        ("Deva", 1, 4, 0.5),
+    ]
+
+
+def test_the_mean_of_one_language_is_its_score():
+    scores, answers = scored(range(4), ("sw",), lambda n, code: n < 2)
+    means = mean_scores(scores, answers)
+    assert {(mean.value, mean.interval) for mean in means} == {(0.5, wilson_interval(2, 4))}
+
+
+def test_an_image_is_drawn_in_all_languages_at_once():
+    """If all languages are right about the same images, their mean varies as one of them does; if about different
+    ones, it varies less."""
+    alike = mean_scores(*scored(range(40), ("en", "sw"), lambda n, code: n < 20))[0]
+    one = mean_estimate([1.0] * 20 + [0.0] * 20)
+    assert (alike.value, alike.interval) == (one.value, one.interval)
+    opposite = mean_scores(*scored(range(40), ("en", "sw"), lambda n, code: (n < 20) == (code == "en")))[0]
+    assert opposite.value == 0.5
+    assert opposite.interval.low == pytest.approx(wilson_interval(20, 40).low)
+
+
+def test_a_mean_over_images_that_languages_do_not_share_leaves_out_languages_that_are_not_drawn():
+    english, swahili = (
+        scored(numbers, (code,), lambda n, _: n == 0) for numbers, code in (((0, 1), "en"), ((2,), "sw"))
+    )
+    mean = mean_scores((*english[0], *swahili[0]), (*english[1], *swahili[1]))[0]
+    assert (mean.value, mean.num_images) == (0.25, 3)
+    assert (mean.interval.low, mean.interval.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_the_mean_of_languages_that_are_all_right_or_all_wrong_has_an_interval_with_a_width(is_right):
+    mean = mean_scores(*scored(range(3), ("en", "sw"), lambda n, code: is_right))[0]
+    assert mean.interval == wilson_interval(3 * is_right, 3)
+
+
+def test_the_mean_of_ratios_to_a_reference_draws_the_images_of_all_at_once():
+    answers = scored(range(40), ("en", "sw"), lambda n, code: n % 2 == 0)[1]
+    reference = scored(range(40), ("en",), lambda n, code: n % 2 == 0)[1]
+    by_language = {"en": answers[:40], "sw": answers[40:]}
+    ratio = mean_ratio(by_language, reference)
+    assert ratio.value == 1.0
+    single = paired_ratio_interval([True, False] * 20, [True, False] * 20)
+    assert ratio.interval == single  # all resamples are 1
+    assert mean_ratio({"en": answers[:40]}, reference) is None
+    mixed = mean_ratio(by_language, scored(range(40), ("en",), lambda n, code: n < 30)[1])
+    assert mixed.value == pytest.approx(20 / 30)
+    assert 0.4 < mixed.interval.low < 0.5
+    assert 0.9 < mixed.interval.high < 1.0
 
 
 @pytest.mark.parametrize(("output", "num_right"), [("answer 0", 3), ("wrong", 0)])

@@ -19,8 +19,8 @@ class Interval:
     high: float
 
 
-def wilson_interval(num_right: int, num_all: int, z: float = Z_95) -> Interval:
-    """The interval of a share of `num_right` among `num_all` independent answers.
+def wilson_interval(num_right: float, num_all: int, z: float = Z_95) -> Interval:
+    """The interval of a share of `num_right` among `num_all` independent answers. An answer may be partly right.
 
     The score interval of E. B. Wilson, Probable inference, the law of succession, and statistical inference (JASA 22,
     1927), in the form of R's package contingencytables (`Wilson_score_CI_1x2`).

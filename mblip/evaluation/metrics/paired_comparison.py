@@ -16,9 +16,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bootstrap import CHUNK, NUM_RESAMPLES, Estimate, FloatArray, draw_groups, group_sums, percentile_interval
-
-ROUNDING = 1e-9  # two differences that are equal may be summed to a little less than each other
+from .bootstrap import (
+    CHUNK,
+    NUM_RESAMPLES,
+    ROUNDING,
+    Estimate,
+    FloatArray,
+    column_sums,
+    draw_column_means,
+    mean_of_columns,
+    percentile_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +88,8 @@ def compare_columns(
     sums_GC, counts_GC = _tabulate(columns)
     found_C = sums_GC.sum(0) / counts_GC.sum(0)
     found_C = np.append(found_C, found_C.mean())
-    drawn_RC = np.concatenate(
-        [_means(drawn_RG, sums_GC, counts_GC) for drawn_RG in draw_groups(len(sums_GC), num_resamples, seed)]
-    )
+    drawn_RC = draw_column_means(sums_GC, counts_GC, num_resamples=num_resamples, seed=seed)
+    drawn_RC = np.column_stack([drawn_RC, mean_of_columns(drawn_RC)])
     p_values_C = _permutation_p_values(sums_GC / counts_GC.sum(0), found_C, num_resamples, seed)
     estimates = [Estimate(float(found), percentile_interval(drawn_RC[:, c])) for c, found in enumerate(found_C)]
     compared = {
@@ -104,28 +111,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _tabulate(columns: Mapping[str, PairedScores]) -> tuple[FloatArray, FloatArray]:
     """The sum and the number of differences per group and language, both (G, C)."""
-    rows: dict[Hashable, int] = {}
     for pairs in columns.values():
-        for group in pairs.groups:
-            rows.setdefault(group, len(rows))
-    sums_GC, counts_GC = np.zeros((len(rows), len(columns))), np.zeros((len(rows), len(columns)))
-    for c, pairs in enumerate(columns.values()):
         if len(pairs.scores_a) != len(pairs.scores_b):
             raise ValueError(
                 f"Found {len(pairs.scores_a)} scores of one system and {len(pairs.scores_b)} of the other, "
                 "expected the same number. Score both on the same examples."
             )
-        sums, counts = group_sums(np.subtract(pairs.scores_a, pairs.scores_b), pairs.groups)
-        positions = [rows[group] for group in dict.fromkeys(pairs.groups)]
-        sums_GC[positions, c], counts_GC[positions, c] = sums[:, 0], counts[:, 0]
-    return sums_GC, counts_GC
-
-
-def _means(drawn_RG: FloatArray, sums_GC: FloatArray, counts_GC: FloatArray) -> FloatArray:
-    """The mean difference of each resample in each language, and then the mean over languages, (R, C + 1)."""
-    counts_RC = drawn_RG @ counts_GC
-    means_RC = np.divide(drawn_RG @ sums_GC, counts_RC, out=np.full_like(counts_RC, np.nan), where=counts_RC > 0)
-    return np.column_stack([means_RC, np.nanmean(means_RC, axis=1)])
+    return column_sums([(np.subtract(pairs.scores_a, pairs.scores_b), pairs.groups) for pairs in columns.values()])
 
 
 def _permutation_p_values(parts_GC: FloatArray, found_C: FloatArray, num_resamples: int, seed: int) -> FloatArray:

@@ -9,9 +9,9 @@ from typing import Any
 
 from mblip.atomic_write import atomic_file
 
+from ..language_groups import resource_level
 from ..languages import evaluation_language
-from ..results import Results, Score
-from .language_groups import group_scores, resource_level
+from ..results import MeanScore, Results, Score
 
 COLOURS = {"high": "#1f5a92", "middle": "#3f9b8e", "low": "#e0a030", "unseen": "#9a9a9a"}
 INCHES_PER_BAR = 0.3
@@ -30,7 +30,7 @@ def draw_languages(results: Results, condition: str, path: Path) -> None:
     figure = Figure(figsize=(width, HEIGHT_INCHES), layout="constrained")
     languages, levels = figure.subplots(1, 2, sharey=True, width_ratios=[max(len(codes), 4), max(4, len(codes) // 4)])
     _draw_bars(languages, codes, [scores[code] for code in codes])
-    _draw_levels(levels, scores)
+    _draw_levels(levels, results.level_means(condition))
     languages.set_ylabel(f"{results.metric_title} x 100")
     title = f"{results.title}, {results.protocol_title}" + ("" if condition == "as_is" else f", {condition}")
     lines = (shortened(line, width) for line in (title, results.model.name or "model"))
@@ -49,11 +49,8 @@ def shortened(line: str, width_inches: float) -> str:
 
 def _draw_bars(axes: Any, codes: Sequence[str], scores: Sequence[Score]) -> None:
     levels = [resource_level(evaluation_language(code)) for code in codes]
-    values = [100 * score.value for score in scores]
-    below = [max(0.0, 100 * (score.value - score.interval.low)) for score in scores]
-    above = [max(0.0, 100 * (score.interval.high - score.value)) for score in scores]
-    axes.bar(codes, values, color=[COLOURS[level] for level in levels])
-    axes.errorbar(range(len(codes)), values, yerr=[below, above], fmt="none", ecolor="black", elinewidth=0.8)
+    axes.bar(codes, [100 * score.value for score in scores], color=[COLOURS[level] for level in levels])
+    axes.errorbar(range(len(codes)), **_errors(scores))
     axes.tick_params(axis="x", rotation=90 if len(codes) > 12 else 0, labelsize=8)
     axes.set_xlabel("language, by its share of mC4")
     axes.margins(x=0.01, y=0.08)
@@ -61,14 +58,20 @@ def _draw_bars(axes: Any, codes: Sequence[str], scores: Sequence[Score]) -> None
     axes.set_axisbelow(True)
 
 
-def _draw_levels(axes: Any, scores: Mapping[str, Score]) -> None:
-    groups = group_scores(scores, resource_level)
-    names = [name for name in COLOURS if name in groups]
-    labels = [f"{name}\n({groups[name].num_languages})" for name in names]
-    axes.bar(labels, [100 * groups[name].mean for name in names], color=[COLOURS[name] for name in names])
-    for position, name in enumerate(names):
-        mean = 100 * groups[name].mean
-        axes.text(position, mean, f"{mean:.1f}", ha="center", va="bottom", fontsize=8)
+def _errors(scores: Sequence[Score | MeanScore]) -> dict[str, Any]:
+    """The arguments of `errorbar` for the intervals."""
+    below = [max(0.0, 100 * (score.value - score.interval.low)) for score in scores]
+    above = [max(0.0, 100 * (score.interval.high - score.value)) for score in scores]
+    values = [100 * score.value for score in scores]
+    return {"y": values, "yerr": [below, above], "fmt": "none", "ecolor": "black", "elinewidth": 0.8}
+
+
+def _draw_levels(axes: Any, means: Mapping[str, MeanScore]) -> None:
+    labels = [f"{name}\n({mean.num_languages})" for name, mean in means.items()]
+    axes.bar(labels, [100 * mean.value for mean in means.values()], color=[COLOURS[name] for name in means])
+    axes.errorbar(labels, **_errors(list(means.values())))
+    for position, mean in enumerate(means.values()):
+        axes.text(position, 100 * mean.interval.high, f"{100 * mean.value:.1f}", ha="center", va="bottom", fontsize=8)
     axes.set_xlabel("resource level")
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="y", alpha=0.3)

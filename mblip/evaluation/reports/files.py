@@ -8,9 +8,8 @@ from typing import Any
 from mblip.atomic_write import read_json, write_text
 
 from ..predictions import read_predictions
-from ..results import Results, ratio_to_reference
+from ..results import Results, mean_ratio, ratio_to_reference
 from ..task import AS_IS, SHUFFLED
-from .language_groups import GroupScore, group_scores, resource_level, script
 from .tables import Cell, group_table, markdown_table
 
 RESULTS_FILE = "results.json"
@@ -61,11 +60,12 @@ def read_results(path: str | Path) -> dict[str, Results]:
 def conditions_table(results: Results) -> str:
     """The results of one model on one task: a column per condition, then the means of groups of languages."""
     columns = {condition: results.by_language(condition) for condition in results.conditions}
-    parts = [f"## {results.title}: {results.description}", _facts(results), markdown_table(columns)]
-    for heading, group_of in (("By resource level (share of mC4)", resource_level), ("By script", script)):
-        groups: dict[str, dict[str, GroupScore]] = {
-            condition: group_scores(scores, group_of) for condition, scores in columns.items()
-        }
+    means = {condition: results.mean(condition) for condition in columns}
+    table = markdown_table(columns, means=means)
+    parts = [f"## {results.title}: {results.description}", _facts(results), table]
+    levels = {condition: results.level_means(condition) for condition in columns}
+    scripts = {condition: results.script_means(condition) for condition in columns}
+    for heading, groups in (("By resource level (share of mC4)", levels), ("By script", scripts)):
         if len(next(iter(groups.values()))) > 1:
             parts.append(group_table(heading, groups))
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -80,20 +80,21 @@ def alignment_table(after: Results, *, before: Results | None = None, english_bl
         ValueError: the evaluations are about different images, or lack the condition `as_is`.
     """
     columns: dict[str, Mapping[str, Cell]] = {}
+    means: dict[str, Cell | None] = {}
     if before is not None:
-        columns["before"] = before.by_language(AS_IS)
+        columns["before"], means["before"] = before.by_language(AS_IS), before.mean(AS_IS)
     names = {AS_IS: "after", SHUFFLED: "after, images shuffled"}
-    columns |= {names.get(name, f"after, {name}"): after.by_language(name) for name in after.conditions}
+    for name in after.conditions:
+        heading = names.get(name, f"after, {name}")
+        columns[heading], means[heading] = after.by_language(name), after.mean(name)
     if english_blip2 is not None:
         columns["English BLIP-2"] = english_blip2.by_language(AS_IS)
-        columns["after / English BLIP-2"] = _ratios(after, english_blip2)
-    return f"{_facts(after)}\n\n{markdown_table(columns, list(after.by_language(AS_IS)))}"
-
-
-def _ratios(after: Results, english_blip2: Results) -> dict[str, Cell]:
-    reference = english_blip2.answers(AS_IS, "en")
-    ratios = {code: ratio_to_reference(after.answers(AS_IS, code), reference) for code in after.by_language(AS_IS)}
-    return {code: ratio for code, ratio in ratios.items() if ratio is not None}
+        reference = english_blip2.answers(AS_IS, "en")
+        answers = {code: after.answers(AS_IS, code) for code in after.by_language(AS_IS)}
+        ratios = {code: ratio_to_reference(ours, reference) for code, ours in answers.items()}
+        columns["after / English BLIP-2"] = {code: ratio for code, ratio in ratios.items() if ratio is not None}
+        means["after / English BLIP-2"] = mean_ratio(answers, reference)
+    return f"{_facts(after)}\n\n{markdown_table(columns, list(after.by_language(AS_IS)), means)}"
 
 
 def _facts(results: Results) -> str:

@@ -1,25 +1,27 @@
 """Writes report.md, which you can use as a paper's appendix: how the evaluation was made, an overview, and for each
 benchmark its charts, tables, prompts and skipped examples."""
 
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mblip.atomic_write import write_text
+from mblip.data.languages import ENGLISH
 
 from ..answer_scoring import ANSWER_TYPE, QUESTION_TYPE, ChoiceAccuracy, YesNoAccuracy
+from ..language_groups import ALL_BUT_ENGLISH
 from ..languages import evaluation_language
 from ..metrics.choice_accuracy import choose
 from ..metrics.yes_no import read_yes_no
-from ..results import Results, Score
+from ..results import Results
 from ..task import SHUFFLED
 from .charts import draw_languages
 from .files import conditions_table
+from .tables import MISSING as DASH
+from .tables import cell
 from .template_spread import templates_table
 
 REPORT_FILE, CHART_FOLDER = "report.md", "charts"
-DASH = "–"
 NUM_NAMES = 3  # names of skipped examples to show
 MOST_COLUMNS = 12
 CHOICE, YES_NO = (f"{metric.__module__}:{metric.__qualname__}" for metric in (ChoiceAccuracy, YesNoAccuracy))
@@ -74,7 +76,7 @@ def _made(results: Sequence[Results]) -> str:
 def _overview(results: Mapping[str, Results]) -> str:
     """A row per benchmark and condition. Each protocol has its own table."""
     parts = []
-    for protocol in dict.fromkeys(result.protocol for result in results.values()):
+    for protocol in dict.fromkeys(result.protocol_title for result in results.values()):
         lines = [
             f"Protocol `{protocol}`:",
             "",
@@ -82,7 +84,7 @@ def _overview(results: Mapping[str, Results]) -> str:
             "| --- | --- | --- | --- | ---: | ---: | ---: | ---: |",
         ]
         for name, result in results.items():
-            if result.protocol == protocol:
+            if result.protocol_title == protocol:
                 lines += [_overview_row(name, result, condition) for condition in result.conditions]
         parts.append("\n".join(lines))
     return "\n\n".join([*parts, "Times 100; each language counts alike."])
@@ -90,15 +92,10 @@ def _overview(results: Mapping[str, Results]) -> str:
 
 def _overview_row(name: str, result: Results, condition: str) -> str:
     scores = result.by_language(condition)
-    others = [score for code, score in scores.items() if code != "en"]
-    unseen = [score for score in others if not evaluation_language(score.language).is_seen]
-    english = [scores["en"]] if "en" in scores else []
-    cells = [name, condition, result.metric_title, result.answering, str(len(scores))]
-    return f"| {' | '.join([*cells, _mean(english), _mean(others), _mean(unseen)])} |"
-
-
-def _mean(scores: Sequence[Score]) -> str:
-    return f"{100 * statistics.mean(score.value for score in scores):.1f}" if scores else DASH
+    shown = (scores.get(ENGLISH), result.mean(condition, ALL_BUT_ENGLISH), result.mean(condition, "unseen"))
+    named = f"{name}{result.title.removeprefix(result.task)}"  # with its marks
+    cells = [named, condition, result.metric_title, result.answering, str(len(scores))]
+    return f"| {' | '.join([*cells, *map(cell, shown)])} |"
 
 
 def _benchmark(name: str, result: Results) -> list[str]:
@@ -210,7 +207,7 @@ def _source(result: Results) -> str:
     """The source of the benchmark, and the skipped examples."""
     parts = [f"Files: {result.origin.url} ({result.origin.license})."] if result.origin else []
     skipped = "; ".join(
-        f"{count:,} {reason} (such as {', '.join(result.left_out_names[reason][:NUM_NAMES])})"
+        f"{reason}: {count:,} (such as {', '.join(result.left_out_names[reason][:NUM_NAMES])})"
         for reason, count in result.left_out.items()
     )
     parts.append(f"Skipped: {skipped or 'nothing'}.")

@@ -1,23 +1,30 @@
 """Results as a Markdown table: a row per language, a column per model and condition."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ..languages import EvaluationLanguage, evaluation_language
 from ..metrics.intervals import Interval
-from ..results import Ratio, Score
-from .language_groups import GroupScore
+from ..results import MeanScore, Ratio, Score
 
-Cell = Score | Ratio
+Cell = Score | Ratio | MeanScore
 MISSING = "–"
+FEW_IMAGES = 20  # with fewer the bootstrap covers the true mean much less often than promised (metrics/bootstrap.py)
 UNSEEN_MARK = " †"
 
 
-def markdown_table(columns: Mapping[str, Mapping[str, Cell]], languages: Sequence[str] | None = None) -> str:
-    """A table of percentages with 95 % intervals. The last row is the mean of each column over its languages.
+def markdown_table(
+    columns: Mapping[str, Mapping[str, Cell]],
+    languages: Sequence[str] | None = None,
+    means: Mapping[str, Cell | None] = MappingProxyType({}),
+) -> str:
+    """A table of percentages with 95 % intervals.
 
     Args:
         columns: heading -> language -> score or ratio. Missing languages get a dash.
         languages: the rows; None: all languages of the columns, in order of first appearance.
+        means: heading -> the mean over the column's languages, such as `Results.mean`, for the last row. A mean needs
+            the answers for its interval, so it cannot come from the scores.
 
     Raises:
         ValueError: there is nothing to show, or a language is unknown.
@@ -28,24 +35,30 @@ def markdown_table(columns: Mapping[str, Mapping[str, Cell]], languages: Sequenc
     lines = [_line("Language", "Script", *columns), _line("---", "---", *["---:"] * len(columns))]
     for code in rows:
         language = evaluation_language(code)
-        cells = [_cell(column.get(code)) for column in columns.values()]
+        cells = [cell(column.get(code)) for column in columns.values()]
         lines.append(_line(_name(language), language.script, *cells))
-    means = [_mean([column[code] for code in rows if code in column]) for column in columns.values()]
-    lines.append(_line(f"mean of {len(rows)}", "", *means))
+    if len(rows) > 1 and any(means.values()):
+        shown = [means.get(heading) if len(column) > 1 else None for heading, column in columns.items()]
+        lines.append(_line(f"mean of {len(rows)}", "", *map(cell, shown)))
     return "\n".join([*lines, "", *_notes(columns), ""])
 
 
-def group_table(heading: str, columns: Mapping[str, Mapping[str, GroupScore]]) -> str:
-    """A table of means over the languages of each group. It has no intervals: languages share images, so their scores
-    are not independent.
+def group_table(heading: str, columns: Mapping[str, Mapping[str, MeanScore]]) -> str:
+    """A table of means over the languages of each group, the largest group first.
 
     Args:
-        columns: heading -> group -> score. Missing groups get a dash.
+        columns: heading -> group -> mean. Missing groups get a dash.
     """
-    names = dict.fromkeys(name for groups in columns.values() for name in groups)
-    lines = [_line(heading, *columns), _line("---", *["---:"] * len(columns))]
-    lines += [_line(name, *[_group_cell(groups.get(name)) for groups in columns.values()]) for name in names]
-    return "\n".join([*lines, "", "Mean, each language counted alike."])
+    sizes = {name: mean.num_languages for groups in columns.values() for name, mean in groups.items()}
+    lines = [_line(heading, "languages", *columns), _line("---", "---:", *["---:"] * len(columns))]
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        lines.append(_line(name, str(sizes[name]), *[cell(groups.get(name)) for groups in columns.values()]))
+    return "\n".join(lines)
+
+
+def cell(value: Cell | None) -> str:
+    """A figure times 100 with its interval."""
+    return MISSING if value is None else f"{_percent(value.value)} {_interval(value.interval)}"
 
 
 def _name(language: EvaluationLanguage) -> str:
@@ -53,18 +66,8 @@ def _name(language: EvaluationLanguage) -> str:
     return f"{language.name} (`{language.code}`){'' if language.is_seen else UNSEEN_MARK}"
 
 
-def _group_cell(score: GroupScore | None) -> str:
-    if score is None:
-        return MISSING
-    return f"{_percent(score.mean)} (languages: {score.num_languages}, answers: {score.num_prompts})"
-
-
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _cell(value: Cell | None) -> str:
-    return MISSING if value is None else f"{_percent(value.value)} {_interval(value.interval)}"
 
 
 def _percent(value: float) -> str:
@@ -75,15 +78,11 @@ def _interval(interval: Interval) -> str:
     return f"[{_percent(interval.low)}, {_percent(interval.high)}]"
 
 
-def _mean(cells: Sequence[Cell]) -> str:
-    return _percent(sum(cell.value for cell in cells) / len(cells)) if len(cells) > 1 else MISSING
-
-
 def _notes(columns: Mapping[str, Mapping[str, Cell]]) -> list[str]:
     """Notes on the figures, and on empty or cut answers."""
     notes = [
         "Times 100, with 95 % intervals (Wilson's of shares of right answers, Bonett and Price's of ratios, paired by "
-        "image; else by the bootstrap over images)."
+        "image; else by the bootstrap over images, the same ones in all languages). A mean counts each language alike."
     ]
     if not all(evaluation_language(code).is_seen for column in columns.values() for code in column):
         notes.append(f"{UNSEEN_MARK.strip()} not among the 96 languages of the training mix.")
@@ -95,6 +94,12 @@ def _notes(columns: Mapping[str, Mapping[str, Cell]]) -> list[str]:
         ):
             found = {language: count for language, count in counts.items() if count}
             if found:
-                per_language = ", ".join(f"{language} {count}" for language, count in found.items())
-                notes.append(f"{heading}: {sum(found.values())} answers {what}, counted as given ({per_language}).")
+                notes.append(f"{heading}: {sum(found.values())} answers {what}, counted as given ({_each(found)}).")
+        few = {language: score.num_images for language, score in scores.items() if score.num_images < FEW_IMAGES}
+        if few:
+            notes.append(f"{heading}: fewer than {FEW_IMAGES} images, so these figures say little ({_each(few)}).")
     return notes
+
+
+def _each(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{language} {count}" for language, count in counts.items())

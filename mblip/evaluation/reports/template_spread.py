@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ..protocol import HELD_OUT_TEMPLATE
 from ..results import Results
+from .tables import cell
 
 TEMPLATE = "wording "
 
@@ -36,11 +37,12 @@ def _table(results: Results, conditions: Sequence[str]) -> str:
     lines = ["| wording | prompt | mean over languages |", "| --- | --- | ---: |"]
     means = []
     for condition in conditions:
-        scores = results.by_language(condition)
-        means.append(100 * statistics.mean(score.value for score in scores.values()))
+        mean = results.mean(condition)
+        assert mean is not None  # every condition has languages
+        means.append(100 * mean.value)
         prompts = results.prompts[condition]
         prompt = " ".join(prompts.get("en", next(iter(prompts.values()))).split()).replace("|", "\\|")
-        lines.append(f"| {condition} | {prompt} | {means[-1]:.1f} |")
+        lines.append(f"| {condition} | {prompt} | {cell(mean)} |")
     lines += [
         "",
         f"Mean of the templates {statistics.mean(means):.1f}, standard deviation {statistics.stdev(means):.1f}, "

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from mblip.evaluation.metrics.bootstrap import Estimate, draw_groups, group_estimate, group_sums, mean_estimate
-from mblip.evaluation.metrics.intervals import Interval
+from mblip.evaluation.metrics.bootstrap import (
+    Estimate,
+    draw_groups,
+    group_estimate,
+    group_sums,
+    mean_estimate,
+    score_interval,
+)
+from mblip.evaluation.metrics.intervals import Interval, wilson_interval
 
 TRUE_MEAN = 2.0  # of the simulated scores
 
@@ -58,6 +65,48 @@ def test_examples_of_a_group_stand_and_fall_together():
 
 def test_equal_scores_have_an_interval_without_width():
     assert mean_estimate([0.25] * 9) == Estimate(0.25, Interval(0.25, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("scores", "groups", "share"),
+    [([0.0] * 22, range(22), 0.0), ([0.5, 0.5], "ab", 0.5), ([0.3] * 9, range(9), 0.3), ([0, 1, 0, 1], "aabb", 0.5)],
+)
+def test_an_interval_keeps_a_width_if_the_means_of_all_groups_are_equal(scores, groups, share):
+    num_groups = len(set(groups))
+    interval = score_interval(scores, list(groups), is_share=False)
+    expected = wilson_interval(share * num_groups, num_groups)
+    assert interval.low == pytest.approx(expected.low)
+    assert interval.high == pytest.approx(expected.high)
+    assert interval.low <= share <= interval.high
+    assert interval.high - interval.low > 0.1
+
+
+def test_an_interval_without_width_is_widened_in_the_range_of_the_scores():
+    assert score_interval([0.0] * 22, range(22), is_share=False, highest=10.0) == Interval(
+        0.0, 10 * wilson_interval(0, 22).high
+    )
+
+
+def test_an_interval_with_a_width_is_the_bootstraps_and_that_of_a_share_wilsons():
+    scores = [0.0, 0.3, 1.0, 0.6]
+    assert score_interval(scores, range(4), is_share=False) == mean_estimate(scores).interval
+    assert score_interval([1, 0, 1, 1], range(4), is_share=True) == wilson_interval(3, 4)
+    assert score_interval([1, 0, 1, 1], "aabb", is_share=True) == mean_estimate([1, 0, 1, 1], "aabb").interval
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("num_groups", "expected", "alone"), [(10, 1.0, 0.34), (22, 1.0, 0.56), (50, 0.93, 0.785)])
+def test_the_coverage_that_score_interval_states(num_groups, expected, alone):
+    generator, groups = np.random.default_rng(0), np.repeat(np.arange(num_groups), 2).tolist()
+    num_held = num_held_alone = 0
+    for _ in range(400):
+        is_some = generator.random((num_groups, 2)) < 0.02
+        scores = np.where(is_some, generator.integers(1, 4, size=(num_groups, 2)) / 3, 0.0).ravel()
+        interval = score_interval(scores, groups, is_share=False)
+        num_held += interval.low <= 0.02 * 2 / 3 <= interval.high
+        num_held_alone += bool(scores.any()) and interval.low <= 0.02 * 2 / 3 <= interval.high
+    assert num_held / 400 == pytest.approx(expected, abs=0.01)
+    assert num_held_alone / 400 == pytest.approx(alone, abs=0.01)
 
 
 def test_a_statistic_of_groups_is_resampled_as_a_whole():
