@@ -114,10 +114,12 @@ class ReadFiles:
             elif self.published.reported is not None and split not in self.published.reported:
                 marks.append(f"split {split}")
             if short := [(part, file) for part, file in read if file.num_expected not in (None, file.num_records)]:
-                num_read = sum(file.num_records for _, file in short)
-                num_expected = sum(file.num_expected or 0 for _, file in short)
+                counts = [(file.num_records, file.num_expected or 0) for _, file in short]
+                is_alike = len(set(counts)) == 1
+                num_read, num_expected = counts[0] if is_alike else map(sum, zip(*counts, strict=True))
                 names = ", ".join(part for part, _ in short if part is not None and len(short) < len(read))
-                marks.append(f"{num_read:,} of {num_expected:,} records{names and f' in {names}'}")
+                where = f" in {names}" if names else " in each file" if is_alike and len(short) > 1 else ""
+                marks.append(f"{num_read:,} of {num_expected:,} records{where}")
         return tuple(marks)
 
 

@@ -161,7 +161,7 @@ def records_of(
         records = dataset.records(language, files)
     else:
         assert file is not None  # checked
-        with open_binary(file) as opened:
+        with open_binary(Path(file)) as opened:
             is_array = opened.read(2) == b"[{"  # as the original's inputs are, and no published file
         records = (read_table if is_array else read)(file)
         if files is not None:

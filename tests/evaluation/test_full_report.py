@@ -53,7 +53,7 @@ def test_a_report_says_what_was_skipped_where_files_come_from_and_how_prompts_re
     examples = in_languages("en", "sw", prompt="Caption in X: \nnow")
     text = report_text({"photos": results_of(examples, examples)}, ["All images are stand-ins."])
     assert "Files: https://example.org (CC BY 4.0). Skipped: image missing: 9" in text
-    assert "image missing (such as photos/0, photos/1, photos/2)." in text
+    assert "image missing: 9 (such as photos/0, photos/1, photos/2)." in text
     assert "- as_is, English: `Caption in X: \\nnow`" in text
     assert "\n\nAll images are stand-ins.\n\n## Overview" in text
     assert "- Model: table; float32\n" in text
@@ -69,7 +69,7 @@ def test_the_overview_has_english_the_mean_of_the_others_and_of_the_unseen_among
     )
     assert "| Croatian (`hr`) † | Latn | 100.0 [34.2, 100.0] |" in lines
     assert "† not among the 96 languages of the training mix." in lines
-    assert "| unseen | 50.0 (languages: 2, answers: 4) |" in lines
+    assert "| unseen | 2 | 50.0 [17.1, 82.9] |" in lines
 
 
 def test_figures_of_two_protocols_never_stand_in_one_table():

@@ -51,6 +51,7 @@ def test_a_file_is_noted_with_its_split_its_digest_and_its_records(tmp_path):
         ({"test_en": 4}, ("4 of 3 records",)),
         ({"test_en": 3, "test_sw": 1}, ("1 of 2 records in sw",)),
         ({"test_en": 2, "test_sw": 1}, ("3 of 5 records",)),
+        ({"dev_en": 1, "dev_sw": 1}, ("split dev", "1 of 4 records in each file")),
         ({"dev_en": 4}, ("split dev",)),
         ({"validation_en": 1}, ("split dev", "1 of 4 records")),
         ({"testdev_balanced_en": 5}, ("split testdev",)),
