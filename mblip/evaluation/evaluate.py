@@ -118,7 +118,7 @@ def results_of(
         changes=task.changes,
         marks=task.marks,
         greater_is_better=task.metric.greater_is_better,
-        means=mean_scores(scores, predictions),
+        means=mean_scores(scores, scored),
         metric_record=MetricRecord.of(task.metric),
         others=dict(task.metric.others),
     )

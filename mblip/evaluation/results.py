@@ -329,9 +329,11 @@ def mean_scores(scores: Sequence[Score], predictions: Sequence[Prediction]) -> t
 
 def _drawn_means(answers: Sequence[Sequence[Prediction]]) -> FloatArray:
     """The mean score of each column of answers in each resample of the image sets, (R, C)."""
-    return draw_column_means(
-        *column_sums([([one.score or 0.0 for one in column], [one.image_id for one in column]) for column in answers])
-    )
+    columns = []
+    for column in answers:
+        scores = [one.score for one in column if one.score is not None]
+        columns.append((scores, [one.image_id for one in column]))  # of different lengths if a score is missing
+    return draw_column_means(*column_sums(columns))
 
 
 def _interval(values_R: FloatArray, ends: Sequence[Interval]) -> Interval:
