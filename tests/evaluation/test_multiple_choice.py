@@ -1,7 +1,10 @@
 """Multiple choice: prompts, orders, how answers are read, and what the metric reports."""
 
 import pytest
+from PIL import Image
+from table_model import knows_all
 
+from mblip.evaluation import EvaluationTask, GenerationSettings, evaluate_task
 from mblip.evaluation.multiple_choice import MultipleChoiceAccuracy, ask_choice, read_choice
 from mblip.evaluation.protocol import PromptForm
 
@@ -197,6 +200,18 @@ def test_the_metric_reports_invalid_answers_and_each_position():
             "share_right_C": 0.0,
         }
     )
+
+
+@pytest.mark.parametrize("answer_by", ["letter", "text"])
+def test_a_model_that_always_answers_rightly_is_right_in_every_rotation(answer_by):
+    image = (Image.new("RGB", (2, 2)),)
+    examples = ask(order="circular", answer_by=answer_by, images=image) + ask(
+        id="q2", options=("אדום", "כחול"), order="circular", answer_by=answer_by, images=image, language="iw"
+    )
+    metric = MultipleChoiceAccuracy(answer_by)
+    task = EvaluationTask("colours", examples, metric, GenerationSettings(max_new_tokens=3), "own")
+    for score in evaluate_task(*knows_all(examples), task).scores:
+        assert (score.value, score.figures["circular_accuracy"], score.figures["share_invalid"]) == (1.0, 1.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,10 @@ def babel_imagenet_mc(
     similar, skipped = None if nearest is None else _read_nearest(nearest), SkipReport()
     text = QUESTION + PROMPTS[answer_by] if list_options else get_task("image_naming").templates[0].text
     examples: list[EvaluationExample] = []
-    asked = {"hold_out": HoldOut(share=0), "tasks": ("image_naming",), "rounds": PHOTOS_OF_A_CLASS, "seed": seed}
-    for named in read.examples("train", **asked, skipped=skipped):
+    every, naming = HoldOut(share=0), ("image_naming",)
+    for named in read.examples(
+        "train", hold_out=every, tasks=naming, rounds=PHOTOS_OF_A_CLASS, seed=seed, skipped=skipped
+    ):
         names = read.labels[named.language]
         photo = named.image_id.removeprefix(f"{SOURCE}/")
         if similar is None:
