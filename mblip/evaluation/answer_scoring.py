@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
+
 from .metrics import harness_rules as harness
 from .metrics.answers import is_empty
 from .metrics.chair import find_objects, score_chair
@@ -44,10 +46,9 @@ class ExactMatch:
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         is_right = [
-            float(is_exact_match(output, example.references))
-            for example, output in zip(examples, outputs, strict=True)
+            is_exact_match(output, example.references) for example, output in zip(examples, outputs, strict=True)
         ]
-        return Scored.of_sums(self.main, {self.main: ratio(is_right)}, {})
+        return Scored.of_sums(self.main, {self.main: ratio(is_right)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,8 @@ class AnswerMetric(ABC):
 
     @property
     @abstractmethod
-    def rules(self) -> Mapping[str, Rule | str]:
-        """Figure -> its rule, or a description if `score` computes it."""
+    def rules(self) -> Mapping[str, Rule]:
+        """Figure -> its rule."""
 
     def __post_init__(self) -> None:
         if self.main not in self.rules:
@@ -76,19 +77,18 @@ class AnswerMetric(ABC):
 
     @property
     def description(self) -> str:
-        return _description(self.rules[self.main])
+        return self.rules[self.main].description
 
     @property
     def others(self) -> Mapping[str, str]:
-        return {figure: _description(rule) for figure, rule in self.rules.items() if figure != self.main}
+        return {figure: rule.description for figure, rule in self.rules.items() if figure != self.main}
 
-    def _by_rules(
-        self, outputs: Sequence[str], references: Sequence[Sequence[str]], own: Mapping[str, Sequence[float]]
-    ) -> dict[str, FigureSums]:
-        """Every figure of `rules`, `own` from the scores of its answers, and the share of empty answers."""
+    def _by_rules(self, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, FigureSums]:
+        """The figures whose rules score an answer at a time, and the share of empty answers."""
         scores = {
-            figure: own[figure] if isinstance(rule, str) else list(map(rule.score, outputs, references))
+            figure: [rule.score(*pair) for pair in zip(outputs, references, strict=True)]
             for figure, rule in self.rules.items()
+            if rule.score is not None
         }
         return {name: ratio(values) for name, values in (scores | {"share_empty": _are_empty(outputs)}).items()}
 
@@ -98,13 +98,14 @@ class VqaAccuracy(AnswerMetric):
     """The accuracy of the official VQA evaluator: overall, per answer type and per question type.
 
     See metrics/vqa_accuracy.py. References are the annotators' answers; the types are `facts` of the examples. The
-    evaluator credits an empty answer if annotators gave empty answers, too; `share_empty_credited` counts these.
+    evaluator credits an empty answer if annotators gave empty answers, too; `share_empty_credited` counts these. The
+    figures per type are those of the main figure.
     """
 
     main: str = "vqa_accuracy"
     is_share: ClassVar[bool] = False
-    rules: ClassVar[Mapping[str, Rule | str]] = {
-        "vqa_accuracy": "VQA accuracy of the official evaluator",
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "vqa_accuracy": Rule("VQA accuracy of the official evaluator"),
         "vqa_accuracy_mblip": Rule("the original mBLIP's, which cleans answers only", harness.mblip_vqa_accuracy),
         "vqa_accuracy_lmms_eval": Rule("lmms-eval's, which cleans both sides", harness.lmms_eval_vqa_accuracy),
     }
@@ -112,18 +113,18 @@ class VqaAccuracy(AnswerMetric):
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         references = [example.references for example in examples]
         scores = score_vqa(outputs, references)
-        sums = self._by_rules(outputs, references, {"vqa_accuracy": scores.per_question})
-        credited = [float(is_empty(a) and s > 0) for a, s in zip(outputs, scores.per_question, strict=True)]
-        sums["share_empty_credited"] = ratio(credited)
-        exact = {"vqa_accuracy": scores.accuracy}
-        values = sums[self.main].per_example  # per type: the main figure
+        sums = {"vqa_accuracy": ratio(scores.per_question)} | self._by_rules(outputs, references)
+        is_credited = [
+            is_empty(output) and score > 0 for output, score in zip(outputs, scores.per_question, strict=True)
+        ]
+        sums["share_empty_credited"] = ratio(is_credited)
+        exact, per_question = {"vqa_accuracy": scores.accuracy}, np.array(sums[self.main].per_example)
         for fact in (ANSWER_TYPE, QUESTION_TYPE):
-            types = [example.facts[fact] for example in examples]
-            for name in sorted(set(types)):
-                of_type = [float(one == name) for one in types]
-                figure = f"{fact} {name}"
-                sums[figure] = ratio([v * is_of for v, is_of in zip(values, of_type, strict=True)], of_type)
-                exact[figure] = sum(v for v, is_of in zip(values, of_type, strict=True) if is_of) / sum(of_type)
+            types = np.array([example.facts[fact] for example in examples])
+            for name in sorted(set(types.tolist())):
+                figure, is_name = f"{fact} {name}", types == name
+                sums[figure] = ratio(per_question * is_name, is_name)
+                exact[figure] = sum(per_question[is_name].tolist()) / int(is_name.sum())
         return Scored.of_sums(self.main, sums, exact)
 
 
@@ -135,9 +136,9 @@ class GqaAccuracy(AnswerMetric):
     candidate.
     """
 
-    rules: ClassVar[Mapping[str, Rule | str]] = {
-        ACCURACY: "exact match of the cleaned answer",
-        "relaxed_accuracy": "the original mBLIP's relaxed match: the cleaned answer begins or ends with the reference",
+    rules: ClassVar[Mapping[str, Rule]] = {
+        ACCURACY: Rule("exact match of the cleaned answer"),
+        "relaxed_accuracy": Rule("the original mBLIP's relaxed match: the cleaned answer begins or ends with it"),
         "accuracy_centurio": CENTURIO,
         "accuracy_pangea": Rule("Pangea's match: the answer contains the reference", harness.pangea_contains),
         "accuracy_lmms_eval": Rule("lmms-eval's exact match without punctuation", harness.lmms_eval_match),
@@ -146,12 +147,13 @@ class GqaAccuracy(AnswerMetric):
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         references = _only_references(examples)
         scores = score_gqa(outputs, references)
-        own = {ACCURACY: scores.is_right, "relaxed_accuracy": scores.is_relaxed_right}
+        sums = {ACCURACY: ratio(scores.is_right), "relaxed_accuracy": ratio(scores.is_relaxed_right)}
+        sums |= self._by_rules(outputs, [(reference,) for reference in references])
         figures = {"share_unreachable": scores.num_unreachable / len(outputs)}
         if examples[0].candidates:
             offered = set(examples[0].candidates)
             figures["share_not_offered"] = sum(one not in offered for one in references) / len(outputs)
-        return Scored.of_sums(self.main, self._by_rules(outputs, [(one,) for one in references], own), figures)
+        return Scored.of_sums(self.main, sums, figures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +163,8 @@ class MaxmAccuracy(AnswerMetric):
     Pangea compares with the answers before processing, `facts["answers"]`.
     """
 
-    rules: ClassVar[Mapping[str, Rule | str]] = {
-        ACCURACY: "exact match with one of the processed answers",
+    rules: ClassVar[Mapping[str, Rule]] = {
+        ACCURACY: Rule("exact match with one of the processed answers"),
         "accuracy_pangea": Rule("Pangea's match, in which case counts", harness.pangea_maxm_match),
         "relaxed_accuracy_pangea": Rule("Pangea's relaxed match", harness.pangea_relaxed_maxm_match),
     }
@@ -170,10 +172,10 @@ class MaxmAccuracy(AnswerMetric):
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         scores = score_maxm(outputs, [example.references for example in examples])
         raw = [
-            tuple(example.facts[RAW_ANSWERS].split("\n")) if RAW_ANSWERS in example.facts else example.references
+            example.facts[RAW_ANSWERS].split("\n") if RAW_ANSWERS in example.facts else example.references
             for example in examples
         ]
-        return Scored.of_sums(self.main, self._by_rules(outputs, raw, {ACCURACY: scores.is_right}), {})
+        return Scored.of_sums(self.main, {ACCURACY: ratio(scores.is_right)} | self._by_rules(outputs, raw))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +185,8 @@ class YesNoAccuracy(AnswerMetric):
     `share_assumed_yes` is the share of answers that were read as yes but do not contain the word.
     """
 
-    rules: ClassVar[Mapping[str, Rule | str]] = {
-        ACCURACY: "accuracy of yes and no",
+    rules: ClassVar[Mapping[str, Rule]] = {
+        ACCURACY: Rule("accuracy of yes and no"),
         "accuracy_mblip": MBLIP,
         "accuracy_lmms_eval": Rule("lmms-eval's exact match", harness.lower_case_match),
         "accuracy_vlmevalkit": Rule("VLMEvalKit's, which looks for the words", harness.vlmevalkit_yes_no),
@@ -193,13 +195,12 @@ class YesNoAccuracy(AnswerMetric):
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         labels = _only_references(examples)
         scores = score_yes_no(outputs, labels)
-        says_yes = [float(found == "yes") for found in scores.read]
-        is_yes = [float(label == "yes") for label in labels]
-        both = [a * b for a, b in zip(says_yes, is_yes, strict=True)]
-        sums = self._by_rules(outputs, [(label,) for label in labels], {ACCURACY: scores.is_right}) | {
-            "precision": ratio(both, says_yes),
-            "recall": ratio(both, is_yes),
-            "f1": ratio([2 * one for one in both], [a + b for a, b in zip(says_yes, is_yes, strict=True)]),
+        says_yes, is_yes = (np.array([one == "yes" for one in answers]) for answers in (scores.read, labels))
+        sums = {ACCURACY: ratio(scores.is_right)} | self._by_rules(outputs, [(label,) for label in labels])
+        sums |= {
+            "precision": ratio(says_yes & is_yes, says_yes),
+            "recall": ratio(says_yes & is_yes, is_yes),
+            "f1": ratio(2 * (says_yes & is_yes), says_yes * 1 + is_yes),
             "yes_share": ratio(says_yes),
             "share_assumed_yes": ratio(scores.is_assumed_yes),
         }
@@ -217,9 +218,8 @@ class ChoiceAccuracy(AnswerMetric):
     candidates: tuple[str, ...]
 
     @property
-    def rules(self) -> Mapping[str, Rule | str]:
-        rules: dict[str, Rule | str] = {ACCURACY: "accuracy of the choice"}
-        rules |= {"accuracy_mblip": MBLIP, "accuracy_centurio": CENTURIO}
+    def rules(self) -> Mapping[str, Rule]:
+        rules = {ACCURACY: Rule("accuracy of the choice"), "accuracy_mblip": MBLIP, "accuracy_centurio": CENTURIO}
         if set(self.candidates) == {"yes", "no"}:
             rules["accuracy_pangea"] = Rule("Pangea's, which looks for yes, then for no", harness.pangea_true_or_false)
         return rules
@@ -227,15 +227,14 @@ class ChoiceAccuracy(AnswerMetric):
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         references = _only_references(examples)
         scores = score_choices(outputs, references, self.candidates)
-        sums = self._by_rules(outputs, [(one,) for one in references], {ACCURACY: scores.is_right})
-        sums["share_no_candidate"] = ratio([float(choice is None) for choice in scores.chosen])
+        sums = {ACCURACY: ratio(scores.is_right)} | self._by_rules(outputs, [(one,) for one in references])
+        sums["share_no_candidate"] = ratio([choice is None for choice in scores.chosen])
         for name in self.candidates:
-            sums[f"share_{name}"] = ratio([float(choice == name) for choice in scores.chosen])
+            sums[f"share_{name}"] = ratio([choice == name for choice in scores.chosen])
         for name in self.candidates:
-            is_name = [float(reference == name) for reference in references]
-            is_found = [a * b for a, b in zip(is_name, scores.is_right, strict=True)]
-            sums[f"recall_{name}"] = ratio(is_found, is_name)
-        return Scored.of_sums(self.main, sums, {})
+            is_name = np.array([reference == name for reference in references])
+            sums[f"recall_{name}"] = ratio(is_name & scores.is_right, is_name)
+        return Scored.of_sums(self.main, sums)
 
 
 @dataclass(frozen=True)
@@ -265,15 +264,15 @@ class ChairMetric:
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         objects = [example.references for example in examples]
         captions = score_chair(outputs, objects, self.category_of, split_sentences=split_sentences).per_caption
-        num_objects = [float(len(caption.objects)) for caption in captions]
+        num_objects = np.array([len(caption.objects) for caption in captions])
         sums = {
             self.main: ratio([caption.chair_s for caption in captions]),
-            "chair_i": ratio([float(len(caption.hallucinated)) for caption in captions], num_objects),
+            "chair_i": ratio([len(caption.hallucinated) for caption in captions], num_objects),
             "objects_per_caption": ratio(num_objects),
-            "share_without_objects": ratio([float(num == 0) for num in num_objects]),
+            "share_without_objects": ratio(num_objects == 0),
             "share_empty": ratio(_are_empty(outputs)),
         }
-        return Scored.of_sums(self.main, sums, {})
+        return Scored.of_sums(self.main, sums)
 
 
 def split_sentences(text: str) -> list[str]:
@@ -294,9 +293,5 @@ def _only_references(examples: Sequence[EvaluationExample]) -> list[str]:
     return [example.references[0] for example in examples]
 
 
-def _are_empty(outputs: Sequence[str]) -> list[float]:
-    return [float(is_empty(output)) for output in outputs]
-
-
-def _description(rule: Rule | str) -> str:
-    return rule if isinstance(rule, str) else rule.description
+def _are_empty(outputs: Sequence[str]) -> list[bool]:
+    return [is_empty(output) for output in outputs]

@@ -1,98 +1,144 @@
-"""Compare two systems by their predictions: is the difference larger than chance?
+"""Compare two systems by their answers: is a difference larger than chance?
 
-    mblip compare A/predictions_xm3600.jsonl B/predictions_xm3600.jsonl
-    mblip compare A.jsonl B.jsonl --metric language_fidelity
+    mblip compare outputs/a outputs/b
+    mblip compare a/predictions_xm3600.jsonl b/predictions_xm3600.jsonl --metric BLEU-4
 
-Prints a Markdown table for each condition. Each row has the means of A and B in one language, their difference with
-its 95 % interval, p-values, and how often A or B has the higher score. The last row is the mean over languages.
-metrics/paired_comparison.py explains the statistics.
+A and B are folders of `mblip eval` or `mblip score`, or predictions files in them. Prints a table of the main figure:
+the values of A and B in each language, their difference with its 95 % interval, p-values, and how often A or B has the
+higher score; and a table of all figures, in the mean over languages. The statistics: metrics/paired_comparison.py.
 
-Answers are paired by condition, language and id. Benchmark, protocol, image and references must agree, and every
-answer must have a partner.
+Answers are paired by condition, language and id, and scored again by the metric in results.json. Both systems need the
+same task, metric, tokenization, decoding, way of answering, protocol and files. `--allow` permits a difference, which
+the report then names. Of a scored system, decoding and way of answering are not known and are not compared.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from mblip.data.recipes.ranges import count
 
-from .languages import evaluation_language
 from .metrics.bootstrap import NUM_RESAMPLES
-from .metrics.language_fidelity import find_language
-from .metrics.paired_comparison import PairedComparison, PairedScores, compare_columns, holm
-from .predictions import Prediction, read_predictions
-from .reports.tables import UNSEEN_MARK
+from .metrics.figure_sums import FigureSums, ratio
+from .metrics.paired_comparison import Paired, compare_columns
+from .predictions import Prediction
+from .reports.comparison import ConditionComparison, FigureComparison, comparison_report
+from .reports.files import predictions_path, read_results
+from .results import OWN_METRICS, Results
 
 Key = tuple[str, str, str]
-HEADINGS = ("Language", "Answers", "A", "B", "A − B", "p", "p (Holm)", "A higher", "B higher")
+Sums = Mapping[str, FigureSums]
+ALLOWED = ("tokenization", "generation", "answering", "protocol", "changes", "marks", "files")
+OF_THE_RUN = ("generation", "answering", "changes")  # not known of a scored system
+TOLERANCE = 1e-9
+TOLD_ELSEWHERE = ("languages", "tokenization", "main", "description")  # arguments of a metric
 
 
-@dataclass(frozen=True)
-class ConditionComparison:
-    """Systems A and B under one condition.
-
-    Args:
-        languages: language -> the comparison of A and B.
-        mean: the comparison of the means over languages, with equal weight for each language.
-        corrected: language -> p-value with Holm's correction over the languages.
-        num_images: the number of image sets that intervals and p-values resample.
-        num_other_prompts: how many pairs had different prompts.
-    """
-
-    condition: str
-    languages: Mapping[str, PairedComparison]
-    mean: PairedComparison
-    corrected: Mapping[str, float]
-    num_images: int
-    num_other_prompts: int
-
-
-def task_score(prediction: Prediction) -> float:
-    """The main figure of the task's metric.
-
-    Raises:
-        ValueError: the prediction has no score.
-    """
-    if prediction.score is None:
-        raise ValueError(
-            f"The answer to {_key_name(_key(prediction))} has no score, expected a number. Let `mblip eval` finish."
-        )
-    return float(prediction.score)
-
-
-def is_in_language(prediction: Prediction) -> float:
-    """1 if the answer is in the requested language, else 0 (metrics/language_fidelity.py)."""
-    return float(find_language(prediction.output, asked=prediction.language) == prediction.language)
-
-
-METRICS: Mapping[str, Callable[[Prediction], float]] = {"score": task_score, "language_fidelity": is_in_language}
-
-
-def compare_predictions(
-    predictions_a: Sequence[Prediction],
-    predictions_b: Sequence[Prediction],
+def compare_results(
+    a: Results,
+    b: Results,
     *,
-    metric: str = "score",
+    figure: str | None = None,
+    allow: Collection[str] = (),
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> tuple[ConditionComparison, ...]:
     """Compare two systems under each condition, in order of first appearance.
 
     Args:
-        metric: a key of `METRICS`.
+        figure: compare by this one alone; None: by all of the metric. A metric of your own has its main figure alone.
+        allow: the names of differences to permit; see `ALLOWED`.
 
     Raises:
-        ValueError: the predictions are about different examples, or have no scores.
+        ValueError: A and B differ in what `allow` does not permit, or are about different examples; answers have no
+            scores, or not the stored ones; or no such figure.
     """
-    score_of = METRICS[metric]
-    by_condition: dict[str, list[tuple[Prediction, Prediction]]] = {}
-    for pair in pair_predictions(predictions_a, predictions_b):
-        by_condition.setdefault(pair[0].condition, []).append(pair)
-    return tuple(
-        _compare(condition, pairs, score_of, num_resamples, seed) for condition, pairs in by_condition.items()
-    )
+    if refused := {name: what for name, what in differences(a, b).items() if name not in allow}:
+        flags = " ".join(f"--allow {name}" for name in refused)
+        hint = f", or permit it: {flags}" if all(name in ALLOWED for name in refused) else ""
+        raise ValueError(f"A and B differ in {'; '.join(refused.values())}.\nEvaluate or score both alike{hint}.")
+    groups: dict[str, dict[str, list[tuple[Prediction, Prediction]]]] = {}
+    for pair in pair_predictions(a.predictions, b.predictions):
+        groups.setdefault(pair[0].condition, {}).setdefault(pair[0].language, []).append(pair)
+    compared = []
+    for condition, by_language in groups.items():
+        columns: dict[str, dict[str, Paired]] = {}
+        for language, pairs in by_language.items():
+            pairs.sort(key=lambda pair: pair[0].id)
+            image_ids = [ours.image_id for ours, _ in pairs]
+            sums_a, sums_b = (_sums(*side) for side in zip((a, b), zip(*pairs, strict=True), strict=True))
+            for name in [name for name in sums_a if name in sums_b and figure in (None, name)]:
+                columns.setdefault(name, {})[language] = Paired(sums_a[name], sums_b[name], image_ids)
+        if not columns:
+            raise ValueError(f"Found no figure {figure}, expected one of {', '.join(sums_a)}.")
+        everyone = [pair for pairs in by_language.values() for pair in pairs]
+        figures = {
+            name: FigureComparison(*compare_columns(pairs, num_resamples=num_resamples, seed=seed))
+            for name, pairs in columns.items()
+        }
+        num_other_prompts = sum(ours.prompt != theirs.prompt for ours, theirs in everyone)
+        num_images = len({ours.image_id for ours, _ in everyone})
+        compared.append(ConditionComparison(condition, figures, num_images, num_other_prompts))
+    return tuple(compared)
+
+
+def differences(a: Results, b: Results) -> dict[str, str]:
+    """What keeps two results from being compared: its name -> what A alone and what B alone has, in words."""
+    is_scored = a.system is not None or b.system is not None
+    return {
+        name: f"{name}: A has {_only(facts, others)}, B has {_only(others, facts)}"
+        for (name, facts), others in zip(_facts(a).items(), _facts(b).values(), strict=True)
+        if set(facts) != set(others) and not (is_scored and name in OF_THE_RUN)
+    }
+
+
+def _only(facts: Sequence[str], others: Sequence[str]) -> str:
+    return "; ".join(f"{fact:.160}" for fact in facts if fact not in others) or "nothing"
+
+
+def _facts(results: Results) -> dict[str, Sequence[str]]:
+    metric = [results.metric]
+    if (record := results.metric_record) is not None:
+        arguments = {name: value for name, value in record.arguments.items() if name not in TOLD_ELSEWHERE}
+        metric += [record.path, *(f"{name}: {json.dumps(value)}" for name, value in arguments.items())]
+    return {
+        "task": [results.task],
+        "metric": metric,
+        "tokenization": [results.description.partition(" (")[2].rstrip(")")],
+        "generation": [str(results.generation)],
+        "answering": [results.answering],
+        "protocol": [results.protocol],
+        "changes": results.changes,
+        "marks": results.marks,
+        "files": [f"{file.split or 'file'} {(file.sha256 or file.revision or '')[:16]}" for file in results.files],
+    }
+
+
+def _sums(results: Results, answers: Sequence[Prediction]) -> Sums:
+    """The figures of answers in one language, the main one first, from the metric in the record.
+
+    Raises:
+        ValueError: an answer has no score, or a figure is not the stored one.
+    """
+    record, stored = results.metric_record, results.by_language(answers[0].condition)[answers[0].language]
+    if record is not None and record.path.startswith(OWN_METRICS):
+        found: Sums = record.build().score([one.example for one in answers], [one.output for one in answers]).sums
+    else:
+        scores = [answer.score for answer in answers if answer.score is not None]
+        if len(scores) < len(answers):
+            raise ValueError(f"Answers in {stored.language!r} have no scores. Let `mblip eval` finish.")
+        found = {results.metric: ratio(scores)}
+    found = {name: found[name] for name in sorted(found, key=lambda name: name != results.metric)}
+    for name in found.keys() & stored.figures.keys():
+        if not math.isclose(found[name].value, stored.figures[name], rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            raise ValueError(
+                f"{results.task} in {stored.language!r}, `{name}`: found {found[name].value:.6f} by the answers, "
+                f"expected {stored.figures[name]:.6f} as in results.json. Score again: the answers were changed, or "
+                f"other versions of libraries were used ({results.description})."
+            )
+    return {name: found[name] for name in found if name in stored.figures}
 
 
 def pair_predictions(
@@ -101,20 +147,15 @@ def pair_predictions(
     """Pair the answers of A and B to each example, in the order of A.
 
     Raises:
-        ValueError: tasks or protocols differ, a system answers an example twice, only one of them answers an example,
-            or the images or references of an example differ.
+        ValueError: a system answers an example twice, only one of them answers an example, or the images or references
+            of an example differ.
     """
-    _check_tasks(predictions_a, predictions_b)
     ours, theirs = _by_key(predictions_a, "A"), _by_key(predictions_b, "B")
-    only = {
-        name: [key for key in these if key not in those]
-        for name, these, those in (("A", ours, theirs), ("B", theirs, ours))
-    }
-    if only["A"] or only["B"]:
-        found = ", ".join(f"{len(keys)} only in {name}{_such_as(keys)}" for name, keys in only.items())
+    if ours.keys() != theirs.keys():
+        only_a, only_b = [key for key in ours if key not in theirs], [key for key in theirs if key not in ours]
         raise ValueError(
-            f"Found {len(ours.keys() & theirs.keys())} examples in both files, {found}; expected the same in both. "
-            "Evaluate both with one recipe."
+            f"Found {len(ours) - len(only_a)} examples in both, {_keys(only_a)} only in A, {_keys(only_b)} only in B; "
+            "expected the same in both. Evaluate both with one recipe."
         )
     pairs = [(prediction, theirs[key]) for key, prediction in ours.items()]
     for a, b in pairs:
@@ -125,46 +166,6 @@ def pair_predictions(
                 "Evaluate both on the same files."
             )
     return pairs
-
-
-def _compare(
-    condition: str,
-    pairs: Sequence[tuple[Prediction, Prediction]],
-    score_of: Callable[[Prediction], float],
-    num_resamples: int,
-    seed: int,
-) -> ConditionComparison:
-    by_language: dict[str, list[tuple[Prediction, Prediction]]] = {}
-    for pair in pairs:
-        by_language.setdefault(pair[0].language, []).append(pair)
-    columns = {
-        language: PairedScores(
-            [score_of(a) for a, _ in members], [score_of(b) for _, b in members], [a.image_id for a, _ in members]
-        )
-        for language, members in by_language.items()
-    }
-    languages, mean = compare_columns(columns, num_resamples=num_resamples, seed=seed)
-    corrected = holm([compared.p_value for compared in languages.values()])
-    return ConditionComparison(
-        condition=condition,
-        languages=languages,
-        mean=mean,
-        corrected=dict(zip(languages, corrected, strict=True)),
-        num_images=len({a.image_id for a, _ in pairs}),
-        num_other_prompts=sum(a.prompt != b.prompt for a, b in pairs),
-    )
-
-
-def _check_tasks(predictions_a: Sequence[Prediction], predictions_b: Sequence[Prediction]) -> None:
-    ours, theirs = (
-        sorted({f"{one.task} (protocol {one.protocol})" for one in predictions})
-        for predictions in (predictions_a, predictions_b)
-    )
-    if not ours or ours != theirs:
-        raise ValueError(
-            f"Found answers of {' and '.join(ours) or 'no task'} in A, of {' and '.join(theirs) or 'no task'} in B; "
-            "expected the same task and protocol. You cannot compare figures of different protocols."
-        )
 
 
 def _by_key(predictions: Sequence[Prediction], name: str) -> dict[Key, Prediction]:
@@ -186,83 +187,54 @@ def _key_name(key: Key) -> str:
     return f"{id!r} in {language!r} under {condition!r}"
 
 
-def _such_as(keys: Sequence[Key]) -> str:
-    return f" (such as {_key_name(keys[0])})" if keys else ""
+def _keys(keys: Sequence[Key]) -> str:
+    return f"{len(keys)} (such as {_key_name(keys[0])})" if keys else "0"
 
 
-def comparison_table(comparison: ConditionComparison) -> str:
-    """A Markdown table of one condition: a row per language, and their mean if there are several."""
-    rows = [
-        _row(_language(code), compared, comparison.corrected[code]) for code, compared in comparison.languages.items()
-    ]
-    if len(rows) > 1:
-        rows.append(_row(f"mean of {len(rows)}", comparison.mean, None))
-    rule = _line("---", *["---:"] * (len(HEADINGS) - 1))
-    return "\n".join([f"### {comparison.condition}", "", _line(*HEADINGS), rule, *rows])
+def read_side(path: Path) -> dict[str, Results]:
+    """The results in a folder, or those of one predictions file in it.
 
-
-def comparison_report(
-    comparisons: Sequence[ConditionComparison], *, name_a: str, name_b: str, metric: str, num_resamples: int, seed: int
-) -> str:
-    """A report of all conditions, with notes on the statistics."""
-    tables = [comparison_table(comparison) for comparison in comparisons]
-    num_images = max(comparison.num_images for comparison in comparisons)
-    notes = [
-        f"Mean {metric} times 100. A: {name_a}; B: {name_b}.",
-        f"In brackets: 95 % intervals of the difference, by a bootstrap over {num_images} image sets, the same ones "
-        f"in all languages. p: paired permutation test over them. {num_resamples} resamples, seed {seed}.",
-        "p (Holm): corrected for the number of languages. The mean over languages, with equal weights, is one test. "
-        "A higher, B higher: answers with the higher score; the others are equal. For CHAIR, lower is better.",
-    ]
-    if any(not evaluation_language(code).is_seen for comparison in comparisons for code in comparison.languages):
-        notes.append(f"{UNSEEN_MARK.strip()} not among the 96 languages of the training mix.")
-    if num_other := sum(comparison.num_other_prompts for comparison in comparisons):
-        notes.append(f"{num_other} examples had different prompts in A and B.")
-    return "\n\n".join([f"## {name_a} against {name_b}", *tables, *notes]) + "\n"
-
-
-def _row(name: str, compared: PairedComparison, corrected: float | None) -> str:
-    low, high = compared.difference.interval.low, compared.difference.interval.high
-    return _line(
-        name,
-        str(compared.num_examples),
-        _figure(compared.mean_a),
-        _figure(compared.mean_b),
-        f"{100 * compared.difference.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
-        f"{compared.p_value:.4f}",
-        "" if corrected is None else f"{corrected:.4f}",
-        str(compared.num_wins),
-        str(compared.num_losses),
-    )
-
-
-def _language(code: str) -> str:
-    language = evaluation_language(code)
-    return f"{language.name} (`{code}`){'' if language.is_seen else UNSEEN_MARK}"
-
-
-def _figure(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    Raises:
+        ValueError: there is no results.json, or no such evaluation in it, or there are no answers beside it.
+    """
+    folder = path if path.is_dir() else path.parent
+    results = read_results(folder)
+    if path != folder:
+        results = {name: one for name, one in results.items() if predictions_path(folder, name) == path}
+    if without := [name for name, one in results.items() if not one.predictions] or ([] if results else [path.stem]):
+        raise ValueError(
+            f"{folder}: found results.json and no answers to {', '.join(without)}, expected both. Give the folder or "
+            "a predictions file of `mblip eval`, or score the answers first (mblip score --help)."
+        )
+    return results
 
 
 def main(arguments: list[str]) -> None:
-    """The command: read both files, compare them and print the report."""
+    """The command: read both sides, compare them and print the report."""
     parser = argparse.ArgumentParser(
         prog="mblip compare",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("a", type=Path, help="predictions file of system A")
-    parser.add_argument("b", type=Path, help="predictions file of system B, on the same examples")
-    parser.add_argument("--metric", choices=METRICS, default="score", help="default: the task's main figure")
+    parser.add_argument("a", type=Path, help="folder or predictions file of system A")
+    parser.add_argument("b", type=Path, help="those of system B, on the same examples")
+    parser.add_argument("--metric", metavar="FIGURE", help="compare by this figure alone; default: by all")
+    parser.add_argument("--allow", action="append", default=[], choices=ALLOWED, help="permit this difference")
     parser.add_argument("--num_resamples", type=count, default=NUM_RESAMPLES, help=f"default {NUM_RESAMPLES}")
     parser.add_argument("--seed", type=int, default=0, help="seed of the resamples, default 0")
     given = parser.parse_args(arguments)
-    reckoning = {"metric": given.metric, "num_resamples": given.num_resamples, "seed": given.seed}
-    comparisons = compare_predictions(read_predictions(given.a), read_predictions(given.b), **reckoning)
-    print(comparison_report(comparisons, name_a=str(given.a), name_b=str(given.b), **reckoning), end="")
+    drawing = {"num_resamples": given.num_resamples, "seed": given.seed}
+    a, b = read_side(given.a), read_side(given.b)
+    if len(a) == len(b) == 1:
+        b = dict(zip(a, b.values(), strict=True))  # they may go by different names
+    if not (pairs := [(a[name], b[name]) for name in a if name in b]):
+        raise ValueError(f"Found {', '.join(a)} in A and {', '.join(b)} in B, expected an evaluation in both.")
+    reports = []
+    for pair in pairs:
+        comparisons = compare_results(*pair, figure=given.metric, allow=given.allow, **drawing)
+        permitted = list(differences(*pair).values())
+        reports.append(comparison_report(*pair, comparisons, permitted=permitted, **drawing))
+    if only := sorted(a.keys() ^ b.keys()):
+        reports.append(f"Not compared, because only one of A and B has it: {', '.join(only)}.\n")
+    print(f"# A: {given.a}, B: {given.b}\n", *reports, sep="\n", end="")

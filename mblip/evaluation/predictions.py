@@ -20,7 +20,7 @@ class Prediction:
 
     `is_cut`: the answer reached the maximum length before it ended. `log_likelihoods`: those of the best candidates,
     if answers are ranked. `score`: the main figure of the task's metric for this answer. It is None until all answers
-    are there, because some metrics depend on all of them.
+    are there, because some metrics depend on all of them. `facts`: what the metric needs beyond the references.
     """
 
     task: str
@@ -35,15 +35,23 @@ class Prediction:
     is_cut: bool
     log_likelihoods: dict[str, float] = field(default_factory=dict)
     score: float | None = None
+    facts: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
         """Whether the answer is blank."""
         return not self.output.strip()
 
+    @property
+    def example(self) -> EvaluationExample:
+        """The example that was answered, without images and candidates, to score the answer again."""
+        names = ("image_id", "prompt", "references", "language", "condition", "id", "facts")
+        return EvaluationExample(images=(), **{name: getattr(self, name) for name in names})
+
     def to_line(self) -> str:
         """The prediction as a line of a file. Lone surrogates, which UTF-8 cannot encode, are escaped as in JSON."""
-        line = json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+        row = dataclasses.asdict(self)
+        line = json.dumps(row if self.facts else {k: v for k, v in row.items() if k != "facts"}, ensure_ascii=False)
         return SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", line) + "\n"
 
     @classmethod
@@ -54,7 +62,7 @@ class Prediction:
         return cls(**row | {"references": tuple(fields["references"])})
 
 
-FIELDS = get_type_hints(Prediction) | {"references": list[str]}
+FIELDS = get_type_hints(Prediction) | {"references": list[str], "facts": dict[str, str] | None}
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
@@ -103,4 +111,5 @@ def predict(
         references=example.references,
         is_cut=is_cut,
         log_likelihoods=log_likelihoods or {},
+        facts=dict(example.facts),
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
 
 from PIL import Image as PILImage
@@ -77,7 +78,9 @@ class Scored:
     highest: float = 1.0
 
     @classmethod
-    def of_sums(cls, main: str, sums: Mapping[str, FigureSums], figures: Mapping[str, float | None]) -> "Scored":
+    def of_sums(
+        cls, main: str, sums: Mapping[str, FigureSums], figures: Mapping[str, float | None] = MappingProxyType({})
+    ) -> "Scored":
         """Scores from sums. `figures` replaces values whose last digit depends on the order of the sum, and adds those
         that do not depend on the answers. A figure that is not defined is omitted."""
         values = {name: one.value for name, one in sums.items()} | dict(figures)

@@ -5,10 +5,11 @@ Most figures are the ratio of two sums: a share, a mean, recall, precision, F1. 
 Shape suffixes: E = examples, K = quantities that are summed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from .bootstrap import FloatArray
 
@@ -32,10 +33,11 @@ class FigureSums:
         return tuple(self.of_sums(self.terms).tolist())
 
 
-def ratio(numerators: Sequence[float], denominators: Sequence[float] | None = None) -> FigureSums:
+def ratio(numerators: npt.ArrayLike, denominators: npt.ArrayLike | None = None) -> FigureSums:
     """The sum of `numerators` divided by that of `denominators`; None: by the number of examples, for a mean."""
-    ones = np.ones(len(numerators)) if denominators is None else denominators
-    return FigureSums(np.column_stack([numerators, ones]).astype(np.float64), _divide)
+    above = np.asarray(numerators, dtype=np.float64)
+    below = np.ones_like(above) if denominators is None else np.asarray(denominators, dtype=np.float64)
+    return FigureSums(np.column_stack([above, below]), _divide)
 
 
 def _divide(sums: FloatArray) -> FloatArray:

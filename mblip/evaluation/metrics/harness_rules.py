@@ -24,10 +24,10 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule and whose it is."""
+    """A rule and whose it is. `score`: of an answer and its references; None if a metric applies it to all at once."""
 
     description: str
-    score: Callable[[str, Sequence[str]], float]
+    score: Callable[[str, Sequence[str]], float] | None = None
 
 
 def mblip_vqa_accuracy(answer: str, references: Sequence[str]) -> float:

@@ -1,14 +1,15 @@
-"""Compares two systems on the same examples: the difference of their means, its interval and its p-value.
+"""Compares two systems on the same examples: the difference of a figure, its interval and its p-value.
 
-We take differences example by example, so an image that is hard for both systems does not matter. The interval is the
-bootstrap of bootstrap.py; an image set that is drawn is drawn in every language.
+A figure is a function of sums over examples (figure_sums.py): a mean, a ratio such as recall, BLEU. We draw and swap
+examples of both systems together, so an image that is hard for both does not matter. The interval is the bootstrap of
+bootstrap.py; an image set that is drawn is drawn in every language.
 
 The p-value is that of the paired permutation test. If the systems were equal, you could swap their answers to an image
 set at random. p is the share of random swaps with a difference at least as large as the observed one, in either
 direction, with the observed one included (B. Phipson, G. K. Smyth, Permutation P-values Should Never Be Zero, 2010).
 Each language is a test; `holm` corrects for their number.
 
-Shape suffixes: E = examples, G = groups, C = columns (languages), R = resamples.
+Shape suffixes: E = examples, G = groups, C = columns (languages), K = quantities that are summed, R = resamples.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -22,29 +23,36 @@ from .bootstrap import (
     ROUNDING,
     Estimate,
     FloatArray,
-    column_sums,
-    draw_column_means,
+    draw_groups,
     mean_of_columns,
     percentile_interval,
 )
+from .figure_sums import FigureSums, ratio
 
 
 @dataclass(frozen=True)
-class PairedScores:
-    """The scores of systems A and B on the same examples. `groups`: each example's group, such as its image set."""
+class Paired:
+    """A figure of systems A and B on the same examples. `groups`: each example's group, such as its image set."""
 
-    scores_a: Sequence[float]
-    scores_b: Sequence[float]
+    a: FigureSums
+    b: FigureSums
     groups: Sequence[Hashable]
+
+    def __post_init__(self) -> None:
+        if len(self.a.terms) != len(self.b.terms) or len(self.a.terms) != len(self.groups):
+            raise ValueError(
+                f"Found {len(self.a.terms)} scores of one system, {len(self.b.terms)} of the other and "
+                f"{len(self.groups)} groups, expected the same number. Score both on the same examples."
+            )
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """System A against system B. `difference` is A's mean minus B's. A scores higher in `num_wins` examples, B in
+    """System A against system B. `difference` is A's value minus B's. A scores higher in `num_wins` examples, B in
     `num_losses`."""
 
-    mean_a: float
-    mean_b: float
+    value_a: float
+    value_b: float
     difference: Estimate
     p_value: float
     num_wins: int
@@ -60,22 +68,22 @@ def compare_paired(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> PairedComparison:
-    """Compare two systems. Entry i of both is about example i.
+    """Compare the mean scores of two systems. Entry i of both is about example i.
 
     Raises:
         ValueError: the lengths differ, there are no scores, or a score is not finite.
     """
-    pairs = PairedScores(scores_a, scores_b, range(len(scores_a)) if groups is None else groups)
+    pairs = Paired(ratio(scores_a), ratio(scores_b), range(len(scores_a)) if groups is None else groups)
     return compare_columns({"": pairs}, num_resamples=num_resamples, seed=seed)[0][""]
 
 
 def compare_columns(
-    columns: Mapping[str, PairedScores], *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+    columns: Mapping[str, Paired], *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> tuple[dict[str, PairedComparison], PairedComparison]:
-    """Compare two systems in several languages, and in the mean over languages with equal weights.
+    """Compare a figure of two systems in several languages, and in the mean over languages with equal weights.
 
-    Groups with the same name are one group in all languages. If a resample has no example in a language, its mean is
-    over the other languages.
+    Groups with the same name are one group in all languages. If the figure is not defined in a language of a resample,
+    which may have no example of it, the mean is over the other languages.
 
     Returns:
         The comparison in each language, and that of the mean. Wins, losses and examples of the mean are totals.
@@ -85,12 +93,29 @@ def compare_columns(
     """
     if not columns:
         raise ValueError("Found no languages to compare two systems in, expected at least one.")
-    sums_GC, counts_GC = _tabulate(columns)
-    found_C = sums_GC.sum(0) / counts_GC.sum(0)
-    found_C = np.append(found_C, found_C.mean())
-    drawn_RC = draw_column_means(sums_GC, counts_GC, num_resamples=num_resamples, seed=seed)
-    drawn_RC = np.column_stack([drawn_RC, mean_of_columns(drawn_RC)])
-    p_values_C = _permutation_p_values(sums_GC / counts_GC.sum(0), found_C, num_resamples, seed)
+    a_GCK, b_GCK = _tabulate(columns)
+    of_sums = next(iter(columns.values())).a.of_sums
+
+    def differences(a_RCK: FloatArray, b_RCK: FloatArray) -> FloatArray:
+        """A's figure minus B's in each language, and then the mean over languages, (R, C + 1)."""
+        values_RC = of_sums(a_RCK) - of_sums(b_RCK)
+        return np.column_stack([values_RC, mean_of_columns(values_RC)])
+
+    a_1CK, b_1CK, swaps_GCK = a_GCK.sum(0, keepdims=True), b_GCK.sum(0, keepdims=True), b_GCK - a_GCK
+    found_C = differences(a_1CK, b_1CK)[0]
+    drawn_RC = np.concatenate(
+        [
+            differences(_sums(drawn_RG, a_GCK), _sums(drawn_RG, b_GCK))
+            for drawn_RG in draw_groups(len(a_GCK), num_resamples, seed)
+        ]
+    )
+    generator, num_as_large_C = np.random.default_rng(seed), np.zeros(len(found_C))
+    for start in range(0, num_resamples, CHUNK):
+        heads_RG = generator.integers(2, size=(min(CHUNK, num_resamples - start), len(a_GCK)), dtype=np.int8)
+        swapped_RCK = _sums(heads_RG.astype(np.float64), swaps_GCK)
+        swapped_RC = differences(a_1CK + swapped_RCK, b_1CK - swapped_RCK)
+        num_as_large_C += (np.abs(swapped_RC) >= np.abs(found_C) * (1 - ROUNDING)).sum(0)
+    p_values_C = (1 + num_as_large_C) / (1 + num_resamples)
     estimates = [Estimate(float(found), percentile_interval(drawn_RC[:, c])) for c, found in enumerate(found_C)]
     compared = {
         name: _comparison(pairs, estimates[c], float(p_values_C[c])) for c, (name, pairs) in enumerate(columns.items())
@@ -109,46 +134,43 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _tabulate(columns: Mapping[str, PairedScores]) -> tuple[FloatArray, FloatArray]:
-    """The sum and the number of differences per group and language, both (G, C)."""
-    for pairs in columns.values():
-        if len(pairs.scores_a) != len(pairs.scores_b):
-            raise ValueError(
-                f"Found {len(pairs.scores_a)} scores of one system and {len(pairs.scores_b)} of the other, "
-                "expected the same number. Score both on the same examples."
-            )
-    return column_sums([(np.subtract(pairs.scores_a, pairs.scores_b), pairs.groups) for pairs in columns.values()])
+def _tabulate(columns: Mapping[str, Paired]) -> tuple[FloatArray, FloatArray]:
+    """What each group adds to the sums of A and of B in each language, both (G, C, K)."""
+    groups = dict.fromkeys(group for pairs in columns.values() for group in pairs.groups)
+    rows = {group: row for row, group in enumerate(groups)}
+    num_sums = next(iter(columns.values())).a.terms.shape[1]
+    tables = np.zeros((2, len(rows), len(columns), num_sums))
+    for c, pairs in enumerate(columns.values()):
+        rows_E = [rows[group] for group in pairs.groups]
+        for table_GCK, system in zip(tables, (pairs.a, pairs.b), strict=True):
+            if not np.isfinite(system.terms).all():
+                raise ValueError("Found a score that is not a finite number, expected finite numbers.")
+            np.add.at(table_GCK[:, c], rows_E, system.terms)
+    return tables[0], tables[1]
 
 
-def _permutation_p_values(parts_GC: FloatArray, found_C: FloatArray, num_resamples: int, seed: int) -> FloatArray:
-    """The p-value of each language, and then of the mean. `parts_GC`: the contribution of each group to the mean."""
-    generator = np.random.default_rng(seed)
-    parts_GC = np.column_stack([parts_GC, parts_GC.mean(axis=1)])
-    num_as_large_C = np.zeros(len(found_C))
-    for start in range(0, num_resamples, CHUNK):
-        heads_RG = generator.integers(2, size=(min(CHUNK, num_resamples - start), len(parts_GC)), dtype=np.int8)
-        tossed_RC = (2.0 * heads_RG - 1.0) @ parts_GC
-        num_as_large_C += (np.abs(tossed_RC) >= np.abs(found_C) * (1 - ROUNDING)).sum(0)
-    return (1 + num_as_large_C) / (1 + num_resamples)
+def _sums(times_RG: FloatArray, terms_GCK: FloatArray) -> FloatArray:
+    """The sums over groups, each of them taken so many times, (R, C, K)."""
+    return np.tensordot(times_RG, terms_GCK, axes=1)
 
 
-def _comparison(pairs: PairedScores, difference: Estimate, p_value: float) -> PairedComparison:
-    differences_E = np.subtract(pairs.scores_a, pairs.scores_b)
+def _comparison(pairs: Paired, difference: Estimate, p_value: float) -> PairedComparison:
+    a_E, b_E = np.array(pairs.a.per_example), np.array(pairs.b.per_example)
     return PairedComparison(
-        mean_a=float(np.mean(pairs.scores_a)),
-        mean_b=float(np.mean(pairs.scores_b)),
+        value_a=pairs.a.value,
+        value_b=pairs.b.value,
         difference=difference,
         p_value=p_value,
-        num_wins=int((differences_E > 0).sum()),
-        num_losses=int((differences_E < 0).sum()),
-        num_examples=len(differences_E),
+        num_wins=int((a_E > b_E).sum()),
+        num_losses=int((a_E < b_E).sum()),
+        num_examples=len(a_E),
     )
 
 
 def _mean_comparison(compared: Sequence[PairedComparison], difference: Estimate, p_value: float) -> PairedComparison:
     return PairedComparison(
-        mean_a=float(np.mean([one.mean_a for one in compared])),
-        mean_b=float(np.mean([one.mean_b for one in compared])),
+        value_a=float(np.mean([one.value_a for one in compared])),
+        value_b=float(np.mean([one.value_b for one in compared])),
         difference=difference,
         p_value=p_value,
         num_wins=sum(one.num_wins for one in compared),

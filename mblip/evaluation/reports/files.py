@@ -10,6 +10,7 @@ from mblip.atomic_write import read_json, write_text
 from ..predictions import read_predictions
 from ..results import Results, mean_ratio, ratio_to_reference
 from ..task import AS_IS, SHUFFLED
+from .other_harnesses import harness_warnings
 from .tables import Cell, group_table, markdown_table
 
 RESULTS_FILE = "results.json"
@@ -62,7 +63,7 @@ def conditions_table(results: Results) -> str:
     columns = {condition: results.by_language(condition) for condition in results.conditions}
     means = {condition: results.mean(condition) for condition in columns}
     table = markdown_table(columns, means=means)
-    parts = [f"## {results.title}: {results.description}", _facts(results), table]
+    parts = [f"## {results.title}: {results.description}", _facts(results), table, *harness_warnings(results)]
     levels = {condition: results.level_means(condition) for condition in columns}
     scripts = {condition: results.script_means(condition) for condition in columns}
     for heading, groups in (("By resource level (share of mC4)", levels), ("By script", scripts)):

@@ -21,7 +21,7 @@ from mblip.data.skipped import SkipReport, has_usable_texts
 from mblip.data.sources.image_names import Images, image_location, xm3600_image_id
 from mblip.data.sources.records import check_record, read_json_object
 
-from ..answer_scoring import MaxmAccuracy
+from ..answer_scoring import RAW_ANSWERS, MaxmAccuracy
 from ..benchmark import ask, benchmark_task
 from ..languages import mix_code
 from ..protocol import PromptForm, Setup
@@ -43,7 +43,7 @@ PUBLISHED = Published({"test": {"en": 257, "fr": 264, "hi": 260, "iw": 280, "ro"
 FILE_FIELDS = {"annotations": list[dict]}
 IMAGE_FIELDS = {"image_id": str}
 PAIRS_FIELDS = {"qa_pairs": list[dict]}
-PAIR_FIELDS = {"question_id": str, "question": str, "processed_answers": list[str]}
+PAIR_FIELDS = {"question_id": str, "question": str, "processed_answers": list[str], "answers": list[str] | None}
 
 
 def maxm(
@@ -130,6 +130,7 @@ def maxm_examples(
                 language=language,
                 id=id,
                 answer_language=language,
+                facts={} if fields["answers"] is None else {RAW_ANSWERS: "\n".join(fields["answers"])},
             )
 
 

@@ -1,140 +1,314 @@
-"""Comparing two prediction files: what is paired, what is refused, and what the command prints."""
+"""Comparing two systems: what is paired, what is refused, which figures there are, and what the command prints."""
 
-from dataclasses import replace
+import json
+import re
+from dataclasses import dataclass, replace
 
 import pytest
 
-from mblip.evaluation.compare import compare_predictions, comparison_table, main, pair_predictions
-from mblip.evaluation.predictions import Prediction, write_predictions
+from mblip.evaluation import EvaluationTask, ExactMatch, GenerationSettings
+from mblip.evaluation.answer_scoring import (
+    ChairMetric,
+    ChoiceAccuracy,
+    GqaAccuracy,
+    MaxmAccuracy,
+    VqaAccuracy,
+    YesNoAccuracy,
+)
+from mblip.evaluation.captioning import CaptionMetric
+from mblip.evaluation.compare import compare_results, differences, main, pair_predictions
+from mblip.evaluation.environment import ModelFacts
+from mblip.evaluation.evaluate import results_of
+from mblip.evaluation.multiple_choice import LETTERS, ROTATION, MultipleChoiceAccuracy
+from mblip.evaluation.predictions import predict, write_predictions
+from mblip.evaluation.reports.comparison import figures_table, languages_table
+from mblip.evaluation.reports.files import predictions_path, write_results
+from mblip.evaluation.task import FileRead
+from tests.evaluation.table_model import example
 
-GERMAN, ENGLISH = "Zwei braune Hunde spielen im Schnee", "Two brown dogs are playing in the snow"
+BRIEF = {"num_resamples": 50}
+FILE = FileRead("captions.jsonl", "test", 3, sha256="3a5f" * 16)
 
 
-def answers(scores, *, language="de", condition="as_is", output=GERMAN):
-    """One answer for each score, about as many images."""
-    return [
-        Prediction(
-            task="xm3600",
-            protocol="paper",
-            id=f"{language}/{position}",
-            condition=condition,
-            language=language,
-            image_id=str(position),
-            prompt="Caption in German: ",
-            output=output,
-            references=("Zwei Hunde",),
-            is_cut=False,
-            score=score,
-        )
-        for position, score in enumerate(scores)
+def results(examples, outputs, metric, **changes):
+    """The results of a system that answers `examples` with `outputs`."""
+    task = EvaluationTask("animals", examples, metric, GenerationSettings(9), "paper", files=(FILE,))
+    answers = [predict("animals", "paper", one, output) for one, output in zip(examples, outputs, strict=True)]
+    found = results_of(
+        task,
+        answers,
+        model=ModelFacts("model", None, None, None, "float32"),
+        generation=GenerationSettings(9),
+        hardware="CPU",
+        began=0.0,
+    )
+    return replace(found, **changes)
+
+
+def yes_or_no(outputs, *languages, condition="as_is", metric=None, **changes):
+    """The results of the same answers in each language. Yes is right."""
+    examples = [
+        example(number, language=code, references=("yes",), condition=condition)
+        for code in languages or ("de",)
+        for number in range(len(outputs))
     ]
+    return results(examples, outputs * len(languages or ("de",)), metric or GqaAccuracy(), **changes)
 
 
 def test_answers_are_paired_by_example_whatever_their_order():
-    ours, theirs = answers([1.0, 0.0, 0.5]), answers([0.0, 0.25, 0.5])
-    pairs = pair_predictions(ours, theirs[::-1])
-    assert [(a.score, b.score) for a, b in pairs] == [(1.0, 0.0), (0.0, 0.25), (0.5, 0.5)]
-    (compared,) = compare_predictions(ours, theirs[::-1])
-    german = compared.languages["de"]
-    assert (german.mean_a, german.mean_b, german.difference.value) == (0.5, 0.25, 0.25)
-    assert (german.num_wins, german.num_losses, german.num_examples) == (1, 1, 3)
-
-
-def test_each_condition_is_compared_apart_and_corrected_for_its_own_languages():
-    ours = answers([1.0] * 8) + answers([1.0] * 8, language="sw") + answers([1.0] * 8, condition="shuffled")
-    theirs = [replace(one, score=0.0) for one in ours]
-    as_is, shuffled = compare_predictions(ours, theirs)
-    assert (as_is.condition, list(as_is.languages), as_is.num_images) == ("as_is", ["de", "sw"], 8)
-    assert (shuffled.condition, list(shuffled.languages)) == ("shuffled", ["de"])
-    assert as_is.corrected["de"] == 2 * as_is.languages["de"].p_value
-    assert shuffled.corrected["de"] == shuffled.languages["de"].p_value
+    a, b = yes_or_no(["yes", "yes", "no"]), yes_or_no(["no", "yes", "no"])
+    b = replace(b, predictions=b.predictions[::-1])
+    pairs = pair_predictions(a.predictions, b.predictions)
+    assert [(ours.output, theirs.output) for ours, theirs in pairs] == [("yes", "no"), ("yes", "yes"), ("no", "no")]
+    (compared,) = compare_results(a, b, **BRIEF)
+    german = compared.figures["accuracy"].languages["de"]
+    assert (german.value_a, german.value_b, german.difference.value) == pytest.approx((2 / 3, 1 / 3, 1 / 3))
+    assert (german.num_wins, german.num_losses, german.num_examples) == (1, 0, 3)
 
 
 def test_an_image_counts_once_whatever_the_number_of_its_languages():
-    ours = answers([1.0] * 4) + answers([1.0] * 4, language="sw")
-    (compared,) = compare_predictions(ours, [replace(one, score=0.0) for one in ours])
-    assert compared.mean.p_value == compared.languages["de"].p_value  # 4 images, not 8
+    a, b = yes_or_no(["yes"] * 4, "de", "sw"), yes_or_no(["no"] * 4, "de", "sw")
+    (compared,) = compare_results(a, b, **BRIEF)
+    accuracy = compared.figures["accuracy"]
+    assert compared.num_images == 4
+    assert accuracy.mean.p_value == accuracy.languages["de"].p_value  # 4 images, not 8
+    assert accuracy.corrected["de"] == min(1, 2 * accuracy.languages["de"].p_value)
 
 
-def test_language_fidelity_is_compared_by_the_answers_themselves():
-    ours, theirs = answers([None] * 3, output=GERMAN), answers([None] * 3, output=ENGLISH)
-    (compared,) = compare_predictions(ours, theirs, metric="language_fidelity")
-    assert (compared.mean.mean_a, compared.mean.mean_b) == (1.0, 0.0)
+TYPES = [{"answer_type": kind, "question_type": kind} for kind in ("other", "number", "other", "other")]
+CAPTIONS = [("a dog runs", "the dog runs home"), ("two red cats sleep",), ("a bus",), ("a man and a dog",)]
+OPTIONS = [dict(zip(LETTERS, ("dog", "cat"), strict=False))] * 4
+CHOICE = ChoiceAccuracy(("yes", "no"))
+METRICS = {
+    "exact": (ExactMatch(), [("dog",)] * 4, [{}] * 4, ["dog", "cat", "", "Dog"], ["cat", "cat", "dog", "dog"]),
+    "vqa": (VqaAccuracy(), [("2",) * 3 + ("3",) * 7] * 4, TYPES, ["2", "3", "", "Two"], ["3", "3.", "4", ""]),
+    "gqa": (GqaAccuracy(), [("no",)] * 4, [{}] * 4, ["no", "No.", "snow", ""], ["the no", "no", "", "x"]),
+    "maxm": (MaxmAccuracy(), [("dog", "a dog")] * 4, [{"answers": "Dog"}] * 4, ["dog", "Dog", "", "x"], ["x"] * 4),
+    "pope": (
+        YesNoAccuracy(),
+        [("yes",), ("yes",), ("no",), ("no",)],
+        [{}] * 4,
+        ["yes", "no", "no", "Yes"],
+        ["NO"] * 4,
+    ),
+    "xvnli": (
+        ChoiceAccuracy(("yes", "no")),
+        [("yes",), ("no",)] * 2,
+        [{}] * 4,
+        ["yes"] * 4,
+        ["no", "no", "", "'yes'"],
+    ),
+    "chair": (
+        ChairMetric({"dog": "dog", "cat": "cat"}),
+        [("dog",)] * 4,
+        [{}] * 4,
+        ["a dog", "cats and a dog", "", "a cat"],
+        ["a dog", "a dog", "two cats", "a bus"],
+    ),
+    "captions": (
+        CaptionMetric(("en",)),
+        CAPTIONS,
+        [{}] * 4,
+        ["a dog runs home", "two cats sleep [x]", "", "a man and a cat"],
+        ["a dog", "two red cats", "a bus", "the man and the dog"],
+    ),
+    "pangea": (CaptionMetric(("en",), main="ROUGE-L_pangea"), CAPTIONS, [{}] * 4, ["a dog", "x", "", "a"], ["a"] * 4),
+    "choice": (MultipleChoiceAccuracy(), [("A",), ("B",)] * 2, OPTIONS, ["A", "B", "A", "x"], ["B", "B", "A", "B"]),
+}
 
 
-def test_other_prompts_are_counted():
-    ours, theirs = answers([1.0, 0.0]), answers([1.0, 0.0])
-    theirs[1] = replace(theirs[1], prompt="Beschreibe das Bild: ")
-    assert compare_predictions(ours, theirs)[0].num_other_prompts == 1
+@pytest.mark.parametrize("name", METRICS)
+def test_every_figure_is_compared_with_its_stored_values(name):
+    metric, references, facts, *answers = METRICS[name]
+    asked = [
+        replace(example(i, references=references[i], facts=facts[i]), id=f"{i // 2}{ROTATION}{i % 2}")
+        for i in range(4)
+    ]
+    a, b = (results(asked, outputs, metric) for outputs in answers)
+    (compared,) = compare_results(a, b, **BRIEF)
+    stored = [one.by_language("as_is")["en"].figures for one in (a, b)]
+    of_the_references = {"share_unreachable", "share_not_offered"}
+    assert set(compared.figures) == (stored[0].keys() & stored[1].keys()) - of_the_references
+    assert next(iter(compared.figures)) == metric.main
+    for figure, found in compared.figures.items():
+        values = found.languages["en"].value_a, found.languages["en"].value_b
+        assert values == pytest.approx([figures[figure] for figures in stored], rel=1e-12)
+        assert found.mean.difference.value == pytest.approx(values[0] - values[1], abs=1e-12)
 
 
-def other(predictions, **changes):
-    return [replace(predictions[0], **changes), *predictions[1:]]
+def test_bleu_is_drawn_again_as_a_figure_of_the_whole_set():
+    asked = [example(i, references=("a b c d e f g h",)) for i in range(40)]
+    better, worse = ["a b c d e f g x"] * 40, ["a b c d e f g h", "x"] * 20
+    pair = [results(asked, outputs, CaptionMetric(("en",))) for outputs in (better, worse)]
+    (compared,) = compare_results(*pair, figure="BLEU-4", num_resamples=1000)
+    bleu = compared.figures["BLEU-4"].mean
+    assert bleu.value_a > 0.8 > bleu.value_b
+    assert bleu.difference.interval.low > 0
+    assert bleu.p_value < 0.005
 
 
 @pytest.mark.parametrize(
-    ("theirs", "message"),
+    ("changes", "message"),
     [
+        ({"task": "plants"}, r"task: A has animals, B has plants\.\nEvaluate or score both alike\.$"),
         (
-            answers([1.0] * 2) + answers([1.0], language="sw"),
-            r"2 examples in both files, 1 only in A \(such as 'de/2' in 'de' under 'as_is'\), "
-            r"1 only in B \(such as 'sw/0' in 'sw' under 'as_is'\)",
+            {"generation": GenerationSettings(9, num_beams=5)},
+            r"generation: A has greedy .*, B has 5 beams(.*\n)*.*--allow g",
         ),
-        (answers([1.0] * 2), r"2 examples in both files, 1 only in A \(.*\), 0 only in B; expected the same"),
-        (other(answers([1.0] * 3), image_id="9"), "different images of the example 'de/0' in 'de'"),
-        (other(answers([1.0] * 3), references=("?",)), "different references of the example 'de/0'"),
-        (other(answers([1.0] * 3), score=None), "answer to 'de/0' in 'de' under 'as_is' has no score"),
-        (answers([1.0] * 3) + answers([1.0]), "B answers 'de/0' in 'de' under 'as_is' more than once"),
-        (
-            [replace(one, protocol="centurio") for one in answers([1.0] * 3)],
-            r"answers of xm3600 \(protocol paper\) in A, of xm3600 \(protocol centurio\) in B",
-        ),
-        ([replace(one, task="coco") for one in answers([1.0] * 3)], r"of coco \(protocol paper\) in B"),
-        ([], "of no task in B"),
+        ({"answering": "rank, sum"}, r"answering: A has generate, B has rank, sum"),
+        ({"protocol": "pangea"}, r"protocol: A has paper, B has pangea"),
+        ({"changes": ("num_beams 1",)}, r"changes: A has nothing, B has num_beams 1"),
+        ({"marks": ("2 of 3 records",)}, r"marks: A has nothing, B has 2 of 3 records"),
+        ({"files": (replace(FILE, sha256="00"),)}, r"files: A has test 3a5f3a5f3a5f3a5f, B has test 00\."),
     ],
 )
-def test_files_that_are_not_about_the_same_are_refused(theirs, message):
+def test_what_is_not_alike_is_refused_by_name_with_both_values(changes, message):
+    a, b = yes_or_no(["yes", "no"]), yes_or_no(["yes", "yes"], **changes)
     with pytest.raises(ValueError, match=message):
-        compare_predictions(answers([1.0] * 3), theirs)
+        compare_results(a, b)
+    if "task" not in changes:
+        assert compare_results(a, b, allow=list(changes), **BRIEF)
 
 
-def test_the_table_has_a_row_for_each_language_and_their_mean():
-    ours = answers([1.0, 1.0]) + answers([0.5, 0.5], language="hr")
-    (compared,) = compare_predictions(ours, [replace(one, score=0.25) for one in ours], num_resamples=3)
-    assert comparison_table(compared).splitlines() == [
-        "### as_is",
-        "",
+def test_other_metrics_main_figures_and_tokenizations_are_refused():
+    other_main = yes_or_no(["yes"], metric=GqaAccuracy(main="accuracy_pangea"))
+    with pytest.raises(ValueError, match=r"metric: A has accuracy, B has accuracy_pangea\.\nEvaluate"):
+        compare_results(yes_or_no(["yes"]), other_main)
+    with pytest.raises(ValueError, match=r"metric: A has .*GqaAccuracy, B has .*YesNoAccuracy"):
+        compare_results(yes_or_no(["yes"]), yes_or_no(["yes"], metric=YesNoAccuracy()))
+    asked = [example(0, language="zh", references=("一只狗",))]
+    words, characters = (results(asked, ["一只狗"], CaptionMetric(("zh",), kind)) for kind in ("ptb", "segmented"))
+    with pytest.raises(ValueError, match="tokenization: A has PTB tokens; zh: code points, B has PTB tokens; seg"):
+        compare_results(words, characters)
+    assert compare_results(words, characters, allow=["tokenization"], **BRIEF)
+
+
+def test_of_a_scored_system_the_decoding_is_not_compared():
+    b = yes_or_no(["no", "no"], generation=None, system="captioner")
+    assert differences(yes_or_no(["yes", "no"]), b) == {}
+
+
+@dataclass(frozen=True)
+class NumLetters(ExactMatch):
+    """A metric that is not of this package."""
+
+
+def test_a_metric_of_your_own_is_compared_by_its_stored_scores():
+    a, b = yes_or_no(["yes", "no"], metric=NumLetters()), yes_or_no(["no", "no"], metric=NumLetters())
+    a = replace(a, predictions=tuple(replace(one, output="?") for one in a.predictions))
+    (compared,) = compare_results(a, b, **BRIEF)
+    assert list(compared.figures) == ["exact_match"]
+    assert compared.figures["exact_match"].mean.value_a == 0.5
+    without = replace(a, predictions=tuple(replace(one, score=None) for one in a.predictions))
+    with pytest.raises(ValueError, match="Answers in 'de' have no scores"):
+        compare_results(without, b)
+
+
+def other(found, **changes):
+    return replace(found, predictions=(replace(found.predictions[0], **changes), *found.predictions[1:]))
+
+
+def doubled(found):
+    return replace(found, predictions=tuple(replace(one) for one in found.predictions * 2))
+
+
+@pytest.mark.parametrize(
+    ("b", "message"),
+    [
+        (
+            yes_or_no(["yes"] * 2, "de", "sw"),
+            r"2 examples in both, 1 \(such as '2/de' in 'de' under 'as_is'\) only in A, "
+            r"2 \(such as '0/sw' in 'sw' under 'as_is'\) only in B",
+        ),
+        (yes_or_no(["yes"] * 2), r"2 examples in both, 1 \(.*\) only in A, 0 only in B; expected the same"),
+        (other(yes_or_no(["yes"] * 3), image_id="9"), "different images of the example '0/de' in 'de'"),
+        (other(yes_or_no(["yes"] * 3), references=("?",)), "different references of the example '0/de'"),
+        (
+            doubled(yes_or_no(["yes"] * 3)),
+            "B answers '0/de' in 'de' under 'as_is' more than once",
+        ),
+    ],
+)
+def test_answers_that_are_not_about_the_same_are_refused(b, message):
+    with pytest.raises(ValueError, match=message):
+        compare_results(yes_or_no(["yes"] * 3), b)
+
+
+def test_answers_that_do_not_give_the_stored_figures_are_refused():
+    changed = other(yes_or_no(["yes", "no"]), output="no")
+    with pytest.raises(ValueError, match=r"in 'de', `accuracy.*`: found 0.0000.*, expected 0.5000.* as in results"):
+        compare_results(changed, yes_or_no(["yes", "no"]))
+
+
+def test_the_tables_have_a_row_for_each_language_and_each_figure():
+    a, b = yes_or_no(["yes", "yes"], "de", "hr"), yes_or_no(["The yes.", "no"], "de", "hr")
+    (compared,) = compare_results(a, b, num_resamples=3)
+    table = re.sub(r"\[[^]]*\]", "[…]", languages_table(compared.figures["accuracy"]))
+    assert table.splitlines() == [
         "| Language | Answers | A | B | A − B | p | p (Holm) | A higher | B higher |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-        "| German (`de`) | 2 | 100.0 | 25.0 | +75.0 [+75.0, +75.0] | 0.7500 | 1.0000 | 2 | 0 |",
-        "| Croatian (`hr`) † | 2 | 50.0 | 25.0 | +25.0 [+25.0, +25.0] | 0.7500 | 1.0000 | 2 | 0 |",
-        "| mean of 2 | 4 | 75.0 | 25.0 | +50.0 [+50.0, +50.0] | 0.7500 |  | 4 | 0 |",
+        "| German (`de`) | 2 | 100.0 | 50.0 | +50.0 […] | 1.0000 | 1.0000 | 1 | 0 |",
+        "| Croatian (`hr`) † | 2 | 100.0 | 50.0 | +50.0 […] | 1.0000 | 1.0000 | 1 | 0 |",
+        "| mean of 2 | 4 | 100.0 | 50.0 | +50.0 […] | 1.0000 |  | 2 | 0 |",
     ]
+    table = re.sub(r"\[[^]]*\]", "[…]", figures_table(compared))
+    assert "| accuracy_centurio | 1.0000 | 0.0000 | +1.0000 […] |" in table
+    assert "| accuracy_pangea | 1.0000 | 0.5000 | +0.5000 […] |" in table
 
 
-def test_one_language_has_no_mean_of_languages():
-    (compared,) = compare_predictions(answers([1.0]), answers([0.0]))
-    assert "mean of" not in comparison_table(compared)
+def write(folder, **found):
+    write_results(folder, found, "")
+    for name, one in found.items():
+        write_predictions(predictions_path(folder, name), one.predictions)
+    return str(folder)
 
 
-def test_the_command_prints_the_report_of_two_files(tmp_path, capsys):
-    ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
-    write_predictions(ours, answers([1.0, 0.0, 0.5]) + answers([1.0], language="hr"))
-    write_predictions(theirs, answers([1.0, 0.5, 0.0]) + answers([0.0], language="hr"))
-    main([str(ours), str(theirs), "--num_resamples", "200", "--seed", "3"])
+def test_the_command_compares_folders_or_predictions_files_in_them(tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = yes_or_no(["yes", "no"], "de", "hr"), yes_or_no(["yes", "yes"], "de", "hr")
+    a = write(tmp_path / "a", xgqa=first, gqa=first)
+    b = write(tmp_path / "b", xgqa=replace(second, protocol="pangea"), pope=second)
+    main([a, b, "--num_resamples", "20", "--seed", "3", "--allow", "protocol"])
     report = capsys.readouterr().out
-    assert report.startswith(f"## {ours} against {theirs}\n\n### as_is\n\n| Language |")
-    assert "| German (`de`) | 3 | 50.0 | 50.0 | +0.0 [" in report
-    assert f"Mean score times 100. A: {ours}; B: {theirs}." in report
-    assert "bootstrap over 3 image sets" in report
-    assert "200 resamples, seed 3." in report
-    assert "† not among the 96 languages of the training mix." in report
-    main([str(ours), str(theirs), "--num_resamples", "200", "--seed", "3"])
+    assert report.startswith(
+        f"# A: {a}, B: {b}\n\n## animals, protocol `paper`\n\n### as_is: accuracy\n\n| Language |"
+    )
+    for part in (
+        "| German (`de`) | 2 | 50.0 | 100.0 | -50.0 [",
+        "All figures, mean over languages:\n\n| Figure | A | B |",
+        "bootstrap over 2 image sets",
+        "Only 2 image sets: the intervals are too narrow. Trust p.",
+        "20 resamples, seed 3.",
+        "Permitted: A and B differ in protocol: A has paper, B has pangea.",
+        "† not among the 96 languages of the training mix.",
+        "Not compared, because only one of A and B has it: gqa, pope.",
+    ):
+        assert part in report
+    main([a, b, "--num_resamples", "20", "--seed", "3", "--allow", "protocol"])
     assert capsys.readouterr().out == report
+    files = [f"{a}/predictions_gqa.jsonl", f"{b}/predictions_pope.jsonl"]
+    main([*files, "--metric", "accuracy_pangea", "--num_resamples", "20"])
+    report = capsys.readouterr().out
+    assert "### as_is: accuracy_pangea" in report
+    assert "All figures" not in report
+    with pytest.raises(ValueError, match=r"Found no figure BLEU, expected one of accuracy, relaxed_accuracy"):
+        main([*files, "--metric", "BLEU"])
 
 
-def test_a_file_without_predictions_is_an_error_with_its_line(tmp_path):
-    path = tmp_path / "captions.jsonl"
-    path.write_text('{"caption": "a dog"}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"captions.jsonl, line 1: found no prediction"):
-        main([str(path), str(path)])
+def test_a_predictions_file_without_its_results_is_an_error(tmp_path):
+    write_predictions(tmp_path / "predictions_gqa.jsonl", yes_or_no(["yes"]).predictions)
+    with pytest.raises(ValueError, match=r"Found no .*results.json"):
+        main([str(tmp_path / "predictions_gqa.jsonl")] * 2)
+    write(tmp_path, gqa=yes_or_no(["yes"]))
+    with pytest.raises(ValueError, match=r"no answers to captions, expected both. .*mblip score"):
+        main([str(tmp_path / "captions.jsonl")] * 2)
+
+
+def test_facts_of_an_example_are_in_its_line_and_only_where_there_are_any(tmp_path):
+    with_facts = predict("vqa", "paper", example(0, facts={"answer_type": "other"}), "yes")
+    path = tmp_path / "predictions.jsonl"
+    write_predictions(path, [with_facts, replace(with_facts, facts={})])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines[0]["facts"] == {"answer_type": "other"}
+    assert "facts" not in lines[1]

@@ -8,10 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from table_model import example
 
 from mblip.evaluation.answer_scoring import GqaAccuracy, VqaAccuracy, YesNoAccuracy
 from mblip.evaluation.metrics import harness_rules as rules
+from tests.evaluation.table_model import example
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 needs_records = pytest.mark.skipif(not REAL.is_dir(), reason="the sample records are not here")

@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 
+from mblip.evaluation.metrics.figure_sums import ratio
 from mblip.evaluation.metrics.intervals import Interval
-from mblip.evaluation.metrics.paired_comparison import PairedScores, compare_columns, compare_paired, holm
+from mblip.evaluation.metrics.paired_comparison import Paired, compare_columns, compare_paired, holm
+
+
+def means(scores_a, scores_b, groups):
+    return Paired(ratio(scores_a), ratio(scores_b), groups)
 
 
 def test_means_wins_and_losses_are_those_of_the_examples():
     compared = compare_paired([1.0, 0.5, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0])
-    assert (compared.mean_a, compared.mean_b, compared.difference.value) == (0.375, 0.25, 0.125)
+    assert (compared.value_a, compared.value_b, compared.difference.value) == (0.375, 0.25, 0.125)
     assert (compared.num_wins, compared.num_losses, compared.num_examples) == (1, 1, 4)
 
 
@@ -47,12 +52,12 @@ def test_pairing_finds_what_intervals_of_each_system_hide():
 
 def test_the_mean_counts_every_language_alike():
     columns = {
-        "sw": PairedScores([1.0, 1.0, 1.0, 0.0], [0.0] * 4, ["1", "2", "3", "4"]),
-        "de": PairedScores([0.0], [1.0], ["1"]),
+        "sw": means([1.0, 1.0, 1.0, 0.0], [0.0] * 4, ["1", "2", "3", "4"]),
+        "de": means([0.0], [1.0], ["1"]),
     }
     compared, mean = compare_columns(columns)
     assert (compared["sw"].difference.value, compared["de"].difference.value) == (0.75, -1.0)
-    assert (mean.mean_a, mean.mean_b, mean.difference.value) == (0.375, 0.5, -0.125)
+    assert (mean.value_a, mean.value_b, mean.difference.value) == (0.375, 0.5, -0.125)
     assert (mean.num_wins, mean.num_losses, mean.num_examples) == (3, 1, 5)
 
 
@@ -60,19 +65,19 @@ def test_an_image_is_drawn_in_all_languages_at_once():
     generator = np.random.default_rng(0)
     hard, other = generator.random(100).tolist(), generator.random(100).tolist()
     images, none = [str(image) for image in range(100)], [0.0] * 100
-    _, same = compare_columns({code: PairedScores(hard, none, images) for code in ("de", "sw")})
+    _, same = compare_columns({code: means(hard, none, images) for code in ("de", "sw")})
     single = compare_paired(hard, none, images)
     bounds = [(one.difference.interval.low, one.difference.interval.high) for one in (same, single)]
     assert bounds[0] == pytest.approx(bounds[1])  # the second language tells nothing more
-    _, different = compare_columns({"de": PairedScores(hard, none, images), "sw": PairedScores(other, none, images)})
+    _, different = compare_columns({"de": means(hard, none, images), "sw": means(other, none, images)})
     widths = [one.difference.interval.high - one.difference.interval.low for one in (same, different)]
     assert widths[1] < 0.85 * widths[0]
 
 
 def test_a_language_with_one_image_is_skipped_in_resamples_without_it():
     columns = {
-        "de": PairedScores([0.5, 0.5], [0.0, 0.0], ["1", "2"]),
-        "sw": PairedScores([1.0], [0.0], ["1"]),
+        "de": means([0.5, 0.5], [0.0, 0.0], ["1", "2"]),
+        "sw": means([1.0], [0.0], ["1"]),
     }
     compared, mean = compare_columns(columns)
     assert compared["sw"].difference.interval == Interval(1.0, 1.0)
@@ -80,10 +85,29 @@ def test_a_language_with_one_image_is_skipped_in_resamples_without_it():
 
 
 def test_scores_that_are_not_paired_are_an_error():
-    with pytest.raises(ValueError, match="Found 2 scores of one system and 1 of the other"):
+    with pytest.raises(ValueError, match="Found 2 scores of one system, 1 of the other and 2 groups"):
         compare_paired([0.0, 1.0], [0.0])
     with pytest.raises(ValueError, match="Found no languages"):
         compare_columns({})
+
+
+def test_a_ratio_of_sums_is_drawn_and_swapped_as_sums():
+    # Recall: A finds both, B none; the last two examples have nothing to find.
+    has_one = [1.0, 1.0, 0.0, 0.0]
+    pairs = Paired(ratio(has_one, has_one), ratio([0.0] * 4, has_one), ["1", "2", "3", "4"])
+    compared, mean = compare_columns({"de": pairs}, num_resamples=40_000)
+    assert (compared["de"].value_a, compared["de"].value_b, compared["de"].num_wins) == (1.0, 0.0, 2)
+    assert compared["de"].p_value == pytest.approx(1 / 2, abs=0.01)
+    assert mean.difference.interval == Interval(1.0, 1.0)
+
+
+def test_a_language_in_which_the_figure_is_not_defined_does_not_count_in_a_resample():
+    columns = {
+        "de": means([0.5, 0.5], [0.0, 0.0], ["1", "2"]),
+        "sw": Paired(ratio([1.0, 0.0], [1.0, 0.0]), ratio([0.0, 0.0], [1.0, 0.0]), ["1", "2"]),
+    }
+    _, mean = compare_columns(columns)
+    assert mean.difference.interval == Interval(0.5, 0.75)
 
 
 def test_holm_multiplies_the_smallest_by_all_and_never_goes_down():
@@ -96,8 +120,8 @@ def test_systems_that_are_alike_are_told_apart_in_about_a_twentieth_of_compariso
     generator = np.random.default_rng(0)
     groups = np.repeat(np.arange(40), 3).tolist()
     num_believed = 0
-    for seed in range(400):
+    for seed in range(300):
         differences = (generator.normal(size=(40, 1)) + generator.normal(size=(40, 3))).ravel()
-        compared = compare_paired(differences.tolist(), [0.0] * 120, groups, num_resamples=400, seed=seed)
+        compared = compare_paired(differences.tolist(), [0.0] * 120, groups, num_resamples=300, seed=seed)
         num_believed += compared.p_value <= 0.05
-    assert 0.025 < num_believed / 400 < 0.08
+    assert 0.025 < num_believed / 300 < 0.08
