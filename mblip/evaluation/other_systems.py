@@ -19,7 +19,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -40,6 +40,7 @@ ANSWER_FIELDS = ("caption", "answer", "text")  # beside one another, one may be 
 EXAMPLE_FIELDS, IMAGE_FIELDS = ("id", "question_id"), ("image_id", "image", "image/key", "imageId", "img_id")
 LANGUAGE_FIELDS, CONDITION_FIELDS = ("language", "lang"), ("condition", "category")
 NUMBER = "doc_id"  # of the row in lmms-eval's dataset
+CODES = {*LANGUAGES, *UNSEEN_LANGUAGES}
 COCO_NAME = re.compile(r"(?:COCO_[a-z]+\d{4}_)?0*(\d+)")
 HOW_TO_TELL = f"Name one file for each language or condition: with {LANGUAGE_MARK} or {CONDITION_MARK}, or NAME=FILE."
 ADD_A_FIELD = f"Add {', '.join(EXAMPLE_FIELDS)} or image_id to the rows."
@@ -163,21 +164,25 @@ def _matched(
         for key in {example.id, example.id.rpartition("/")[2]}:
             by_example[key].append(number)
         by_image[_image_key(example.image_id)].append(number)
-    told = [of | _groups(answer.row, set().union(*groups)) for answer in answers]
-    fitting = {
-        name: [
-            [number for number in named[key_of(answer.row.get(name))] if group <= groups[number]]
-            for answer, group in zip(answers, told, strict=True)
+    known = set().union(*groups)
+    told = [of | _groups(answer.row, known) for answer in answers]
+    field, best, num_best = "", [], 0
+    for name in (*EXAMPLE_FIELDS, *IMAGE_FIELDS):
+        values = [answer.row.get(name) for answer in answers]
+        named = [by_image[_image_key(value)] if name in IMAGE_FIELDS else by_example[str(value)] for value in values]
+        fits = [
+            list(islice((number for number in numbers if group <= groups[number]), 2))
+            for numbers, group in zip(named, told, strict=True)
         ]
-        for names, named, key_of in ((EXAMPLE_FIELDS, by_example, str), (IMAGE_FIELDS, by_image, _image_key))
-        for name in names
-    }
-    field = max(fitting, key=lambda name: sum(map(bool, fitting[name])))
-    if not any(fitting[field]):
+        if (num_fits := sum(map(bool, fits))) > num_best:
+            field, best, num_best = name, fits, num_fits
+        if num_best == len(answers):
+            break
+    if not num_best:
         return _in_order(path, answers, [number for number, group in enumerate(groups) if of <= group], examples)
     for wrong, what, remedy in (
-        ([not fits for fits in fitting[field]], "no example", "Remove them, or choose the task's examples to fit."),
-        ([len(fits) > 1 for fits in fitting[field]], "several examples", HOW_TO_TELL),
+        ([not fits for fits in best], "no example", "Remove them, or choose the task's examples to fit."),
+        ([len(fits) > 1 for fits in best], "several examples", HOW_TO_TELL),
     ):
         if any(wrong):
             first = answers[wrong.index(True)]
@@ -185,7 +190,7 @@ def _matched(
                 f"{path}: {sum(wrong)} of {len(answers)} answers fit {what} of the task, such as {first.location} "
                 f"({field} {first.row.get(field)!r}). {remedy}"
             )
-    return [(fits[0], answer) for fits, answer in zip(fitting[field], answers, strict=True)]
+    return [(fits[0], answer) for fits, answer in zip(best, answers, strict=True)]
 
 
 def _in_order(
@@ -219,7 +224,7 @@ def _groups(row: Mapping[str, Any], known: set[str]) -> set[str]:
     """The language that a row tells, also one that the task has not, and the condition of the task that it tells."""
     codes, conditions = ({str(row.get(name)) for name in names} for names in (LANGUAGE_FIELDS, CONDITION_FIELDS))
     languages = {OTHER_CODES.get(code, code) for code in codes}
-    return languages & {*LANGUAGES, *UNSEEN_LANGUAGES} | conditions & known
+    return languages & CODES | conditions & known
 
 
 def _image_key(image: Any) -> str:
