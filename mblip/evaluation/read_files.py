@@ -9,7 +9,7 @@ return benchmark_task("my_benchmark", examples, files=files, ...)
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,10 +37,9 @@ class Published:
 
     def split_of(self, name: str, num_records: int, part: str | None) -> str | None:
         """The split that a name tells (`test1.json`, `mscoco_val2014`, `test[:100]`), or else a number of records.
-
-        `validation` is another name of `dev`. If there is one split alone, it is that one.
-        """
-        words = ["dev" if word.startswith("val") and "val" not in self.records else word for word in _words(name)]
+        `validation` is another name of `dev`."""
+        name = name.lower() if "val" in self.records else name.lower().replace("val", "dev")
+        words = re.findall("[a-z0-9]+", name)
         told = [split for split in self.records if any(word.startswith(split) for word in words)]
         if told or len(self.records) == 1:
             return max(told or self.records, key=len)
@@ -48,6 +47,7 @@ class Published:
         return equal[0] if len(equal) == 1 else None
 
 
+@dataclass
 class ReadFiles:
     """The files and parts of datasets that a task reads.
 
@@ -56,10 +56,10 @@ class ReadFiles:
         size: how many records of the benchmark an item holds, for files with several in one.
     """
 
-    def __init__(self, published: Published | None = None, *, size: Callable[[Any], int] = lambda item: 1) -> None:
-        self.published, self.size = published, size
-        self.noted: list[tuple[str | None, FileRead]] = []  # with the part, such as the language
-        self.others: list[FileRead] = []
+    published: Published | None = None
+    size: Callable[[Any], int] = lambda item: 1
+    noted: list[tuple[str | None, FileRead]] = field(default_factory=list)  # with the part
+    others: list[FileRead] = field(default_factory=list)
 
     def counted(
         self,
@@ -78,7 +78,6 @@ class ReadFiles:
             file: the file, for its digest.
             name: what may tell the split, other than the file's name.
             part: the language, if each has its own records.
-            split: if it is known.
         """
         number = 0
         for record in records:
@@ -88,8 +87,7 @@ class ReadFiles:
         if self.published is not None:
             split = split or self.published.split_of(name or Path(file or "").name, number, part)
             expected = self.published.num_records(split, part)
-        sha256 = None if file is None else _sha256(file)
-        self.noted.append((part, FileRead(location, split, number, expected, sha256, revision)))
+        self.noted.append((part, FileRead(location, split, number, expected, _sha256(file), revision)))
 
     def add(self, path: str | Path | None, num_records: int) -> None:
         """Note another file that decides results, such as a list of synonyms; None: there is none."""
@@ -104,10 +102,8 @@ class ReadFiles:
     @property
     def marks(self) -> tuple[str, ...]:
         """What differs from the published benchmark."""
-        if self.published is None:
-            return ()
         marks = []
-        for split in dict.fromkeys(file.split for _, file in self.noted):
+        for split in dict.fromkeys(file.split for _, file in self.noted) if self.published is not None else ():
             read = [(part, file) for part, file in self.noted if file.split == split]
             if split is None:
                 marks.append(f"{sum(file.num_records for _, file in read):,} records of an unknown split")
@@ -123,10 +119,5 @@ class ReadFiles:
         return tuple(marks)
 
 
-def _words(name: str) -> list[str]:
-    return re.findall("[a-z0-9]+", name.lower())
-
-
-def _sha256(path: str | Path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: str | Path | None) -> str | None:
+    return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -6,10 +6,9 @@ source.
 """
 
 import dataclasses
-import inspect
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from importlib import import_module
 from typing import Any, Self
@@ -21,7 +20,7 @@ from mblip.data.recipes.yaml_values import locate
 
 from .environment import ModelFacts
 from .generation_settings import GenerationSettings
-from .language_groups import ALL, ALL_BUT_ENGLISH, LEVELS, groups_of
+from .language_groups import ALL, groups_of
 from .metrics.bootstrap import (
     ROUNDING,
     FloatArray,
@@ -75,7 +74,7 @@ class MeanScore:
 
 @dataclass(frozen=True)
 class MetricRecord:
-    """A metric as plain values: the dotted path of its class, and the arguments that differ from its defaults."""
+    """A metric as plain values: the dotted path of its class, and its arguments."""
 
     path: str
     arguments: Mapping[str, Any]
@@ -83,11 +82,9 @@ class MetricRecord:
     @classmethod
     def of(cls, metric: Metric) -> Self:
         """The record of a metric. Only that of a dataclass has arguments."""
-        kind = type(metric)
-        given = {f.name: getattr(metric, f.name) for f in dataclasses.fields(kind)} if is_dataclass(kind) else {}
-        defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
-        changed = {name: value for name, value in given.items() if value != defaults.get(name)}
-        return cls(f"{kind.__module__}:{kind.__qualname__}", json.loads(json.dumps(changed, default=str)))
+        arguments = dataclasses.asdict(metric) if is_dataclass(metric) else {}  # type: ignore[call-overload]
+        path = f"{type(metric).__module__}:{type(metric).__qualname__}"
+        return cls(path, json.loads(json.dumps(arguments, default=str)))
 
     def build(self) -> Metric:
         """The metric again.
@@ -197,17 +194,12 @@ class Results:
 
     def mean(self, condition: str, languages: str = ALL) -> MeanScore | None:
         """The mean over a group of languages; None if it has no language here. See `MeanScore`."""
-        found = [mean for mean in self.means if (mean.condition, mean.languages) == (condition, languages)]
-        return found[0] if found else None
+        return self.group_means(condition, [languages]).get(languages)
 
-    def level_means(self, condition: str) -> dict[str, MeanScore]:
-        """The means of the resource levels that have languages here, from high to unseen."""
-        return {level: mean for level in LEVELS if (mean := self.mean(condition, level)) is not None}
-
-    def script_means(self, condition: str) -> dict[str, MeanScore]:
-        """The means of the scripts that have languages here."""
+    def group_means(self, condition: str, names: Iterable[str]) -> dict[str, MeanScore]:
+        """The means over those of the named groups that have languages here."""
         found = {mean.languages: mean for mean in self.means if mean.condition == condition}
-        return {name: mean for name, mean in found.items() if name not in (ALL, ALL_BUT_ENGLISH, *LEVELS)}
+        return {name: found[name] for name in names if name in found}
 
     def answers(self, condition: str, language: str) -> list[Prediction]:
         """The predictions for a condition and language. Raises ValueError if there are none."""
@@ -302,37 +294,30 @@ def mean_scores(scores: Sequence[Score], predictions: Sequence[Prediction]) -> t
     Args:
         predictions: with scores.
     """
+    answers: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
+    for prediction in predictions:
+        answers[prediction.condition, prediction.language].append(prediction)
     means = []
     for condition in dict.fromkeys(score.condition for score in scores):
-        by_language = {score.language: score for score in scores if score.condition == condition}
-        answers: dict[str, list[Prediction]] = {code: [] for code in by_language}
-        for prediction in predictions:
-            if prediction.condition == condition:
-                answers[prediction.language].append(prediction)
-        drawn_RC = _drawn_means(list(answers.values())) if len(answers) > 1 else np.empty((0, 1))
-        for name, codes in groups_of(list(by_language)).items():
-            group = [by_language[code] for code in codes]
-            columns = [list(by_language).index(code) for code in codes]
-            ends = [score.interval for score in group]
-            means.append(
-                MeanScore(
-                    condition=condition,
-                    languages=name,
-                    num_languages=len(group),
-                    num_images=len({one.image_id for code in codes for one in answers[code]}),
-                    value=sum(score.value for score in group) / len(group),
-                    interval=ends[0] if len(group) == 1 else _interval(mean_of_columns(drawn_RC[:, columns]), ends),
-                )
-            )
+        of = {score.language: score for score in scores if score.condition == condition}
+        drawn_RC = _drawn_means([answers[condition, code] for code in of])
+        for name, codes in groups_of(list(of)).items():
+            interval = of[codes[0]].interval
+            if len(codes) > 1:
+                columns = [list(of).index(code) for code in codes]
+                interval = _interval(mean_of_columns(drawn_RC[:, columns]), [of[code].interval for code in codes])
+            num_images = len({answer.image_id for code in codes for answer in answers[condition, code]})
+            value = sum(of[code].value for code in codes) / len(codes)
+            means.append(MeanScore(condition, name, len(codes), num_images, value, interval))
     return tuple(means)
 
 
 def _drawn_means(answers: Sequence[Sequence[Prediction]]) -> FloatArray:
     """The mean score of each column of answers in each resample of the image sets, (R, C)."""
-    columns = []
-    for column in answers:
-        scores = [one.score for one in column if one.score is not None]
-        columns.append((scores, [one.image_id for one in column]))  # of different lengths if a score is missing
+    columns = [  # of different lengths if a score is missing
+        ([one.score for one in column if one.score is not None], [one.image_id for one in column])
+        for column in answers
+    ]
     return draw_column_means(*column_sums(columns))
 
 

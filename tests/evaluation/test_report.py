@@ -15,6 +15,7 @@ from mblip.evaluation import (
     markdown_table,
     write_results,
 )
+from mblip.evaluation.language_groups import LEVELS
 from mblip.evaluation.reports.tables import group_table
 from scenes.task import scenes
 
@@ -118,22 +119,22 @@ def test_without_an_english_blip2_or_a_before_their_columns_are_missing():
 def test_groups_count_each_language_alike_whatever_its_number_of_prompts():
     examples = [*in_languages("sw", num=3), *in_languages("yo", num=1), *in_languages("de", num=2)]
     results = evaluate(examples, examples[:3])
-    levels = results.level_means("as_is")
+    levels = results.group_means("as_is", LEVELS)
     assert list(levels) == ["high", "low"]
     assert (levels["low"].num_languages, levels["low"].num_images, levels["low"].value) == (2, 3, 0.5)
-    assert [mean.value for mean in results.script_means("as_is").values()] == [1 / 3]
+    assert [mean.value for mean in results.group_means("as_is", ("Deva", "Latn")).values()] == [1 / 3]
 
 
 @pytest.mark.parametrize(
     ("language", "level"), [("en", "high"), ("ar", "high"), ("ja", "middle"), ("lv", "middle"), ("sw", "low")]
 )
 def test_resource_levels_go_by_the_share_of_mc4(language, level):
-    assert list(evaluate(in_languages(language), []).level_means("as_is")) == [level]
+    assert list(evaluate(in_languages(language), []).group_means("as_is", LEVELS)) == [level]
 
 
 def test_a_group_table_has_a_row_for_each_group_and_the_largest_comes_first():
     examples = in_languages("de", "sw", "yo", num=1)
-    groups = {"train": evaluate(examples, examples[1:2]).level_means("as_is")}
+    groups = {"train": evaluate(examples, examples[1:2]).group_means("as_is", LEVELS)}
     assert group_table("By level", groups).splitlines() == [
         "| By level | languages | train |",
         "| --- | ---: | ---: |",

@@ -12,7 +12,7 @@ every group is the same, the interval has no width: see `score_interval`.
 Shape suffixes: E = examples, G = groups, C = columns (such as languages), R = resamples.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,13 +52,9 @@ def mean_estimate(
     Raises:
         ValueError: there are no scores, a score is not finite, or the numbers of groups and scores differ.
     """
-    sums_GC, counts_GC = group_sums(scores, range(len(scores)) if groups is None else groups)
-    return group_estimate(
-        lambda drawn_RG: (drawn_RG @ sums_GC / (drawn_RG @ counts_GC))[:, 0],
-        num_groups=len(sums_GC),
-        num_resamples=num_resamples,
-        seed=seed,
-    )
+    sums_GC, counts_GC = column_sums([(scores, range(len(scores)) if groups is None else groups)])
+    drawn_RC = draw_column_means(sums_GC, counts_GC, num_resamples=num_resamples, seed=seed)
+    return Estimate(float(sums_GC.sum() / counts_GC.sum()), percentile_interval(drawn_RC[:, 0]))
 
 
 def score_interval(
@@ -85,26 +81,6 @@ def score_interval(
     return Interval(highest * wilson.low, highest * wilson.high)
 
 
-def group_estimate(
-    statistic: Callable[[FloatArray], FloatArray],
-    *,
-    num_groups: int,
-    num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
-) -> Estimate:
-    """Any figure of groups with its interval: a ratio of sums, a score of a whole corpus, a mean of means.
-
-    Args:
-        statistic: maps how often each group is drawn, (R, G), to a value for each resample, (R,).
-
-    Raises:
-        ValueError: there are no groups or no resamples.
-    """
-    values_R = np.concatenate([statistic(drawn_RG) for drawn_RG in draw_groups(num_groups, num_resamples, seed)])
-    value = float(statistic(np.ones((1, num_groups)))[0])
-    return Estimate(value, percentile_interval(values_R))
-
-
 def draw_groups(num_groups: int, num_resamples: int, seed: int) -> Iterator[FloatArray]:
     """Yield how often each group is in each resample, (R, G), for a few resamples at a time. The seed determines it.
 
@@ -123,10 +99,10 @@ def draw_groups(num_groups: int, num_resamples: int, seed: int) -> Iterator[Floa
 def column_sums(
     columns: Sequence[tuple[Sequence[float] | npt.ArrayLike, Sequence[Hashable]]],
 ) -> tuple[FloatArray, FloatArray]:
-    """The sum and the number of each group's scores in each column, both (G, C).
+    """The sum and the number of each group's scores in each column, both (G, C), groups in order of first appearance.
 
     Args:
-        columns: the scores of each, and their groups. Groups of the same name are one group in all columns.
+        columns: scores and their groups. Groups of the same name are one group in all columns.
 
     Raises:
         ValueError: see `mean_estimate`.
@@ -134,9 +110,16 @@ def column_sums(
     rows = {group: row for row, group in enumerate(dict.fromkeys(group for _, groups in columns for group in groups))}
     sums_GC, counts_GC = np.zeros((len(rows), len(columns))), np.zeros((len(rows), len(columns)))
     for c, (scores, groups) in enumerate(columns):
-        positions = [rows[group] for group in dict.fromkeys(groups)]
-        sums, counts = group_sums(scores, groups)
-        sums_GC[positions, c], counts_GC[positions, c] = sums[:, 0], counts[:, 0]
+        scores_E, rows_E = np.asarray(scores, dtype=np.float64), [rows[group] for group in groups]
+        if len(scores_E) != len(rows_E) or len(scores_E) == 0:
+            raise ValueError(
+                f"Found {len(scores_E)} scores and {len(rows_E)} groups, expected one group per score, at least one."
+            )
+        if not np.isfinite(scores_E).all():
+            position = int(np.flatnonzero(~np.isfinite(scores_E))[0])
+            raise ValueError(f"Found the score {scores_E[position]} at position {position}, expected finite numbers.")
+        sums_GC[:, c] = np.bincount(rows_E, weights=scores_E, minlength=len(rows))
+        counts_GC[:, c] = np.bincount(rows_E, minlength=len(rows))
     return sums_GC, counts_GC
 
 
@@ -165,24 +148,3 @@ def percentile_interval(values_R: FloatArray) -> Interval:
     """The middle 95 % of resampled values. NaN values (nothing was drawn) do not count."""
     low, high = np.nanpercentile(values_R, PERCENTILES)
     return Interval(float(low), float(high))
-
-
-def group_sums(scores: Sequence[float] | npt.ArrayLike, groups: Sequence[Hashable]) -> tuple[FloatArray, FloatArray]:
-    """The sum of each group's scores, (G, 1), and their number, (G, 1). Groups are in order of first appearance.
-
-    Raises:
-        ValueError: see `mean_estimate`.
-    """
-    scores_E = np.asarray(scores, dtype=np.float64)
-    if len(scores_E) != len(groups) or len(scores_E) == 0:
-        raise ValueError(
-            f"Found {len(scores_E)} scores and {len(groups)} groups, expected one group per score, at least one."
-        )
-    if not np.isfinite(scores_E).all():
-        position = int(np.flatnonzero(~np.isfinite(scores_E))[0])
-        raise ValueError(f"Found the score {scores_E[position]} at position {position}, expected finite numbers.")
-    rows = {group: row for row, group in enumerate(dict.fromkeys(groups))}
-    rows_E = np.array([rows[group] for group in groups])
-    sums_G = np.bincount(rows_E, weights=scores_E)
-    counts_G = np.bincount(rows_E)
-    return sums_G.astype(np.float64)[:, None], counts_G.astype(np.float64)[:, None]

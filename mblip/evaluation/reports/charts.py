@@ -9,7 +9,7 @@ from typing import Any
 
 from mblip.atomic_write import atomic_file
 
-from ..language_groups import resource_level
+from ..language_groups import LEVELS, resource_level
 from ..languages import evaluation_language
 from ..results import MeanScore, Results, Score
 
@@ -30,7 +30,7 @@ def draw_languages(results: Results, condition: str, path: Path) -> None:
     figure = Figure(figsize=(width, HEIGHT_INCHES), layout="constrained")
     languages, levels = figure.subplots(1, 2, sharey=True, width_ratios=[max(len(codes), 4), max(4, len(codes) // 4)])
     _draw_bars(languages, codes, [scores[code] for code in codes])
-    _draw_levels(levels, results.level_means(condition))
+    _draw_levels(levels, results.group_means(condition, LEVELS))
     languages.set_ylabel(f"{results.metric_title} x 100")
     title = f"{results.title}, {results.protocol_title}" + ("" if condition == "as_is" else f", {condition}")
     lines = (shortened(line, width) for line in (title, results.model.name or "model"))

@@ -7,6 +7,8 @@ from typing import Any
 
 from mblip.atomic_write import read_json, write_text
 
+from ..language_groups import LEVELS
+from ..languages import evaluation_language
 from ..predictions import read_predictions
 from ..results import Results, mean_ratio, ratio_to_reference
 from ..task import AS_IS, SHUFFLED
@@ -64,9 +66,9 @@ def conditions_table(results: Results) -> str:
     means = {condition: results.mean(condition) for condition in columns}
     table = markdown_table(columns, means=means)
     parts = [f"## {results.title}: {results.description}", _facts(results), table, *harness_warnings(results)]
-    levels = {condition: results.level_means(condition) for condition in columns}
-    scripts = {condition: results.script_means(condition) for condition in columns}
-    for heading, groups in (("By resource level (share of mC4)", levels), ("By script", scripts)):
+    scripts = {evaluation_language(score.language).script for score in results.scores}
+    for heading, names in (("By resource level (share of mC4)", LEVELS), ("By script", scripts)):
+        groups = {condition: results.group_means(condition, names) for condition in columns}
         if len(next(iter(groups.values()))) > 1:
             parts.append(group_table(heading, groups))
     return "\n\n".join(part.strip() for part in parts) + "\n"
