@@ -54,7 +54,7 @@ EXTRAS: Mapping[str, str] = {
     "sacrebleu": "eval",
     "nltk": "eval",
     "evaluate": "eval",
-    "bitsandbytes": "scale",
+    "bitsandbytes": "eval",
     "aiohttp": "scale",
     "ctranslate2": "scale",
     "datatrove": "scale",

@@ -5,7 +5,7 @@
     mblip eval RECIPE [--model MODEL --output_dir DIR]                all tasks of a recipe
     mblip eval RECIPE --languages en,sw --num_images 20               a trial, marked as one, in OUTPUT_DIR_trial
     mblip eval RECIPE --evaluation.xgqa.answering rank                with another value of a field of the recipe
-    mblip eval RECIPE --load_in 4bit                                  with a quantised language model (8bit, 4bit)
+    mblip eval RECIPE --load_in none                                  not in 8 bit, as the paper's protocol (or 4bit)
     mblip eval --task xm3600 --help                                   the arguments of a task
     torchrun --nproc_per_node 4 -m mblip eval RECIPE                  on four processes, with the same answers
 
@@ -18,9 +18,11 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from transformers.utils import is_bitsandbytes_available
 
 from mblip.evaluation import Results, conditions_table, evaluate_task, predictions_path, write_report, write_results
 from mblip.evaluation.command_line import parse_command_line
+from mblip.evaluation.environment import describe_precision
 from mblip.evaluation.processes import alone_in, is_main_process, process_group
 from mblip.evaluation.progress import run_cost
 from mblip.evaluation.recipe import EvaluationRun
@@ -47,9 +49,17 @@ def evaluate(run: EvaluationRun, device: torch.device, *, suffix: str = "") -> d
     if is_main_process():
         print(run_cost(tasks, run.evaluation.settings.generation), flush=True)
 
-    # 2. Load model and processor, on the GPU if there is one
-    model, processor = load_checkpoint(run.model, Precision.named(run.dtype, run.load_in))
+    # 2. Load model and processor, on the GPU if there is one, quantised if the protocol says so
+    load_in = run.quantisation(tasks)
+    if load_in is not None and not is_bitsandbytes_available():
+        raise ImportError(
+            f"The language model is to be loaded in {load_in} (the paper's protocol: 8bit), but bitsandbytes is not "
+            'installed: `pip install "mblip[eval]"`, or `--load_in none` (in a recipe `load_in: none`).'
+        )
+    model, processor = load_checkpoint(run.model, Precision.named(run.dtype, load_in))
     model = nn.Module.to(model, device)
+    if is_main_process():
+        print(f"Loaded {run.model}: {describe_precision(model)}.", flush=True)
 
     # 3. For each task, generate the answers (saved as they come) and score them
     return {

@@ -3,11 +3,14 @@
 import json
 
 import pytest
+import torch
+from PIL import Image
 from tiny import tiny_model, tiny_processor
 
 from mblip import eval as evaluation
 from mblip.evaluation import read_predictions
 from mblip.evaluation.answering import Answerer
+from mblip.evaluation.command_line import parse_command_line
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +112,43 @@ def test_a_language_model_is_quantised_and_the_results_say_so(model_folder, bits
     (result,) = json.loads((tmp_path / "results.json").read_text(encoding="utf-8")).values()
     assert result["model"]["precision"] == f"float32, language model in {words}"
     assert f"; float32, language model in {words}); greedy search" in (tmp_path / "table.md").read_text()
+
+
+@pytest.fixture
+def pope(tmp_path):
+    """The arguments of a question of POPE."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "COCO_val2014_000000000071.jpg")
+    asked = {"image": "COCO_val2014_000000000071.jpg", "text": "Is there a dog in the image?", "label": "yes"}
+    (tmp_path / "random.json").write_text(json.dumps({"question_id": 1, **asked}))
+    task = {"questions": f"{tmp_path}/{{split}}.json", "images": tmp_path, "splits": "[random]"}
+    return ["--task", "pope", *(word for name, value in task.items() for word in (f"--task.{name}", value))]
+
+
+@pytest.mark.parametrize(
+    ("options", "precision", "protocol"),
+    [
+        ([], "float32, language model in 8 bit", "paper"),
+        (["--load_in", "none"], "float32", "paper, changed: language model in float32"),
+    ],
+)
+def test_the_papers_protocol_is_in_8_bit_unless_it_is_told_not_to(
+    model_folder, pope, tmp_path, capsys, options, precision, protocol
+):
+    words = [model_folder, *pope, "--output_dir", tmp_path, *options]
+    results = evaluation.evaluate(parse_command_line([str(word) for word in words]), torch.device("cpu"))
+    assert f"Loaded {model_folder}: {precision}.\n" in capsys.readouterr().out
+    assert results["pope"].protocol_title == protocol
+
+
+def test_without_bitsandbytes_the_error_says_both_ways_out(model_folder, pope, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "is_bitsandbytes_available", lambda: False)
+    with pytest.raises(
+        ImportError, match=r'`pip install "mblip\[eval\]"`, or `--load_in none` \(in a recipe `load_in'
+    ):
+        run_eval(model_folder, *pope, "--output_dir", tmp_path / "out")
+
+
+def test_tasks_with_their_own_protocol_are_not_quantised(tmp_path):
+    words = ["--task", "scenes.task:scenes", "--task.num_images", "2", "--task.languages", "[sw]"]
+    run = parse_command_line(["m", *words])
+    assert run.quantisation(run.evaluation.build_tasks()) is None

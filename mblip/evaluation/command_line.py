@@ -205,7 +205,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", help="with a recipe: this model instead of the recipe's")
     parser.add_argument("--output_dir", type=Path, help="folder for answers, results.json and table.md")
     parser.add_argument("--dtype", choices=get_args(DtypeName), help="dtype of ViT and language model; default auto")
-    parser.add_argument("--load_in", choices=get_args(LoadIn), help="quantise the language model (4bit is nf4)")
+    parser.add_argument(
+        "--load_in",
+        choices=("none", *get_args(LoadIn)),
+        help="the language model's weights; default: the protocol's (paper: 8bit)",
+    )
     parser.add_argument("--protocol", choices=get_args(ProtocolName), help="prompts and decoding")
     parser.add_argument("--language_names", choices=get_args(LanguageNames), help="names of languages in prompts")
     parser.add_argument("--missing_images", choices=get_args(MissingImages), help="what to do about missing images")

@@ -24,6 +24,7 @@ from .generation_settings import GenerationSettings
 from .model_inputs import Model, Processor
 from .predictions import Prediction, write_predictions
 from .processes import gather, is_main_process, num_processes
+from .protocol import changes_of_run
 from .results import MetricRecord, Results, mean_scores, score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, forget_partial, run_task, seconds_before
 from .task import EvaluationTask
@@ -72,6 +73,7 @@ def evaluate_task(
             forget_partial(predictions_path)
     return replace(
         results,
+        changes=(*task.changes, *changes_of_run(task, results.generation, results.model.precision)),
         num_new_tokens=None if task.answering == "rank" else _num_tokens(processor, predictions),
         peak_memory_gb=max(gather(peak_memory_gb(model.device))),
         batch_size=settings.batch_size,

@@ -9,7 +9,7 @@ The same model differs by ten points between protocols, so their figures never s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from mblip.data.prompts import get_task
 
 from .generation_settings import GenerationSettings
 from .languages import LanguageNames, prompt_language
-from .task import AS_IS, check_choice
+from .task import AS_IS, EvaluationTask, check_choice
 
 ProtocolName = Literal["paper", "centurio", "pangea"]
 AnswerKind = Literal["caption", "short_answer", "description"]
@@ -222,7 +222,7 @@ PANGEA = Protocol(
     },
 )
 
-PROTOCOLS: Mapping[ProtocolName, Protocol] = {"paper": PAPER, "centurio": CENTURIO, "pangea": PANGEA}
+PROTOCOLS: Mapping[str, Protocol] = {"paper": PAPER, "centurio": CENTURIO, "pangea": PANGEA}
 
 
 @dataclass(frozen=True)
@@ -323,6 +323,21 @@ class PromptForm:
         """The prompt that asks for an answer in `language`, with its inputs inserted."""
         text = self.english if is_english and self.english is not None else self.text
         return text.format(language=prompt_language(language, self.language_names), **inputs)
+
+
+def changes_of_run(task: EvaluationTask, generation: GenerationSettings, precision: str) -> tuple[str, ...]:
+    """What a run changes of a task's protocol: the decoding, and the quantisation of the language model.
+
+    Args:
+        precision: of the model that answers (environment.py).
+    """
+    own = asdict(task.generation)
+    changes = [f"{name} {value}" for name, value in asdict(generation).items() if value != own[name]]
+    dtype, _, quantised = precision.partition(", ")
+    load_in = PROTOCOLS[task.protocol].load_in if task.protocol in PROTOCOLS else None
+    expected = f"language model in {'8 bit' if load_in else dtype}"
+    found = quantised or f"language model in {dtype}"
+    return tuple(changes if found == expected or task.protocol not in PROTOCOLS else [*changes, found])
 
 
 def fixed_prompt(task: str, language: str, template: TemplateChoice = "first", **inputs: str) -> str:

@@ -12,7 +12,7 @@ under `evaluation`; a recipe of `mblip eval` is an `EvaluationRun`.
 import inspect
 import pkgutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
@@ -24,7 +24,7 @@ from mblip.data.recipes.strict_loading import Converter, arguments_for, convert,
 from mblip.data.recipes.yaml_values import Located, read_yaml
 
 from . import tasks
-from .protocol import Setup
+from .protocol import PROTOCOLS, Setup
 from .runner import RunSettings
 from .task import EvaluationTask, Origin
 from .trial import Trial
@@ -96,14 +96,21 @@ class EvaluationRun:
     """A recipe of `mblip eval`: `model` is a folder or Hub name; results go to `output_dir`.
 
     `dtype` is the dtype of ViT and language model; "auto" depends on the hardware. `load_in` quantises the language
-    model (4 bit: nf4).
+    model (4 bit: nf4), or with "none" does not. Without it, the protocol decides: the paper's is 8 bit.
     """
 
     model: str
     output_dir: Path
     evaluation: EvaluationRecipe
     dtype: DtypeName = "auto"
-    load_in: LoadIn | None = None
+    load_in: Literal["none", "8bit", "4bit"] | None = None
+
+    def quantisation(self, tasks: Sequence[EvaluationTask]) -> LoadIn | None:
+        """How the language model is quantised for these tasks. Tasks with their own protocol do not decide it."""
+        if self.load_in is None:
+            protocol = self.evaluation.setup.protocol
+            return PROTOCOLS[protocol].load_in if protocol in {task.protocol for task in tasks} else None
+        return None if self.load_in == "none" else self.load_in
 
 
 def read_evaluation_run(path: Path) -> EvaluationRun:

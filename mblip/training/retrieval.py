@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
 def _search(given: argparse.Namespace, run: EvaluationRun, folder: Path) -> None:
     tasks = run.evaluation.build_tasks()
     name = given.model or run.model
-    model, processor = load_checkpoint(name, Precision.named(run.dtype, run.load_in))
+    model, processor = load_checkpoint(name, Precision.named(run.dtype, run.quantisation(())))
     nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     settings = RetrievalSettings(given.num_candidates, given.batch_size)
     found = [

@@ -3,7 +3,9 @@
 import pytest
 
 from mblip.data.prompts import get_task
-from mblip.evaluation.protocol import HELD_OUT_TEMPLATE, PROTOCOLS, Setup
+from mblip.evaluation import EvaluationExample, EvaluationTask, ExactMatch
+from mblip.evaluation.generation_settings import GenerationChanges
+from mblip.evaluation.protocol import HELD_OUT_TEMPLATE, OWN, PROTOCOLS, Setup, changes_of_run
 
 PAPER = "Caption in {language}: "
 
@@ -84,3 +86,31 @@ def test_an_argument_that_differs_is_a_change_and_the_protocols_own_value_is_non
 
 def test_every_rule_names_its_source():
     assert all(rules.source for protocol in PROTOCOLS.values() for rules in protocol.benchmarks.values())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "precision", "changes"),
+    [
+        ("paper", "bfloat16, language model in 8 bit", ()),
+        ("paper", "bfloat16", ("language model in bfloat16",)),
+        ("paper", "float32, language model in 4 bit (nf4)", ("language model in 4 bit (nf4)",)),
+        ("centurio", "bfloat16", ()),
+        ("pangea", "bfloat16, language model in 8 bit", ("language model in 8 bit",)),
+        (OWN, "bfloat16, language model in 8 bit", ()),
+    ],
+)
+def test_another_precision_than_the_protocols_is_a_change(protocol, precision, changes):
+    task = task_of(protocol)
+    assert changes_of_run(task, task.generation, precision) == changes
+
+
+def test_every_setting_of_the_decoding_that_a_run_overrides_is_a_change():
+    task = task_of("paper")
+    changed = GenerationChanges(max_new_tokens=20, num_beams=1, length_penalty=0.5).applied_to(task.generation)
+    changes = ("max_new_tokens 20", "num_beams 1", "length_penalty 0.5")
+    assert changes_of_run(task, changed, "bfloat16, language model in 8 bit") == changes
+
+
+def task_of(protocol):
+    example = EvaluationExample((), "a", "?", ("yes",), "en", "as_is", "1")
+    return EvaluationTask("t", [example], ExactMatch(), Setup().generation("short_answer"), protocol)

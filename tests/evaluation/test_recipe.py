@@ -302,6 +302,7 @@ def test_the_precision_is_an_option_of_a_model_and_of_a_recipe(own):
         assert (run.dtype, run.load_in) == ("bfloat16", "4bit")
         plain = parse_command_line(source)
         assert (plain.dtype, plain.load_in) == ("auto", None)
+        assert parse_command_line([*source, "--load_in", "none"]).load_in == "none"
 
 
 def test_a_recipe_without_a_task_is_an_error(own):
