@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "score": ("mblip.score", "score the predictions of any system under a benchmark's metric"),
     "compare": ("mblip.evaluation.compare", "compare two models by their predictions, with p-values"),
     "tables": ("mblip.evaluation.reports.systems", "put several systems and training seeds in one table, for a paper"),
+    "lmms-eval": ("mblip.lmms_eval.tasks", "write the benchmarks of a recipe as tasks of lmms-eval"),
     "build": ("mblip.mix.build.command", "build a training mix from a recipe"),
     "fetch": ("mblip.mix.fetching.fetch", "download the images of a list of URLs"),
     "embed": ("mblip.mix.build.embed", "embed captions and images, for a mix with hard negatives"),

@@ -25,6 +25,7 @@ PARTS = (
     "mblip.evaluation",
     "mblip.loading",
     "mblip.training",
+    "mblip.lmms_eval",
 )
 MAY_IMPORT = {
     "modeling_mblip": set(),
@@ -41,6 +42,7 @@ MAY_IMPORT = {
         *("modeling_mblip", "processing_mblip", "mblip.atomic_write", "mblip.data", "mblip.evaluation"),
         "mblip.loading",
     },
+    "mblip.lmms_eval": {"mblip.atomic_write", "mblip.data", "mblip.evaluation", "mblip.loading"},
 }
 DOORS = {"mblip.cli", "mblip.train", "mblip.eval"}
 NO_PACKAGES = DOORS | {"train", "eval", "tests", "quickstart", "scenes", "benchmarks"}

@@ -55,6 +55,7 @@ def run_task(
     settings: RunSettings = DEFAULT_SETTINGS,
     predictions_path: str | Path | None = None,
     later: Sequence[EvaluationTask] = (),
+    is_shared: bool = True,
 ) -> list[Prediction]:
     """The model's answer to every example of a task, in the order of the examples, without scores.
 
@@ -65,6 +66,7 @@ def run_task(
         predictions_path: the final file. We keep partial answers next to it; None keeps none. You write the final file
             and then call `forget_partial`.
         later: the tasks that this run comes to later, for the estimate of its time.
+        is_shared: False: the other processes have other tasks. This one answers all of its own.
 
     Raises:
         ValueError: an image cannot be read, or the partial answers belong to another run.
@@ -72,7 +74,7 @@ def run_task(
     """
     run = _Run(model, processor, task, settings, predictions_path, later)
     with run.kept(), evaluating(model):
-        parts = gather(run.answer())
+        parts = gather(run.answer(slice(rank(), None, num_processes()))) if is_shared else [run.answer(slice(None))]
     everyone = {key: prediction for part in parts for key, prediction in part.items()}
     return [everyone[example.condition, example.id] for example in task.examples]
 
@@ -122,9 +124,9 @@ class _Run:
                 self.partial.begin(identity)
             yield
 
-    def answer(self) -> dict[Key, Prediction]:
-        """The answers of this process."""
-        chunks = list(enumerate(plan_chunks(self.task.examples)))[rank() :: num_processes()]
+    def answer(self, part: slice) -> dict[Key, Prediction]:
+        """The answers to a part of the chunks."""
+        chunks = list(enumerate(plan_chunks(self.task.examples)))[part]
         num_answers = sum(len(chunk) for _, chunk in chunks)
         changes = self.settings.generation
         with Progress(self.task, changes, num_answers=num_answers, later=self.later) as progress:

@@ -73,7 +73,7 @@ def write_xm3600(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_trains_evaluates_composes_merges_and_publishes(mblip, hub, tmp_path):
+def test_the_wheel_trains_evaluates_composes_merges_and_publishes(mblip, installed, hub, tmp_path):
     write_components(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "my_squares.py").write_text(SOURCE)
@@ -88,6 +88,10 @@ def test_the_wheel_trains_evaluates_composes_merges_and_publishes(mblip, hub, tm
     write_xm3600(tmp_path / "xm3600")
     task = ["--task", "xm3600", "--task.captions", "xm3600/captions.jsonl", "--task.images", "xm3600/images"]
     assert "| Swahili (`sw`) |" in mblip("eval", str(run / "model"), *task, "--task.languages", "[sw, hr]")
+
+    tasks = tmp_path / mblip("lmms-eval", str(run / "model"), *task, "--output_dir", "outputs").strip()
+    assert json.loads((tasks / "mblip_xm3600.yaml").read_text())["task"] == ["mblip_xm3600_sw", "mblip_xm3600_hr"]
+    assert (installed / "mblip" / "lmms_eval" / "benchmark.yaml").is_file()
 
     assert "outputs/composed: a model" in mblip("compose", "blip2", "language_model", "outputs/composed")
     mblip("merge", str(run / "adapter"), "outputs/merged")
