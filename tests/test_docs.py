@@ -19,7 +19,7 @@ from mblip.training.recipe_reading import parse_command_line as read_training
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, *(ROOT / name / "README.md" for name in ("quickstart", "benchmarks")), ROOT / "CONTRIBUTING.md"]
-TAKE_A_RECIPE = ("train", "eval", "build", "embed", "retrieval")
+TAKE_A_RECIPE = ("train", "eval", "lmms-eval", "build", "embed", "retrieval")
 MADE_BY_THE_READER = ("my_recipe.yaml", "my_evaluation.yaml", "my_mix.yaml")
 SCRIPTS = {"train.py": "train", "eval.py": "eval"}
 
