@@ -122,6 +122,12 @@ def test_controls_and_figures_without_a_direction_have_no_best(condition, figure
     assert ("7.2500" if figure else "25.0 [4.6, 69.9]") in lines(cells, 0)[8]
 
 
+def test_the_figure_of_another_harness_has_a_best_but_no_interval():
+    ours, theirs = (results(count, languages=("en",), others={"length": "whose"}) for count in (1, 3))
+    cells = compare_systems({"ours": system(ours), "theirs": system(theirs)}, "length")
+    assert lines(cells, 0)[8:10] == ["| ours | 725.0 |", "| theirs | **775.0** |"]
+
+
 def test_means_are_over_the_languages_that_all_systems_have():
     cells = compare_systems(
         {"ours": system(results(4, 2, 1)), "theirs": system(results(2, 0, languages=("de", "hr")))}

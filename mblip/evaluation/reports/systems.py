@@ -32,8 +32,8 @@ Systems = Mapping[str, Sequence[Mapping[str, Results]]]  # name -> for each trai
 MEAN_OF = "mean of "
 MOST_COLUMNS = 8  # of an overview
 NOTE = (
-    "Main figures times 100. ±: sample standard deviation over training seeds. In brackets: 95 % interval over images "
-    f"(one seed). Bold: best mean. {UNSEEN_MARK.strip()}: not in the training mix."
+    "Main figures, and other harnesses', times 100. ±: sample standard deviation over training seeds. In brackets: "
+    f"95 % interval over images (one seed). Bold: best mean. {UNSEEN_MARK.strip()}: not in the training mix."
 )
 MARKDOWN = str.maketrans({"|": r"\|"})
 LATEX = str.maketrans(
@@ -46,9 +46,9 @@ LATEX = str.maketrans(
 class Terms(NamedTuple):
     """What results must share to stand in one table.
 
-    `benchmark`, `protocol` and `figure` are titles. `metric` is the description of the main figure with the metric's
-    arguments. `images` and `questions` are those of the language that has most. `greater_is_better` is None for
-    controls, and for other figures than the main one, since the record does not hold it.
+    `benchmark`, `protocol` and `figure` are titles. `is_main`: the figure is the main one, or another harness's.
+    `greater_is_better` is None for other figures and for controls. `images` and `questions` are those of the language
+    that has most. `metric` describes the main figure, with the metric's arguments.
     """
 
     task: str
@@ -117,13 +117,13 @@ def compare_systems(systems: Systems, figure: str | None = None) -> list[Cell]:
 
 def _terms(results: Results, condition: str, figure: str | None) -> Terms:
     scores = results.by_language(condition).values()
-    is_main = figure in (None, results.metric)
+    is_main = figure in (None, results.metric, *results.others)
     return Terms(
         task=results.task,
         condition=condition,
         benchmark=f"{results.title}{'' if condition == AS_IS else f', {condition}'}",
         protocol=f"{results.protocol_title}{', stand-ins for photos' if results.has_stand_ins else ''}",
-        figure=results.metric_title if is_main else str(figure),
+        figure=results.metric_title if figure in (None, results.metric) else str(figure),
         is_main=is_main,
         greater_is_better=results.greater_is_better if is_main and condition != SHUFFLED else None,
         images=max(score.num_images for score in scores),
@@ -144,7 +144,7 @@ def _cells(terms: Terms, by_system: Mapping[str, Sequence[Results]], figure: str
             for code in first
             if all(name in scores[code].figures for scores in (first, *others))
         }
-        if terms.is_main and not others:
+        if name == seeds[0].metric and not others:
             intervals |= {(system, code): score.interval for code, score in first.items()}
             means = (mean for mean in seeds[0].means if mean.condition == terms.condition)
             intervals |= {(system, _mean_of(mean.num_languages, mean.languages)): mean.interval for mean in means}
