@@ -32,8 +32,9 @@ Systems = Mapping[str, Sequence[Mapping[str, Results]]]  # name -> for each trai
 MEAN_OF = "mean of "
 MOST_COLUMNS = 8  # of an overview
 NOTE = (
-    "Main figures, and other harnesses', times 100. ±: sample standard deviation over training seeds. In brackets: "
-    f"95 % interval over images (one seed). Bold: best mean. {UNSEEN_MARK.strip()}: not in the training mix."
+    "Questions: of each language. Main figures, and other harnesses', times 100. ±: sample standard deviation over "
+    "training seeds. In brackets: 95 % interval over images (one seed). Bold: best mean. "
+    f"{UNSEEN_MARK.strip()}: not in the training mix."
 )
 MARKDOWN = str.maketrans({"|": r"\|"})
 LATEX = str.maketrans(
@@ -222,7 +223,7 @@ def _overview(title: str, cells: Mapping[tuple[str, Terms], Cell], columns: Sequ
         ("figure", *(terms.figure for terms in columns)),
         ("languages", *(rows[terms] for terms in columns)),
         ("images", *(f"{terms.images:,}" for terms in columns)),
-        ("questions per language", *(f"{terms.questions:,}" for terms in columns)),
+        ("questions", *(f"{terms.questions:,}" for terms in columns)),
     ]
     found = {key: cell for key, cell in cells.items() if cell.terms in columns}
     return Table(title, len(headings), [*headings, *_lines(found, columns)])
@@ -246,17 +247,22 @@ def markdown(table: Table) -> str:
     """The table as Markdown, below its title."""
     lines = [f"| {' | '.join(cell.translate(MARKDOWN) for cell in line)} |" for line in table.lines]
     lines.insert(1, f"| --- |{' ---: |' * (len(table.lines[0]) - 1)}")
-    return "\n".join([f"### {table.title}", "", *lines, "", NOTE, ""])
+    return "\n".join([f"### {table.title}", "", *lines, ""])
 
 
 def latex(table: Table) -> str:
     """The table as a float, with its title as caption."""
-    lines = [" & ".join(cell.translate(LATEX) for cell in line) for line in table.lines]
-    lines = [re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", line) + r" \\" for line in lines]
+    cells = [[cell.translate(LATEX) for cell in line] for line in table.lines]
+    for line in cells[: table.num_headings]:  # a word below the other
+        line[1:] = (
+            r"\shortstack[r]{" + cell.replace(" ", r"\\") + "}" if len(cell) > 8 else cell for cell in line[1:]
+        )
+    lines = [re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", " & ".join(line)) + r" \\" for line in cells]
+    lines = [re.sub(r"(^|\\\\)([*\[])", r"\1{}\2", line) for line in lines]  # `\\[` and `\\*` are commands of their own
     num_means = sum(line[0].startswith(MEAN_OF) for line in table.lines)
     for position in {table.num_headings, len(lines) - num_means} - {len(lines)}:
         lines[position] = "\\midrule\n" + lines[position]
-    caption = f"{table.title}. {NOTE}".translate(LATEX)
+    caption = table.title.translate(LATEX)
     label = re.sub("[^a-z0-9]+", "-", table.title.lower()).strip("-")
     columns = "l" + "r" * (len(table.lines[0]) - 1)
     start = [r"\begin{table}", r"\centering\small", rf"\caption{{{caption}}}\label{{tab:{label}}}"]
@@ -313,6 +319,6 @@ def main(arguments: list[str]) -> None:
     if given.format == "csv":
         write_csv(cells)
         return
-    for note in differences(cells):
+    for note in (*differences(cells), NOTE):
         print(f"{'% ' if given.format == 'latex' else ''}{note}\n")
     print("\n".join(map(latex if given.format == "latex" else markdown, tables(cells))), end="")
