@@ -48,7 +48,7 @@ def test_seeds_become_mean_and_standard_deviation_and_the_best_mean_is_bold():
         "| images | 4 |",
         "| questions | 4 |",
         "| ours | 50.0 ± 11.8 |",
-        "| theirs | 50.0 |",
+        "| theirs | 50.0 [33.3, 83.3] |",
     ]
     assert lines(cells, 1) == [
         "### photos, exact_match, protocol paper, 4 images, 4 questions per language",
@@ -58,8 +58,8 @@ def test_seeds_become_mean_and_standard_deviation_and_the_best_mean_is_bold():
         "| English | 75.0 ± 35.4 | **100.0** [51.0, 100.0] |",
         "| German | **50.0** ± 0.0 | 25.0 [4.6, 69.9] |",
         "| Croatian † | 25.0 ± 0.0 | 25.0 [4.6, 69.9] |",
-        "| mean of 3 (all) | 50.0 ± 11.8 | 50.0 |",
-        "| mean of 2 (all but English) | **37.5** ± 0.0 | 25.0 |",
+        "| mean of 3 (all) | 50.0 ± 11.8 | 50.0 [33.3, 83.3] |",
+        "| mean of 2 (all but English) | **37.5** ± 0.0 | 25.0 [0.0, 75.0] |",
     ]
 
 
@@ -136,7 +136,7 @@ def test_means_are_over_the_languages_that_all_systems_have():
         "| English | 100.0 [51.0, 100.0] | – |",
         "| German | 50.0 [15.0, 85.0] | 50.0 [15.0, 85.0] |",
         "| Croatian † | **25.0** [4.6, 69.9] | 0.0 [0.0, 49.0] |",
-        "| mean of 2 (all) | **37.5** | 25.0 |",
+        "| mean of 2 (all) | **37.5** | 25.0 [0.0, 50.0] |",
     ]
 
 

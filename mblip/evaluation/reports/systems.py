@@ -258,7 +258,7 @@ def latex(table: Table) -> str:
             r"\shortstack[r]{" + cell.replace(" ", r"\\") + "}" if len(cell) > 8 else cell for cell in line[1:]
         )
     lines = [re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", " & ".join(line)) + r" \\" for line in cells]
-    lines = [re.sub(r"(^|\\\\)([*\[])", r"\1{}\2", line) for line in lines]  # `\\[` and `\\*` are commands of their own
+    lines = [re.sub(r"(^|\\\\)([*\[])", r"\1{}\2", line) for line in lines]  # `\\[` and `\\*` are commands
     num_means = sum(line[0].startswith(MEAN_OF) for line in table.lines)
     for position in {table.num_headings, len(lines) - num_means} - {len(lines)}:
         lines[position] = "\\midrule\n" + lines[position]
