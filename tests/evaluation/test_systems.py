@@ -25,7 +25,7 @@ def results(*num_right, languages=LANGUAGES, condition="as_is", greater_is_bette
     task = EvaluationTask("photos", examples, metric, SETTINGS, "paper")
     found = evaluate_task(*knows_all(known), task)
     scores = [replace(s, figures=s.figures | {"length": 7 + s.value}) for s in found.scores]
-    return replace(found, scores=tuple(scores), **changes)
+    return replace(found, scores=tuple(scores), **{"changes": ()} | changes)
 
 
 def system(*seeds):
