@@ -29,9 +29,16 @@ def test_a_figure_more_than_a_point_away_is_told_with_its_languages_and_both_val
 
 
 def test_the_main_figure_of_another_harness_is_compared_with_ours():
-    lines = harness_warnings(evaluated("It is yes.", main="accuracy_pangea"))
+    _, *lines = harness_warnings(evaluated("It is yes.", main="accuracy_pangea"))
     assert [line.split("`")[1] for line in lines] == ["accuracy", "accuracy_centurio", "accuracy_lmms_eval"]
 
 
 def test_equal_figures_give_no_warning():
     assert harness_warnings(evaluated("yes")) == []
+
+
+def test_pangeas_match_comes_with_what_it_gives_to_a_constant_answer():
+    first, *_ = harness_warnings(evaluated("It is yes.", main="accuracy_pangea"))
+    assert (
+        first == "as_is: the constant answer 'no, nothing on the left or right, yes' gets 100.0 by `accuracy_pangea`."
+    )
