@@ -1,10 +1,7 @@
 """Multiple choice: a question with 2 to 26 options that are texts. Options that are images are not supported.
 
-A prompt lists the options where it says `{options}`. There are three ways to answer:
-
-- by letter: options are listed as "A. red", and the answer is a letter;
-- by text: options are listed without letters, or not at all, and the answer is the text of an option;
-- by likelihood: a task with `answering="rank"` (or `constrained`) takes the letters or the texts as candidates.
+By letter, the prompt lists "A. red" where it says `{options}`, and the answer is a letter. By text, it lists the texts
+alone, or nothing, and the answer is one of them. A task with `answering="rank"` or `constrained` chooses among either.
 
 We read "B", "b.", "(B)", "【Ｂ】", "B) red", the text of an option, and "B. " before an explanation without a second
 letter, each also after "Answer:", "The answer is", "Option", "答案是" or a few words with a colon. Everything else is
@@ -128,7 +125,6 @@ class MultipleChoiceAccuracy:
         is_right = [choice == right for choice, right in zip(chosen, rights, strict=True)]
         sums = {
             self.main: ratio(is_right),
-            "chance": ratio([1 / len(texts) for texts in options]),
             "share_invalid": ratio([choice is None for choice in chosen]),
             "share_empty": ratio([is_empty(output) for output in outputs]),
         }

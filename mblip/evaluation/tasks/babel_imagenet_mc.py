@@ -63,7 +63,7 @@ def babel_imagenet_mc(
         ValueError: a file is not as described, or `nearest` lacks a photo.
     """
     read = BabelImageNet.read(photos, labels, languages=languages)
-    similar, skipped = None if nearest is None else _read_nearest(nearest), SkipReport()
+    similar, skipped, files = _read_nearest(nearest), SkipReport(), ReadFiles()
     text = QUESTION + PROMPTS[answer_by] if list_options else get_task("image_naming").templates[0].text
     examples: list[EvaluationExample] = []
     of_class: dict[int, list[Photo]] = {}
@@ -73,14 +73,13 @@ def babel_imagenet_mc(
     for named in read.examples("train", hold_out=HoldOut(share=0), tasks=("image_naming",), skipped=skipped):
         names = read.labels[named.language]
         photo = named.image_id.removeprefix(f"{SOURCE}/")
-        if similar is None:
-            draw = stable_random(seed, "wrong names", photo, named.language)
-            others = draw.sample(sorted(names), min(NUM_DRAWN, len(names)))
-        elif (others := similar.get(photo, [])) == []:
+        if nearest is not None and photo not in similar:
             raise ValueError(f"{nearest} has no line for the photo {photo}. Write it for the folder {photos}.")
+        draw = stable_random(seed, "wrong names", photo, named.language)
+        drawn = draw.sample(sorted(names), min(NUM_DRAWN, len(names)))
         examples += ask_choice(
             (PromptForm(AS_IS, text),),
-            options=_options(named.target, names, others),
+            options=_options(named.target, names, similar.get(photo, drawn)),
             right=0,
             images=named.images,
             image_id=named.image_id,
@@ -93,9 +92,8 @@ def babel_imagenet_mc(
         )
     asked = {"answer_by": answer_by, "list_options": list_options, "order": order, "answering": answering}
     usual = {"answer_by": "letter", "list_options": True, "order": "shuffled", "answering": "generate"}
-    files = ReadFiles()
     files.add(labels, len(read.labels))
-    files.add(nearest, len(similar or {}))
+    files.add(nearest, len(similar))
     marks = ["wrong names drawn" if nearest is None else "wrong names found anew"]
     num_photos, num_published = len({example.image_id for example in examples}), PHOTOS_OF_A_CLASS * NUM_CLASSES
     if num_photos < num_published:
@@ -117,7 +115,7 @@ def babel_imagenet_mc(
 
 
 def _options(right: str, names: Mapping[int, str], classes: Iterable[int]) -> list[str]:
-    """Four names that differ, the right one first, then those of the first classes that have a name."""
+    """Four names that differ: the right one, then those of the first classes that have a name."""
     options = {normal_text(right): right}
     for index in classes:
         if index in names and len(options) < NUM_OPTIONS:
@@ -125,7 +123,7 @@ def _options(right: str, names: Mapping[int, str], classes: Iterable[int]) -> li
     return list(options.values())
 
 
-def _read_nearest(file: Path) -> dict[str, list[int]]:
-    fields = {"photo": str, "classes": list[int]}
-    records = (check_record(record, fields, location=location) for location, record in read_json_lines(file))
+def _read_nearest(file: Path | None) -> dict[str, list[int]]:
+    fields, lines = {"photo": str, "classes": list[int]}, () if file is None else read_json_lines(file)
+    records = (check_record(record, fields, location=location) for location, record in lines)
     return {record["photo"]: record["classes"] for record in records}
