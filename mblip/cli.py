@@ -24,6 +24,7 @@ from .atomic_write import is_full, no_room
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("mblip.train", "train a model from a recipe"),
     "eval": ("mblip.eval", "evaluate a model on benchmarks: scores with intervals, and a report"),
+    "reproduce": ("mblip.reproduce", "repeat published measurements of a checkpoint, and say whether ours agree"),
     "retrieval": ("mblip.training.retrieval", "measure image-text retrieval in both directions"),
     "score": ("mblip.score", "score the predictions of any system under a benchmark's metric"),
     "compare": ("mblip.evaluation.compare", "compare two models by their predictions, with p-values"),
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         chain = _chain(error)
         if (failure := _failure(chain)) is not None:
-            _end(f"mblip {name}", failure, FAILED)
+            _end(f"mblip {name}", failure, WRONG_INPUT if name == "reproduce" else FAILED)  # its 1 is a verdict
         if not isinstance(error, REFUSALS):
             raise
         answers = "".join(f" ({cause})" for cause in chain[1:] if isinstance(cause, HfHubHTTPError))

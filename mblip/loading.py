@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from huggingface_hub import ResolvedRevision
 from peft import PeftConfig, PeftModel
 from transformers import AutoImageProcessor, AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig
+from transformers.utils.hub import resolve_revision
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from mblip.evaluation.recipe import DtypeName, LoadIn
@@ -154,6 +156,8 @@ def load_whole(name_or_path: str, precision: Precision) -> tuple[MBlipForConditi
             "`adapter/` in its output folder."
         )
     model = MBlipForConditionalGeneration.from_pretrained(name_or_path, **precision.arguments())
+    commit = resolve_revision(name_or_path)  # for the record of an evaluation: configurations no longer hold it
+    model.config._commit_hash = commit.resolved if isinstance(commit, ResolvedRevision) else None
     if components_to_compose(name_or_path) is not None:
         return model, compose_processor(model)
     return model, MBlipProcessor.from_pretrained(name_or_path)

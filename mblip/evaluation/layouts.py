@@ -33,7 +33,7 @@ def as_published(record: Any, number: int, language: str | None) -> Any:
             if language == ENGLISH:
                 return {**record, "identifier": f"dev-{number}-0-0", "sentence": text, "label": str(is_true)}
             names = {"concept": "pangea", "left_img": f"{number}.jpg", "right_img": f"{number}.jpg"}
-            id = str(record.get("id", number))
+            id = f"{language}-{number}"
             return {**record, **names, "id": id, "language": language, "caption": text, "label": is_true}
         case {"caption": str(caption), "image_id": str(key), "image": image} if language is not None:  # XM100
             return {"image/key": key, "image": image, language: {"caption": [caption]}}

@@ -219,6 +219,13 @@ PANGEA = Protocol(
             "tasks/marvl/utils.py:5-8",
             {"images_shown": 1},  # both stacked in one: tasks/marvl/utils.py:2-3; commit df18b02, utils.py:18
         ),
+        "nlvr2": Rules(
+            {"two_image_statement": (PANGEA_STATEMENT,)},
+            "short_answer",
+            "accuracy_pangea",
+            "tasks/marvl/nlvr2.yaml:6-17",  # the split `en` of its MaRVL, 6,982 rows, as many as NLVR2's dev has
+            {"split": "dev", "images_shown": 1},
+        ),
     },
 )
 

@@ -62,7 +62,7 @@ def test_a_protocol_decodes_each_kind_of_answers_in_its_way(protocol, caption, s
     ("protocol", "benchmark", "having"),
     [
         ("centurio", "pope", "paper"),
-        ("centurio", "nlvr2", "paper"),
+        ("centurio", "nlvr2", "paper, pangea"),
         ("centurio", "chair", "paper"),
         ("centurio", "xflickrco", "paper"),
         ("pangea", "xvnli", "paper, centurio"),

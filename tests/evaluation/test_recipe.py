@@ -130,7 +130,7 @@ def test_help_says_in_words_what_a_value_may_be(capsys):
         parse_command_line(["--task", "xgqa", "--help"])
     printed = capsys.readouterr().out
     assert "  --task.vocabulary (path): optional\n" in printed
-    assert "  --task.dataset (keys: path, split, config, revision): optional\n" in printed
+    assert "  --task.dataset (keys: path, split, config, revision, columns): optional\n" in printed
     assert "  --task.languages (list of text): default [bn, de, en, id, ko, pt, ru, zh]\n" in printed
     assert "  --task.answering (generate | constrained | rank): default generate\n" in printed
     with pytest.raises(SystemExit, match="0"):
@@ -189,7 +189,7 @@ def test_a_function_that_makes_no_task_is_an_error(own):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["m"], r"Found no --task with the model m, expected one of babel_imagenet, chair"),
+        (["m"], r"Found no --task with the model m, expected one of babel_imagenet, babel_imagenet_mc, chair"),
         (["m", "--task", "xm360"], r"--task: the task `xm360` is unknown\. Did you mean `xm3600`\?"),
         (
             ["m", "--task", "xm3600", "--task.num_image", "3"],
@@ -319,3 +319,9 @@ def test_two_tasks_of_one_name_are_an_error(own):
     twice = EvaluationRecipe(run.evaluation.tasks * 2, run.evaluation.setup)
     with pytest.raises(ValueError, match="Found several tasks named 'colours'"):
         twice.build_tasks()
+
+
+def test_a_mark_in_place_of_a_language_is_text_on_the_command_line(own):
+    fields = ["--task.dataset.path", "data", "--task.dataset.split", "{language}"]
+    (task,) = parse_command_line(["some/model", "--task", "xgqa", *fields]).evaluation.tasks
+    assert task.arguments["dataset"].split == "{language}"

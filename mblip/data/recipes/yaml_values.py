@@ -99,8 +99,10 @@ def parse_yaml(text: str, name: str) -> Any:
 
 
 def parse_scalar(text: str, location: str, folder: Path = Path()) -> Located:
-    """A command-line value for a recipe in `folder`, read as YAML: `20`, `2e-5`, `true`, `[de, no]`."""
-    return _parse(text, location, folder, has_lines=False)
+    """A command-line value for a recipe in `folder`, read as YAML: `20`, `2e-5`, `true`, `[de, no]`. `{language}` is
+    text."""
+    is_mark = re.fullmatch(r"\{\w+\}\S*", text)
+    return Located(text, location, folder) if is_mark else _parse(text, location, folder, has_lines=False)
 
 
 def found_beside(found: Located, folder: Path) -> Located:

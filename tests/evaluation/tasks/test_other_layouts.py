@@ -107,7 +107,7 @@ def test_columns_give_fields_other_names(tmp_path):
     for row, stored in zip(rows, pangea_xgqa(XGQA), strict=False):
         row["image"] = stored["image"]
     path = store(tmp_path / "rows", {"de": rows})
-    words = ["--task.dataset.path", path, "--task.dataset.split", "'{language}'", "--task.languages", "[de]"]
+    words = ["--task.dataset.path", path, "--task.dataset.split", "{language}", "--task.languages", "[de]"]
     for field, column in (("question_id", "id"), ("imageId", "photo"), ("question", "frage")):
         words += [f"--task.dataset.columns.{field}", column]
     (task,) = parse_command_line(["m", "--task", "xgqa", *words]).evaluation.build_tasks()
