@@ -20,12 +20,16 @@ import torch
 from torch import nn
 from transformers.utils import is_bitsandbytes_available
 
+from mblip.atomic_write import write_text
+from mblip.data.recipes.strict_loading import to_plain
+from mblip.data.recipes.yaml_values import write_yaml
 from mblip.evaluation import Results, conditions_table, evaluate_task, predictions_path, write_report, write_results
 from mblip.evaluation.command_line import parse_command_line
 from mblip.evaluation.environment import describe_precision
 from mblip.evaluation.processes import alone_in, is_main_process, process_group
 from mblip.evaluation.progress import run_cost
 from mblip.evaluation.recipe import EvaluationRun
+from mblip.evaluation.run_identity import digest_weights
 from mblip.evaluation.runner import forget_partial
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
 
@@ -61,7 +65,12 @@ def evaluate(run: EvaluationRun, device: torch.device, *, suffix: str = "") -> d
     if is_main_process():
         print(f"Loaded {run.model}: {describe_precision(model)}.", flush=True)
 
-    # 3. For each task, generate the answers (saved as they come) and score them
+    # 3. Keep the recipe, and the digest of the weights, which proves what was evaluated
+    recipe, weights = to_plain(run), digest_weights(model)
+    if is_main_process():
+        write_text(run.output_dir / f"recipe{suffix}.yaml", write_yaml(recipe))
+
+    # 4. For each task, generate the answers (saved as they come) and score them
     return {
         f"{task.name}{suffix}": evaluate_task(
             model,  # type: ignore[arg-type]  # its `generate` is typed as transformers has it, with all its outputs
@@ -71,6 +80,8 @@ def evaluate(run: EvaluationRun, device: torch.device, *, suffix: str = "") -> d
             predictions_path=predictions_path(run.output_dir, f"{task.name}{suffix}"),
             keeps_partial=True,
             base=base_of_adapter(run.model),
+            weights=weights,
+            recipe=recipe,
             later=tasks[number:],
         )
         for number, task in enumerate(tasks, start=1)

@@ -1,6 +1,7 @@
 """eval.py as a command, on a tiny random model."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,12 @@ from PIL import Image
 from tiny import tiny_model, tiny_processor
 
 from mblip import eval as evaluation
+from mblip.data.recipes.yaml_values import parse_yaml
 from mblip.evaluation import read_predictions
 from mblip.evaluation.answering import Answerer
 from mblip.evaluation.command_line import parse_command_line
+from mblip.evaluation.recipe import read_evaluation_run
+from mblip.evaluation.run_identity import digest_weights
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,7 @@ def test_a_recipe_writes_answers_results_and_table(model_folder, tmp_path, capsy
     )
     run_eval(recipe)
     printed, out = capsys.readouterr().out, tmp_path / "out"
-    written = ["charts", "predictions_scenes.jsonl", "report.md", "results.json", "table.md"]
+    written = ["charts", "predictions_scenes.jsonl", "recipe.yaml", "report.md", "results.json", "table.md"]
     assert sorted(file.name for file in out.iterdir()) == written
     assert len(read_predictions(out / "predictions_scenes.jsonl")) == 2 * 3 * 2
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))["scenes"]
@@ -47,8 +51,28 @@ def test_a_recipe_writes_answers_results_and_table(model_folder, tmp_path, capsy
         ("shuffled", "sw", 3),
         ("shuffled", "hi", 3),
     ]
+    assert read_evaluation_run(out / "recipe.yaml") == replace(read_evaluation_run(recipe), output_dir=out)
+    assert results["recipe"] == parse_yaml((out / "recipe.yaml").read_text(encoding="utf-8"), "recipe.yaml")
+    assert results["weights"] == digest_weights(tiny_model("mt5"))
+    assert (results["batch_size"], results["image_batch_size"]) == (4, 64)
     assert (out / "table.md").read_text(encoding="utf-8") in printed
     assert "| Hindi (`hi`) | Deva | 0.0 [0.0, 56.1] | 0.0 [0.0, 56.1] |" in printed
+
+
+def test_the_weights_are_digested_once_for_all_tasks(model_folder, tmp_path, monkeypatch):
+    recipe, digested = tmp_path / "recipe.yaml", []
+    recipe.write_text(
+        f"model: {model_folder}\noutput_dir: {tmp_path / 'out'}\nevaluation:\n"
+        "  scenes.task:scenes: {languages: [sw], num_images: 2, conditions: [as_is]}\n"
+        "  scenes.counts:scene_counts: {languages: [sw], num_images: 2}\n"
+        "  settings: {generation: {max_new_tokens: 2}}\n"
+    )
+    for module in ("mblip.eval", "mblip.evaluation.evaluate", "mblip.evaluation.run_identity"):
+        monkeypatch.setattr(f"{module}.digest_weights", lambda model: digested.append(model) or "digest")
+    run_eval(recipe)
+    assert len(digested) == 1
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert [result["weights"] for result in results.values()] == ["digest", "digest"]
 
 
 def test_a_trial_of_a_recipe_goes_to_a_folder_of_its_own_and_is_marked(model_folder, tmp_path, capsys):

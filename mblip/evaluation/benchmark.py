@@ -73,7 +73,7 @@ def benchmark_task(
         ValueError: there are no examples, or images are missing and `Setup.missing_images` is "error".
     """
     skipped, files = skipped or SkipReport(), files or ReadFiles()
-    found = list(examples)
+    found = list(_sharing_bytes(examples))
     with_images = _with_images(name, found, setup, origin, skipped)
     marks = files.marks
     if num_without := len(found) - len(with_images):
@@ -193,6 +193,17 @@ def derangement(num_things: int, *, seed: int) -> list[int]:
     stable_random(seed, "derangement").shuffle(circle)
     successor = dict(zip(circle, [*circle[1:], circle[0]], strict=True))
     return [successor[i] for i in range(num_things)]
+
+
+def _sharing_bytes(examples: Iterable[EvaluationExample]) -> Iterator[EvaluationExample]:
+    """The examples, each image set in memory once: every row of a dataset has its own copy of an image."""
+    shown: dict[str, tuple[Image, ...]] = {}
+    for example in examples:
+        first = shown.setdefault(example.image_id, example.images)
+        are_bytes = len(first) == len(example.images) and {type(image) for image in (*first, *example.images)} == {
+            bytes
+        }
+        yield replace(example, images=first) if are_bytes else example
 
 
 def _with_images(

@@ -18,11 +18,18 @@ PACKAGES = (
     "torch",
     "transformers",
     "tokenizers",
+    "sentencepiece",
+    "accelerate",
     "peft",
     "bitsandbytes",
+    "numpy",
+    "Pillow",
+    "datasets",
+    "nltk",
     "sacrebleu",
     "py3langid",
     "SudachiPy",
+    "sudachidict_core",
     "pythainlp",
 )
 

@@ -5,9 +5,11 @@ print(markdown_table({"XM3600": results.by_language("as_is")}))
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from mblip.data.example import IMAGE_TOKEN
 
@@ -26,6 +28,7 @@ from .predictions import Prediction, write_predictions
 from .processes import gather, is_main_process, num_processes
 from .protocol import changes_of_run
 from .results import MetricRecord, Results, mean_scores, score_predictions
+from .run_identity import digest_weights
 from .runner import DEFAULT_SETTINGS, RunSettings, forget_partial, run_task, seconds_before
 from .task import EvaluationTask
 
@@ -39,6 +42,8 @@ def evaluate_task(
     predictions_path: str | Path | None = None,
     keeps_partial: bool = False,
     base: str | None = None,
+    weights: str | None = None,
+    recipe: Mapping[str, Any] = MappingProxyType({}),
     later: Sequence[EvaluationTask] = (),
 ) -> Results:
     """Ask a model the questions of a task and score its answers.
@@ -51,6 +56,8 @@ def evaluate_task(
         keeps_partial: keep the partial answers until you call `forget_partial`. If a run of several tasks is killed,
             it then need not repeat the tasks that were complete.
         base: the base model of an adapter that was merged into `model`.
+        weights: the digest of the model's weights (`digest_weights`), if it is known.
+        recipe: the recipe of the run, for the record.
         later: the tasks that this run comes to later, for the estimate of its time.
 
     Raises:
@@ -58,7 +65,10 @@ def evaluate_task(
     """
     start = time.monotonic()
     earlier = seconds_before(predictions_path)
-    predictions = run_task(model, processor, task, settings=settings, predictions_path=predictions_path, later=later)
+    weights = weights or digest_weights(model)
+    predictions = run_task(
+        model, processor, task, settings=settings, predictions_path=predictions_path, weights=weights, later=later
+    )
     results = results_of(
         task,
         predictions,
@@ -76,6 +86,8 @@ def evaluate_task(
         changes=(*task.changes, *changes_of_run(task, results.generation, results.model.precision)),
         num_new_tokens=None if task.answering == "rank" else _num_tokens(processor, predictions),
         peak_memory_gb=max(gather(peak_memory_gb(model.device))),
+        weights=weights,
+        recipe=dict(recipe),
         batch_size=settings.batch_size,
         image_batch_size=settings.image_batch_size,
     )

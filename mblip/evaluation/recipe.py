@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mblip.data.recipes.dotted import import_dotted, is_dotted
-from mblip.data.recipes.strict_loading import Converter, arguments_for, convert, join, wrong_type
+from mblip.data.recipes.strict_loading import Converter, arguments_for, convert, join, to_plain, wrong_type
 from mblip.data.recipes.yaml_values import Located, read_yaml
 
 from . import tasks
@@ -151,6 +151,12 @@ def convert_task(name: str, found: Located, path: str) -> TaskRecipe:
     except ValueError as error:
         raise ValueError(f"{found.location}: {error}") from error
     return TaskRecipe(name, function, arguments_for(function, found, path, {}), f"{found.location}: `{path}`")
+
+
+@to_plain.register
+def _plain_evaluation(recipe: EvaluationRecipe) -> dict[str, Any]:
+    own = {key: to_plain(getattr(recipe, key)) for key in OWN_KEYS}
+    return own | {task.name: to_plain(task.arguments) for task in recipe.tasks}
 
 
 def find_task(name: str, folder: Path) -> TaskFunction:

@@ -117,7 +117,7 @@ class Results:
         files, changes, marks: see `EvaluationTask`. `changes` also holds what the run changed.
         greater_is_better: of the main figure; False for CHAIR.
         weights: the digest of the model's weights (`run_identity.digest_weights`).
-        recipe: the recipe of this task, as plain values.
+        recipe: that of the run, as plain values.
         system: None if the model answered here; otherwise the name of the system whose answers were scored. Its
             `generation` is None, and what else is not known of it, "not known".
         means: of several languages, for each condition.

@@ -34,6 +34,7 @@ from .model_inputs import EncodedImages, Fitting, encode_images, evaluating
 from .predictions import Prediction
 from .protocol import CAPTION_PROMPT, OWN
 from .results import Results, Score, mean_scores
+from .run_identity import digest_weights
 from .task import EvaluationExample, EvaluationTask
 
 DIRECTIONS = ("image to text", "image to text, calibrated", "text to image")
@@ -134,6 +135,11 @@ def retrieval_results(
         num_processes=1,
         predictions=tuple(predictions),
         means=mean_scores(scores, predictions),
+        weights=digest_weights(model),
+        batch_size=settings.batch_size,
+        image_batch_size=settings.image_batch_size,
+        files=task.files,
+        marks=task.marks,
     )
 
 

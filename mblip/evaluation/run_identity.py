@@ -23,13 +23,15 @@ from .task import EvaluationExample, EvaluationTask
 PROBE = PILImage.linear_gradient("L").convert("RGB")  # shows size, crop, resampling and normalisation
 
 
-def run_identity(model: Any, processor: Processor, task: EvaluationTask, settings: object) -> dict[str, str]:
-    """The identity of a run, each part by its name."""
+def run_identity(
+    model: Any, processor: Processor, task: EvaluationTask, settings: object, weights: str | None = None
+) -> dict[str, str]:
+    """The identity of a run, each part by its name. `weights`: their digest, if it is known."""
     return {
         "task": task.name,
         "protocol": task.protocol,
         "model": str(model.config.name_or_path),
-        "weights": digest_weights(model),
+        "weights": weights or digest_weights(model),
         "configuration": _digest(f"{model.config}\n{model.generation_config}"),
         "settings": f"{settings}, {task.answering} by {task.rank_by}",
         "examples": _digest_examples(task.examples),

@@ -54,6 +54,7 @@ def run_task(
     *,
     settings: RunSettings = DEFAULT_SETTINGS,
     predictions_path: str | Path | None = None,
+    weights: str | None = None,
     later: Sequence[EvaluationTask] = (),
     is_shared: bool = True,
 ) -> list[Prediction]:
@@ -72,7 +73,7 @@ def run_task(
         ValueError: an image cannot be read, or the partial answers belong to another run.
         OSError: another run is writing partial answers there, or the folder is not writable.
     """
-    run = _Run(model, processor, task, settings, predictions_path, later)
+    run = _Run(model, processor, task, settings, predictions_path, weights, later)
     with run.kept(), evaluating(model):
         parts = gather(run.answer(slice(rank(), None, num_processes()))) if is_shared else [run.answer(slice(None))]
     everyone = {key: prediction for part in parts for key, prediction in part.items()}
@@ -99,13 +100,14 @@ class _Run:
         task: EvaluationTask,
         settings: RunSettings,
         path: str | Path | None,
+        weights: str | None,
         later: Sequence[EvaluationTask],
     ) -> None:
         self.model, self.processor, self.task, self.settings, self.later = model, processor, task, settings, later
         self.answerer = Answerer(model, processor, task, settings.generation.applied_to(task.generation))
         self.fitting_prompts, self.fitting_images = Fitting("prompts"), Fitting("images")
         self.partial = None if path is None else PartialAnswers(path)
-        self.last = time.monotonic()
+        self.weights, self.last = weights, time.monotonic()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -115,7 +117,7 @@ class _Run:
             yield
             return
         settings = f"{self.answerer.generation}, batches of {self.settings.batch_size}"
-        identity = run_identity(self.model, self.processor, self.task, settings)
+        identity = run_identity(self.model, self.processor, self.task, settings, self.weights)
         with self.partial.alone() if is_main_process() else nullcontext():
             if is_main_process():
                 self.partial.begin(identity)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mblip.data.languages import ENGLISH
+from mblip.data.recipes.strict_loading import to_plain
 from mblip.evaluation import (
     EvaluationTask,
     Results,
@@ -117,5 +118,6 @@ def _evaluate(model: Model, processor: MBlipProcessor, task: EvaluationTask, nam
         task,
         settings=run.recipe.evaluation.settings,
         predictions_path=predictions_path(run.folder, name),
+        recipe=to_plain(run.recipe),
         keeps_partial=True,
     )

@@ -20,6 +20,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from mblip.atomic_write import write_text
 from mblip.evaluation.environment import code_commit
+from mblip.evaluation.language_groups import ALL
 from mblip.evaluation.languages import evaluation_language
 
 from .run_folder import Run
@@ -112,20 +113,29 @@ def _summaries(result: Mapping[str, Any], condition: str) -> list[EvalResult]:
     if len(scores) == 1:
         summary = {evaluation_language(lowest).name: scores[lowest]}
     else:
+        ends = [
+            f" [{100 * mean['interval']['low']:.1f}, {100 * mean['interval']['high']:.1f}]"
+            for mean in result.get("means", ())
+            if (mean["condition"], mean["languages"]) == (condition, ALL)
+        ]
         summary = {
-            f"mean of {len(scores)} languages": statistics.mean(scores.values()),
+            f"mean of {len(scores)} languages{''.join(ends)}": statistics.mean(scores.values()),
             f"lowest of {len(scores)} languages ({evaluation_language(lowest).name})": scores[lowest],
         }
+    marks = "; ".join(result.get("marks", ()))  # what the benchmark lacks of the published one
+    arguments = {"prompt": next(iter(result["prompts"][condition].values())), "protocol": result["protocol"]}
+    if changes := result.get("changes"):
+        arguments["changed"] = "; ".join(changes)
     return [
         EvalResult(
             task_type=PIPELINE_TAG,
             dataset_type=result["task"],
-            dataset_name=f"{result['task']}, {condition}",
+            dataset_name=f"{result['task']}{marks and f' ({marks})'}, {condition}",
             dataset_split=condition,
             metric_type=result["metric"],
             metric_name=f"{result['description']}, {what}",
             metric_value=round(100 * value, 1),
-            metric_args={"prompt": next(iter(result["prompts"][condition].values())), "protocol": result["protocol"]},
+            metric_args=arguments,
         )
         for what, value in summary.items()
     ]

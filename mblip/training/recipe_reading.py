@@ -10,9 +10,9 @@ from mblip.data.languages import LanguageCode
 from mblip.data.recipes.dotted import is_dotted
 from mblip.data.recipes.ranges import Positive
 from mblip.data.recipes.sources import Source, convert_language, convert_source
-from mblip.data.recipes.strict_loading import Converter, convert, join
+from mblip.data.recipes.strict_loading import Converter, convert, join, to_plain
 from mblip.data.recipes.yaml_values import Located, found_beside, parse_scalar, read_yaml, replace_field, write_yaml
-from mblip.evaluation.recipe import OWN_KEYS, EvaluationRecipe, convert_evaluation
+from mblip.evaluation.recipe import EvaluationRecipe, convert_evaluation
 from mblip.recipes import find_recipe
 
 from .options import LoraOptions, TrainingOptions, convert_lora, convert_training, lora_fields, training_fields
@@ -69,22 +69,10 @@ def to_recipe(found: Located) -> Recipe:
     return dataclasses.replace(recipe, modules=folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
-def to_plain(value: Any) -> Any:
-    """Convert a recipe, or part of one, to plain YAML or JSON values. Reading them again gives the same recipe."""
-    if isinstance(value, Source):
-        weight = {"weight": value.weight} if isinstance(value, SourceRecipe) else {}
-        return {"source": value.source} | weight | to_plain(value.arguments)
-    if isinstance(value, EvaluationRecipe):
-        own = {key: to_plain(getattr(value, key)) for key in OWN_KEYS}
-        return own | {task.name: to_plain(task.arguments) for task in value.tasks}
-    if dataclasses.is_dataclass(value):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: to_plain(entry) for key, entry in value.items()}
-    if isinstance(value, tuple | list | frozenset):
-        entries = sorted(value) if isinstance(value, frozenset) else value
-        return [to_plain(entry) for entry in entries]
-    return value.as_posix() if isinstance(value, Path) else value
+@to_plain.register
+def _plain_source(value: Source) -> dict[str, Any]:
+    weight = {"weight": value.weight} if isinstance(value, SourceRecipe) else {}
+    return {"source": value.source} | weight | to_plain(value.arguments)
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import torch.distributed as dist
 
 from mblip.atomic_write import atomic_file, find_damage, write_text
-from mblip.data.recipes.strict_loading import join
+from mblip.data.recipes.strict_loading import join, to_plain
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 from mblip.evaluation.processes import starts_as_main
 
@@ -36,7 +36,7 @@ from .checkpoints import (
 )
 from .options import TrainingOptions
 from .recipe import DataRecipe, Recipe, StageRecipe
-from .recipe_reading import to_plain, to_yaml
+from .recipe_reading import to_yaml
 
 logger = logging.getLogger(__name__)
 

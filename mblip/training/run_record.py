@@ -24,13 +24,13 @@ from transformers import TrainingArguments
 
 from mblip.atomic_write import read_json, write_text
 from mblip.data import InterleavedRows, TrainingRows
+from mblip.data.recipes.strict_loading import to_plain
 from mblip.data.recipes.yaml_values import without_folder, without_folders, write_yaml
 from mblip.evaluation import predictions_path, ratio_to_reference, read_predictions
 
 from .checkpoints import FACTS_FILE, read_state
 from .evaluation import ENGLISH_BLIP2
 from .recipe import ModelRecipe, Recipe
-from .recipe_reading import to_plain
 from .rows import Rows
 from .run_folder import Run, StageRun
 from .trainable import LearningRates, parameter_groups
@@ -180,7 +180,11 @@ def read_evaluation(folder: Path, *, is_of_run: bool) -> Evaluation:
         raise ValueError(f"{folder} lacks {', '.join(missing)}, expected the folder of `mblip train` or `mblip eval`.")
     results = read_json(folder / "results.json", "Evaluate again.")
     try:
-        named = {name: result | {"model": without_folders(result["model"])} for name, result in results.items()}
+        named = {
+            name: result
+            | {key: without_folders(result[key]) for key in ("model", *({"files", "recipe"} & result.keys()))}
+            for name, result in results.items()
+        }
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / 'results.json'} is damaged ({error!r}). Evaluate again.") from error
     table = (folder / "table.md").read_text(encoding="utf-8").strip()

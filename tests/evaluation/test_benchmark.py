@@ -58,6 +58,7 @@ def test_examples_without_their_images_are_skipped_counted_and_named(examples):
     task = task_of(examples, missing_images="skip")
     assert [entry.id for entry in task.examples] == ["0/en"]
     assert task.skipped.counts == {"image missing": 2}
+    assert task.marks == ("2 of 3 examples without their image",)
     assert task.skipped.names == {"image missing": ["photos/1/en", "photos/2/en"]}
 
 
@@ -66,7 +67,7 @@ def test_unchecked_images_are_looked_for_later(examples):
 
 
 def test_no_example_at_all_is_an_error_that_says_what_was_skipped(examples):
-    with pytest.raises(ValueError, match=r"The task photos has no examples \(skipped: 2 image missing\)"):
+    with pytest.raises(ValueError, match=r"The task photos has no examples \(skipped: image missing: 2\)"):
         task_of(examples[1:], missing_images="skip")
 
 
@@ -79,3 +80,14 @@ def test_the_task_decodes_as_its_protocol_says(examples):
     task = task_of(examples[:1], protocol="centurio")
     assert (task.protocol, str(task.generation)) == ("centurio", "greedy search, 1 to 10 new tokens")
     assert task.origin == ORIGIN
+
+
+def test_examples_of_one_image_share_its_bytes_and_no_others():
+    twice, other = (
+        [example(0, id=name, images=(bytes(bytearray(b"an image")),)) for name in "ab"],
+        example(1, images=(b"b",)),
+    )
+    assert twice[0].images[0] is not twice[1].images[0]
+    asked = task_of([*twice, other]).examples
+    assert asked[0].images is asked[1].images
+    assert [entry.images for entry in asked] == [(b"an image",), (b"an image",), (b"b",)]

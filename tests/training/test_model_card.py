@@ -109,6 +109,16 @@ def test_the_metadata_of_several_languages_are_the_mean_and_the_lowest():
     ]
 
 
+def test_the_metadata_name_what_a_benchmark_lacks_what_was_changed_and_the_interval_of_the_mean():
+    mean = {"condition": "seen", "languages": "all", "interval": {"low": 0.25, "high": 0.75}}
+    more = {"means": [mean], "marks": ["3 of 9 records"], "changes": ["num_beams 1"]}
+    results = {"scenes": result(score("seen", "de", 4), score("seen", "iw", 1)) | more}
+    found = eval_results(Evaluation(is_of_run=False, results=results, ratios={}, table=""))[0]
+    assert found.dataset_name == "scenes (3 of 9 records), seen"
+    assert found.metric_name == "exact match of the whole answer, mean of 2 languages [25.0, 75.0]"
+    assert found.metric_args["changed"] == "num_beams 1"
+
+
 def test_the_text_tells_parts_stages_hardware_commit_and_data():
     card = build_card(RECORD)
     assert "# mine\n\nAn mBLIP model composed from two components (image encoder and Q-Former: `org/blip2`; " in card

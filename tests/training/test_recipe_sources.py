@@ -16,10 +16,10 @@ import pytest
 from mblip import train
 from mblip.data.languages import LanguageCode
 from mblip.data.recipes.sources import SKIPPED, Source, find_source, with_nested_sources
-from mblip.data.recipes.strict_loading import convert
+from mblip.data.recipes.strict_loading import convert, to_plain
 from mblip.data.recipes.yaml_values import Located, read_yaml, write_yaml
 from mblip.data.sources import SOURCES
-from mblip.training.recipe_reading import CONVERTERS, to_plain, to_recipe, to_yaml
+from mblip.training.recipe_reading import CONVERTERS, to_recipe, to_yaml
 from mblip.training.rows import build_rows
 from tests.training.source_files import PAIR, READ, URL, write_files
 from tests.training.tiny_run import tiny_recipe, write_components, write_recipe

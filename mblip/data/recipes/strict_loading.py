@@ -6,6 +6,7 @@ A recipe's schema is the code that takes it: expected types come from the signat
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -74,6 +75,19 @@ def _wanted(found: Located, arguments: tuple[Any, ...]) -> Any:
         return wanted[0]
     assert set(wanted) == {int, float}, f"no rule for the union {arguments}"
     return int if isinstance(found.value, int) else float
+
+
+@functools.singledispatch
+def to_plain(value: Any) -> Any:
+    """Convert a recipe, or part of one, to plain YAML or JSON values. Reading them again gives the same recipe."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list | frozenset):
+        entries = sorted(value) if isinstance(value, frozenset) else value
+        return [to_plain(entry) for entry in entries]
+    return value.as_posix() if isinstance(value, Path) else value
 
 
 def call_with(function: Callable[..., Any], found: Located, path: str, converters: Mapping[Any, Converter]) -> Any:
