@@ -23,7 +23,7 @@ from mblip.evaluation import OWN, EvaluationExample, EvaluationTask, GenerationS
 from mblip.evaluation.answer_scoring import ExactMatch
 from mblip.evaluation.recipe import DtypeName, LoadIn
 from mblip.evaluation.runner import RunSettings, run_task
-from mblip.evaluation.task import AS_IS, check_choice
+from mblip.evaluation.task import AS_IS, Answering, check_choice
 from mblip.loading import Precision, load_checkpoint
 
 from .tasks import BENCHMARK, read_example
@@ -48,6 +48,7 @@ class MBlip(lmms):
     ) -> None:
         super().__init__()
         check_choice("dtype", dtype, DtypeName)
+        check_choice("load_in", load_in or "8bit", LoadIn)
         gpu = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device or gpu)
         model, self.processor = load_checkpoint(pretrained, Precision.named(dtype, load_in))
@@ -86,7 +87,7 @@ class MBlip(lmms):
         answers: dict[Question, Prediction] = {}
         for (name, generation), questions in parts.items():
             examples = [self._example(asked[each], candidates[each]) for each in questions]
-            how = "rank" if examples[0].candidates else "generate"
+            how: Answering = "rank" if examples[0].candidates else "generate"
             task = EvaluationTask(name, examples, ExactMatch(), generation, OWN, how)
             found = run_task(self.model, self.processor, task, settings=self.settings, is_shared=False)
             answers |= dict(zip(questions, found, strict=True))

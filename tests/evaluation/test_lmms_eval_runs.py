@@ -55,9 +55,9 @@ def write_recipe(folder: Path) -> Path:
         },
     }
     own = {"setup": {"missing_images": "skip"}, "settings": {"batch_size": 64, "generation": {"max_new_tokens": 6}}}
-    recipe = {"model": str(folder / "model"), "output_dir": str(folder / "out"), "evaluation": own | tasks}
+    run = {"model": str(folder / "model"), "output_dir": str(folder / "out"), "load_in": "none"}
     path = folder / "recipe.yaml"
-    path.write_text(json.dumps(recipe))
+    path.write_text(json.dumps(run | {"evaluation": own | tasks}))
     return path
 
 
