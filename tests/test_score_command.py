@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mblip.cli import main
-from mblip.evaluation import Setup, read_results
+from mblip.evaluation import Setup, VqaAccuracy, read_results
 from mblip.evaluation.tasks.chair import chair
 from mblip.evaluation.tasks.coco_captions import coco_captions
+from mblip.evaluation.tasks.vqav2 import vqav2
 from mblip.score import score_files
 
 DATA = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
@@ -145,12 +146,14 @@ def test_captions_of_many_languages_have_the_expected_scores(languages):
 
 @needs_data
 @pytest.mark.parametrize("split", ["valid", "test"])
-def test_answers_of_vqav2_have_the_scores_of_the_official_evaluator(tmp_path, split, capsys):
-    files = [f"--task.{name}s={DATA}/vqav2/vqa_{name}s_{split}.json" for name in ("question", "annotation")]
-    answers = str(DATA / f"vqav2/vqa_results_{split}.json")
-    main(["score", "vqav2", answers, "--system", "annotator 1", *files, "--output_dir", str(tmp_path)])
-    figures = read_results(tmp_path)["vqav2"].scores[0].figures
-    expected = read(DATA / "vqav2/expected_scores.json")["splits"][split]["accuracy"]
+def test_answers_of_vqav2_have_the_scores_of_the_official_evaluator(split):
+    files = {f"{name}s": DATA / f"vqav2/vqa_{name}s_{split}.json" for name in ("question", "annotation")}
+    task = replace(vqav2(UNCHECKED, **files, images="no"), metric=VqaAccuracy())  # the paper's main figure is another
+    result = score_files(task, [str(DATA / f"vqav2/vqa_results_{split}.json")], system="annotator 1")
+    figures, expected = (
+        result.scores[0].figures,
+        read(DATA / "vqav2/expected_scores.json")["splits"][split]["accuracy"],
+    )
     assert round(100 * figures["vqa_accuracy"], 2) == expected["overall"]
     for name, value in expected["perAnswerType"].items():
         assert round(100 * figures[f"answer_type {name}"], 2) == value

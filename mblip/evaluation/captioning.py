@@ -92,11 +92,11 @@ def ask_for_caption(
     benchmark: str,
     skipped: SkipReport,
 ) -> Iterator[EvaluationExample]:
-    """Yield one example per prompt. References are the usable captions, in NFC. An image without any is skipped.
+    """Yield one example per prompt. References are the usable captions. An image without any is skipped.
     `skipped` counts and names skipped captions and images."""
     name = f"{benchmark}/{id}"
     usable = tuple(
-        unicodedata.normalize("NFC", caption.strip())
+        caption.strip()
         for number, caption in enumerate(captions)
         if has_usable_texts([caption], name=f"{name}/{number}", skipped=skipped)
     )

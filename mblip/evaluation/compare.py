@@ -130,15 +130,16 @@ def _sums(results: Results, answers: Sequence[Prediction]) -> Sums:
         if len(scores) < len(answers):
             raise ValueError(f"Answers in {stored.language!r} have no scores. Let `mblip eval` finish.")
         found = {results.metric: ratio(scores)}
-    found = {name: found[name] for name in sorted(found, key=lambda name: name != results.metric)}
-    for name in found.keys() & stored.figures.keys():
+    names = [results.metric, *(name for name in found if name != results.metric)]
+    found = {name: found[name] for name in names if name in stored.figures}
+    for name in found:
         if not math.isclose(found[name].value, stored.figures[name], rel_tol=TOLERANCE, abs_tol=TOLERANCE):
             raise ValueError(
                 f"{results.task} in {stored.language!r}, `{name}`: found {found[name].value:.6f} by the answers, "
                 f"expected {stored.figures[name]:.6f} as in results.json. Score again: the answers were changed, or "
                 f"other versions of libraries were used ({results.description})."
             )
-    return {name: found[name] for name in found if name in stored.figures}
+    return found
 
 
 def pair_predictions(

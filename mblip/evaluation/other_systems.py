@@ -43,7 +43,6 @@ NUMBER = "doc_id"  # of the row in lmms-eval's dataset
 CODES = {*LANGUAGES, *UNSEEN_LANGUAGES}
 COCO_NAME = re.compile(r"(?:COCO_[a-z]+\d{4}_)?0*(\d+)")
 HOW_TO_TELL = f"Name one file for each language or condition: with {LANGUAGE_MARK} or {CONDITION_MARK}, or NAME=FILE."
-ADD_A_FIELD = f"Add {', '.join(EXAMPLE_FIELDS)} or image_id to the rows."
 
 
 @dataclass(frozen=True)
@@ -198,16 +197,12 @@ def _in_order(
 ) -> list[tuple[int, Answer]]:
     """Each answer with the number of its example, among `numbers`: by its own number, or else by its place."""
     places = [int(answer.row.get(NUMBER, place)) for place, answer in enumerate(answers)]
-    if max(places) >= len(numbers) or not (NUMBER in answers[0].row or len(places) == len(numbers)):
+    pairs = [(numbers[place], answer) for place, answer in zip(places, answers, strict=True) if place < len(numbers)]
+    num_fitting = sum(_agrees(answer.row, examples[number]) for number, answer in pairs)
+    if num_fitting < len(answers) or not (NUMBER in answers[0].row or len(places) == len(numbers)):
         raise ValueError(
-            f"{path}: found {len(answers)} answers and no field that names an example or image of the task, expected "
-            f"{len(numbers)} answers in the order of the examples. {ADD_A_FIELD}"
-        )
-    pairs = [(numbers[place], answer) for place, answer in zip(places, answers, strict=True)]
-    if others := [answer for number, answer in pairs if not _agrees(answer.row, examples[number])]:
-        raise ValueError(
-            f"{path}: {len(others)} of {len(answers)} rows, taken in their order, are about other questions than the "
-            f"task's examples, such as {others[0].location}. {ADD_A_FIELD}"
+            f"{path}: no field names an example or image of the task, and in their order {num_fitting} of "
+            f"{len(answers)} rows fit the {len(numbers)} examples. Add {', '.join(EXAMPLE_FIELDS)} or image_id."
         )
     return pairs
 

@@ -59,13 +59,14 @@ def test_a_report_says_what_was_skipped_where_files_come_from_and_how_prompts_re
     assert "- Model: table; float32\n" in text
 
 
-def test_the_overview_has_english_the_mean_of_the_others_and_of_the_unseen_among_them():
+def test_the_overview_has_images_questions_english_the_means_and_that_of_unseen_languages():
     examples = in_languages("en", "sw", "hr", "quz")
     known = [entry for entry in examples if entry.language in ("en", "hr")]
     lines = report_text({"photos": results_of(examples, known)}).splitlines()
     row = next(line for line in lines if line.startswith("| photos |"))
     assert row == (
-        "| photos | as_is | exact_match | generate | 4 | 100.0 [34.2, 100.0] | 33.3 [11.4, 77.2] | 50.0 [17.1, 82.9] |"
+        "| photos | as_is | exact_match | generate | 2 | 8 | 4 | 100.0 [34.2, 100.0] | 50.0 [17.1, 82.9] | "
+        "33.3 [11.4, 77.2] | 50.0 [17.1, 82.9] |"
     )
     assert "| Croatian (`hr`) † | Latn | 100.0 [34.2, 100.0] |" in lines
     assert "† not among the 96 languages of the training mix." in lines
@@ -95,8 +96,10 @@ def test_figures_by_type_have_a_table_of_their_own_with_a_row_per_type():
         for number, (answer, question) in enumerate(types)
     ]
     text = report_text({"photos": results_of(examples, examples[:2], metric=VqaAccuracy())})
-    assert "By question_type:\n\n| question_type | as_is, en |\n| --- | ---: |\n| are the | 1.0000 |\n" in text
-    assert "| other | 0.0000 |" in text
+    table = text.partition("By question_type:\n\n")[2].splitlines()
+    assert table[0] == "| question_type | questions | as_is, en |"
+    assert table[2] == "| are the | 1 | 1.0000 |"
+    assert "| yes/no | 2 | 1.0000 |" in text
     assert "answer_type other |" not in text
 
 

@@ -127,11 +127,11 @@ def test_conditions_are_told_by_files_or_by_rows_and_those_without_a_file_are_le
         (PHOTOS, [{"id": 42, "text": "Who?", "answer": "a"}], "found answer and text among the fields id"),
         (PHOTOS, [{"id": 42, "reply": "a"}], r"found no answer among the fields id, reply, expected one of filtered"),
         (PHOTOS, [{"id": 42, "text": {"a": 1}}], r"line 1: `text` is an object of 1, expected text"),
-        (PHOTOS, [{"text": "a"}], r"found 1 answers and no field that names .*expected 2 answers in the order"),
+        (PHOTOS, [{"text": "a"}], r"no field names an example or image .* in their order 1 of 1 rows fit the 2"),
         (QUESTIONS, [{"question": q, "answer": "a"} for q in ("202? (de)", "201? (de)", "201? (iw)", "202? (iw)")],
-         r"2 of 4 rows, taken in their order, are about other questions"),
-        (PHOTOS, [{"doc_id": 0, "target": "no", "filtered_resps": "a"}], r"1 of 1 rows, taken in their order"),
-        (PHOTOS, [{"doc_id": 2, "target": "yes", "filtered_resps": "a"}], r"expected 2 answers in the order"),
+         "in their order 2 of 4 rows fit the 4 examples"),
+        (PHOTOS, [{"doc_id": 0, "target": "no", "filtered_resps": "a"}], "in their order 0 of 1 rows fit"),
+        (PHOTOS, [{"doc_id": 2, "target": "yes", "filtered_resps": "a"}], "in their order 0 of 1 rows fit the 2"),
     ],
 )  # fmt: skip
 def test_answers_that_do_not_fit_are_counted_and_named(tmp_path, task, rows, message):

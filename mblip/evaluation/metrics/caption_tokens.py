@@ -1,8 +1,8 @@
 """Turns captions into the tokens that captioning metrics compare.
 
-The steps follow the original evaluation (gregor-ge/mBLIP, src/tasks/vllm/evaluation.py): NFC, segmentation of zh, ja
-and th (hypotheses and references), then the Penn Treebank tokens of COCO's evaluation, in lower case and without
-punctuation. Here NFC comes first, so that two Unicode spellings of a text have the same score in every language.
+The steps are those of the original evaluation (gregor-ge/mBLIP, src/tasks/vllm/evaluation.py:98-113): segmentation of
+zh, ja and th (hypotheses and references), NFC, then the Penn Treebank tokens of COCO's evaluation, in lower case and
+without punctuation.
 """
 
 import re
@@ -69,11 +69,11 @@ def tokenize_captions(
 
 
 def _prepare(texts: Iterable[str], segmenter: Segmenter | None) -> list[str]:
-    """The texts in NFC, with spaces between the words."""
-    composed = [unicodedata.normalize("NFC", text) for text in texts]
-    return [" ".join(segmenter.words(text)) for text in composed] if segmenter else composed
+    """The texts with spaces between the words, then in NFC."""
+    spaced = (" ".join(segmenter.words(text)) for text in texts) if segmenter else texts
+    return [unicodedata.normalize("NFC", text) for text in spaced]
 
 
 def _description(tokenization: Tokenization, segmenter: str | None) -> str:
     words = segmenter or ("segmented before" if tokenization == "segmented" else "words as written")
-    return f"NFC; {words}; PTB tokens, lower case, no punctuation"
+    return f"{words}; NFC; PTB tokens, lower case, no punctuation"

@@ -72,7 +72,7 @@ def comparison_report(
     Args:
         permitted: what A and B differ in, in words.
     """
-    parts = [f"## {a.title}, protocol `{a.protocol_title}`"]
+    parts = [f"## {a.title}, protocol `{a.protocol_title if a.changes == b.changes else a.protocol}`"]
     for compared in comparisons:
         main, *others = compared.figures
         parts += [f"### {compared.condition}: {main}", languages_table(compared.figures[main])]

@@ -9,7 +9,7 @@ from mblip.atomic_write import write_text
 from mblip.data.languages import ENGLISH
 
 from ..answer_scoring import ANSWER_TYPE, QUESTION_TYPE, ChoiceAccuracy, YesNoAccuracy
-from ..language_groups import ALL_BUT_ENGLISH
+from ..language_groups import ALL, ALL_BUT_ENGLISH
 from ..languages import evaluation_language
 from ..metrics.choice_accuracy import choose
 from ..metrics.yes_no import read_yes_no
@@ -25,7 +25,8 @@ REPORT_FILE, CHART_FOLDER = "report.md", "charts"
 NUM_NAMES = 3  # names of skipped examples to show
 MOST_COLUMNS = 12
 CHOICE, YES_NO = (f"{metric.__module__}:{metric.__qualname__}" for metric in (ChoiceAccuracy, YesNoAccuracy))
-ALL, OTHER = "all", "no candidate"
+MEANS = ("English", ALL, ALL_BUT_ENGLISH, "unseen")  # of the overview
+OTHER = "no candidate"
 
 
 def write_report(folder: str | Path, results: Mapping[str, Results], notes: Sequence[str] = ()) -> None:
@@ -80,8 +81,8 @@ def _overview(results: Mapping[str, Results]) -> str:
         lines = [
             f"Protocol `{protocol}`:",
             "",
-            "| benchmark | condition | figure | answered by | languages | English | others, mean | of these unseen |",
-            "| --- | --- | --- | --- | ---: | ---: | ---: | ---: |",
+            f"| benchmark | condition | figure | answered by | images | questions | languages | {' | '.join(MEANS)} |",
+            f"| --- | --- | --- | --- |{' ---: |' * 7}",
         ]
         for name, result in results.items():
             if result.protocol_title == protocol:
@@ -92,10 +93,12 @@ def _overview(results: Mapping[str, Results]) -> str:
 
 def _overview_row(name: str, result: Results, condition: str) -> str:
     scores = result.by_language(condition)
-    shown = (scores.get(ENGLISH), result.mean(condition, ALL_BUT_ENGLISH), result.mean(condition, "unseen"))
     named = f"{name}{result.title.removeprefix(result.task)}"  # with its marks
-    cells = [named, condition, result.metric_title, result.answering, str(len(scores))]
-    return f"| {' | '.join([*cells, *map(cell, shown)])} |"
+    images = max(mean.num_images for mean in result.means if mean.condition == condition)
+    counts = (images, sum(score.num_prompts for score in scores.values()), len(scores))
+    shown = (scores.get(ENGLISH), *(result.mean(condition, name) for name in MEANS[1:]))
+    cells = [named, condition, result.metric_title, result.answering, *map("{:,}".format, counts), *map(cell, shown)]
+    return f"| {' | '.join(cells)} |"
 
 
 def _benchmark(name: str, result: Results) -> list[str]:
@@ -137,15 +140,26 @@ def _types(result: Results) -> str:
     """The main figure by type of answer and question (VQAv2): a row per type, a column per condition and language."""
     parts = []
     for fact in (ANSWER_TYPE, QUESTION_TYPE):
-        types: dict[str, dict[str, float]] = {}
-        for score in result.scores:
-            for name, value in score.figures.items():
-                if name.startswith(f"{fact} "):
-                    column = f"{score.condition}, {score.language}"
-                    types.setdefault(name.removeprefix(f"{fact} "), {})[column] = f"{value:.4f}"
-        if types:
-            columns = list(dict.fromkeys(column for cells in types.values() for column in cells))
-            parts.append(_table([fact], columns, [([name], cells) for name, cells in types.items()], f"By {fact}:"))
+        figures = {
+            f"{score.condition}, {score.language}": {
+                name.removeprefix(f"{fact} "): f"{value:.4f}"
+                for name, value in score.figures.items()
+                if name.startswith(f"{fact} ")
+            }
+            for score in result.scores
+        }
+        first = result.scores[0]
+        answers = result.predictions and result.answers(first.condition, first.language)
+        counts = Counter(answer.facts.get(fact) for answer in answers)
+        types = dict.fromkeys(name for by_type in figures.values() for name in by_type)
+        rows = [
+            (
+                [name, str(counts[name] or DASH)],
+                {column: by_type.get(name, DASH) for column, by_type in figures.items()},
+            )
+            for name in types
+        ]
+        parts += [_table([fact, "questions"], list(figures), rows, f"By {fact}:")] if rows else []
     return "\n\n".join(parts)
 
 

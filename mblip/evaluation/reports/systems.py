@@ -32,8 +32,9 @@ Systems = Mapping[str, Sequence[Mapping[str, Results]]]  # name -> for each trai
 MEAN_OF = "mean of "
 MOST_COLUMNS = 8  # of an overview
 NOTE = (
-    "Main figures times 100. ±: sample standard deviation over training seeds. In brackets: 95 % interval over images "
-    f"(one seed). Bold: best mean. {UNSEEN_MARK.strip()}: not in the training mix."
+    "Questions: of each language. Main figures, and other harnesses', times 100. ±: sample standard deviation over "
+    "training seeds. In brackets: 95 % interval over images (one seed). Bold: best mean. "
+    f"{UNSEEN_MARK.strip()}: not in the training mix."
 )
 MARKDOWN = str.maketrans({"|": r"\|"})
 LATEX = str.maketrans(
@@ -46,9 +47,9 @@ LATEX = str.maketrans(
 class Terms(NamedTuple):
     """What results must share to stand in one table.
 
-    `benchmark`, `protocol` and `figure` are titles. `metric` is the description of the main figure with the metric's
-    arguments. `images` and `questions` are those of the language that has most. `greater_is_better` is None for
-    controls, and for other figures than the main one, since the record does not hold it.
+    `benchmark`, `protocol` and `figure` are titles. `is_main`: the figure is the main one, or another harness's.
+    `greater_is_better` is None for other figures and for controls. `images` and `questions` are those of the language
+    that has most. `metric` describes the main figure, with the metric's arguments.
     """
 
     task: str
@@ -117,13 +118,13 @@ def compare_systems(systems: Systems, figure: str | None = None) -> list[Cell]:
 
 def _terms(results: Results, condition: str, figure: str | None) -> Terms:
     scores = results.by_language(condition).values()
-    is_main = figure in (None, results.metric)
+    is_main = figure in (None, results.metric, *results.others)
     return Terms(
         task=results.task,
         condition=condition,
         benchmark=f"{results.title}{'' if condition == AS_IS else f', {condition}'}",
         protocol=f"{results.protocol_title}{', stand-ins for photos' if results.has_stand_ins else ''}",
-        figure=results.metric_title if is_main else str(figure),
+        figure=results.metric_title if figure in (None, results.metric) else str(figure),
         is_main=is_main,
         greater_is_better=results.greater_is_better if is_main and condition != SHUFFLED else None,
         images=max(score.num_images for score in scores),
@@ -144,7 +145,7 @@ def _cells(terms: Terms, by_system: Mapping[str, Sequence[Results]], figure: str
             for code in first
             if all(name in scores[code].figures for scores in (first, *others))
         }
-        if terms.is_main and not others:
+        if name == seeds[0].metric and not others:
             intervals |= {(system, code): score.interval for code, score in first.items()}
             means = (mean for mean in seeds[0].means if mean.condition == terms.condition)
             intervals |= {(system, _mean_of(mean.num_languages, mean.languages)): mean.interval for mean in means}
@@ -222,7 +223,7 @@ def _overview(title: str, cells: Mapping[tuple[str, Terms], Cell], columns: Sequ
         ("figure", *(terms.figure for terms in columns)),
         ("languages", *(rows[terms] for terms in columns)),
         ("images", *(f"{terms.images:,}" for terms in columns)),
-        ("questions per language", *(f"{terms.questions:,}" for terms in columns)),
+        ("questions", *(f"{terms.questions:,}" for terms in columns)),
     ]
     found = {key: cell for key, cell in cells.items() if cell.terms in columns}
     return Table(title, len(headings), [*headings, *_lines(found, columns)])
@@ -246,17 +247,22 @@ def markdown(table: Table) -> str:
     """The table as Markdown, below its title."""
     lines = [f"| {' | '.join(cell.translate(MARKDOWN) for cell in line)} |" for line in table.lines]
     lines.insert(1, f"| --- |{' ---: |' * (len(table.lines[0]) - 1)}")
-    return "\n".join([f"### {table.title}", "", *lines, "", NOTE, ""])
+    return "\n".join([f"### {table.title}", "", *lines, ""])
 
 
 def latex(table: Table) -> str:
     """The table as a float, with its title as caption."""
-    lines = [" & ".join(cell.translate(LATEX) for cell in line) for line in table.lines]
-    lines = [re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", line) + r" \\" for line in lines]
+    cells = [[cell.translate(LATEX) for cell in line] for line in table.lines]
+    for line in cells[: table.num_headings]:  # a word below the other
+        line[1:] = (
+            r"\shortstack[r]{" + cell.replace(" ", r"\\") + "}" if len(cell) > 8 else cell for cell in line[1:]
+        )
+    lines = [re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", " & ".join(line)) + r" \\" for line in cells]
+    lines = [re.sub(r"(^|\\\\)([*\[])", r"\1{}\2", line) for line in lines]  # `\\[` and `\\*` are commands
     num_means = sum(line[0].startswith(MEAN_OF) for line in table.lines)
     for position in {table.num_headings, len(lines) - num_means} - {len(lines)}:
         lines[position] = "\\midrule\n" + lines[position]
-    caption = f"{table.title}. {NOTE}".translate(LATEX)
+    caption = table.title.translate(LATEX)
     label = re.sub("[^a-z0-9]+", "-", table.title.lower()).strip("-")
     columns = "l" + "r" * (len(table.lines[0]) - 1)
     start = [r"\begin{table}", r"\centering\small", rf"\caption{{{caption}}}\label{{tab:{label}}}"]
@@ -313,6 +319,6 @@ def main(arguments: list[str]) -> None:
     if given.format == "csv":
         write_csv(cells)
         return
-    for note in differences(cells):
+    for note in (*differences(cells), NOTE):
         print(f"{'% ' if given.format == 'latex' else ''}{note}\n")
     print("\n".join(map(latex if given.format == "latex" else markdown, tables(cells))), end="")

@@ -11,6 +11,7 @@ German name of two classes.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from mblip.data.prompts import get_task
 from mblip.data.recipes.ranges import Seed
 from mblip.data.skipped import SkipReport
 from mblip.data.sources.babel_imagenet import SOURCE, BabelImageNet, HoldOut
-from mblip.data.sources.babel_imagenet_files import NUM_CLASSES
+from mblip.data.sources.babel_imagenet_files import NUM_CLASSES, Photo
 from mblip.data.sources.records import check_record, read_json_lines
 from mblip.data.stable_random import stable_random
 
@@ -50,13 +51,13 @@ def babel_imagenet_mc(
     answering: Answering = "generate",
     rank_by: RankBy = "sum",
 ) -> EvaluationTask:
-    """Ten photos of each class, or fewer if the folder has fewer, in every language that has a name for it.
+    """The first ten photos of each class, or fewer if the folder has fewer, in every language that has a name for it.
 
     Args:
         photos, labels, languages: as of the task `babel_imagenet`.
         nearest: a file of `python benchmarks/nearest_names.py`: for each photo all classes, the most similar first.
         list_options: False: ask what is in the image, without options.
-        seed: for the photos, the order of the options, and the wrong names if they are drawn.
+        seed: for the order of the options, and the wrong names if they are drawn.
 
     Raises:
         ValueError: a file is not as described, or `nearest` lacks a photo.
@@ -65,10 +66,11 @@ def babel_imagenet_mc(
     similar, skipped, files = _read_nearest(nearest), SkipReport(), ReadFiles()
     text = QUESTION + PROMPTS[answer_by] if list_options else get_task("image_naming").templates[0].text
     examples: list[EvaluationExample] = []
-    every, naming = HoldOut(share=0), ("image_naming",)
-    for named in read.examples(
-        "train", hold_out=every, tasks=naming, rounds=PHOTOS_OF_A_CLASS, seed=seed, skipped=skipped
-    ):
+    of_class: dict[int, list[Photo]] = {}
+    for shown in read.photos:
+        of_class.setdefault(shown.class_index, []).append(shown)
+    read = replace(read, photos=[shown for group in of_class.values() for shown in group[:PHOTOS_OF_A_CLASS]])
+    for named in read.examples("train", hold_out=HoldOut(share=0), tasks=("image_naming",), skipped=skipped):
         names = read.labels[named.language]
         photo = named.image_id.removeprefix(f"{SOURCE}/")
         if nearest is not None and photo not in similar:

@@ -53,7 +53,10 @@ def coco_captions(
     def examples() -> Iterator[EvaluationExample]:
         for language in languages:
             file, code = Path(str(annotations).replace(LANGUAGE_MARK, language)), mix_code(language)
-            captions = read_captions(file)
+            captions: dict[str, list[str]] = defaultdict(list)
+            for index, record in enumerate(iter_json_array(file, key="annotations")):
+                fields = check_record(record, CAPTION_FIELDS, location=f"{file}, annotations[{index}]")
+                captions[str(fields["image_id"])].append(fields["caption"])
             records = files.counted(iter_json_array(file, key="images"), str(file), file=file)
             for index, record in enumerate(records):
                 location = f"{file}, images[{index}]"
@@ -79,12 +82,3 @@ def coco_captions(
     return captioning_task(
         NAME, examples(), setup=setup, tokenization=tokenization, origin=ORIGIN, skipped=skipped, files=files
     )
-
-
-def read_captions(path: Path) -> dict[str, list[str]]:
-    """The captions of each image id, in the order of the file."""
-    captions: dict[str, list[str]] = defaultdict(list)
-    for index, record in enumerate(iter_json_array(path, key="annotations")):
-        fields = check_record(record, CAPTION_FIELDS, location=f"{path}, annotations[{index}]")
-        captions[str(fields["image_id"])].append(fields["caption"])
-    return captions
