@@ -69,11 +69,12 @@ def evaluate_task(
     predictions = run_task(
         model, processor, task, settings=settings, predictions_path=predictions_path, weights=weights, later=later
     )
+    generation = settings.generation.applied_to(task.generation)
     results = results_of(
         task,
         predictions,
         model=describe_model(model, base),
-        generation=settings.generation.applied_to(task.generation),
+        generation=generation,
         hardware=describe_hardware(model.device),
         began=start - earlier,
     )
@@ -83,7 +84,7 @@ def evaluate_task(
             forget_partial(predictions_path)
     return replace(
         results,
-        changes=(*task.changes, *changes_of_run(task, results.generation, results.model.precision)),
+        changes=(*task.changes, *changes_of_run(task, generation, results.model.precision)),
         num_new_tokens=None if task.answering == "rank" else _num_tokens(processor, predictions),
         peak_memory_gb=max(gather(peak_memory_gb(model.device))),
         weights=weights,

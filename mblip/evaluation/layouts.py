@@ -48,12 +48,8 @@ def as_published(record: Any, number: int, language: str | None) -> Any:
             names = {side: path.rpartition("/")[2] for side, path in (("left_img", left), ("right_img", right))}
             return record | names | {"id": f"{language}-{number}", "caption": text, "label": label == "True"}
         case {"context": str(text), "image_id": str(image), "pair_id": pair, "text_label": str(label)}:  # XVNLI
-            return {
-                "sentence2": text,
-                "Flikr30kID": image,
-                "pairID": pair,
-                "gold_label": GOLD_LABELS.get(label, label),
-            }
+            found = {"sentence2": text, "Flikr30kID": image, "pairID": pair}
+            return {**found, "gold_label": GOLD_LABELS.get(label, label)}
         case {"context": str(text), "image_id": str(image), "text_label": list(labels)}:  # MaXM and CHAIR
             prompt, key = MAXM_PROMPT.fullmatch(text), image.removesuffix(".jpg")
             known = {"question_id": str(number), "question": prompt and prompt[1], "processed_answers": labels}

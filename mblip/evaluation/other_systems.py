@@ -10,8 +10,8 @@ A file has rows: CSV, TSV, JSON lines or a JSON array. Their fields tell the ans
 | pycocoevalcap, VQA, POPE, LLaVA, your own | `caption`, `answer`, `text` | `image_id`, `question_id`, `id` |
 
 An image may be named by number, key or file: COCO's 42, "000000000042" and "COCO_val2014_000000000042.jpg" are the
-same. If no field names examples or images of the task, the order of the rows counts; what they say of the question or
-the right answer must then agree with the task.
+same. Of several questions about it, `question` tells which. If no field names examples or images of the task,
+the order of the rows counts; what they say of the question or the right answer must then agree with the task.
 """
 
 import importlib
@@ -19,7 +19,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, product
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -170,7 +170,7 @@ def _matched(
         values = [answer.row.get(name) for answer in answers]
         named = [by_image[_image_key(value)] if name in IMAGE_FIELDS else by_example[str(value)] for value in values]
         fits = [
-            list(islice((number for number in numbers if group <= groups[number]), 2))
+            [number for number in numbers if group <= groups[number]]
             for numbers, group in zip(named, told, strict=True)
         ]
         if (num_fits := sum(map(bool, fits))) > num_best:
@@ -179,6 +179,9 @@ def _matched(
             break
     if not num_best:
         return _in_order(path, answers, [number for number, group in enumerate(groups) if of <= group], examples)
+    for place, (numbers, answer) in enumerate(zip(best, answers, strict=True)):
+        asked = str(answer.row.get("question", "")).strip()
+        best[place] = [n for n in numbers if asked and asked in examples[n].prompt and len(numbers) > 1] or numbers
     for wrong, what, remedy in (
         ([not fits for fits in best], "no example", "Remove them, or choose the task's examples to fit."),
         ([len(fits) > 1 for fits in best], "several examples", HOW_TO_TELL),

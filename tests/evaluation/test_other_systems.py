@@ -139,6 +139,20 @@ def test_answers_that_do_not_fit_are_counted_and_named(tmp_path, task, rows, mes
         answers(task, write_lines(tmp_path / "r.jsonl", rows))
 
 
+def test_a_question_tells_which_of_several_about_an_image_is_answered(tmp_path):
+    docs = [(1, "202? (de)"), (0, "201? (de)"), (3, "202? (iw)"), (2, "201? (iw)")]
+    rows = [
+        {
+            "doc_id": number,
+            "doc": {"image_id": "42", "question": question, "answer": "?"},
+            "filtered_resps": [question],
+        }
+        for number, question in docs
+    ]
+    expected = {f"as_is {code}/{id}": f"{id}? ({code})" for code in ("de", "iw") for id in ("201", "202")}
+    assert answers(QUESTIONS, write_lines(tmp_path / "r.jsonl", rows)) == expected
+
+
 def test_missing_answers_may_count_as_empty_with_a_mark(tmp_path):
     path = write_lines(tmp_path / "r.jsonl", [{"id": 42, "text": "a", "answer": "b"}])
     task, outputs = match_answers(
