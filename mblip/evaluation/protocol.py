@@ -113,7 +113,7 @@ PAPER = Protocol(  # files without a folder are in configs/datamodule
             {"vqa_in_english": ("{question}",)}, "short_answer", "accuracy_mblip", "mblip_halu_pope.yaml:24"
         ),
         # train[:1000]: mblip_halu_chair.yaml:37,50; of Karpathy's val: data/hallucinations/generate_chair.py:10-23
-        "chair": Rules(OBJECTS, "description", "chair_s", "mblip_halu_chair.yaml:47,60", {"num_images": 1000}),
+        "chair": Rules(OBJECTS, "description", "chair_s", "mblip_halu_chair.yaml:47, 60", {"num_images": 1000}),
     },
 )
 
@@ -197,7 +197,7 @@ PANGEA = Protocol(
             {"captioning": (f"{PANGEA_CAPTION} in {{language}}.", f"{PANGEA_CAPTION}.")},
             "caption",
             "ROUGE-L_pangea",  # tasks/xm100/utils.py:53-132; of its figures arXiv 2410.16153, figure 4, names this one
-            "tasks/xm100/xm100_de.yaml:9, xm100_en.yaml:9",
+            "tasks/xm100/xm100_bn.yaml:9, xm100_en.yaml:9",
         ),
         "xgqa": Rules(
             {"vqa_in_english": (f"{PANGEA_QUESTION} in English.", f"{PANGEA_QUESTION}.")},
