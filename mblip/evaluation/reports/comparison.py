@@ -18,12 +18,6 @@ class FigureComparison:
     languages: Mapping[str, PairedComparison]
     mean: PairedComparison
 
-    @property
-    def corrected(self) -> dict[str, float]:
-        """Language -> p-value with Holm's correction over the languages."""
-        p_values = [compared.p_value for compared in self.languages.values()]
-        return dict(zip(self.languages, holm(p_values), strict=True))
-
 
 @dataclass(frozen=True)
 class ConditionComparison:
@@ -43,7 +37,9 @@ class ConditionComparison:
 
 def languages_table(compared: FigureComparison) -> str:
     """A Markdown table of one figure: a row per language, and their mean if there are several."""
-    rows = [_row(_language(code), one, f"{compared.corrected[code]:.4f}") for code, one in compared.languages.items()]
+    corrected = holm([one.p_value for one in compared.languages.values()])
+    pairs = zip(compared.languages.items(), corrected, strict=True)
+    rows = [_row(_language(code), one, f"{p_value:.4f}") for (code, one), p_value in pairs]
     if len(rows) > 1:
         rows.append(_row(f"mean of {len(rows)}", compared.mean, ""))
     return "\n".join([_line(*HEADINGS), _line("---", *["---:"] * (len(HEADINGS) - 1)), *rows])
@@ -97,7 +93,7 @@ def comparison_report(
     for name, results in (("A", a), ("B", b)):
         if results.system is not None:
             parts.append(f"{name} is {results.system}, scored: its prompts and decoding are not known.")
-    if any(not evaluation_language(score.language).is_seen for score in a.scores):
+    if UNSEEN_MARK in "".join(parts):
         parts.append(f"{UNSEEN_MARK.strip()} not among the 96 languages of the training mix.")
     if num_other := sum(comparison.num_other_prompts for comparison in comparisons):
         parts.append(f"{num_other} examples had different prompts in A and B.")
