@@ -102,8 +102,10 @@ class ReadFiles:
     @property
     def marks(self) -> tuple[str, ...]:
         """What differs from the published benchmark."""
-        marks = []
-        for split in dict.fromkeys(file.split for _, file in self.noted) if self.published is not None else ():
+        marks: list[str] = []
+        if self.published is None:
+            return ()
+        for split in dict.fromkeys(file.split for _, file in self.noted):
             read = [(part, file) for part, file in self.noted if file.split == split]
             if split is None:
                 marks.append(f"{sum(file.num_records for _, file in read):,} records of an unknown split")

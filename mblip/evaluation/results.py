@@ -82,7 +82,7 @@ class MetricRecord:
     @classmethod
     def of(cls, metric: Metric) -> Self:
         """The record of a metric. Only that of a dataclass has arguments."""
-        arguments = dataclasses.asdict(metric) if is_dataclass(metric) else {}  # type: ignore[call-overload]
+        arguments: dict[str, Any] = dataclasses.asdict(metric) if is_dataclass(metric) else {}
         path = f"{type(metric).__module__}:{type(metric).__qualname__}"
         return cls(path, json.loads(json.dumps(arguments, default=str)))
 

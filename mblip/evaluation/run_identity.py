@@ -40,7 +40,7 @@ def run_identity(
     }
 
 
-def digest_weights(model: torch.nn.Module) -> str:
+def digest_weights(model: Any) -> str:
     """A digest of name, dtype, shape and bytes of all weights and buffers, also quantised, sharded, offloaded ones."""
     digest = xxhash.xxh3_128()
     for name, value in sorted(model.state_dict().items(), key=lambda item: item[0]):
