@@ -21,6 +21,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from mblip.data.languages import ENGLISH
+
+from ..language_groups import ALL, ALL_BUT_ENGLISH, groups_of
 from ..languages import evaluation_language
 from ..metrics.intervals import Interval
 from ..results import Results
@@ -151,12 +154,10 @@ def _cells(terms: Terms, by_system: Mapping[str, Sequence[Results]], figure: str
             intervals |= {(system, _mean_of(mean.num_languages, mean.languages)): mean.interval for mean in means}
     # 2. The rows, and their languages
     rows = {code: [code] for found in values.values() for code in found}
-    shared = [code for code in rows if all(code in found for found in values.values())]
-    without_english = [code for code in shared if code != "en"]
-    total = next(iter(rows)) if len(rows) == 1 else _mean_of(len(shared), "all")
-    rows |= {total: shared} if len(shared) > 1 else {}
-    if 1 < len(without_english) < len(shared):
-        rows[_mean_of(len(without_english), "all but English")] = without_english
+    groups = groups_of([code for code in rows if all(code in found for found in values.values())])
+    is_total = {_mean_of(len(groups[ALL]), ALL)} if len(rows) > 1 else set(rows)
+    for which in (ALL, ALL_BUT_ENGLISH) if ENGLISH in groups[ALL] else (ALL,):
+        rows |= {_mean_of(len(groups[which]), which): groups[which]} if len(groups[which]) > 1 else {}
     # 3. The cells of each row. Best are all that look like the best, unless all look alike
     for row, codes in rows.items():
         cells = {
@@ -169,7 +170,7 @@ def _cells(terms: Terms, by_system: Mapping[str, Sequence[Results]], figure: str
         has_best = terms.greater_is_better is not None and len(set(shown.values())) > 1
         for system, of_seeds in cells.items():
             is_best = has_best and shown[system] == best
-            yield Cell(terms, row, system, of_seeds, intervals.get((system, row)), is_best, row == total)
+            yield Cell(terms, row, system, of_seeds, intervals.get((system, row)), is_best, row in is_total)
 
 
 def _mean_of(num_languages: int, which: str) -> str:
