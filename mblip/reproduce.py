@@ -135,7 +135,7 @@ def report(
 def _found(results: Results, languages: str) -> Score | MeanScore:
     """The main figure in a language, or its mean over several."""
     means = {mean.languages: mean for mean in results.means if mean.condition == AS_IS}
-    found = {**means, **results.by_language(AS_IS)}
+    found: dict[str, Score | MeanScore] = {**means, **results.by_language(AS_IS)}
     if languages not in found:
         raise ValueError(f"{results.task}: found no figure for {languages!r}, expected one of {', '.join(found)}.")
     return found[languages]

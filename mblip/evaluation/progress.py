@@ -22,14 +22,13 @@ EVERY_SECONDS = 60.0
 def run_cost(tasks: Sequence[EvaluationTask], changes: GenerationChanges) -> str:
     """The cost of each task in a line, and of all: image sets count with all their images, answers as if all were as
     long as allowed. Ranked answers are not generated."""
-    costs = {}
+    costs: dict[str, tuple[int, ...]] = {}
     for task in tasks:
-        images = {example.image_id: len(example.images) for example in task.examples}
+        shown = {example.image_id: len(example.images) for example in task.examples}
         num_tokens = 0 if task.answering == "rank" else _most_tokens(task, changes)
-        costs[task.name] = (sum(images.values()), len(task.examples), len(task.examples) * num_tokens)
+        costs[task.name] = (sum(shown.values()), len(task.examples), len(task.examples) * num_tokens)
     if len(tasks) > 1:
-        images, answers, tokens = map(sum, zip(*costs.values(), strict=True))
-        costs["In total"] = (images, answers, tokens)
+        costs["In total"] = tuple(map(sum, zip(*costs.values(), strict=True)))
     return "\n".join(
         f"{name}: at most {images:,} images to encode, {answers:,} answers, at most {tokens:,} new tokens."
         for name, (images, answers, tokens) in costs.items()
