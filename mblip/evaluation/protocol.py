@@ -68,12 +68,10 @@ CAPTION_PROMPT = "Caption in {language}: "
 CAPTION = {"captioning": (CAPTION_PROMPT,)}
 QUESTION = {"vqa_in_english": ("Question: {question} Short answer in English:",)}
 LANGUAGE_QUESTION = {"vqa": ("Question: {question} Short answer in {language}:",)}
-STATEMENT = {
-    "two_image_statement": (
-        'Based on the two images, is it correct to say "{statement}"? Yes or no? Answer in English:',
-    )
-}
+TRUE_OF_TWO = 'Based on the two images, is it correct to say "{statement}"? Yes or no? Answer in English:'
+STATEMENT = {"two_image_statement": (TRUE_OF_TWO,)}
 HYPOTHESIS = {"entailment": ('Is it guaranteed true that "{hypothesis}"? Yes, no, or maybe? Answer in English:',)}
+OBJECT = {"vqa_in_english": ("{question}",)}
 OBJECTS = {
     "captioning": ("Caption in {language}:",),
     "detailed_captioning": ("Describe the image in {language} with as much detail as possible.",),
@@ -109,16 +107,22 @@ PAPER = Protocol(  # files without a folder are in configs/datamodule
         "nlvr2": Rules(
             STATEMENT, "short_answer", "accuracy_mblip", "mblip_marvl.yaml:25", {"images_shown": 2, "split": "test1"}
         ),
-        "pope": Rules(
-            {"vqa_in_english": ("{question}",)}, "short_answer", "accuracy_mblip", "mblip_halu_pope.yaml:24"
-        ),
+        "pope": Rules(OBJECT, "short_answer", "accuracy_mblip", "mblip_halu_pope.yaml:24"),
         # train[:1000]: mblip_halu_chair.yaml:37,50; of Karpathy's val: data/hallucinations/generate_chair.py:10-23
         "chair": Rules(OBJECTS, "description", "chair_s", "mblip_halu_chair.yaml:47, 60", {"num_images": 1000}),
     },
 )
 
 ONE_WORD = "{question}\nAnswer the question using a single word or phrase."
-CENTURIO_STATEMENT = 'Given the two images <image><image>, is it correct to say "{statement}"? Answer yes or no.'
+ONE_WORD_QUESTION = {"vqa_in_english": (ONE_WORD,)}
+BRIEF_CAPTION = {"captioning": ("Briefly describe the image in {language} in one sentence.",)}
+CONCISE_CAPTION = {"captioning": ("Describe the image concisely.",)}
+TWO_IMAGES = 'Given the two images <image><image>, is it correct to say "{statement}"? Answer yes or no.'
+CENTURIO_STATEMENT = {"two_image_statement": (TWO_IMAGES,)}
+# Those of xGQA and MaXM are in data files that are not public, but in the paper, too.
+CENTURIO_QUESTION = {"vqa_in_english": (f"{ONE_WORD}\nAnswer in English.",)}
+CENTURIO_LANGUAGE_QUESTION = {"vqa": (f"{ONE_WORD}\nAnswer in {{language}}.",)}
+FIGURE_2 = "arXiv 2501.05122, figure 2"
 CENTURIO = Protocol(  # files without a folder are in configs/dataspec
     "gregor-ge/Centurio, commit 8f6ed69",
     load_in=None,  # configs/experiment/mblipv2_test_xm3600.yaml:58-59
@@ -133,56 +137,31 @@ CENTURIO = Protocol(  # files without a folder are in configs/dataspec
     # Figures: src/tasks/vllm/evaluation.py:180-237 (captions), :239-282 with vqa_process: False
     # (evaluation/eval_classification.yaml:27, src/baseline_eval/eval.py:9-13), :286-318 (VQAv2), :320-356 (MaXM)
     benchmarks={
-        "xm3600": Rules(
-            {"captioning": ("Briefly describe the image in {language} in one sentence.",)},
-            "caption",
-            "CIDEr-D_centurio",
-            "xm3600.yaml:10",
-            {"num_images": 512},  # train[:512]: configs/dataspecs/xm3600_test.yaml:40
-        ),
-        "coco_karpathy": Rules(
-            {"captioning": ("Describe the image concisely.",)},
-            "caption",
-            "CIDEr-D_centurio",
-            "mscoco.yaml:10",
-            {"split": "val"},  # mscoco.yaml:19
-        ),
-        "xgqa": Rules(  # this prompt and MaXM's are in data files that are not public, but in the paper, too
-            {"vqa_in_english": (f"{ONE_WORD}\nAnswer in English.",)},
-            "short_answer",
-            "accuracy_centurio",
-            "arXiv 2501.05122, figure 2",
-        ),
+        # train[:512]: configs/dataspecs/xm3600_test.yaml:40
+        "xm3600": Rules(BRIEF_CAPTION, "caption", "CIDEr-D_centurio", "xm3600.yaml:10", {"num_images": 512}),
+        # split: mscoco.yaml:19
+        "coco_karpathy": Rules(CONCISE_CAPTION, "caption", "CIDEr-D_centurio", "mscoco.yaml:10", {"split": "val"}),
+        "xgqa": Rules(CENTURIO_QUESTION, "short_answer", "accuracy_centurio", FIGURE_2),
+        # train[:2000]: configs/dataspecs/task_mix_test.yaml:20-24
         "vqav2": Rules(
-            {"vqa_in_english": (ONE_WORD,)},
-            "short_answer",
-            "vqa_accuracy_mblip",
-            "vqav2.yaml:10",
-            {"num_questions": 2000},  # train[:2000]: configs/dataspecs/task_mix_test.yaml:20-24
+            ONE_WORD_QUESTION, "short_answer", "vqa_accuracy_mblip", "vqav2.yaml:10", {"num_questions": 2000}
         ),
-        "maxm": Rules(
-            {"vqa": (f"{ONE_WORD}\nAnswer in {{language}}.",)},
-            "short_answer",
-            "accuracy",
-            "arXiv 2501.05122, figure 2",
-        ),
+        "maxm": Rules(CENTURIO_LANGUAGE_QUESTION, "short_answer", "accuracy", FIGURE_2),
         "xvnli": Rules(HYPOTHESIS, "short_answer", "accuracy_centurio", "xvnli.yaml:10"),
-        "marvl": Rules(
-            {"two_image_statement": (CENTURIO_STATEMENT,)},
-            "short_answer",
-            "accuracy_centurio",
-            "marvl.yaml:10",
-            {"images_shown": 2},  # the prompt
-        ),
+        "marvl": Rules(CENTURIO_STATEMENT, "short_answer", "accuracy_centurio", "marvl.yaml:10", {"images_shown": 2}),
     },
 )
 
-PANGEA_CAPTION = "Provide a one-sentence caption for the provided image"
-PANGEA_QUESTION = "{question} Answer the question using a single word or phrase"
-PANGEA_STATEMENT = (  # in its data set, and in the code of commit df18b02, tasks/marvl/utils.py:32
+ONE_SENTENCE = "Provide a one-sentence caption for the provided image"
+PANGEA_CAPTION = {"captioning": (f"{ONE_SENTENCE} in {{language}}.", f"{ONE_SENTENCE}.")}
+IN_ONE_LINE = ONE_WORD.replace("\n", " ").removesuffix(".")
+PANGEA_QUESTION = {"vqa_in_english": (f"{IN_ONE_LINE} in English.", f"{IN_ONE_LINE}.")}
+PANGEA_LANGUAGE_QUESTION = {"vqa": ("Question: {question}Answer in a single word or phrase in {language}:",)}
+SUPPORTED = (  # in its data set, and in the code of commit df18b02, tasks/marvl/utils.py:32
     "Does the content of the image support the given text? Text: {statement}\nOptions: (a) false (b) true. "
     "Answer with the option directly."
 )
+PANGEA_STATEMENT = {"two_image_statement": (SUPPORTED,)}
 PANGEA = Protocol(
     "neulab/Pangea, commit ecc4403, evaluation/lmms-eval/lmms_eval",
     load_in=None,  # models/mblip.py:54-57
@@ -192,38 +171,29 @@ PANGEA = Protocol(
         "short_answer": GenerationSettings(16),  # tasks/xgqa/xgqa_de.yaml:12-16, tasks/marvl/marvl_id.yaml:12-16
         "description": GenerationSettings(128),  # as captions: it has none
     },
+    # Figures: tasks/xm100/utils.py:53-132 (arXiv 2410.16153, figure 4, reports ROUGE-L), tasks/xgqa/utils.py:12-18,
+    # tasks/maxm/utils.py:73-80, tasks/marvl/utils.py:17-25
     benchmarks={
-        "xm3600": Rules(
-            {"captioning": (f"{PANGEA_CAPTION} in {{language}}.", f"{PANGEA_CAPTION}.")},
-            "caption",
-            "ROUGE-L_pangea",  # tasks/xm100/utils.py:53-132; of its figures arXiv 2410.16153, figure 4, names this one
-            "tasks/xm100/xm100_bn.yaml:9, xm100_en.yaml:9",
-        ),
-        "xgqa": Rules(
-            {"vqa_in_english": (f"{PANGEA_QUESTION} in English.", f"{PANGEA_QUESTION}.")},
-            "short_answer",
-            "accuracy_pangea",  # tasks/xgqa/utils.py:12-18
-            "tasks/xgqa/utils.py:6-10, xgqa_de.yaml:29-30, xgqa_en.yaml:29-30",
-        ),
+        "xm3600": Rules(PANGEA_CAPTION, "caption", "ROUGE-L_pangea", "tasks/xm100/xm100_bn.yaml:9, xm100_en.yaml:9"),
+        # the rest of its prompt: tasks/xgqa/xgqa_de.yaml:29-30, xgqa_en.yaml:29-30
+        "xgqa": Rules(PANGEA_QUESTION, "short_answer", "accuracy_pangea", "tasks/xgqa/utils.py:6-10"),
+        # the rest of its prompt: tasks/maxm/maxm_fr.yaml:38-40; tokens: maxm_fr.yaml:12-16
         "maxm": Rules(
-            {"vqa": ("Question: {question}Answer in a single word or phrase in {language}:",)},
-            "short_answer",
-            "accuracy_pangea",  # tasks/maxm/utils.py:73-80
-            "tasks/maxm/utils.py:40-46, maxm_fr.yaml:38-40",
-            generation=GenerationSettings(64),  # tasks/maxm/maxm_fr.yaml:12-16
-        ),
-        "marvl": Rules(
-            {"two_image_statement": (PANGEA_STATEMENT,)},
-            "short_answer",
-            "accuracy_pangea",  # tasks/marvl/utils.py:17-25
-            "tasks/marvl/utils.py:5-8",
-            {"images_shown": 1},  # both stacked in one: tasks/marvl/utils.py:2-3; commit df18b02, utils.py:18
-        ),
-        "nlvr2": Rules(
-            {"two_image_statement": (PANGEA_STATEMENT,)},
+            PANGEA_LANGUAGE_QUESTION,
             "short_answer",
             "accuracy_pangea",
-            "tasks/marvl/nlvr2.yaml:6-17",  # the split `en` of its MaRVL, 6,982 rows, as many as NLVR2's dev has
+            "tasks/maxm/utils.py:40-46",
+            generation=GenerationSettings(64),
+        ),
+        # both images stacked in one: tasks/marvl/utils.py:2-3; commit df18b02, utils.py:18
+        "marvl": Rules(
+            PANGEA_STATEMENT, "short_answer", "accuracy_pangea", "tasks/marvl/utils.py:5-8", {"images_shown": 1}
+        ),
+        "nlvr2": Rules(  # the split `en` of its MaRVL, 6,982 rows, as many as NLVR2's dev has
+            PANGEA_STATEMENT,
+            "short_answer",
+            "accuracy_pangea",
+            "tasks/marvl/nlvr2.yaml:6-17",
             {"split": "dev", "images_shown": 1},
         ),
     },
