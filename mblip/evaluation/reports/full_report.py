@@ -4,6 +4,7 @@ benchmark its charts, tables, prompts and skipped examples."""
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from mblip.atomic_write import write_text
 from mblip.data.languages import ENGLISH
@@ -122,8 +123,8 @@ def _chart(name: str, condition: str) -> Path:
 
 def _figures(result: Results) -> str:
     """All figures of the metric but those by type, in their own units. Empty if there is only the main figure."""
-    names = dict.fromkeys(name for score in result.scores for name in score.figures)
-    names = [name for name in names if not name.startswith((f"{ANSWER_TYPE} ", f"{QUESTION_TYPE} "))]
+    all_names = dict.fromkeys(name for score in result.scores for name in score.figures)
+    names = [name for name in all_names if not name.startswith((f"{ANSWER_TYPE} ", f"{QUESTION_TYPE} "))]
     if len(names) < 2:
         return ""
     rows = [
@@ -140,26 +141,17 @@ def _types(result: Results) -> str:
     """The main figure by type of answer and question (VQAv2): a row per type, a column per condition and language."""
     parts = []
     for fact in (ANSWER_TYPE, QUESTION_TYPE):
-        figures = {
-            f"{score.condition}, {score.language}": {
-                name.removeprefix(f"{fact} "): f"{value:.4f}"
-                for name, value in score.figures.items()
-                if name.startswith(f"{fact} ")
-            }
-            for score in result.scores
-        }
-        first = result.scores[0]
-        answers = result.predictions and result.answers(first.condition, first.language)
-        counts = Counter(answer.facts.get(fact) for answer in answers)
-        types = dict.fromkeys(name for by_type in figures.values() for name in by_type)
+        scores: dict[str, dict[str, list[float]]] = {}
+        for answer in result.predictions:
+            if fact in answer.facts:
+                of_type = scores.setdefault(answer.facts[fact], {})
+                of_type.setdefault(f"{answer.condition}, {answer.language}", []).append(answer.score or 0.0)
         rows = [
-            (
-                [name, str(counts[name] or DASH)],
-                {column: by_type.get(name, DASH) for column, by_type in figures.items()},
-            )
-            for name in types
+            ([name, str(max(map(len, found.values())))], {column: f"{fmean(found[column]):.4f}" for column in found})
+            for name, found in sorted(scores.items())
         ]
-        parts += [_table([fact, "questions"], list(figures), rows, f"By {fact}:")] if rows else []
+        columns = list(dict.fromkeys(column for found in scores.values() for column in found))
+        parts += [_table([fact, "questions"], columns, rows, f"By {fact}:")] if rows else []
     return "\n\n".join(parts)
 
 
