@@ -47,13 +47,13 @@ def test_seeds_become_mean_and_standard_deviation_and_the_best_mean_is_bold():
         "| languages | 3 (all) |",
         "| images | 4 |",
         "| questions | 4 |",
-        "| ours | 50.0 ± 11.8 |",
+        "| ours (2 seeds) | 50.0 ± 11.8 |",
         "| theirs | 50.0 [33.3, 83.3] |",
     ]
     assert lines(cells, 1) == [
         "### photos, exact_match, protocol paper, 4 images, 4 questions per language",
         "",
-        "| language | ours | theirs |",
+        "| language | ours (2 seeds) | theirs |",
         "| --- | ---: | ---: |",
         "| English | 75.0 ± 35.4 | **100.0** [51.0, 100.0] |",
         "| German | **50.0** ± 0.0 | 25.0 [4.6, 69.9] |",

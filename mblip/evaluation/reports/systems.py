@@ -204,7 +204,7 @@ def differences(cells: Sequence[Cell]) -> Iterator[str]:
 
 def tables(cells: Sequence[Cell]) -> Iterator[Table]:
     """The overviews, then the tables by language."""
-    totals = {(cell.system, cell.terms): cell for cell in cells if cell.is_total}
+    totals = {(_system(cell), cell.terms): cell for cell in cells if cell.is_total}
     for protocol in dict.fromkeys(terms.protocol for _, terms in totals):
         columns = list(dict.fromkeys(terms for _, terms in totals if terms.protocol == protocol))
         for start in range(0, len(columns), MOST_COLUMNS):
@@ -212,7 +212,7 @@ def tables(cells: Sequence[Cell]) -> Iterator[Table]:
     for terms in dict.fromkeys(cell.terms for cell in cells if not cell.is_total):
         counts = f"{terms.images:,} images, {terms.questions:,} questions per language"
         title = f"{terms.benchmark}, {terms.figure}, protocol {terms.protocol}, {counts}"
-        by_language = {(_row_name(cell.row), cell.system): cell for cell in cells if cell.terms == terms}
+        by_language = {(_row_name(cell.row), _system(cell)): cell for cell in cells if cell.terms == terms}
         systems = list(dict.fromkeys(system for _, system in by_language))
         yield Table(title, 1, [("language", *systems), *_lines(by_language, systems)])
 
@@ -235,6 +235,10 @@ def _lines(cells: Mapping[tuple[str, Any], Cell], columns: Sequence[Any]) -> lis
     texts = {key: _text(cell) for key, cell in cells.items()}
     rows = dict.fromkeys(row for row, _ in cells)
     return [[row, *(texts.get((row, column), MISSING) for column in columns)] for row in rows]
+
+
+def _system(cell: Cell) -> str:
+    return f"{cell.system} ({len(cell.values)} seeds)" if len(cell.values) > 1 else cell.system
 
 
 def _row_name(row: str) -> str:
