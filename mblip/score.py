@@ -8,7 +8,8 @@
 
 PREDICTIONS are files of `mblip eval`, lmms-eval or VLMEvalKit, COCO's or VQA's results, or JSON lines or CSV
 of your own (mblip/evaluation/other_systems.py tells their fields). Images need not be there. Other options are
-those of `mblip eval`, such as --output_dir, --languages and --protocol.
+those of `mblip eval`, such as --output_dir, --languages and --protocol. Results of the same system in the folder are
+kept, so that each of its benchmarks can be scored into it.
 """
 
 import argparse
@@ -16,18 +17,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
+from pathlib import Path
 from typing import get_args, get_type_hints
 
+from mblip.data.recipes.strict_loading import to_plain
 from mblip.data.sources.image_names import Images
 from mblip.eval import write
-from mblip.evaluation import predictions_path
+from mblip.evaluation import predictions_path, read_results
 from mblip.evaluation.command_line import RECIPE_SUFFIXES, parse_command_line
 from mblip.evaluation.environment import ModelFacts
 from mblip.evaluation.evaluate import results_of
 from mblip.evaluation.other_systems import MissingAnswers, match_answers, predictions_files
 from mblip.evaluation.predictions import predict, write_predictions
 from mblip.evaluation.processes import alone_in
-from mblip.evaluation.recipe import EvaluationRun
+from mblip.evaluation.recipe import EvaluationRecipe, EvaluationRun
+from mblip.evaluation.reports.files import RESULTS_FILE
 from mblip.evaluation.results import Results
 from mblip.evaluation.task import EvaluationTask
 from mblip.recipes import recipe_names
@@ -57,12 +61,18 @@ def main(arguments: list[str]) -> None:
         parser.error(f"{wrong[0]} is for a model that answers here, not for predictions that are there")
     run = _read_run(names[0], given.system, given.task, others)
     with alone_in(run.output_dir):
-        (task,) = run.evaluation.build_tasks()
+        earlier = read_results(run.output_dir) if Path(run.output_dir, RESULTS_FILE).is_file() else {}
+        if strangers := [found.model.name for found in earlier.values() if found.system != given.system]:
+            raise ValueError(
+                f"{run.output_dir} has results of {strangers[0]}, expected those of {given.system} alone. Choose "
+                "another --output_dir."
+            )
+        (task,) = _without_images(run).build_tasks()
         result = score_files(
             task, names[1:], system=given.system, missing=given.missing, answer_field=given.answer_field
         )
         write_predictions(predictions_path(run.output_dir, task.name), result.predictions)
-        write(run.output_dir, {task.name: result})
+        write(run.output_dir, earlier | {task.name: replace(result, recipe=to_plain(run))})
 
 
 def score_files(
@@ -78,7 +88,7 @@ def score_files(
     began = time.monotonic()
     files = predictions_files(names, task)
     task, outputs = match_answers(task, files, missing=missing, answer_field=answer_field)
-    task = replace(task, changes=(*task.changes, f"prompts and decoding of {system} {NOT_KNOWN}"))
+    task = replace(task, changes=(*task.changes, f"prompts and decoding {NOT_KNOWN}"))
     answers = zip(task.examples, outputs, strict=True)
     result = results_of(
         task,
@@ -101,7 +111,12 @@ def _read_run(source: str, system: str, task: str | None, options: Sequence[str]
     if len(chosen) != 1:
         found = ", ".join(recipe.name for recipe in run.evaluation.tasks)
         raise ValueError(f"Found the tasks {found} and --task {task}, expected one task. Choose it with --task.")
-    hints = {} if "dataset" in chosen[0].arguments else get_type_hints(chosen[0].function, include_extras=True)
-    unread = {name: "images" for name, hint in hints.items() if hint == Images | None}
-    chosen = [replace(chosen[0], arguments=unread | dict(chosen[0].arguments))]
     return replace(run, evaluation=replace(run.evaluation, tasks=tuple(chosen)))
+
+
+def _without_images(run: EvaluationRun) -> EvaluationRecipe:
+    """The evaluation, with a folder of images that need not be there where the recipe names none."""
+    (task,) = run.evaluation.tasks
+    hints = {} if "dataset" in task.arguments else get_type_hints(task.function, include_extras=True)
+    unread = {name: "images" for name, hint in hints.items() if hint == Images | None}
+    return replace(run.evaluation, tasks=(replace(task, arguments=unread | dict(task.arguments)),))

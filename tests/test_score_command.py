@@ -115,7 +115,7 @@ def test_the_command_writes_what_an_evaluation_writes_and_two_systems_are_compar
     assert (result.system, result.answering, result.generation, result.prompts) == (
         "Instruction2_mmgpt", "not known", None, {},
     )  # fmt: skip
-    assert result.protocol_title == "paper, changed: prompts and decoding of Instruction2_mmgpt not known"
+    assert result.protocol_title == "paper, changed: prompts and decoding not known"
     assert "Predictions of Instruction2_mmgpt: its prompts, decoding" in (made / "report.md").read_text()
     main(["compare", *(f"outputs/evaluation/{name}/predictions_coco_captions.jsonl" for name in (
         "Instruction2_mmgpt", "Instruction2_instructblip")), "--num_resamples", "100"])  # fmt: skip
@@ -188,6 +188,27 @@ def test_a_task_of_a_recipe_is_chosen_and_goes_to_the_systems_folder(tmp_path, m
     result = read_results(tmp_path / "outputs/evaluation/me--mine")["xm3600"]
     assert (result.protocol, result.predictions[0].output, result.system) == ("centurio", "A dog.", "me/mine")
     assert "Answers, results and report are in outputs/evaluation/me--mine." in capsys.readouterr().out
+
+
+def test_all_benchmarks_of_a_system_go_into_one_folder_and_no_other_systems(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    recipe = recipe_of(tmp_path, "xm3600", "xflickrco")
+    (tmp_path / "de.jsonl").write_text('{"sentences": ["Hund"], "id": "1", "img_path": "1.jpg"}\n')
+    (tmp_path / "q.jsonl").write_text('{"image_id": "1.jpg", "caption": "Hund"}\n')
+    words = ["--task", "xflickrco", "--evaluation.xflickrco.captions", "{language}.jsonl"]
+    main(["score", recipe, "p.jsonl", "--system", "x", "--task", "xm3600"])
+    main(["score", recipe, "q.jsonl", "--system", "x", *words, "--evaluation.xflickrco.languages", "[de]"])
+    made = tmp_path / "outputs/evaluation/x"
+    results = read_results(made)
+    assert {name: len(found.predictions) for name, found in results.items()} == {"xm3600": 1, "xflickrco": 1}
+    assert results["xflickrco"].recipe["evaluation"]["xflickrco"] == {
+        "captions": "{language}.jsonl",
+        "languages": ["de"],
+    }
+    with pytest.raises(SystemExit, match="2"):
+        main(["score", recipe, "p.jsonl", "--system", "y", "--task", "xm3600", "--output_dir", str(made)])
+    assert "has results of x, expected those of y alone" in capsys.readouterr().err
+    assert read_results(made) == results
 
 
 @pytest.mark.parametrize(

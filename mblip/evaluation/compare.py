@@ -27,6 +27,7 @@ from .predictions import Prediction
 from .reports.comparison import ConditionComparison, FigureComparison, comparison_report
 from .reports.files import predictions_path, read_results
 from .results import OWN_METRICS, Results
+from .task import ANSWERS
 
 Key = tuple[str, str, str]
 Sums = Mapping[str, FigureSums]
@@ -112,7 +113,11 @@ def _facts(results: Results) -> dict[str, Sequence[str]]:
         "protocol": [results.protocol],
         "changes": results.changes,
         "marks": results.marks,
-        "files": [f"{file.split or 'file'} {(file.sha256 or file.revision or '')[:16]}" for file in results.files],
+        "files": [
+            f"{file.split or 'file'} {(file.sha256 or file.revision or '')[:16]}"
+            for file in results.files
+            if file.split != ANSWERS
+        ],
     }
 
 

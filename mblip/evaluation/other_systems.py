@@ -7,16 +7,20 @@ A file has rows: CSV, TSV, JSON lines or a JSON array. Their fields tell the ans
 | `mblip eval` | `output` | `id`, `language`, `condition` |
 | lmms-eval (`--log_samples`; in Pangea's fork under `logs`) | `filtered_resps` | fields of `doc`, or else `doc_id` |
 | VLMEvalKit (CSV, TSV, JSON; XLSX needs openpyxl) | `prediction` | their order |
-| pycocoevalcap, VQA, POPE, LLaVA, your own | `caption`, `answer`, `text` | `image_id`, `question_id`, `id` |
+| pycocoevalcap, VQA, POPE, your own | `caption`, `answer`, `text`, `response` | `image_id`, `question_id`, `id` |
 
 An image may be named by number, key or file: COCO's 42, "000000000042" and "COCO_val2014_000000000042.jpg" are the
-same. Of several questions about it, `question` tells which. If no field names examples or images of the task,
-the order of the rows counts; what they say of the question or the right answer must then agree with the task.
+same. Of several questions about it, `question` tells which; equal ones are taken in their order. If rows tell their
+questions, these must be the task's. If no field names examples or images of the task, the order of the rows counts,
+in each language and condition that they tell; their questions or right answers must then prove that order, unless the
+rows name nothing at all.
 """
 
+import codecs
 import importlib
+import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -24,24 +28,30 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from mblip.data.languages import LANGUAGES, OTHER_CODES
-from mblip.data.sources.records import describe, read_json_object
+from mblip.data.sources.records import describe
 from mblip.data.sources.text_tables import read_table
 
 from .languages import UNSEEN_LANGUAGES
+from .read_files import ReadFiles
 from .records import LANGUAGE_MARK
-from .task import EvaluationExample, EvaluationTask
+from .task import ANSWERS, EvaluationExample, EvaluationTask
 
 MissingAnswers = Literal["error", "wrong"]
 PredictionsFile = tuple[Path, frozenset[str]]  # with the language or condition that it is for, if it is for one
 
 CONDITION_MARK = "{condition}"
 CERTAIN_FIELDS = ("filtered_resps", "output", "prediction")  # of the answer; the first one counts
-ANSWER_FIELDS = ("caption", "answer", "text")  # beside one another, one may be the question or the right answer
-EXAMPLE_FIELDS, IMAGE_FIELDS = ("id", "question_id"), ("image_id", "image", "image/key", "imageId", "img_id")
+ANSWER_FIELDS = ("caption", "answer", "text", "response")  # of two, one may be the question or the right answer
+EXAMPLE_FIELDS, IMAGE_FIELDS = ("id", "question_id"), (
+    "image_id", "image", "image/key", "imageId", "img_id", "file_name",
+)  # fmt: skip
 LANGUAGE_FIELDS, CONDITION_FIELDS = ("language", "lang"), ("condition", "category")
 NUMBER = "doc_id"  # of the row in lmms-eval's dataset
+AS_YES_OR_NO = {"true": "yes", "false": "no"}  # Pangea's right answers of MaRVL
 CODES = {*LANGUAGES, *UNSEEN_LANGUAGES}
 COCO_NAME = re.compile(r"(?:COCO_[a-z]+\d{4}_)?0*(\d+)")
+DECODER = json.JSONDecoder(parse_float=str, parse_constant=lambda name: None)  # others write NaN for "no value"
+IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|webp|gif|bmp)$", re.IGNORECASE)
 HOW_TO_TELL = f"Name one file for each language or condition: with {LANGUAGE_MARK} or {CONDITION_MARK}, or NAME=FILE."
 
 
@@ -87,24 +97,30 @@ def match_answers(
         answer_field: the field of the answers; None: as in the table above.
 
     Returns:
-        The task, and the answers. If each file is for a condition, the task has these conditions only, with a mark.
+        The task, whose `files` name those of the answers, too, and the answers. If each file is for a condition, the
+        task has these conditions only, with a mark.
 
     Raises:
-        ValueError: an answer fits no example or several, or an example has several answers or none.
+        ValueError: an answer fits no example or several, rows tell other questions than the task, or an example has
+            several answers or none.
     """
     conditions = {example.condition for example in task.examples}
     answered = set().union(*(of & conditions for _, of in files))
     if answered != conditions and all(of & conditions for _, of in files):
         kept = [example for example in task.examples if example.condition in answered]
         task = replace(task, examples=kept, marks=(*task.marks, f"only {', '.join(sorted(answered))}"))
+    examples, read = _Examples(task.examples), ReadFiles()
     found: dict[int, Answer] = {}
     for path, of in files:
-        for number, answer in _matched(path, of, list(read_answers(path, answer_field)), task.examples):
+        answers = list(read_answers(path, answer_field))
+        read.add(path, len(answers), split=ANSWERS)
+        for number, answer in examples.matched(path, of, answers):
             if (first := found.setdefault(number, answer)) is not answer:
                 raise ValueError(
                     f"{first.location} and {answer.location} both answer {_name(task.examples[number])}, expected one "
                     f"answer per example. {HOW_TO_TELL}"
                 )
+    task = replace(task, files=(*task.files, *read.files))
     without = [example for number, example in enumerate(task.examples) if number not in found]
     if without and missing == "error":
         raise ValueError(
@@ -129,7 +145,7 @@ def read_answers(path: Path, answer_field: str | None = None) -> Iterator[Answer
         text = row[names[0]]
         while isinstance(text, list) and len(text) == 1:
             text = text[0]
-        if isinstance(text, bool) or not isinstance(text, str | int):
+        if isinstance(text, bool) or not isinstance(text, str | int | float):
             raise ValueError(f"{location}: `{names[0]}` is {describe(text)}, expected text.")
         nested = [value for name, value in row.items() if isinstance(value, dict) and name != "doc"]  # lmms-eval's
         fields = {name: value for each in (*nested, row.get("doc") or {}, row) for name, value in each.items()}
@@ -137,99 +153,161 @@ def read_answers(path: Path, answer_field: str | None = None) -> Iterator[Answer
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    if path.suffix == ".xlsx":
+    if path.suffix.lower() == ".xlsx":
         try:
             sheet = importlib.import_module("openpyxl").load_workbook(path, read_only=True).active
         except ImportError as error:
             raise ValueError(f"{path}: no openpyxl to read it. Save it as CSV, or pip install openpyxl.") from error
-        header, *rows = sheet.iter_rows(values_only=True)
-        filled = [["" if cell is None else cell for cell in row] for row in rows]
-        return ((f"{path}, row {n}", dict(zip(header, row, strict=True))) for n, row in enumerate(filled, start=2))
-    if path.suffix == ".json" and path.is_file() and path.read_bytes()[:2] == b"{\n":
-        logs = read_json_object(path).get("logs")
-        if not isinstance(logs, list):
-            raise ValueError(f"{path}: `logs` is {describe(logs)}, expected the samples of lmms-eval.")
-        return ((f"{path}, logs[{number}]", row) for number, row in enumerate(logs))
-    return read_table(path)
-
-
-def _matched(
-    path: Path, of: frozenset[str], answers: Sequence[Answer], examples: Sequence[EvaluationExample]
-) -> list[tuple[int, Answer]]:
-    """Each answer of a file with the number of its example: by the field that fits most answers, or by their order."""
-    groups = [{example.language, example.condition} for example in examples]
-    by_example, by_image = defaultdict(list), defaultdict(list)
-    for number, example in enumerate(examples):
-        for key in {example.id, example.id.rpartition("/")[2]}:
-            by_example[key].append(number)
-        by_image[_image_key(example.image_id)].append(number)
-    known = set().union(*groups)
-    told = [of | _groups(answer.row, known) for answer in answers]
-    field, best, num_best = "", [], 0
-    for name in (*EXAMPLE_FIELDS, *IMAGE_FIELDS):
-        values = [answer.row.get(name) for answer in answers]
-        named = [by_image[_image_key(value)] if name in IMAGE_FIELDS else by_example[str(value)] for value in values]
-        fits = [
-            [number for number in numbers if group <= groups[number]]
-            for numbers, group in zip(named, told, strict=True)
+        header, *rows = list(sheet.iter_rows(values_only=True)) or [()]
+        filled = [
+            (n, ["" if cell is None else cell for cell in row]) for n, row in enumerate(rows, start=2) if any(row)
         ]
-        if (num_fits := sum(map(bool, fits))) > num_best:
-            field, best, num_best = name, fits, num_fits
-        if num_best == len(answers):
-            break
-    if not num_best:
-        return _in_order(path, answers, [number for number, group in enumerate(groups) if of <= group], examples)
-    for place, (numbers, answer) in enumerate(zip(best, answers, strict=True)):
-        asked = str(answer.row.get("question", "")).strip()
-        best[place] = [n for n in numbers if asked and asked in examples[n].prompt and len(numbers) > 1] or numbers
-    for wrong, what, remedy in (
-        ([not fits for fits in best], "no example", "Remove them, or choose the task's examples to fit."),
-        ([len(fits) > 1 for fits in best], "several examples", HOW_TO_TELL),
-    ):
-        if any(wrong):
-            first = answers[wrong.index(True)]
+        return ((f"{path}, row {n}", dict(zip(header, row, strict=True))) for n, row in filled)
+    if path.suffix.lower() == ".json" and path.is_file():
+        text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        try:
+            content = DECODER.decode(text.decode()) if text.lstrip()[:1] == b"{" else None
+        except ValueError:  # several objects, one a line
+            content = None
+        if content is not None:
+            rows = content.get("logs", [content])  # logs: Pangea's fork of lmms-eval
+            return ((f"{path}, logs[{number}]", row) for number, row in enumerate(rows))
+    return read_table(path, decoder=DECODER)
+
+
+class _Examples:
+    """The examples of a task, to be found by what rows tell."""
+
+    def __init__(self, examples: Sequence[EvaluationExample]) -> None:
+        self.examples = examples
+        self.groups = [frozenset({example.language, example.condition}) for example in examples]
+        self.known = set().union(*self.groups)
+        self.prompts = [_plain(example.prompt) for example in examples]
+        self.by_example, self.by_image = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+        for number, example in enumerate(examples):
+            for key in {example.id, example.id.rpartition("/")[2]}:
+                self.by_example[key].append(number)
+            self.by_image[_image_key(example.image_id)].append(number)
+
+    def matched(self, path: Path, of: frozenset[str], answers: Sequence[Answer]) -> list[tuple[int, Answer]]:
+        """Each answer of a file with the number of its example: by the field that fits most answers, or by their
+        order."""
+        answers = sorted(answers, key=lambda answer: int(answer.row.get(NUMBER, 0)))
+        told = [of | _groups(answer.row, self.known) for answer in answers]
+        questions = [_plain(answer.row.get("question", "")) for answer in answers]
+        field, best, num_best = "", list[list[int]](), 0
+        for name in (*EXAMPLE_FIELDS, *IMAGE_FIELDS):
+            fits = [
+                self._named(name, answer.row.get(name), group) for answer, group in zip(answers, told, strict=True)
+            ]
+            if (num_fits := sum(map(bool, fits))) > num_best:
+                field, best, num_best = name, fits, num_fits
+            if num_best == len(answers):
+                break
+        if not num_best:
+            return self._in_order(path, of, answers, told, questions)
+        best = self._by_question(best, questions)
+        fits_asked = zip(best, questions, strict=True) if len(set(questions)) > 1 else ()  # else: a prompt for all
+        for wrong, what, remedy in (
+            ([not fits for fits in best], "fit no example", "Remove them, or choose the task's examples to fit."),
+            (
+                [bool(fits) and not self._asks(fits[0], text) for fits, text in fits_asked],
+                "ask another question than that example",
+                "Name the file of this part, or remove the field `question`.",
+            ),
+            ([len(fits) > 1 for fits in best], "fit several examples", HOW_TO_TELL),
+        ):
+            if any(wrong):
+                first = answers[wrong.index(True)]
+                raise ValueError(
+                    f"{path}: {sum(wrong)} of {len(answers)} answers {what} of the task, such as {first.location} "
+                    f"({field} {first.row.get(field)!r}). {remedy}"
+                )
+        return [(fits[0], answer) for fits, answer in zip(best, answers, strict=True)]
+
+    def _named(self, field: str, value: Any, group: frozenset[str]) -> list[int]:
+        """The numbers of the examples of a language and condition that a field may name."""
+        by_name = self.by_image.get(_image_key(value)) if field in IMAGE_FIELDS else self.by_example.get(str(value))
+        return [number for number in by_name or () if group <= self.groups[number]]
+
+    def _by_question(self, fits: Sequence[list[int]], questions: Sequence[str]) -> list[list[int]]:
+        """Of several examples for a row, those that ask its question. If as many rows fit the same equal examples,
+        each takes one, in their order."""
+        best, rows = list[list[int]](), defaultdict[tuple[int, ...], list[int]](list)
+        for row, (numbers, question) in enumerate(zip(fits, questions, strict=True)):
+            asking = [number for number in numbers if question and question in self.prompts[number]]
+            shortest: dict[frozenset[str], int] = {}  # a longer prompt asks for more than the question
+            for number in sorted(asking, key=lambda number: len(self.prompts[number])):
+                shortest.setdefault(self.groups[number], len(self.prompts[number]))
+            best.append([n for n in asking if len(self.prompts[n]) == shortest[self.groups[n]]] or numbers)
+            rows[tuple(best[-1])].append(row)
+        for numbers_, equal in rows.items():
+            if len(numbers_) == len(equal) and len({(self.prompts[n], self.groups[n]) for n in numbers_}) == 1:
+                for number, row in zip(numbers_, equal, strict=True):
+                    best[row] = [number]
+        return best
+
+    def _in_order(
+        self,
+        path: Path,
+        of: frozenset[str],
+        answers: Sequence[Answer],
+        told: Sequence[frozenset[str]],
+        questions: Sequence[str],
+    ) -> list[tuple[int, Answer]]:
+        """Each answer with the number of its example among those of its language and condition: by its own number, or
+        else by its place. What rows tell must prove it: different questions, or else the right answers."""
+        members = {group: [n for n, own in enumerate(self.groups) if group <= own] for group in set(told)}
+        counts, pairs, num_fitting = Counter[frozenset[str]](), list[tuple[int, Answer]](), 0
+        for answer, group, question in zip(answers, told, questions, strict=True):
+            place = int(answer.row[NUMBER]) if NUMBER in answer.row and group == of else counts[group]
+            counts[group] += 1
+            if place < len(members[group]):
+                number = members[group][place]
+                pairs.append((number, answer))
+                has_question = len(set(questions)) > 1
+                num_fitting += self._asks(number, question) if has_question else self._is_right(number, answer.row)
+        is_whole = NUMBER in answers[0].row or all(counts[group] == len(members[group]) for group in counts)
+        if num_fitting < len(answers) or not is_whole:
             raise ValueError(
-                f"{path}: {sum(wrong)} of {len(answers)} answers fit {what} of the task, such as {first.location} "
-                f"({field} {first.row.get(field)!r}). {remedy}"
+                f"{path}: no field names an example or image of the task, and in their order {num_fitting} of "
+                f"{len(answers)} rows fit the {sum(map(len, members.values()))} examples. Add "
+                f"{', '.join(EXAMPLE_FIELDS)} or image_id."
             )
-    return [(fits[0], answer) for fits, answer in zip(best, answers, strict=True)]
+        return pairs
+
+    def _asks(self, number: int, question: str) -> bool:
+        prompt = self.prompts[number]
+        return question in prompt or prompt in question
+
+    def _is_right(self, number: int, row: Mapping[str, Any]) -> bool:
+        """Whether the right answer that a row tells is the example's. A row that tells none is right, unless it names
+        an example or image of another task."""
+        told = [
+            AS_YES_OR_NO.get(text, text)
+            for text in (_plain(row[name]) for name in ("target", "answer") if name in row)
+        ]
+        if not told:
+            return not any(name in row for name in (*EXAMPLE_FIELDS, *IMAGE_FIELDS))
+        return any(_plain(reference) in text for reference in self.examples[number].references for text in told)
 
 
-def _in_order(
-    path: Path, answers: Sequence[Answer], numbers: Sequence[int], examples: Sequence[EvaluationExample]
-) -> list[tuple[int, Answer]]:
-    """Each answer with the number of its example, among `numbers`: by its own number, or else by its place."""
-    places = [int(answer.row.get(NUMBER, place)) for place, answer in enumerate(answers)]
-    pairs = [(numbers[place], answer) for place, answer in zip(places, answers, strict=True) if place < len(numbers)]
-    num_fitting = sum(_agrees(answer.row, examples[number]) for number, answer in pairs)
-    if num_fitting < len(answers) or not (NUMBER in answers[0].row or len(places) == len(numbers)):
-        raise ValueError(
-            f"{path}: no field names an example or image of the task, and in their order {num_fitting} of "
-            f"{len(answers)} rows fit the {len(numbers)} examples. Add {', '.join(EXAMPLE_FIELDS)} or image_id."
-        )
-    return pairs
-
-
-def _agrees(row: Mapping[str, Any], example: EvaluationExample) -> bool:
-    """Whether the question or the right answer that a row tells is the example's. True if it tells neither."""
-    right = [str(row[name]).casefold() for name in ("target", "answer") if name in row]
-    found = [any(reference.casefold() in text for reference in example.references) for text in right]
-    found += [str(row["question"]).strip() in example.prompt] if "question" in row else []
-    return any(found) or not found
-
-
-def _groups(row: Mapping[str, Any], known: set[str]) -> set[str]:
+def _groups(row: Mapping[str, Any], known: set[str]) -> frozenset[str]:
     """The language that a row tells, also one that the task has not, and the condition of the task that it tells."""
     codes, conditions = ({str(row.get(name)) for name in names} for names in (LANGUAGE_FIELDS, CONDITION_FIELDS))
     languages = {OTHER_CODES.get(code, code) for code in codes}
-    return languages & CODES | conditions & known
+    return frozenset(languages & CODES | conditions & known)
 
 
 def _image_key(image: Any) -> str:
     """The name of an image, the same for its number, key and file."""
-    stem = PurePosixPath(str(image)).stem
+    stem = IMAGE_SUFFIX.sub("", PurePosixPath(str(image)).name)
     number = COCO_NAME.fullmatch(stem)
     return number[1] if number else stem
+
+
+def _plain(text: Any) -> str:
+    return " ".join(str(text).casefold().split())
 
 
 def _name(example: EvaluationExample) -> str:

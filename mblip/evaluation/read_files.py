@@ -89,10 +89,10 @@ class ReadFiles:
             expected = self.published.num_records(split, part)
         self.noted.append((part, FileRead(location, split, number, expected, _sha256(file), revision)))
 
-    def add(self, path: str | Path | None, num_records: int) -> None:
+    def add(self, path: str | Path | None, num_records: int, split: str | None = None) -> None:
         """Note another file that decides results, such as a list of synonyms; None: there is none."""
         if path is not None:
-            self.others.append(FileRead(str(path), None, num_records, sha256=_sha256(path)))
+            self.others.append(FileRead(str(path), split, num_records, sha256=_sha256(path)))
 
     @property
     def files(self) -> tuple[FileRead, ...]:

@@ -67,7 +67,7 @@ class DatasetLocation:
         config = None if self.config is None else _in_language(self.config, language)
         folders = dataset_folders(path)
         rows = read_rows(path, split=split, config=config, revision=self.revision)
-        renamed = ((location, {**row, **self._renamed(row, location)}) for location, row in rows)
+        renamed = ((location, self._renamed(row, location)) for location, row in rows)
         records = ((location, _with_checked_images(row, folders, location)) for location, row in renamed)
         if files is None:
             return records
@@ -89,7 +89,8 @@ class DatasetLocation:
     def _renamed(self, row: Mapping[str, Any], location: str) -> dict[str, Any]:
         if missing := [column for column in self.columns.values() if column not in row]:
             raise ValueError(f"{location}: found no column {missing[0]} of `columns`, only {', '.join(row)}.")
-        return {name: row[column] for name, column in self.columns.items()}
+        others = {name: value for name, value in row.items() if name not in self.columns.values()}
+        return others | {name: row[column] for name, column in self.columns.items()}
 
     @property
     def is_by_language(self) -> bool:
@@ -219,9 +220,8 @@ def images_in(record: Mapping[str, Any], *, location: str) -> tuple[Image, ...]:
     images, image = record.get("images"), record.get("image")
     if images is None:
         return () if image is None or isinstance(image, str) else (_image_of_cell(image, location, "image"),)
-    if not isinstance(images, list):
-        raise ValueError(f"{location}: `images` is {describe(images)}, expected a list of images.")
-    return tuple(_image_of_cell(value, location, "images") for value in images)
+    several = images if isinstance(images, list) else [images]
+    return tuple(_image_of_cell(value, location, "images") for value in several)
 
 
 def image_of(

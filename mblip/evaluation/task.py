@@ -134,9 +134,12 @@ class Origin:
         return f"Get the files from {self.url} ({self.size}).{layout}"
 
 
+ANSWERS = "answers"  # in place of a split: a file of a scored system
+
+
 @dataclass(frozen=True)
 class FileRead:
-    """A published file, or a part of a dataset, that a task read.
+    """A published file, or a part of a dataset, that a task read. Of a scored system, also its files of `ANSWERS`.
 
     Args:
         location: the path as the recipe gives it, or the dataset with its config.

@@ -77,7 +77,7 @@ def test_a_record_of_a_file_holds_no_images():
     [
         ({"image": 5}, "here: `image` holds 5, a whole number, expected an image"),
         ({"image": {"bytes": None, "path": None}}, "here: `image` holds an object of 2, expected an image"),
-        ({"images": "left.jpg"}, r"here: `images` is 'left\.jpg', text, expected a list of images"),
+        ({"images": "left.jpg"}, r"here: `images` holds 'left\.jpg', text, expected an image"),
     ],
 )
 def test_a_cell_without_an_image_is_named(record, message):

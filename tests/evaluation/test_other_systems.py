@@ -1,5 +1,6 @@
 """Predictions of other systems find their examples, by whatever their files name; or the error says which do not."""
 
+import hashlib
 import json
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 
 from mblip.evaluation import EvaluationExample, EvaluationTask, ExactMatch, GenerationSettings
 from mblip.evaluation.other_systems import match_answers, predictions_files
+from mblip.evaluation.task import FileRead
 from tests.data.sources.sample_data import write_json
 
 
@@ -75,7 +77,11 @@ def test_the_formats_are_told_apart_by_their_fields(tmp_path, name, rows):
 @pytest.mark.parametrize("delimiter", [",", "\t"])
 def test_a_table_of_vlmevalkit_is_read_in_its_order(tmp_path, delimiter):
     path = tmp_path / ("r.csv" if delimiter == "," else "r.tsv")
-    rows = [("index", "question", "answer", "prediction"), ("0", "Describe.", "['Yes']", "a"), ("1", "?", "yes", "")]
+    rows = [
+        ("index", "question", "answer", "prediction"),
+        ("0", "Describe.", "['Yes']", "a"),
+        ("1", "Describe.", "yes", ""),
+    ]
     path.write_text("".join(delimiter.join(f'"{cell}"' for cell in row) + "\n" for row in rows), encoding="utf-8")
     assert answers(PHOTOS, path) == {"as_is 42": "a", "as_is 7": ""}
 
@@ -137,6 +143,90 @@ def test_conditions_are_told_by_files_or_by_rows_and_those_without_a_file_are_le
 def test_answers_that_do_not_fit_are_counted_and_named(tmp_path, task, rows, message):
     with pytest.raises(ValueError, match=message):
         answers(task, write_lines(tmp_path / "r.jsonl", rows))
+
+
+ASKED = task_of(
+    *(
+        example(id, condition=split, question=question, right=right)
+        for split, other in (("random", "A cat?"), ("popular", "A cup?"))
+        for id, question, right in (("1", "A dog?", "yes"), ("2", other, "no"))
+    )
+)
+
+
+def test_rows_without_ids_are_in_order_in_each_condition_that_they_tell(tmp_path):
+    rows = [
+        {"index": index, "question": question, "answer": right, "category": split, "prediction": f"{split} {question}"}
+        for index, (split, question, right) in enumerate(
+            (
+                ("popular", "A dog?", "Yes"),
+                ("popular", "A cup?", "No"),
+                ("random", "A dog?", "Yes"),
+                ("random", "A cat?", "No"),
+            )
+        )
+    ]
+    found = answers(ASKED, write_json(tmp_path / "r.json", rows))
+    assert list(found.values()) == ["random A dog?", "random A cat?", "popular A dog?", "popular A cup?"]
+    for row in rows:
+        del row["category"]
+    with pytest.raises(ValueError, match="in their order 2 of 4 rows fit the 4 examples"):
+        answers(ASKED, write_json(tmp_path / "r.json", rows))
+
+
+def test_a_file_of_another_part_is_refused_if_its_questions_are_told(tmp_path):
+    rows = [
+        {"question_id": 1, "question": "A dog?", "text": "a"},
+        {"question_id": 2, "question": "A cup?", "text": "b"},
+    ]
+    path = write_lines(tmp_path / "r.jsonl", rows)
+    assert list(answers(ASKED, f"popular={path}").values()) == ["a", "b"]
+    with pytest.raises(ValueError, match=r"1 of 2 answers ask another question than .* line 2 \(question_id 2\)"):
+        answers(ASKED, f"random={path}")
+
+
+def test_answers_of_another_benchmark_are_not_taken_in_their_order(tmp_path):
+    path = write_lines(tmp_path / "r.jsonl", [{"question_id": id, "answer": "a"} for id in (901, 902)])
+    with pytest.raises(ValueError, match="in their order 0 of 2 rows fit"):
+        answers(PHOTOS, path)
+
+
+def test_equal_questions_about_an_image_are_taken_in_order_and_longer_ones_are_others(tmp_path):
+    questions = ("What kind?", "Who is it?", "What kind?", "Guess who is it?")
+    task = task_of(*(example(f"{number}", question=question) for number, question in enumerate(questions)))
+    docs = [{"image_id": 42, "question": question} for question in questions]
+    rows = [{"doc_id": n, "doc": docs[n], "filtered_resps": f"{n}"} for n in (2, 3, 1, 0)]
+    assert list(answers(task, write_lines(tmp_path / "r.jsonl", rows)).values()) == ["0", "1", "2", "3"]
+    with pytest.raises(ValueError, match=r"1 of 3 answers fit several examples .* line 1 \(image_id 42\)"):
+        answers(task, write_lines(tmp_path / "r.jsonl", rows[:3]))
+
+
+def test_true_and_false_are_yes_and_no_of_pangeas_marvl(tmp_path):
+    task = task_of(example("sw-0", right="yes"), example("sw-1", right="no"))
+    rows = [
+        {"doc_id": n, "target": right, "doc": {"id": f"x{n}", "conversations": []}, "filtered_resps": [f"{n}"]}
+        for n, right in enumerate(("true", "false"))
+    ]
+    (tmp_path / "r.json").write_text(json.dumps({"args": {}, "logs": rows}))  # in one line
+    assert list(answers(task, tmp_path / "r.json").values()) == ["0", "1"]
+
+
+def test_fields_without_a_value_and_numbers_are_no_obstacle(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(
+        '\ufeff[{"image_id": 42, "hint": NaN, "prediction": "a"},\r\n{"image_id": "7", "prediction": 2.50}]'
+    )
+    assert answers(PHOTOS, path) == {"as_is 42": "a", "as_is 7": "2.50"}
+    path.write_text('[{"image_id": 42, "prediction": NaN}]')
+    with pytest.raises(ValueError, match="row 0: `prediction` is nothing, expected text"):
+        answers(PHOTOS, path)
+
+
+def test_the_record_names_the_files_of_answers_with_their_digests(tmp_path):
+    path = write_lines(tmp_path / "r.jsonl", [{"id": 42, "text": "a"}, {"id": 7, "text": "b"}])
+    task, _ = match_answers(PHOTOS, predictions_files([str(path)], PHOTOS))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert task.files == (FileRead(str(path), "answers", 2, sha256=digest),)
 
 
 def test_a_question_tells_which_of_several_about_an_image_is_answered(tmp_path):

@@ -155,12 +155,13 @@ class CocoLocations:
 
 
 def photo_number(file_name: str, *, location: str) -> int:
-    """The number of a photo from its file name, which may include folders.
+    """The number of a photo from its file name, which may include folders and lack `.jpg`.
 
     Raises:
         ValueError: it is not a COCO file name.
     """
-    match = FILE_NAME.fullmatch(file_name.rpartition("/")[2])
+    name = file_name.rpartition("/")[2]
+    match = FILE_NAME.fullmatch(name if "." in name else f"{name}.jpg")
     if match is None:
         raise ValueError(
             f"{location}: found the image {file_name!r}, expected a photo of COCO such as 000000000139.jpg or "

@@ -9,6 +9,7 @@ number with a point or an exponent is the text as written, other JSON values kee
 import codecs
 import csv
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
@@ -26,7 +27,7 @@ def is_text_table(name: str) -> bool:
     return _kind(name) in TEXT_KINDS
 
 
-def read_table(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_table(path: str | Path, *, decoder: json.JSONDecoder = AS_WRITTEN) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a table of text with their locations.
 
     Raises:
@@ -34,7 +35,7 @@ def read_table(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
             line says. The message names the file and the line.
     """
     path = Path(path)
-    rows = _delimited_rows(path) if _kind(path.name) in DELIMITERS else _json_rows(path)
+    rows = _delimited_rows(path) if _kind(path.name) in DELIMITERS else _json_rows(path, decoder)
     is_empty = True
     try:
         for location, row in rows:
@@ -75,11 +76,11 @@ def _delimited_rows(path: Path) -> Iterator[tuple[str, TextRow]]:
             ) from error
 
 
-def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
+def _json_rows(path: Path, decoder: json.JSONDecoder) -> Iterator[tuple[str, Any]]:
     with open_binary(path) as file:
         start = file.read(1 << 10).removeprefix(codecs.BOM_UTF8).lstrip()
     if _kind(path.name) != ".json" or not start.startswith(b"["):
-        yield from read_json_lines(path, decoder=AS_WRITTEN)
+        yield from read_json_lines(path, decoder=decoder)
         return
-    for number, row in enumerate(iter_json_array(path, decoder=AS_WRITTEN)):
+    for number, row in enumerate(iter_json_array(path, decoder=decoder)):
         yield f"{path}, row {number}", row

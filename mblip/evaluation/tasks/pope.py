@@ -45,7 +45,7 @@ Split = Literal["random", "popular", "adversarial"]
 SPLITS: tuple[Split, ...] = ("random", "popular", "adversarial")
 SPLIT_MARK = "{split}"
 
-FIELDS = {"question_id": int, "image": str, "text": str, "label": str}
+FIELDS = {"question_id": int | str, "image": str, "text": str, "label": str}
 
 
 def pope(
@@ -63,7 +63,8 @@ def pope(
     Args:
         questions: the published files, with `{split}` in place of random, popular, adversarial. Or give a `dataset`
             with their fields, and `{split}` in its `path`, `config` or `split`. It may hold the images in a column
-            `images`; its column `image` is the name of the file.
+            `images`; its column `image` is the name of the file. Of lmms-lab/POPE, `columns` are {text: question,
+            label: answer, image: image_source, images: image}.
         images: the folder, URL or archive of COCO's photos.
     """
     check_one_location(questions, dataset)

@@ -15,6 +15,7 @@ from mblip.evaluation.tasks.xm3600 import xm3600
 from mblip.evaluation.tasks.xvnli import xvnli
 from tests.data.sources.sample_data import write_json
 from tests.evaluation.tasks.other_layouts import (
+    cell,
     pangea_marvl,
     pangea_maxm,
     pangea_xgqa,
@@ -112,6 +113,21 @@ def test_columns_give_fields_other_names(tmp_path):
         words += [f"--task.dataset.columns.{field}", column]
     (task,) = parse_command_line(["m", "--task", "xgqa", *words]).evaluation.build_tasks()
     assert [(e.id, e.image_id, e.references) for e in task.examples] == [("de/5", "gqa/n1", ("women",))]
+    columns = {"text": "question", "label": "answer", "image": "image_source", "images": "image"}  # of lmms-lab/POPE
+    named = {
+        "question_id": "7",
+        "question": "Is there a dog?",
+        "answer": "yes",
+        "image_source": "COCO_val2014_000000000042",
+    }
+    there = store(tmp_path / "pope", {"random": [{**named, "image": cell()}]})
+    dataset = DatasetLocation(there, split="{split}", columns=columns)
+    (example,) = pope(UNCHECKED, dataset=dataset, splits=("random",)).examples
+    assert (example.id, example.prompt, example.image_id) == ("7", "Is there a dog?", "coco/000000000042")
+    rows = [{"key": "0a", "deutsch": {"caption": ["Ein Haus."]}, "image": cell()}]
+    dataset = DatasetLocation(store(tmp_path / "xm", {"test": rows}), columns={"image/key": "key", "de": "deutsch"})
+    (example,) = xm3600(UNCHECKED, dataset=dataset, languages=("de",)).examples
+    assert (example.id, example.references) == ("de/0a", ("Ein Haus.",))
     dataset = DatasetLocation(path, split="de", columns={"question_id": "number"})
     with pytest.raises(ValueError, match="found no column number of `columns`, only id, photo, frage, answer, image"):
         list(dataset.records())
