@@ -126,7 +126,8 @@ def apply_prompt(
         template = _draw_native(example, seed, native_share, native_folder) or template
     as_released = templates == "as_released"
     name = "English" if as_released and example.task == "question_generation" else None
-    text = template.text.format(language=name or prompt_name(example.language, as_released), **example.inputs)
+    inputs = {input: text.strip() for input, text in example.inputs.items()}
+    text = template.text.format(language=name or prompt_name(example.language, as_released), **inputs)
     if as_released and example.task == "reasoning" and template == task.templates[-1]:
         answer = example.target.partition(" because ")[0]
         return replace(example, prompt=text, target=f"{answer} because {answer}")

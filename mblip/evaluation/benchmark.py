@@ -76,6 +76,9 @@ def benchmark_task(
     found = list(_sharing_bytes(examples))
     with_images = _with_images(name, found, setup, origin, skipped)
     marks = files.marks
+    num_languages, published = len({example.language for example in found}), files.published
+    if published is not None and published.num_languages not in (None, num_languages):
+        marks = (*marks, f"{num_languages} of {published.num_languages} languages")
     if num_without := len(found) - len(with_images):
         marks = (*marks, f"{num_without:,} of {len(found):,} examples without their image")
     if answering != "generate":

@@ -15,7 +15,7 @@ from mblip.data.languages import ENGLISH
 
 GOLD_LABELS = {"yes": "entailment", "maybe": "neutral", "no": "contradiction"}  # of XVNLI
 MAXM_PROMPT = re.compile(r"Question: (.*) Short answer in [^:]*:", re.DOTALL)
-PANGEA_STATEMENT = re.compile(r".*? Text: (.*)\s*Options: \(a\) false \(b\) true.*", re.DOTALL)
+PANGEA_STATEMENT = re.compile(r".*? Text: (.*?)\s*Options: \(a\) false \(b\) true.*", re.DOTALL)
 
 
 def as_published(record: Any, number: int, language: str | None) -> Any:

@@ -62,6 +62,7 @@ class Protocol:
     language_names: LanguageNames
     generation: Mapping[AnswerKind, GenerationSettings]
     benchmarks: Mapping[str, Rules]
+    strips_inputs: bool = False  # space around questions and statements; the others keep it
 
 
 CAPTION_PROMPT = "Caption in {language}: "
@@ -108,7 +109,7 @@ PAPER = Protocol(  # files without a folder are in configs/datamodule
             STATEMENT, "short_answer", "accuracy_mblip", "mblip_marvl.yaml:25", {"images_shown": 2, "split": "test1"}
         ),
         "pope": Rules(OBJECT, "short_answer", "accuracy_mblip", "mblip_halu_pope.yaml:24"),
-        # train[:1000]: mblip_halu_chair.yaml:37,50; of Karpathy's val: data/hallucinations/generate_chair.py:10-23
+        # train[:1000]: mblip_halu_chair.yaml:37,50; of Karpathy's val and restval: data/mscoco/generate_train.py:67-87
         "chair": Rules(OBJECTS, "description", "chair_s", "mblip_halu_chair.yaml:47, 60", {"num_images": 1000}),
     },
 )
@@ -174,7 +175,13 @@ PANGEA = Protocol(
     # Figures: tasks/xm100/utils.py:53-132 (arXiv 2410.16153, figure 4, reports ROUGE-L), tasks/xgqa/utils.py:12-18,
     # tasks/maxm/utils.py:73-80, tasks/marvl/utils.py:17-25
     benchmarks={
-        "xm3600": Rules(PANGEA_CAPTION, "caption", "ROUGE-L_pangea", "tasks/xm100/xm100_bn.yaml:9, xm100_en.yaml:9"),
+        "xm3600": Rules(
+            PANGEA_CAPTION,
+            "caption",
+            "ROUGE-L_pangea",
+            "tasks/xm100/xm100_bn.yaml:9, xm100_en.yaml:9",
+            {"num_photos": 100},  # of its data set, XM100
+        ),
         # the rest of its prompt: tasks/xgqa/xgqa_de.yaml:29-30, xgqa_en.yaml:29-30
         "xgqa": Rules(PANGEA_QUESTION, "short_answer", "accuracy_pangea", "tasks/xgqa/utils.py:6-10"),
         # the rest of its prompt: tasks/maxm/maxm_fr.yaml:38-40; tokens: maxm_fr.yaml:12-16
@@ -197,6 +204,7 @@ PANGEA = Protocol(
             {"split": "dev", "images_shown": 1},
         ),
     },
+    strips_inputs=True,  # tasks/xgqa/utils.py:7, tasks/maxm/utils.py:41; commit df18b02, tasks/marvl/utils.py:29-32
 )
 
 PROTOCOLS: Mapping[str, Protocol] = {"paper": PAPER, "centurio": CENTURIO, "pangea": PANGEA}
@@ -277,7 +285,7 @@ class Setup:
         """
         names = self.language_names or PROTOCOLS[self.protocol].language_names
         if not self.templates:
-            return (PromptForm(AS_IS, paper, names, english),)
+            return (PromptForm(AS_IS, paper, names, english, PROTOCOLS[self.protocol].strips_inputs),)
         templates = get_task(task)
         forms = [
             PromptForm(f"wording {number}", template.text, names)
@@ -295,10 +303,12 @@ class PromptForm:
     text: str
     language_names: LanguageNames = "trained"
     english: str | None = None
+    strips_inputs: bool = False
 
     def fill(self, language: str, is_english: bool = False, /, **inputs: str) -> str:
         """The prompt that asks for an answer in `language`, with its inputs inserted."""
         text = self.english if is_english and self.english is not None else self.text
+        inputs = {name: value.strip() for name, value in inputs.items()} if self.strips_inputs else inputs
         return text.format(language=prompt_language(language, self.language_names), **inputs)
 
 

@@ -25,10 +25,12 @@ class Published:
     Args:
         records: split -> the number of its records, by part (such as a language) where it differs. None: not known.
         reported: the splits whose figures are the benchmark's. None: all.
+        num_languages: whose mean is the benchmark's. None: any.
     """
 
     records: Mapping[str, int | Mapping[str, int] | None]
     reported: tuple[str, ...] | None = None
+    num_languages: int | None = None
 
     def num_records(self, split: str | None, part: str | None) -> int | None:
         """The records of a part of a split, if they are known."""

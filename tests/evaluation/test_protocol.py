@@ -31,6 +31,14 @@ def test_an_input_may_have_braces_in_it():
     assert form.fill("sw", question="{Why}?") == "Question: {Why}? Short answer in Swahili:"
 
 
+@pytest.mark.parametrize(
+    ("protocol", "asked"), [("paper", "Question:  Why? Short"), ("pangea", "Question: Why? Short")]
+)
+def test_only_pangea_takes_space_off_a_question(protocol, asked):
+    (form,) = Setup(protocol=protocol).prompts("vqa", paper="Question: {question} Short answer in {language}:")
+    assert form.fill("sw", question=" Why?").startswith(asked)
+
+
 def test_all_templates_are_asked_the_one_held_out_of_training_last():
     setup = Setup(templates=True)
     forms = setup.prompts("captioning", paper=PAPER)

@@ -106,14 +106,14 @@ UNCHECKED = Setup(missing_images="unchecked")
 def test_a_truncated_xm3600_is_not_called_xm3600(tmp_path):
     records = [{"image/key": f"{n:04d}", "en": {"caption": ["A dog."]}} for n in range(30)]
     path = write_lines(tmp_path / "captions.jsonl", records)
-    assert xm3600(UNCHECKED, captions=path, images=str(tmp_path)).marks == ("30 of 3,600 records",)
+    assert xm3600(UNCHECKED, captions=path, images=str(tmp_path)).marks == ("30 of 3,600 records", "1 of 36 languages")
 
 
 @pytest.mark.slow
 def test_a_whole_xm3600_has_no_mark(tmp_path):
     records = [{"image/key": f"{n:04d}", "en": {"caption": ["A dog."]}} for n in range(3600)]
     path = write_lines(tmp_path / "captions.jsonl", records)
-    assert xm3600(UNCHECKED, captions=path, images=str(tmp_path)).marks == ()
+    assert xm3600(UNCHECKED, captions=path, images=str(tmp_path)).marks == ("1 of 36 languages",)
 
 
 def test_the_development_split_of_nlvr2_is_marked(tmp_path):
@@ -135,4 +135,4 @@ def test_the_english_of_flickr30k_has_1000_photos_where_the_others_have_2000(tmp
         languages=("de", "en"),
     )
     assert [file.num_expected for file in task.files] == [2000, 1000]
-    assert task.marks == ("2 of 3,000 records",)
+    assert task.marks == ("2 of 3,000 records", "2 of 8 languages")

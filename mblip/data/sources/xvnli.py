@@ -103,5 +103,5 @@ def _example(
             source=source,
             id=id,
             image_id=flickr30k_image_id(photo),
-            inputs={"hypothesis": fields["sentence2"].strip()},
+            inputs={"hypothesis": fields["sentence2"]},
         )

@@ -10,7 +10,7 @@ Rohrbach et al., 2018. Licences: synonyms BSD 2-Clause, POPE MIT, COCO's annotat
 licences.
 
 We ask for a caption and for a description of each photo: two conditions. mBLIP's evaluation takes the first 1,000
-photos of Karpathy's validation split (`karpathy`, `num_images`) and POPE's lists of objects only.
+photos of Karpathy's val and restval (`karpathy`, `num_images`) and POPE's lists of objects only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,7 +43,7 @@ ORIGIN = Origin(
     "<name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
 CONDITIONS = {"captioning": "caption", "detailed_captioning": "description"}  # by the task of mblip/data/prompts
-KARPATHY_SPLIT = "val"
+KARPATHY_SPLITS = ("val", "restval")  # gregor-ge/mBLIP, data/mscoco/generate_train.py:67-87, reads both as val
 
 Shown = tuple[dict[int, Image], dict[int, frozenset[str]]]  # photo number -> photo, and photo number -> its objects
 
@@ -67,7 +67,7 @@ def chair(
             with the same fields, and the image in a column `images`; or COCO's file.
         captions: adds the objects that people named.
         images: the folder, URL or archive of COCO's photos.
-        karpathy: take only photos of Karpathy's validation split.
+        karpathy: take only photos of Karpathy's val and restval.
         num_images: take only the first ones. None: as many as the protocol.
     """
     if sum(source is not None for source in (objects, dataset, instances)) != 1:
@@ -161,16 +161,16 @@ def read_outlined(instances: Path, category_of: Mapping[str, str], locations: Co
 
 
 def _in_split(images: Mapping[int, Image], karpathy: Path, skipped: SkipReport) -> list[int]:
-    """The photos of Karpathy's validation split, in its order."""
+    """The photos of Karpathy's val and restval, in the order of his file."""
     numbers = dict.fromkeys(images)
     found = []
     for location, record in read_karpathy_records(karpathy):
         listed = karpathy_photo(record, location=location)
-        if listed.split == KARPATHY_SPLIT and listed.number in numbers:
+        if listed.split in KARPATHY_SPLITS and listed.number in numbers:
             del numbers[listed.number]
             found.append(listed.number)
-        elif listed.split == KARPATHY_SPLIT:
-            skipped.add("photo of the split whose objects are not known", f"{NAME}/{listed.number:012d}")
+        elif listed.split in KARPATHY_SPLITS:
+            skipped.add("photo of these splits whose objects are not known", f"{NAME}/{listed.number:012d}")
     for number in numbers:
-        skipped.add("photo outside Karpathy's validation split", f"{NAME}/{number:012d}")
+        skipped.add("photo outside Karpathy's val and restval", f"{NAME}/{number:012d}")
     return found

@@ -33,7 +33,7 @@ ORIGIN = Origin(
 )
 CANDIDATES = ("yes", "no")
 # Lines of zero_shot/annotations in e-bug/iglue at 43cbac9.
-PUBLISHED = Published({"test": {"id": 1128, "sw": 1108, "ta": 1242, "tr": 1180, "zh": 1012}})
+PUBLISHED = Published({"test": {"id": 1128, "sw": 1108, "ta": 1242, "tr": 1180, "zh": 1012}}, num_languages=5)
 
 
 def marvl(

@@ -38,7 +38,9 @@ ORIGIN = Origin(
 )
 MAXM_LANGUAGES = ("en", "fr", "hi", "iw", "ro", "th", "zh")
 # Questions in each file, from the card of floschne/maxm, a copy on the Hub.
-PUBLISHED = Published({"test": {"en": 257, "fr": 264, "hi": 260, "iw": 280, "ro": 284, "th": 268, "zh": 277}})
+PUBLISHED = Published(
+    {"test": {"en": 257, "fr": 264, "hi": 260, "iw": 280, "ro": 284, "th": 268, "zh": 277}}, num_languages=7
+)
 
 FILE_FIELDS = {"annotations": list[dict]}
 IMAGE_FIELDS = {"image_id": str}
@@ -125,7 +127,7 @@ def maxm_examples(
                 prompts,
                 images=(image,),
                 image_id=xm3600_image_id(key),
-                inputs={"question": fields["question"].strip()},
+                inputs={"question": fields["question"]},
                 references=answers or ("",),  # no answer equals it
                 language=language,
                 id=id,

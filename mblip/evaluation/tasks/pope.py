@@ -129,7 +129,7 @@ def pope_examples(
             prompts,
             images=(image_of(record, file, location=location, name=fields["image"]),),
             image_id=coco_image_id(number),
-            inputs={"question": fields["text"].strip()},
+            inputs={"question": fields["text"]},
             references=(label,),
             language=ENGLISH,
             id=id,

@@ -40,8 +40,8 @@ ORIGIN = Origin(
     "<name>.jpg of val2014.zip from https://cocodataset.org/#download",
 )
 # Lines of annotations/<language>/test.jsonl in e-bug/iglue at 43cbac9, and of Flickr30k's test_ann.jsonl there.
-PUBLISHED = Published({"test": 2000, "train": None}, reported=("test",))
-WITH_FLICKR30K = Published({"test": dict.fromkeys(XFLICKRCO_LANGUAGES, 2000) | {ENGLISH: 1000}})
+PUBLISHED = Published({"test": 2000, "train": None}, reported=("test",), num_languages=8)
+WITH_FLICKR30K = Published({"test": dict.fromkeys(XFLICKRCO_LANGUAGES, 2000) | {ENGLISH: 1000}}, num_languages=8)
 
 
 def xflickrco(

@@ -41,8 +41,10 @@ ORIGIN = Origin(
     layout="few_shot/<language>/test.json of IGLUE, or zero_shot/testdev_balanced_questions_<language>.json, and "
     "<imageId>.jpg of images.zip from https://cs.stanford.edu/people/dorarad/gqa/download.html",
 )
-# The README of Adapter-Hub/xGQA; `testdev` is the sum of its parts. The paper reports on it, IGLUE on `test`.
-PUBLISHED = Published({"test": 9666, "testdev": 12578, "dev": 1422, "train": None}, reported=("test", "testdev"))
+# The README of Adapter-Hub/xGQA; `testdev` is the sum of its parts. Its paper reports on it, the protocols on `test`.
+PUBLISHED = Published(
+    {"test": 9666, "testdev": 12578, "dev": 1422, "train": None}, reported=("test",), num_languages=8
+)
 
 
 def xgqa(

@@ -37,7 +37,7 @@ ORIGIN = Origin(
     layout="captions.jsonl, and <image/key>.jpg of images.tgz in one folder",
 )
 
-PUBLISHED = Published({"test": 3600})  # the photos of the paper, each with captions in 36 languages
+PUBLISHED = Published({"test": 3600}, num_languages=36)
 
 
 def xm3600(
@@ -90,15 +90,19 @@ def xm3600(
                     skipped=skipped,
                 )
 
+    asked_for = list(examples())
+    num_photos = len({example.image_id for example in asked_for})
+    is_other = rules.arguments.get("num_photos") not in (None, num_photos) and not rules.changes
     return captioning_task(
         NAME if subset is None else f"{NAME}_{Path(subset).stem}",
-        examples(),
+        asked_for,
         setup=setup,
         tokenization=tokenization,
         origin=ORIGIN,
         skipped=skipped,
         files=files,
         rules=rules,
+        changes=(f"{num_photos:,} photos, not XM100's",) if is_other else (),
     )
 
 

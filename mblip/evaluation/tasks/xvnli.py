@@ -35,7 +35,7 @@ ORIGIN = Origin(
 )
 CANDIDATES = ("yes", "no", "maybe")
 # Lines of <language>/test.jsonl in e-bug/iglue at 43cbac9.
-PUBLISHED = Published({"test": 1164, "dev": None, "train": None}, reported=("test",))
+PUBLISHED = Published({"test": 1164, "dev": None, "train": None}, reported=("test",), num_languages=5)
 
 
 def xvnli(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mblip.data.example import Example
+from mblip.data.prompts import apply_prompt, get_task
 from mblip.data.skipped import SkipReport
 from mblip.data.sources.xvnli import XVNLI_LANGUAGES, read_xvnli, snli_ve
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_lines
@@ -31,9 +32,17 @@ def test_a_pair_of_xvnli_becomes_an_example_without_its_premise(tmp_path):
             source="xvnli",
             id="ru/7598.jpg#2r1c",
             image_id="flickr30k/7598",
-            inputs={"hypothesis": "Эта женщина – супермодель."},
+            inputs={"hypothesis": "Эта женщина – супермодель. "},
         )
     ]
+
+
+def test_space_around_a_hypothesis_is_not_trained_on(tmp_path):
+    path = write_lines(tmp_path / "test.jsonl", [PAIR | {"Flikr30kID": "7598"}])
+    (example,) = read_xvnli(path, language="ru", images=tmp_path)
+    assert apply_prompt(example, held_out=True, seed=0).prompt == get_task("entailment").held_out.text.format(
+        language="Russian", hypothesis="Эта женщина – супермодель."
+    )
 
 
 def test_a_pair_of_snli_ve_spells_the_photo_otherwise_and_is_english(tmp_path):

@@ -100,15 +100,16 @@ def test_what_photos_show_may_come_from_cocos_own_annotations(recipe, tmp_path):
     assert outlined.build(UNCHECKED).changes == changes
 
 
-def test_the_photos_may_be_those_of_karpathys_validation_split(recipe, tmp_path):
-    records = [karpathy(9, "val"), karpathy(71, "test"), karpathy(5, "val"), karpathy(139, "val")]
+def test_the_photos_may_be_those_of_karpathys_val_and_restval(recipe, tmp_path):
+    """mBLIP's script writes all but train and test into its coco_val.json."""
+    records = [karpathy(9, "restval"), karpathy(71, "test"), karpathy(5, "val"), karpathy(139, "val")]
     path = write_json(tmp_path / "dataset_coco.json", {"images": records, "dataset": "coco"})
     task = recipe(karpathy=path, num_images=1).build(UNCHECKED)
     assert [example.id for example in task.examples] == ["000000000009"] * 2
     assert task.changes == ("num_images 1",)
     assert task.skipped.names == {
-        "photo of the split whose objects are not known": ["chair/000000000005"],
-        "photo outside Karpathy's validation split": ["chair/000000000071"],
+        "photo of these splits whose objects are not known": ["chair/000000000005"],
+        "photo outside Karpathy's val and restval": ["chair/000000000071"],
         "not among the first 1": ["chair/000000000139"],
     }
 

@@ -59,7 +59,7 @@ def test_a_photo_of_coco_is_found_under_any_of_its_names(recipe, tmp_path):
 def test_missing_photos_are_counted_over_both_corpora(recipe):
     with pytest.raises(ValueError, match=rf"xflickrco: 2 of 2 images are missing, such as 1013\.jpg, {COCO_NAME}"):
         recipe().build(Setup())
-    with pytest.raises(ValueError, match=r"no examples \(skipped: 1 empty text, .* 3 image missing\)"):
+    with pytest.raises(ValueError, match=r"no examples \(skipped: empty text: 1, .* image missing: 3\)"):
         recipe().build(Setup(missing_images="skip"))
 
 

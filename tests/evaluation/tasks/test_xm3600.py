@@ -175,5 +175,14 @@ def test_only_centurio_takes_a_part_of_the_file_its_first_512_records():
     assert {name: Setup(protocol=name).rules("xm3600").arguments for name in ("paper", "centurio", "pangea")} == {
         "paper": {},
         "centurio": {"num_images": 512},
-        "pangea": {},
+        "pangea": {"num_photos": 100},
     }
+
+
+def test_pangea_takes_100_photos_and_another_number_changes_it(recipe, tmp_path):
+    pangea = Setup(protocol="pangea", missing_images="unchecked")
+    assert recipe().build(pangea).changes == ("3 photos, not XM100's",)
+    assert recipe(num_images=2).build(pangea).changes == ("num_images 2",)
+    hundred = [{"image/key": f"{number:04d}", "en": said("A dog.")} for number in range(100)]
+    written = write_lines(tmp_path / "hundred.jsonl", hundred)
+    assert recipe(captions=written).build(pangea).changes == ()
