@@ -58,7 +58,7 @@ def alone(recipe, tmp_path_factory):
 @pytest.mark.slow
 def test_two_processes_write_the_files_of_one(recipe, alone, tmp_path):
     two = evaluate(TWO, recipe, tmp_path / "out")
-    assert sorted(two) == ["predictions_scenes.jsonl", "report.md", "results.json", "table.md"]
+    assert sorted(two) == ["predictions_scenes.jsonl", "recipe.yaml", "report.md", "results.json", "table.md"]
     assert two["predictions_scenes.jsonl"] == alone["predictions_scenes.jsonl"]
     assert scores(two) == scores(alone)
     assert json.loads(two["results.json"])["scenes"]["num_processes"] == 2
