@@ -13,17 +13,18 @@ import inspect
 import pkgutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from mblip.data.recipes.dotted import import_dotted, is_dotted
 from mblip.data.recipes.strict_loading import Converter, arguments_for, convert, join, to_plain, wrong_type
 from mblip.data.recipes.yaml_values import Located, read_yaml
 
 from . import tasks
+from .languages import mix_code
 from .protocol import PROTOCOLS, Setup
 from .runner import RunSettings
 from .task import EvaluationTask, Origin
@@ -46,6 +47,15 @@ class TaskRecipe:
     function: TaskFunction
     arguments: Mapping[str, Any] = field(default_factory=dict)
     location: str = field(default="", compare=False)
+
+    def in_languages(self, codes: Sequence[str]) -> Self:
+        """The benchmark in some of the languages it names, so that it reads no files of the others. Itself if it names
+        none, or has none or only these."""
+        parameter = inspect.signature(self.function).parameters.get("languages")
+        known = self.arguments.get("languages", parameter and parameter.default) or ()
+        kept = tuple(code for code in known if mix_code(code) in codes)
+        is_part = 0 < len(kept) < len(known)
+        return replace(self, arguments={**self.arguments, "languages": kept}) if is_part else self
 
     def build(self, setup: Setup) -> EvaluationTask:
         """The task, with its files read.
@@ -85,10 +95,15 @@ class EvaluationRecipe:
         Raises:
             ValueError: a task's data cannot be read, two tasks have one name, or no task has a language of the trial.
         """
-        built = [task.build(self.setup) for task in self.tasks]
+        built = [self._build(task) for task in self.tasks]
         if repeated := [name for name, count in Counter(task.name for task in built).items() if count > 1]:
             raise ValueError(f"Found several tasks named {repeated[0]!r}, but results need distinct names. Keep one.")
         return self.trial.of(built)
+
+    def _build(self, recipe: TaskRecipe) -> EvaluationTask:
+        part = recipe.in_languages([mix_code(code) for code in self.trial.languages])
+        task = part.build(self.setup)
+        return task if part is recipe else self.trial.in_languages(task)
 
 
 @dataclass(frozen=True)

@@ -38,27 +38,32 @@ class Trial:
         found = sorted({example.language for task in tasks for example in task.examples})
         if missing := [code for code in wanted if code not in found]:
             raise ValueError(
-                f"Found no examples in {', '.join(missing)}, expected languages among {', '.join(found)}."
+                f"Found no examples in {', '.join(missing)}, only in {', '.join(found)}. Choose languages that a "
+                "benchmark has."
             )
         parts = []
         for task in tasks:
-            examples = [example for example in task.examples if not wanted or example.language in wanted]
-            if examples:
-                languages = ", ".join(sorted({example.language for example in examples}))
-                parts.append(self._few_images(_part(task, examples, f"trial in {languages}")))
-            else:
+            languages = {example.language for example in task.examples}
+            if wanted and languages.isdisjoint(wanted):
                 logger.warning("%s has no examples in %s: left out of this trial.", task.name, ", ".join(wanted))
+                continue
+            part = self.in_languages(task) if wanted and not languages.issubset(wanted) else task
+            parts.append(part if self.num_images is None else _few_images(part, self.num_images))
         return parts
 
-    def _few_images(self, task: EvaluationTask) -> EvaluationTask:
-        if self.num_images is None:
-            return task
-        return _part(task, fixed_subset(task, self.num_images).examples, f"trial of {self.num_images:,} images")
+    def in_languages(self, task: EvaluationTask) -> EvaluationTask:
+        """The task in the trial's languages, marked."""
+        wanted = [mix_code(code) for code in self.languages]
+        examples = [example for example in task.examples if example.language in wanted]
+        mark = f"trial in {', '.join(sorted({example.language for example in examples}))}"
+        return replace(task, examples=examples, marks=(*task.marks, mark))
 
 
-def _part(task: EvaluationTask, examples: Sequence[EvaluationExample], mark: str) -> EvaluationTask:
-    is_whole = len(examples) == len(task.examples)
-    return task if is_whole else replace(task, examples=examples, marks=(*task.marks, mark))
+def _few_images(task: EvaluationTask, num_images: int) -> EvaluationTask:
+    """The task with so many images, marked unless it has no more."""
+    part = fixed_subset(task, num_images)
+    is_whole = len(part.examples) == len(task.examples)
+    return task if is_whole else replace(part, marks=(*task.marks, f"trial of {num_images:,} images"))
 
 
 def fixed_subset(task: EvaluationTask, num_images: int) -> EvaluationTask:

@@ -7,10 +7,11 @@ import datasets
 import pytest
 
 from mblip.data.prompts import get_task
-from mblip.evaluation import Setup
+from mblip.evaluation import EvaluationRecipe, Setup
 from mblip.evaluation.protocol import PAPER
 from mblip.evaluation.records import DatasetLocation
 from mblip.evaluation.tasks.xgqa import xgqa
+from mblip.evaluation.trial import Trial
 from tests.data.sources.sample_data import SAMPLES, needs_samples, write_json
 from tests.evaluation.tasks.small_benchmarks import (
     UNCHECKED,
@@ -74,6 +75,13 @@ def test_pangea_names_no_language_where_the_question_is_english(recipe, tmp_path
     setup = Setup(protocol="pangea", missing_images="unchecked")
     ((_, _, prompt, _, _),) = asked(recipe(languages=("en",)), setup)
     assert prompt == "Why? Answer the question using a single word or phrase."
+
+
+def test_a_trial_in_some_languages_needs_no_files_of_the_others(recipe, tmp_path):
+    (tmp_path / "zh" / "test.json").unlink()
+    (task,) = EvaluationRecipe((recipe(),), UNCHECKED, trial=Trial(("de",))).build_tasks()
+    assert {example.language for example in task.examples} == {"de"}
+    assert "trial in de" in task.marks
 
 
 def test_the_first_template_of_training_is_the_papers_prompt():
