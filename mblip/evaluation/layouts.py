@@ -5,7 +5,8 @@ tasks/*/utils.py of neulab/Pangea reads): a split for each language, `split: "{l
 XM3600 with one caption per language. MaRVL's rows hold both photos as one image; its split `en` is NLVR2's dev.
 
 The original's own inputs (Gregor/mblip-train, written by data/* of gregor-ge/mBLIP): JSON arrays of {"context",
-"label": "", "image_id", "text_label"}. `context` is the question or statement; MaXM's is the whole prompt.
+"label": "", "image_id", "text_label"}. `context` is the question or statement; MaXM's is the whole prompt. VQAv2's
+has neither ids nor types of questions and is not read. Captions are in COCO's layout (tasks/coco_captions.py).
 """
 
 import re

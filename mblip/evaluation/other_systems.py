@@ -17,6 +17,7 @@ rows name nothing at all.
 """
 
 import codecs
+import contextlib
 import importlib
 import json
 import re
@@ -26,6 +27,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 from mblip.data.languages import LANGUAGES, OTHER_CODES
 from mblip.data.sources.records import describe
@@ -113,6 +115,8 @@ def match_answers(
     found: dict[int, Answer] = {}
     for path, of in files:
         answers = list(read_answers(path, answer_field))
+        if not answers:
+            raise ValueError(f"{path} has no rows, expected at least one.")
         read.add(path, len(answers), split=ANSWERS)
         for number, answer in examples.matched(path, of, answers):
             if (first := found.setdefault(number, answer)) is not answer:
@@ -138,9 +142,10 @@ def read_answers(path: Path, answer_field: str | None = None) -> Iterator[Answer
         certain = [name for name in CERTAIN_FIELDS if name in row][:1]
         names = [answer_field] if answer_field else certain or [name for name in ANSWER_FIELDS if name in row]
         if len(names) != 1 or names[0] not in row:
+            fields = ", ".join(list(row)[:12])
             raise ValueError(
-                f"{location}: found {' and '.join(names) or 'no answer'} among the fields {', '.join(row)}, expected "
-                f"one of {', '.join((*CERTAIN_FIELDS, *ANSWER_FIELDS))}. Name the answer's field with --answer_field."
+                f"{location}: found {' and '.join(names) or 'no answer'} among the fields {fields}, expected one of "
+                f"{', '.join((*CERTAIN_FIELDS, *ANSWER_FIELDS))}. Name the answer's field with --answer_field."
             )
         text = row[names[0]]
         while isinstance(text, list) and len(text) == 1:
@@ -154,25 +159,34 @@ def read_answers(path: Path, answer_field: str | None = None) -> Iterator[Answer
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix.lower() == ".xlsx":
-        try:
-            sheet = importlib.import_module("openpyxl").load_workbook(path, read_only=True).active
-        except ImportError as error:
-            raise ValueError(f"{path}: no openpyxl to read it. Save it as CSV, or pip install openpyxl.") from error
-        header, *rows = list(sheet.iter_rows(values_only=True)) or [()]
-        filled = [
-            (n, ["" if cell is None else cell for cell in row]) for n, row in enumerate(rows, start=2) if any(row)
-        ]
-        return ((f"{path}, row {n}", dict(zip(header, row, strict=True))) for n, row in filled)
+        yield from _sheet_rows(path)
+        return
+    content = None
     if path.suffix.lower() == ".json" and path.is_file():
         text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-        try:
+        with contextlib.suppress(ValueError):  # of several objects, one a line
             content = DECODER.decode(text.decode()) if text.lstrip()[:1] == b"{" else None
-        except ValueError:  # several objects, one a line
-            content = None
-        if content is not None:
-            rows = content.get("logs", [content])  # logs: Pangea's fork of lmms-eval
-            return ((f"{path}, logs[{number}]", row) for number, row in enumerate(rows))
-    return read_table(path, decoder=DECODER)
+    if content is None or not isinstance(samples := content.get("logs", [content]), list):
+        yield from read_table(path, decoder=DECODER)
+        return
+    for number, row in enumerate(samples):  # of Pangea's fork of lmms-eval
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, logs[{number}]: found {describe(row)}, expected a sample of lmms-eval.")
+        yield f"{path}, logs[{number}]", row
+
+
+def _sheet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        sheet = importlib.import_module("openpyxl").load_workbook(path, read_only=True).active
+    except ImportError as error:
+        raise ValueError(f"{path}: no openpyxl to read it. Save it as CSV, or pip install openpyxl.") from error
+    except BadZipFile as error:
+        raise ValueError(f"{path} is damaged or no sheet of Excel. Save it again.") from error
+    header, *rows = list(sheet.iter_rows(values_only=True)) or [()]
+    for number, row in enumerate(rows, start=2):
+        if any(cell is not None for cell in row):
+            cells = ["" if cell is None else cell for cell in row]
+            yield f"{path}, row {number}", dict(zip(header, cells, strict=True))
 
 
 class _Examples:

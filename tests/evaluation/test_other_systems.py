@@ -3,6 +3,8 @@
 import hashlib
 import json
 import sys
+import zipfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,9 +89,36 @@ def test_a_table_of_vlmevalkit_is_read_in_its_order(tmp_path, delimiter):
 
 
 def test_a_sheet_is_read_or_says_what_is_missing(tmp_path, monkeypatch):
+    cells = [("index", "answer", "prediction"), (0, "yes", "a"), (None, None, None), (1, "Yes", None)]
+    sheet = SimpleNamespace(iter_rows=lambda values_only: iter(cells))
+    book = SimpleNamespace(load_workbook=lambda path, read_only: SimpleNamespace(active=sheet))
+    monkeypatch.setitem(sys.modules, "openpyxl", book)
+    (tmp_path / "r.xlsx").write_text("index,prediction")
+    assert answers(PHOTOS, tmp_path / "r.xlsx") == {"as_is 42": "a", "as_is 7": ""}
+    del cells[1:]
+    with pytest.raises(ValueError, match=r"r\.xlsx has no rows"):
+        answers(PHOTOS, tmp_path / "r.xlsx")
+    book.load_workbook = lambda path, read_only: zipfile.ZipFile(path)
+    with pytest.raises(ValueError, match=r"r\.xlsx is damaged or no sheet"):
+        answers(PHOTOS, tmp_path / "r.xlsx")
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(ValueError, match=r"r\.xlsx: no openpyxl to read it\. Save it as CSV"):
         answers(PHOTOS, tmp_path / "r.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"logs": []}', "has no rows"),
+        ('{"logs": 3}', "found no answer among the fields logs"),
+        ('{"logs": [3]}', r"logs\[0\]: found 3, a whole number, expected a sample"),
+        ('{"42": "a",\n"7": "b"}', "found no answer among the fields 42, 7"),
+    ],
+)
+def test_an_object_that_is_no_log_is_refused(tmp_path, text, message):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        answers(PHOTOS, tmp_path / "r.json")
 
 
 def test_languages_are_told_by_files_or_by_rows(tmp_path):

@@ -2,8 +2,8 @@
 
 captions_val2014.json is a JSON object of "images", a list of {"id": 42, "file_name": "COCO_val2014_000000000042.jpg",
 ...}, and "annotations", a list of {"image_id": 42, "id": 770337, "caption": "A man with a ..."}. Ids of images are
-numbers or texts. The original's files for XM3600 and xFlickrCO (xm3600_coco_de.json, flickr_de_coco_test.json) are in
-it, too, without names of files. Their Chinese, Japanese and Thai is segmented: `tokenization: segmented`.
+numbers or texts. The original's files (xm3600_coco_de.json, flickr_de_coco_test.json, coco_coco_test.json) are in it,
+too, without `file_name`. Their Chinese, Japanese and Thai is segmented: `tokenization: segmented`.
 """
 
 from collections import defaultdict
@@ -61,7 +61,7 @@ def coco_captions(
             for index, record in enumerate(records):
                 location = f"{file}, images[{index}]"
                 fields = check_record(record, IMAGE_FIELDS, location=location)
-                name = fields["file_name"] or f"{fields['id']}.jpg"
+                name = fields["file_name"] or f"{str(fields['id']).removesuffix('.jpg')}.jpg"
                 path = None if images is None else image_location(images, name, location=location)
                 yield from ask_for_caption(
                     prompts,

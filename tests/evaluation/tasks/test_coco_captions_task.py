@@ -29,13 +29,17 @@ def test_the_images_are_captioned_in_the_order_of_the_file(recipe):
 
 def test_the_originals_files_of_several_languages_have_texts_as_ids_and_no_names(recipe, tmp_path):
     for code, text in (("de", "Ein Fluss."), ("he", "נהר.")):
-        content = {"annotations": [{"image_id": "00a7", "id": 0, "caption": text}], "images": [{"id": "00a7"}]}
+        ids = ("00a7", "1.jpg")  # of XM3600 and of xFlickrCO
+        annotations = [{"image_id": id, "id": number, "caption": text} for number, id in enumerate(ids)]
+        content = {"annotations": annotations, "images": [{"id": id} for id in ids]}
         write_json(tmp_path / f"xm3600_coco_{code}.json", content)
     files = {"annotations": tmp_path / "xm3600_coco_{language}.json", "languages": ("de", "he")}
     task = recipe(**files, tokenization="segmented").build(UNCHECKED)
     assert [(e.id, e.language, e.references, str(e.images[0])) for e in task.examples] == [
         ("de/00a7", "de", ("Ein Fluss.",), "coco/00a7.jpg"),
+        ("de/1.jpg", "de", ("Ein Fluss.",), "coco/1.jpg"),
         ("iw/00a7", "iw", ("נהר.",), "coco/00a7.jpg"),
+        ("iw/1.jpg", "iw", ("נהר.",), "coco/1.jpg"),
     ]
     assert "segmented before" in task.metric.description
     with pytest.raises(ValueError, match=r"found .*val2014\.json for every language, expected one file per language"):
