@@ -25,12 +25,11 @@ from .metrics.figure_sums import FigureSums, ratio
 from .metrics.paired_comparison import Paired, compare_columns
 from .predictions import Prediction
 from .reports.comparison import ConditionComparison, FigureComparison, comparison_report
-from .reports.files import predictions_path, read_results
+from .reports.files import RESULTS_FILE, predictions_path, read_results
 from .results import OWN_METRICS, Results
 from .task import ANSWERS
 
 Key = tuple[str, str, str]
-Sums = Mapping[str, FigureSums]
 ALLOWED = ("tokenization", "generation", "answering", "protocol", "changes", "marks", "files")
 OF_THE_RUN = ("generation", "answering", "changes")  # not known of a scored system
 TOLERANCE = 1e-9
@@ -69,19 +68,25 @@ def compare_results(
         for language, pairs in by_language.items():
             pairs.sort(key=lambda pair: pair[0].id)
             image_ids = [ours.image_id for ours, _ in pairs]
-            sums_a, sums_b = (_sums(*side) for side in zip((a, b), zip(*pairs, strict=True), strict=True))
-            for name in [name for name in sums_a if name in sums_b and figure in (None, name)]:
-                columns.setdefault(name, {})[language] = Paired(sums_a[name], sums_b[name], image_ids)
-        if not columns:
-            raise ValueError(f"Found no figure {figure}, expected one of {', '.join(sums_a)}.")
-        everyone = [pair for pairs in by_language.values() for pair in pairs]
+            sums_a, sums_b = _sums(a, "A", [ours for ours, _ in pairs]), _sums(b, "B", [theirs for _, theirs in pairs])
+            for name in dict.fromkeys([*sums_a, *sums_b]):
+                column = columns.setdefault(name, {})
+                if name in sums_a and name in sums_b:
+                    column[language] = Paired(sums_a[name], sums_b[name], image_ids)
+        if figure is not None and not columns.get(figure):
+            known = ", ".join(name for name, column in columns.items() if column)
+            raise ValueError(f"Found no figure {figure} in both, expected one of {known}.")
+        without = {name: [code for code in by_language if code not in column] for name, column in columns.items()}
+        not_defined = {name: codes for name, codes in without.items() if codes and figure in (None, name)}
         figures = {
             name: FigureComparison(*compare_columns(pairs, num_resamples=num_resamples, seed=seed))
             for name, pairs in columns.items()
+            if pairs and figure in (None, name)
         }
+        everyone = [pair for pairs in by_language.values() for pair in pairs]
         num_other_prompts = sum(ours.prompt != theirs.prompt for ours, theirs in everyone)
         num_images = len({ours.image_id for ours, _ in everyone})
-        compared.append(ConditionComparison(condition, figures, num_images, num_other_prompts))
+        compared.append(ConditionComparison(condition, figures, num_images, num_other_prompts, not_defined))
     return tuple(compared)
 
 
@@ -121,7 +126,7 @@ def _facts(results: Results) -> dict[str, Sequence[str]]:
     }
 
 
-def _sums(results: Results, answers: Sequence[Prediction]) -> Sums:
+def _sums(results: Results, side: str, answers: Sequence[Prediction]) -> Mapping[str, FigureSums]:
     """The figures of answers in one language, the main one first, from the metric in the record.
 
     Raises:
@@ -129,22 +134,21 @@ def _sums(results: Results, answers: Sequence[Prediction]) -> Sums:
     """
     record, stored = results.metric_record, results.by_language(answers[0].condition)[answers[0].language]
     if record is not None and record.path.startswith(OWN_METRICS):
-        found: Sums = record.build().score([one.example for one in answers], [one.output for one in answers]).sums
+        found = record.build().score([one.example for one in answers], [one.output for one in answers]).sums
     else:
         scores = [answer.score for answer in answers if answer.score is not None]
         if len(scores) < len(answers):
-            raise ValueError(f"Answers in {stored.language!r} have no scores. Let `mblip eval` finish.")
+            raise ValueError(f"Answers of {side} in {stored.language!r} have no scores. Let `mblip eval` finish.")
         found = {results.metric: ratio(scores)}
-    names = [results.metric, *(name for name in found if name != results.metric)]
-    found = {name: found[name] for name in names if name in stored.figures}
-    for name in found:
+    names = [results.metric, *(name for name in found if name != results.metric and name in stored.figures)]
+    for name in names:
         if not math.isclose(found[name].value, stored.figures[name], rel_tol=TOLERANCE, abs_tol=TOLERANCE):
             raise ValueError(
-                f"{results.task} in {stored.language!r}, `{name}`: found {found[name].value:.6f} by the answers, "
-                f"expected {stored.figures[name]:.6f} as in results.json. Score again: the answers were changed, or "
-                f"other versions of libraries were used ({results.description})."
+                f"{side}, {results.task} in {stored.language!r}, `{name}`: found {found[name].value:.6f} by the "
+                f"answers, expected {stored.figures[name]:.6f} as in results.json. Score again: the answers were "
+                f"changed, or other versions of libraries were used ({results.description})."
             )
-    return found
+    return {name: found[name] for name in names}
 
 
 def pair_predictions(
@@ -157,44 +161,37 @@ def pair_predictions(
             of an example differ.
     """
     ours, theirs = _by_key(predictions_a, "A"), _by_key(predictions_b, "B")
-    if ours.keys() != theirs.keys():
-        only_a, only_b = [key for key in ours if key not in theirs], [key for key in theirs if key not in ours]
+    only = {"A": [key for key in ours if key not in theirs], "B": [key for key in theirs if key not in ours]}
+    if only["A"] or only["B"]:
+        counts = [
+            f"{len(keys)}{f' (such as {_name(keys[0])})' if keys else ''} only in {s}" for s, keys in only.items()
+        ]
         raise ValueError(
-            f"Found {len(ours) - len(only_a)} examples in both, {_keys(only_a)} only in A, {_keys(only_b)} only in B; "
-            "expected the same in both. Evaluate both with one recipe."
+            f"Found {len(ours) - len(only['A'])} examples in both, {', '.join(counts)}; expected the same in both. "
+            "Evaluate both with one recipe."
         )
-    pairs = [(prediction, theirs[key]) for key, prediction in ours.items()]
-    for a, b in pairs:
-        if (a.image_id, a.references) != (b.image_id, b.references):
-            what = "images" if a.image_id != b.image_id else "references"
+    for key, a in ours.items():
+        if (a.image_id, a.references) != (theirs[key].image_id, theirs[key].references):
+            what = "images" if a.image_id != theirs[key].image_id else "references"
             raise ValueError(
-                f"Found different {what} of the example {_key_name(_key(a))} in A and B, expected the same. "
+                f"Found different {what} of the example {_name(key)} in A and B, expected the same. "
                 "Evaluate both on the same files."
             )
-    return pairs
+    return [(a, theirs[key]) for key, a in ours.items()]
 
 
 def _by_key(predictions: Sequence[Prediction], name: str) -> dict[Key, Prediction]:
     by_key: dict[Key, Prediction] = {}
-    for prediction in predictions:
-        if by_key.setdefault(_key(prediction), prediction) is not prediction:
-            raise ValueError(
-                f"{name} answers {_key_name(_key(prediction))} more than once, expected one answer per example."
-            )
+    for one in predictions:
+        key = one.condition, one.language, one.id
+        if by_key.setdefault(key, one) is not one:
+            raise ValueError(f"{name} answers {_name(key)} more than once, expected one answer per example.")
     return by_key
 
 
-def _key(prediction: Prediction) -> Key:
-    return prediction.condition, prediction.language, prediction.id
-
-
-def _key_name(key: Key) -> str:
+def _name(key: Key) -> str:
     condition, language, id = key
     return f"{id!r} in {language!r} under {condition!r}"
-
-
-def _keys(keys: Sequence[Key]) -> str:
-    return f"{len(keys)} (such as {_key_name(keys[0])})" if keys else "0"
 
 
 def read_side(path: Path) -> dict[str, Results]:
@@ -203,9 +200,11 @@ def read_side(path: Path) -> dict[str, Results]:
     Raises:
         ValueError: there is no results.json, or no such evaluation in it, or there are no answers beside it.
     """
+    if not path.exists():
+        raise ValueError(f"Found no {path}, expected a folder of `mblip eval` or `mblip score`, or a file in it.")
     folder = path if path.is_dir() else path.parent
     results = read_results(folder)
-    if path != folder:
+    if path not in (folder, folder / RESULTS_FILE):
         results = {name: one for name, one in results.items() if predictions_path(folder, name) == path}
     if without := [name for name, one in results.items() if not one.predictions] or ([] if results else [path.stem]):
         raise ValueError(

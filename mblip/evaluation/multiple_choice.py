@@ -4,9 +4,10 @@ By letter, the prompt lists "A. red" where it says `{options}`, and the answer i
 alone, or nothing, and the answer is one of them. A task with `answering="rank"` or `constrained` chooses among either.
 
 We read "B", "b.", "(B)", "【Ｂ】", "B) red", the text of an option, and "B. " before an explanation without a second
-letter, each also after "Answer:", "The answer is", "Option", "答案是" or a few words with a colon. Everything else is
-invalid: wrong, and counted. We never guess: "A dog", "A or B", "B) green" where green is C, or a letter of another
-script, whose second letter need not be the second option. How others read:
+letter, each also after a few words with a colon; and a sentence with a word for "answer", one letter and no negation:
+"La respuesta correcta es B." Everything else is invalid: wrong, and counted. We never guess: "A dog", "A or B",
+"B) green" where green is C, or a letter of another script, whose second letter need not be the second option. How
+others read:
 
 - lmms-eval's MMMU and Pangea's CVQA and M3Exam search for a letter anywhere, and draw an option if there is none.
   Kaleidoscope wants JSON, takes ب or Б for B, and has a share of invalid answers.
@@ -41,10 +42,23 @@ OptionOrder = Literal["as_given", "shuffled", "circular"]
 LETTERS = string.ascii_uppercase
 ROTATION = "/rotation "  # in the id of an example whose question is asked in every rotation
 
-_AROUND = " \n.,:;!。、।۔،\"'“”‘’«»()[]{}【】「」『』《》*_\u200e\u200f"
-_LEAD = re.compile(r"(?:the )?(?:correct )?(?:answer|option)(?: is)?\b|答案[是为]?|\w[^:\n]{1,40}:", re.IGNORECASE)
-_LETTER_FIRST = re.compile(r"(?P<letter>[A-Za-z])(?P<sign>\W+)(?P<rest>.+)", re.DOTALL)
-_SIGN_OF_A_LETTER = re.compile(r"[.:)\]】」』》*]+\s+")
+_AROUND = " \n.,:;!。、।۔،\"'“”‘’«»()[]{}<>$【】「」『』《》*_\u200e\u200f"
+# A capital letter on its own. Other scripts may touch it: "答えはBです".
+_ALONE = r"(?<![A-Za-zÀ-ɏ0-9])[A-Z](?![A-Za-zÀ-ɏ0-9'’]|-\w)"
+_NO_ARTICLE = rf"{_ALONE}(?!(?<=A) [a-z])"  # "A cat" is no A
+_ANSWER = (
+    "answer|option|choice|letter|boxed|respuesta|opción|réponse|antwort|resposta|letra|alternativa|risposta|ответ|"
+    "вариант|الإجابة|الجواب|उत्तर|答案|选|選|答え|正解|답|ตอบ|jibu|jawab|cevap|đáp án|trả lời"
+)
+_NOT = r"\b(?:not|no|nicht|pas|non|não|не|si|bukan|değil|không|except)\b|n't|不|ليس|नहीं|ない|ません|아[니닌닙]|ไม่"
+_SAYS = re.compile(
+    rf"(?i:{_ANSWER})(?P<before>(?:(?!(?i:{_NOT}))[^.\n])*?)(?P<letter>{_NO_ARTICLE})(?![^.!?。।\n]*(?i:{_NOT}))"
+    r"(?P<rest>.*)",
+    re.DOTALL,
+)
+_LEAD = re.compile(r"(?:the )?(?:correct )?answer is|[^:\n]{1,60}:", re.IGNORECASE)
+_LETTER_FIRST = re.compile(r"(?P<letter>[A-Za-z])(?P<sign>\W+|(?=です|입니다))(?P<rest>.+)", re.DOTALL)
+_SIGN_OF_A_LETTER = re.compile(r"[.:)\]】」』》*]+\s+|\s*\n\s*|")
 
 
 def ask_choice(
@@ -151,8 +165,11 @@ def read_choice(answer: str, options: Sequence[str], answer_by: AnswerBy = "lett
     """The position of the option that an answer chooses; None if it chooses none, or more than one."""
     text = unicodedata.normalize("NFKC", answer).strip(_AROUND)
     lead = _LEAD.match(text)
-    parts = (answer, text, text[lead.end() :]) if lead else (answer, text)
+    parts = [answer, text, text[lead.end() :] if lead else ""]
     found: set[int] = next(filter(None, (_readings(part, options, answer_by) for part in parts)), set())
+    if not found and answer_by == "letter" and (says := _SAYS.search(text)):
+        found = _positions([says["letter"], *re.findall(_ALONE, says["before"])], options)
+        found |= _named(says["rest"], options) or _positions(re.findall(_NO_ARTICLE, says["rest"]), options)
     return found.pop() if len(found) == 1 else None
 
 
@@ -169,7 +186,7 @@ def _readings(text: str, options: Sequence[str], answer_by: AnswerBy) -> set[int
     if with_text := _named(first["rest"], options):
         return named | position | with_text
     if first["letter"].isupper() and _SIGN_OF_A_LETTER.fullmatch(first["sign"]):
-        return named | position | _positions(re.findall(r"(?<!\w)[A-Z](?!\w)", first["rest"]), options)
+        return named | position | _positions(re.findall(_NO_ARTICLE, first["rest"]), options)
     return named
 
 

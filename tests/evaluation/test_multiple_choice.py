@@ -78,9 +78,55 @@ def test_a_letter_or_the_text_of_the_option_is_read(answer):
     assert read_choice(answer, COLOURS) == 1
 
 
+SENTENCES = {
+    "en": "The correct answer is **B. red**.|The correct option is B.|The best answer is B|Final answer: B|"
+    "<answer>B</answer>|\\boxed{B}|Option (B) is correct.|The color is red, so the answer is B.|ASSISTANT: B",
+    "es": "La respuesta correcta es B.|La respuesta es la B.|La opción correcta es B. red|Opción B",
+    "fr": "La réponse est B.|La bonne réponse est (B).|Réponse correcte : B",
+    "de": "Die richtige Antwort ist B.|Antwort B|Die Antwort ist B) red.",
+    "pt": "A resposta correta é B.|A alternativa correta é a B.|Letra B",
+    "ru": "Правильный ответ — B.|Правильный ответ: B. red",
+    "ar": "الإجابة الصحيحة هي B.|الجواب هو B",
+    "hi": "सही उत्तर B है।|सही उत्तर है (B) red।",
+    "zh": "正确答案是B。|选B|应选B|答案为B|正确答案是 B. red。",
+    "ja": "答えはBです。|正解は「B. red」です。|Bです。",
+    "ko": "정답은 B입니다.|정답은 (B) red입니다.|답: B",
+    "th": "คำตอบคือ B|คำตอบที่ถูกต้องคือ B. red|ตอบ B",
+    "sw, id, tr, vi": "Jibu sahihi ni B.|Jawabannya adalah B.|Doğru cevap B.|Đáp án đúng là B.",
+    "more": "B\n\nExplanation: the car is red.|B. A red car is shown.|Answer: B\nExplanation: A red car.|B\nB\nB",
+}
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_a_sentence_that_says_which_answer_is_right_is_read_in_every_language(language):
+    answers = SENTENCES[language].split("|")
+    assert {answer: read_choice(answer, COLOURS) for answer in answers} == dict.fromkeys(answers, 1)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
+        "The answer is not B.",
+        "The answer isn't B",
+        "La respuesta no es B.",
+        "答案不是B。",
+        "答えはBではありません",
+        "정답은 B가 아닙니다",
+        "उत्तर B नहीं है",
+        "cevap B değil",
+        "คำตอบไม่ใช่ B",
+        "Answer: A or B",
+        "Antwort: A oder B",
+        "答案：A、B",
+        "答えはAとB",
+        "Answer: A/B",
+        "Answer: A cat",
+        "The answer is A bright red car",
+        "The answer is B) green",
+        "Option A-level",
+        "A. green\nB. red\nC. dark red\nD. a dog",
+        "The options are A, B, C and D.",
+        "Vitamin B",
         "",
         " ",
         ".",

@@ -37,6 +37,12 @@ def test_equal_figures_give_no_warning():
     assert harness_warnings(evaluated("yes")) == []
 
 
+def test_a_difference_of_exactly_a_point_gives_no_warning():
+    (score, *_) = evaluated("yes").scores
+    score = replace(score, value=0.5, figures={"accuracy": 0.5, "relaxed_accuracy": 0.51})  # 0.51 - 0.5 > 0.01
+    assert harness_warnings(replace(evaluated("yes"), scores=(score,))) == []
+
+
 def test_pangeas_match_comes_with_what_it_gives_to_a_constant_answer():
     first, *_ = harness_warnings(evaluated("It is yes.", main="accuracy_pangea"))
     assert (

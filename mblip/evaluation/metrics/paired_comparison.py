@@ -7,11 +7,17 @@ bootstrap.py; an image set that is drawn is drawn in every language.
 The p-value is that of the paired permutation test. If the systems were equal, you could swap their answers to an image
 set at random. p is the share of random swaps with a difference at least as large as the observed one, in either
 direction, with the observed one included (B. Phipson, G. K. Smyth, Permutation P-values Should Never Be Zero, 2010).
-Each language is a test; `holm` corrects for their number.
+Swaps in which the figure is not defined do not count. Each language is a test; `holm` corrects for their number.
+
+If all resamples have the same difference, the interval is that of D. G. Bonett and R. M. Price (Adjusted Wald
+Confidence Interval for a Difference of Binomial Proportions Based on Paired Data, 2012): as if there were two more
+groups, one with the largest difference for A and one for B. So it has a width: with 4 images of which A alone is right
+about all, it is [0.07, 1].
 
 Shape suffixes: E = examples, G = groups, C = columns (languages), K = quantities that are summed, R = resamples.
 """
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +34,7 @@ from .bootstrap import (
     percentile_interval,
 )
 from .figure_sums import FigureSums, ratio
+from .intervals import Z_95, Interval
 
 
 @dataclass(frozen=True)
@@ -109,14 +116,24 @@ def compare_columns(
             for drawn_RG in draw_groups(len(a_GCK), num_resamples, seed)
         ]
     )
-    generator, num_as_large_C = np.random.default_rng(seed), np.zeros(len(found_C))
+    values = [max(abs(pairs.a.value), abs(pairs.b.value)) for pairs in columns.values()]
+    largest_C = np.array([*values, max(values)])
+    threshold_C = np.abs(found_C) - ROUNDING * largest_C
+    generator = np.random.default_rng(seed)
+    num_as_large_C, num_defined_C = np.zeros(len(found_C)), np.zeros(len(found_C))
     for start in range(0, num_resamples, CHUNK):
         heads_RG = generator.integers(2, size=(min(CHUNK, num_resamples - start), len(a_GCK)), dtype=np.int8)
         swapped_RCK = _sums(heads_RG.astype(np.float64), swaps_GCK)
         swapped_RC = differences(a_1CK + swapped_RCK, b_1CK - swapped_RCK)
-        num_as_large_C += (np.abs(swapped_RC) >= np.abs(found_C) * (1 - ROUNDING)).sum(0)
-    p_values_C = (1 + num_as_large_C) / (1 + num_resamples)
-    estimates = [Estimate(float(found), percentile_interval(drawn_RC[:, c])) for c, found in enumerate(found_C)]
+        num_as_large_C += (np.abs(swapped_RC) >= threshold_C).sum(0)
+        num_defined_C += (~np.isnan(swapped_RC)).sum(0)
+    p_values_C = (1 + num_as_large_C) / (1 + num_defined_C)
+    matters_GC = ((a_GCK != 0) | (b_GCK != 0)).any(-1)  # not the images without an example of a class, for its recall
+    nums_C = [*matters_GC.sum(0), matters_GC.any(1).sum()]
+    estimates = [
+        Estimate(found, _interval(drawn_RC[:, c], found, int(nums_C[c]), max(1.0, float(largest_C[c]))))
+        for c, found in enumerate(found_C.tolist())
+    ]
     compared = {
         name: _comparison(pairs, estimates[c], float(p_values_C[c])) for c, (name, pairs) in enumerate(columns.items())
     }
@@ -147,6 +164,17 @@ def _tabulate(columns: Mapping[str, Paired]) -> tuple[FloatArray, FloatArray]:
                 raise ValueError("Found a score that is not a finite number, expected finite numbers.")
             np.add.at(table_GCK[:, c], rows_E, system.terms)
     return tables[0], tables[1]
+
+
+def _interval(drawn_R: FloatArray, found: float, num_groups: int, largest: float) -> Interval:
+    """The interval of a difference from -`largest` to `largest`, which always has a width; see above."""
+    interval = percentile_interval(drawn_R)
+    if interval.high - interval.low > ROUNDING * largest:
+        return interval
+    num, mean = num_groups + 2, num_groups * found / (num_groups + 2)
+    variance = (num_groups * found**2 + 2 * largest**2) / num - mean**2
+    half = Z_95 * math.sqrt(variance / num)
+    return Interval(max(-largest, mean - half), min(largest, mean + half))
 
 
 def _sums(times_RG: FloatArray, terms_GCK: FloatArray) -> FloatArray:

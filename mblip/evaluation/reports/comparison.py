@@ -1,7 +1,7 @@
 """The report of a comparison of two systems (compare.py): tables in Markdown, and notes on the statistics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..languages import evaluation_language
 from ..metrics.paired_comparison import PairedComparison, holm
@@ -27,12 +27,14 @@ class ConditionComparison:
         figures: the main figure first.
         num_images: the number of image sets that intervals and p-values resample.
         num_other_prompts: how many pairs had different prompts.
+        not_defined: figure -> the languages in which it is not defined for A or B, such as a precision without a yes.
     """
 
     condition: str
     figures: Mapping[str, FigureComparison]
     num_images: int
     num_other_prompts: int
+    not_defined: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def languages_table(compared: FigureComparison) -> str:
@@ -72,7 +74,10 @@ def comparison_report(
     for compared in comparisons:
         main, *others = compared.figures
         parts += [f"### {compared.condition}: {main}", languages_table(compared.figures[main])]
-        parts += [f"All figures, mean over languages:\n\n{figures_table(compared)}"] if others else []
+        if others:
+            parts.append(f"All figures, mean over languages:\n\n{figures_table(compared)}")
+        if without := [f"`{name}` ({', '.join(codes)})" for name, codes in compared.not_defined.items()]:
+            parts.append(f"Not compared, because A or B has no such figure there: {', '.join(without)}.")
     num_images = max(compared.num_images for compared in comparisons)
     parts += [
         "Tables by language: times 100. Tables of all figures: in their own units. CIDEr-D keeps the n-gram "

@@ -3,6 +3,7 @@
 from statistics import mean
 
 from ..answer_scoring import AnswerMetric
+from ..metrics.bootstrap import ROUNDING
 from ..results import Results
 
 CONSTANT = "no, nothing on the left or right, yes"  # contains the most frequent answers of GQA
@@ -20,7 +21,7 @@ def harness_warnings(results: Results) -> list[str]:
             differing = [
                 f"{code} {100 * other:.1f} against {100 * main:.1f}"
                 for code, (main, other) in values.items()
-                if abs(other - main) > MIN_DIFFERENCE
+                if abs(other - main) > MIN_DIFFERENCE + ROUNDING
             ]
             if differing:
                 lines.append(

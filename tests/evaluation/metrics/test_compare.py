@@ -26,7 +26,7 @@ from mblip.evaluation.reports.files import predictions_path, write_results
 from mblip.evaluation.task import FileRead
 from tests.evaluation.table_model import example
 
-BRIEF = {"num_resamples": 50}
+BRIEF, BRIEF_OPTIONS = {"num_resamples": 50}, ["--num_resamples", "50"]
 FILE = FileRead("captions.jsonl", "test", 3, sha256="3a5f" * 16)
 
 
@@ -199,7 +199,7 @@ def test_a_metric_of_your_own_is_compared_by_its_stored_scores():
     assert list(compared.figures) == ["exact_match"]
     assert compared.figures["exact_match"].mean.value_a == 0.5
     without = replace(a, predictions=tuple(replace(one, score=None) for one in a.predictions))
-    with pytest.raises(ValueError, match="Answers in 'de' have no scores"):
+    with pytest.raises(ValueError, match="Answers of A in 'de' have no scores"):
         compare_results(without, b)
 
 
@@ -235,7 +235,7 @@ def test_answers_that_are_not_about_the_same_are_refused(b, message):
 
 def test_answers_that_do_not_give_the_stored_figures_are_refused():
     changed = other(yes_or_no(["yes", "no"]), output="no")
-    with pytest.raises(ValueError, match=r"in 'de', `accuracy.*`: found 0.0000.*, expected 0.5000.* as in results"):
+    with pytest.raises(ValueError, match=r"^A, animals in 'de', `accuracy.*`: found 0.0000.*, expected 0.5000"):
         compare_results(changed, yes_or_no(["yes", "no"]))
 
 
@@ -291,8 +291,26 @@ def test_the_command_compares_folders_or_predictions_files_in_them(tmp_path, cap
     report = capsys.readouterr().out
     assert "### as_is: accuracy_pangea" in report
     assert "All figures" not in report
-    with pytest.raises(ValueError, match=r"Found no figure BLEU, expected one of accuracy, relaxed_accuracy"):
+    with pytest.raises(ValueError, match=r"Found no figure BLEU in both, expected one of accuracy, relaxed_accuracy"):
         main([*files, "--metric", "BLEU"])
+
+
+def test_a_figure_that_one_system_lacks_is_named_with_its_languages(tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    sides = [yes_or_no(["no", "No"], "de", "sw", metric=YesNoAccuracy()), yes_or_no(["yes", "no"], "de", "sw")]
+    sides[1] = results([one.example for one in sides[1].predictions], ["yes", "no", "no", "no"], YesNoAccuracy())
+    main([*(write(tmp_path / name, pope=side) for name, side in zip("ab", sides, strict=True)), *BRIEF_OPTIONS])
+    report = capsys.readouterr().out
+    assert "Not compared, because A or B has no such figure there: `precision` (de, sw)." in report
+    assert "| precision |" not in report
+    with pytest.raises(ValueError, match=r"Found no figure precision in both, expected .*recall, f1"):
+        compare_results(*sides, figure="precision")
+
+
+def test_a_path_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"Found no .*typo, expected a folder"):
+        main([str(tmp_path / "typo")] * 2)
 
 
 def test_a_predictions_file_without_its_results_is_an_error(tmp_path):
@@ -300,8 +318,10 @@ def test_a_predictions_file_without_its_results_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"Found no .*results.json"):
         main([str(tmp_path / "predictions_gqa.jsonl")] * 2)
     write(tmp_path, gqa=yes_or_no(["yes"]))
+    (tmp_path / "captions.jsonl").touch()
     with pytest.raises(ValueError, match=r"no answers to captions, expected both. .*mblip score"):
         main([str(tmp_path / "captions.jsonl")] * 2)
+    main([*[str(tmp_path / "results.json")] * 2, *BRIEF_OPTIONS])
 
 
 def test_facts_of_an_example_are_in_its_line_and_only_where_there_are_any(tmp_path):
