@@ -190,6 +190,7 @@ PANGEA = Protocol(
             "short_answer",
             "accuracy_pangea",
             "tasks/maxm/utils.py:40-46",
+            {"references": "answers"},  # not the processed ones: tasks/maxm/utils.py:69
             generation=GenerationSettings(64),
         ),
         # both images stacked in one: tasks/marvl/utils.py:2-3; commit df18b02, utils.py:18

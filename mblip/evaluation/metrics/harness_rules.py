@@ -65,7 +65,7 @@ def pangea_true_or_false(answer: str, references: Sequence[str]) -> float:
 
 def pangea_maxm_match(answer: str, references: Sequence[str]) -> float:
     """Pangea's `exact_match` of MaXM: case, punctuation and surrounding space count."""
-    return float(answer in references)
+    return float(answer != "" and answer in references)  # "": there are no references
 
 
 def pangea_relaxed_maxm_match(answer: str, references: Sequence[str]) -> float:
@@ -74,7 +74,7 @@ def pangea_relaxed_maxm_match(answer: str, references: Sequence[str]) -> float:
     Pangea cleans the printed form of a list that holds the answer, `['a dog']`, so an article in front stays.
     """
     cleaned = _mblip_clean(repr([answer.rstrip(".")])).strip("'")
-    expected = [{"true": "yes", "false": "no"}.get(text.strip().lower(), text.strip()) for text in references]
+    expected = [{"true": "yes", "false": "no"}.get(text.strip().lower(), text.strip()) for text in references if text]
     return float(any(cleaned.startswith(text) or cleaned.endswith(text) for text in expected))
 
 

@@ -70,14 +70,16 @@ def maxm(
         ReadFiles(PUBLISHED, size=lambda located: len(list(_pairs(located[1], located[0])))),
     )
     prompts = setup.prompts_of(rules)
-    examples = (
+    examples = [
         example
         for language in languages
         for location, record in records_in(language, questions, dataset, read=read_maxm_records, files=files)
         for example in maxm_examples(
             record, prompts, location=location, language=mix_code(language), images=images, skipped=skipped
         )
-    )
+    ]
+    has_all = all(RAW_ANSWERS in example.facts for example in examples)
+    is_other = rules.arguments.get("references") == RAW_ANSWERS and not has_all
     return benchmark_task(
         NAME,
         examples,
@@ -87,6 +89,7 @@ def maxm(
         origin=ORIGIN,
         skipped=skipped,
         files=files,
+        changes=("processed answers as references",) if is_other else (),
     )
 
 

@@ -39,6 +39,8 @@ needs_records = pytest.mark.skipif(not REAL.is_dir(), reason="the sample records
         (rules.pangea_true_or_false, "", ["no"], 0.0),
         (rules.pangea_maxm_match, "Dog", ["dog"], 0.0),
         (rules.pangea_maxm_match, "dog", ["cat", "dog"], 1.0),
+        (rules.pangea_maxm_match, "", [""], 0.0),  # a question without answers
+        (rules.pangea_relaxed_maxm_match, "dog", [""], 0.0),
         (rules.pangea_relaxed_maxm_match, "Dog.", ["dog"], 1.0),
         (rules.pangea_relaxed_maxm_match, "a dog", ["a dog"], 1.0),  # the article is "'a" there
         (rules.pangea_relaxed_maxm_match, "true", ["yes"], 0.0),  # no synonyms: the list of them is not used

@@ -95,6 +95,16 @@ def test_other_protocols_ask_in_their_prompts(recipe, protocol, prompt):
     assert [text for _, _, text, _, _ in asked(recipe(languages=("iw",)), setup)] == [prompt]
 
 
+def test_pangea_compares_with_the_answers_before_processing_and_their_lack_is_a_change(recipe, tmp_path):
+    pangea = Setup(protocol="pangea", missing_images="unchecked")
+    assert recipe().build(pangea).changes == ()
+    asked = {"question_id": "q1", "question": "Où ?", "processed_answers": ["ici"]}
+    write_json(tmp_path / "fr.json", {"annotations": [{"image_id": "a1", "qa_pairs": [asked]}]})
+    without = recipe(questions=tmp_path / "{language}.json", languages=("fr",))
+    assert without.build(pangea).changes == ("processed answers as references",)
+    assert without.build(UNCHECKED).changes == ()
+
+
 def test_the_first_template_of_training_is_the_papers_prompt():
     assert PAPER.benchmarks["maxm"].prompts == {"vqa": (get_task("vqa").templates[0].text,)}
     assert MAXM_LANGUAGES == ("en", "fr", "hi", "iw", "ro", "th", "zh")
