@@ -13,6 +13,7 @@ MODEL is a folder or a name on the Hub, in mBLIP's or BLIP-2's layout, or an ada
 is a YAML file, or the short name of one that comes with the package (`mblip recipes`).
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,9 +30,12 @@ from mblip.evaluation.environment import describe_precision
 from mblip.evaluation.processes import alone_in, is_main_process, process_group
 from mblip.evaluation.progress import run_cost
 from mblip.evaluation.recipe import EvaluationRun
+from mblip.evaluation.reports.files import RESULTS_FILE
 from mblip.evaluation.run_identity import digest_weights
 from mblip.evaluation.runner import forget_partial
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
+
+logger = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> None:
@@ -67,8 +71,12 @@ def evaluate(run: EvaluationRun, device: torch.device, *, suffix: str = "") -> d
 
     # 3. Keep the recipe, and the digest of the weights, which proves what was evaluated
     recipe, weights = to_plain(run), digest_weights(model)
+    kept, text = run.output_dir / f"recipe{suffix}.yaml", write_yaml(recipe)
     if is_main_process():
-        write_text(run.output_dir / f"recipe{suffix}.yaml", write_yaml(recipe))
+        has_results = kept.is_file() and Path(run.output_dir, RESULTS_FILE).is_file()
+        if has_results and kept.read_text(encoding="utf-8") != text:
+            logger.warning("%s has results of another run. To keep them, give another --output_dir.", run.output_dir)
+        write_text(kept, text)
 
     # 4. For each task, generate the answers (saved as they come) and score them
     return {

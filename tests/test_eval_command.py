@@ -59,6 +59,17 @@ def test_a_recipe_writes_answers_results_and_table(model_folder, tmp_path, capsy
     assert "| Hindi (`hi`) | Deva | 0.0 [0.0, 56.1] | 0.0 [0.0, 56.1] |" in printed
 
 
+def test_a_folder_with_results_of_another_recipe_is_warned_about_and_one_of_the_same_is_not(
+    model_folder, tmp_path, caplog
+):
+    arguments = (model_folder, "--task", "scenes.task:scenes", "--task.languages", "[sw]", "--output_dir", tmp_path)
+    run_eval(*arguments, "--task.num_images", 2)
+    run_eval(*arguments, "--task.num_images", 2)
+    assert caplog.messages == []
+    run_eval(*arguments, "--task.num_images", 3)
+    assert caplog.messages == [f"{tmp_path} has results of another run. To keep them, give another --output_dir."]
+
+
 def test_the_weights_are_digested_once_for_all_tasks(model_folder, tmp_path, monkeypatch):
     recipe, digested = tmp_path / "recipe.yaml", []
     recipe.write_text(

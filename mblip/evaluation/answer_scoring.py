@@ -106,8 +106,12 @@ class VqaAccuracy(AnswerMetric):
     is_share: ClassVar[bool] = False
     rules: ClassVar[Mapping[str, Rule]] = {
         "vqa_accuracy": Rule("VQA accuracy of the official evaluator"),
-        "vqa_accuracy_mblip": Rule("the original mBLIP's, which cleans answers only", harness.mblip_vqa_accuracy),
-        "vqa_accuracy_lmms_eval": Rule("lmms-eval's, which cleans both sides", harness.lmms_eval_vqa_accuracy),
+        "vqa_accuracy_mblip": Rule(
+            "VQA accuracy of the original mBLIP, which cleans answers only", harness.mblip_vqa_accuracy
+        ),
+        "vqa_accuracy_lmms_eval": Rule(
+            "VQA accuracy of lmms-eval, which cleans both sides", harness.lmms_eval_vqa_accuracy
+        ),
     }
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:

@@ -1,7 +1,7 @@
 """What a run will cost, and how far it is.
 
 A terminal shows tqdm's bar. Where there is none, as in a cluster's log, we write a line to stderr every minute. After
-the first minute with answers we also write, once per task, how long the whole run will take.
+the first minute with answers we also write, once per task, how long the tasks that follow it will take, too.
 """
 
 import sys
@@ -79,7 +79,7 @@ class Progress:
             if self.bar.disable:
                 share = f"{done:,} of {self.num_answers:,} answers ({100 * done // self.num_answers} %)"
                 tqdm.write(f"{self.name}: {share}{rate}", file=sys.stderr)
-            if new and not has_estimate:
+            if new and self.num_later and not has_estimate:
                 has_estimate = True
                 whole = duration((left + self.later_answers) * seconds)
                 tqdm.write(f"{self.name} and {self.num_later} later task(s): about {whole} left", file=sys.stderr)

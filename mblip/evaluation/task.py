@@ -118,6 +118,9 @@ class Metric(Protocol):
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored: ...
 
 
+METRIC_MEMBERS = ("main", "description", "is_share", "greater_is_better", "others", "score")
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where the files of a benchmark come from, their licence, their size, and how they lie in their folders."""
@@ -195,6 +198,11 @@ class EvaluationTask:
             reasons = ", ".join(f"{reason}: {count}" for reason, count in self.skipped.counts.items())
             raise ValueError(
                 f"The task {self.name} has no examples (skipped: {reasons or 'none'}). Check its files and languages."
+            )
+        if lacking := [name for name in METRIC_MEMBERS if not hasattr(self.metric, name)]:
+            raise ValueError(
+                f"The metric of {self.name}, {type(self.metric).__name__}, has no {', '.join(lacking)}. Add what "
+                "`Metric` in mblip/evaluation/task.py describes; a metric without other rules has `others = {}`."
             )
         self._check_ids()
         check_languages(tuple({example.language for example in self.examples}))

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from mblip.evaluation import (
     evaluate_task,
     write_report,
 )
-from mblip.evaluation.reports.charts import INCHES_PER_LETTER, draw_languages, shortened
+from mblip.evaluation.reports.charts import draw_languages, shortened
 from mblip.evaluation.reports.full_report import report_text
 from mblip.evaluation.reports.template_spread import templates_table
 from mblip.evaluation.task import Origin, Scored
@@ -231,7 +232,17 @@ def test_charts_name_changes_marks_and_direction_and_have_the_same_bytes_each_ti
     [("runs/a/model", "runs/a/model"), ("runs/an/model", "…ns/an/model"), ("x" * 500, f"…{'x' * 11}")],
 )
 def test_a_name_that_is_too_long_for_a_chart_keeps_its_end(name, expected):
-    assert shortened(name, 12 * INCHES_PER_LETTER) == expected
+    assert shortened(name, 12) == expected
+
+
+def test_a_long_title_of_a_chart_is_broken_into_lines_and_keeps_the_benchmarks_name(tmp_path):
+    examples = in_languages("en", "sw")
+    marks = ("420 of 9,666 records in each file", "trial of 20 images")
+    results = results_of(examples, examples, marks=marks, changes=("language model in float32",))
+    draw_languages(results, "as_is", tmp_path / "chart.svg")
+    drawn = re.findall("<!-- (.*?) -->", (tmp_path / "chart.svg").read_text(encoding="utf-8"))
+    assert "photos (420 of 9,666 records in each file; trial of 20" in drawn
+    assert "images), paper, changed: language model in float32" in drawn
 
 
 def test_one_language_needs_no_chart(tmp_path):

@@ -196,7 +196,7 @@ def test_the_command_reads_folders_and_prints_numbers_in_full_precision(tmp_path
     [
         ([], "Found no folder, expected one or more outputs"),
         (["--system", "x=a,a"], "Found x twice"),
-        (["a", "a"], "Found table twice"),
+        (["a", "a"], "Found table twice. Name each system (--system A=outputs/a --system B=outputs/b)"),
     ],
 )
 def test_no_folder_or_one_twice_is_refused(arguments, message, tmp_path, monkeypatch, capsys):

@@ -43,6 +43,17 @@ def test_examples_share_the_images_of_one_image_id(first, second):
     assert len(task.examples) == 2
 
 
+def test_a_metric_of_your_own_that_lacks_something_is_an_error_before_a_model_is_asked():
+    class Length:
+        main, description, is_share = "length", "number of letters", False
+
+        def score(self, examples, outputs):
+            raise AssertionError
+
+    with pytest.raises(ValueError, match=r"numbers, Length, has no greater_is_better, others\. .*`others = \{\}`"):
+        EvaluationTask("numbers", (example(0),), Length(), GenerationSettings(max_new_tokens=4), "own")
+
+
 def test_an_unknown_language_is_an_error_that_names_it():
     with pytest.raises(ValueError, match=r"'xx'"):
         task_of(example(0), example(1, language="xx"))

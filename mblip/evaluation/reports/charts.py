@@ -5,6 +5,7 @@ It follows Figure 2 of the mBLIP paper, which orders languages by the amount of 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from mblip.atomic_write import atomic_file
@@ -33,17 +34,16 @@ def draw_languages(results: Results, condition: str, path: Path) -> None:
     _draw_levels(levels, results.group_means(condition, LEVELS))
     languages.set_ylabel(f"{results.metric_title} x 100")
     title = f"{results.title}, {results.protocol_title}" + ("" if condition == "as_is" else f", {condition}")
-    lines = (shortened(line, width) for line in (title, results.model.name or "model"))
-    figure.suptitle("\n".join(lines), fontsize=10)
+    letters = int(width / INCHES_PER_LETTER)
+    figure.suptitle("\n".join([*wrap(title, letters), shortened(results.model.name or "model", letters)]), fontsize=10)
     with rc_context({"svg.hashsalt": "mblip"}):
         for kind, without in (("png", "Software"), ("svg", "Date")):
             with atomic_file(path.with_suffix(f".{kind}")) as partial:
                 figure.savefig(partial, format=kind, dpi=130, metadata={without: None})
 
 
-def shortened(line: str, width_inches: float) -> str:
-    """Shorten a line of the title. We keep its end, where the names of models differ."""
-    most = int(width_inches / INCHES_PER_LETTER)
+def shortened(line: str, most: int) -> str:
+    """Shorten a line to so many letters. We keep its end, where the names of models differ."""
     return line if len(line) <= most else f"…{line[1 - most :]}"
 
 

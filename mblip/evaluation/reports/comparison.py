@@ -70,7 +70,8 @@ def comparison_report(
     Args:
         permitted: what A and B differ in, in words.
     """
-    parts = [f"## {a.title}, protocol `{a.protocol_title if a.changes == b.changes else a.protocol}`"]
+    protocol = " against ".join(dict.fromkeys(f"`{each.protocol_title}`" for each in (a, b)))
+    parts = [f"## {a.title}, protocol {protocol}"]
     for compared in comparisons:
         main, *others = compared.figures
         parts += [f"### {compared.condition}: {main}", languages_table(compared.figures[main])]

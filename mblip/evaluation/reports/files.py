@@ -104,11 +104,11 @@ def _facts(results: Results) -> str:
     """A summary of the evaluation in one or two sentences."""
     warning = " Images are drawn stand-ins for photos: the scores mean nothing." if results.has_stand_ins else ""
     if results.system is not None:
-        counts = f"{results.num_images} images, {len(results.predictions)} answers"
+        counts = f"{results.num_images:,} images, {len(results.predictions):,} answers"
         return f"Protocol `{results.protocol_title}`: {counts} of {results.system}, scored.{warning}"
     how = {"generate": str(results.generation), "constrained": f"constrained to candidates, {results.generation}"}
     return (
-        f"Protocol `{results.protocol_title}`: {results.num_images} images, {len(results.predictions)} answers in "
+        f"Protocol `{results.protocol_title}`: {results.num_images:,} images, {len(results.predictions):,} answers in "
         f"{results.seconds:.0f} s ({results.hardware}; {results.model.precision}); "
         f"{how.get(results.answering, results.answering)}.{warning}"
     )

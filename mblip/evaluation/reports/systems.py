@@ -298,7 +298,10 @@ def read_systems(folders: Sequence[str], named: Sequence[str] = ()) -> Systems:
         first = next(iter(seeds[0].values()))
         name = name or first.system or first.model.name
         if name in systems or len(set(listed.split(","))) < len(seeds):
-            raise ValueError(f"Found {name} twice, expected each system and folder once: --system NAME=FOLDER,FOLDER.")
+            raise ValueError(
+                f"Found {name} twice. Name each system (--system A=outputs/a --system B=outputs/b), and give "
+                "the seeds of one together, each folder once (--system A=outputs/a_1,outputs/a_2)."
+            )
         systems[name] = seeds
     if not systems:
         raise ValueError("Found no folder, expected one or more outputs of `mblip eval` or `mblip score`.")

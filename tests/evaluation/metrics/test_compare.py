@@ -271,7 +271,7 @@ def test_the_command_compares_folders_or_predictions_files_in_them(tmp_path, cap
     main([a, b, "--num_resamples", "20", "--seed", "3", "--allow", "protocol"])
     report = capsys.readouterr().out
     assert report.startswith(
-        f"# A: {a}, B: {b}\n\n## animals, protocol `paper`\n\n### as_is: accuracy\n\n| Language |"
+        f"# A: {a}, B: {b}\n\n## animals, protocol `paper` against `pangea`\n\n### as_is: accuracy\n\n| Language |"
     )
     for part in (
         "| German (`de`) | 2 | 50.0 | 100.0 | -50.0 [",
