@@ -157,8 +157,8 @@ def pair_predictions(
     """Pair the answers of A and B to each example, in the order of A.
 
     Raises:
-        ValueError: a system answers an example twice, only one of them answers an example, or the images or references
-            of an example differ.
+        ValueError: a system answers an example twice, only one of them answers an example, or an example has other
+            images, references or facts.
     """
     ours, theirs = _by_key(predictions_a, "A"), _by_key(predictions_b, "B")
     only = {"A": [key for key in ours if key not in theirs], "B": [key for key in theirs if key not in ours]}
@@ -171,12 +171,12 @@ def pair_predictions(
             "Evaluate both with one recipe."
         )
     for key, a in ours.items():
-        if (a.image_id, a.references) != (theirs[key].image_id, theirs[key].references):
-            what = "images" if a.image_id != theirs[key].image_id else "references"
-            raise ValueError(
-                f"Found different {what} of the example {_name(key)} in A and B, expected the same. "
-                "Evaluate both on the same files."
-            )
+        for what in ("image_id", "references", "facts"):
+            if getattr(a, what) != getattr(theirs[key], what):
+                raise ValueError(
+                    f"Found different `{what}` of the example {_name(key)} in A and B, expected the same. "
+                    "Evaluate both on the same files."
+                )
     return [(a, theirs[key]) for key, a in ours.items()]
 
 

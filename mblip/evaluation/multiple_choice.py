@@ -47,17 +47,21 @@ _AROUND = " \n.,:;!。、।۔،\"'“”‘’«»()[]{}<>$【】「」『』�
 _ALONE = r"(?<![A-Za-zÀ-ɏ0-9])[A-Z](?![A-Za-zÀ-ɏ0-9'’]|-\w)"
 _NO_ARTICLE = rf"{_ALONE}(?!(?<=A) [a-z])"  # "A cat" is no A
 _ANSWER = (
-    "answer|option|choice|letter|boxed|respuesta|opción|réponse|antwort|resposta|letra|alternativa|risposta|ответ|"
-    "вариант|الإجابة|الجواب|उत्तर|答案|选|選|答え|正解|답|ตอบ|jibu|jawab|cevap|đáp án|trả lời"
+    "answer|option|choice|letter|boxed|respuesta|opción|réponse|antwort|antwoord|resposta|letra|alternativa|risposta|ответ|"
+    "вариант|الإجابة|الجواب|उत्तर|答案|选|選|答え|正解|답|ตอบ|jibu|jawab|cevap|đáp án|trả lời|svar|"
+    "vastaus|válasz|răspuns|odpowied|odpověd|відповід|απάντηση|উত্তর|விடை|תשובה|پاسخ|جواب"
 )
-_NOT = r"\b(?:not|no|nicht|pas|non|não|не|si|bukan|değil|không|except)\b|n't|不|ليس|नहीं|ない|ません|아[니닌닙]|ไม่"
+_NOT = (
+    r"\b(?:not|no|nicht|nie|pas|non|não|не|ні|si|bukan|değil|không|except|ikke|inte|ei|nem|nu|není|δεν)\b|n't|不|ليس|नहीं|"
+    "ない|ません|아[니닌닙]|ไม่|নয়|இல்லை|אינה|לא|نیست"
+)
 _SAYS = re.compile(
     rf"(?i:{_ANSWER})(?P<before>(?:(?!(?i:{_NOT}))[^.\n])*?)(?P<letter>{_NO_ARTICLE})(?![^.!?。।\n]*(?i:{_NOT}))"
     r"(?P<rest>.*)",
     re.DOTALL,
 )
 _LEAD = re.compile(r"(?:the )?(?:correct )?answer is|[^:\n]{1,60}:", re.IGNORECASE)
-_LETTER_FIRST = re.compile(r"(?P<letter>[A-Za-z])(?P<sign>\W+|(?=です|입니다))(?P<rest>.+)", re.DOTALL)
+_LETTER_FIRST = re.compile(r"(?P<letter>[A-Za-z])(?:(?P<sign>\W+|(?=です|입니다))(?P<rest>.+))?", re.DOTALL)
 _SIGN_OF_A_LETTER = re.compile(r"[.:)\]】」』》*]+\s+|\s*\n\s*|")
 
 
@@ -175,18 +179,16 @@ def read_choice(answer: str, options: Sequence[str], answer_by: AnswerBy = "lett
 
 def _readings(text: str, options: Sequence[str], answer_by: AnswerBy) -> set[int]:
     """The positions of the options that a text names."""
-    named, bare = _named(text, options), text.strip(_AROUND)
-    if answer_by == "text":
+    named, first = _named(text, options), _LETTER_FIRST.fullmatch(text.strip(_AROUND))
+    position = _positions(first["letter"], options) if first else set()
+    if answer_by == "text" or first is None or not position:
         return named
-    if len(bare) == 1 and bare.upper() in LETTERS:
-        return _positions(bare, options)
-    first = _LETTER_FIRST.fullmatch(bare)
-    if first is None or not (position := _positions(first["letter"], options)):
-        return named
-    if with_text := _named(first["rest"], options):
+    if not (rest := first["rest"]):
+        return position
+    if with_text := _named(rest, options):
         return named | position | with_text
     if first["letter"].isupper() and _SIGN_OF_A_LETTER.fullmatch(first["sign"]):
-        return named | position | _positions(re.findall(_NO_ARTICLE, first["rest"]), options)
+        return named | position | _positions(re.findall(_NO_ARTICLE, rest), options)
     return named
 
 

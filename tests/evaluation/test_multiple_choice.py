@@ -93,6 +93,8 @@ SENTENCES = {
     "ko": "정답은 B입니다.|정답은 (B) red입니다.|답: B",
     "th": "คำตอบคือ B|คำตอบที่ถูกต้องคือ B. red|ตอบ B",
     "sw, id, tr, vi": "Jibu sahihi ni B.|Jawabannya adalah B.|Doğru cevap B.|Đáp án đúng là B.",
+    "pl, sv, el, uk": "Poprawna odpowiedź to B.|Rätt svar är B.|Η σωστή απάντηση είναι B.|Правильна відповідь: B",
+    "bn, ta, he, fa, af": "সঠিক উত্তর হল B|சரியான விடை B|התשובה הנכונה היא B|پاسخ صحیح B است|Die antwoord is B.",
     "more": "B\n\nExplanation: the car is red.|B. A red car is shown.|Answer: B\nExplanation: A red car.|B\nB\nB",
 }
 
@@ -115,6 +117,9 @@ def test_a_sentence_that_says_which_answer_is_right_is_read_in_every_language(la
         "उत्तर B नहीं है",
         "cevap B değil",
         "คำตอบไม่ใช่ B",
+        "Odpowiedź to nie B.",
+        "Svaret är inte B",
+        "উত্তর B নয়",
         "Answer: A or B",
         "Antwort: A oder B",
         "答案：A、B",

@@ -220,8 +220,9 @@ def doubled(found):
             r"2 \(such as '0/sw' in 'sw' under 'as_is'\) only in B",
         ),
         (yes_or_no(["yes"] * 2), r"2 examples in both, 1 \(.*\) only in A, 0 only in B; expected the same"),
-        (other(yes_or_no(["yes"] * 3), image_id="9"), "different images of the example '0/de' in 'de'"),
-        (other(yes_or_no(["yes"] * 3), references=("?",)), "different references of the example '0/de'"),
+        (other(yes_or_no(["yes"] * 3), image_id="9"), "different `image_id` of the example '0/de' in 'de'"),
+        (other(yes_or_no(["yes"] * 3), references=("?",)), "different `references` of the example '0/de'"),
+        (other(yes_or_no(["yes"] * 3), facts={"A": "yes"}), "different `facts` of the example '0/de'"),
         (
             doubled(yes_or_no(["yes"] * 3)),
             "B answers '0/de' in 'de' under 'as_is' more than once",
