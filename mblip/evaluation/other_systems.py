@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 from mblip.data.languages import LANGUAGES, OTHER_CODES
@@ -142,9 +142,9 @@ def read_answers(path: Path, answer_field: str | None = None) -> Iterator[Answer
         certain = [name for name in CERTAIN_FIELDS if name in row][:1]
         names = [answer_field] if answer_field else certain or [name for name in ANSWER_FIELDS if name in row]
         if len(names) != 1 or names[0] not in row:
-            fields = ", ".join(list(row)[:12])
+            there = ", ".join(list(row)[:12])
             raise ValueError(
-                f"{location}: found {' and '.join(names) or 'no answer'} among the fields {fields}, expected one of "
+                f"{location}: found {' and '.join(names) or 'no answer'} among the fields {there}, expected one of "
                 f"{', '.join((*CERTAIN_FIELDS, *ANSWER_FIELDS))}. Name the answer's field with --answer_field."
             )
         text = row[names[0]]
@@ -189,6 +189,14 @@ def _sheet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path}, row {number}", dict(zip(header, cells, strict=True))
 
 
+class _Row(NamedTuple):
+    """An answer, the language and condition that file and row tell, and the row's question."""
+
+    answer: Answer
+    group: frozenset[str]
+    question: str
+
+
 class _Examples:
     """The examples of a task, to be found by what rows tell."""
 
@@ -206,93 +214,86 @@ class _Examples:
     def matched(self, path: Path, of: frozenset[str], answers: Sequence[Answer]) -> list[tuple[int, Answer]]:
         """Each answer of a file with the number of its example: by the field that fits most answers, or by their
         order."""
-        answers = sorted(answers, key=lambda answer: int(answer.row.get(NUMBER, 0)))
-        told = [of | _groups(answer.row, self.known) for answer in answers]
-        questions = [_plain(answer.row.get("question", "")) for answer in answers]
+        rows = [
+            _Row(answer, of | _groups(answer.row, self.known), _plain(answer.row.get("question", "")))
+            for answer in answers
+        ]
+        rows.sort(key=lambda row: int(row.answer.row.get(NUMBER, 0)))
+        if len({row.question for row in rows}) == 1:  # a prompt for all
+            rows = [row._replace(question="") for row in rows]
         field, best, num_best = "", list[list[int]](), 0
         for name in (*EXAMPLE_FIELDS, *IMAGE_FIELDS):
-            fits = [
-                self._named(name, answer.row.get(name), group) for answer, group in zip(answers, told, strict=True)
-            ]
+            fits = [self._named(name, row) for row in rows]
             if (num_fits := sum(map(bool, fits))) > num_best:
                 field, best, num_best = name, fits, num_fits
-            if num_best == len(answers):
+            if num_best == len(rows):
                 break
         if not num_best:
-            return self._in_order(path, of, answers, told, questions)
-        best = self._by_question(best, questions)
-        fits_asked = zip(best, questions, strict=True) if len(set(questions)) > 1 else ()  # else: a prompt for all
+            return self._in_order(path, of, rows)
+        best = self._by_question(best, rows)
+        others = [bool(fits) and not self._asks(fits[0], row) for fits, row in zip(best, rows, strict=True)]
         for wrong, what, remedy in (
             ([not fits for fits in best], "fit no example", "Remove them, or choose the task's examples to fit."),
-            (
-                [bool(fits) and not self._asks(fits[0], text) for fits, text in fits_asked],
-                "ask another question than that example",
-                "Name the file of this part, or remove the field `question`.",
-            ),
+            (others, "ask another question than their example", "Name the file of this part, or drop `question`."),
             ([len(fits) > 1 for fits in best], "fit several examples", HOW_TO_TELL),
         ):
             if any(wrong):
-                first = answers[wrong.index(True)]
+                first = rows[wrong.index(True)].answer
                 raise ValueError(
-                    f"{path}: {sum(wrong)} of {len(answers)} answers {what} of the task, such as {first.location} "
+                    f"{path}: {sum(wrong)} of {len(rows)} answers {what} of the task, such as {first.location} "
                     f"({field} {first.row.get(field)!r}). {remedy}"
                 )
-        return [(fits[0], answer) for fits, answer in zip(best, answers, strict=True)]
+        return [(fits[0], row.answer) for fits, row in zip(best, rows, strict=True)]
 
-    def _named(self, field: str, value: Any, group: frozenset[str]) -> list[int]:
-        """The numbers of the examples of a language and condition that a field may name."""
+    def _named(self, field: str, row: _Row) -> list[int]:
+        """The numbers of the examples of a row's language and condition that a field may name."""
+        value = row.answer.row.get(field)
         by_name = self.by_image.get(_image_key(value)) if field in IMAGE_FIELDS else self.by_example.get(str(value))
-        return [number for number in by_name or () if group <= self.groups[number]]
+        return [number for number in by_name or () if row.group <= self.groups[number]]
 
-    def _by_question(self, fits: Sequence[list[int]], questions: Sequence[str]) -> list[list[int]]:
+    def _by_question(self, fits: Sequence[list[int]], rows: Sequence[_Row]) -> list[list[int]]:
         """Of several examples for a row, those that ask its question. If as many rows fit the same equal examples,
         each takes one, in their order."""
-        best, rows = list[list[int]](), defaultdict[tuple[int, ...], list[int]](list)
-        for row, (numbers, question) in enumerate(zip(fits, questions, strict=True)):
-            asking = [number for number in numbers if question and question in self.prompts[number]]
+        best, places = list[list[int]](), defaultdict[tuple[int, ...], list[int]](list)
+        for place, (numbers, row) in enumerate(zip(fits, rows, strict=True)):
+            asking = [number for number in numbers if row.question and row.question in self.prompts[number]]
             shortest: dict[frozenset[str], int] = {}  # a longer prompt asks for more than the question
             for number in sorted(asking, key=lambda number: len(self.prompts[number])):
                 shortest.setdefault(self.groups[number], len(self.prompts[number]))
             best.append([n for n in asking if len(self.prompts[n]) == shortest[self.groups[n]]] or numbers)
-            rows[tuple(best[-1])].append(row)
-        for numbers_, equal in rows.items():
-            if len(numbers_) == len(equal) and len({(self.prompts[n], self.groups[n]) for n in numbers_}) == 1:
-                for number, row in zip(numbers_, equal, strict=True):
-                    best[row] = [number]
+            places[tuple(best[-1])].append(place)
+        for equal, of in places.items():
+            if len(equal) == len(of) and len({(self.prompts[number], self.groups[number]) for number in equal}) == 1:
+                for number, place in zip(equal, of, strict=True):
+                    best[place] = [number]
         return best
 
-    def _in_order(
-        self,
-        path: Path,
-        of: frozenset[str],
-        answers: Sequence[Answer],
-        told: Sequence[frozenset[str]],
-        questions: Sequence[str],
-    ) -> list[tuple[int, Answer]]:
+    def _in_order(self, path: Path, of: frozenset[str], rows: Sequence[_Row]) -> list[tuple[int, Answer]]:
         """Each answer with the number of its example among those of its language and condition: by its own number, or
         else by its place. What rows tell must prove it: different questions, or else the right answers."""
-        members = {group: [n for n, own in enumerate(self.groups) if group <= own] for group in set(told)}
+        members = {
+            group: [n for n, own in enumerate(self.groups) if group <= own] for group in {r.group for r in rows}
+        }
         counts, pairs, num_fitting = Counter[frozenset[str]](), list[tuple[int, Answer]](), 0
-        for answer, group, question in zip(answers, told, questions, strict=True):
-            place = int(answer.row[NUMBER]) if NUMBER in answer.row and group == of else counts[group]
-            counts[group] += 1
-            if place < len(members[group]):
-                number = members[group][place]
-                pairs.append((number, answer))
-                has_question = len(set(questions)) > 1
-                num_fitting += self._asks(number, question) if has_question else self._is_right(number, answer.row)
-        is_whole = NUMBER in answers[0].row or all(counts[group] == len(members[group]) for group in counts)
-        if num_fitting < len(answers) or not is_whole:
+        for row in rows:
+            own = row.answer.row.get(NUMBER) if row.group == of else None
+            place = counts[row.group] if own is None else int(own)
+            counts[row.group] += 1
+            if place < len(members[row.group]):
+                number = members[row.group][place]
+                pairs.append((number, row.answer))
+                num_fitting += self._asks(number, row) if row.question else self._is_right(number, row.answer.row)
+        is_whole = NUMBER in rows[0].answer.row or all(counts[group] == len(members[group]) for group in counts)
+        if num_fitting < len(rows) or not is_whole:
             raise ValueError(
                 f"{path}: no field names an example or image of the task, and in their order {num_fitting} of "
-                f"{len(answers)} rows fit the {sum(map(len, members.values()))} examples. Add "
+                f"{len(rows)} rows fit the {sum(map(len, members.values()))} examples. Add "
                 f"{', '.join(EXAMPLE_FIELDS)} or image_id."
             )
         return pairs
 
-    def _asks(self, number: int, question: str) -> bool:
-        prompt = self.prompts[number]
-        return question in prompt or prompt in question
+    def _asks(self, number: int, row: _Row) -> bool:
+        return row.question in self.prompts[number] or self.prompts[number] in row.question
 
     def _is_right(self, number: int, row: Mapping[str, Any]) -> bool:
         """Whether the right answer that a row tells is the example's. A row that tells none is right, unless it names
