@@ -210,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("none", *get_args(LoadIn)),
         help="the language model's weights; default: the protocol's (paper: 8bit)",
     )
-    parser.add_argument("--protocol", choices=get_args(ProtocolName), help="prompts and decoding")
+    parser.add_argument("--protocol", choices=get_args(ProtocolName), help="whose evaluation to follow")
     parser.add_argument("--language_names", choices=get_args(LanguageNames), help="names of languages in prompts")
     parser.add_argument("--missing_images", choices=get_args(MissingImages), help="what to do about missing images")
     parser.add_argument("--templates", action="store_true", default=None, help="ask with every prompt template")
