@@ -70,7 +70,8 @@ def scenes(
     if SEEN in conditions:
         seen = draw_scene_images(num_images, _sample_seen_scene, stream="seen", seed=seed)
         examples += _captions(seen, languages, SEEN, template)
-    return EvaluationTask(NAME, examples, ExactMatch(), GENERATION, OWN)
+    changes = ("template held_out",) if template == "held_out" else ()
+    return EvaluationTask(NAME, examples, ExactMatch(), GENERATION, OWN, changes=changes)
 
 
 @dataclass(frozen=True)

@@ -75,12 +75,16 @@ def test_questions_are_counted_by_kind_one_of_each_about_an_image():
 
 
 @pytest.mark.parametrize(
-    ("template", "prompt"),
-    [("first", "Caption in Swahili: "), ("held_out", "Please give the picture a title in Swahili.")],
+    ("template", "prompt", "changes"),
+    [
+        ("first", "Caption in Swahili: ", ()),
+        ("held_out", "Please give the picture a title in Swahili.", ("template held_out",)),
+    ],
 )
-def test_the_template_is_one_for_all(template, prompt):
+def test_the_template_is_one_for_all_and_the_held_out_one_a_change(template, prompt, changes):
     task = scenes(Setup(), languages=["sw"], num_images=2, conditions=["as_is"], template=template)
     assert {example.prompt for example in task.examples} == {prompt}
+    assert task.changes == changes
 
 
 def test_unless_told_otherwise_all_twelve_languages_are_asked():

@@ -81,7 +81,8 @@ def babel_imagenet(
     files = ReadFiles()
     files.add(labels, len({example.language for example in examples}))
     metric = ExactMatch("exact match of the label")
-    return EvaluationTask(NAME, examples, metric, GENERATION, OWN, origin=ORIGIN, files=files.files)
+    changes = ("template held_out",) if template == "held_out" else ()
+    return EvaluationTask(NAME, examples, metric, GENERATION, OWN, origin=ORIGIN, files=files.files, changes=changes)
 
 
 def _prompt(example: Example, template: TemplateChoice, template_seed: Seed | None) -> str:
