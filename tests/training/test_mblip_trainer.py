@@ -57,10 +57,19 @@ def test_in_the_warm_up_the_projection_moves_and_nothing_else(tmp_path, family):
     ("changes", "training", "warning"),
     [
         ({"warmup_steps": 50}, {}, "`warmup_steps` is 50, not below the 3 steps of stage: the full learning rate"),
-        ({"warmup_steps": 3}, {}, "`warmup_steps` is 3, not below the 3 steps of stage"),
+        pytest.param(
+            *({"warmup_steps": 3}, {}, "`warmup_steps` is 3, not below the 3 steps of stage"), marks=pytest.mark.slow
+        ),
         ({"warmup_steps": 2}, {}, None),
-        ({"warmup_steps": 50}, {"lr_scheduler_type": "constant"}, None),
-        ({"max_steps": None, "num_epochs": 0.5, "warmup_steps": 4}, {}, "`warmup_steps` is 4, not below the 3 steps"),
+        pytest.param(*({"warmup_steps": 50}, {"lr_scheduler_type": "constant"}, None), marks=pytest.mark.slow),
+        pytest.param(
+            *(
+                {"max_steps": None, "num_epochs": 0.5, "warmup_steps": 4},
+                {},
+                "`warmup_steps` is 4, not below the 3 steps",
+            ),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_warm_up_as_long_as_its_stage_is_warned_about(tmp_path, caplog, changes, training, warning):

@@ -128,6 +128,7 @@ def test_human_captions_are_recognised_as_often_as_stated(errors):
     assert sum(error.mean_mistaken for error in errors.values()) / 33 == pytest.approx(0.0005, abs=0.00005)
 
 
+@pytest.mark.slow
 def test_near_languages_are_those_that_one_in_a_hundred_human_captions_is_taken_for(errors):
     near = {
         code: tuple(other for other, count in error.taken_for.items() if count >= 0.01 * error.num_captions)
