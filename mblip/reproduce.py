@@ -30,6 +30,7 @@ from mblip.evaluation import MeanScore, Results, Score
 from mblip.evaluation.processes import alone_in, is_main_process, process_group
 from mblip.evaluation.protocol import ProtocolName
 from mblip.evaluation.recipe import CONVERTERS, DtypeName, EvaluationRecipe, EvaluationRun
+from mblip.evaluation.reports.tables import cell
 from mblip.evaluation.task import AS_IS
 from mblip.evaluation.trial import Trial
 from mblip.recipes import find_recipe
@@ -113,7 +114,7 @@ def report(
             if protocol == recipe.protocols[0]:
                 theirs, is_wrong = f"{figure.points:.1f}", not low - slack <= figure.points <= high + slack
                 agrees, num_wrong = "no" if is_wrong else "yes", num_wrong + is_wrong
-            cells = f"{100 * found.value:.1f} [{low:.1f}, {high:.1f}]", theirs, "-" if is_trial else agrees
+            cells = cell(found), theirs, "-" if is_trial else agrees
             cost = f"{ours.seconds / 60:.1f}", f"{ours.peak_memory_gb or 0:.1f}"
             rows.append((f"{ours.title}, {ours.metric_title}", ours.protocol_title, figure.languages, *cells, *cost))
     first = next(iter(results.values()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..languages import evaluation_language
 from ..metrics.paired_comparison import PairedComparison, holm
 from ..results import OWN_METRICS, Results
-from .tables import FEW_IMAGES, UNSEEN_MARK
+from .tables import FEW_IMAGES, UNSEEN_MARK, language_name, line
 
 HEADINGS = ("Language", "Answers", "A", "B", "A − B", "p", "p (Holm)", "A higher", "B higher")
 
@@ -41,19 +41,19 @@ def languages_table(compared: FigureComparison) -> str:
     """A Markdown table of one figure: a row per language, and their mean if there are several."""
     corrected = holm([one.p_value for one in compared.languages.values()])
     pairs = zip(compared.languages.items(), corrected, strict=True)
-    rows = [_row(_language(code), one, f"{p_value:.4f}") for (code, one), p_value in pairs]
+    rows = [_row(language_name(evaluation_language(code)), one, f"{p_value:.4f}") for (code, one), p_value in pairs]
     if len(rows) > 1:
         rows.append(_row(f"mean of {len(rows)}", compared.mean, ""))
-    return "\n".join([_line(*HEADINGS), _line("---", *["---:"] * (len(HEADINGS) - 1)), *rows])
+    return "\n".join([line(*HEADINGS), line("---", *["---:"] * (len(HEADINGS) - 1)), *rows])
 
 
 def figures_table(compared: ConditionComparison) -> str:
     """A Markdown table of all figures: a row for each, in the mean over languages and in its own unit."""
     rows = [
-        _line(name, f"{one.mean.value_a:.4f}", f"{one.mean.value_b:.4f}", *_difference(one.mean, "+.4f"))
+        line(name, f"{one.mean.value_a:.4f}", f"{one.mean.value_b:.4f}", *_difference(one.mean, "+.4f"))
         for name, one in compared.figures.items()
     ]
-    return "\n".join([_line("Figure", "A", "B", "A − B", "p"), _line("---", *["---:"] * 4), *rows])
+    return "\n".join([line("Figure", "A", "B", "A − B", "p"), line("---", *["---:"] * 4), *rows])
 
 
 def comparison_report(
@@ -109,7 +109,7 @@ def comparison_report(
 def _row(name: str, one: PairedComparison, corrected: str) -> str:
     values = (f"{100 * value:.1f}" for value in (one.value_a, one.value_b))
     cells = [*values, *_difference(one, "+.1f", 100), corrected, str(one.num_wins), str(one.num_losses)]
-    return _line(name, str(one.num_examples), *cells)
+    return line(name, str(one.num_examples), *cells)
 
 
 def _difference(one: PairedComparison, form: str, unit: int = 1) -> tuple[str, str]:
@@ -117,12 +117,3 @@ def _difference(one: PairedComparison, form: str, unit: int = 1) -> tuple[str, s
     interval = one.difference.interval
     value, low, high = (f"{unit * number:{form}}" for number in (one.difference.value, interval.low, interval.high))
     return f"{value} [{low}, {high}]", f"{one.p_value:.4f}"
-
-
-def _language(code: str) -> str:
-    language = evaluation_language(code)
-    return f"{language.name} (`{code}`){'' if language.is_seen else UNSEEN_MARK}"
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"

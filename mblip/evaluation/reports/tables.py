@@ -32,14 +32,14 @@ def markdown_table(
     rows = list(languages or dict.fromkeys(language for cells in columns.values() for language in cells))
     if not rows or not columns:
         raise ValueError(f"Found {len(columns)} columns and {len(rows)} languages, expected at least one of each.")
-    lines = [_line("Language", "Script", *columns), _line("---", "---", *["---:"] * len(columns))]
+    lines = [line("Language", "Script", *columns), line("---", "---", *["---:"] * len(columns))]
     for code in rows:
         language = evaluation_language(code)
         cells = [cell(column.get(code)) for column in columns.values()]
-        lines.append(_line(_name(language), language.script, *cells))
+        lines.append(line(language_name(language), language.script, *cells))
     if len(rows) > 1 and any(means.values()):
         shown = [means.get(heading) if len(column) > 1 else None for heading, column in columns.items()]
-        lines.append(_line(f"mean of {len(rows)}", "", *map(cell, shown)))
+        lines.append(line(f"mean of {len(rows)}", "", *map(cell, shown)))
     return "\n".join([*lines, "", *_notes(columns), ""])
 
 
@@ -50,9 +50,9 @@ def group_table(heading: str, columns: Mapping[str, Mapping[str, MeanScore]]) ->
         columns: heading -> group -> mean. Missing groups get a dash.
     """
     sizes = {name: mean.num_languages for groups in columns.values() for name, mean in groups.items()}
-    lines = [_line(heading, "languages", *columns), _line("---", "---:", *["---:"] * len(columns))]
+    lines = [line(heading, "languages", *columns), line("---", "---:", *["---:"] * len(columns))]
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        lines.append(_line(name, str(sizes[name]), *[cell(groups.get(name)) for groups in columns.values()]))
+        lines.append(line(name, str(sizes[name]), *[cell(groups.get(name)) for groups in columns.values()]))
     return "\n".join(lines)
 
 
@@ -61,12 +61,13 @@ def cell(value: Cell | None) -> str:
     return MISSING if value is None else f"{_percent(value.value)} {_interval(value.interval)}"
 
 
-def _name(language: EvaluationLanguage) -> str:
-    """The name with a mark if the language is not in the training mix."""
+def language_name(language: EvaluationLanguage) -> str:
+    """Name and code, with a mark if the language is not in the training mix."""
     return f"{language.name} (`{language.code}`){'' if language.is_seen else UNSEEN_MARK}"
 
 
-def _line(*cells: str) -> str:
+def line(*cells: str) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
