@@ -35,11 +35,12 @@ def write_files(folder: str | Path, plain: Mapping[str, Any], table: str) -> Non
     write_text(Path(folder, TABLE_FILE), table)
 
 
-def read_results(path: str | Path) -> dict[str, Results]:
+def read_results(path: str | Path, *, with_predictions: bool = True) -> dict[str, Results]:
     """The results in results.json by name, with the predictions of the files beside it, if they are there.
 
     Args:
         path: the file, or its folder.
+        with_predictions: False does without the answers, which may be many.
 
     Raises:
         ValueError: it is another file, damaged, or written by another version of the package.
@@ -50,7 +51,7 @@ def read_results(path: str | Path) -> dict[str, Results]:
     results: dict[str, Results] = {}
     for name, plain in read_json(file, "Evaluate again.").items():
         answers = predictions_path(file.parent, name)
-        predictions = read_predictions(answers) if answers.is_file() else ()
+        predictions = read_predictions(answers) if with_predictions and answers.is_file() else ()
         try:
             results[name] = Results.from_json(plain, f"{file}, `{name}`", predictions)
         except ValueError as error:

@@ -294,7 +294,7 @@ def read_systems(folders: Sequence[str], named: Sequence[str] = ()) -> Systems:
     """
     systems: dict[str, list[dict[str, Results]]] = {}
     for name, _, listed in [("", "", folder) for folder in folders] + [text.partition("=") for text in named]:
-        seeds = [read_results(folder) for folder in listed.split(",")]
+        seeds = [read_results(folder, with_predictions=False) for folder in listed.split(",")]
         first = next(iter(seeds[0].values()))
         name = name or first.system or first.model.name
         if name in systems or len(set(listed.split(","))) < len(seeds):
