@@ -9,7 +9,7 @@ from statistics import fmean
 from mblip.atomic_write import write_text
 from mblip.data.languages import ENGLISH
 
-from ..answer_scoring import ANSWER_TYPE, QUESTION_TYPE, ChoiceAccuracy, YesNoAccuracy
+from ..answer_scoring import ACCURACY, ANSWER_TYPE, QUESTION_TYPE, ChoiceAccuracy, YesNoAccuracy
 from ..language_groups import ALL, ALL_BUT_ENGLISH
 from ..languages import evaluation_language
 from ..metrics.choice_accuracy import choose
@@ -145,7 +145,8 @@ def _types(result: Results) -> str:
         for answer in result.predictions:
             if fact in answer.facts:
                 of_type = scores.setdefault(answer.facts[fact], {})
-                of_type.setdefault(f"{answer.condition}, {answer.language}", []).append(answer.score or 0.0)
+                assert answer.score is not None  # an evaluation scores every answer
+                of_type.setdefault(f"{answer.condition}, {answer.language}", []).append(answer.score)
         rows = [
             ([name, str(max(map(len, found.values())))], {column: f"{fmean(found[column]):.4f}" for column in found})
             for name, found in sorted(scores.items())
@@ -156,7 +157,8 @@ def _types(result: Results) -> str:
 
 
 def _confusion(result: Results) -> str:
-    """How often each right answer was answered by each candidate, in all languages and in each.
+    """How often each right answer was answered by each candidate, in all languages and in each. Answers are read as
+    for the figure `accuracy`, whatever the main one.
 
     Empty if the metric has no candidates, or the predictions are not there.
     """
@@ -177,7 +179,8 @@ def _confusion(result: Results) -> str:
             for group in ([ALL, *languages] if len(languages) > 1 else languages)
             for right in candidates
         ]
-        parts.append(_table(["language", "right answer"], [*candidates, OTHER], rows, f"Answers, {condition}:"))
+        title = f"Answers, {condition}{'' if result.metric == ACCURACY else f', read as for `{ACCURACY}`'}:"
+        parts.append(_table(["language", "right answer"], [*candidates, OTHER], rows, title))
     return "\n\n".join(parts)
 
 
