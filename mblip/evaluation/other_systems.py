@@ -232,7 +232,7 @@ class _Examples:
             return self._in_order(path, of, rows)
         best = self._by_question(best, rows)
         others = [bool(fits) and not self._asks(fits[0], row) for fits, row in zip(best, rows, strict=True)]
-        for wrong, what, remedy in (
+        for wrong, what, hint in (
             ([not fits for fits in best], "fit no example", "Remove them, or choose the task's examples to fit."),
             (others, "ask another question than their example", "Name the file of this part, or drop `question`."),
             ([len(fits) > 1 for fits in best], "fit several examples", HOW_TO_TELL),
@@ -241,7 +241,7 @@ class _Examples:
                 first = rows[wrong.index(True)].answer
                 raise ValueError(
                     f"{path}: {sum(wrong)} of {len(rows)} answers {what} of the task, such as {first.location} "
-                    f"({field} {first.row.get(field)!r}). {remedy}"
+                    f"({field} {first.row.get(field)!r}). {hint}"
                 )
         return [(fits[0], row.answer) for fits, row in zip(best, rows, strict=True)]
 
@@ -254,33 +254,33 @@ class _Examples:
     def _by_question(self, fits: Sequence[list[int]], rows: Sequence[_Row]) -> list[list[int]]:
         """Of several examples for a row, those that ask its question. If as many rows fit the same equal examples,
         each takes one, in their order."""
-        best, places = list[list[int]](), defaultdict[tuple[int, ...], list[int]](list)
-        for place, (numbers, row) in enumerate(zip(fits, rows, strict=True)):
+        best, positions = list[list[int]](), defaultdict[tuple[int, ...], list[int]](list)
+        for position, (numbers, row) in enumerate(zip(fits, rows, strict=True)):
             asking = [number for number in numbers if row.question and row.question in self.prompts[number]]
             shortest: dict[frozenset[str], int] = {}  # a longer prompt asks for more than the question
             for number in sorted(asking, key=lambda number: len(self.prompts[number])):
                 shortest.setdefault(self.groups[number], len(self.prompts[number]))
             best.append([n for n in asking if len(self.prompts[n]) == shortest[self.groups[n]]] or numbers)
-            places[tuple(best[-1])].append(place)
-        for equal, of in places.items():
+            positions[tuple(best[-1])].append(position)
+        for equal, of in positions.items():
             if len(equal) == len(of) and len({(self.prompts[number], self.groups[number]) for number in equal}) == 1:
-                for number, place in zip(equal, of, strict=True):
-                    best[place] = [number]
+                for number, position in zip(equal, of, strict=True):
+                    best[position] = [number]
         return best
 
     def _in_order(self, path: Path, of: frozenset[str], rows: Sequence[_Row]) -> list[tuple[int, Answer]]:
         """Each answer with the number of its example among those of its language and condition: by its own number, or
-        else by its place. What rows tell must prove it: different questions, or else the right answers."""
+        else by its position. What rows tell must prove it: different questions, or else the right answers."""
         members = {
             group: [n for n, own in enumerate(self.groups) if group <= own] for group in {r.group for r in rows}
         }
         counts, pairs, num_fitting = Counter[frozenset[str]](), list[tuple[int, Answer]](), 0
         for row in rows:
             own = row.answer.row.get(NUMBER) if row.group == of else None
-            place = counts[row.group] if own is None else int(own)
+            position = counts[row.group] if own is None else int(own)
             counts[row.group] += 1
-            if place < len(members[row.group]):
-                number = members[row.group][place]
+            if position < len(members[row.group]):
+                number = members[row.group][position]
                 pairs.append((number, row.answer))
                 num_fitting += self._asks(number, row) if row.question else self._is_right(number, row.answer.row)
         is_whole = NUMBER in rows[0].answer.row or all(counts[group] == len(members[group]) for group in counts)

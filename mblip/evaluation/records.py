@@ -83,7 +83,7 @@ class DatasetLocation:
 
     @property
     def commit(self) -> str | None:
-        """The commit of a dataset of the Hub; None for a local one, or if the Hub does not answer."""
+        """The commit of a dataset of the Hub, or else its given `revision`, without a Hub; None for a local one."""
         return None if Path(self.path).exists() else _commit(self.path, self.revision)
 
     def _renamed(self, row: Mapping[str, Any], location: str) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def records_of(
         if files is not None:
             part = None if language is None else mix_code(language)
             records = files.counted(records, str(file), file=file, part=part)
-    return ((place, as_published(record, number, language)) for number, (place, record) in enumerate(records))
+    return ((location, as_published(record, number, language)) for number, (location, record) in enumerate(records))
 
 
 def records_in(

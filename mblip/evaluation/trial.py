@@ -29,7 +29,7 @@ class Trial:
         check_languages([mix_code(code) for code in self.languages])
 
     def of(self, tasks: Sequence[EvaluationTask]) -> list[EvaluationTask]:
-        """The tasks' parts, marked unless they are all of it. We leave out tasks that have none of the languages.
+        """The tasks' parts, marked unless they are all of it. Tasks that have none of the languages are skipped.
 
         Raises:
             ValueError: no task has one of the languages, or `num_images` is less than one.
@@ -45,7 +45,7 @@ class Trial:
         for task in tasks:
             languages = {example.language for example in task.examples}
             if wanted and languages.isdisjoint(wanted):
-                logger.warning("%s has no examples in %s: left out of this trial.", task.name, ", ".join(wanted))
+                logger.warning("%s has no examples in %s: skipped in this trial.", task.name, ", ".join(wanted))
                 continue
             part = self.in_languages(task) if wanted and not languages.issubset(wanted) else task
             parts.append(part if self.num_images is None else _few_images(part, self.num_images))

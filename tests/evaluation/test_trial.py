@@ -41,7 +41,7 @@ def test_a_benchmarks_own_code_names_its_language():
 def test_a_task_without_the_languages_is_left_out_with_a_warning(caplog):
     tasks = [task_of("colours", ["en", "sw"]), task_of("shapes", ["de"])]
     assert [task.name for task in Trial(("sw",)).of(tasks)] == ["colours"]
-    assert caplog.messages == ["shapes has no examples in sw: left out of this trial."]
+    assert caplog.messages == ["shapes has no examples in sw: skipped in this trial."]
 
 
 @pytest.mark.parametrize(
