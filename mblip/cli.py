@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "compare": ("mblip.evaluation.compare", "compare two models by their predictions, with p-values"),
     "tables": ("mblip.evaluation.reports.systems", "put several systems and training seeds in one table, for a paper"),
     "lmms-eval": ("mblip.lmms_eval.tasks", "write the benchmarks of a recipe as tasks of lmms-eval"),
+    "serve": ("mblip.serve", "serve a model to OpenAI's client and all that speak its protocol"),
     "build": ("mblip.mix.build.command", "build a training mix from a recipe"),
     "fetch": ("mblip.mix.fetching.fetch", "download the images of a list of URLs"),
     "embed": ("mblip.mix.build.embed", "embed captions and images, for a mix with hard negatives"),
@@ -65,6 +66,10 @@ EXTRAS: Mapping[str, str] = {
     "sudachipy": "ja",
     "sudachidict_core": "ja",
     "pythainlp": "th",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "openai": "serve",
+    "pydantic": "serve",
 }
 PACKAGES = ("mblip", "modeling_mblip", "processing_mblip")
 TRACEBACK = "MBLIP_TRACEBACK"
