@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 from mblip.atomic_write import write_text
 from mblip.data.languages import ENGLISH, Language, get_language, prompt_name
@@ -24,11 +24,12 @@ from mblip.data.prompt_files import (
     templates_yaml,
 )
 from mblip.data.prompts import INPUTS, TASKS, native_templates
+from mblip.data.recipes.dotted import is_dotted
 from mblip.data.recipes.ranges import count
 
 from .translation.checks import Failure
-from .translation.engines import CAREFUL, TranslationEngine, TranslationSettings
-from .translation.nllb import open_engine
+from .translation.engines import OwnEngine, TranslationEngine, TranslationSettings
+from .translation.nllb import open_engines
 from .translation.report import TRANSLATED, TranslationReport
 from .translation.texts import TranslatedText, translate_texts
 
@@ -103,11 +104,15 @@ def main(arguments: Sequence[str]) -> None:
     there = sorted(str(path) for path in paths.values() if path.exists())
     if there:
         raise ValueError(f"Found {', '.join(there)}, which may hold manual corrections. Give another --output.")
-    settings = TranslationSettings(given.model, given.engine, given.revision, given.num_beams)
-    engine = open_engine(settings, converted=given.output / ".ctranslate2")
+    settings: TranslationSettings | OwnEngine
+    if is_dotted(given.engine):
+        settings = OwnEngine(given.engine, folder=Path.cwd())
+    else:
+        settings = TranslationSettings(given.model, given.engine, given.revision, given.num_beams)
+    engine, careful = open_engines(settings, converted=given.output / ".ctranslate2")
     report = TranslationReport()
     for language, path in paths.items():
-        made = translate_templates(language, engine, retry_engine=engine.with_decoding(CAREFUL))
+        made = translate_templates(language, engine, retry_engine=careful)
         _count(language, made, report)
         write_text(path, _file(language, made, engine))
         print(f"{path}: {made.num_templates} templates, {len(made.refused)} refused")
@@ -163,6 +168,12 @@ def _count(language: str, made: MadeTemplates, report: TranslationReport) -> Non
         report.add_failure(language, refused.failure, source_text=refused.source_text, translation=refused.text)
 
 
+def _engine(text: str) -> str:
+    if text not in get_args(get_type_hints(TranslationSettings)["engine"]) and not is_dotted(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not transformers, ctranslate2 or `my_module:my_engine`")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mblip translate-prompts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -171,7 +182,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="the folder of the files")
     parser.add_argument("--model", default=MODEL, help="an NLLB, by name or folder; default: %(default)s")
     parser.add_argument("--revision", help="which commit of a model on the Hub")
-    engines = get_type_hints(TranslationSettings)["engine"].__args__
-    parser.add_argument("--engine", choices=engines, default=engines[0], help="default: %(default)s")
+    parser.add_argument(
+        "--engine", type=_engine, default="transformers", help="or ctranslate2, or yours, `my_module:my_engine`"
+    )
     parser.add_argument("--num_beams", type=count, default=4, help="default: %(default)s")
     return parser

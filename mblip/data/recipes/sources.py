@@ -10,7 +10,7 @@ import difflib
 import importlib
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -133,16 +133,27 @@ def convert_source(
         function = find_source(name.value, name.folder)
     except ValueError as error:
         raise ValueError(f"{name.location}: `{join(path, 'source')}`: {error}") from error
+    own, arguments = own_and_arguments(function, found, path, {**own_keys, "source": str}, converters, (SKIPPED,))
+    del own["source"]
+    return Source(name.value, arguments, folder=name.folder), own
+
+
+def own_and_arguments(
+    function: Callable[..., Any],
+    found: Located,
+    path: str,
+    own_keys: Mapping[str, Any],
+    converters: Mapping[Any, Converter],
+    not_given: Collection[str] = (),
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of a mapping's own keys, and the arguments that its other keys give to `function`."""
     own = {
         key: convert(found.value[key], expected, join(path, key), converters)
         for key, expected in own_keys.items()
         if key in found.value
     }
-    rest = {key: value for key, value in found.value.items() if key != "source" and key not in own_keys}
-    arguments = arguments_for(
-        function, Located(rest, found.location), path, with_nested_sources(converters), not_given=(SKIPPED,)
-    )
-    return Source(name.value, arguments, folder=name.folder), own
+    rest = Located({key: value for key, value in found.value.items() if key not in own_keys}, found.location)
+    return own, arguments_for(function, rest, path, with_nested_sources(converters), not_given=not_given)
 
 
 def with_nested_sources(converters: Mapping[Any, Converter]) -> dict[Any, Converter]:

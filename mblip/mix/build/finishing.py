@@ -13,6 +13,7 @@ from mblip.data.recipes.yaml_values import read_yaml, to_plain_values, without_f
 from mblip.data.skipped import SkipReport
 
 from ..allocation import allocation_table, write_chart
+from ..translation.engines import OwnEngine
 from .folder import BuildFolder, Counts, ShardReport, SourceReport, add_skipped
 from .reading import read_report
 from .recipe import MixRecipe
@@ -170,6 +171,8 @@ def _translation(recipe: MixRecipe, total: ShardReport) -> str:
     if recipe.translation is None:
         return "Nothing is translated."
     settings = recipe.translation
+    if isinstance(settings, OwnEngine):
+        return f"By `{settings.name}` ({settings.model}).\n\n{total.translation.table()}"
     revision = "" if settings.revision is None else f", revision `{settings.revision}`"
     licence = NLLB_LICENCE if "nllb" in settings.model.lower() else ""
     return (

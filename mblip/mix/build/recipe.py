@@ -3,20 +3,22 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from mblip.data.images.check import ImageSettings
 from mblip.data.languages import LanguageCode
 from mblip.data.prompts import Templates
+from mblip.data.recipes.dotted import is_dotted
 from mblip.data.recipes.ranges import Count, Seed, Share, ShareAbove0
-from mblip.data.recipes.sources import Source, convert_language, convert_source
-from mblip.data.recipes.strict_loading import Converter, convert
+from mblip.data.recipes.sources import Source, convert_language, convert_source, own_and_arguments
+from mblip.data.recipes.strict_loading import Converter, call_with, convert, join
 from mblip.data.recipes.yaml_values import Located, read_yaml
 
 from ..allocation import Allocation
 from ..fetching.settings import FetchSettings
-from ..translation.engines import TranslationSettings
+from ..translation.engines import OnFailure, OwnEngine, TranslationSettings, find_engine
 
+Translation = TranslationSettings | OwnEngine | None
 OWN_SOURCES = frozenset({"own_folder", "own_dataset"})
 
 
@@ -67,7 +69,7 @@ class MixRecipe:
     sources: tuple[MixSource, ...]
     num_shards: Count
     allocation: Allocation | None = None
-    translation: TranslationSettings | None = None
+    translation: Translation = None
     prompts: PromptSettings = field(default_factory=PromptSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     fetching: FetchSettings = field(default_factory=FetchSettings)
@@ -125,4 +127,27 @@ def _convert_source(found: Located, path: str) -> MixSource:
     return MixSource(source.source, source.arguments, folder=source.folder, **own)
 
 
-CONVERTERS: Mapping[Any, Converter] = {MixSource: _convert_source, LanguageCode: convert_language}
+def _convert_translation(found: Located, path: str) -> Translation:
+    """NLLB's settings, or an engine by a dotted path with the arguments of its function."""
+    engine = found.value.get("engine") if isinstance(found.value, dict) else None
+    if found.value is None:
+        return None
+    if engine is None or engine.value in get_args(get_type_hints(TranslationSettings)["engine"]):
+        settings: TranslationSettings = call_with(TranslationSettings, found, path, CONVERTERS)
+        return settings
+    name, key = engine.value, f"{engine.location}: `{join(path, 'engine')}`"
+    if not isinstance(name, str) or not is_dotted(name):
+        raise ValueError(f"{key} is {name!r}, expected transformers, ctranslate2, or yours: `my_module:my_engine`.")
+    try:
+        function = find_engine(name, engine.folder)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from error
+    own, arguments = own_and_arguments(function, found, path, {"engine": str, "on_failure": OnFailure}, CONVERTERS)
+    return OwnEngine(own.pop("engine"), arguments, folder=engine.folder, **own)
+
+
+CONVERTERS: Mapping[Any, Converter] = {
+    MixSource: _convert_source,
+    LanguageCode: convert_language,
+    Translation: _convert_translation,
+}

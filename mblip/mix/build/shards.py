@@ -21,8 +21,8 @@ from mblip.data.stable_random import stable_random
 
 from ..translation import translate_examples
 from ..translation.cache import CachedEngine, TranslationCache
-from ..translation.engines import CAREFUL, TranslationSettings
-from ..translation.nllb import CTranslate2Engine, NllbEngine, open_engine
+from ..translation.engines import TranslationSettings
+from ..translation.nllb import open_engines
 from ..translation.report import TranslationReport
 from .folder import BuildFolder, ShardReport
 from .images import ImageSets, fetched_images
@@ -33,6 +33,7 @@ Translate = Callable[..., Iterator[Example]]
 
 MAX_GROUP_BYTES = 32_000_000  # of images in a row group; a reader holds a whole group in memory
 MAX_GROUP_ROWS = 1000
+_engines = lru_cache(maxsize=1)(open_engines)  # a process loads the weights once for all its shards
 
 # What `load_dataset` shows: it opens the images.
 PUBLISHED_FEATURES = datasets.Features(FEATURES_WITH_PROVENANCE | {"images": datasets.List(datasets.Image())})
@@ -79,25 +80,19 @@ def _open_translation(
         return
     cache = TranslationCache(folder.translations / f"{shard:05d}.sqlite")
     try:
-        engine = _engine(settings, folder.work / "ctranslate2")
+        engine, careful = _engines(settings, converted=folder.work / "ctranslate2")
         answers = (read_report(number, folder).translatable_answers for number in range(len(recipe.sources)))
         yield partial(
             translate_examples,
             engine=CachedEngine(engine, cache),
             report=report,
-            retry_engine=CachedEngine(engine.with_decoding(CAREFUL), cache) if settings.retry else None,
+            retry_engine=None if careful is None else CachedEngine(careful, cache),
             on_failure=settings.on_failure,
             translatable_answers=frozenset(answer for found in answers for answer in found),
-            as_released=settings.as_released,
+            as_released=isinstance(settings, TranslationSettings) and settings.as_released,
         )
     finally:
         cache.close()
-
-
-@lru_cache(maxsize=1)
-def _engine(settings: TranslationSettings, converted: Path) -> NllbEngine | CTranslate2Engine:
-    """The engine. A process loads its weights once for all its shards."""
-    return open_engine(settings, converted=converted)
 
 
 def _once(examples: Iterable[Example], report: ShardReport) -> Iterator[Example]:

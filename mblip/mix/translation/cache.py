@@ -102,7 +102,8 @@ class CachedEngine:
 
     def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
         """One translation per text. Texts from earlier calls are read from the cache."""
-        keys = {text: self._key(text, source, target) for text in texts}
+        made_by = (self.name, self.model, self.revision, source.nllb_code, target.nllb_code)
+        keys = {text: hashlib.sha256(repr((*made_by, text)).encode()).digest() for text in texts}
         known = self.cache.find(list(keys.values()))
         missing = sorted((text for text, key in keys.items() if key not in known), key=lambda text: (len(text), text))
         for part in _parts(missing, self.texts_per_commit):
@@ -111,10 +112,6 @@ class CachedEngine:
             self.cache.store(new)
             known |= self.cache.find(list(new))  # keep what another process wrote in the meantime
         return [known[keys[text]] for text in texts]
-
-    def _key(self, text: str, source: Language, target: Language) -> bytes:
-        parts = (self.name, self.model, self.revision, source.nllb_code, target.nllb_code, text)
-        return hashlib.sha256(repr(parts).encode()).digest()
 
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[list[Item]]:

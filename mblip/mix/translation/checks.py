@@ -1,6 +1,6 @@
 """Is this a translation? Checks that need no knowledge of both languages.
 
-Each check covers one failure of translation models: an empty result, a symbol that the model cannot write, an
+Each check covers one failure of translation models: an empty result, a word or symbol that the model does not know, an
 unchanged source, repeated text, a missing or invented part, the wrong language. Quotations may be in any language and
 placeholders are in none, so both are removed before the checks.
 """
@@ -63,7 +63,7 @@ def check_translation(
     if not translation.strip():
         return Failure("no translation", "empty, or without an end")
     if UNKNOWN_SYMBOL in translation:
-        return Failure("unknown symbol", f"`{UNKNOWN_SYMBOL}`")
+        return Failure("unknown word", f"{translation.count(UNKNOWN_SYMBOL)} `{UNKNOWN_SYMBOL}`")
     kept = [_kept(span) for span in find_protected(source_text) if span.kind in ("quoted", "brace")]
     source, text = _without(source_text, kept), _without(translation, kept)
     if not any(character.isalpha() for character in source):

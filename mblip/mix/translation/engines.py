@@ -1,11 +1,23 @@
-"""The interface of a translation engine, and the settings that choose one. nllb.py implements the engines."""
+"""The interface of a translation engine, and the settings that choose one.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+nllb.py implements the built-in engines. One of your own is a function in one file (`OwnEngine`), as apertium.py.
+"""
 
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, Protocol
+
+from mblip.data.example import SURROGATE
 from mblip.data.languages import Language
+from mblip.data.recipes.dotted import import_dotted
 from mblip.data.recipes.ranges import Count
+from mblip.data.recipes.strict_loading import to_plain
 
 OnFailure = Literal["skip", "stay_english"]
 
@@ -72,3 +84,72 @@ class TranslationSettings:
     retry: bool = True
     on_failure: OnFailure = "skip"
     as_released: bool = False
+
+
+@dataclass(frozen=True)
+class OwnEngine:
+    """A `TranslationEngine` by a dotted path, found beside the recipe, with the arguments that the recipe gives it.
+
+    `def translate(texts: list[str], source: str, target: str, *, ...) -> list[str]` gets up to 256 texts, and two
+    codes of languages.tsv. It returns a translation per text, in order: "" if it has none, and `<unk>` in front of a
+    word that it leaves in the source language, which the checks refuse. It raises ValueError for a language that it
+    does not know. Its keyword-only parameters, with their types, are the keys that a recipe may give.
+
+    The function's file may have a `VERSION`: what else makes a translation, such as a server's version. The cache
+    tells engines apart by the dotted path, `VERSION`, the arguments, and a digest of the file.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    on_failure: OnFailure = "skip"
+    folder: Path = field(default=Path(), compare=False, kw_only=True)
+
+    @property
+    def model(self) -> str:
+        """The `VERSION` of the function's file."""
+        return str(vars(_module(self.name, self.folder)).get("VERSION", "no VERSION stated"))
+
+    @property
+    def revision(self) -> str:
+        content = Path(str(_module(self.name, self.folder).__file__)).read_bytes()
+        digest = hashlib.sha256(content + repr(sorted(to_plain(self.arguments).items())).encode())
+        return f"sha256:{digest.hexdigest()[:16]}"
+
+    def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
+        """What the function returns.
+
+        Raises:
+            ValueError: that is not one text per text.
+        """
+        found = find_engine(self.name, self.folder)(list(texts), source.code, target.code, **self.arguments)
+        asked = f"`{self.name}`, asked for {len(texts)} translations from {source.code} to {target.code}, returned"
+        if not isinstance(found, list) or len(found) != len(texts):
+            what = f"{len(found)} of them" if isinstance(found, list) else f"a {type(found).__name__}"
+            raise ValueError(f'{asked} {what}, expected a list with one for each text, in order; "" if there is none.')
+        for text, translation in zip(texts, found, strict=True):
+            if not isinstance(translation, str) or SURROGATE.search(translation):
+                raise ValueError(f'{asked} {translation!r} for {text!r}, expected text that UTF-8 can write, or "".')
+        return found
+
+
+def find_engine(name: str, folder: Path) -> Callable[..., list[str]]:
+    """The function of an engine that a recipe in `folder` names by a dotted path.
+
+    Raises:
+        ValueError: the path leads nowhere, or the function does not take three arguments by position.
+    """
+    function = import_dotted(name, folder)
+    parameters = inspect.signature(function).parameters.values()
+    by_position = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    if len(by_position) != 3:
+        raise ValueError(
+            f"`{name}` takes ({', '.join(by_position)}) by position, expected (texts, source, target). "
+            "Make the recipe's keys keyword-only: `def translate(texts, source, target, *, url: str)`."
+        )
+    return function
+
+
+@cache
+def _module(name: str, folder: Path) -> ModuleType:
+    find_engine(name, folder)
+    return import_module(name.partition(":")[0])

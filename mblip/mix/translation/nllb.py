@@ -28,7 +28,7 @@ from transformers import GenerationConfig, M2M100ForConditionalGeneration, NllbT
 from mblip.data.languages import Language
 
 from ..model_folder import ModelFolder, open_model_folder
-from .engines import GREEDY, Decoding, TranslationSettings
+from .engines import CAREFUL, GREEDY, Decoding, OwnEngine, TranslationEngine, TranslationSettings
 
 Precision = Literal["float32", "int8", "float16", "int8_float16", "bfloat16"]
 
@@ -161,19 +161,21 @@ class CTranslate2Engine(_Nllb):
         return [self.tokens.ids(result.hypotheses[0][1:]) for result in found]
 
 
-def open_engine(settings: TranslationSettings, *, converted: Path) -> NllbEngine | CTranslate2Engine:
-    """The engine with its weights loaded. The folder `converted` keeps CTranslate2's conversions."""
+def open_engines(
+    settings: TranslationSettings | OwnEngine, *, converted: Path
+) -> tuple[TranslationEngine, TranslationEngine | None]:
+    """The engine with its weights loaded, and the one for retries. `converted` keeps CTranslate2's conversions."""
+    if isinstance(settings, OwnEngine):
+        return settings, None
     decoding = Decoding(num_beams=settings.num_beams)
     device: Literal["cuda", "cpu"] = "cuda" if torch.cuda.is_available() else "cpu"
+    model, revision = settings.model, settings.revision
+    engine: _Nllb
     if settings.engine == "transformers":
-        return NllbEngine(settings.model, revision=settings.revision, decoding=decoding, device=device)
-    return CTranslate2Engine(
-        settings.model,
-        cache_folder=converted,
-        revision=settings.revision,
-        decoding=decoding,
-        device=device,
-    )
+        engine = NllbEngine(model, revision=revision, decoding=decoding, device=device)
+    else:
+        engine = CTranslate2Engine(model, cache_folder=converted, revision=revision, decoding=decoding, device=device)
+    return engine, engine.with_decoding(CAREFUL) if settings.retry else None
 
 
 def convert(folder: ModelFolder, cache_folder: Path) -> Path:
