@@ -33,14 +33,19 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from torch import nn
 from transformers import GenerationConfig
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
-from transformers.cli.serving.utils import DirectStreamer, GenerateManager, GenerationState, _StreamError
+from transformers.cli.serving.utils import (
+    DirectStreamer,
+    GenerateManager,
+    GenerationState,
+    _GenerationCancelled,
+    _StreamError,
+)
 from transformers.utils import logging
 
 from mblip.data.images import MAX_PIXELS
 from mblip.data.recipes.ranges import count
 from mblip.evaluation.recipe import DtypeName, LoadIn
 from mblip.loading import Precision, load_checkpoint
-from modeling_mblip import MBlipForConditionalGeneration
 from processing_mblip import MBlipProcessor, load_upright_rgb
 
 logger = logging.get_logger(__name__)
@@ -48,6 +53,7 @@ logger = logging.get_logger(__name__)
 MAX_BODY_BYTES = 64_000_000
 MAX_ANSWER_TOKENS = 1024  # if a request does not say; as in `transformers serve`
 MIN_TEMPERATURE = 0.01  # logits would overflow below it, so decoding is greedy
+MAX_CHARACTERS = 100  # of a token
 LOOK_SECONDS = 0.5  # how often we look whether a client is still there
 THREADS, THREADS_WITH_URLS = 2, 16  # to make inputs; few, because an image may take 270 MB
 EXAMPLE = "{'type': 'image_url', 'image_url': {'url': 'data:image/jpeg;base64,...'}}"
@@ -112,13 +118,16 @@ class Streamer(DirectStreamer):
     def __init__(self, *args: Any, stop: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.token_ids: list[int] = []  # the new ones
-        self.is_cancelled = False
-        self._stop, self._held, self._is_stopped = stop, "", False
+        self.is_cancelled = self._is_stopped = False
+        self._stop, self._held = stop, ""
 
     def put(self, value: torch.Tensor) -> None:
         num_before = self.total_tokens
         super().put(value)
         self.token_ids += value.flatten().tolist()[: self.total_tokens - num_before]  # none of a prompt
+        if self._is_stopped:
+            self.end()
+            raise _GenerationCancelled
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -137,7 +146,7 @@ class Streamer(DirectStreamer):
         found = [text.find(stop) for stop in self._stop if stop in text]
         begun = (n for stop in self._stop for n in range(1, len(stop)) if text.endswith(stop[:n]))
         end = min(found) if found else len(text) - max(begun, default=0)
-        self._is_stopped, self._held = bool(found) or self._is_stopped, text[end:]
+        self._is_stopped, self._held = bool(found), text[end:]
         return text[:end]
 
 
@@ -151,21 +160,21 @@ class Generation(GenerateManager):
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, request_id: str, response_parser: Any = None
     ) -> tuple[asyncio.Queue, Streamer]:
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[Any]()
-        tokenizer, stop = processor.tokenizer, gen_config.stop_strings or []
+        # transformers would look for stop strings in tables of the vocabulary, which take seconds to make.
+        stop, gen_config.stop_strings = gen_config.stop_strings or [], None
         stop = [stop] if isinstance(stop, str) else stop
-        streamer = Streamer(tokenizer._tokenizer, loop, queue, response_parser=response_parser, stop=stop)
+        streamer = Streamer(processor.tokenizer._tokenizer, loop, queue, response_parser, stop=stop)
         seed = inputs.pop("seed")
 
         def generate() -> None:
             try:
-                if streamer.is_cancelled:
-                    return
-                torch.manual_seed(torch.seed() if seed is None else seed)
-                given = {"generation_config": gen_config, "tokenizer": tokenizer, "streamer": streamer}
-                model.generate(**inputs, **given)
-            except Exception as error:  # whatever it is, the thread goes on
                 if not streamer.is_cancelled:
-                    logger.exception("The request %s failed.", request_id)
+                    torch.manual_seed(torch.seed() if seed is None else seed)
+                    model.generate(**inputs, generation_config=gen_config, streamer=streamer)
+            except _GenerationCancelled:
+                pass
+            except Exception as error:  # whatever it is, the thread goes on
+                logger.exception("The request %s failed.", request_id)
                 text = json.dumps(f"{type(error).__name__}: {error}")[1:-1]  # transformers writes it between quotes
                 loop.call_soon_threadsafe(queue.put_nowait, _StreamError(text))
 
@@ -180,11 +189,10 @@ class Generation(GenerateManager):
         try:
             while (item := await queue.get()) is not None:
                 if isinstance(item, _StreamError):
-                    raise HTTPException(500, item.msg)
+                    raise HTTPException(500, json.loads(f'"{item.msg}"'))
                 texts.append(item)
-        except asyncio.CancelledError:
+        finally:
             streamer.cancel()
-            raise
         return "".join(texts), inputs["input_ids"].shape[-1], streamer.token_ids
 
 
@@ -193,8 +201,8 @@ class ChatHandler(ChatCompletionHandler):
 
     Args:
         name: of the model, on the command line. That of its folder is accepted, too.
-        max_tokens: of a prompt with its images and answer (of each of them, for an encoder-decoder). A model with
-            fewer positions takes fewer.
+        max_tokens: of a prompt with its images and answer; of each of them, for an encoder-decoder. A model with fewer
+            positions takes fewer.
         allow_urls: fetch images from public addresses.
 
     Raises:
@@ -202,13 +210,7 @@ class ChatHandler(ChatCompletionHandler):
     """
 
     def __init__(
-        self,
-        model: MBlipForConditionalGeneration,
-        processor: MBlipProcessor,
-        name: str,
-        *,
-        max_tokens: int = 2048,
-        allow_urls: bool = False,
+        self, model: Any, processor: MBlipProcessor, name: str, *, max_tokens: int = 2048, allow_urls: bool = False
     ) -> None:
         super().__init__(model_manager=None, generation_state=GenerationState())
         self.model, self.processor, self.allow_urls = model, processor, allow_urls
@@ -228,11 +230,7 @@ class ChatHandler(ChatCompletionHandler):
             raise ValueError(f"{name} cannot chat: its template refuses a question ({error}).") from error
 
     async def handle_request(self, body: Any, request_id: str) -> StreamingResponse | JSONResponse:
-        """Answer a request.
-
-        Raises:
-            HTTPException: the request is wrong.
-        """
+        """Answer a request. Raises HTTPException if it is wrong."""
         try:
             chat = ChatRequest.model_validate(body)
         except ValidationError as error:
@@ -257,41 +255,30 @@ class ChatHandler(ChatCompletionHandler):
         return response
 
     def _inputs(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """The model's inputs. Raises ValueError for parts or images that cannot be read."""
-        images: dict[str, Image.Image] = {}
+        """The model's inputs. Raises ValueError for parts or images that cannot be read, or too many of them."""
+        texts, images = [], ImageParts(self.allow_urls, self.max_tokens // self.processor.num_query_tokens)
         conversation: list[dict[str, Any]] = []
         for message in messages:
             content: Any = message.content
             if isinstance(content, list):
-                content = [part if part.get("type") == "text" else self._image(part, images) for part in content]
-            role = "system" if message.role == "developer" else message.role
-            conversation.append({"role": role, "content": content})
-        kinds = {"tokenize": True, "return_dict": True, "return_tensors": "pt"}
+                content = [part if part.get("type") == "text" else images.read(part) for part in content]
+            texts += [content] if isinstance(content, str) else [str(part.get("text", "")) for part in content]
+            conversation.append(
+                {"role": "system" if message.role == "developer" else message.role, "content": content}
+            )
+        if sum(map(len, texts)) > MAX_CHARACTERS * self.max_tokens:  # do not even count the tokens
+            raise ValueError(
+                f"Found {sum(map(len, texts)):,} characters, more than {self.max_tokens} tokens. Shorten them."
+            )
         inputs = self.processor.apply_chat_template(
-            conversation, add_generation_prompt=True, sanitize_control_tokens=True, **kinds
+            conversation,
+            add_generation_prompt=True,
+            sanitize_control_tokens=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
         )
         return dict(inputs.to(self.model.device))
-
-    def _image(self, part: Mapping[str, Any], images: dict[str, Image.Image]) -> dict[str, Any]:
-        """An image for the processor, which would read files of this machine, too.
-
-        Args:
-            images: those of the request so far, by URL. One that comes again is not read, nor encoded, again.
-        """
-        name, found = f"image {len(images)}", part.get("image_url")
-        url = found.get("url") if isinstance(found, dict) else found
-        if part.get("type") != "image_url" or not isinstance(url, str):
-            raise ValueError(f"Found the part {dict(part)!r:.100}, expected a text or {EXAMPLE}.")
-        if not url.startswith(("data:", "http://", "https://")[: 3 if self.allow_urls else 1]):
-            why = "files are never read" if self.allow_urls else "files and, without --allow_urls, URLs are not read"
-            raise ValueError(f"{name} is {url[:40]!r}, but {why}. Expected {EXAMPLE}.")
-        if url not in images:
-            images[url] = load_upright_rgb(url, name)
-            if images[url].size == (1, 1):
-                raise ValueError(f"{name} is a single pixel, which shows nothing. Leave it out.")
-        if sum(image.width * image.height for image in images.values()) > MAX_PIXELS:
-            raise ValueError(f"The images have more than {MAX_PIXELS:,} pixels together. Shrink them.")
-        return {"type": "image", "image": images[url]}
 
     def _config(self, chat: ChatRequest, num_prompt_tokens: int) -> GenerationConfig:
         """How to generate. Raises ValueError if prompt and answer are too long."""
@@ -310,12 +297,39 @@ class ChatHandler(ChatCompletionHandler):
         return config
 
 
+class ImageParts:
+    """Reads the images of a request for the processor, which itself would also read files of this machine.
+
+    An image that comes again is neither read nor encoded again.
+    """
+
+    def __init__(self, allow_urls: bool, max_images: int) -> None:
+        self._allow_urls, self._num_left, self._images = allow_urls, max_images, dict[str, Image.Image]()
+
+    def read(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        """A part as the processor takes it. Raises ValueError if it is no image, or too large with those before."""
+        name, found = f"image {len(self._images)}", part.get("image_url")
+        url = found.get("url") if isinstance(found, dict) else found
+        if part.get("type") != "image_url" or not isinstance(url, str):
+            raise ValueError(f"Found the part {dict(part)!r:.100}, expected a text or {EXAMPLE}.")
+        if not url.startswith(("data:", "http://", "https://")[: 3 if self._allow_urls else 1]):
+            why = "files are never read" if self._allow_urls else "files and, without --allow_urls, URLs are not read"
+            raise ValueError(f"{name} is {url[:40]!r}, but {why}. Expected {EXAMPLE}.")
+        if url not in self._images:
+            self._images[url] = load_upright_rgb(url, name)
+            if self._images[url].size == (1, 1):
+                raise ValueError(f"{name} is a single pixel, which shows nothing. Leave it out.")
+        self._num_left -= 1
+        num_pixels = sum(image.width * image.height for image in self._images.values())
+        if self._num_left < 0 or num_pixels > MAX_PIXELS:
+            raise ValueError(f"There are too many images or, with over {MAX_PIXELS:,} pixels in all, too large ones.")
+        return {"type": "image", "image": self._images[url]}
+
+
 def build_app(handler: ChatHandler) -> FastAPI:
-    """The routes `/v1/chat/completions`, `/v1/models` and `/health`. Errors have OpenAI's layout."""
+    """The routes `/v1/chat/completions` and `/v1/models`. Errors have OpenAI's layout."""
     app = FastAPI(docs_url=None, redoc_url=None)
-    models = [
-        {"id": each, "object": "model", "created": int(time.time()), "owned_by": "mblip"} for each in handler.names
-    ]
+    began = int(time.time())
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
@@ -335,20 +349,21 @@ def build_app(handler: ChatHandler) -> FastAPI:
         return Response(status_code=499) if work.cancelled() else work.result()
 
     @app.get("/v1/models")
-    async def list_models() -> dict[str, Any]:
-        return {"object": "list", "data": models}
-
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    async def models() -> dict[str, Any]:
+        about = {"object": "model", "created": began, "owned_by": "mblip"}
+        return {"object": "list", "data": [{"id": name, **about} for name in handler.names]}
 
     @app.exception_handler(AnyHTTPException)
     @app.exception_handler(Exception)
-    async def refuse(_: Request, error: Exception) -> JSONResponse:
+    async def failed(_: Request, error: Exception) -> JSONResponse:
+        is_refused = isinstance(error, AnyHTTPException)
         status, message = (
-            (error.status_code, error.detail) if isinstance(error, AnyHTTPException) else (500, repr(error))
+            (error.status_code, error.detail) if is_refused else (500, f"{type(error).__name__}: {error}")
         )
-        kind, code = "invalid_request_error" if status < 500 else "server_error", {404: "model_not_found"}.get(status)
+        kind, code = (
+            "invalid_request_error" if status < 500 else "server_error",
+            "not_found" if status == 404 else None,
+        )
         return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
 
     return app
