@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "translate-prompts": ("mblip.mix.translate_prompts", "translate the prompt templates into other languages"),
     "compose": ("mblip.training.compose", "compose the image side of a BLIP-2 and a language model"),
     "merge": ("mblip.training.merge", "merge an adapter into its base"),
+    "export": ("mblip.export", "write a model in the layout of BLIP-2, for vLLM"),
     "publish": ("mblip.training.publish", "push a trained model or adapter to the Hub"),
     "card": ("mblip.training.model_card", "rewrite the model card, with more results"),
     "recipes": ("mblip.recipes", "list the recipes that come with the package, or print one"),

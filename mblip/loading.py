@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from huggingface_hub import ResolvedRevision
@@ -38,11 +38,11 @@ class Precision:
     """The precision of a model.
 
     Args:
-        dtype: of ViT and language model.
+        dtype: of ViT and language model; "auto": as they are stored.
         load_in: how the language model is quantised; None: not at all.
     """
 
-    dtype: torch.dtype
+    dtype: torch.dtype | Literal["auto"]
     load_in: LoadIn | None = None
 
     @classmethod
