@@ -9,10 +9,12 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants
 from safetensors import safe_open
 from transformers.utils import cached_file, logging
 from transformers.utils.hub import resolve_revision
@@ -26,17 +28,28 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 def check_location(name_or_path: str | os.PathLike) -> None:
     """Refuse a path to a folder that does not exist.
 
-    The Hub would take the path for a repository name, and its error would not mention a missing folder.
+    The Hub would take the path for a repository name: without a network it is asked for most of a minute, and the
+    error would not mention a missing folder. A name of two parts counts as a path if the first is a folder here,
+    unless the repository is in the Hub's cache.
 
     Raises:
-        FileNotFoundError: the folder does not exist, and the path cannot be a repository name.
+        FileNotFoundError: the folder does not exist, and the path cannot be a repository name, or is hardly one.
     """
     path = Path(name_or_path)
-    is_path = path.is_absolute() or len(path.parts) > 2 or os.fspath(name_or_path).startswith((".", "~"))
-    if is_path and not path.exists():
+    if path.exists():
+        return
+    cannot_be_name = path.is_absolute() or len(path.parts) > 2 or os.fspath(name_or_path).startswith((".", "~"))
+    is_cached = Path(constants.HF_HUB_CACHE, f"models--{'--'.join(path.parts)}").is_dir()
+    if cannot_be_name or (len(path.parts) == 2 and path.parent.is_dir() and not is_cached):
+        near = get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1, cutoff=0.7)
+        hint = "".join(f" Did you mean {path.parent / name}?" for name in near)
+        other = (
+            "and this is no repository name either" if cannot_be_name else f"though there is a folder {path.parent}"
+        )
+        download = "" if cannot_be_name else f"\nIf you mean a repository on the Hub, run `hf download {path}` first."
         raise FileNotFoundError(
-            f"There is no folder {path}, and this is no repository name either. Paths are relative to the working "
-            f"directory, {Path.cwd()}."
+            f"There is no folder {path}, {other}. Paths are relative to the working directory, {Path.cwd()}."
+            f"{hint}{download}"
         )
 
 

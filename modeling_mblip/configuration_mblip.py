@@ -61,6 +61,9 @@ class MBlipConfig(PreTrainedConfig):
             `save_composition`.
 
     `pad_token_id`, `bos_token_id`, `eos_token_id` and `decoder_start_token_id` default to those of the language model.
+
+    Raises:
+        ValueError: `vision_config` or `qformer_config` is of another type, or `label_smoothing` is out of range.
     """
 
     model_type = "mblip"
@@ -101,6 +104,11 @@ class MBlipConfig(PreTrainedConfig):
         image_token_index = kwargs.pop("image_token_index", None)
         for key in BLIP2_ONLY_KEYS:
             kwargs.pop(key, None)
+        for name, expected in (("vision_config", Blip2VisionConfig), ("qformer_config", Blip2QFormerConfig)):
+            given = getattr(self, name)
+            found = given.get("model_type") if isinstance(given, dict) else getattr(given, "model_type", None)
+            if found not in (None, "", expected.model_type):  # transformers would take its sizes, and drop its type
+                raise ValueError(f"`{name}` is of type {found!r}, expected {expected.model_type!r}, BLIP-2's own.")
         super().__post_init__(**kwargs)
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"`label_smoothing` is {self.label_smoothing}, expected a number from 0 to below 1.")

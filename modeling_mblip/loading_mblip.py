@@ -55,6 +55,7 @@ class LoadingMixin(MBlipPreTrainedModel):
         """
         if pretrained_model_name_or_path is None:  # transformers then takes a `config` and a `state_dict`
             return super().from_pretrained(None, *model_args, **kwargs)
+        check_location(pretrained_model_name_or_path)
         found = _find_adapter(pretrained_model_name_or_path, kwargs)
         location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
         components = components_to_compose(found.base, **(location | {"revision": found.revision}))
@@ -321,9 +322,12 @@ def _load_language_model(
     )
     auto_class = text_model_class(text_config)
     if type(text_config) not in auto_class._model_mapping and not hasattr(text_config, "auto_map"):
+        hint = "Give a language model without images." if hasattr(text_config, "vision_config") else ""
+        if text_config.model_type in ("blip-2", MBlipConfig.model_type):
+            hint = "The BLIP-2 is the first argument, the language model the second."
         raise ValueError(
             f"{name_or_path} is a checkpoint of type {text_config.model_type!r}, expected a language model that "
-            f"{auto_class.__name__} loads. The BLIP-2 is the first argument."
+            f"{auto_class.__name__} loads. {hint}".rstrip()
         )
     if quantization_config is not None:
         quantization_config = sparing_the_image_side(quantization_config, text_config)

@@ -5,8 +5,10 @@ We read the file as JSON, so the model's classes need not be installed.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from huggingface_hub import constants
 from transformers import AutoConfig, PreTrainedConfig
 
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
@@ -46,6 +48,22 @@ def check_agreement(
                 f"processor_config.json of {name_or_path} says `{name}` {found}, expected {expected} as in the "
                 f"model's config.json. Correct it, or give `{name}={expected}` here, and save the processor again."
             )
+
+
+def check_location(name_or_path: Any) -> None:
+    """Refuse a mistyped folder, which the Hub would be asked for: `a/b` if there is a folder `a`, but neither `a/b`
+    nor a repository `a/b` in the Hub's cache.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    path = Path(name_or_path)
+    is_cached = Path(constants.HF_HUB_CACHE, f"models--{'--'.join(path.parts)}").is_dir()
+    if len(path.parts) == 2 and path.parent.is_dir() and not path.exists() and not is_cached:
+        raise FileNotFoundError(
+            f"There is no folder {path}, though there is a folder {path.parent}. If you mean a repository on the Hub, "
+            f"run `hf download {path}` first."
+        )
 
 
 def read_model_settings(name_or_path: Any, **kwargs: Any) -> ModelSettings:

@@ -30,7 +30,7 @@ from transformers.utils import TensorType, is_numpy_array, to_py_obj
 from .chat_templates import EXAMPLE, check_conversation, check_messages, map_texts, with_images
 from .control_tokens import ControlTokens
 from .image_processing_mblip import MBlipImageProcessor, flat_list, is_array, is_list, load_upright_rgb
-from .model_settings import check_agreement, read_model_settings
+from .model_settings import check_agreement, check_location, read_model_settings
 from .prompt_encoding import (
     IMAGE_TOKEN,
     LITERAL_IMAGE,
@@ -356,7 +356,9 @@ class MBlipProcessor(ProcessorMixin):
 
         Raises:
             ValueError: processor_config.json contradicts config.json.
+            FileNotFoundError: there is no such folder.
         """
+        check_location(pretrained_model_name_or_path)
         images_kwargs = {ALLOW_PRIVATE_URLS: kwargs.pop(ALLOW_PRIVATE_URLS, False)}
         processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         settings = read_model_settings(pretrained_model_name_or_path, **kwargs)

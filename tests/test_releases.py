@@ -10,6 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mblip.training.model_card import NEEDS, NEEDS_WITH_CODE
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 RANGE = "transformers>=5.23,<5.25"
@@ -55,6 +57,11 @@ def test_the_shipped_files_name_the_range_of_pyproject():
         text = (ROOT / name).read_text(encoding="utf-8")
         assert set(re.findall(r"transformers>=[\d.]+,<[\d.]+", text)) == {RANGE}
         assert re.findall(r"[<>] \((\d+), (\d+)\)", text) == [("5", "23"), ("5", "24")]
+
+
+def test_the_cards_name_the_range_of_pyproject():
+    for needs in (NEEDS, NEEDS_WITH_CODE):
+        assert f"`{RANGE}`" in needs
 
 
 def test_ci_runs_the_oldest_and_the_newest_transformers_of_the_range():

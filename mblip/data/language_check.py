@@ -61,9 +61,11 @@ CODES_OF_LABELS: Mapping[str, str] = {label: code for code, label in PY3LANGID_L
 
 
 def wrong_script(text: str, language: Language) -> str | None:
-    """What is wrong with the script of a text; None if nothing is, or if the text has no letters."""
+    """What is wrong with the script of a text; None if nothing is, or if there are no letters or no `SCRIPT_NAMES`."""
     letters = [character for character in text if character.isalpha()]
-    names = SCRIPT_NAMES[language.script]
+    names = SCRIPT_NAMES.get(language.script)
+    if names is None:
+        return None
     num_own = sum(_script_name(letter) in names for letter in letters)
     if num_own < MIN_SCRIPT_SHARE * len(letters):
         return f"{num_own} of {len(letters)} letters are {language.script}"
@@ -101,9 +103,13 @@ def identify_language(text: str) -> str | None:
     return CODES_OF_LABELS.get(label, label)
 
 
-@cache
 def unidentified() -> tuple[Language, ...]:
     """The languages of the table that py3langid does not know. Only their script is checked."""
+    return _unidentified(tuple(LANGUAGES))
+
+
+@cache
+def _unidentified(codes: tuple[str, ...]) -> tuple[Language, ...]:
     known = set(_of_the_table().labels)
     return tuple(
         language for language in LANGUAGES.values() if PY3LANGID_LABELS.get(language.code, language.code) not in known
@@ -131,9 +137,11 @@ def load_identifier(codes: Iterable[str] | None = None) -> "LanguageIdentifier":
     return identifier
 
 
-@cache
 def _of_the_table() -> "LanguageIdentifier":
-    return load_identifier(LANGUAGES)
+    return _identifier(tuple(LANGUAGES))
+
+
+_identifier = cache(load_identifier)
 
 
 @cache

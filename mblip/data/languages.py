@@ -1,14 +1,17 @@
-"""The 96 languages of the training mix, from `languages.tsv`.
+"""The 96 languages of the training mix, from `languages.tsv`, and those that a recipe adds.
 
 A language is named by its code in mC4, the corpus of mT5. Hebrew is therefore `iw` and Filipino `fil`. Prompts use its
-English name, translation its NLLB code. Languages are drawn in proportion to the shares.
+English name, translation its NLLB code. Languages are drawn in proportion to the shares. Processes that this one
+starts know the added languages by the environment variable `MBLIP_LANGUAGES`; set it for commands without a recipe.
 """
 
 import csv
 import difflib
+import json
+import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from types import MappingProxyType
 from typing import NewType
@@ -40,33 +43,69 @@ NAMES_IN_ORIGINAL = {"iw": "former Hebrew"}  # names in the original's training 
 
 @dataclass(frozen=True)
 class Language:
-    """A row of `languages.tsv`.
+    """A row of `languages.tsv`, or an entry of `add_languages` in a recipe.
 
-    `script` is an ISO 15924 code. `nllb_code_in_original` is the code that the original training used, where it
-    differs: Traditional Chinese, Central Kurdish. `mc4_share_percent` is the share of mC4. `mt5_share_percent` is the
-    flatter share that mT5 was trained with.
+    `script` is an ISO 15924 code. `nllb_code` is needed for translation alone. `nllb_code_in_original` is the code
+    that the original training used, where it differs: Traditional Chinese, Central Kurdish. `mc4_share_percent` is the
+    share of mC4; without one, reports mark the language as not in the mix. `mt5_share_percent` is the flatter share
+    that mT5 was trained with.
+
+    Raises:
+        ValueError: the code or the script has another form.
     """
 
     code: str
     name: str
     script: str
-    nllb_code: str
-    nllb_code_in_original: str
-    mc4_share_percent: float
-    mt5_share_percent: float
+    nllb_code: str = ""
+    nllb_code_in_original: str = ""
+    mc4_share_percent: float = 0.0
+    mt5_share_percent: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[a-z]{2,3}(-[A-Za-z0-9]+)*", self.code) or not re.fullmatch("[A-Z][a-z]{3}", self.script):
+            raise ValueError(
+                f"Found the language {self.code!r} in the script {self.script!r}, expected codes of ISO 639 and ISO "
+                "15924, such as rm and Latn."
+            )
 
 
-def _read_languages() -> Mapping[str, Language]:
+def _read_languages() -> dict[str, Language]:
     table = files("mblip.data").joinpath("languages.tsv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(table.splitlines(), delimiter="\t"))
     languages = {}
     for row in rows:
         mc4_share, mt5_share = float(row.pop("mc4_share_percent")), float(row.pop("mt5_share_percent"))
         languages[row["code"]] = Language(**row, mc4_share_percent=mc4_share, mt5_share_percent=mt5_share)
-    return MappingProxyType(languages)
+    return languages
 
 
-LANGUAGES: Mapping[str, Language] = _read_languages()
+ADDED = "MBLIP_LANGUAGES"  # the environment variable: added languages as a list in JSON
+_LANGUAGES = _read_languages()
+LANGUAGES: Mapping[str, Language] = MappingProxyType(_LANGUAGES)
+
+
+def add_languages(added: Iterable[Language]) -> None:
+    """Add languages to `LANGUAGES`, in this process and in those that it starts.
+
+    Raises:
+        ValueError: the code or the name is another language's.
+    """
+    before = json.loads(os.environ.get(ADDED, "[]"))
+    for language in added:
+        for known in LANGUAGES.values():
+            if known != language and (known.code == language.code or known.name == language.name):
+                raise ValueError(
+                    f"The language `{language.code}` ({language.name}) cannot be added: `{known.code}` is "
+                    f"{known.name} already. Give it another code and name."
+                )
+        _LANGUAGES[language.code] = language
+        before += [] if asdict(language) in before else [asdict(language)]
+    os.environ[ADDED] = json.dumps(before)
+
+
+if ADDED in os.environ:
+    add_languages(Language(**language) for language in json.loads(os.environ[ADDED]))
 
 
 def get_language(code: object) -> Language:
@@ -84,8 +123,8 @@ def get_language(code: object) -> Language:
     if isinstance(code, str) and code in LANGUAGES:
         return LANGUAGES[code]
     raise ValueError(
-        f"Found the language {code!r}, expected one of the {len(LANGUAGES)} codes of mblip/data/languages.tsv. "
-        f"{_nearest(str(code))}"
+        f"Found the language {code!r}, expected one of the {len(LANGUAGES)} codes of mblip/data/languages.tsv, or one "
+        f"that a recipe adds: `add_languages: [{{code: rm, name: Romansh, script: Latn}}]`. {_nearest(str(code))}"
     )
 
 
@@ -100,9 +139,17 @@ def translation_code(code: object, as_released: bool = False) -> str:
 
     With `as_released` it is the original's: Traditional Chinese for `zh` and Central Kurdish for `ku`. mT5 and the
     benchmarks use these codes for languages in other scripts.
+
+    Raises:
+        ValueError: the language is unknown, or was added without a code.
     """
     language = get_language(code)
-    return language.nllb_code_in_original if as_released else language.nllb_code
+    if not language.nllb_code:
+        raise ValueError(
+            f"{language.name} ({language.code}) has no NLLB code, so nothing is translated into it. Give it its "
+            "`nllb_code`, or leave it out of the `languages` of the allocation."
+        )
+    return language.nllb_code_in_original or language.nllb_code if as_released else language.nllb_code
 
 
 def _nearest(text: str) -> str:

@@ -16,7 +16,7 @@ from .metrics.caption_scores import score_captions
 from .metrics.caption_tokens import Tokenization
 from .metrics.chrf import chrf
 from .metrics.figure_sums import ratio
-from .metrics.language_fidelity import EMPTY, find_language, language_fidelity
+from .metrics.language_fidelity import find_language, is_identifiable, language_fidelity
 from .metrics.segmentation import load_segmenter
 from .protocol import PromptForm, Rules, Setup
 from .read_files import ReadFiles
@@ -121,7 +121,8 @@ class CaptionMetric:
     CIDEr-D and BLEU depend on the whole set of images, so you cannot compare figures of different sets. An empty
     caption scores 0 in all of them, is in no language, and counts in `share_empty`. (In ROUGE-L it scores 1 if a
     reference has no words either, as in the reference implementation.) `share_near_language` is the share of captions
-    in a near language: one that human captions in the requested language are often mistaken for.
+    in a near language: one that human captions in the requested language are often mistaken for. An added language
+    that py3langid does not know has neither figure.
 
     Args:
         languages: the languages of the captions. Their segmenters are loaded at once, so that a missing library is an
@@ -177,11 +178,13 @@ class CaptionMetric:
             theirs = score_captions(outputs, first, language=language, tokenization="segmented").scores
             found |= {name: theirs[_family(name)] for name, whose in FIGURES.items() if whose is PANGEA}
         found["chrF"] = chrf(outputs, references)
-        fidelity = language_fidelity(outputs, language)
-        sums = {name: score.sums for name, score in found.items()} | {
-            "language_fidelity": ratio(fidelity.is_right),
-            "share_near_language": ratio(fidelity.is_near),
-            "share_empty": ratio([one == EMPTY for one in fidelity.found]),
+        sums = {name: score.sums for name, score in found.items()}
+        if is_identifiable(language):
+            fidelity = language_fidelity(outputs, language)
+            sums["language_fidelity"] = ratio(fidelity.is_right)
+            sums["share_near_language"] = ratio(fidelity.is_near)
+        sums |= {
+            "share_empty": ratio([not output.strip() for output in outputs]),
             "mean_characters": ratio([len(unicodedata.normalize("NFC", output)) for output in outputs]),
         }
         scored = Scored.of_sums(self.main, sums, {name: score.overall for name, score in found.items()})

@@ -54,7 +54,8 @@ def evaluation_language(code: object) -> EvaluationLanguage:
     if isinstance(code, str) and code in UNSEEN_LANGUAGES:
         return UNSEEN_LANGUAGES[code]
     known = get_language(code)
-    return EvaluationLanguage(known.code, known.name, known.script, True, known.mc4_share_percent)
+    is_seen = known.mc4_share_percent > 0  # all 96 are
+    return EvaluationLanguage(known.code, known.name, known.script, is_seen, known.mc4_share_percent)
 
 
 def mix_code(benchmark_code: str) -> str:

@@ -50,7 +50,6 @@ EXAMPLE_FIELDS, IMAGE_FIELDS = ("id", "question_id"), (
 LANGUAGE_FIELDS, CONDITION_FIELDS = ("language", "lang"), ("condition", "category")
 NUMBER = "doc_id"  # of the row in lmms-eval's dataset
 AS_YES_OR_NO = {"true": "yes", "false": "no"}  # Pangea's right answers of MaRVL
-CODES = {*LANGUAGES, *UNSEEN_LANGUAGES}
 COCO_NAME = re.compile(r"(?:COCO_[a-z]+\d{4}_)?0*(\d+)")
 DECODER = json.JSONDecoder(parse_float=str, parse_constant=lambda name: None)  # others write NaN for "no value"
 IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|webp|gif|bmp)$", re.IGNORECASE)
@@ -311,7 +310,7 @@ def _groups(row: Mapping[str, Any], known: set[str]) -> frozenset[str]:
     """The language that a row tells, also one that the task has not, and the condition of the task that it tells."""
     codes, conditions = ({str(row.get(name)) for name in names} for names in (LANGUAGE_FIELDS, CONDITION_FIELDS))
     languages = {OTHER_CODES.get(code, code) for code in codes}
-    return frozenset(languages & CODES | conditions & known)
+    return frozenset(languages & {*LANGUAGES, *UNSEEN_LANGUAGES} | conditions & known)
 
 
 def _image_key(image: Any) -> str:

@@ -19,7 +19,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from mblip.data.languages import Language
 from mblip.data.recipes.dotted import import_dotted, is_dotted
+from mblip.data.recipes.sources import with_added_languages
 from mblip.data.recipes.strict_loading import Converter, arguments_for, convert, join, to_plain, wrong_type
 from mblip.data.recipes.yaml_values import Located, read_yaml
 
@@ -112,6 +114,7 @@ class EvaluationRun:
 
     `dtype` is the dtype of ViT and language model; "auto" depends on the hardware. `load_in` quantises the language
     model (4 bit: nf4), or with "none" does not. Without it, the protocol decides: the paper's is 8 bit.
+    `add_languages` are languages that `languages.tsv` does not have.
     """
 
     model: str
@@ -119,6 +122,7 @@ class EvaluationRun:
     evaluation: EvaluationRecipe
     dtype: DtypeName = "auto"
     load_in: Literal["none", "8bit", "4bit"] | None = None
+    add_languages: tuple[Language, ...] = ()
 
     def quantisation(self, tasks: Sequence[EvaluationTask]) -> LoadIn | None:
         """How the language model is quantised for these tasks. Tasks with their own protocol do not decide it."""
@@ -135,7 +139,7 @@ def read_evaluation_run(path: Path) -> EvaluationRun:
 
 def to_evaluation_run(found: Located) -> EvaluationRun:
     """Convert YAML values to a recipe of `mblip eval`."""
-    run: EvaluationRun = convert(found, EvaluationRun, "", CONVERTERS)
+    run: EvaluationRun = convert(with_added_languages(found), EvaluationRun, "", CONVERTERS)
     return run
 
 

@@ -13,7 +13,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -62,7 +62,7 @@ class Allocation:
     english_share: float | None = None
     floor: float | int = 0
     num_examples: Count | None = None
-    languages: tuple[str, ...] = tuple(LANGUAGES)
+    languages: tuple[str, ...] = field(default_factory=lambda: tuple(LANGUAGES))
     as_released: bool = False
 
     def __post_init__(self) -> None:

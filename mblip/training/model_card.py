@@ -30,9 +30,13 @@ PIPELINE_TAG = "image-text-to-text"
 HUB_LANGUAGES = {"iw": "he"}  # codes of languages.tsv for which the Hub has another
 CONTROLS = ("shuffled",)  # conditions that show what a model does without the right image
 
-USE = """```python
-import modeling_mblip, processing_mblip  # from this package; they register mBLIP with transformers
-from transformers import AutoModelForImageTextToText, AutoProcessor
+PACKAGE = "TODO: its address"  # of the package, where others can install it from
+NEEDS = f"Install `transformers>=5.23,<5.25` and the package `mblip` ({PACKAGE})."
+REGISTERS = "import mblip  # registers mBLIP with transformers\n"
+USE = f"""{NEEDS}
+
+```python
+{REGISTERS}from transformers import AutoModelForImageTextToText, AutoProcessor
 
 model = AutoModelForImageTextToText.from_pretrained("FOLDER").eval()
 processor = AutoProcessor.from_pretrained("FOLDER")
@@ -40,6 +44,7 @@ inputs = processor(images="image.png", text="Caption in German: ", return_tensor
 ids = model.generate(**inputs, max_new_tokens=50)
 print(processor.batch_decode(ids, skip_special_tokens=True)[0])
 ```"""
+NEEDS_WITH_CODE = "Install `transformers>=5.23,<5.25`, torch and Pillow. The code is in the repository: read it first."
 
 PROJECTIONS = {"random": "random projection", "blip2": "projection of the first"}
 GENERAL_LIMITS = """\
@@ -83,6 +88,13 @@ def card_metadata(record: RunRecord) -> ModelCardData:
         model_name=record.name if results else None,
         eval_results=results or None,
     )
+
+
+def use_in(repo: str, text: str, *, with_code: bool) -> str:
+    """A card's text for a repository: the lines of use load from it, with its code if it holds any."""
+    if with_code:
+        text = text.replace(NEEDS, NEEDS_WITH_CODE).replace(REGISTERS, "")
+    return text.replace('("FOLDER")', f'("{repo}"{", trust_remote_code=True" if with_code else ""})')
 
 
 def hub_language(code: str) -> str:

@@ -104,7 +104,11 @@ def _push_adapter(hub: "_Hub", run_folder: Path, repo: str, urls: list[str], *, 
         )
     else:
         check_base(base)
-    urls.append(hub.push(repo, adapter_files(run_folder, repo, base), f"Adapter of the run {run_folder.name}"))
+    urls.append(
+        hub.push(
+            repo, adapter_files(run_folder, repo, base, with_code=with_code), f"Adapter of the run {run_folder.name}"
+        )
+    )
 
 
 def _pinned_components(hub: "_Hub", base: Path) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
 from .divergence import check_finite
+from .model_card import USE, use_in
 from .run_folder import RECIPE_FILE
 
 Files = dict[str, Path | bytes]  # by their path in the repository
@@ -63,7 +64,7 @@ def model_files(run_folder: Path, repo: str, is_on_hub: Callable[[str], bool], *
     base_models = card.data.get("base_model") or []
     names = [base_models] if isinstance(base_models, str) else base_models
     card.data["base_model"] = [name for name in names if is_on_hub(name)] or None
-    card.text = card.text.replace('"FOLDER"', f'"{repo}"')
+    card.text = use_in(repo, card.text, with_code=with_code)
     files: Files = {**_files_in(folder)}
     files |= _code_files(folder, folder) if with_code else {}
     config = _without_folders(_read(files["config.json"]))
@@ -71,14 +72,15 @@ def model_files(run_folder: Path, repo: str, is_on_hub: Callable[[str], bool], *
     return files | {"README.md": str(card).encode(), "config.json": _json(config)}
 
 
-def adapter_files(run_folder: Path, repo: str, base: str) -> Files:
-    """The adapter with processor and card, for a base on the Hub."""
+def adapter_files(run_folder: Path, repo: str, base: str, *, with_code: bool) -> Files:
+    """The adapter with processor and card, for a base on the Hub. Its code is that of the processor."""
     config = _read(run_folder / "adapter" / "adapter_config.json") | {"base_model_name_or_path": base}
     model = run_folder / "model"
     files: Files = {name: path for name, path in _files_in(model).items() if _is_of_processor(path)}
+    files |= _code_files(model, model, is_adapter=True) if with_code else {}
     files["adapter_model.safetensors"] = run_folder / "adapter" / "adapter_model.safetensors"
     files["adapter_config.json"] = _json(config)
-    return files | {"README.md": _adapter_card(ModelCard.load(model / "README.md"), repo, base)}
+    return files | {"README.md": _adapter_card(ModelCard.load(model / "README.md"), repo, base, with_code)}
 
 
 def base_files(run_folder: Path, components: Mapping[str, Any], *, with_code: bool) -> Files:
@@ -107,24 +109,16 @@ loaded automatically.
 
 ## Use
 
-```python
-import modeling_mblip
-from processing_mblip import MBlipProcessor
-from transformers import AutoModelForImageTextToText
-
-model = AutoModelForImageTextToText.from_pretrained("{repo}").eval()
-processor = MBlipProcessor.from_pretrained("{repo}")
-inputs = processor(images="image.png", text="Caption in German: ", return_tensors="pt")
-print(processor.batch_decode(model.generate(**inputs, max_new_tokens=50), skip_special_tokens=True)[0])
-```
+{use}
 
 """
 
 
-def _adapter_card(model_card: ModelCard, repo: str, base: str) -> bytes:
+def _adapter_card(model_card: ModelCard, repo: str, base: str, with_code: bool) -> bytes:
     """The card of the adapter. From the results on, it equals the model's card: both give the same results."""
     _, results, rest = model_card.text.partition("## Results")
-    model_card.text = ADAPTER_USE.format(title=repo.split("/")[-1], repo=repo, base=base) + results + rest
+    use = use_in(repo, USE, with_code=with_code).replace("Install", "Install `peft`,", 1)
+    model_card.text = ADAPTER_USE.format(title=repo.split("/")[-1], use=use, base=base) + results + rest
     model_card.data["base_model"], model_card.data["library_name"] = base, "peft"
     return str(model_card).encode()
 
@@ -158,8 +152,8 @@ def _check_whole(folder: Path, names: tuple[str, ...]) -> None:
             raise ValueError(f"{path} is not complete ({error}). Restore the file.") from error
 
 
-def _code_files(config_folder: Path, processor_folder: Path | None) -> Files:
-    """The code of model and processor, and the configurations that refer to it."""
+def _code_files(config_folder: Path, processor_folder: Path | None, *, is_adapter: bool = False) -> Files:
+    """The code of model and processor, and the configurations that refer to it; of an adapter, the processor's."""
     with tempfile.TemporaryDirectory() as name, _registered():
         folder = Path(name)
         with torch.device("meta"):
@@ -169,7 +163,9 @@ def _code_files(config_folder: Path, processor_folder: Path | None) -> Files:
             MBlipProcessor.from_pretrained(processor_folder).save_pretrained(folder)
         files: Files = {path.name: path.read_bytes() for path in folder.glob("*.py")}
         auto_map = _read(folder / "config.json")["auto_map"]
-        files["config.json"] = _json(_read(config_folder / "config.json") | {"auto_map": auto_map})
+        auto_map["AutoModel"] = auto_map["AutoModelForImageTextToText"]
+        if not is_adapter:
+            files["config.json"] = _json(_read(config_folder / "config.json") | {"auto_map": auto_map})
         if processor_folder is not None:
             files["processor_config.json"] = (folder / "processor_config.json").read_bytes()
         return files

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from mblip.data.augmentation import Augmentation
-from mblip.data.languages import LanguageCode
+from mblip.data.languages import Language, LanguageCode
 from mblip.data.recipes.ranges import Count, NotNegative, Positive, Seed
 from mblip.data.recipes.sources import Source
 from mblip.data.training_rows import PromptChoice
@@ -212,6 +212,7 @@ class Recipe:
         limits: what the model is not meant for, for the model card.
         compare_with_components: a task of `evaluation` on which we also evaluate the composition before training, and
             BLIP-2 in English.
+        add_languages: languages that `languages.tsv` does not have.
         modules: the folder in which we look up dotted paths; None: that of the recipe. A run's copy of the recipe
             records it.
     """
@@ -226,6 +227,7 @@ class Recipe:
     license: str | None = None
     limits: str | None = None
     compare_with_components: str | None = None
+    add_languages: tuple[Language, ...] = ()
     modules: Path | None = None
 
     def __post_init__(self) -> None:

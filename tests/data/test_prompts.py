@@ -125,11 +125,11 @@ def test_no_two_tasks_are_asked_for_alike():
 
 
 def test_no_article_stands_before_a_language_that_may_begin_with_a_vowel():
-    """But in one template, which quickstart/photos.yaml has trained and evaluated with."""
+    """a Ukrainian, an Indonesian, an Urdu word: the article goes by the sound, and a recipe may add any language."""
     texts = [template.text for task in TASKS.values() for template in (*task.templates, task.held_out)]
     assert len(texts) > 80
     found = [text for text in texts if re.search(r"\ban? \{language\}", text, re.IGNORECASE)]
-    assert found == ["Say with a {language} word or two what the photo shows."]
+    assert found == []
 
 
 def test_as_released_asks_for_questions_in_english_whatever_their_language():

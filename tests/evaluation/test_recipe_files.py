@@ -14,7 +14,8 @@ WITHOUT = (
     "babel_imagenet",
     "babel_imagenet_mc",
     "coco_captions",
-)  # the last one is a layout, not a benchmark
+    "own_folder",
+)  # the last two are layouts, not benchmarks
 PUBLISHED = [name for name in BUILT_IN if name not in WITHOUT]
 
 

@@ -17,6 +17,7 @@ from tiny import (
     tiny_text_config,
     tiny_tokenizer,
 )
+from transformers import Blip2Config, Mistral3Config, SiglipVisionConfig
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 
@@ -296,3 +297,27 @@ def test_the_configuration_takes_special_tokens_from_the_language_model(family, 
     assert config.decoder_start_token_id == start
     assert config.pad_token_id == 0
     assert config.eos_token_id == tiny_config(family).text_config.eos_token_id
+
+
+@pytest.mark.parametrize("part", [SiglipVisionConfig(), SiglipVisionConfig().to_dict(), {"model_type": "dinov2"}])
+def test_another_tower_than_blip2s_is_refused_and_not_taken_for_one_of_its_sizes(part):
+    with pytest.raises(
+        ValueError, match=r"`vision_config` is of type '(siglip_vision_model|dinov2)', expected 'blip_2_v"
+    ):
+        MBlipConfig(vision_config=part)
+    with pytest.raises(ValueError, match=r"`qformer_config` is of type '.*', expected 'blip_2_qformer'"):
+        MBlipConfig(qformer_config=part)
+
+
+@pytest.mark.parametrize(
+    ("config", "hint"),
+    [
+        (Mistral3Config(), r"loads\. Give a language model without images\.$"),
+        (Blip2Config(), r"The BLIP-2 is the first argument, the language model the second\.$"),
+    ],
+)
+def test_a_model_with_images_is_no_language_model_and_the_hint_fits_it(config, hint, tmp_path):
+    tiny_blip2("t5").save_pretrained(tmp_path / "blip2")
+    config.save_pretrained(tmp_path / "other")
+    with pytest.raises(ValueError, match=rf"is a checkpoint of type '{config.model_type}', expected .*{hint}"):
+        MBlipForConditionalGeneration.from_blip2_pretrained(tmp_path / "blip2", tmp_path / "other")

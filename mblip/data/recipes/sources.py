@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ..example import Example
-from ..languages import LanguageCode, get_language
+from ..languages import Language, LanguageCode, add_languages, get_language
 from ..skipped import SkipReport
 from ..sources import NOT_STATED, SOURCES, Origin
 from .dotted import import_dotted, is_dotted
@@ -167,3 +167,13 @@ def convert_language(found: Located, path: str) -> LanguageCode:
         return LanguageCode(get_language(found.value).code)
     except ValueError as error:
         raise ValueError(f"{found.location}: `{path}`: {error}") from error
+
+
+def with_added_languages(found: Located) -> Located:
+    """A recipe, whose `add_languages` are added first, so that its other fields may name them."""
+    if isinstance(found.value, dict) and (added := found.value.get("add_languages")) is not None:
+        try:
+            add_languages(convert(added, tuple[Language, ...], "add_languages", {}))
+        except ValueError as error:
+            raise ValueError(str(error) if "add_languages" in str(error) else f"{added.location}: {error}") from error
+    return found

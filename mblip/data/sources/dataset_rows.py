@@ -65,8 +65,12 @@ def read_rows(
 
 
 def local_dataset(path: str) -> Path | None:
-    """The folder or file of a dataset, or None for what may be a name on the Hub, such as me/mine."""
-    return Path(path) if path.startswith((".", "/", "~")) or path.count("/") > 1 else None
+    """The folder or file of a dataset, or None for what may be a name on the Hub, such as me/mine.
+
+    me/mine is a folder or file if there is a folder `me`, unless the dataset is in the Hub's cache.
+    """
+    is_beside = path.count("/") == 1 and Path(path).parent.is_dir() and not dataset_folders(path)[0].is_dir()
+    return Path(path) if path.startswith((".", "/", "~")) or path.count("/") > 1 or is_beside else None
 
 
 def dataset_folders(path: str | Path) -> tuple[Path, ...]:

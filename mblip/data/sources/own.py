@@ -62,7 +62,7 @@ def own_folder(
     """
     columns = columns if columns.image is not None else dataclasses.replace(columns, image="file_name")
     rows = OwnRows(f"{SOURCE}/{name or path.resolve().name}", task, columns, language, path)
-    table = _metadata_file(path)
+    table = metadata_file(path)
     skipped = SkipReport() if skipped is None else skipped
     examples = rows.examples(_read_table(table), id_prefix="", skipped=skipped)
     for number, example in enumerate(examples, 1):
@@ -118,7 +118,7 @@ def _missing_images(example: Example) -> list[Path]:
     return [image for image in example.images if isinstance(image, Path) and not os.path.isfile(image)]
 
 
-def _metadata_file(folder: Path) -> Path:
+def metadata_file(folder: Path) -> Path:
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}. Paths are relative to the working directory, {Path.cwd()}.")
     found = [folder / name for name in METADATA_NAMES if (folder / name).is_file()]

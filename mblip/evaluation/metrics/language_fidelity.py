@@ -39,7 +39,7 @@ from .unlisted_languages import UNLISTED, is_unlisted
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-MIX = frozenset({*LANGUAGES, *UNSEEN_LANGUAGES})  # the default candidates
+MIX = frozenset({*LANGUAGES, *UNSEEN_LANGUAGES})  # the default candidates; languages that a recipe adds join them
 EMPTY = ""  # the "language" of an empty output
 UNKNOWN = "und"  # ISO 639: undetermined; no letters, or none that py3langid knows
 
@@ -99,12 +99,16 @@ def language_fidelity(
         candidates: the languages to choose from; None: all that py3langid knows.
 
     Raises:
-        ValueError: the language is unknown or not a candidate, or there are no outputs.
+        ValueError: the language is unknown, not a candidate, or one that nothing here identifies, or there are no
+            outputs.
         ImportError: py3langid is not installed.
     """
     code = evaluation_language(language).code
     if not outputs:
         raise ValueError(f"Found no outputs in {code!r} to identify the language of, expected at least one.")
+    candidates = _with_added(candidates)
+    if not is_identifiable(code):
+        raise ValueError(f"py3langid does not know {code!r}, so nothing says whether outputs are in it.")
     if candidates is not None and code not in candidates:
         raise ValueError(f"Found no {code!r} among the {len(candidates)} candidates. Add the requested language.")
     for position, output in enumerate(outputs):
@@ -120,12 +124,22 @@ def language_fidelity(
     )
 
 
+def is_identifiable(code: str) -> bool:
+    """Whether outputs in a language can be told: py3langid knows it, or unlisted_languages.py."""
+    return code in UNLISTED or PY3LANGID_LABELS.get(code, code) in _identifier(None).labels
+
+
+def _with_added(candidates: frozenset[str] | None) -> frozenset[str] | None:
+    return frozenset({*MIX, *LANGUAGES}) if candidates is MIX else candidates
+
+
 def find_language(text: str, *, asked: str | None = None, candidates: frozenset[str] | None = MIX) -> str:
     """The language of a text: a code, `EMPTY` or `UNKNOWN`. Languages that py3langid lacks must be `asked` for."""
     if not text.strip():
         return EMPTY
     if not any(character.isalpha() for character in text):
         return UNKNOWN
+    candidates = _with_added(candidates)
     identifier = _identifier(candidates)
     if asked in UNLISTED and is_unlisted(text, asked, {_code(label): share for label, share in identifier.rank(text)}):
         return asked

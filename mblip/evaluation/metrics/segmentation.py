@@ -6,6 +6,8 @@ segments hypotheses and references of these three languages only, with spaCy's `
 PyThaiNLP's default engine. We call these directly and get the same words. All other languages stay as they are. Khmer,
 Lao and Burmese captions therefore consist of a few long words, as in the original.
 
+A language that a recipe adds is split into characters if its script is Hans or Hant, as Cantonese is.
+
 Another version of a dictionary may split differently. `Segmenter.name` records the versions.
 """
 
@@ -15,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import MappingProxyType
+
+from mblip.data.languages import LANGUAGES
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,12 @@ def load_segmenter(language: str, *, by_character: bool = False) -> Segmenter | 
     Raises:
         ImportError: the library is not installed; the message has the command to install it.
     """
-    if language not in _LOADERS:
+    loader = _LOADERS.get(language)
+    if loader is None and language in LANGUAGES and LANGUAGES[language].script in ("Hans", "Hant"):
+        loader = _load_chinese
+    if loader is None:
         return None
-    return Segmenter("characters", _characters) if by_character else _LOADERS[language]()
+    return Segmenter("characters", _characters) if by_character else loader()
 
 
 def _characters(text: str) -> list[str]:

@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from mblip.data.images.check import ImageSettings
-from mblip.data.languages import LanguageCode
+from mblip.data.languages import Language, LanguageCode, translation_code
 from mblip.data.prompts import Templates
 from mblip.data.recipes.dotted import is_dotted
 from mblip.data.recipes.ranges import Count, Seed, Share, ShareAbove0
-from mblip.data.recipes.sources import Source, convert_language, convert_source, own_and_arguments
+from mblip.data.recipes.sources import (
+    Source,
+    convert_language,
+    convert_source,
+    own_and_arguments,
+    with_added_languages,
+)
 from mblip.data.recipes.strict_loading import Converter, call_with, convert, join
 from mblip.data.recipes.yaml_values import Located, read_yaml
 
@@ -75,6 +81,7 @@ class MixRecipe:
     fetching: FetchSettings = field(default_factory=FetchSettings)
     seed: Seed = 42
     name: str = "mix"
+    add_languages: tuple[Language, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.sources:
@@ -82,6 +89,9 @@ class MixRecipe:
         is_allotted = self.allocation is not None or any(source.allocation is not None for source in self.sources)
         if is_allotted and self.translation is None:
             raise ValueError("`allocation` assigns other languages, but there is no `translation`. Add it.")
+        for allocation in (self.allocation, *(source.allocation for source in self.sources)):
+            for code in () if allocation is None else allocation.languages:
+                translation_code(code)
         _check_own_names(self.sources)
 
     def allot(self, source: MixSource) -> Allocation | None:
@@ -95,7 +105,7 @@ def read_mix_recipe(path: Path) -> MixRecipe:
     Raises:
         ValueError: the file cannot be read, or a field is unknown or has a wrong type. The message names the location.
     """
-    recipe: MixRecipe = convert(read_yaml(path), MixRecipe, "", CONVERTERS)
+    recipe: MixRecipe = convert(with_added_languages(read_yaml(path)), MixRecipe, "", CONVERTERS)
     return recipe
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mblip.data.language_check import _of_the_table, unidentified, wrong_language, wrong_script
+from mblip.data.language_check import _identifier, unidentified, wrong_language, wrong_script
 from mblip.data.languages import LANGUAGES, get_language
 from mblip.mix.translation.checks import check_translation, repetition
 
@@ -132,7 +132,7 @@ def test_human_captions_in_31_languages_pass():
 
 
 def test_without_py3langid_the_error_says_how_to_install_it(monkeypatch):
-    _of_the_table.cache_clear()
+    _identifier.cache_clear()
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     with pytest.raises(ImportError, match="pip install py3langid"):
         wrong_language("zwei braune Hunde spielen", get_language("fr"))
