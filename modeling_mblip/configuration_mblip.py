@@ -114,6 +114,7 @@ class MBlipConfig(PreTrainedConfig):
             raise ValueError(f"`label_smoothing` is {self.label_smoothing}, expected a number from 0 to below 1.")
         self.is_encoder_decoder = self.text_config.is_encoder_decoder
         self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
+        self.qformer_config.use_qformer_text_input = False  # its text branch, for ranking, is never reached
         if self.image_token_id is None:
             self.image_token_id = image_token_index
         if self.image_token_id is None or self.image_token_id < 0:
@@ -122,6 +123,8 @@ class MBlipConfig(PreTrainedConfig):
             # Not every configuration of transformers declares every special token.
             if getattr(self, name) is None:
                 setattr(self, name, getattr(self.text_config.get_text_config(), name, None))
+        if self.is_encoder_decoder and self.decoder_start_token_id is None:  # as T5Gemma and `generate` do
+            self.decoder_start_token_id = self.text_config.get_text_config(decoder=True).bos_token_id
 
     @classmethod
     def get_config_dict(

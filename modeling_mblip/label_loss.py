@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
 IGNORE_INDEX = -100
@@ -169,6 +170,17 @@ def output_head(language_model: PreTrainedModel) -> nn.Module:
     return head
 
 
+def gathered_head(language_model: PreTrainedModel) -> nn.Module:
+    """The output head. If FSDP has sharded its weights, they are gathered first, and stay so until the backward pass.
+
+    All processes must come here equally often, but not the same number of chunks: a label count differs.
+    """
+    head = output_head(language_model)
+    if isinstance(head, FSDPModule):
+        head.unshard()
+    return head
+
+
 def apply_tail(language_model: PreTrainedModel, logits: torch.Tensor, scaling_power: int) -> torch.Tensor:
     """Apply the steps that the language model applies to the output of its head, (..., V) -> (..., V).
 
@@ -270,7 +282,9 @@ def find_scaling_power(language_model: PreTrainedModel, visit: HeadVisit, own_lo
 def logits_of(language_model: PreTrainedModel, scaling_power: int) -> LogitsOf:
     """Head and tail as one function of hidden states, (..., D) -> (..., V).
 
-    It calls the head as a module, so that an adapter or quantisation of the head takes effect.
+    It calls the head as a module, so that an adapter or quantisation of the head takes effect. FSDP's hooks, which
+    would gather its weights and end a backward pass once a chunk, are left out: `gathered_head` did their work.
     """
-    head = output_head(language_model)
-    return lambda hidden_states: apply_tail(language_model, head(hidden_states), scaling_power)
+    head = gathered_head(language_model)
+    run = head.forward if isinstance(head, FSDPModule) else head
+    return lambda hidden_states: apply_tail(language_model, run(hidden_states), scaling_power)

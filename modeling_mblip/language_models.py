@@ -32,6 +32,8 @@ OPTIONAL_ARGUMENTS = frozenset({"position_ids", "logits_to_keep", "use_cache"})
 # the mask of every step after the first. The classes take an `attention_mask` like all others, so we cannot ask them.
 MODEL_TYPES_THAT_READ_PADDING = frozenset({"rwkv", "recurrent_gemma", "xlstm", "minimax"})
 CAUSALITY_FLAGS = ("is_causal", "is_decoder")
+# Parts of language models that read images or sound themselves (Gemma 3, T5Gemma 2). Ours never reach them.
+OTHER_TOWERS = ("vision_tower", "audio_tower", "multi_modal_projector", "embed_vision", "embed_audio")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -181,6 +183,14 @@ def move_padding(
     order_BT = stands_BT.long().argsort(dim=1, stable=True, descending=side == "right")
     index = order_BT.to(states_BT.device).reshape(*order_BT.shape, *[1] * (states_BT.ndim - 2))
     return states_BT.gather(1, index.expand_as(states_BT)), attention_mask_BT.gather(1, order_BT)
+
+
+def drop_other_towers(language_model: PreTrainedModel) -> None:
+    """Remove the language model's own image and audio encoders, which would be trained and saved without any use."""
+    for module in list(language_model.modules()):
+        for name, _ in list(module.named_children()):
+            if name in OTHER_TOWERS:
+                setattr(module, name, None)
 
 
 def embedding_scale(language_model: PreTrainedModel) -> float:

@@ -19,7 +19,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from .checkpoint_reading import check_location, has_weights, read_weights
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
-from .language_models import text_model_class
+from .language_models import drop_other_towers, text_model_class
 from .quantisation import IMAGE_SIDE, adopt_quantisation, prepare_quantised, sparing_the_image_side
 
 if TYPE_CHECKING:  # modeling_mblip.py imports this file, so at run time the mixin cannot import its base class
@@ -382,6 +382,7 @@ def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel
     """Build a model around a loaded language model. Its image side has no weights yet."""
     with torch.device("meta"):
         model = model_class(config)
+    drop_other_towers(text_model)
     model.language_model = text_model
     model.all_tied_weights_keys = {
         f"language_model.{target}": f"language_model.{source}"

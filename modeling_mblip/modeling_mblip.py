@@ -11,6 +11,7 @@ Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct 
 vocabulary.
 """
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ from .label_loss import (
     IGNORE_INDEX,
     check_visit,
     find_scaling_power,
+    gathered_head,
     label_loss_sum,
     logits_loss_sum,
     logits_of,
@@ -45,6 +47,7 @@ from .language_models import (
     check_language_model,
     check_padding_in_front,
     check_training_precision,
+    drop_other_towers,
     embedding_scale,
     first_position,
     holds_prompt,
@@ -142,6 +145,20 @@ def flatten_output(
     return MBlipOutput(loss=loss, image_hidden_states=image_hidden_states, **passed_on)
 
 
+def layer_names(module: nn.Module, unsplit: Collection[str]) -> Iterator[str]:
+    """The classes of all stacked layers, and those of `unsplit` that stand outside of them. FSDP shards one at a time.
+
+    The parts name layers that are not there (BLIP-2's Q-Former), pieces of layers, or none (Marian).
+    """
+    for child in module.children():
+        name = type(child).__name__
+        is_layer = isinstance(module, nn.ModuleList) and not type(child).__module__.startswith("torch.nn")
+        if is_layer or name in unsplit:
+            yield name
+        else:
+            yield from layer_names(child, unsplit)
+
+
 class MBlipPreTrainedModel(PreTrainedModel):
     """Base of the model's classes. Query tokens, Q-Former and projection train, so they are always fp32."""
 
@@ -208,6 +225,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         self.qformer = Blip2QFormerModel._from_config(config.qformer_config)
         language_model = text_model_class(config.text_config).from_config(config.text_config)
         check_language_model(language_model)
+        drop_other_towers(language_model)
         # Ask the embeddings: in some language models their width is not the hidden size.
         self.width = language_model.get_input_embeddings().weight.shape[1]
         self.language_projection = nn.Linear(config.qformer_config.hidden_size, self.width)
@@ -218,6 +236,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         self.first_position = first_position(language_model)
         self.scaling_power = None  # `_run_to_head` finds it in its first run
         self.post_init()
+        self._no_split_modules = sorted(set(layer_names(self, self._no_split_modules or ())))
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
         """The language model's encoder, or the ViT for `modality="image"`."""
@@ -475,21 +494,18 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     def _take_part_without_images(self, embeds_BTD: torch.Tensor) -> torch.Tensor:
         """In training, run the image side for a batch without images, and add exactly zero to the embeddings.
 
-        Its gradients are then zero instead of missing. DistributedDataParallel waits for gradients from every rank.
+        Its gradients are then zero instead of missing, and sharded weights are gathered: DistributedDataParallel waits
+        for gradients from every rank, FSDP for every rank at each layer, frozen ones included.
         """
-        vision = self.vision_model
-        image_side = (vision, self.query_tokens, self.qformer, self.language_projection)
-        trains = [any(parameter.requires_grad for parameter in part.parameters()) for part in image_side]
-        if not (self.training and torch.is_grad_enabled() and any(trains)):
+        image_side = (self.vision_model, self.query_tokens, self.qformer, self.language_projection)
+        trains = any(parameter.requires_grad for part in image_side for parameter in part.parameters())
+        if not (self.training and torch.is_grad_enabled() and trains):
             return embeds_BTD
-        if trains[0]:
-            size = self.config.vision_config.image_size
-            height, width = (size, size) if isinstance(size, int) else size
-            blank_IPH = vision(embeds_BTD.new_zeros(1, 3, height, width, dtype=vision.dtype)).last_hidden_state
-        else:
-            embeddings = vision.embeddings
-            blank_IPH = embeds_BTD.new_zeros(1, embeddings.num_positions, embeddings.embed_dim)
-        return embeds_BTD + 0 * self._query_images(blank_IPH).sum().to(embeds_BTD.device, embeds_BTD.dtype)
+        size = self.config.vision_config.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        blank = embeds_BTD.new_zeros(1, 3, height, width, dtype=self.vision_model.dtype)
+        zero = 0 * self._encode_images(blank, interpolate_pos_encoding=False).pooler_output.sum()  # type: ignore[union-attr]
+        return embeds_BTD + zero.to(embeds_BTD.device, embeds_BTD.dtype)
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """Shift the labels right and prepend the start token, (B, L), as the encoder-decoder language model does.
@@ -581,7 +597,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             states_BLD[is_label_BL],
             labels_BL[is_label_BL],
             self.logits_from_states,
-            list(output_head(self.language_model).parameters()),
+            list(gathered_head(self.language_model).parameters()),
             self.vocab_size,
             self.config.label_smoothing,
         )
@@ -661,7 +677,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     @property
     def vocab_size(self) -> int:
         """The vocabulary size of the language model."""
-        return self.config.get_text_config().vocab_size
+        return self.config.text_config.get_text_config().vocab_size
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True

@@ -150,8 +150,16 @@ _T5GEMMA = _IDS | {
     "decoder": _T5GEMMA_SIDE,
     "dropout_rate": 0.0,
     "attention_dropout": 0.0,
-    "decoder_start_token_id": 1,
 }
+_SIGLIP = {
+    "hidden_size": 24,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": IMAGE_SIZE,
+    "patch_size": 14,
+}
+_GEMMA3_TEXT = _LLAMA | {"head_dim": 8, "sliding_window": 8}
 
 # The name is the `model_type`, up to a "-" that tells apart two kinds of one type.
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -186,10 +194,22 @@ FAMILIES: dict[str, dict[str, Any]] = {
 ENCODER_DECODERS = ("mt5", "t5", "umt5", "bart", "mbart", "marian", "m2m_100", "pegasus", "mvp", "t5gemma")
 DECODER_ONLY = tuple(name for name in FAMILIES if name not in ENCODER_DECODERS)
 
+# Families of which a part never runs here: towers of their own, experts, and layers that are none.
+UNUSUAL_FAMILIES: dict[str, dict[str, Any]] = {
+    "gemma3": {"text_config": _GEMMA3_TEXT, "vision_config": _SIGLIP, "mm_tokens_per_image": 4},
+    "t5gemma2": {
+        "encoder": {"text_config": _GEMMA3_TEXT, "vision_config": _SIGLIP, "mm_tokens_per_image": 4},
+        "decoder": _GEMMA3_TEXT,
+    },
+    "nllb-moe": _BART | {"num_experts": 4, "expert_capacity": 64, "encoder_sparse_step": 2, "decoder_sparse_step": 2},
+    "llama4_text": _LLAMA
+    | {"intermediate_size_mlp": 64, "head_dim": 8, "num_local_experts": 4, "interleave_moe_layer_step": 1},
+}
+
 
 def tiny_text_config(family: str, **changes: Any) -> PreTrainedConfig:
     """The configuration of a tiny language model of `family`."""
-    return AutoConfig.for_model(family, **(FAMILIES[family] | changes))
+    return AutoConfig.for_model(family, **((FAMILIES | UNUSUAL_FAMILIES)[family] | changes))
 
 
 def tiny_config(family: str = "mt5", **changes: Any) -> MBlipConfig:
@@ -254,7 +274,7 @@ def tiny_batch(
     words = torch.randint(5, 100, (batch_size, 6), generator=generator)
     images = torch.full((batch_size, NUM_QUERY_TOKENS), image_token_id)
     input_ids = torch.cat([images, words], dim=1)
-    num_labels = 5 if family in ENCODER_DECODERS else input_ids.shape[1]
+    num_labels = 5 if family in (*ENCODER_DECODERS, "t5gemma2", "nllb-moe") else input_ids.shape[1]
     labels = torch.randint(5, 100, (batch_size, num_labels), generator=generator)
     labels[0, -2:] = -100
     return {

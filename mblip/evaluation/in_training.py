@@ -60,11 +60,15 @@ class GenerationEvaluation(TrainerCallback):
         self.tasks = [fixed_subset(_without_controls(task), num_images) for task in tasks]
         self.settings = settings
 
-    def figures(self, model: Model) -> dict[str, float]:
-        """The figures of a model in its current state. Its training mode is restored."""
+    def figures(self, model: Model, *, is_shared: bool = True) -> dict[str, float]:
+        """The figures of a model in its current state. Its training mode is restored.
+
+        Args:
+            is_shared: False: every process answers everything, in step with the others, as a model in shards must.
+        """
         figures: dict[str, float] = {}
         for task in self.tasks:
-            predictions = run_task(model, self.processor, task, settings=self.settings)
+            predictions = run_task(model, self.processor, task, settings=self.settings, is_shared=is_shared)
             by_language: dict[str, list[float]] = defaultdict(list)
             for score in score_predictions(task, predictions)[0]:
                 by_language[score.language].append(score.value)

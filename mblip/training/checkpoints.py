@@ -15,6 +15,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mblip.atomic_write import MANIFEST_FILE, find_damage, read_json
 
@@ -26,7 +27,6 @@ WEIGHTS_FILE = "trained.safetensors"
 STATE_FILE = "trainer_state.json"  # transformers' name
 FACTS_FILE = "facts.json"  # run_record.py
 PREFIX = "checkpoint-"  # transformers' name
-FSDP_PREFIX = "_fsdp_wrapped_module."  # torch adds it to names in a model that FSDP has wrapped
 
 
 def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.Tensor] | None = None) -> None:
@@ -40,7 +40,7 @@ def save_trained(model: nn.Module, folder: Path, state_dict: Mapping[str, torch.
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     values: Mapping[str, torch.Tensor] = parameters
     if state_dict is not None:
-        values = {name: state_dict[name] for name in (each.replace(FSDP_PREFIX, "") for each in parameters)}
+        values = {name: state_dict[name] for name in parameters}
     trained = {name: value.detach().contiguous() for name, value in values.items()}
     safetensors.torch.save_file(trained, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
@@ -64,7 +64,12 @@ def load_trained(model: nn.Module, folder: Path) -> None:
             f"differ, such as {differing[0]!r}. Use a checkpoint of the same stage and model."
         )
     for name, parameter in trained.items():
-        parameter.data.copy_(saved[name])
+        value = saved[name]
+        if isinstance(parameter, DTensor):  # in shards: each process reads the file, and takes its own
+            value = distribute_tensor(
+                value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
+            )
+        parameter.data.copy_(value)
 
 
 def last_checkpoint(folder: Path, *, keep_best: bool = False) -> Path | None:

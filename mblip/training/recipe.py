@@ -249,6 +249,11 @@ class Recipe:
         if any(lora != loras[0] for lora in loras):
             raise ValueError("all stages train the same LoRA, but their `lora` differs. Give the same one to each.")
         object.__setattr__(self, "training", TrainingOptions(DEFAULTS | self.training, self.training.location))
+        sharding = [[self.training_of(stage).get(name) for name in ("fsdp", "fsdp_config")] for stage in self.stages]
+        if any(options != sharding[0] for options in sharding):
+            raise ValueError("the stages differ in `fsdp` or `fsdp_config`: give both to the run, not to a stage.")
+        if self.model.load_in is not None and sharding[0][0]:
+            raise ValueError("`fsdp` cannot shard a quantised language model: take `load_in` or `fsdp` out.")
         for stage in self.stages:
             if self.data_of(stage).is_streamed and stage.max_steps is None:
                 raise ValueError(f"the stage {stage.stage} streams its rows, which has no length: give `max_steps`.")

@@ -5,6 +5,7 @@ layer of the language model except its output head. The ViT is frozen. Full trai
 components and for small models. Parameters that train are fp32, whatever the dtype of the others.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -24,7 +25,11 @@ from .options import LORA_DEFAULTS, LORA_INSTEAD, LoraOptions
 from .recipe import Stage, StageRecipe
 from .run_folder import StageRun
 
+logger = logging.getLogger(__name__)
+
 STAGES: tuple[Stage, ...] = get_args(Stage)
+# Linear layers of Mamba's family whose weights its kernels take. PEFT refuses `out_proj`, too, by model type.
+READ_BY_STATE_SPACES = frozenset({"x_proj", "dt_proj", "out_proj"})
 IMAGE_SIDE_MODULES = ("query_tokens", "qformer", "language_projection")
 
 
@@ -65,6 +70,9 @@ def set_trainable(
     if stage != "re_alignment" and lora is not None:
         raise ValueError(f'The stage "{stage}" has no LoRA, but `lora` is a `LoraConfig`. Leave it out.')
     model.requires_grad_(stage == "full")
+    for module in model.modules():
+        if "Sinusoidal" in type(module).__name__:  # constants, which transformers keeps as parameters (Marian)
+            module.requires_grad_(False)
     if stage == "warm_up":
         model.language_projection.requires_grad_(True)
     if stage != "re_alignment":
@@ -187,13 +195,20 @@ def lora_config(model: MBlipForConditionalGeneration, lora: LoraConfig | None = 
 
 
 def linear_layers(model: MBlipForConditionalGeneration) -> dict[str, nn.Module]:
-    """All linear layers of the language model except its head, by full name. Quantised layers count, too."""
+    """All linear layers of the language model that can take LoRA, by full name: all but its head, and those left out
+    with a log line (`_why_no_lora`). Quantised layers count, too.
+    """
     head = output_head(model.language_model)
-    layers: dict[str, nn.Module] = {
+    found: dict[str, nn.Module] = {
         f"language_model.{name}": module
         for name, module in model.language_model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not head
     }
+    left_out = {name: why for name, module in found.items() if (why := _why_no_lora(name, module, model))}
+    for why in sorted(set(left_out.values())):
+        endings = sorted({name.rpartition(".")[2] for name, reason in left_out.items() if reason == why})
+        logger.info("LoRA leaves out %s: %s.", ", ".join(endings), why)
+    layers = {name: module for name, module in found.items() if name not in left_out}
     if not layers:
         raise ValueError(
             f"{type(model.language_model).__name__} has no linear layer except its head, expected at least one for "
@@ -202,11 +217,30 @@ def linear_layers(model: MBlipForConditionalGeneration) -> dict[str, nn.Module]:
     return layers
 
 
+def _why_no_lora(name: str, layer: nn.Module, model: nn.Module) -> str | None:
+    """Why a linear layer cannot take LoRA; None if it can."""
+    kind = type(layer)
+    if kind.__name__.endswith(("Router", "GroupedLinear")):  # Llama 4's returns a tuple, DeepSeek's splits its input
+        return f"{kind.__name__} is no plain linear layer"
+    parent, _, ending = name.rpartition(".")
+    if ending in READ_BY_STATE_SPACES and hasattr(model.get_submodule(parent), "conv1d"):
+        return "state space layers read its weight, and do not call it"
+    return None
+
+
 def cast_trainable_to_fp32(model: nn.Module) -> None:
     """Cast the parameters that train to fp32, because 16 bits would round small updates away."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+def has_separate_experts(model: nn.Module) -> bool:
+    """Whether experts are modules of their own (NLLB-MoE, Switch), of which a batch may reach none."""
+    return any(
+        type(module).__name__.endswith("Experts") and isinstance(module, nn.ModuleDict | nn.ModuleList)
+        for module in model.modules()
+    )
 
 
 def count_trainable(model: nn.Module) -> int:

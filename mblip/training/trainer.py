@@ -15,15 +15,18 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.utils import save_fsdp_optimizer
 from peft import PeftModel
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import SchedulerType, TrainOutput
 
 from mblip.atomic_write import full_disk_explained, write_manifest
@@ -32,6 +35,7 @@ from mblip.data.stable_random import stable_random
 from mblip.evaluation.in_training import GenerationEvaluation
 from mblip.evaluation.model_inputs import Model
 from mblip.loading import has_bf16
+from modeling_mblip import MBlipForConditionalGeneration
 
 from .checkpoints import (
     FACTS_FILE,
@@ -47,7 +51,8 @@ from .divergence import MAX_STEPS, MAX_STEPS_FP16, check_finite, describe_gradie
 from .options import OWN_FIELDS
 from .rows import Rows
 from .run_folder import StageRun
-from .trainable import LearningRates, parameter_groups
+from .sharding import check_sharding, gather_trained, in_evaluation, prepare_sharding
+from .trainable import LearningRates, has_separate_experts, parameter_groups
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +118,7 @@ def training_arguments(stage: StageRun) -> TrainingArguments:
             f"One process sees {arguments.n_gpu} GPUs, expected 1: transformers would split batches. Use `torchrun "
             f"--nproc_per_node {arguments.n_gpu} -m mblip train ...`, or set CUDA_VISIBLE_DEVICES=0."
         )
+    check_sharding(arguments, stage.training.location)
     return arguments
 
 
@@ -202,6 +208,8 @@ class MBlipTrainer(Trainer):
         if isinstance(train_dataset, TrainingRows | InterleavedRows):
             rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             self.order = RowOrder(len(train_dataset), rows_per_step, args.seed)
+        if args.ddp_find_unused_parameters is False and has_separate_experts(model):
+            args.ddp_find_unused_parameters = True  # no batch reaches every expert
         use_cache = vars(model.config).get("use_cache")
         with _passing_for_adapted(model):
             super().__init__(
@@ -228,6 +236,15 @@ class MBlipTrainer(Trainer):
         self.losses: list[torch.Tensor] = []  # of the batches of this step
         self.skipped_in_a_row = self.skipped_since_log = 0
         self.broken_gradients = ""
+        if args.fsdp and not self.is_fsdp_enabled:
+            raise ValueError("`fsdp` is set, but accelerate does not shard here. It needs GPUs, and torchrun.")
+        if self.is_fsdp_enabled:
+            prepare_sharding(self.accelerator.state.fsdp_plugin, self._bare_model)
+
+    @property
+    def _bare_model(self) -> MBlipForConditionalGeneration:
+        model = self.trained_model
+        return cast(MBlipForConditionalGeneration, model.get_base_model() if isinstance(model, PeftModel) else model)
 
     @property
     def is_sharded(self) -> bool:
@@ -293,7 +310,9 @@ class MBlipTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Run `generation` and return its scores. Computes no loss."""
         assert self.generation is not None  # without it, the arguments ask for no evaluation
-        figures = self.generation.figures(cast(Model, self.trained_model))
+        model = cast(Model, self.trained_model)
+        with in_evaluation(self.trained_model, self._bare_model) if self.is_fsdp_enabled else nullcontext():
+            figures = self.generation.figures(model, is_shared=not self.is_sharded)
         if self.keep_best and not math.isfinite(best_by := figures[self.generation.main]):
             raise ValueError(
                 f"`{self.generation.main}` is {best_by} after step {self.state.global_step}, expected a finite score "
@@ -327,6 +346,7 @@ class MBlipTrainer(Trainer):
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         # The last call before the optimizer's step. All processes see all losses, so they skip and end together.
         norm = super()._get_grad_norm(model, grad_norm)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         values = torch.stack([*self.losses, torch.as_tensor(0.0 if norm is None else norm).to(self.losses[0])])
         self.losses.clear()
         values = self.accelerator.gather(values).view(-1, len(values))
@@ -385,11 +405,6 @@ class MBlipTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         # The Trainer's does not look at the weights, and does not mark a checkpoint as complete.
-        if self.is_fsdp_enabled and "FULL" not in str(self.accelerator.state.fsdp_plugin.state_dict_type):
-            raise ValueError(
-                "FSDP is set to save shards, but our checkpoints need the whole state in one file. Set "
-                "`training.fsdp_config: {state_dict_type: FULL_STATE_DICT}`."
-            )
         if not self.is_sharded:
             trained = ((name, each) for name, each in self.trained_model.named_parameters() if each.requires_grad)
             check_finite(trained, f"the model after step {self.state.global_step}", self._hint)
@@ -403,17 +418,33 @@ class MBlipTrainer(Trainer):
                 write_manifest(checkpoint)
         self.accelerator.wait_for_everyone()
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the parameters that train. If they are in shards, all processes must call this."""
+        if not self.is_fsdp_enabled:
+            return super().save_model(output_dir, _internal_call)
+        state_dict = gather_trained(self.trained_model)  # the Trainer gathers what is frozen, too
+        check_finite(state_dict.items(), f"the model after step {self.state.global_step}", self._hint)
+        return self._save(output_dir, state_dict)
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         # The Trainer's writes a whole model, or an adapter that names a base.
         if self.args.should_save:
             save_trained(self.trained_model, Path(output_dir or self.folder), state_dict)
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        # The Trainer's writes the weights again, in a warm-up those of the whole model.
+        save_fsdp_optimizer(
+            self.accelerator.state.fsdp_plugin, self.accelerator, self.optimizer, self.model, output_dir
+        )
+        if self.args.should_save and self.lr_scheduler is not None:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir, SCHEDULER_NAME))
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         # The Trainer's looks for files that its own `_save` or FSDP writes.
-        if self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            load_trained(self.trained_model, Path(resume_from_checkpoint))
+        load_trained(self.trained_model, Path(resume_from_checkpoint))
 
 
 @contextmanager

@@ -321,7 +321,7 @@ def test_every_kind_of_lora_is_trained_saved_loaded_and_merged(tmp_path, lora):
 
 @pytest.mark.slow
 def test_a_model_that_lies_in_shards_after_training_is_loaded_again(tmp_path, monkeypatch):
-    """FSDP needs several GPUs; what follows it does not."""
+    """What follows FSDP; test_fsdp.py has what comes before."""
     write_components(tmp_path)
     recipe = str(write_recipe(tmp_path))
     train.main([recipe, "--output_dir", str(tmp_path / "in_memory")])
@@ -331,12 +331,10 @@ def test_a_model_that_lies_in_shards_after_training_is_loaded_again(tmp_path, mo
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_what_trains_is_saved_from_gathered_values_under_its_plain_names(tmp_path):
+def test_what_trains_is_saved_from_gathered_values(tmp_path):
     model = set_trainable(tiny_model("mt5"), "warm_up")
     gathered = {name: torch.ones_like(parameter) for name, parameter in model.named_parameters()}
-    wrapped = torch.nn.Module()
-    wrapped._fsdp_wrapped_module = model
-    save_trained(wrapped, tmp_path, gathered)
+    save_trained(model, tmp_path, gathered)
     saved = load_file(tmp_path / "trained.safetensors")
     assert saved.keys() == {"language_projection.weight", "language_projection.bias"}
     assert all(value.eq(1).all() for value in saved.values())
