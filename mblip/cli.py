@@ -61,7 +61,6 @@ EXTRAS: Mapping[str, str] = {
     "bitsandbytes": "eval",
     "aiohttp": "scale",
     "ctranslate2": "scale",
-    "datatrove": "scale",
     "faiss": "scale",
     "spacy": "scale",
     "sudachipy": "ja",

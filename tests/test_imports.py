@@ -67,7 +67,7 @@ NEEDED_ONLY_BY_OTHERS = (
     "torchvision",
     "aiohttp",
     "ctranslate2",
-    "datatrove",
+    "ray",
     "faiss",
     "py3langid",
     "spacy",

@@ -5,12 +5,13 @@
     mblip build mix_corrected --output mix --push me/my-mix
 
 If it is killed or fails, run the same command again: it continues where it stopped. Another recipe needs another
-folder. `--executor slurm` or `ray` shares the tasks among machines that see the output folder.
+folder. `--executor slurm` or `ray` shares the tasks among machines that see the output folder. Slurm's jobs are
+submitted, and the command ends, unless you give `--wait`.
 """
 
 import argparse
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -22,33 +23,31 @@ from mblip.data.recipes.ranges import count
 from mblip.data.recipes.yaml_values import read_yaml, to_plain_values
 from mblip.recipes import find_recipe
 
-from .finishing import finish, plan, push
+from .cluster import Left, last_failure, run_on_ray, slurm_queue, submit_to_slurm, wait_for_slurm
+from .finishing import CARD, finish, plan, push
 from .folder import BuildFolder
 from .images import fetch_for_shard
 from .reading import read_source
-from .recipe import read_mix_recipe
+from .recipe import MixRecipe, read_mix_recipe
 from .shards import build_shard
 
-Kind = Literal["processes", "local", "slurm", "ray"]
+Kind = Literal["processes", "slurm", "ray"]
 
 LOCK_FILE = "building.lock"
-INSTALL = "datatrove is not installed: `pip install mblip[scale]`, or build with `--executor processes`."
 
 
 @dataclass(frozen=True)
-class _Tasks:
-    """A step of a build: a function that does one task by number, and the number of tasks.
-
-    A task checks whether its result exists, so whoever runs the tasks need not remember which are done.
-    """
+class _Step:
+    """A step of a build: a function that does one task by number, and the number of tasks."""
 
     name: str
     run: Callable[[int], None]
     num_tasks: int
+    is_done: Callable[[int], bool]
 
-    def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        """Run a task as datatrove runs the steps of a pipeline."""
-        self.run(rank)
+    def left(self) -> list[int]:
+        """The tasks that have no result."""
+        return [number for number in range(self.num_tasks) if not self.is_done(number)]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -58,107 +57,121 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError(f"--workers is {given.workers}, expected at least 1.")
     path, folder = find_recipe(given.recipe), BuildFolder(given.output.absolute())
     recipe = read_mix_recipe(path)
-    # the steps, each a list of tasks
-    reading = _Tasks("reading", partial(read_source, recipe, folder), len(recipe.sources))
-    num_at_once = min(given.workers, recipe.num_shards)
-    rest = [
-        _Tasks("fetching", partial(fetch_for_shard, recipe, folder, num_at_once), recipe.num_shards),
-        _Tasks("shards", partial(build_shard, recipe, folder), recipe.num_shards),
-        _Tasks("finishing", partial(finish, recipe, folder), 1),
-    ]
-    # run them on other machines, or here with the plan in between
-    if given.executor in ("slurm", "ray"):
+    steps = _steps(recipe, folder, num_at_once=min(given.workers, recipe.num_shards))
+    if given.task is not None:
         _keep_recipe(path, folder)
-        _run_elsewhere(given, [reading] if given.tables_only else [reading, *rest], folder)
+        _run_task(given.task, steps)
         return
+    steps = steps[:1] if given.tables_only else steps
     with locked(folder.work, LOCK_FILE, "building"):
         _keep_recipe(path, folder)
-        _run_here(given, [reading], folder)
-        print(plan(recipe, folder))
-        if given.tables_only:
+        if is_left := bool(_left(steps)):
+            (folder.root / CARD).unlink(missing_ok=True)  # it is written last, so it says that all is done
+        if given.executor == "slurm" and not _run_on_slurm(given, arguments, steps, folder):
             return
-        _run_here(given, rest, folder)
+        _run_here(given, arguments, steps[0])
+        print(plan(recipe, folder))
+        for step in steps[1:]:
+            _run_here(given, arguments, step)
+    if not is_left:
+        print("Nothing is left to do.")
+    if given.tables_only:
+        return
     print(f"The mix is in {folder.root}: `load_dataset({str(given.output)!r})`.")
     if given.push is not None:
         print(push(folder, given.push, is_private=given.private))
 
 
-def _run_here(given: argparse.Namespace, steps: Sequence[_Tasks], folder: BuildFolder) -> None:
-    if given.executor == "local":
-        _run_by_datatrove(steps, "local", num_workers=given.workers, logs=folder.logs, options={})
-        return
-    for tasks in steps:
-        _run_in_processes(tasks, given.workers)
+def _steps(recipe: MixRecipe, folder: BuildFolder, num_at_once: int) -> list[_Step]:
+    def is_built(number: int) -> bool:
+        return folder.is_built(number, recipe.num_shards)
+
+    fetch, num_shards = partial(fetch_for_shard, recipe, folder, num_at_once), recipe.num_shards
+    return [
+        _Step("reading", partial(read_source, recipe, folder), len(recipe.sources), folder.is_read),
+        _Step("fetching", fetch, num_shards, is_built),
+        _Step("shards", partial(build_shard, recipe, folder), num_shards, is_built),
+        _Step("finishing", partial(finish, recipe, folder), 1, lambda number: (folder.root / CARD).is_file()),
+    ]
 
 
-def _run_elsewhere(given: argparse.Namespace, steps: Sequence[_Tasks], folder: BuildFolder) -> None:
-    if given.push is not None:
+def _left(steps: Sequence[_Step]) -> Left:
+    return {step.name: step.left() for step in steps if step.left()}
+
+
+def _run_task(task: str, steps: Sequence[_Step]) -> None:
+    """Run `STEP:NUMBER`, or with `STEP:NUMBER:STRIDE` every STRIDE-th task from there."""
+    name, *numbers = task.split(":")
+    step = next((step for step in steps if step.name == name), None)
+    if step is None or len(numbers) not in (1, 2) or not all(map(str.isdecimal, numbers)):
         raise ValueError(
-            f"The {given.executor} tasks end later. Remove --push, and run it again with --push when all are done."
+            f"--task is {task!r}, expected such as `shards:3`; steps: {', '.join(s.name for s in steps)}."
         )
+    first, stride = int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else step.num_tasks
+    for number in range(first, step.num_tasks, stride):
+        step.run(number)
+
+
+def _run_here(given: argparse.Namespace, arguments: Sequence[str], step: _Step) -> None:
+    if given.executor == "ray" and (left := step.left()):
+        run_on_ray(arguments, step.name, left, _options(given), given.workers)
+    else:
+        _run_in_processes(step, given.workers)
+
+
+def _run_on_slurm(
+    given: argparse.Namespace, arguments: Sequence[str], steps: Sequence[_Step], folder: BuildFolder
+) -> bool:
+    """Submit what is left, unless jobs are in the queue, and with --wait, wait for them. Return whether all is done.
+
+    Raises:
+        ValueError: Slurm refuses a job, or a task has failed.
+    """
+    if not (left := _left(steps)):
+        return True
+    if given.push is not None and not given.wait:
+        raise ValueError("Slurm's jobs end later. Add --wait, or give --push in the same command when all are done.")
+    if jobs := slurm_queue(folder):
+        print(f"Nothing is submitted, because jobs of this build are in the queue: {jobs}")
+    else:
+        if failure := last_failure(left, folder):
+            print(failure)
+        submit_to_slurm(arguments, left, folder, _options(given), given.workers)
+    print(f"Logs: {folder.logs}")
+    if not given.wait:
+        print("When all jobs have ended, the same command submits what is left, or says that nothing is.")
+        return False
+    wait_for_slurm(folder)
+    if left := _left(steps):
+        failure = last_failure(left, folder) or "The jobs were cancelled before they began."
+        raise ValueError(f"{failure}\nThe same command submits what is left.")
+    return True
+
+
+def _options(given: argparse.Namespace) -> dict[str, Any]:
     options = {} if given.executor_options is None else to_plain_values(read_yaml(find_recipe(given.executor_options)))
-    _run_by_datatrove(steps, given.executor, num_workers=given.workers, logs=folder.logs, options=options)
+    if not isinstance(options, dict):
+        raise ValueError(
+            f"{given.executor_options} holds a {type(options).__name__}, expected options by their names."
+        )
+    return options
 
 
-def _run_in_processes(tasks: _Tasks, num_workers: int) -> None:
-    """Run the tasks of a step in this process, or in `num_workers` processes.
+def _run_in_processes(step: _Step, num_workers: int) -> None:
+    """Run what is left of a step in this process, or in `num_workers` processes.
 
     Raises:
         The error of the first task that fails, after the others have finished.
     """
     if num_workers == 1:
-        for number in range(tasks.num_tasks):
-            tasks.run(number)
+        for number in step.left():
+            step.run(number)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
-        futures = [pool.submit(tasks.run, number) for number in range(tasks.num_tasks)]
+        futures = [pool.submit(step.run, number) for number in step.left()]
         for future in as_completed(futures):
             future.result()
-
-
-def _run_by_datatrove(
-    steps: Sequence[_Tasks], kind: Kind, *, num_workers: int, logs: Path, options: Mapping[str, Any]
-) -> None:
-    """Hand the steps to executors of datatrove. Each step waits for the one before.
-
-    Args:
-        kind: "local": processes of this machine; "slurm": a job array per step, submitted without waiting; "ray": a
-            Ray cluster.
-        num_workers: the number of tasks at a time.
-        logs: the folder for datatrove's logs.
-        options: further arguments of the executor, such as `time` and `partition` for Slurm.
-    Raises:
-        ImportError: datatrove is not installed.
-    """
-    executor_class = _executor_class(kind)
-    before = None
-    for tasks in steps:
-        arguments = {
-            "pipeline": [tasks],
-            "tasks": tasks.num_tasks,
-            "workers": min(num_workers, tasks.num_tasks),
-            "logging_dir": str(logs / tasks.name),
-            "skip_completed": False,
-            "depends": before,
-        }
-        if kind == "slurm":
-            arguments["job_name"] = f"mix-{tasks.name}"
-        before = executor_class(**arguments | dict(options))
-    assert before is not None  # a build has steps
-    before.run()
-
-
-def _executor_class(kind: Kind) -> Any:
-    try:
-        from datatrove import executor
-    except ImportError as error:
-        raise ImportError(INSTALL) from error
-    return {
-        "local": executor.LocalPipelineExecutor,
-        "slurm": executor.SlurmPipelineExecutor,
-        "ray": executor.RayPipelineExecutor,
-    }[kind]
 
 
 def _keep_recipe(path: Path, folder: BuildFolder) -> None:
@@ -186,7 +199,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tables_only", action="store_true", help="read the sources, print the table, and stop")
     parser.add_argument("--workers", type=count, default=1, help="tasks at a time; default: %(default)s")
     parser.add_argument("--executor", choices=get_args(Kind), default="processes", help="default: %(default)s")
-    parser.add_argument("--executor_options", metavar="RECIPE", help="arguments of datatrove's Slurm or Ray executor")
+    parser.add_argument("--executor_options", metavar="RECIPE", help="options of sbatch or ray.remote")
+    parser.add_argument("--wait", action="store_true", help="with --executor slurm: wait until the jobs have ended")
+    parser.add_argument("--task", metavar="STEP:NUMBER", help="run one task, such as shards:3, as nodes do")
     parser.add_argument("--push", metavar="REPOSITORY", help="upload the finished dataset to the Hub")
     parser.add_argument("--private", action="store_true", help="with --push: a private repository")
     return parser

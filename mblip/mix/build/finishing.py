@@ -58,11 +58,7 @@ def finish(recipe: MixRecipe, folder: BuildFolder, number: int = 0) -> None:
     Raises:
         ValueError: a shard is missing, or every example is skipped.
     """
-    missing = [
-        number
-        for number in range(recipe.num_shards)
-        if not (folder.shard(number, recipe.num_shards).is_file() and folder.shard_report(number).is_file())
-    ]
+    missing = [number for number in range(recipe.num_shards) if not folder.is_built(number, recipe.num_shards)]
     if missing:
         raise ValueError(f"{len(missing)} of {recipe.num_shards} shards are not built. Run the same command again.")
     total = ShardReport()

@@ -57,9 +57,17 @@ class BuildFolder:
         """The report of building a shard."""
         return self.work / "shards" / f"{number:05d}.json"
 
+    def is_read(self, source: int) -> bool:
+        """Whether a source has been read."""
+        return self.examples(source).is_dir()
+
+    def is_built(self, shard: int, num_shards: int) -> bool:
+        """Whether a shard has been built."""
+        return self.shard(shard, num_shards).is_file() and self.shard_report(shard).is_file()
+
     @property
     def logs(self) -> Path:
-        """Logs of datatrove's executors."""
+        """Logs of the tasks that Slurm runs."""
         return self.work / "logs"
 
 

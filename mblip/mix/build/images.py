@@ -42,7 +42,7 @@ def fetch_for_shard(recipe: MixRecipe, folder: BuildFolder, num_at_once: int, nu
     Raises:
         OSError: no host was reached, and there are so many that the network must be down.
     """
-    if folder.shard(number, recipe.num_shards).is_file():
+    if folder.is_built(number, recipe.num_shards):
         return
     urls = list(dict.fromkeys(_urls(recipe, number, folder)))
     if urls:

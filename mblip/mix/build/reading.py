@@ -41,7 +41,7 @@ def read_source(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
             missing.
     """
     source, target = recipe.sources[number], folder.examples(number)
-    if target.is_dir():
+    if folder.is_read(number):
         return
     source.check_paths(may_lack_images=True)
     _allow_open_files(recipe.num_shards + OTHER_FILES)

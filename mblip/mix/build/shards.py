@@ -42,7 +42,7 @@ PUBLISHED_FEATURES = datasets.Features(FEATURES_WITH_PROVENANCE | {"images": dat
 def build_shard(recipe: MixRecipe, folder: BuildFolder, number: int) -> None:
     """Write the parquet file of shard `number`, unless it is there."""
     path, report_path = folder.shard(number, recipe.num_shards), folder.shard_report(number)
-    if path.is_file() and report_path.is_file():
+    if folder.is_built(number, recipe.num_shards):
         return
     report, image_sets = ShardReport(), ImageSets()
     rows = _rows(recipe, number, folder, image_sets, report)

@@ -110,12 +110,9 @@ def test_equal_recipes_give_equal_bytes(built, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["processes", "local"])
-def test_two_workers_give_the_bytes_of_one(built, tmp_path, executor):
-    if executor == "local":
-        pytest.importorskip("datatrove", reason="datatrove runs the tasks of `--executor local`")
+def test_two_workers_give_the_bytes_of_one(built, tmp_path):
     (tmp_path / "mix.yaml").write_bytes((built.parent / "mix.yaml").read_bytes())
-    build(tmp_path / "mix.yaml", tmp_path / "out", "--workers", "2", "--executor", executor)
+    build(tmp_path / "mix.yaml", tmp_path / "out", "--workers", "2")
     assert contents(tmp_path / "out") == contents(built)
 
 

@@ -70,11 +70,8 @@ def test_killed_ten_times_it_ends_with_the_bytes_of_one_undisturbed(undisturbed,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["processes", "local"])
-def test_two_workers_translate_as_one_does(undisturbed, tmp_path, executor):
-    if executor == "local":
-        pytest.importorskip("datatrove", reason="datatrove runs the tasks of `--executor local`")
-    main([str(write_mix(tmp_path)), "--output", str(tmp_path / "out"), "--workers", "2", "--executor", executor])
+def test_two_workers_translate_as_one_does(undisturbed, tmp_path):
+    main([str(write_mix(tmp_path)), "--output", str(tmp_path / "out"), "--workers", "2"])
     assert contents(tmp_path / "out") == undisturbed[0]
     assert "| Swahili | " in (tmp_path / "out" / "README.md").read_text(encoding="utf-8").split("## Translation")[1]
 
