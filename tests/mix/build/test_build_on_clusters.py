@@ -158,7 +158,7 @@ def test_slurm_builds_the_same_bytes_and_the_same_line_then_submits_nothing(mix,
     assert times(folder / "on slurm") == written
 
 
-def test_after_an_error_a_kill_a_cancel_and_a_lost_node_only_what_is_left_is_submitted(mix, slurm, on_slurm, capsys):
+def test_after_an_error_a_kill_a_cancel_and_a_lost_node_slurm_gets_only_what_is_left(mix, slurm, on_slurm, capsys):
     folder, expected = mix
     output = folder / "broken off"
     # a task fails
