@@ -38,7 +38,8 @@ def submit_to_slurm(
     """
     flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
     flags += [f"--comment={folder.root}", "--kill-on-invalid-dep=yes"]
-    command, before = shlex.join([sys.executable, "-m", "mblip", "build", *arguments, "--task"]), []
+    command = shlex.join([sys.executable, "-m", "mblip", "build", *arguments, "--task"])
+    before: list[str] = []
     folder.logs.mkdir(parents=True, exist_ok=True)
     for step, numbers in left.items():
         array = sorted({number % ARRAY_SIZE for number in numbers})
@@ -91,7 +92,7 @@ def wait_for_slurm(folder: BuildFolder, seconds: float = 5) -> None:
 
 def last_failure(left: Left, folder: BuildFolder) -> str:
     """The tasks of the last step that began on Slurm and have no result, with a log's end; empty if none began."""
-    for step, numbers in reversed(left.items()):
+    for step, numbers in reversed(list(left.items())):
         begun = [number for number in numbers if _log(folder, step, number).is_file()]
         if begun:
             log = _log(folder, step, begun[0])
@@ -134,7 +135,9 @@ def run_on_ray(
             f"Each task asks for {_show(asked)}, which no node of the Ray cluster has. The nodes have: {there}. "
             "Ask for less in --executor_options."
         )
-    run, waiting, running, failed = ray.remote(**options)(_run_there), list(numbers), {}, {}
+    run, waiting = ray.remote(**options)(_run_there), list(numbers)
+    running: dict[Any, int] = {}
+    failed: dict[int, Exception] = {}
     while waiting or running:
         while waiting and len(running) < num_at_once:
             number = waiting.pop(0)
@@ -145,9 +148,9 @@ def run_on_ray(
             ray.get(done)
         except ray.exceptions.RayError as error:
             failed[number] = error
-    for number, error in failed.items():
-        end = f"The end of the error of {number}:\n{_end(str(error))}"
-        raise ValueError(f"Step {step}: task(s) {_join(failed)} failed on Ray. {end}") from error
+    for number, cause in failed.items():
+        end = f"The end of the error of {number}:\n{_end(str(cause))}"
+        raise ValueError(f"Step {step}: task(s) {_join(failed)} failed on Ray. {end}") from cause
 
 
 def _run_there(folder: str, arguments: Sequence[str]) -> None:
