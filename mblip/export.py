@@ -15,6 +15,7 @@ import argparse
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, ModelCardData
@@ -26,6 +27,7 @@ from transformers import (
     Blip2Processor,
     Blip2VisionConfig,
     BlipImageProcessorPil,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 
@@ -76,8 +78,11 @@ answer = model.generate(**inputs, max_new_tokens=32)
 ```
 
 - Each prompt shows one image, whose {num_query_tokens} `<image>` tokens stand in front of everything else.
-- `<image>` is token {image_token_id} of the tokenizer. {embeddings}
-- {chat}
+- `<image>` is token {image_token_id} of the tokenizer, and the embeddings have {num_rows} rows. If they grew for it,
+  the new rows are the mean of the others. The logit of `<image>` is then the mean logit, which is never the largest.
+"""
+MOVED = """- The chat template is the language model's own. The original shows the image in the user's turn, this model
+  in front of the whole prompt, so its answers differ from the original's: evaluate it.
 """
 
 
@@ -119,8 +124,13 @@ def export_to_blip2(model: str, folder: Path, *, images_first: bool = False, max
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise FileExistsError(f"{folder} already exists and is not empty. Delete it, or give another folder.")
     check_location(model)
-    check_exportable(MBlipConfig.from_pretrained(base_of_adapter(model) or model), model)
+    base = base_of_adapter(model) or model
+    kind = PreTrainedConfig.get_config_dict(base)[0].get("model_type")
+    if kind not in (MBlipConfig.model_type, Blip2Config.model_type):
+        raise ValueError(f"{base} is a checkpoint of type {kind!r}, expected 'mblip' or 'blip-2'. Give such a model.")
+    check_exportable(MBlipConfig.from_pretrained(base), model)
     ours, processor = load_checkpoint(model, Precision("auto"))
+    check_exportable(ours.config, model)  # a composition says only now whether its language model is quantised
     if processor.tokenizer.chat_template is not None and not images_first:
         raise ValueError(
             f"The tokenizer of {model} has a chat template: images stand in the user's turn, as in training. BLIP-2's "
@@ -129,56 +139,47 @@ def export_to_blip2(model: str, folder: Path, *, images_first: bool = False, max
         )
     check_finite(ours.named_parameters(), model, "The checkpoint is broken: give another one.")
     theirs = to_blip2_processor(processor)
-    old_size = ours.vocab_size
     blip2 = to_blip2(ours, theirs.tokenizer)
-    card = _card(model, blip2, old_size, has_own_template=processor.tokenizer.chat_template is not None)
     with atomic_folder(folder) as partial:
         dtype = blip2.config.dtype
         blip2.save_pretrained(partial, max_shard_size=max_shard_size)
         blip2.config.dtype = dtype  # saving takes that of the query tokens, which are in float32
         blip2.config.save_pretrained(partial)
         theirs.save_pretrained(partial)
-        _write_card(card, model, partial)
+        _write_card(model, ours, "" if processor.tokenizer.chat_template is None else MOVED, partial)
     return (
-        f"{model} is exported in BLIP-2's layout: language model {blip2.config.text_config.model_type}, "
-        f"{blip2.num_parameters():,} parameters.\n{folder}: {blip2.config.num_query_tokens} `{IMAGE_TOKEN}` tokens "
-        f"(id {blip2.config.image_token_index}) in front of each prompt. README.md there says how to use it."
+        f"{model} is exported in BLIP-2's layout: language model {ours.config.text_config.model_type}, "
+        f"{blip2.num_parameters():,} parameters.\n{folder}: {ours.config.num_query_tokens} `{IMAGE_TOKEN}` tokens "
+        f"(id {ours.config.image_token_id}) in front of each prompt. README.md there says how to use it."
     )
 
 
 def check_exportable(config: MBlipConfig, name: str) -> None:
-    """Refuse a model that BLIP-2's layout cannot hold or vLLM cannot run.
-
-    Raises:
-        ValueError: the language model is an encoder-decoder, quantised, has not been tried or projects its embeddings;
-            or the image encoder is not BLIP-2's ViT.
-    """
-    text_config, instead = config.text_config, "Use `mblip serve`."
-    if config.is_encoder_decoder:
-        raise ValueError(
-            f"{name} has an encoder-decoder ({text_config.model_type}), expected a decoder-only language model: vLLM "
-            f"runs no encoder-decoder behind BLIP-2's image side. {instead}"
-        )
-    if text_config.model_type not in LANGUAGE_MODELS:
-        raise ValueError(
-            f"{name} has a language model of type {text_config.model_type}, expected one of "
-            f"{', '.join(LANGUAGE_MODELS)}. vLLM's BLIP-2 needs a language model that is called `model` in its class, "
-            f"which excludes BLOOM, GPT-2 and others; the rest was not tried. {instead}"
-        )
-    if not isinstance(config.vision_config, Blip2VisionConfig):
-        raise ValueError(
-            f"{name} has an image encoder of type {config.vision_config.model_type}, expected BLIP-2's ViT. {instead}"
-        )
-    if getattr(config, "quantization_config", None) is not None:
-        raise ValueError(
-            f"{name} is quantised, expected weights in 16 or 32 bits. Export the model it was made from, and let vLLM "
-            "quantise it."
-        )
-    if getattr(text_config, "word_embed_proj_dim", text_config.hidden_size) != text_config.hidden_size:
-        raise ValueError(
-            f"{name} projects its embeddings (`word_embed_proj_dim` is {text_config.word_embed_proj_dim}), expected "
-            f"{text_config.hidden_size}, the hidden size: BLIP-2 puts images behind that projection. {instead}"
-        )
+    """Raise ValueError for a model that BLIP-2's layout cannot hold or vLLM cannot run, with the reason."""
+    text_config = config.text_config
+    kind, width = text_config.model_type, text_config.get_text_config().hidden_size
+    is_tried, languages = kind in LANGUAGE_MODELS, ", ".join(LANGUAGE_MODELS)
+    is_vit = isinstance(config.vision_config, Blip2VisionConfig)
+    is_projected = getattr(text_config, "word_embed_proj_dim", width) != width
+    for is_refused, reason in (
+        (
+            config.is_encoder_decoder,
+            f"its language model is an encoder-decoder ({kind}), which vLLM does not run as part of a BLIP-2",
+        ),
+        (
+            not is_tried,
+            f"its language model is of type {kind}, expected one of {languages}. vLLM's BLIP-2 needs a class with an "
+            "attribute `model`, which BLOOM and GPT-2 do not have; others were not tried",
+        ),
+        (not is_vit, f"its image encoder is of type {config.vision_config.model_type}, expected BLIP-2's ViT"),
+        (
+            hasattr(config, "quantization_config"),
+            "it is quantised, expected 16 or 32 bits. Export what it was made from",
+        ),
+        (is_projected, f"its embeddings are projected to the hidden size, {width}, where BLIP-2 puts images"),
+    ):
+        if is_refused:
+            raise ValueError(f"{name} cannot be exported: {reason}. `mblip serve` runs it.")
 
 
 def to_blip2_processor(processor: MBlipProcessor) -> Blip2Processor:
@@ -188,12 +189,9 @@ def to_blip2_processor(processor: MBlipProcessor) -> Blip2Processor:
     """
     tokenizer = copy.deepcopy(processor.tokenizer)
     if tokenizer.chat_template is None:
-        front, back = ("".join(tokenizer.convert_ids_to_tokens(ids)) for ids in special_tokens_around(tokenizer, []))
-        written = {"FRONT": front, "BACK": back}
-        tokenizer.chat_template = CHAT_TEMPLATE
-        for mark, token in written.items():
-            code = f"{{{{- {token!r} -}}}}" if token else ""
-            tokenizer.chat_template = tokenizer.chat_template.replace(mark, code)
+        around = ["".join(tokenizer.convert_ids_to_tokens(ids)) for ids in special_tokens_around(tokenizer, [])]
+        front, back = (f"{{{{- {tokens!r} -}}}}" for tokens in around)
+        tokenizer.chat_template = CHAT_TEMPLATE.replace("FRONT", front).replace("BACK", back)
     tokenizer.add_tokens([AddedToken(IMAGE_TOKEN, normalized=False, special=True)], special_tokens=True)
     tokenizer.model_input_names = ["input_ids", "attention_mask"]  # BLIP-2's `forward` passes all others on
     image_processor = processor.image_processor
@@ -213,16 +211,31 @@ def to_blip2(
     Args:
         tokenizer: with `<image>`.
     """
-    image_token_id = tokenizer.get_vocab()[IMAGE_TOKEN]
-    old_size = model.vocab_size
+    image_token_id, old_size = tokenizer.get_vocab()[IMAGE_TOKEN], model.vocab_size
+    embeddings, head = model.language_model.get_input_embeddings(), model.language_model.get_output_embeddings()
+    is_tied = head.weight is embeddings.weight
     if image_token_id >= old_size:
         model.config.image_token_id = image_token_id + 1  # ours keeps its own id outside the table
         model.resize_token_embeddings(image_token_id + 1, mean_resizing=False)
-        for module in (model.get_input_embeddings(), model.get_output_embeddings()):
+        for module in (model.language_model.get_input_embeddings(), model.language_model.get_output_embeddings()):
             _fill(module, old_size)
-    config = _to_blip2_config(model, image_token_id)
+    model.config.image_token_id = image_token_id
+    text_config = copy.deepcopy(model.config.text_config)
+    text_config.architectures = [type(model.language_model).__name__]  # vLLM builds this class
+    for name in TOKEN_IDS:  # BLIP-2 generates by the language model's configuration
+        if (token_id := getattr(model.generation_config, name)) is not None:
+            setattr(text_config, name, token_id)
+    settings: dict[str, Any] = {
+        "vision_config": model.config.vision_config.to_dict(),
+        "qformer_config": model.config.qformer_config.to_dict() | {"use_qformer_text_input": False},  # never reached
+        "text_config": text_config.to_dict() | {"tie_word_embeddings": is_tied},
+        "tie_word_embeddings": is_tied,  # vLLM ties by this one
+        "num_query_tokens": model.config.num_query_tokens,
+        "image_token_index": image_token_id,
+        "dtype": model.config.dtype,
+    }
     with torch.device("meta"):
-        blip2 = Blip2ForConditionalGeneration(config)
+        blip2 = Blip2ForConditionalGeneration(Blip2Config(**settings))
     for name in ("vision_model", "language_projection", "language_model"):
         setattr(blip2, name, getattr(model, name))
     weights = model.qformer.state_dict()
@@ -231,26 +244,6 @@ def to_blip2(
     blip2.all_tied_weights_keys = blip2.get_expanded_tied_weights_keys(all_submodels=True)
     blip2.generation_config = copy.deepcopy(model.generation_config)
     return blip2.eval()
-
-
-def _to_blip2_config(model: MBlipForConditionalGeneration, image_token_id: int) -> Blip2Config:
-    text_config = copy.deepcopy(model.config.text_config)
-    is_tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    # vLLM reads the class of the language model, and ties its head if the whole configuration says so.
-    text_config.architectures = [type(model.language_model).__name__]
-    text_config.tie_word_embeddings = is_tied
-    for name in TOKEN_IDS:  # BLIP-2 generates by the language model's configuration
-        if (token_id := getattr(model.generation_config, name)) is not None:
-            setattr(text_config, name, token_id)
-    return Blip2Config(
-        vision_config=model.config.vision_config.to_dict(),
-        qformer_config=model.config.qformer_config.to_dict() | {"use_qformer_text_input": False},  # never reached
-        text_config=text_config.to_dict(),
-        num_query_tokens=model.config.num_query_tokens,
-        image_token_index=image_token_id,
-        tie_word_embeddings=is_tied,
-        dtype=model.config.dtype,
-    )
 
 
 @torch.no_grad()
@@ -264,40 +257,21 @@ def _fill(module: nn.Module, old_size: int) -> None:
         parameter[old_size:] = parameter[:old_size].mean(dim=0, dtype=torch.float32).to(parameter.dtype)
 
 
-def _card(source: str, blip2: Blip2ForConditionalGeneration, old_size: int, *, has_own_template: bool) -> str:
-    config, size = blip2.config, blip2.config.text_config.vocab_size
-    dtype = str(blip2.language_model.dtype).removeprefix("torch.")
-    embeddings = (
-        "The embeddings have a row for it."
-        if size == old_size
-        else f"The embeddings and the head grew from {old_size} to {size} rows for it. The new rows are the mean of\n"
-        "  the others, so the logit of `<image>` is the mean logit, and greedy decoding never chooses it."
-    )
-    chat = (
-        "Messages are joined with line breaks; parts that are images are not written."
-        if not has_own_template
-        else "The chat template is the language model's own. The original shows the image in the user's turn, this\n"
-        "  one in front of the whole prompt, so its answers differ from the original's: evaluate it."
-    )
-    name = Path(source).resolve().name if Path(source).is_dir() else source
-    return CARD.format(
-        name=name,
-        model_type=config.text_config.model_type,
-        parameters=blip2.num_parameters(),
-        dtype=dtype,
-        num_query_tokens=config.num_query_tokens,
-        image_token_id=config.image_token_index,
-        embeddings=embeddings,
-        chat=chat,
-    )
-
-
-def _write_card(text: str, source: str, folder: Path) -> None:
+def _write_card(source: str, model: MBlipForConditionalGeneration, notes: str, folder: Path) -> None:
     """Write the card, with the metadata of the source's own card (licence, languages), and that card beside it."""
-    metadata = ModelCardData(library_name="transformers", pipeline_tag="image-text-to-text")
-    own = find_file(source, CARD_FILE)
-    if own is not None:
+    metadata = {}
+    if (own := find_file(source, CARD_FILE)) is not None:
         card = ModelCard.load(own, ignore_metadata_errors=True)
-        metadata = ModelCardData(**(card.data.to_dict() | {"library_name": "transformers", "model-index": None}))
+        metadata = card.data.to_dict() | {"model-index": None}  # its results are the original's
         (folder / SOURCE_CARD_FILE).write_text(card.content, encoding="utf-8")
-    (folder / CARD_FILE).write_text(f"---\n{metadata.to_yaml()}\n---\n{text}", encoding="utf-8")
+    data = ModelCardData(**(metadata | {"library_name": "transformers", "pipeline_tag": "image-text-to-text"}))
+    text = CARD.format(
+        name=Path(source).resolve().name if Path(source).is_dir() else source,
+        model_type=model.config.text_config.model_type,
+        parameters=model.num_parameters(),
+        dtype=str(model.language_model.dtype).removeprefix("torch."),
+        num_query_tokens=model.config.num_query_tokens,
+        image_token_id=model.config.image_token_id,
+        num_rows=model.vocab_size,
+    )
+    (folder / CARD_FILE).write_text(f"---\n{data.to_yaml()}\n---\n{text}{notes}", encoding="utf-8")

@@ -205,17 +205,21 @@ def test_a_model_with_a_chat_template_is_exported_only_if_its_images_may_move(tm
 
 
 REFUSED = {
-    "mt5": ("mt5", {}, r"has an encoder-decoder \(mt5\), expected a decoder-only language model"),
-    "bloom": ("bloom", {}, r"a language model of type bloom, expected one of cohere, .*excludes BLOOM, GPT-2"),
+    "mt5": ("mt5", {}, r"its language model is an encoder-decoder \(mt5\)"),
+    "bloom": (
+        "bloom",
+        {},
+        r"of type bloom, expected one of cohere, .* an attribute `model`, which BLOOM and GPT-2 do not",
+    ),
     "projected": (
         "opt",
         {"text_config": tiny_text_config("opt", word_embed_proj_dim=16)},
-        r"`word_embed_proj_dim` is 16\), expected 32",
+        r"its embeddings are projected to the hidden size, 32",
     ),
     "quantised": (
         "llama",
         {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
-        r"is quantised, expected weights in 16 or 32 bits",
+        r"it is quantised, expected 16 or 32 bits",
     ),
 }
 
@@ -228,6 +232,12 @@ def test_what_blip2_in_vllm_cannot_run_is_refused_before_its_weights_are_read(ki
     with pytest.raises(ValueError, match=message):
         export_to_blip2(source, tmp_path / "blip2")
     assert {path.name for path in tmp_path.iterdir()} == {"model"}
+
+
+def test_a_language_model_alone_is_refused(tmp_path):
+    tiny_model("llama").language_model.save_pretrained(tmp_path / "text")
+    with pytest.raises(ValueError, match="is a checkpoint of type 'llama', expected 'mblip' or 'blip-2'"):
+        export_to_blip2(str(tmp_path / "text"), tmp_path / "blip2")
 
 
 def test_a_folder_with_files_is_refused_and_an_empty_one_is_filled(tmp_path):
@@ -260,7 +270,7 @@ def test_the_card_keeps_the_licence_and_says_what_the_folder_is(tmp_path):
     card = ModelCard.load(tmp_path / "blip2" / "README.md")
     assert (card.data.license, card.data.language, card.data.library_name) == ("mit", ["de", "en"], "transformers")
     assert "This is `model`, written by `mblip export --to blip2`" in card.text
-    assert "grew from 128 to 129 rows for it" in card.text
+    assert "`<image>` is token 128 of the tokenizer, and the embeddings have 129 rows" in card.text
     assert (tmp_path / "blip2" / "MODEL_CARD.md").read_text().endswith("# Mine\n")
 
 

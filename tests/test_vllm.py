@@ -127,7 +127,7 @@ def ask_server(address, images):
 
     answers = []
     with OpenAI(base_url=address, api_key="none", max_retries=0) as client:
-        (model,) = client.models.list().data
+        model = client.models.list().data[0]
         for path in images:
             kind = "jpeg" if path.suffix == ".jpg" else "png"
             url = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
