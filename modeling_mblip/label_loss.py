@@ -279,6 +279,21 @@ def find_scaling_power(language_model: PreTrainedModel, visit: HeadVisit, own_lo
     )
 
 
+def check_image_labels(is_image_BT: torch.Tensor, gradient_BTD: torch.Tensor) -> None:
+    """Refuse a foreign loss that has labels at `<image>` tokens, by the gradient of the states that predict them.
+
+    Their id is not in the head's vocabulary. Some losses (TRL's) take it silently, and lower all logits there.
+
+    Raises:
+        ValueError: a state in front of an `<image>` token has a gradient.
+    """
+    if (gradient_BTD[:, :-1][is_image_BT[:, 1:].to(gradient_BTD.device)].abs() > 0).any():
+        raise ValueError(
+            "The labels hold `<image>` tokens, whose id is not in the vocabulary. Set them to -100: with TRL's "
+            "SFTTrainer, give `prompt` and `completion` columns, or `assistant_only_loss=True`."
+        )
+
+
 def logits_of(language_model: PreTrainedModel, scaling_power: int) -> LogitsOf:
     """Head and tail as one function of hidden states, (..., D) -> (..., V).
 

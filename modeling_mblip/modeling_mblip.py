@@ -11,7 +11,8 @@ Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct 
 vocabulary.
 """
 
-from collections.abc import Collection, Iterator
+import functools
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ from .generation_mblip import MBlipGenerationMixin
 from .image_placement import PromptRules, check_inputs, find_image_tokens, place_image_features, select_image_features
 from .label_loss import (
     IGNORE_INDEX,
+    check_image_labels,
     check_visit,
     find_scaling_power,
     gathered_head,
@@ -99,9 +101,11 @@ class MBlipOutput(ModelOutput):
         loss: scalar in fp32, the sum over label tokens divided by `num_items_in_batch` or by their number, smoothed by
             `config.label_smoothing`. None without `labels`.
         logits: (B, T or L, V), or None if they were skipped, as in training with labels.
+        last_hidden_state: (B, T, D), a decoder-only language model's states before its head, with `skip_logits=True`
+            and no labels.
         cache: the language model's. Before transformers 5.24 the field is `past_key_values`, as in all its outputs,
             and `cache` is a property.
-        hidden_states, attentions: of a decoder-only language model, on request.
+        hidden_states, attentions, router_logits: of a decoder-only language model, on request.
         decoder_hidden_states, decoder_attentions, cross_attentions: of an encoder-decoder's decoder, on request.
         encoder_last_hidden_state, encoder_hidden_states, encoder_attentions: of its encoder.
         image_hidden_states: (I, Q, D), the image features of this batch, one row per distinct image; None without
@@ -110,6 +114,7 @@ class MBlipOutput(ModelOutput):
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
+    last_hidden_state: torch.Tensor | None = None
     if CACHE_NAME == "cache":
         cache: Cache | None = None
     else:
@@ -121,6 +126,7 @@ class MBlipOutput(ModelOutput):
 
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
+    router_logits: tuple[torch.Tensor, ...] | None = None
     decoder_hidden_states: tuple[torch.Tensor, ...] | None = None
     decoder_attentions: tuple[torch.Tensor, ...] | None = None
     cross_attentions: tuple[torch.Tensor, ...] | None = None
@@ -242,6 +248,20 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         """The language model's encoder, or the ViT for `modality="image"`."""
         return self.language_model.get_encoder() if modality is None else super().get_encoder(modality=modality)
 
+    @property
+    def base_model(self) -> Callable[..., MBlipOutput]:  # type: ignore[override]  # it has no weights of its own
+        """`forward` without the language model's head, as in transformers' own models. TRL computes its losses so."""
+        without_head = functools.partial(self._forward_without_head)
+        vars(without_head).update(_tp_plan=self._tp_plan, _pp_plan=self._pp_plan)  # transformers reads both here
+        return without_head
+
+    def _forward_without_head(self, input_ids: torch.Tensor | None = None, **inputs: Any) -> MBlipOutput:
+        output = self(input_ids, skip_logits=True, **inputs)
+        states_BTD = output.last_hidden_state
+        if input_ids is not None and states_BTD.requires_grad and self.image_token_id >= self.vocab_size:
+            states_BTD.register_hook(functools.partial(check_image_labels, input_ids.eq(self.image_token_id)))
+        return output
+
     def _get_name(self) -> str:
         """The class name, or that of the language model if it is decoder-only.
 
@@ -299,18 +319,23 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
                 there is no label.
             num_items_in_batch: divisor of the summed loss (the Trainer passes the number of labels in all accumulated
                 batches). None: the number of labels in this batch.
-            skip_logits: compute only the loss, no logits. None: True in training mode with labels.
+            skip_logits: compute only the loss, or without labels only `last_hidden_state`, no logits. None: True in
+                training mode with labels.
 
         Raises:
             TypeError: an input is not a tensor of the right dtype.
             ValueError: shapes do not fit, or values are out of range (`VALUES` in image_placement.py); images,
-                `image_indices` and `<image>` tokens do not match; `skip_logits` comes without labels;
-                the chunked loss does not know a step of the language model; or the model cannot be trained in fp16.
+                `image_indices` and `<image>` tokens do not match; `skip_logits` comes without labels to an
+                encoder-decoder; the chunked loss does not know a step of the language model; or the model cannot be
+                trained in fp16.
         """
         if self.training and torch.is_grad_enabled():
             check_training_precision(self.language_model)
-        if labels is None and skip_logits:
-            raise ValueError("`skip_logits=True` came without `labels`: no logits and no loss. Pass one or the other.")
+        if labels is None and skip_logits and self.config.is_encoder_decoder:
+            raise ValueError(
+                "`skip_logits=True`, as in `base_model`, came without `labels` to an encoder-decoder. Pass `labels`. "
+                "TRL's trainers take decoder-only models alone: use transformers' `Trainer`."
+            )
 
         # 1. Embed the prompts and place their images
         features = None
@@ -346,11 +371,13 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             **kwargs,
         )
 
-        # 3. Run the language model: to its head, with logits at labels only, or to all logits
+        # 3. Run the language model: to its head, with logits at labels only or none, or to all logits
         total = None
         if labels is not None and (self.training if skip_logits is None else skip_logits):
             outputs, states_BLD = self._run_to_head(self.language_model, arguments | {"use_cache": False})
             total = self._loss_of_states(states_BLD, labels)
+        elif skip_logits:
+            outputs = self.language_model.get_decoder()(**arguments)
         else:
             outputs = self.language_model(**arguments)
             if labels is not None:

@@ -213,7 +213,6 @@ def test_features_of_what_are_no_pixel_values_are_refused(pixel_values, error):
         ({"pixel_values": torch.zeros(3, 28, 28)}, r"shape \(3, 28, 28\), expected \(images, 3, 28, 28\)"),
         ({"image_indices": torch.tensor([0, 1, 1])}, r"shows the rows \[0, 1\], expected each of the 3 image row"),
         ({"labels": torch.zeros(3, 2).long()}, r"`labels` has shape \(3, 2\)"),
-        ({"labels": None, "skip_logits": True}, "`skip_logits=True` came without `labels`"),
     ],
 )
 def test_inputs_that_do_not_agree_are_errors(change, message):

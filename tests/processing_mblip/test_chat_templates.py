@@ -221,3 +221,27 @@ def test_assistant_masks_cover_the_answer_alone(processor, red):
     inputs = chat(processor, messages, chat_template=template, return_assistant_tokens_mask=True)
     assert inputs["input_ids"].tolist() == [[5, IMG, IMG, 6, 7, 8, EOS]]
     assert inputs["assistant_masks"].tolist() == [[0, 0, 0, 0, 1, 1, 0]]
+
+
+def test_a_padded_batch_of_conversations_has_its_masks_at_the_answers(processor, red, blue):
+    """The call of TRL's collator for vision-language models, with 1, 0 and 2 images."""
+    template = (
+        "{% for message in messages %}{% if message.role == 'assistant' %}{% generation %}"
+        "{{ message.content[0].text }}{% endgeneration %}{% else %}{% for part in message.content %}"
+        "{{ '<image>' if part.type == 'image' else part.text }} {% endfor %}{% endif %}{% endfor %}"
+    )
+    questions = [user(red, "w1"), user("w1"), user(blue, red, "w1")]
+    answers = [[{"type": "text", "text": text}] for text in ("w2", "w2 w3", "w3")]
+    given = [[*q, {"role": "assistant", "content": a}] for q, a in zip(questions, answers, strict=True)]
+    padding = {"padding": True, "padding_side": "right", "pad_to_multiple_of": None, "add_special_tokens": False}
+    inputs = chat(
+        processor,
+        given,
+        chat_template=template,
+        return_assistant_tokens_mask=True,
+        processor_kwargs=padding | {"truncation": True, "max_length": 8},
+    )
+    assert inputs["input_ids"].tolist() == [[IMG, IMG, 5, 6, 0, 0], [5, 6, 7, 0, 0, 0], [IMG, IMG, IMG, IMG, 5, 7]]
+    assert inputs["attention_mask"].tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1]]
+    assert inputs["assistant_masks"].tolist() == [[0, 0, 0, 1, 0, 0], [0, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]]
+    assert inputs["image_indices"].tolist() == [0, 1, 0]
