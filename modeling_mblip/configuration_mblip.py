@@ -83,6 +83,8 @@ class MBlipConfig(PreTrainedConfig):
         "encoder_last_hidden_state",
         "encoder_hidden_states",
         "encoder_attentions",
+        "last_hidden_state",
+        "router_logits",
         "image_hidden_states",
     ]
 
