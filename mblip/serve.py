@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="folder, name on the Hub, or adapter")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at; default 127.0.0.1, for this machine"
+        "--host", default="127.0.0.1", help="address to listen at; default 127.0.0.1: not from outside"
     )
     parser.add_argument("--port", type=int, default=8000, help="0: any free one; default 8000")
     parser.add_argument("--device", help="such as cuda:1; default: the GPU if there is one, else cpu")
@@ -84,6 +84,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 class Message(BaseModel):
+    """One message. The parts of its content are checked where they are read."""
+
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[dict[str, Any]]
 
@@ -263,13 +265,11 @@ class ChatHandler(ChatCompletionHandler):
             if isinstance(content, list):
                 content = [part if part.get("type") == "text" else images.read(part) for part in content]
             texts += [content] if isinstance(content, str) else [str(part.get("text", "")) for part in content]
-            conversation.append(
-                {"role": "system" if message.role == "developer" else message.role, "content": content}
-            )
-        if sum(map(len, texts)) > MAX_CHARACTERS * self.max_tokens:  # do not even count the tokens
-            raise ValueError(
-                f"Found {sum(map(len, texts)):,} characters, more than {self.max_tokens} tokens. Shorten them."
-            )
+            role = "system" if message.role == "developer" else message.role
+            conversation.append({"role": role, "content": content})
+        num_characters = sum(map(len, texts))
+        if num_characters > MAX_CHARACTERS * self.max_tokens:  # too many even to count their tokens
+            raise ValueError(f"Found {num_characters:,} characters, more than {self.max_tokens} tokens. Shorten them.")
         inputs = self.processor.apply_chat_template(
             conversation,
             add_generation_prompt=True,
@@ -356,15 +356,12 @@ def build_app(handler: ChatHandler) -> FastAPI:
     @app.exception_handler(AnyHTTPException)
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:
-        is_refused = isinstance(error, AnyHTTPException)
-        status, message = (
-            (error.status_code, error.detail) if is_refused else (500, f"{type(error).__name__}: {error}")
+        known = (
+            error if isinstance(error, AnyHTTPException) else HTTPException(500, f"{type(error).__name__}: {error}")
         )
-        kind, code = (
-            "invalid_request_error" if status < 500 else "server_error",
-            "not_found" if status == 404 else None,
-        )
-        return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
+        kind = "invalid_request_error" if known.status_code < 500 else "server_error"
+        about = {"message": known.detail, "type": kind, "param": None, "code": None}
+        return JSONResponse({"error": about}, known.status_code)
 
     return app
 

@@ -1,5 +1,6 @@
 """`mblip serve`, asked by OpenAI's own client: the same tokens as `generate`, and no request that stops the server."""
 
+import asyncio
 import base64
 import functools
 import io
@@ -12,17 +13,21 @@ import time
 import zlib
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import openai
 import pytest
+import torch
 import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
+from transformers import AutoTokenizer
 
 from mblip import serve
-from mblip.serve import ChatHandler, build_app
+from mblip.serve import ChatHandler, Streamer, build_app
 from tests.tiny import NUM_QUERY_TOKENS, tiny_model, tiny_processor
 
+ROOT = Path(__file__).parents[1]
 QUESTION = "what colour is the circle"
 NAME = "models/tiny"
 SEEDS = {"mt5": 14, "llama": 19}  # their answers depend on the images, and no token ends them early
@@ -470,3 +475,27 @@ def test_the_command_loads_a_folder_and_serves_it(tmp_path, family, monkeypatch,
     answer = TestClient(app).post("/v1/chat/completions", json=asked(QUESTION, model="tiny", max_tokens=6)).json()
     assert answer["choices"][0]["message"]["content"].split() != []
     assert capsys.readouterr().out.startswith(f"Loaded {tmp_path / 'tiny'}. ")
+
+
+@pytest.mark.parametrize(
+    "words", ["ein roter Kreis", "三个紫色的小圆形", "ثلاث دوائر صغيرة", "작은 검은 고리", "तीन छोटे वृत्त"]
+)
+def test_the_pieces_of_an_answer_make_the_text_that_the_tokenizer_decodes(words):
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "quickstart" / "multilingual_language_model")
+    ids = tokenizer(words)["input_ids"]
+
+    async def streamed():
+        queue = asyncio.Queue()
+        streamer = Streamer(tokenizer._tokenizer, asyncio.get_running_loop(), queue, stop=["no such"])
+        for each in ([0], *([number] for number in ids)):  # a prompt, which is left out, and the tokens
+            streamer.put(torch.tensor(each))
+        streamer.end()
+        found = [await queue.get()]
+        while found[-1] is not None:
+            found.append(await queue.get())
+        return found[:-1], streamer.token_ids
+
+    shown, token_ids = asyncio.run(streamed())
+    assert "".join(shown) == tokenizer.decode(ids, skip_special_tokens=True) == words
+    assert len(shown) > 1
+    assert token_ids == ids
