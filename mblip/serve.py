@@ -185,7 +185,7 @@ class Generation(GenerateManager):
 
     async def generate_non_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, request_id: str
-    ) -> tuple[str, int, list[int]]:
+    ) -> tuple[str, int, Any]:
         queue, streamer = self.generate_streaming(model, processor, inputs, gen_config, request_id)
         texts: list[str] = []
         try:
@@ -214,7 +214,7 @@ class ChatHandler(ChatCompletionHandler):
     def __init__(
         self, model: Any, processor: MBlipProcessor, name: str, *, max_tokens: int = 2048, allow_urls: bool = False
     ) -> None:
-        super().__init__(model_manager=None, generation_state=GenerationState())
+        super().__init__(None, GenerationState())  # type: ignore[arg-type]  # one model needs no manager
         self.model, self.processor, self.allow_urls = model, processor, allow_urls
         self.names = list(dict.fromkeys([name, Path(name).name]))
         # T5 and BLOOM count no positions.
