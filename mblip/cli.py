@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "merge": ("mblip.training.merge", "merge an adapter into its base"),
     "export": ("mblip.export", "write a model in the layout of BLIP-2, for vLLM"),
     "publish": ("mblip.training.publish", "push a trained model or adapter to the Hub"),
+    "demo": ("mblip.demo", "show a model in the browser: captions in many languages, questions, candidates"),
     "card": ("mblip.training.model_card", "rewrite the model card, with more results"),
     "recipes": ("mblip.recipes", "list the recipes that come with the package, or print one"),
 }
@@ -63,6 +64,7 @@ EXTRAS: Mapping[str, str] = {
     "ctranslate2": "scale",
     "faiss": "scale",
     "spacy": "scale",
+    "gradio": "demo",
     "sudachipy": "ja",
     "sudachidict_core": "ja",
     "pythainlp": "th",

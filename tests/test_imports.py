@@ -44,8 +44,8 @@ MAY_IMPORT = {
     },
     "mblip.lmms_eval": {"mblip.atomic_write", "mblip.data", "mblip.evaluation", "mblip.loading"},
 }
-DOORS = {"mblip.cli", "mblip.train", "mblip.eval"}
-NO_PACKAGES = DOORS | {"train", "eval", "tests", "quickstart", "scenes", "benchmarks"}
+DOORS = {"mblip.cli", "mblip.train", "mblip.eval", "mblip.demo"}
+NO_PACKAGES = DOORS | {"train", "eval", "demo", "tests", "quickstart", "scenes", "benchmarks"}
 # Where the files that the Hub gets begin: the modules of the classes that are registered for an Auto class.
 SHIPPED_FROM = {
     "modeling_mblip": ("configuration_mblip", "modeling_mblip"),

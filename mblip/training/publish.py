@@ -2,6 +2,7 @@
 
     mblip publish outputs/quickstart NAME/REPOSITORY
     mblip publish outputs/quickstart NAME/REPOSITORY --adapter
+    mblip publish outputs/quickstart NAME/REPOSITORY --space
 
 A repository changes in a single commit, after all files have arrived. If something fails, the repository stays as it
 was. Run the command again to send the files that are missing. We use the token of the Hub's client (`hf auth login` or
@@ -27,6 +28,7 @@ from mblip.atomic_write import read_json
 from mblip.loading import check_base
 
 from .published_files import RESTORE, Files, adapter_files, base_files, check_finished, model_files
+from .space import space_files
 
 CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--private", action="store_true", help="create a private repository")
     parser.add_argument("--remote-code", action="store_true", help="add the code, for `trust_remote_code=True`")
     parser.add_argument("--adapter", action="store_true", help="push the adapter instead of the model")
+    parser.add_argument("--space", action="store_true", help="also push a Space of the same name: `mblip demo` of it")
     given = parser.parse_args(arguments)
     urls = publish(
         given.run_folder,
@@ -49,18 +52,26 @@ def main(arguments: Sequence[str]) -> None:
         is_private=given.private,
         with_code=given.remote_code,
         is_adapter=given.adapter,
+        with_space=given.space,
     )
     print("\n".join(urls))
 
 
 def publish(
-    run_folder: Path, repo: str, *, is_private: bool = False, with_code: bool = False, is_adapter: bool = False
+    run_folder: Path,
+    repo: str,
+    *,
+    is_private: bool = False,
+    with_code: bool = False,
+    is_adapter: bool = False,
+    with_space: bool = False,
 ) -> list[str]:
     """Push a run's model or adapter to the Hub.
 
     Args:
         is_private: create private repositories. An existing repository must be private, too.
         with_code: also push the code of model and processor.
+        with_space: also push a Space of the same name, after the model.
 
     Returns:
         The URLs of the commits, one for each repository.
@@ -81,6 +92,8 @@ def publish(
         else:
             files = model_files(run_folder, repo, lambda name: hub.commit_of(name) is not None, with_code=with_code)
             urls.append(hub.push(repo, files, f"Model of the run {run_folder.name}"))
+        if with_space:
+            urls.append(hub.push(repo, space_files(repo), f"Demo of the run {run_folder.name}", repo_type="space"))
     except (HTTPError, ConnectionError) as error:
         raise ConnectionError(
             f"The push to the Hub failed ({type(error).__name__}: {error}). Known to be pushed: "
@@ -151,13 +164,15 @@ class _Hub:
         except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
             return None
 
-    def push(self, repo: str, files: Files, message: str) -> str:
+    def push(self, repo: str, files: Files, message: str, repo_type: str = "model") -> str:
         """Push these files in one commit, and delete old weight files that are not among them.
 
         `upload_folder` would split a large folder into several commits.
         """
-        self.api.create_repo(repo, private=self.is_private or None, exist_ok=True)
-        info = self.api.model_info(repo)
+        sdk = "gradio" if repo_type == "space" else None
+        where: dict[str, Any] = {"repo_id": repo, "repo_type": repo_type}
+        self.api.create_repo(**where, private=self.is_private or None, exist_ok=True, space_sdk=sdk)
+        info = self.api.repo_info(**where)
         if self.is_private and not info.private:
             raise ValueError(f"{repo} exists and is public. Make it private on the Hub, or leave out --private.")
         there = [sibling.rfilename for sibling in info.siblings or []]
@@ -165,7 +180,9 @@ class _Hub:
         operations: list[CommitOperation] = [CommitOperationAdd(path, content) for path, content in files.items()]
         operations += [CommitOperationDelete(path) for path in stale]
         try:
-            commit = self.api.create_commit(repo, operations, commit_message=message, parent_commit=info.sha)
+            commit = self.api.create_commit(
+                **where, operations=operations, commit_message=message, parent_commit=info.sha
+            )
         except RuntimeError as error:  # the client raises it if a file cannot be uploaded
             raise ConnectionError(f"{error} {repo} is unchanged. ({error.__cause__})") from error
         return commit.commit_url

@@ -3,7 +3,7 @@
 from urllib.parse import unquote
 
 from tests.hub.messages import HubError, Request
-from tests.hub.repositories import DATASETS, HubState, Repository
+from tests.hub.repositories import DATASETS, SPACES, HubState, Repository
 
 
 def signed_in(state: HubState, request: Request) -> str:
@@ -15,7 +15,7 @@ def signed_in(state: HubState, request: Request) -> str:
 
 
 def owner(name: str) -> str:
-    return name.removeprefix(DATASETS).split("/")[0]
+    return name.removeprefix(DATASETS).removeprefix(SPACES).split("/")[0]
 
 
 def visible(state: HubState, request: Request, name: str) -> Repository:

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 
 LARGE_SUFFIXES = (".safetensors", ".bin", ".model", ".pt", ".png", ".parquet")
-DATASETS = "datasets/"  # before the name of a repository of a dataset
+DATASETS, SPACES = "datasets/", "spaces/"  # before the name of a repository of a dataset, or of a Space
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class StoredFile:
 
 @dataclass
 class Repository:
-    """A repository of a model, or of a dataset, whose `name` begins with `DATASETS`.
+    """A repository of a model; of a dataset or a Space if its `name` begins with `DATASETS` or `SPACES`.
 
     Attributes:
         is_private: for its owner and `readers` alone.

@@ -15,7 +15,7 @@ import yaml
 
 from tests.hub.access import find_commit, signed_in, visible, writable
 from tests.hub.messages import HubError, Request, Response, json_response
-from tests.hub.repositories import DATASETS, HubState, Repository, StoredFile, is_large
+from tests.hub.repositories import DATASETS, SPACES, HubState, Repository, StoredFile, is_large
 from tests.hub.transfers import complete, download, from_storage, plan_uploads, store, store_part, verify
 
 
@@ -43,7 +43,7 @@ def create_repository(state: HubState, request: Request) -> Response:
     name = f"{wanted.get('organization') or user}/{wanted['name']}"
     if not name.startswith(f"{user}/"):
         raise HubError(403, f"You don't have the rights to create a model under the namespace of {name}")
-    name = f"{DATASETS}{name}" if wanted.get("type") == "dataset" else name
+    name = {"dataset": DATASETS, "space": SPACES}.get(wanted.get("type"), "") + name
     content = {"url": f"{state.url}/{name}", "name": name, "id": "0"}
     if name in state.repositories:
         return json_response(content | {"error": "You already created this model repo"}, 409)
@@ -71,7 +71,7 @@ def describe(state: HubState, request: Request, name: str, revision: str = "main
     files = [{"rfilename": path} for path in sorted(repository.commits[sha])]
     return json_response(
         {
-            "id": repository.name.removeprefix(DATASETS),
+            "id": repository.name.removeprefix(DATASETS).removeprefix(SPACES),
             "modelId": repository.name,
             "sha": sha,
             "private": repository.is_private,
@@ -191,8 +191,8 @@ def _apply(state: HubState, files: dict[str, StoredFile], key: str, value: dict[
 
 
 Route = Callable[..., Response]
-NAME = r"(?P<name>(?:datasets/)?[^/]+/[^/]+)"
-API = rf"/api/(?:models/|(?=datasets/)){NAME}"
+NAME = r"(?P<name>(?:datasets/|spaces/)?[^/]+/[^/]+)"
+API = rf"/api/(?:models/|(?=datasets/|spaces/)){NAME}"
 REVISION = r"(?P<revision>[^/]+)"
 OID = r"(?P<oid>[0-9a-f]{64})"
 ROUTES: tuple[tuple[tuple[str, ...], str, Route], ...] = (
