@@ -70,7 +70,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(folder):
-    few = ["--batch_size", "1", "--max_new_tokens", "40"]  # so that all 96 languages take a while
+    few = ["--batch_size", "1", "--max_new_tokens", "300"]  # so that all 96 languages take a while
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     with serving(["-m", "mblip", "demo", "model", *few], folder, PYTHONPATH=path) as address:
         yield address
