@@ -47,7 +47,7 @@ from modeling_mblip.checkpoint_reading import find_file
 from processing_mblip.image_decoding import MAX_BYTES, decode
 from processing_mblip.image_refusal import RefusedImageError
 
-REFRESH_SECONDS = 0.1
+REFRESH_SECONDS = 0.2
 MAX_CHOSEN, NUM_LARGEST = 12, 6  # of more languages than these, the page begins with the largest in mC4
 MARKS = {"yes": "✓", "near": "≈", "no": "✗", "not told": "–"}
 STOPPED = "() => document.querySelectorAll('.state').forEach(state => state.append(' · stopped'))"

@@ -254,7 +254,8 @@ def test_every_library_of_an_extra_is_known_by_the_name_it_is_imported_by():
     """pyarrow, which comes with datasets, is known beside them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {
-        extra: project["optional-dependencies"][extra] for extra in ("scale", "ja", "th", "serve", "eval", "train")
+        extra: project["optional-dependencies"][extra]
+        for extra in ("scale", "ja", "th", "demo", "serve", "eval", "train")
     }
     wanted = {
         re.match(r"[\w-]+", library).group().lower().replace("_", "-"): extra

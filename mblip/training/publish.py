@@ -172,7 +172,7 @@ class _Hub:
         sdk = "gradio" if repo_type == "space" else None
         where: dict[str, Any] = {"repo_id": repo, "repo_type": repo_type}
         self.api.create_repo(**where, private=self.is_private or None, exist_ok=True, space_sdk=sdk)
-        info = self.api.repo_info(**where)
+        info: Any = self.api.repo_info(**where)
         if self.is_private and not info.private:
             raise ValueError(f"{repo} exists and is public. Make it private on the Hub, or leave out --private.")
         there = [sibling.rfilename for sibling in info.siblings or []]

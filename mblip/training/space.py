@@ -14,8 +14,10 @@ from .published_files import Files
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("mblip", "modeling_mblip", "processing_mblip")
 # What `mblip demo` imports; the extra `demo` brings more, for other commands.
-NEEDED = ("torch", "transformers", "Pillow", "safetensors", "huggingface-hub", "accelerate", "datasets", "peft")
-NEEDED += ("PyYAML", "sentencepiece", "protobuf", "xxhash", "py3langid", "gradio")
+NEEDED = (
+    *("torch", "transformers", "Pillow", "safetensors", "huggingface-hub", "accelerate", "datasets", "peft", "PyYAML"),
+    *("sentencepiece", "protobuf", "xxhash", "py3langid", "gradio"),
+)
 APP = 'from mblip.demo import launch\n\nlaunch("{}")\n'
 
 
