@@ -115,10 +115,13 @@ class Visitor:
         self.wait_until(lambda: len(self.all("#images img")) >= len(names))
 
     def press(self, text):
-        """Click the button of a text that can be seen."""
-        self.wait_until(lambda: [each for each in self.all("button") if each.text == text and each.is_displayed()])[
-            0
-        ].click()
+        """Click the button of a text that can be seen; in one call, because the page may have hundreds of buttons."""
+        click = """
+            const button = [...document.querySelectorAll("button")]
+                .find(button => button.textContent.trim() === arguments[0] && button.offsetParent);
+            if (button) button.click();
+            return Boolean(button)"""
+        self.wait_until(lambda: self.driver.execute_script(click, text))
 
     def choose(self, *languages):
         """Choose these languages, and no others."""
