@@ -22,6 +22,7 @@ from tests.tiny import (
     tiny_text_config,
     tiny_tokenizer,
 )
+from tests.training.tiny_run import torchrun, write_components, write_recipe
 
 LORA = LoraConfig(r=2, init_lora_weights=False)
 
@@ -129,3 +130,13 @@ def test_a_family_without_start_token_starts_with_its_decoders_first(family):
 def test_experts_that_are_modules_may_be_unreached():
     assert has_separate_experts(tiny_model("nllb-moe"))
     assert not has_separate_experts(tiny_model("llama4_text"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_experts_that_one_of_them_skips(tmp_path):
+    """Without a search for unused parameters, DistributedDataParallel ends the second step with an error."""
+    write_components(tmp_path, "nllb-moe")
+    stage = {"stage": "re_alignment", "max_steps": 4, "batch_size": 4, "learning_rate": 1e-3, "lora": {"r": 2}}
+    recipe = write_recipe(tmp_path, stages=[stage])
+    told = torchrun(2, str(recipe))
+    assert (tmp_path / "out" / "model" / "model.safetensors").is_file(), told.stderr[-2000:]
