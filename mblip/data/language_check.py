@@ -81,7 +81,7 @@ def wrong_language(text: str, language: Language) -> str | None:
     """Which language py3langid takes the text for, if not the expected one; None if it is right or unknown."""
     label = PY3LANGID_LABELS.get(language.code, language.code)
     is_short = len(text) < MIN_CHARACTERS_OF_SCRIPT.get(language.script, MIN_CHARACTERS)
-    if is_short or language in unidentified() or language != LANGUAGES[language.code]:  # in another script
+    if is_short or language in unidentified() or language != LANGUAGES.get(language.code):  # in another script
         return None
     ranked = [(str(name), float(probability)) for name, probability in _of_the_table().rank(text)]
     if dict(ranked)[label] >= MIN_PROBABILITY:

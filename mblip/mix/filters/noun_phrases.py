@@ -100,7 +100,10 @@ def spacy_noun_phrases(model: str = "en_core_web_sm", *, num_processes: int = 1)
     pipeline = _load_pipeline(model)
 
     def parse(captions: Sequence[str]) -> Iterator[Sequence[str]]:
-        return map(_noun_phrases, pipeline.pipe(captions, n_process=num_processes))
+        with (
+            pipeline.memory_zone()
+        ):  # spaCy forgets the words of these captions afterwards; web captions never run out
+            yield from map(_noun_phrases, pipeline.pipe(captions, n_process=num_processes))
 
     return parse
 

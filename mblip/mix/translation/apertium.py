@@ -32,7 +32,7 @@ DIRECTIONS = {(one, other): (there, package) for one, other, there, _, package i
 DIRECTIONS |= {(other, one): (back, package) for one, other, _, back, package in PAIRS}
 _RESERVED = re.compile(r"[\\\[\]{}^$/<>]")  # in Apertium's stream format, to be escaped by a backslash
 _AS_IT_IS = re.compile(r"[*#@~\n]+")  # Apertium's marks, and line breaks; what is in brackets is left alone
-_OUTPUT = re.compile(r"\\(?P<escaped>.)|\[(?P<kept>[^\]]*)\]|[*#@]+(?P<unknown>\w[\w'’-]*)", re.DOTALL)
+_OUTPUT = re.compile(r"\[(?P<kept>[^\]]*)\]|(?:\\?[*#@])+(?P<unknown>\w[\w'’-]*)|\\(?P<escaped>.)", re.DOTALL)
 
 
 def translate(texts: list[str], source: str, target: str, *, max_unknown_share: Share = 0.0) -> list[str]:
@@ -57,7 +57,7 @@ def translate(texts: list[str], source: str, target: str, *, max_unknown_share: 
 def _escaped(text: str) -> str:
     """A text in Apertium's stream format. It ends as a sentence; else the tagger reads other words into it."""
     text = text.replace("\0", " ").strip()
-    text = text.lower() if text.isupper() and " " in text else text  # half of it would stay English, without a mark
+    text = text.lower() if text[1:].isupper() and " " in text else text  # half of it would stay English, unmarked
     escaped = _AS_IT_IS.sub(r"[\g<0>]", _RESERVED.sub(r"\\\g<0>", text))
     return f"{escaped}{'' if text.endswith(('.', '!', '?')) else '.'}[]"
 
@@ -89,8 +89,10 @@ def _marked(stream: str) -> str:
 
 def _plain(text: str, stream: str, max_unknown_share: float) -> str:
     """The text of a stream, which begins with a capital and ends with a full stop if the source does."""
+    if "/" not in text:
+        stream = re.sub(r"(?<=\w)\\/[\w'’-]+", "", stream)  # one of two spellings is enough
     plain = _OUTPUT.sub(lambda found: found["escaped"] or found["kept"] or "", stream)
-    plain = re.sub(r"\s+(?=[.!?,]$)", "", re.sub(" +", " ", plain.strip()))
+    plain = re.sub(r" +(,|[.!?]$) *", r"\1 ", re.sub(" +", " ", plain)).strip()
     plain = plain if text.rstrip().endswith(".") else plain.removesuffix(".")
     if plain.count(UNKNOWN_SYMBOL) <= max_unknown_share * len(plain.split()):
         plain = plain.replace(UNKNOWN_SYMBOL, "")

@@ -81,9 +81,9 @@ def check_translation(
 
 
 def untranslated(source: str, text: str) -> str | None:
-    """Whether the text is the unchanged source. Names and numbers may stay, and one other word ("hotel")."""
+    """Whether the text has the words of the source. Names and numbers may stay, and one other word ("hotel")."""
     words = [word for word in re.findall(r"\w+", source) if word[0].islower()]
-    if " ".join(text.casefold().split()) != " ".join(source.casefold().split()) or len(words) < 2:
+    if re.findall(r"\w+", text.casefold()) != re.findall(r"\w+", source.casefold()) or len(words) < 2:
         return None
     return f"equal to the source, with {len(words)} words that are not names"
 

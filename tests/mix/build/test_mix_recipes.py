@@ -17,7 +17,7 @@ from tests.mix.build.mix_files import SCENES, write_mix_recipe
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "mblip" / "recipes"
-MIXES = sorted([*RECIPES.glob("mix_*.yaml"), ROOT / "quickstart" / "mix_sample.yaml"])
+MIXES = sorted([*RECIPES.glob("mix_*.yaml"), *ROOT.glob("quickstart/mix_*.yaml")])
 
 
 def build(recipe, output, *options):

