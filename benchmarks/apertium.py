@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mblip.data.languages import LANGUAGES, Language, get_language
-from mblip.mix.translation.checks import UNKNOWN_SYMBOL
+from mblip.mix.translation.checks import UNKNOWN_SYMBOL, check_translation
 from mblip.mix.translation.engines import OwnEngine
-from mblip.mix.translation.texts import translate_texts
+from mblip.mix.translation.texts import TranslatedText, translate_texts
 
 ENGINE = "mblip.mix.translation.apertium:translate"
 ASTURIAN = Language("ast", "Asturian", "Latn", "ast_Latn", "ast_Latn", 0.0, 0.0)
@@ -52,6 +52,7 @@ CAPTIONS = (
 def main(command_line: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("annotations", nargs="*", type=Path, help="files in COCO's layout")
+    parser.add_argument("--labels", action="store_true", help="measure what the checks do not see, too")
     parser.add_argument("--show", action="store_true", help="print translations of the captions of this file")
     arguments = parser.parse_args(command_line)
     if arguments.show:
@@ -60,7 +61,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
         texts = [
             entry["caption"] for path in arguments.annotations for entry in json.loads(path.read_text())["annotations"]
         ]
-        measure(sorted({" ".join(text.split()) for text in texts}))
+        measure(sorted({" ".join(text.split()) for text in texts}), with_labels=arguments.labels)
 
 
 def show() -> None:
@@ -77,11 +78,12 @@ def cpu_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def measure(captions: Sequence[str]) -> None:
+def measure(captions: Sequence[str], *, with_labels: bool) -> None:
     engine, english = OwnEngine(ENGINE), get_language("en")
     print(f"{engine.model}\n{len(captions):,} captions\n")
     print(
-        "| language | kept | refused | words unknown | distinct | captions a CPU second |\n|---|---:|---|---:|---:|---:|"
+        "| language | kept | refused | words unknown | distinct | captions a CPU second |\n"
+        "|---|---:|---|---:|---:|---:|"
     )
     for target in TARGETS:
         start, found = cpu_seconds(), []
@@ -96,6 +98,23 @@ def measure(captions: Sequence[str]) -> None:
             f"| {target.name} | {kept:,} | {refused} | {unknown.total():,} | {len(unknown):,} | {speed:.0f} |",
             flush=True,
         )
+        if with_labels:
+            print_unseen(target, found)
+
+
+def print_unseen(target: Language, found: Sequence[TranslatedText]) -> None:
+    """Refused texts that pass without their marks, and kept ones that pass labelled as another language."""
+    refused = [(each.source_text, each.text.replace(UNKNOWN_SYMBOL, "")) for each in found if each.failure]
+    kept = [(each.source_text, each.text) for each in found if not each.failure]
+    num_passed = sum(check_translation(*pair, target) is None for pair in refused)
+    labels = [other for other in TARGETS if other not in (target, ASTURIAN)]
+    shares = {
+        other.name: sum(check_translation(*pair, other) is None for pair in kept) / len(kept) for other in labels
+    }
+    print(
+        f"  {num_passed} of {len(refused)} pass without marks;",
+        {name: f"{share:.0%}" for name, share in shares.items()},
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ gets less than 0.05. We measured this on human texts of XM3600, xGQA and XVNLI i
 all of 20 characters or more, it refuses 3. Of English captions labelled as each other Latin-script language in turn,
 it refuses 99.6 %. Below 20 characters it would wrongly refuse up to a quarter of the texts, so we do not ask it. In
 Chinese, Japanese and Korean a character says more, so we ask from 8 characters on (2,900 texts, 0 refused). It does
-not separate close languages (Danish and Norwegian, Malay and Indonesian).
+not separate close languages (Danish and Norwegian, Malay and Indonesian, often Spanish and Galician).
 """
 
 import unicodedata

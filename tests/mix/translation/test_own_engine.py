@@ -3,8 +3,10 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from mblip.data import load_rows
@@ -73,6 +75,15 @@ def test_an_engine_in_one_file_beside_the_recipe_translates_a_mix(folder):
     assert "| language | translated | examples skipped | refused: unknown word |" in card
     assert "| German | 1 | 1 | 1 |" in card
     assert "ein roter \\<unk>zebra schlafend auf dem Bett' (1 `\\<unk>`)" in card
+
+
+def test_the_engine_and_the_recipe_of_the_documentation_translate(folder):
+    page = (Path(__file__).parents[3] / "docs" / "translation.md").read_text(encoding="utf-8")
+    code, part = (re.search(rf"```{name}\n(.*?)```", page, re.DOTALL)[1] for name in ("python", "yaml"))
+    write_engine(folder, code)
+    engine = read_mix_recipe(mix_of(folder, "a dog", **yaml.safe_load(part)["translation"])).translation
+    assert engine.translate(["a red dog on the couch"], ENGLISH, GERMAN) == ["ein roter Hund auf dem <unk>couch"]
+    assert engine.model == "2"
 
 
 def test_keyword_parameters_of_the_engine_are_keys_of_the_recipe(folder):
