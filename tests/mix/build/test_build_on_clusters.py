@@ -277,10 +277,3 @@ def test_what_no_node_of_ray_has_is_refused_at_once(ray, monkeypatch, options, m
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=message):
         run_on_ray([], "reading", [0], options, 1)
-
-
-def test_without_a_cluster_of_ray_the_error_says_how_to_start_one(ray, monkeypatch):
-    import_ray().shutdown()
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(ValueError, match="Found no running Ray cluster: `ray start --head` starts one"):
-        run_on_ray([], "reading", [0], {}, 1)
