@@ -58,6 +58,12 @@ class LoadingMixin(MBlipPreTrainedModel):
         check_location(pretrained_model_name_or_path)
         found = _find_adapter(pretrained_model_name_or_path, kwargs)
         location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
+        if found.adapter is not None and location.get("subfolder") and not kwargs.get("adapter_kwargs"):
+            # transformers would look for the base in the adapter's subfolder, too.
+            base_kwargs = kwargs | {"subfolder": "", "revision": found.revision or "main"}
+            model = cls.from_pretrained(found.base, *model_args, **base_kwargs)
+            model.load_adapter(os.fspath(found.adapter), adapter_kwargs=location)
+            return model
         components = components_to_compose(found.base, **(location | {"revision": found.revision}))
         if components is None:
             if kwargs.get("quantization_config") is not None:
