@@ -139,7 +139,7 @@ def _send(client: openai.OpenAI, chance: random.Random, number: int, images: Seq
         "max_tokens": 20,
     }
     if number % 12 == 2:
-        with client.chat.completions.create(**(arguments | {"max_tokens": 400}), stream=True) as stream:
+        with client.chat.completions.create(**(arguments | {"max_tokens": 100}), stream=True) as stream:
             next(itertools.islice(stream, 2, None), None)  # the role, and two pieces of text
         return "left by the client", len(set(shown)), ""
     kind = "answered as a stream" if number % 2 else "answered"
