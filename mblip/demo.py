@@ -314,7 +314,8 @@ def page(answerer: Answerer, languages: Sequence[str], title: str) -> Any:
             caption.click(show, seen, captions, **alone),
             gr.on([ask.click, question.submit], show, [*seen, question, candidates], answers, **alone),
         ]
-        gr.on([stop.click for stop in stops], None, js=STOPPED, cancels=running)
+        for stop in stops:
+            stop.click(None, js=STOPPED, cancels=running)
         every.click(lambda: codes, outputs=chosen, queue=False, api_visibility="private")
     return blocks.queue(max_size=64)
 

@@ -213,7 +213,7 @@ def test_stopping_and_leaving_free_the_model_for_the_next_visitor(visitor, addre
     visitor.wait_for("#captions section small")
     if how == "stop":
         visitor.press("Stop")
-        visitor.wait_until(lambda: "stopped" in visitor.wait_for(".state").text)
+        visitor.wait_until(lambda: any("stopped" in each.text for each in visitor.all(".state")))
     else:
         visitor.driver.refresh()
     other = Visitor(address, folder)
