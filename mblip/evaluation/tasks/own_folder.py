@@ -9,6 +9,7 @@ it, short answers exact match, choices accuracy. Rows that ask the same about th
 
 from pathlib import Path
 
+from mblip.data.languages import LanguageCode
 from mblip.data.prompts import get_task
 from mblip.data.skipped import SkipReport
 from mblip.data.sources.own import metadata_file
@@ -24,7 +25,9 @@ from ..read_files import ReadFiles
 from ..task import Answering, EvaluationTask, Metric, RankBy
 
 # The answers that the prompts of a task ask for.
-CHOICES = dict.fromkeys(("image_deciding", "matching", "two_image_statement"), ("yes", "no"))
+CHOICES: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("image_deciding", "matching", "two_image_statement"), ("yes", "no")
+)
 CHOICES |= {"entailment": ("yes", "no", "maybe")}
 SHORT_ANSWERS = ("vqa", "vqa_in_english", "image_naming")
 
@@ -54,7 +57,8 @@ def own_folder(
     skipped, files = SkipReport(), ReadFiles()
     asked: dict[tuple[object, ...], dict[str, str]] = {}  # what is asked about which images -> answers
     firsts = []
-    read = read_own_folder(0, skipped, path=path, task=task, columns=columns, language=language)
+    code = None if language is None else LanguageCode(language)  # checked there
+    read = read_own_folder(0, skipped, path=path, task=task, columns=columns, language=code)
     for example in files.counted(read, str(path), file=metadata_file(path)):
         if choices and example.target not in choices:
             raise ValueError(
