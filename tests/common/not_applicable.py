@@ -16,8 +16,6 @@ IMAGE_PROCESSOR: dict[str, str] = {
 }
 
 MODEL: dict[str, str] = {
-    "test_model_base_model_prefix": "The state dict has BLIP-2's keys, so there is no base model inside: nothing to "
-    "prefix.",
     "test_reverse_loading_mapping": "BLIP-2's name of the query tokens is read and never written: on disk they have "
     "the name that they have in the model, under which every reader of weights finds them.",
     "test_generation_tester_mixin_inheritance": "The generation tests are in no distribution of transformers; those "
