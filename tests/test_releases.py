@@ -4,7 +4,9 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
+from shutil import copy
 
 import pytest
 from packaging.requirements import Requirement
@@ -89,3 +91,11 @@ def import_with(release, packages, preparation):
     """Import packages in a process where transformers says it is of another release."""
     code = f"import transformers\ntransformers.__version__ = {release!r}\n{preparation}\nimport {packages}"
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(find_spec("ruff") is None, reason="needs ruff, of the extra dev")
+def test_the_folder_that_building_a_wheel_leaves_does_not_change_what_lint_says(tmp_path):
+    (tmp_path / "build").mkdir()
+    copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "imports.py").write_text("import build\nimport pytest\n\nprint(build, pytest)\n")
+    subprocess.run([sys.executable, "-m", "ruff", "check", "-q", "--no-cache", "."], cwd=tmp_path, check=True)

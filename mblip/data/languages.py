@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from types import MappingProxyType
 from typing import NewType
@@ -45,10 +45,9 @@ NAMES_IN_ORIGINAL = {"iw": "former Hebrew"}  # names in the original's training 
 class Language:
     """A row of `languages.tsv`, or an entry of `add_languages` in a recipe.
 
-    `script` is an ISO 15924 code. `nllb_code` is needed for translation alone. `nllb_code_in_original` is the code
-    that the original training used, where it differs: Traditional Chinese, Central Kurdish. `mc4_share_percent` is the
-    share of mC4; without one, reports mark the language as not in the mix. `mt5_share_percent` is the flatter share
-    that mT5 was trained with.
+    `script` is an ISO 15924 code. `nllb_code` is needed for translation by an NLLB alone.
+    `nllb_code_in_original` is the code that the original training used, where it differs: Traditional Chinese, Central
+    Kurdish. `mc4_share_percent` is the share of mC4, `mt5_share_percent` the flatter share that mT5 was trained with.
 
     Raises:
         ValueError: the code or the script has another form.
@@ -134,22 +133,15 @@ def prompt_name(code: object, as_released: bool = False) -> str:
     return NAMES_IN_ORIGINAL.get(language.code, language.name) if as_released else language.name
 
 
-def translation_code(code: object, as_released: bool = False) -> str:
-    """The NLLB code that we translate into.
+def translation_target(code: object, as_released: bool = False) -> Language:
+    """The language with the NLLB code and the script that we translate into.
 
-    With `as_released` it is the original's: Traditional Chinese for `zh` and Central Kurdish for `ku`. mT5 and the
+    With `as_released` they are the original's: Traditional Chinese for `zh` and Central Kurdish for `ku`. mT5 and the
     benchmarks use these codes for languages in other scripts.
-
-    Raises:
-        ValueError: the language is unknown, or was added without a code.
     """
     language = get_language(code)
-    if not language.nllb_code:
-        raise ValueError(
-            f"{language.name} ({language.code}) has no NLLB code, so nothing is translated into it. Give it its "
-            "`nllb_code`, or leave it out of the `languages` of the allocation."
-        )
-    return language.nllb_code_in_original or language.nllb_code if as_released else language.nllb_code
+    original = language.nllb_code_in_original
+    return replace(language, nllb_code=original, script=original[-4:]) if as_released and original else language
 
 
 def _nearest(text: str) -> str:

@@ -28,7 +28,7 @@ OTHER_NAMES: Mapping[LanguageNames, Mapping[str, str]] = MappingProxyType(
 @dataclass(frozen=True)
 class EvaluationLanguage:
     """A language of an evaluation. `script` is an ISO 15924 code. `is_seen`: it is one of the 96 languages of the
-    training mix. `mc4_share_percent` is its share of mC4 (0 if it is not seen)."""
+    training mix, or added by a recipe. `mc4_share_percent` is its share of mC4 (0 if it is not known)."""
 
     code: str
     name: str
@@ -54,8 +54,7 @@ def evaluation_language(code: object) -> EvaluationLanguage:
     if isinstance(code, str) and code in UNSEEN_LANGUAGES:
         return UNSEEN_LANGUAGES[code]
     known = get_language(code)
-    is_seen = known.mc4_share_percent > 0  # all 96 are
-    return EvaluationLanguage(known.code, known.name, known.script, is_seen, known.mc4_share_percent)
+    return EvaluationLanguage(known.code, known.name, known.script, True, known.mc4_share_percent)
 
 
 def mix_code(benchmark_code: str) -> str:

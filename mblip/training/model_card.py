@@ -30,8 +30,7 @@ PIPELINE_TAG = "image-text-to-text"
 HUB_LANGUAGES = {"iw": "he"}  # codes of languages.tsv for which the Hub has another
 CONTROLS = ("shuffled",)  # conditions that show what a model does without the right image
 
-PACKAGE = "TODO: its address"  # of the package, where others can install it from
-NEEDS = f"Install `transformers>=5.23,<5.25` and the package `mblip` ({PACKAGE})."
+NEEDS = "Install `transformers>=5.23,<5.25`, and `mblip` with `pip install -e .` in a checkout of its repository."
 REGISTERS = "import mblip  # registers mBLIP with transformers\n"
 USE = f"""{NEEDS}
 

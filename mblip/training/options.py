@@ -51,10 +51,12 @@ TRAINING_RANGES: dict[str, Any] = {
 LORA_RANGES: dict[str, Any] = {"r": Count, "lora_alpha": Count, "lora_dropout": ShareBelow1}
 LORA_PATTERNS = {"rank_pattern": Count, "alpha_pattern": Positive}  # of one layer each
 
+_FIELDS = [field.name for field in dataclasses.fields(TrainingArguments)]
 _BATCH = "give the stage `batch_size`, of one step over all processes, and `training.gradient_accumulation_steps`."
 _ORDER = "a resumed run finds its position by the order of rows, which the recipe's `seed` determines: take it out."
 _SAVED = "give `save_steps`: a resumed run needs its last checkpoint, and each stage that of the one before."
 _BATCHES = "it would separate images from their prompts: take it out."
+_NOT_PUSHED = "checkpoints hold only what trains, which others cannot load: take it out, and `mblip publish` the run."
 _NO_EFFECT = "it has no effect in a recipe: take it out."
 INSTEAD: Mapping[str, str] = {
     # Set elsewhere in the recipe
@@ -69,7 +71,8 @@ INSTEAD: Mapping[str, str] = {
     "seed": "give the recipe's own `seed`.",
     "data_seed": "give the recipe's own `seed`.",
     "eval_strategy": "give `eval_steps`.",
-    "hub_token": "sign in with `hf auth login`, or set HF_TOKEN: a recipe is copied into the model card.",
+    # Nobody could load what it pushes
+    **dict.fromkeys(("push_to_hub", *(name for name in _FIELDS if name.startswith("hub_"))), _NOT_PUSHED),
     # Would break resuming
     "resume_from_checkpoint": "the same command resumes from the last checkpoint: take it out.",
     "save_only_model": "a killed run could not resume: take it out. Checkpoints hold only what trains.",

@@ -281,5 +281,3 @@ def _check_training(training: TrainingOptions, *, is_evaluated: bool) -> None:
         )
     if eval_steps is not None and not is_evaluated:
         raise ValueError("`training.eval_steps` needs a task, but `evaluation` names none: add one.")
-    if training.get("push_to_hub") and not training.get("hub_model_id"):
-        raise ValueError("`push_to_hub` needs a repository: give `hub_model_id`.")

@@ -46,7 +46,7 @@ LOG_FILE = "training_log.jsonl"
 CURVE_FILE = "loss_curve.png"
 FREE_FIELDS = re.compile(  # they do not affect training, so they may change when a run resumes
     r"output_dir|modules|(stages\.\d+\.)?training\."
-    r"(report_to|run_name|dataloader_num_workers|save_total_limit|disable_tqdm|log_level|push_to_hub|hub_\w+)(\.|$)"
+    r"(report_to|run_name|dataloader_num_workers|save_total_limit|disable_tqdm|log_level)(\.|$)"
 )
 
 

@@ -85,9 +85,6 @@ def training_arguments(stage: StageRun) -> TrainingArguments:
     }
     if options.get("eval_steps") is not None:
         options = {"metric_for_best_model": GenerationEvaluation.main, "greater_is_better": True} | options
-    if options.get("push_to_hub"):
-        # The default, `every_save`, pushes no weights: it looks for those of a whole model.
-        options = {"hub_strategy": "checkpoint"} | options
     given: dict[str, Any] = of_hardware | options
     given |= {
         "output_dir": str(stage.folder),

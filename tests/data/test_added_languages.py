@@ -9,8 +9,9 @@ import pytest
 from mblip.data import Example, apply_prompt
 from mblip.data import languages as table
 from mblip.data.language_check import identify_language, wrong_language, wrong_script
-from mblip.data.languages import LANGUAGES, Language, add_languages, get_language, translation_code
+from mblip.data.languages import LANGUAGES, Language, add_languages, get_language, translation_target
 from mblip.evaluation.captioning import CaptionMetric
+from mblip.evaluation.language_groups import groups_of
 from mblip.evaluation.languages import evaluation_language, mix_code
 from mblip.evaluation.metrics.language_fidelity import language_fidelity
 from mblip.evaluation.metrics.segmentation import load_segmenter
@@ -18,6 +19,8 @@ from mblip.evaluation.recipe import read_evaluation_run
 from mblip.evaluation.task import EvaluationExample
 from mblip.mix.allocation import Allocation
 from mblip.mix.build.recipe import read_mix_recipe
+from mblip.mix.translation.cache import CachedEngine, TranslationCache
+from mblip.mix.translation.engines import OwnEngine
 from mblip.training.recipe_reading import parse_command_line
 
 ROMANSH = Language("rm", "Romansh", "Latn")
@@ -45,6 +48,16 @@ def added():
     add_languages([ROMANSH, TOK_PISIN, CANTONESE])
 
 
+def read_mix(folder, allocation, translation):
+    """The allocation of a mix with the added languages."""
+    (folder / "mix.yaml").write_text(f"""num_shards: 1
+allocation: {allocation}
+translation: {translation}
+sources: [{{source: own_folder, path: mine, task: captioning, language: en, columns: {{target: text}}}}]
+{IN_YAML}""")
+    return read_mix_recipe(folder / "mix.yaml").allocation
+
+
 def example(language: str, target: str) -> Example:
     return Example(("dog.jpg",), "", target, language, "captioning", "mine", "1", "1")
 
@@ -64,7 +77,7 @@ stages: [{{stage: re_alignment, learning_rate: 1e-5, batch_size: 2, max_steps: 6
     assert [language.name for language in again.add_languages] == ["Occitan"]
 
 
-def test_an_evaluation_counts_answers_in_them_and_marks_those_without_a_share_as_unseen(tmp_path):
+def test_an_evaluation_counts_answers_in_them_and_does_not_mark_them_as_unseen(tmp_path):
     (tmp_path / "mine.yaml").write_text(f"""model: me/model
 output_dir: out
 evaluation: {{coco_captions: {{annotations: "{{language}}.json", images: photos, languages: [rm, yue]}}}}
@@ -72,25 +85,33 @@ evaluation: {{coco_captions: {{annotations: "{{language}}.json", images: photos,
     run = read_evaluation_run(tmp_path / "mine.yaml")
     assert run.evaluation.tasks[0].arguments["languages"] == ("rm", "yue")
     assert [mix_code(code) for code in ("rm", "tpi", "yue")] == ["rm", "tpi", "yue"]
-    assert [evaluation_language(code).is_seen for code in ("rm", "yue", "de")] == [False, True, True]
+    assert [evaluation_language(code).is_seen for code in ("rm", "yue", "hr")] == [True, True, False]
+    assert groups_of(["rm", "de"])["low"] == ["rm"]
 
 
-def test_they_get_their_share_of_a_mix_once_they_can_be_translated_into(added, tmp_path):
+def test_they_get_their_share_of_a_mix_by_an_nllb_that_has_their_code_or_an_engine_of_ones_own(added, tmp_path):
     assert set(LANGUAGES) == set(Allocation("uniform").languages)
     assert len(LANGUAGES) == 99
     allocation = Allocation("mc4", floor=0.01, languages=("en", "tpi", "yue"))
     assert allocation.shares["tpi"] == 0.01
-    assert [translation_code(code, as_released=True) for code in ("tpi", "yue")] == ["tpi_Latn", "yue_Hant"]
-    (tmp_path / "mix.yaml").write_text(f"""num_shards: 1
-allocation: {{kind: uniform, languages: [en, rm]}}
-translation: {{model: facebook/nllb-200-distilled-600M}}
-sources: [{{source: own_folder, path: mine, task: captioning, language: en, columns: {{target: text}}}}]
-{IN_YAML}""")
-    with pytest.raises(ValueError, match=r"Romansh \(rm\) has no NLLB code, so nothing is translated into it"):
-        read_mix_recipe(tmp_path / "mix.yaml")
-    text = (tmp_path / "mix.yaml").read_text().replace("[en, rm]", "[en, tpi]")
-    (tmp_path / "mix.yaml").write_text(text)
-    assert read_mix_recipe(tmp_path / "mix.yaml").allocation.shares == {"en": 0.5, "tpi": 0.5}
+    assert [translation_target(code, as_released=True).script for code in ("tpi", "yue")] == ["Latn", "Hant"]
+    nllb = "{model: facebook/nllb-200-distilled-600M}"
+    with pytest.raises(ValueError, match="includes rm, which an NLLB cannot translate into without an `nllb_code`"):
+        read_mix(tmp_path, "{kind: uniform, languages: [en, rm]}", nllb)
+    assert read_mix(tmp_path, "{kind: uniform, languages: [en, tpi]}", nllb).shares == {"en": 0.5, "tpi": 0.5}
+    assert read_mix(tmp_path, "{kind: mc4}", nllb).shares["rm"] == 0  # nothing is translated into it
+    (tmp_path / "mine_rm.py").write_text("def translate(texts, source, target): return [target] * len(texts)")
+    own = read_mix(tmp_path, "{kind: uniform, languages: [en, rm]}", "{engine: mine_rm:translate}")
+    assert own.shares == {"en": 0.5, "rm": 0.5}
+
+
+def test_the_cache_keeps_two_languages_without_an_nllb_code_apart(tmp_path):
+    (tmp_path / "echo_engine.py").write_text("def translate(texts, source, target): return [target] * len(texts)")
+    cache = TranslationCache(tmp_path / "cache.sqlite")
+    engine = CachedEngine(OwnEngine("echo_engine:translate", folder=tmp_path), cache)
+    occitan = Language("oc", "Occitan", "Latn")
+    assert [engine.translate(["a dog"], LANGUAGES["en"], one) for one in (ROMANSH, occitan)] == [["rm"], ["oc"]]
+    cache.close()
 
 
 def test_the_language_of_a_text_is_checked_as_far_as_it_can_be_told(added):

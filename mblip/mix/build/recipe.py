@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from mblip.data.images.check import ImageSettings
-from mblip.data.languages import Language, LanguageCode, translation_code
+from mblip.data.languages import Language, LanguageCode, get_language
 from mblip.data.prompts import Templates
 from mblip.data.recipes.dotted import is_dotted
 from mblip.data.recipes.ranges import Count, Seed, Share, ShareAbove0
@@ -86,12 +86,16 @@ class MixRecipe:
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("`sources` is empty, expected at least one.")
-        is_allotted = self.allocation is not None or any(source.allocation is not None for source in self.sources)
-        if is_allotted and self.translation is None:
+        allocations = [allotting.allocation for allotting in (self, *self.sources) if allotting.allocation is not None]
+        if allocations and self.translation is None:
             raise ValueError("`allocation` assigns other languages, but there is no `translation`. Add it.")
-        for allocation in (self.allocation, *(source.allocation for source in self.sources)):
-            for code in () if allocation is None else allocation.languages:
-                translation_code(code)
+        drawn = {code for allocation in allocations for code, share in allocation.shares.items() if share}
+        without = sorted(code for code in drawn if not get_language(code).nllb_code)
+        if without and isinstance(self.translation, TranslationSettings):
+            raise ValueError(
+                f"The allocation includes {', '.join(without)}, which an NLLB cannot translate into without an "
+                "`nllb_code`. Add it, leave them out of its `languages`, or give an `engine` of your own."
+            )
         _check_own_names(self.sources)
 
     def allot(self, source: MixSource) -> Allocation | None:

@@ -102,7 +102,7 @@ class CachedEngine:
 
     def translate(self, texts: Sequence[str], source: Language, target: Language) -> list[str]:
         """One translation per text. Texts from earlier calls are read from the cache."""
-        made_by = (self.name, self.model, self.revision, source.nllb_code, target.nllb_code)
+        made_by = (self.name, self.model, self.revision, source.code, target.code, target.nllb_code)
         keys = {text: hashlib.sha256(repr((*made_by, text)).encode()).digest() for text in texts}
         known = self.cache.find(list(keys.values()))
         missing = sorted((text for text, key in keys.items() if key not in known), key=lambda text: (len(text), text))

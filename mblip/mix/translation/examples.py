@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from mblip.data.example import Example
-from mblip.data.languages import ENGLISH, Language, get_language, translation_code
+from mblip.data.languages import ENGLISH, get_language, translation_target
 from mblip.data.prompts import get_task
 
 from .answers import AnswerTranslator
@@ -119,7 +119,8 @@ class _WindowTranslator:
     def _with_answers(self, examples: Sequence[Example | None], language: str) -> list[Example | None]:
         """Examples of VQA with their answers translated or left in English. Other examples are unchanged."""
         asked = [example for example in examples if example is not None and example.task in ANSWER_TASKS]
-        translations = self.answers.translate([example.target for example in asked], self._target(language))
+        target = translation_target(language, self.as_released)
+        translations = self.answers.translate([example.target for example in asked], target)
         return [
             self._with_answer(example, translations[example.target], language)
             if example is not None and example.task in ANSWER_TASKS
@@ -139,7 +140,7 @@ class _WindowTranslator:
         """Examples with all parts but answers translated; None if a part has no good translation."""
         parts = [_parts_to_translate(example) for example in examples]
         texts = list(dict.fromkeys(text for part in parts for text in part.values()))
-        english, target = get_language(ENGLISH), self._target(language)
+        english, target = get_language(ENGLISH), translation_target(language, self.as_released)
         found = translate_texts(texts, self.engine, english, target, retry_engine=self.retry_engine)
         by_text = dict(zip(texts, found, strict=True))
         results: list[Example | None] = []
@@ -148,11 +149,6 @@ class _WindowTranslator:
             failed = [name for name, text in translated.items() if not self._is_good(text, language)]
             results.append(None if failed else _with_parts(example, translated, language))
         return results
-
-    def _target(self, code: str) -> Language:
-        """The language to translate into and check: the table's, or the original's."""
-        nllb_code = translation_code(code, as_released=self.as_released)
-        return replace(get_language(code), nllb_code=nllb_code, script=nllb_code.split("_")[1])
 
     def _is_good(self, text: TranslatedText, language: str) -> bool:
         """Whether a translation may be used. It is counted either way."""
