@@ -42,11 +42,8 @@ from processing_mblip.prompt_encoding import special_tokens_around
 
 CARD_FILE, SOURCE_CARD_FILE = "README.md", "MODEL_CARD.md"
 # The language models of which tests/test_vllm.py has compared the answers in vLLM 0.32 with ours.
-LANGUAGE_MODELS = (
-    *("cohere", "cohere2", "gemma", "gemma2", "gemma3_text", "granite", "llama", "mistral", "opt", "phi3", "qwen2"),
-    "qwen3",
-)
-TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
+LANGUAGE_MODELS = ("cohere", "cohere2", "gemma", "gemma2", "gemma3_text", "granite")
+LANGUAGE_MODELS += ("llama", "mistral", "opt", "phi3", "qwen2", "qwen3")
 # For a tokenizer without a chat template, this joins messages as MBlipProcessor does. vLLM would otherwise write
 # "Question: ... Answer:". The comment holds `<image>`, so MBlipProcessor does not write it into the text.
 CHAT_TEMPLATE = (
@@ -158,28 +155,22 @@ def check_exportable(config: MBlipConfig, name: str) -> None:
     """Raise ValueError for a model that BLIP-2's layout cannot hold or vLLM cannot run, with the reason."""
     text_config = config.text_config
     kind, width = text_config.model_type, text_config.get_text_config().hidden_size
-    is_tried, languages = kind in LANGUAGE_MODELS, ", ".join(LANGUAGE_MODELS)
-    is_vit = isinstance(config.vision_config, Blip2VisionConfig)
-    is_projected = getattr(text_config, "word_embed_proj_dim", width) != width
-    for is_refused, reason in (
-        (
-            config.is_encoder_decoder,
-            f"its language model is an encoder-decoder ({kind}), which vLLM does not run as part of a BLIP-2",
-        ),
-        (
-            not is_tried,
-            f"its language model is of type {kind}, expected one of {languages}. vLLM's BLIP-2 needs a class with an "
-            "attribute `model`, which BLOOM and GPT-2 do not have; others were not tried",
-        ),
-        (not is_vit, f"its image encoder is of type {config.vision_config.model_type}, expected BLIP-2's ViT"),
-        (
-            hasattr(config, "quantization_config"),
-            "it is quantised, expected 16 or 32 bits. Export what it was made from",
-        ),
-        (is_projected, f"its embeddings are projected to the hidden size, {width}, where BLIP-2 puts images"),
-    ):
-        if is_refused:
-            raise ValueError(f"{name} cannot be exported: {reason}. `mblip serve` runs it.")
+    if config.is_encoder_decoder:
+        reason = f"its language model is an encoder-decoder ({kind}), which vLLM does not run as part of a BLIP-2"
+    elif kind not in LANGUAGE_MODELS:
+        reason = (
+            f"its language model is of type {kind}, expected one of {', '.join(LANGUAGE_MODELS)}. vLLM's BLIP-2 needs "
+            "a class with an attribute `model`, which BLOOM and GPT-2 do not have; others were not tried"
+        )
+    elif not isinstance(config.vision_config, Blip2VisionConfig):
+        reason = f"its image encoder is of type {config.vision_config.model_type}, expected BLIP-2's ViT"
+    elif hasattr(config, "quantization_config"):
+        reason = "it is quantised, expected 16 or 32 bits. Export what it was made from"
+    elif getattr(text_config, "word_embed_proj_dim", width) != width:
+        reason = f"its embeddings are projected to the hidden size, {width}, where BLIP-2 puts images"
+    else:
+        return
+    raise ValueError(f"{name} cannot be exported: {reason}. `mblip serve` runs it.")
 
 
 def to_blip2_processor(processor: MBlipProcessor) -> Blip2Processor:
@@ -222,7 +213,11 @@ def to_blip2(
     model.config.image_token_id = image_token_id
     text_config = copy.deepcopy(model.config.text_config)
     text_config.architectures = [type(model.language_model).__name__]  # vLLM builds this class
-    for name in TOKEN_IDS:  # BLIP-2 generates by the language model's configuration
+    for name in (
+        "pad_token_id",
+        "bos_token_id",
+        "eos_token_id",
+    ):  # BLIP-2 generates by the language model's configuration
         if (token_id := getattr(model.generation_config, name)) is not None:
             setattr(text_config, name, token_id)
     settings: dict[str, Any] = {

@@ -28,7 +28,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 from starlette.exceptions import HTTPException as AnyHTTPException
 from torch import nn
 from transformers import GenerationConfig
@@ -51,13 +51,17 @@ from processing_mblip import MBlipProcessor, load_upright_rgb
 logger = logging.get_logger(__name__)
 
 MAX_BODY_BYTES = 64_000_000
-MAX_ANSWER_TOKENS = 1024  # if a request does not say; as in `transformers serve`
 MIN_TEMPERATURE = 0.01  # logits would overflow below it, so decoding is greedy
 MAX_CHARACTERS = 100  # of a token
 LOOK_SECONDS = 0.5  # how often we look whether a client is still there
 THREADS, THREADS_WITH_URLS = 2, 16  # to make inputs; few, because an image may take 270 MB
 EXAMPLE = "{'type': 'image_url', 'image_url': {'url': 'data:image/jpeg;base64,...'}}"
 Text = Annotated[str, Field(min_length=1)]
+# Clients send fields that change no answer here, and others with a value that asks for nothing, as null and [] do.
+IGNORED = {"metadata", "parallel_tool_calls", "prompt_cache_key", "reasoning_effort", "safety_identifier"}
+IGNORED |= {"service_tier", "store", "stream_options", "tool_choice", "user"}  # every stream ends with the usage
+NEUTRAL = {"logprobs": False, "modalities": ["text"], "n": 1, "presence_penalty": 0, "top_logprobs": 0}
+NEUTRAL |= {"response_format": {"type": "text"}, "verbosity": "medium"}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -91,13 +95,13 @@ class Message(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """What we take of OpenAI's request. A field that would change the answer, but cannot, is refused."""
+    """What we take of OpenAI's request. Any other field is refused, unless it changes nothing."""
 
     model_config = ConfigDict(extra="forbid")
 
     messages: list[Message] = Field(min_length=1)
     model: str | None = None
-    stream: bool | None = None
+    stream: bool = False
     max_tokens: PositiveInt | None = None
     max_completion_tokens: PositiveInt | None = None
     temperature: float | None = Field(None, ge=0, le=2)
@@ -105,13 +109,14 @@ class ChatRequest(BaseModel):
     frequency_penalty: float | None = Field(None, gt=-1, le=2)  # a repetition penalty, as in `transformers serve`
     seed: int | None = Field(None, ge=0, lt=2**63)
     stop: Text | list[Text] | None = None
-    n: Literal[1] | None = None
-    presence_penalty: Literal[0] | None = None
-    logprobs: Literal[False] | None = None
-    stream_options: Any = None  # every stream ends with the usage
-    user: Any = None
-    metadata: Any = None
-    store: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_defaults(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            return body
+        wishes = {name: value for name, value in body.items() if name not in IGNORED}
+        return {name: value for name, value in wishes.items() if value not in (None, [], {}, NEUTRAL.get(name))}
 
 
 class Streamer(DirectStreamer):
@@ -120,8 +125,7 @@ class Streamer(DirectStreamer):
     def __init__(self, *args: Any, stop: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.token_ids: list[int] = []  # the new ones
-        self.is_cancelled = self._is_stopped = False
-        self._stop, self._held = stop, ""
+        self._stop, self._held, self._is_stopped = stop, "", False
 
     def put(self, value: torch.Tensor) -> None:
         num_before = self.total_tokens
@@ -130,10 +134,6 @@ class Streamer(DirectStreamer):
         if self._is_stopped:
             self.end()
             raise _GenerationCancelled
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
-        super().cancel()
 
     def _enqueue(self, item: Any) -> None:
         if type(item) is str:
@@ -170,7 +170,7 @@ class Generation(GenerateManager):
 
         def generate() -> None:
             try:
-                if not streamer.is_cancelled:
+                if not streamer._cancelled.is_set():
                     torch.manual_seed(torch.seed() if seed is None else seed)
                     model.generate(**inputs, generation_config=gen_config, streamer=streamer)
             except _GenerationCancelled:
@@ -293,7 +293,7 @@ class ChatHandler(ChatCompletionHandler):
                 f"Found a prompt of {num_prompt_tokens} tokens, images included, and max_tokens {asked or 1}, but "
                 f"expected {self.max_tokens} at most. Shorten it, or start the server with more --max_tokens."
             )
-        config.max_new_tokens = asked or min(room, MAX_ANSWER_TOKENS)
+        config.max_new_tokens = min(room, config.max_new_tokens)  # transformers has set what is asked, or 1,024
         return config
 
 
@@ -312,7 +312,8 @@ class ImageParts:
         url = found.get("url") if isinstance(found, dict) else found
         if part.get("type") != "image_url" or not isinstance(url, str):
             raise ValueError(f"Found the part {dict(part)!r:.100}, expected a text or {EXAMPLE}.")
-        if not url.startswith(("data:", "http://", "https://")[: 3 if self._allow_urls else 1]):
+        schemes = ("data:", "http://", "https://") if self._allow_urls else "data:"
+        if not url.lstrip()[:8].lower().startswith(schemes):
             why = "files are never read" if self._allow_urls else "files and, without --allow_urls, URLs are not read"
             raise ValueError(f"{name} is {url[:40]!r}, but {why}. Expected {EXAMPLE}.")
         if url not in self._images:
@@ -327,8 +328,8 @@ class ImageParts:
 
 
 def build_app(handler: ChatHandler) -> FastAPI:
-    """The routes `/v1/chat/completions` and `/v1/models`. Errors have OpenAI's layout."""
-    app = FastAPI(docs_url=None, redoc_url=None)
+    """The routes `/v1/chat/completions`, `/v1/models` and `/health`. Errors have OpenAI's layout."""
+    app = FastAPI(openapi_url=None)
     began = int(time.time())
 
     @app.post("/v1/chat/completions")
@@ -348,6 +349,7 @@ def build_app(handler: ChatHandler) -> FastAPI:
                 work.cancel()
         return Response(status_code=499) if work.cancelled() else work.result()
 
+    @app.get("/health")
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
         about = {"object": "model", "created": began, "owned_by": "mblip"}
@@ -355,13 +357,14 @@ def build_app(handler: ChatHandler) -> FastAPI:
 
     @app.exception_handler(AnyHTTPException)
     @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> JSONResponse:
-        known = (
-            error if isinstance(error, AnyHTTPException) else HTTPException(500, f"{type(error).__name__}: {error}")
-        )
-        kind = "invalid_request_error" if known.status_code < 500 else "server_error"
-        about = {"message": known.detail, "type": kind, "param": None, "code": None}
-        return JSONResponse({"error": about}, known.status_code)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        status, message = 500, f"{type(error).__name__}: {error}"
+        if isinstance(error, AnyHTTPException):
+            status, message = error.status_code, error.detail
+        if "endpoint" not in request.scope:
+            message = f"Found {request.method} {request.url.path:.100}, expected POST /v1/chat/completions."
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": None}}, status)
 
     return app
 

@@ -24,7 +24,7 @@ from tests.training.test_merge import save_adapter
 
 PROMPTS = ["caption a red", "what colour"]
 # The head of Llama is its own, that of OPT and Gemma the embeddings.
-FAMILIES = ("llama", "opt", "gemma2")
+FAMILIES = ("llama", pytest.param("opt", marks=pytest.mark.slow), "gemma2")
 
 
 def save(folder, family="llama", *, tokenizer=None, model=None, **changes):
