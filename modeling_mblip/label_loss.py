@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
-from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
 IGNORE_INDEX = -100
@@ -175,8 +174,8 @@ def gathered_head(language_model: PreTrainedModel) -> nn.Module:
 
     All processes must come here equally often, but not the same number of chunks: a label count differs.
     """
-    head = output_head(language_model)
-    if isinstance(head, FSDPModule):
+    head: Any = output_head(language_model)
+    if hasattr(head, "unshard"):  # FSDPModule, which a torch without `torch.distributed` cannot import
         head.unshard()
     return head
 
@@ -301,5 +300,5 @@ def logits_of(language_model: PreTrainedModel, scaling_power: int) -> LogitsOf:
     would gather its weights and end a backward pass once a chunk, are left out: `gathered_head` did their work.
     """
     head = gathered_head(language_model)
-    run = head.forward if isinstance(head, FSDPModule) else head
+    run = head.forward if hasattr(head, "unshard") else head
     return lambda hidden_states: apply_tail(language_model, run(hidden_states), scaling_power)

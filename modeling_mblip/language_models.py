@@ -32,8 +32,11 @@ OPTIONAL_ARGUMENTS = frozenset({"position_ids", "logits_to_keep", "use_cache"})
 # the mask of every step after the first. The classes take an `attention_mask` like all others, so we cannot ask them.
 MODEL_TYPES_THAT_READ_PADDING = frozenset({"rwkv", "recurrent_gemma", "xlstm", "minimax"})
 CAUSALITY_FLAGS = ("is_causal", "is_decoder")
-# Parts of language models that read images or sound themselves (Gemma 3, T5Gemma 2). Ours never reach them.
-OTHER_TOWERS = ("vision_tower", "audio_tower", "multi_modal_projector", "embed_vision", "embed_audio")
+# Parts of language models that read images or sound themselves (Gemma 3, Phi-4). Ours never reach them.
+OTHER_TOWERS = (
+    *("vision_tower", "audio_tower", "multi_modal_projector"),
+    *("embed_vision", "embed_audio", "embed_tokens_extend"),
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

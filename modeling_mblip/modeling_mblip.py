@@ -44,6 +44,7 @@ from .label_loss import (
 )
 from .language_models import (
     CACHE_NAME,
+    OTHER_TOWERS,
     argument_names,
     cache_of,
     check_language_model,
@@ -178,6 +179,7 @@ class MBlipPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["Blip2EncoderLayer", "Blip2QFormerLayer", "Blip2VisionEmbeddings"]  # noqa: RUF012
     _skip_keys_device_placement = [CACHE_NAME]  # noqa: RUF012
     _keep_in_fp32_modules_strict = ["query_tokens", "qformer", "language_projection"]  # noqa: RUF012
+    _keys_to_ignore_on_load_unexpected = [rf"\.({'|'.join(OTHER_TOWERS)})\."]  # noqa: RUF012
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_attention_backend = True
@@ -252,13 +254,15 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     def base_model(self) -> Callable[..., MBlipOutput]:  # type: ignore[override]  # it has no weights of its own
         """`forward` without the language model's head, as in transformers' own models. TRL computes its losses so."""
         without_head = functools.partial(self._forward_without_head)
-        vars(without_head).update(_tp_plan=self._tp_plan, _pp_plan=self._pp_plan)  # transformers reads both here
+        asked_of_it = {"_tp_plan": self._tp_plan, "_pp_plan": self._pp_plan}  # by transformers
+        vars(without_head).update(asked_of_it, set_encoder=self.language_model.set_encoder)
         return without_head
 
     def _forward_without_head(self, input_ids: torch.Tensor | None = None, **inputs: Any) -> MBlipOutput:
-        output = self(input_ids, skip_logits=True, **inputs)
-        states_BTD = output.last_hidden_state
-        if input_ids is not None and states_BTD.requires_grad and self.image_token_id >= self.vocab_size:
+        output = self(input_ids, **inputs | {"skip_logits": True, "return_dict": True})
+        states_BTD = output.last_hidden_state  # None with labels
+        has_gradient = states_BTD is not None and states_BTD.requires_grad
+        if input_ids is not None and has_gradient and self.image_token_id >= self.vocab_size:
             states_BTD.register_hook(functools.partial(check_image_labels, input_ids.eq(self.image_token_id)))
         return output
 
@@ -521,18 +525,24 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     def _take_part_without_images(self, embeds_BTD: torch.Tensor) -> torch.Tensor:
         """In training, run the image side for a batch without images, and add exactly zero to the embeddings.
 
-        Its gradients are then zero instead of missing, and sharded weights are gathered: DistributedDataParallel waits
-        for gradients from every rank, FSDP for every rank at each layer, frozen ones included.
+        Its gradients are then zero instead of missing: DistributedDataParallel waits for gradients from every rank.
+        A frozen ViT runs only among several processes, which may have sharded it: FSDP waits for every rank at each
+        layer.
         """
-        image_side = (self.vision_model, self.query_tokens, self.qformer, self.language_projection)
-        trains = any(parameter.requires_grad for part in image_side for parameter in part.parameters())
-        if not (self.training and torch.is_grad_enabled() and trains):
+        vision = self.vision_model
+        image_side = (vision, self.query_tokens, self.qformer, self.language_projection)
+        trains = [any(parameter.requires_grad for parameter in part.parameters()) for part in image_side]
+        if not (self.training and torch.is_grad_enabled() and any(trains)):
             return embeds_BTD
-        size = self.config.vision_config.image_size
-        height, width = (size, size) if isinstance(size, int) else size
-        blank = embeds_BTD.new_zeros(1, 3, height, width, dtype=self.vision_model.dtype)
-        zero = 0 * self._encode_images(blank, interpolate_pos_encoding=False).pooler_output.sum()  # type: ignore[union-attr]
-        return embeds_BTD + zero.to(embeds_BTD.device, embeds_BTD.dtype)
+        if trains[0] or (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            size = self.config.vision_config.image_size
+            height, width = (size, size) if isinstance(size, int) else size
+            blank = embeds_BTD.new_zeros(1, 3, height, width, dtype=vision.dtype)
+            blank_SQD = self._encode_images(blank, interpolate_pos_encoding=False).pooler_output
+        else:
+            shape_IPH = (1, vision.embeddings.num_positions, vision.embeddings.embed_dim)
+            blank_SQD = self._query_images(embeds_BTD.new_zeros(shape_IPH))
+        return embeds_BTD + 0 * blank_SQD.sum().to(embeds_BTD.device, embeds_BTD.dtype)
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """Shift the labels right and prepend the start token, (B, L), as the encoder-decoder language model does.

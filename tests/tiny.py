@@ -201,6 +201,12 @@ UNUSUAL_FAMILIES: dict[str, dict[str, Any]] = {
         "encoder": {"text_config": _GEMMA3_TEXT, "vision_config": _SIGLIP, "mm_tokens_per_image": 4},
         "decoder": _GEMMA3_TEXT,
     },
+    "phi4_multimodal": _LLAMA
+    | {
+        "sliding_window": None,
+        "vision_config": _SIGLIP | {"image_size": 56},
+        "audio_config": {"hidden_size": 24, "intermediate_size": 48, "num_blocks": 1, "num_attention_heads": 2},
+    },
     "nllb-moe": _BART | {"num_experts": 4, "expert_capacity": 64, "encoder_sparse_step": 2, "decoder_sparse_step": 2},
     "llama4_text": _LLAMA
     | {"intermediate_size_mlp": 64, "head_dim": 8, "num_local_experts": 4, "interleave_moe_layer_step": 1},

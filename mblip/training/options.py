@@ -43,7 +43,7 @@ TRAINING_RANGES: dict[str, Any] = {
     **dict.fromkeys(("gradient_accumulation_steps", "ddp_timeout"), Count),
     **dict.fromkeys(("torch_empty_cache_steps", "dataloader_prefetch_factor", "ddp_bucket_cap_mb"), Count | None),
     "dataloader_num_workers": CountOrZero,
-    "fsdp": bool | str | None,  # transformers declares text alone, and asks for a truth value
+    "fsdp": bool | None,  # transformers declares text, its deprecated form
     "neftune_noise_alpha": NotNegative | None,
     "eval_steps": Positive | None,
     "save_total_limit": CountFrom2 | None,  # the old one goes before the new one is complete

@@ -1,5 +1,7 @@
 """The model without its language model's head, from which other people's losses start."""
 
+import copy
+
 import pytest
 import torch
 from tiny import DECODER_ONLY, IMAGE_TOKEN_ID, tiny_batch, tiny_model
@@ -28,6 +30,24 @@ def test_the_gradient_of_its_states_reaches_the_image_side_and_the_language_mode
     assert model.vision_model.embeddings.patch_embedding.weight.grad.abs().sum() > 0
     assert model.get_input_embeddings().weight.grad.abs().sum() > 0
     assert model.get_output_embeddings().weight.grad is None
+
+
+@pytest.mark.parametrize("family", ["llama", "mt5"])
+@torch.no_grad()
+def test_with_labels_it_gives_the_loss_and_no_states(family):
+    model, batch = tiny_model(family), tiny_batch(family)
+    output = model.base_model(**batch, skip_logits=False, return_dict=False)
+    torch.testing.assert_close(output.loss, model(**batch).loss)
+    assert (output.logits, output.last_hidden_state) == (None, None)
+
+
+@pytest.mark.parametrize(("family", "encoder"), [("mt5", "language_model.encoder"), ("llama", None)])
+def test_an_encoder_that_is_set_takes_the_place_of_the_language_models(family, encoder):
+    model = tiny_model(family)
+    names, given = list(model.state_dict()), copy.deepcopy(model.get_encoder())
+    model.set_encoder(given)
+    assert list(model.state_dict()) == names
+    assert encoder is None or model.get_submodule(encoder) is given
 
 
 def test_an_encoder_decoder_has_none_without_labels():

@@ -288,9 +288,12 @@ def test_a_batch_of_4_equals_4_accumulated_ones(family):
             torch.testing.assert_close(parameter.grad / largest, whole[name] / largest, rtol=0, atol=1e-6, msg=name)
 
 
+@pytest.mark.parametrize("num_runs", [0, 1])
 @pytest.mark.parametrize("family", KINDS)
-def test_a_batch_without_images_trains_the_image_side_by_exactly_zero(family):
-    model = tiny_model(family)
+def test_a_batch_without_images_trains_the_image_side_by_exactly_zero(family, num_runs, monkeypatch):
+    """The frozen ViT runs if there are several processes, which may hold it in shards."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: num_runs == 1)
+    model, runs = tiny_model(family), []
     model.vision_model.requires_grad_(False)
     batch = tiny_batch(family)
     text = {"input_ids": batch["input_ids"][:, NUM_QUERY_TOKENS:], "labels": batch["labels"]}
@@ -298,8 +301,10 @@ def test_a_batch_without_images_trains_the_image_side_by_exactly_zero(family):
         text["labels"] = text["labels"][:, NUM_QUERY_TOKENS:]
     expected = model(**text).loss
     model.train()
+    model.vision_model.register_forward_hook(lambda *_: runs.append(1))
     loss = model(**text).loss
     loss.backward()
+    assert len(runs) == num_runs
     torch.testing.assert_close(loss, expected)
     for part in (model.query_tokens, model.qformer, model.language_projection):
         for name, parameter in part.named_parameters():

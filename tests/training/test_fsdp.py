@@ -22,7 +22,6 @@ from transformers import TrainingArguments
 
 from mblip.training import trainer
 from mblip.training.checkpoints import load_trained
-from mblip.training.recipe_reading import parse_command_line
 from mblip.training.sharding import check_sharding, prepare_sharding
 from mblip.training.trainable import set_trainable
 from mblip.training.trainer import MBlipTrainer
@@ -79,12 +78,6 @@ def test_the_options_reach_training_arguments_and_accelerate(tmp_path, monkeypat
         assert (plugin["auto_wrap_policy"], plugin["cpu_ram_efficient_loading"]) == ("TRANSFORMER_BASED_WRAP", False)
 
 
-def test_the_older_form_of_the_option_is_left_to_transformers(tmp_path):
-    """It still reads text, and says that it is deprecated."""
-    recipe = parse_command_line([str(write_recipe(tmp_path)), "--training.fsdp", "full_shard auto_wrap"])
-    assert recipe.training["fsdp"] == "full_shard auto_wrap"
-
-
 def test_without_gpus_sharding_is_refused_instead_of_left_out(tmp_path):
     with pytest.raises(
         ValueError, match=r"shards a model over GPUs, but there is none here: each process would train"
@@ -115,9 +108,10 @@ def test_options_that_would_train_wrongly_are_refused(config, message, monkeypat
     [
         (["--stages.1.training.fsdp", "true"], "the stages differ in `fsdp` or `fsdp_config`"),
         (["--training.fsdp", "true", "--model.load_in", "8bit"], "`fsdp` cannot shard a quantised language model"),
+        (["--training.fsdp", "full_shard"], r"training\.fsdp.*'full_shard'"),
     ],
 )
-def test_a_recipe_is_sharded_as_a_whole_and_not_quantised(tmp_path, fields, message):
+def test_a_recipe_is_sharded_as_a_whole_not_quantised_and_by_true_or_false(tmp_path, fields, message):
     with pytest.raises(ValueError, match=message):
         arguments_of(tmp_path, *fields)
 
