@@ -52,7 +52,7 @@ def check_agreement(
 
 def check_location(name_or_path: Any) -> None:
     """Refuse a mistyped folder, which the Hub would be asked for: `a/b` if there is a folder `a`, but neither `a/b`
-    nor a repository `a/b` in the Hub's cache.
+    nor a repository `a/b` in the Hub's cache. The model has its own check, because each is shipped without the other.
 
     Raises:
         FileNotFoundError: there is no such folder.

@@ -25,7 +25,6 @@ from .trainable import has_separate_experts
 REFUSED = {  # keys of `fsdp_config`
     "activation_checkpointing": "it draws new dropout when it recomputes. Give `training.activation_checkpointing`.",
     "cpu_ram_efficient_loading": "a composition needs the weights of its parts on every process. Take it out.",
-    "xla": "it is for TPUs, which were never tried. Take it out.",
 }
 
 
