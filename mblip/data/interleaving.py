@@ -15,9 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 import datasets
-from accelerate.data_loader import IterableDatasetShard
-from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, get_worker_info
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from .stable_random import stable_random
 from .training_rows import ALL_PROMPTS, PromptChoice, SharedEpoch, TrainingRows, TrainingStream
@@ -137,44 +135,6 @@ class InterleavedStreams(IterableDataset[dict[str, Any]]):
         iterators = [iter(stream) for stream in self.streams]
         while True:
             yield next(draw.choices(iterators, self.weights)[0])
-
-
-class EpochCallback(TrainerCallback):
-    """Sets the epoch of rows where the Trainer's data loader does not. See training_rows.py for the cases.
-
-    `Trainer(..., train_dataset=TrainingRows(rows), callbacks=[EpochCallback()])`
-    """
-
-    def on_epoch_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
-        """Set the epoch that begins. Streams get theirs from accelerate, which alone knows how often it read them.
-
-        Raises:
-            TypeError: the dataset has no epoch to set.
-        """
-        for rows in _rows_in(kwargs["train_dataloader"].dataset):
-            rows.set_epoch(int(state.epoch or 0))
-
-
-def _rows_in(dataset: object) -> list[TrainingRows | InterleavedRows]:
-    """The map-style rows that a dataset shows, whole or in part."""
-    if isinstance(dataset, Subset | IterableDatasetShard):
-        return _rows_in(dataset.dataset)
-    if isinstance(dataset, ConcatDataset):
-        return [rows for part in dataset.datasets for rows in _rows_in(part)]
-    if isinstance(dataset, TrainingRows | InterleavedRows):
-        return [dataset]
-    if isinstance(dataset, TrainingStream | EndlessStream | InterleavedStreams):
-        return []
-    raise TypeError(
-        f"`EpochCallback` found a {type(dataset).__name__}, which has no epoch: its images would never be augmented. "
-        f"Wrap the rows in `TrainingRows`, a stream in `TrainingStream`."
-    )
 
 
 def rows_an_epoch(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:

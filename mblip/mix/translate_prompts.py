@@ -104,11 +104,8 @@ def main(arguments: Sequence[str]) -> None:
     there = sorted(str(path) for path in paths.values() if path.exists())
     if there:
         raise ValueError(f"Found {', '.join(there)}, which may hold manual corrections. Give another --output.")
-    settings: TranslationSettings | OwnEngine
-    if is_dotted(given.engine):
-        settings = OwnEngine(given.engine, folder=Path.cwd())
-    else:
-        settings = TranslationSettings(given.model, given.engine, given.revision, given.num_beams)
+    built_in = TranslationSettings(given.model, given.engine, given.revision, given.num_beams)
+    settings = OwnEngine(given.engine, folder=Path.cwd()) if is_dotted(given.engine) else built_in
     engine, careful = open_engines(settings, converted=given.output / ".ctranslate2")
     report = TranslationReport()
     for language, path in paths.items():

@@ -40,17 +40,15 @@ def submit_to_slurm(
     flags += [f"--comment={folder.root}", "--kill-on-invalid-dep=yes"]
     command = shlex.join([sys.executable, "-m", "mblip", "build", *arguments, "--task"])
     before: list[str] = []
+    logs = str(folder.logs).replace("%", "%%")
     folder.logs.mkdir(parents=True, exist_ok=True)
     for step, numbers in left.items():
         array = sorted({number % ARRAY_SIZE for number in numbers})
         for number in array:
             _log(folder, step, number).unlink(missing_ok=True)  # of an earlier try
-        own = [
-            f"--array={_join(array)}%{num_at_once}",
-            f"--output={str(folder.logs).replace('%', '%%')}/{step}-%5a.log",
-        ]
+        own = [f"--job-name={step}", f"--array={_join(array)}%{num_at_once}", f"--output={logs}/{step}-%5a.log"]
         script = f"{command} {step}:$SLURM_ARRAY_TASK_ID:{ARRAY_SIZE}"
-        asked = _slurm("sbatch", "--parsable", f"--job-name={step}", *flags, *own, *before, "--wrap", script)
+        asked = _slurm("sbatch", "--parsable", *flags, *own, *before, "--wrap", script)
         job = asked.strip().partition(";")[0]
         before = [f"--dependency=afterok:{job}"]
         print(f"Submitted to Slurm: {step}, {len(numbers)} task(s), job {job}")
@@ -74,10 +72,8 @@ def slurm_queue(folder: BuildFolder) -> str:
                 f"Slurm will never run job {job} ({step}): {reason}. All jobs of this build are cancelled. Ask for "
                 "less in --executor_options; `sinfo -o '%P %l %c %m %D'` shows time, CPUs and MB of each partition."
             )
-    counts = Counter(
-        f"{step} {job}: " + (f"pending ({reason})" if state == "PENDING" else state.lower())
-        for job, step, state, reason in jobs
-    )
+    states = [f"pending ({reason})" if state == "PENDING" else state.lower() for *_, state, reason in jobs]
+    counts = Counter(f"{step} {job}: {state}" for (job, step, *_), state in zip(jobs, states, strict=True))
     return "; ".join(f"{what} x {count}" for what, count in counts.items())
 
 
@@ -126,13 +122,13 @@ def run_on_ray(
             "Found no running Ray cluster: `ray start --head` starts one, RAY_ADDRESS names it."
         ) from error
     options = {"num_cpus": 1} | options
-    named = {name: options.get(key) for name, key in (("CPU", "num_cpus"), ("GPU", "num_gpus"), ("memory", "memory"))}
-    asked = {name: amount for name, amount in (named | options.get("resources", {})).items() if amount}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(all(node.get(name, 0) >= amount for name, amount in asked.items()) for node in nodes):
-        there = "; ".join(_show({name: node.get(name, 0) for name in asked}) for node in nodes)
+    named = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+    asked = {name: options.get(key) for name, key in named.items()} | options.get("resources", {})
+    asked = {name: amount for name, amount in asked.items() if amount}
+    nodes = [{name: node["Resources"].get(name, 0) for name in asked} for node in ray.nodes() if node["Alive"]]
+    if not any(all(node[name] >= asked[name] for name in asked) for node in nodes):
         raise ValueError(
-            f"Each task asks for {_show(asked)}, which no node of the Ray cluster has. The nodes have: {there}. "
+            f"Each task asks for {asked}, which no node of the Ray cluster has. The nodes have: {nodes}. "
             "Ask for less in --executor_options."
         )
     run, waiting = ray.remote(**options)(_run_there), list(numbers)
@@ -148,9 +144,10 @@ def run_on_ray(
             ray.get(done)
         except ray.exceptions.RayError as error:
             failed[number] = error
-    for number, cause in failed.items():
-        end = f"The end of the error of {number}:\n{_end(str(cause))}"
-        raise ValueError(f"Step {step}: task(s) {_join(failed)} failed on Ray. {end}") from cause
+    if failed:
+        number, cause = next(iter(failed.items()))
+        what = f"Step {step}: task(s) {_join(failed)} failed on Ray. The end of the error of {number}:"
+        raise ValueError(f"{what}\n{_end(str(cause))}") from cause
 
 
 def _run_there(folder: str, arguments: Sequence[str]) -> None:
@@ -158,12 +155,6 @@ def _run_there(folder: str, arguments: Sequence[str]) -> None:
 
     os.chdir(folder)
     main(arguments)
-
-
-def _show(resources: Mapping[str, float]) -> str:
-    return ", ".join(
-        f"{amount / 1e9:.1f} GB" if name == "memory" else f"{amount:g} {name}" for name, amount in resources.items()
-    )
 
 
 def _log(folder: BuildFolder, step: str, number: int) -> Path:

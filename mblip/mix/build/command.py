@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from mblip.atomic_write import locked, write_text
 from mblip.data.recipes.ranges import count
@@ -31,8 +31,7 @@ from .reading import read_source
 from .recipe import MixRecipe, read_mix_recipe
 from .shards import build_shard
 
-Kind = Literal["processes", "slurm", "ray"]
-
+EXECUTORS = ("processes", "slurm", "ray")
 LOCK_FILE = "building.lock"
 
 
@@ -86,11 +85,11 @@ def _steps(recipe: MixRecipe, folder: BuildFolder, num_at_once: int) -> list[_St
     def is_built(number: int) -> bool:
         return folder.is_built(number, recipe.num_shards)
 
-    fetch, num_shards = partial(fetch_for_shard, recipe, folder, num_at_once), recipe.num_shards
+    fetch = partial(fetch_for_shard, recipe, folder, num_at_once)
     return [
         _Step("reading", partial(read_source, recipe, folder), len(recipe.sources), folder.is_read),
-        _Step("fetching", fetch, num_shards, is_built),
-        _Step("shards", partial(build_shard, recipe, folder), num_shards, is_built),
+        _Step("fetching", fetch, recipe.num_shards, is_built),
+        _Step("shards", partial(build_shard, recipe, folder), recipe.num_shards, is_built),
         _Step("finishing", partial(finish, recipe, folder), 1, lambda number: (folder.root / CARD).is_file()),
     ]
 
@@ -181,13 +180,13 @@ def _keep_recipe(path: Path, folder: BuildFolder) -> None:
         ValueError: the folder has another recipe.
     """
     text = path.read_text(encoding="utf-8")
-    if folder.recipe.is_file() and folder.recipe.read_text(encoding="utf-8") != text:
+    if not folder.recipe.is_file():
+        write_text(folder.recipe, text)
+    elif folder.recipe.read_text(encoding="utf-8") != text:
         raise ValueError(
             f"{folder.root} was started with another recipe, {folder.recipe}. "
             "Give another --output, or delete the folder."
         )
-    if not folder.recipe.is_file():
-        write_text(folder.recipe, text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -198,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="the folder of the dataset")
     parser.add_argument("--tables_only", action="store_true", help="read the sources, print the table, and stop")
     parser.add_argument("--workers", type=count, default=1, help="tasks at a time; default: %(default)s")
-    parser.add_argument("--executor", choices=get_args(Kind), default="processes", help="default: %(default)s")
+    parser.add_argument("--executor", choices=EXECUTORS, default="processes", help="default: %(default)s")
     parser.add_argument("--executor_options", metavar="RECIPE", help="options of sbatch or ray.remote")
     parser.add_argument("--wait", action="store_true", help="with --executor slurm: wait until the jobs have ended")
     parser.add_argument("--task", metavar="STEP:NUMBER", help="run one task, such as shards:3, as nodes do")

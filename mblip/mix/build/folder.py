@@ -86,24 +86,16 @@ class SourceReport:
 
     def write(self, path: Path) -> None:
         """Write the report."""
-        plain = {
-            "source": self.source,
-            "counts": _plain(self.counts),
-            "left_out": _plain_skipped(self.skipped),
-            "translatable_answers": sorted(self.translatable_answers),
-        }
-        _write(path, plain)
+        skipped, answers = _plain_skipped(self.skipped), sorted(self.translatable_answers)
+        plain = {"source": self.source, "counts": _plain(self.counts), "left_out": skipped}
+        _write(path, plain | {"translatable_answers": answers})
 
     @classmethod
     def read(cls, path: Path) -> "SourceReport":
         """The report in a file."""
         plain = _read(path)
-        return cls(
-            plain["source"],
-            _counts(plain["counts"]),
-            _skipped(plain["left_out"]),
-            tuple(plain["translatable_answers"]),
-        )
+        counts, skipped = _counts(plain["counts"]), _skipped(plain["left_out"])
+        return cls(plain["source"], counts, skipped, tuple(plain["translatable_answers"]))
 
 
 @dataclass
@@ -119,28 +111,17 @@ class ShardReport:
 
     def write(self, path: Path) -> None:
         """Write the report."""
-        plain = {
-            "num_rows": self.num_rows,
-            "num_bytes": self.num_bytes,
-            "num_images": self.num_images,
-            "counts": _plain(self.counts),
-            "left_out": _plain_skipped(self.skipped),
-            "translation": self.translation.as_json(),
-        }
-        _write(path, plain)
+        plain = {"num_rows": self.num_rows, "num_bytes": self.num_bytes, "num_images": self.num_images}
+        counted = {"counts": _plain(self.counts), "left_out": _plain_skipped(self.skipped)}
+        _write(path, plain | counted | {"translation": self.translation.as_json()})
 
     @classmethod
     def read(cls, path: Path) -> "ShardReport":
         """The report in a file."""
         plain = _read(path)
-        return cls(
-            plain["num_rows"],
-            plain["num_bytes"],
-            plain["num_images"],
-            _counts(plain["counts"]),
-            _skipped(plain["left_out"]),
-            TranslationReport.from_json(plain["translation"]),
-        )
+        counts, skipped = _counts(plain.pop("counts")), _skipped(plain.pop("left_out"))
+        translation = TranslationReport.from_json(plain.pop("translation"))
+        return cls(**plain, counts=counts, skipped=skipped, translation=translation)
 
     def add(self, other: "ShardReport") -> None:
         """Add another shard's counts to this one's."""

@@ -29,9 +29,8 @@ Parser = Callable[[Sequence[str]], Iterator[Sequence[str]]]  # captions -> the n
 
 PARSED_AT_ONCE = 10_000  # captions
 _CHOSEN, _NO_PHRASE, _RARE, _ENOUGH = range(4)  # outcomes for a caption
-NOT_NAMING = frozenset(
-    {"DET", "PRON", "PUNCT", "SPACE"}
-)  # parts of speech that are removed from the start of a phrase
+# Parts of speech that are removed from the start of a phrase.
+NOT_NAMING = frozenset({"DET", "PRON", "PUNCT", "SPACE"})
 UNUSED_PARTS = ("ner", "lemmatizer")
 
 
@@ -100,9 +99,7 @@ def spacy_noun_phrases(model: str = "en_core_web_sm", *, num_processes: int = 1)
     pipeline = _load_pipeline(model)
 
     def parse(captions: Sequence[str]) -> Iterator[Sequence[str]]:
-        with (
-            pipeline.memory_zone()
-        ):  # spaCy forgets the words of these captions afterwards; web captions never run out
+        with pipeline.memory_zone():  # forgets the words of these captions afterwards; web captions never run out
             yield from map(_noun_phrases, pipeline.pipe(captions, n_process=num_processes))
 
     return parse

@@ -63,9 +63,8 @@ class Decoding:
 
 
 GREEDY = Decoding()
-CAREFUL = Decoding(
-    num_beams=4, no_repeat_ngram_size=4
-)  # for texts that failed the checks: it ends more often and cannot loop
+# For texts that failed the checks: it ends more often and cannot loop.
+CAREFUL = Decoding(num_beams=4, no_repeat_ngram_size=4)
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,10 @@ class OwnEngine:
     """A `TranslationEngine` by a dotted path, found beside the recipe, with the arguments that the recipe gives it.
 
     `def translate(texts: list[str], source: str, target: str, *, ...) -> list[str]` gets up to 256 texts, and two
-    codes of languages.tsv. It returns a translation per text, in order: "" if it has none, and `<unk>` in front of a
-    word that it leaves in the source language, which the checks refuse. It raises ValueError for a language that it
-    does not know. Its keyword-only parameters, with their types, are the keys that a recipe may give.
+    codes of languages.tsv: from English, and for frequent answers of VQA back into English. It returns a translation
+    per text, in order: "" if it has none, and `<unk>` in front of a word that it leaves in the source language, which
+    the checks refuse. It raises ValueError for a language that it does not know. Its keyword-only parameters, with
+    their types, are the keys that a recipe may give.
 
     The function's file may have a `VERSION`: what else makes a translation, such as a server's version. The cache
     tells engines apart by the dotted path, `VERSION`, the arguments, and a digest of the file.

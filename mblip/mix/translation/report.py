@@ -20,15 +20,7 @@ from .checks import Failure
 TRANSLATED, RETRIED, IN_PIECES = "translated", "retried", "in pieces"
 ANSWERS_TRANSLATED, ANSWERS_KEPT_ENGLISH = "answers translated", "answers kept in English"
 SKIPPED, STAYED_ENGLISH = "examples skipped", "examples kept in English"
-OUTCOMES = (
-    TRANSLATED,
-    RETRIED,
-    IN_PIECES,
-    ANSWERS_TRANSLATED,
-    ANSWERS_KEPT_ENGLISH,
-    SKIPPED,
-    STAYED_ENGLISH,
-)
+OUTCOMES = (TRANSLATED, RETRIED, IN_PIECES, ANSWERS_TRANSLATED, ANSWERS_KEPT_ENGLISH, SKIPPED, STAYED_ENGLISH)
 NUM_EXAMPLES = 3
 
 

@@ -267,9 +267,15 @@ def test_after_an_error_and_a_kill_a_build_on_ray_goes_on_with_the_same_line(mix
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_cpus": 2, "memory": 16e9}, "asks for 2 CPU, 16.0 GB, which no node .* have: 2 CPU, 4.0 GB."),
-        ({"num_gpus": 1}, "asks for 1 CPU, 1 GPU, which no node .* The nodes have: 2 CPU, 0 GPU."),
-        ({"resources": {"disk": 1}}, "asks for 1 CPU, 1 disk, which no node .* The nodes have: 2 CPU, 0 disk."),
+        (
+            {"num_cpus": 2, "memory": 16e9},
+            r"asks for {'CPU': 2, 'memory': 16000000000.0}, .* have: \[{'CPU': 2.0, 'memory': 4000000000.0}\]",
+        ),
+        ({"num_gpus": 1}, r"asks for {'CPU': 1, 'GPU': 1}, which no node .* have: \[{'CPU': 2.0, 'GPU': 0}\]"),
+        (
+            {"resources": {"disk": 1}},
+            r"asks for {'CPU': 1, 'disk': 1}, which no node .* have: \[{'CPU': 2.0, 'disk': 0}\]",
+        ),
     ],
 )
 def test_what_no_node_of_ray_has_is_refused_at_once(ray, monkeypatch, options, message):

@@ -5,6 +5,8 @@ test_build_on_clusters.py builds on a real Slurm.
 
 import os
 import re
+import subprocess
+import sys
 from contextlib import chdir
 
 import pytest
@@ -137,6 +139,12 @@ def test_a_task_has_a_step_and_a_number(tmp_path, task):
         ValueError, match=f"--task is '{re.escape(task)}', expected such as `shards:3`; steps: reading, "
     ):
         main([str(write_mix(tmp_path)), "--output", str(tmp_path / "out"), "--task", task])
+
+
+@pytest.mark.slow
+def test_a_task_does_not_wait_for_the_import_of_the_trainer():
+    code = "import sys, mblip.mix.build.command; print({'transformers.trainer_utils', 'peft'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_a_task_of_a_long_array_does_every_thousandth(tmp_path):

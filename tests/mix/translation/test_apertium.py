@@ -1,14 +1,17 @@
 """Apertium as a translation engine: with a stand-in for its program everywhere, and for real where it is installed."""
 
+import re
 import shutil
 import subprocess
 
 import pytest
 
-from mblip.data.languages import get_language
+from mblip.data.languages import Language, get_language
 from mblip.mix.translation import apertium
+from mblip.mix.translation.answers import AnswerTranslator
 from mblip.mix.translation.apertium import translate
 from mblip.mix.translation.engines import OwnEngine
+from mblip.mix.translation.report import TranslationReport
 from mblip.mix.translation.texts import translate_texts
 
 INSTALL = "apt install apertium " + " ".join(sorted({package for *_, package in apertium.PAIRS}))
@@ -68,7 +71,7 @@ def real():
     listed = (
         subprocess.run(["apertium", "-l"], capture_output=True, text=True).stdout if shutil.which("apertium") else ""
     )
-    if not {direction for direction, _ in apertium.DIRECTIONS.values()} <= {*listed.split(), "ast-spa"}:
+    if not {direction for direction, _ in apertium.DIRECTIONS.values()} <= {*listed.split()}:
         pytest.skip(f"needs Apertium: {INSTALL}")
 
 
@@ -133,6 +136,22 @@ def test_a_word_that_apertium_does_not_know_is_refused_and_a_share_of_them_may_b
     assert str(found[0].failure) == "unknown word: 1 `<unk>`"
     assert found[0.2].failure is None
     assert "snowboarder" in found[0.2].text
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("real")
+def test_answers_of_vqa_stay_english_in_asturian_from_which_no_pair_leads_back():
+    engine, report = OwnEngine(f"{apertium.__name__}:translate"), TranslationReport()
+    answers = AnswerTranslator(engine, {"dog", "green"}, report)
+    assert answers.translate(["dog", "green"], get_language("es")) == {"dog": "perro", "green": "verde"}
+    asturian = Language("ast", "Asturian", "Latn")
+    assert answers.translate(["dog", "green"], asturian) == {"dog": None, "green": None}
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("real")
+def test_the_version_names_the_program_and_a_digest_of_the_pairs_in_few_characters():
+    assert re.fullmatch(r"apertium [\d.]+-\S+, pairs [0-9a-f]{8}", apertium.VERSION)
 
 
 @pytest.mark.engine
