@@ -42,8 +42,8 @@ from processing_mblip.prompt_encoding import special_tokens_around
 
 CARD_FILE, SOURCE_CARD_FILE = "README.md", "MODEL_CARD.md"
 # The language models of which tests/test_vllm.py has compared the answers in vLLM 0.32 with ours.
-LANGUAGE_MODELS = ("cohere", "cohere2", "gemma", "gemma2", "gemma3_text", "granite")
-LANGUAGE_MODELS += ("llama", "mistral", "opt", "phi3", "qwen2", "qwen3")
+LANGUAGE_MODELS = ["cohere", "cohere2", "gemma", "gemma2", "gemma3_text", "granite"]
+LANGUAGE_MODELS += ["llama", "mistral", "opt", "phi3", "qwen2", "qwen3"]
 # For a tokenizer without a chat template, this joins messages as MBlipProcessor does. vLLM would otherwise write
 # "Question: ... Answer:". The comment holds `<image>`, so MBlipProcessor does not write it into the text.
 CHAT_TEMPLATE = (
