@@ -108,6 +108,7 @@ def test_a_language_model_is_held_in_4_bit(folder):
     [("README.md", "Fine-tune on your data", 1), ("docs/training.md", "With the plain Trainer", 0)],
 )
 def test_own_images_train_with_the_plain_trainer(folder, name, heading, number):
+    tiny_model("mt5").half().save_pretrained(MODEL_FOLDER)  # as a model is composed from components in float16
     assert python_block("README.md", "Fine-tune on your data") == python_block("docs/data.md", "Rows by hand")
     run("README.md", "Fine-tune on your data")
     names = run(name, heading, number, **{"max_steps=100": "max_steps=2, use_cpu=True"})

@@ -218,7 +218,7 @@ def _components(model: ModelRecipe) -> list[Component]:
 def _record_stage(stage: StageRun) -> StageRecord:
     if (result := stage.result) is None:
         raise ValueError(f"{stage.folder} lacks the last checkpoint of its stage. Restore it, or train again.")
-    last_entry = read_state(result)["log_history"][-1]
+    state = read_state(result)
     rates = {"": stage.recipe.learning_rate}
     if stage.recipe.lora_learning_rate is not None:
         rates["LoRA"] = stage.recipe.lora_learning_rate
@@ -228,10 +228,10 @@ def _record_stage(stage: StageRun) -> StageRecord:
     sources = [source.source for source in stage.data.sources] or list(paths)
     return StageRecord(
         stage=stage.recipe.stage,
-        num_steps=last_entry["step"],
+        num_steps=state["global_step"],
         batch_size=stage.recipe.batch_size,
         learning_rates=rates,
-        minutes=round(last_entry["seconds"] / 60, 1),
+        minutes=round(state["log_history"][-1]["seconds"] / 60, 1),
         sources=tuple(without_folder(source) for source in sources),
         facts=StageFacts(**read_json(result / FACTS_FILE, "Restore the checkpoint, or delete it.")),
     )

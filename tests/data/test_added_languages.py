@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from mblip.cli import main
 from mblip.data import Example, apply_prompt
 from mblip.data import languages as table
 from mblip.data.language_check import identify_language, wrong_language, wrong_script
@@ -22,6 +24,7 @@ from mblip.mix.build.recipe import read_mix_recipe
 from mblip.mix.translation.cache import CachedEngine, TranslationCache
 from mblip.mix.translation.engines import OwnEngine
 from mblip.training.recipe_reading import parse_command_line
+from tests.tiny import tiny_model, tiny_processor
 
 ROMANSH = Language("rm", "Romansh", "Latn")
 TOK_PISIN = Language("tpi", "Tok Pisin", "Latn", nllb_code="tpi_Latn")
@@ -177,3 +180,41 @@ def test_an_unknown_language_is_told_how_to_add_it():
     with pytest.raises(ValueError, match=r"or one that a recipe adds: `add_languages: \[\{code: rm, name: Romansh"):
         get_language("rm")
     assert Path(table.__file__).with_name("languages.tsv").is_file()
+
+
+ENGINE = """def translate(texts: list[str], source: str, target: str) -> list[str]:
+    return [" ".join(word + "an" for word in text.split()) for text in texts]
+"""
+MIX = """num_shards: 1
+add_languages: [{code: rm, name: Romansh, script: Latn}]
+translation: {engine: "rm_engine:translate"}
+allocation: {kind: uniform, languages: [en, rm]}
+sources: [{source: "scenes.source:scenes", num_images: 20, languages: [en]}]
+"""
+
+
+@pytest.mark.slow
+def test_a_language_without_a_code_is_mixed_trained_on_evaluated_and_stands_on_the_card(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny_model("mt5").save_pretrained("base")
+    tiny_processor("mt5").save_pretrained("base")
+    Path("rm_engine.py").write_text(ENGINE)
+    Path("mix.yaml").write_text(MIX)
+    main(["build", "mix.yaml", "--output", "mix"])
+    stage = "{stage: re_alignment, learning_rate: 1e-3, batch_size: 4, max_steps: 2, warmup_steps: 0, lora: {r: 2}}"
+    fields = {"model": "{name_or_path: base}", "data": "{rows: {path: mix/data}}", "stages": f"[{stage}]"}
+    fields |= {"output_dir": "run", "training": "{}", "add_languages": "[{code: rm, name: Romansh, script: Latn}]"}
+    main(["train", "fine_tune_own", *(word for key, value in fields.items() for word in (f"--{key}", value))])
+    Path("mine").mkdir()
+    Image.new("RGB", (40, 40), "green").save("mine/a.png")
+    Path("mine/metadata.csv").write_text("file_name,text\na.png,in rudi verd\n")
+    task = ["--task", "own_folder", "--task.path", "mine", "--task.task", "captioning", "--task.language", "rm"]
+    task += ["--task.columns", "{target: text}", "--load_in", "none", "--output_dir", "scores"]
+    main(["eval", "run/model", *task])
+    main(["card", "run", "--results", "scores/results.json"])
+    card = Path("run/model/README.md").read_text(encoding="utf-8")
+    assert "| Romansh (`rm`) | Latn |" in card
+    assert "Caption in Romansh:" in card
+    assert "†" not in card  # not marked as unseen
+    assert " | 2 | 4 | 0.001; LoRA" in card  # steps and images per step
+    assert "By language: rm 41, en 39." in card
