@@ -63,10 +63,11 @@ class Asked(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer as far as it is written. `is_whole`: the model has ended it."""
+    """An answer as far as it is written. `is_done`: no more will come. `is_cut`: it reached `max_new_tokens`."""
 
     text: str = ""
-    is_whole: bool = False
+    is_done: bool = False
+    is_cut: bool = False
 
 
 class Answerer:
@@ -118,15 +119,16 @@ class Answerer:
             finally:
                 stopped.set()
         work.result()
-        yield self._read(tokens, len(inputs["input_ids"]))
+        yield self._read(tokens, len(inputs["input_ids"]), is_over=True)
 
-    def _read(self, tokens: "_Tokens", num_prompts: int) -> list[Answer]:
+    def _read(self, tokens: "_Tokens", num_prompts: int, is_over: bool = False) -> list[Answer]:
         steps = list(tokens.steps)
         ids_BL = torch.stack(steps, dim=1) if steps else torch.empty(num_prompts, 0, dtype=torch.long)
         ends = self.model.generation_config.eos_token_id
         is_whole_B = torch.isin(ids_BL, torch.tensor([] if ends is None else ends)).any(dim=1)
         texts = [text.rstrip("\ufffd") for text in answer_texts(self.processor, ids_BL)]  # half a character at the end
-        return list(map(Answer, texts, is_whole_B.tolist()))
+        wholes = is_whole_B.tolist()
+        return [Answer(text, is_over or whole, is_over and not whole) for text, whole in zip(texts, wholes, strict=True)]
 
     def choose(
         self, features_IQD: torch.Tensor, asked: Sequence[Asked], candidates: Sequence[str]
@@ -193,6 +195,7 @@ def is_right_to_left(script: str) -> bool:
     return unicodedata.bidirectional(first) in ("R", "AL")
 
 
+@lru_cache(maxsize=1024)  # a cell is drawn again and again
 def tell_language(text: str, language: Language) -> tuple[str, str]:
     """Whether a text is in a language: one of `MARKS`, and why. By the measure of language fidelity in evaluations.
 
@@ -211,15 +214,15 @@ def tell_language(text: str, language: Language) -> tuple[str, str]:
     return told, f"reads like {evaluation_language(found).name}"
 
 
-def answer_html(asked: Asked, answer: Answer, *, is_over: bool) -> str:
+def answer_html(asked: Asked, answer: Answer) -> str:
     """An answer in its language's direction. Once it is written, also whether it is in its language."""
     language = asked.language
     direction = "rtl" if is_right_to_left(language.script) else "ltr"
     text = f'<p dir="{direction}" lang="{language.code}-{language.script}">{escape(answer.text)}</p>'
-    if not (answer.is_whole or is_over):
+    if not answer.is_done:
         return text
     told, why = tell_language(answer.text, language)
-    cut = "" if answer.is_whole else "; cut off"
+    cut = "; cut off" if answer.is_cut else ""
     return f'{text}<small class="{told[:3]}">{MARKS[told]} {escape(why)}{cut}</small>'
 
 
@@ -260,10 +263,8 @@ def respond(
             yield table_html(asked, names, [candidates_html(shares) for shares in chosen], len(chosen))
         return
     for answers in answerer.write(features_IQD, asked):
-        cells = [answer_html(*each, is_over=False) for each in zip(asked, answers, strict=True)]
-        yield table_html(asked, names, cells, sum(answer.is_whole for answer in answers))
-    cells = [answer_html(*each, is_over=True) for each in zip(asked, answers, strict=True)]
-    yield table_html(asked, names, cells, len(asked))
+        cells = list(map(answer_html, asked, answers))
+        yield table_html(asked, names, cells, sum(answer.is_done for answer in answers))
 
 
 def page(answerer: Answerer, languages: Sequence[str], title: str) -> Any:
@@ -315,7 +316,7 @@ def page(answerer: Answerer, languages: Sequence[str], title: str) -> Any:
             gr.on([ask.click, question.submit], show, [*seen, question, candidates], answers, **alone),
         ]
         for stop in stops:
-            stop.click(None, js=STOPPED, cancels=running)
+            stop.click(None, cancels=running).then(None, js=STOPPED)
         every.click(lambda: codes, outputs=chosen, queue=False, api_visibility="private")
     return blocks.queue(max_size=64)
 

@@ -94,6 +94,13 @@ def test_answers_grow_token_by_token_and_are_counted_when_they_end(answerer, pat
     assert "<progress" not in shown[-1]
 
 
+def test_an_answer_that_is_cut_off_is_done_when_its_batch_ends(answerer, paths):
+    short = Answerer(answerer.model, answerer.processor, batch_size=1, max_new_tokens=2)
+    shown = ask(short, paths[:1], ("en", "de"))
+    assert '<progress max="2" value="1"></progress>1 of 2' in "".join(shown)
+    assert [shown[-1].count(text) for text in ("; cut off", "<small", "<progress")] == [2, 2, 0]
+
+
 def test_closing_an_answer_stops_the_model(answerer, paths, monkeypatch):
     steps = slow_down(monkeypatch, answerer.model, seconds=0.05)
     endless = Answerer(answerer.model, answerer.processor, max_new_tokens=100)
@@ -164,7 +171,7 @@ def test_too_many_images_for_one_prompt_are_refused_before_the_model_runs(paths)
 
 def test_text_of_the_model_and_of_files_is_text_and_no_html():
     (asked,) = ask_all(["en"], 1, together=True, question=None)
-    written = answer_html(asked, Answer("<script>&", is_whole=True), is_over=True)
+    written = answer_html(asked, Answer("<script>&", is_done=True))
     shown = table_html([asked, asked], ["<b>.png", "b"], [written, ""], 2)
     assert "&lt;script&gt;&amp;" in shown
     assert "<h3>&lt;b&gt;.png</h3>" in shown
@@ -175,7 +182,7 @@ def test_text_of_the_model_and_of_files_is_text_and_no_html():
 def test_seven_languages_run_from_right_to_left():
     found = {code for code, language in LANGUAGES.items() if is_right_to_left(language.script)}
     assert found == {"ar", "fa", "iw", "ps", "sd", "ur", "yi"}
-    shown = [answer_html(each, Answer(), is_over=False) for each in ask_all(["ur", "hi"], 1, together=1, question="?")]
+    shown = [answer_html(each, Answer()) for each in ask_all(["ur", "hi"], 1, together=1, question="?")]
     assert shown == ['<p dir="rtl" lang="ur-Arab"></p>', '<p dir="ltr" lang="hi-Deva"></p>']
 
 

@@ -70,7 +70,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(folder):
-    few = ["--batch_size", "1", "--max_new_tokens", "100"]  # so that all 96 languages take a while
+    few = ["--batch_size", "1", "--max_new_tokens", "500"]  # so that six languages take a while
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     with serving(["-m", "mblip", "demo", "model", *few], folder, PYTHONPATH=path) as address:
         yield address
@@ -207,8 +207,6 @@ def test_errors_are_messages_and_what_was_there_stays(visitor):
 @pytest.mark.parametrize("how", ["stop", "reload"])
 def test_stopping_and_leaving_free_the_model_for_the_next_visitor(visitor, address, folder, how):
     visitor.upload("red.png")
-    visitor.press("All 96 languages")
-    visitor.wait_until(lambda: len(visitor.all("#languages .token")) == 96)
     visitor.press("Caption")
     visitor.wait_for("#captions section small")
     if how == "stop":
@@ -223,7 +221,7 @@ def test_stopping_and_leaving_free_the_model_for_the_next_visitor(visitor, addre
     assert list(other.answers("captions", 1)) == ["en"]
     other.close()
     if how == "stop":
-        assert 0 < len(visitor.all("#captions section small")) < 96
+        assert 0 < len(visitor.all("#captions section small")) < 6
 
 
 def test_two_visitors_at_once_each_get_their_own_answers(visitor, address, folder):
