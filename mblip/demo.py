@@ -125,10 +125,9 @@ class Answerer:
         steps = list(tokens.steps)
         ids_BL = torch.stack(steps, dim=1) if steps else torch.empty(num_prompts, 0, dtype=torch.long)
         ends = self.model.generation_config.eos_token_id
-        is_whole_B = torch.isin(ids_BL, torch.tensor([] if ends is None else ends)).any(dim=1)
+        whole = torch.isin(ids_BL, torch.tensor([] if ends is None else ends)).any(dim=1).tolist()
         texts = [text.rstrip("\ufffd") for text in answer_texts(self.processor, ids_BL)]  # half a character at the end
-        wholes = is_whole_B.tolist()
-        return [Answer(text, is_over or whole, is_over and not whole) for text, whole in zip(texts, wholes, strict=True)]
+        return [Answer(text, is_over or end, is_over and not end) for text, end in zip(texts, whole, strict=True)]
 
     def choose(
         self, features_IQD: torch.Tensor, asked: Sequence[Asked], candidates: Sequence[str]

@@ -155,7 +155,9 @@ def test_training_does_not_start_from_weights_that_are_not_finite(tmp_path):
 def test_a_score_that_is_not_finite_chooses_no_best_checkpoint(tmp_path):
     trainer = tiny_trainer(tmp_path, "warm_up")
     trainer.keep_best = True
-    trainer.generation = SimpleNamespace(main="eval_generation", figures=lambda model, is_shared: {"eval_generation": math.nan})
+    trainer.generation = SimpleNamespace(
+        main="eval_generation", figures=lambda model, is_shared: {"eval_generation": math.nan}
+    )
     with pytest.raises(ValueError, match="`eval_generation` is nan after step 0, expected a finite score"):
         trainer.evaluate()
 
