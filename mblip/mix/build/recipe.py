@@ -86,7 +86,8 @@ class MixRecipe:
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("`sources` is empty, expected at least one.")
-        allocations = [allotting.allocation for allotting in (self, *self.sources) if allotting.allocation is not None]
+        given = (self.allocation, *(source.allocation for source in self.sources))
+        allocations = [allocation for allocation in given if allocation is not None]
         if allocations and self.translation is None:
             raise ValueError("`allocation` assigns other languages, but there is no `translation`. Add it.")
         drawn = {code for allocation in allocations for code, share in allocation.shares.items() if share}
