@@ -542,7 +542,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         else:
             shape_IPH = (1, vision.embeddings.num_positions, vision.embeddings.embed_dim)
             blank_SQD = self._query_images(embeds_BTD.new_zeros(shape_IPH))
-        return embeds_BTD + 0 * blank_SQD.sum().to(embeds_BTD.device, embeds_BTD.dtype)
+        return embeds_BTD + 0 * blank_SQD.sum().to(embeds_BTD.device, embeds_BTD.dtype)  # type: ignore[union-attr]
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """Shift the labels right and prepend the start token, (B, L), as the encoder-decoder language model does.
