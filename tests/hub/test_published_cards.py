@@ -44,7 +44,7 @@ def published(hub, client, tmp_path, monkeypatch):
 @pytest.mark.parametrize("is_adapter", [False, True])
 def test_the_card_of_a_model_and_of_an_adapter_answers_with_the_package(is_adapter, published, capsys):
     before, block = published("tester/it", is_adapter=is_adapter)
-    assert "`transformers>=5.23,<5.25` and the package `mblip` (" in before
+    assert "`transformers>=5.23,<5.25`, and `mblip` with `pip install -e .` in a checkout" in before
     assert ("`peft`" in before) is is_adapter
     assert "import mblip " in block
     exec(compile(block, "card", "exec"), {})

@@ -66,6 +66,8 @@ def own_folder(
                 "or give the answers as `choices`."
             )
         answers = asked.setdefault((example.image_id, example.language, *example.inputs.items()), {})
+        if choices and answers and example.target not in answers:
+            raise ValueError(f"{example.name}: an earlier row answers the same by {next(iter(answers))!r}. Keep one.")
         firsts += [] if answers else [(example, answers)]
         answers[example.target] = example.id
     examples = [

@@ -101,6 +101,12 @@ def test_letters_of_options_in_the_question_are_multiple_choice(build):
             {"caption": "caption"},
             r"is 'ja', expected one of yes, no",
         ),
+        (
+            [row("a.png", "yes", "de", caption="x"), row("a.png", "no", "de", caption="x")],
+            "matching",
+            {"caption": "caption"},
+            r"'1' of 'own/mine': an earlier row answers the same by 'yes'",
+        ),
         ([row("c.png", "x", "de")], "captioning", {}, r"images are missing in 1 of 1 rows.*c\.png"),
         ([row("a.png", "x", "xx")], "captioning", {}, r"metadata\.jsonl, line 1.*'xx'.*expected one of the 96 codes"),
         ([row("a.png", "x", "de")], "vqa", {}, r"takes the inputs \['question'\], but the columns map none"),
