@@ -1,7 +1,7 @@
 """The true lmms-eval on tasks of sample records: its figures are those of eval.py.
 
 It needs an environment of its own (docs/evaluation.md), where some package of lmms-eval's is called `tests`, as ours.
-So nothing here imports `tests`: pytest -m slow tests/evaluation/test_lmms_eval_runs.py
+So nothing here imports `tests`: pytest -m engine tests/evaluation/test_lmms_eval_runs.py
 """
 
 import json
@@ -27,7 +27,7 @@ NAMES = ("xflickrco", "xgqa", "xvnli")
 NUM_SCORES = {"xflickrco": 3, "xgqa": 2, "xvnli": 2}
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.engine,
     pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample data are not beside the project"),
     pytest.mark.skipif(find_spec("lmms_eval") is None, reason="lmms-eval is not installed: see docs/evaluation.md"),
 ]
