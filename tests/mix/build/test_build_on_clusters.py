@@ -210,7 +210,7 @@ def test_after_an_error_a_kill_a_cancel_and_a_lost_node_slurm_gets_only_what_is_
         ("{mem-per-cpu: 9000M}", "sbatch refuses: .*Memory specification can not be satisfied"),
         (
             '{mem-per-cpu: 1G, time: "20:00:00"}',
-            r"never run job \d+ \(reading\): PartitionTimeLimit\. All jobs .* canc",
+            r"never run job \d+ \(reading\): Partition(TimeLimit|Config)\. All jobs .* canc",
         ),
         (
             "{mem-per-cpu: 1G, cpus-per-task: 3}",
