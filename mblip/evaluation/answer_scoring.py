@@ -36,17 +36,20 @@ MBLIP = Rule("the original mBLIP's exact match of the cleaned answer", harness.m
 
 @dataclass(frozen=True)
 class ExactMatch:
-    """The share of answers that equal one of their references; see metrics/exact_match.py."""
+    """The share of answers that equal one of their references, also in case unless `ignore_case`; see
+    metrics/exact_match.py."""
 
     description: str = "exact match of the whole answer"
     main: str = "exact_match"
     is_share: bool = True
     greater_is_better: bool = True
     others: ClassVar[Mapping[str, str]] = {}
+    ignore_case: bool = False
 
     def score(self, examples: Sequence[EvaluationExample], outputs: Sequence[str]) -> Scored:
         is_right = [
-            is_exact_match(output, example.references) for example, output in zip(examples, outputs, strict=True)
+            is_exact_match(output, example.references, ignore_case=self.ignore_case)
+            for example, output in zip(examples, outputs, strict=True)
         ]
         return Scored.of_sums(self.main, {self.main: ratio(is_right)})
 

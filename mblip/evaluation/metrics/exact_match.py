@@ -1,16 +1,17 @@
 """Exact match: an answer is right if it equals one of its references.
 
-Both are compared in Unicode's composed form (NFC), without surrounding space. Case and punctuation count.
+Both are compared in Unicode's composed form (NFC), without surrounding space. Punctuation counts, and case
+unless it is ignored.
 """
 
 import unicodedata
 from collections.abc import Sequence
 
 
-def is_exact_match(output: str, references: Sequence[str]) -> bool:
+def is_exact_match(output: str, references: Sequence[str], *, ignore_case: bool = False) -> bool:
     """Whether `output` equals one of `references`. An empty answer matches nothing."""
-    answer = comparable(output)
-    return bool(answer) and any(answer == comparable(reference) for reference in references)
+    answer, *right = (comparable(text.casefold() if ignore_case else text) for text in (output, *references))
+    return bool(answer) and answer in right
 
 
 def comparable(text: str) -> str:

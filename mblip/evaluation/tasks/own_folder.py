@@ -88,7 +88,9 @@ def own_folder(
     ]
     is_short = bool(choices) or task in SHORT_ANSWERS
     metric: Metric = (
-        ExactMatch() if is_short else CaptionMetric(tuple(dict.fromkeys(one.language for one in examples)))
+        ExactMatch(description="exact match of the whole answer, but for case", ignore_case=True)
+        if is_short
+        else CaptionMetric(tuple(dict.fromkeys(one.language for one in examples)))
     )
     if choices:
         metric = MultipleChoiceAccuracy() if are_letters else ChoiceAccuracy(choices)

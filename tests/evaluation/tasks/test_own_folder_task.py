@@ -65,7 +65,8 @@ def test_short_answers_are_right_if_they_equal_one_of_the_answers(build):
         "Question: Ngapi? Short answer in Swahili:",
         "Question: Berapa? Short answer in Indonesian:",
     ]
-    assert figures(task, ["2", "mbili", "tiga"]) == {"exact_match": 0.667}
+    assert figures(task, ["Zwei", "MBILI ", "tiga"]) == {"exact_match": 0.667}
+    assert task.metric.description == "exact match of the whole answer, but for case"
 
 
 def test_yes_or_no_is_a_choice_that_can_be_ranked(build):
