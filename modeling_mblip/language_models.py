@@ -216,12 +216,14 @@ def first_position(model: nn.Module) -> int:
 
 
 def check_language_model(language_model: PreTrainedModel) -> None:
-    """Refuse a language model whose results would be silently wrong.
+    """Refuse a language model whose results would be silently wrong, or that has layers for images of its own.
 
     Raises:
-        ValueError: the model takes no embeddings, also needs the token ids, or attends to later tokens.
+        ValueError: the model takes no embeddings, needs token ids too, attends to later tokens, or has these layers.
     """
     reason = _why_tokens_are_needed(language_model) or _why_it_looks_ahead(language_model)
+    if getattr(language_model.config.get_text_config(), "cross_attention_layers", None):  # Llama 3.2 Vision
+        reason = "its `cross_attention_layers` read images of its own encoder, and would never be reached"
     if reason:
         raise ValueError(
             f"{type(language_model).__name__} ({language_model.config.model_type}) cannot read images: {reason}. "
