@@ -59,6 +59,7 @@ def test_a_draft_states_no_score(name):
     assert tables(section) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "shape"), DRAFTS.items(), ids=DRAFTS)
 def test_a_drafts_counted_parameters_are_counted_again(name, shape):
     config = MBlipConfig(text_config=AutoConfig.for_model(**shape))

@@ -45,6 +45,7 @@ def test_both_engines_are_timed_and_find_the_same(capsys):
     assert "6,160 of 6,160 ranks hold the same caption" in printed
 
 
+@pytest.mark.slow
 def test_every_third_caption_made_up_is_an_earlier_one_with_a_letter_changed():
     captions = filters.make_captions(300)
     assert len(captions) == 300

@@ -19,6 +19,7 @@ def model_folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_model_is_measured_in_every_precision(model_folder, tmp_path, capsys):
     main([str(model_folder), *SCENES, "--output_dir", str(tmp_path)])
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ pytest.importorskip("ctranslate2", reason="CTranslate2 is not installed: the ben
 import translation as translation_benchmark
 
 
+@pytest.mark.slow
 def test_three_engines_translate_the_same_batches_with_and_without_beams(capsys):
     translation_benchmark.main(["--shape", "toy", "--rounds", "1", "--batch-size", "4", "--beams", "1", "4"])
     printed = capsys.readouterr().out

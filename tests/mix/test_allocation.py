@@ -231,6 +231,7 @@ def test_nothing_to_show_is_an_error(tmp_path):
         write_chart({("de", "vqa"): 0}, tmp_path / "chart.png")
 
 
+@pytest.mark.slow
 def test_the_chart_shows_96_languages_by_code_and_is_the_same_each_time(tmp_path):
     counts = {(language, "captioning"): 10**6 // (i + 1) for i, language in enumerate(LANGUAGES)}
     for name in ("a.png", "b.png"):

@@ -39,7 +39,14 @@ def textbook_loss(model, batch, smoothing):
 
 
 @pytest.mark.parametrize("family", ["mt5", "bloom"])
-@pytest.mark.parametrize(("smoothing", "smoothed_by"), [(0.0, "model"), (0.1, "model"), (0.1, "trainer")])
+@pytest.mark.parametrize(
+    ("smoothing", "smoothed_by"),
+    [
+        pytest.param(0.0, "model", marks=pytest.mark.slow),
+        (0.1, "model"),
+        pytest.param(0.1, "trainer", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("is_adapted", [False, True])
 def test_the_training_loss_is_the_textbook_formula(family, smoothing, smoothed_by, is_adapted, tmp_path):
     model, batch = model_and_rows(family)

@@ -599,6 +599,7 @@ def test_the_languages_are_known_to_the_project_and_span_six_scripts():
     assert len({get_language(language).script for language in SCENE_LANGUAGES}) >= 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", SCENE_LANGUAGES)
 def test_every_word_of_an_unseen_caption_stands_in_some_training_caption(language):
     rng = random.Random(0)

@@ -44,7 +44,7 @@ def train_tiny(folder: Path, stage: str, family: str, **training: Any) -> tuple[
     return model, before
 
 
-@pytest.mark.parametrize("family", ["mt5", "bloom"])
+@pytest.mark.parametrize("family", ["mt5", pytest.param("bloom", marks=pytest.mark.slow)])
 def test_in_the_warm_up_the_projection_moves_and_nothing_else(tmp_path, family):
     model, before = train_tiny(tmp_path, "warm_up", family)
     assert model.config.to_dict() == tiny_model(family).config.to_dict()

@@ -254,6 +254,7 @@ def tiny_trainer(folder: Path, stage: str, **training: Any) -> MBlipTrainer:
     )
 
 
+@pytest.mark.slow
 def test_label_smoothing_is_that_of_the_model_s_own_loss_while_it_trains(tmp_path, monkeypatch):
     trainer = tiny_trainer(tmp_path, "warm_up", label_smoothing_factor=0.1)
     model, seen = trainer.model, []

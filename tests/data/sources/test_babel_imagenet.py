@@ -360,6 +360,7 @@ def test_the_larger_published_file_covers_all_96_languages():
     assert set(source.labels) == set(LANGUAGES)
 
 
+@pytest.mark.slow
 @needs_real_data
 @pytest.mark.parametrize(
     ("name", "num_labels"), [("babel_imagenet.json", 35_848), ("babel_imagenet-298.json", 36_982)]

@@ -92,6 +92,7 @@ def test_captions_of_every_language_have_their_scores():
 
 
 @needs_real_data
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["zh", "ja", "th"])
 def test_captions_as_published_have_the_scores_of_captions_segmented_by_the_original(language):
     for library in LIBRARIES.get(language, ()):
