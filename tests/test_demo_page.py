@@ -111,14 +111,15 @@ class Visitor:
         return self.wait_until(lambda: self.all(selector))[0]
 
     def upload(self, *names):
+        before = len(self.all("#images img"))
         self.wait_for("#images input[type=file]").send_keys("\n".join(str(self.folder / name) for name in names))
-        self.wait_until(lambda: len(self.all("#images img")) >= len(names))
+        self.wait_until(lambda: len(self.all("#images img")) >= before + len(names))
 
     def press(self, text):
         """Click the button of a text that can be seen; in one call, because the page may have hundreds of buttons."""
         click = """
             const button = [...document.querySelectorAll("button")]
-                .find(button => button.textContent.trim() === arguments[0] && button.offsetParent);
+                .find(button => button.textContent.trim() === arguments[0] && button.offsetHeight > 1);
             if (button) button.click();
             return Boolean(button)"""
         self.wait_until(lambda: self.driver.execute_script(click, text))
