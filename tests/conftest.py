@@ -16,6 +16,8 @@ import pytest
 import torch
 import transformers
 
+from mblip.data import languages
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -48,3 +50,13 @@ def _nothing_deprecated() -> Iterator[None]:
     yield
     logger.removeHandler(listener)
     assert found == []
+
+
+@pytest.fixture
+def table_of_96(monkeypatch):
+    """The languages that the test adds are forgotten after it."""
+    before = dict(languages._LANGUAGES)
+    monkeypatch.setenv(languages.ADDED, "[]")
+    yield
+    languages._LANGUAGES.clear()
+    languages._LANGUAGES.update(before)

@@ -26,6 +26,9 @@ SCRIPTS = {"train.py": "train", "eval.py": "eval"}
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 
 
+pytestmark = pytest.mark.usefixtures("table_of_96")  # the pages add some
+
+
 def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 

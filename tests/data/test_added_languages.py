@@ -36,14 +36,7 @@ IN_YAML = """add_languages:
 """
 
 
-@pytest.fixture(autouse=True)
-def table_of_96(monkeypatch):
-    """The added languages are forgotten after the test."""
-    before = dict(table._LANGUAGES)
-    monkeypatch.setenv(table.ADDED, "[]")
-    yield
-    table._LANGUAGES.clear()
-    table._LANGUAGES.update(before)
+pytestmark = pytest.mark.usefixtures("table_of_96")
 
 
 @pytest.fixture
