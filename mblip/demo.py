@@ -28,7 +28,6 @@ from typing import Any, NamedTuple, get_args
 
 import torch
 from huggingface_hub import metadata_load
-from torch import nn
 from transformers.generation.streamers import BaseStreamer
 
 from mblip.data.language_check import SCRIPT_NAMES, identify_language, unidentified, wrong_script
@@ -42,7 +41,7 @@ from mblip.evaluation.likelihood import rank
 from mblip.evaluation.metrics.language_fidelity import NEAR_LANGUAGES, UNKNOWN, find_language
 from mblip.evaluation.model_inputs import encode_prompts, prompt_tensors, shown_features
 from mblip.evaluation.recipe import DtypeName, LoadIn
-from mblip.loading import Precision, load_checkpoint
+from mblip.loading import Precision, load_on_device
 from modeling_mblip.checkpoint_reading import find_file
 from processing_mblip.image_decoding import MAX_BYTES, decode
 from processing_mblip.image_refusal import RefusedImageError
@@ -335,8 +334,7 @@ def launch(
 
     unidentified()  # loads py3langid
     codes = [get_language(code).code for code in languages] or model_languages(model)
-    loaded, processor = load_checkpoint(model, Precision.named(dtype, load_in))
-    loaded = nn.Module.to(loaded, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    loaded, processor = load_on_device(model, Precision.named(dtype, load_in), device)
     print(f"Loaded {model}: {describe_precision(loaded)}.", flush=True)
     if not codes:
         print(f"Its card names no languages, so the page offers all {len(LANGUAGES)}. Choose with --languages.")

@@ -213,11 +213,8 @@ def to_blip2(
     model.config.image_token_id = image_token_id
     text_config = copy.deepcopy(model.config.text_config)
     text_config.architectures = [type(model.language_model).__name__]  # vLLM builds this class
-    for name in (
-        "pad_token_id",
-        "bos_token_id",
-        "eos_token_id",
-    ):  # BLIP-2 generates by the language model's configuration
+    # BLIP-2 generates by the language model's configuration.
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         if (token_id := getattr(model.generation_config, name)) is not None:
             setattr(text_config, name, token_id)
     settings: dict[str, Any] = {

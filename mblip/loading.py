@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 import torch
 from huggingface_hub import ResolvedRevision
 from peft import PeftConfig, PeftModel
+from torch import nn
 from transformers import AutoImageProcessor, AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig
 from transformers.utils.hub import resolve_revision
 from transformers.utils.peft_utils import find_adapter_config_file
@@ -90,6 +91,15 @@ def load_checkpoint(
     base.load_adapter(name_or_path)
     base.name_or_path = base.config.name_or_path = name_or_path
     return base.eval(), processor
+
+
+def load_on_device(
+    name_or_path: str, precision: Precision | None = None, device: str | None = None
+) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
+    """`load_checkpoint`, and the model on a device. None: the GPU if there is one, else the CPU."""
+    model, processor = load_checkpoint(name_or_path, precision)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return nn.Module.to(model, device), processor  # transformers' own `to` refuses a quantised model
 
 
 def load_merged(name_or_path: str, precision: Precision) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:

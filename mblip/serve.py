@@ -30,7 +30,6 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 from starlette.exceptions import HTTPException as AnyHTTPException
-from torch import nn
 from transformers import GenerationConfig
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.utils import (
@@ -45,7 +44,7 @@ from transformers.utils import logging
 from mblip.data.images import MAX_PIXELS
 from mblip.data.recipes.ranges import count
 from mblip.evaluation.recipe import DtypeName, LoadIn
-from mblip.loading import Precision, load_checkpoint
+from mblip.loading import Precision, load_on_device
 from processing_mblip import MBlipProcessor, load_upright_rgb
 
 logger = logging.get_logger(__name__)
@@ -80,8 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--allow_urls", action="store_true", help="fetch images from public http(s) addresses")
     given = parser.parse_args(arguments)
     precision = Precision.named(given.dtype, None if given.load_in == "none" else given.load_in)
-    model, processor = load_checkpoint(given.model, precision)
-    model = nn.Module.to(model, given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model, processor = load_on_device(given.model, precision, given.device)
     handler = ChatHandler(model, processor, given.model, max_tokens=given.max_tokens, allow_urls=given.allow_urls)
     print(f"Loaded {given.model}. For OpenAI's client, add /v1 to the address that follows.", flush=True)
     uvicorn.run(build_app(handler), host=given.host, port=given.port, timeout_graceful_shutdown=5)

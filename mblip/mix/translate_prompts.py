@@ -33,6 +33,7 @@ from .translation.nllb import open_engines
 from .translation.report import TRANSLATED, TranslationReport
 from .translation.texts import TranslatedText, translate_texts
 
+OF_NLLB = ("model", "revision", "num_beams")  # options
 MODEL = "facebook/nllb-200-distilled-1.3B"
 ANSWERED_BY_CHOICE = frozenset({"image_deciding", "matching", "entailment", "two_image_statement"})
 ENGLISH_ANSWERS = re.compile(r"\b(?:yes|no|maybe)\b", re.IGNORECASE)
@@ -99,7 +100,13 @@ def translate_templates(
 
 def main(arguments: Sequence[str]) -> None:
     """The command: translate, write the files, and print the counts."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    of_nllb = [f"--{name}" for name in OF_NLLB if vars(given)[name] != parser.get_default(name)]
+    if of_nllb and is_dotted(given.engine):
+        raise ValueError(
+            f"`{given.engine}` is your own engine, which {', '.join(of_nllb)} would not reach. Leave it out."
+        )
     paths = {code: given.output / f"{get_language(code).code}.yaml" for code in given.languages.split(",")}
     there = sorted(str(path) for path in paths.values() if path.exists())
     if there:

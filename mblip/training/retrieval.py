@@ -11,16 +11,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import nn
-
 from mblip.data.recipes.ranges import count
 from mblip.evaluation import conditions_table, predictions_path, write_report, write_results
 from mblip.evaluation.predictions import write_predictions
 from mblip.evaluation.processes import alone_in
 from mblip.evaluation.recipe import EvaluationRun, read_evaluation_run
 from mblip.evaluation.retrieval import RetrievalSettings, retrieval_results
-from mblip.loading import Precision, base_of_adapter, load_checkpoint
+from mblip.loading import Precision, base_of_adapter, load_on_device
 from mblip.recipes import find_recipe
 
 FOLDER = "retrieval"
@@ -38,8 +35,7 @@ def main(arguments: Sequence[str]) -> None:
 def _search(given: argparse.Namespace, run: EvaluationRun, folder: Path) -> None:
     tasks = run.evaluation.build_tasks()
     name = given.model or run.model
-    model, processor = load_checkpoint(name, Precision.named(run.dtype, run.quantisation(())))
-    nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
+    model, processor = load_on_device(name, Precision.named(run.dtype, run.quantisation(())))
     settings = RetrievalSettings(given.num_candidates, given.batch_size)
     found = [
         retrieval_results(model, processor, task, settings=settings, base=base_of_adapter(name))  # type: ignore[arg-type]

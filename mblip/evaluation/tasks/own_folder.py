@@ -87,13 +87,13 @@ def own_folder(
         )
     ]
     is_short = bool(choices) or task in SHORT_ANSWERS
-    metric: Metric = (
-        ExactMatch(description="exact match of the whole answer, but for case", ignore_case=True)
-        if is_short
-        else CaptionMetric(tuple(dict.fromkeys(one.language for one in examples)))
-    )
+    metric: Metric
     if choices:
         metric = MultipleChoiceAccuracy() if are_letters else ChoiceAccuracy(choices)
+    elif is_short:
+        metric = ExactMatch(description="exact match of the whole answer, but for case", ignore_case=True)
+    else:
+        metric = CaptionMetric(tuple(dict.fromkeys(one.language for one in examples)))
     return benchmark_task(
         "own_folder",
         examples,

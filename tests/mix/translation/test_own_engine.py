@@ -203,4 +203,7 @@ def test_prompt_templates_are_translated_by_an_engine_of_ones_own(folder, monkey
     assert "# Engine: shouting:translate. Model: no VERSION stated" in (folder / "templates" / "fi.yaml").read_text()
     with pytest.raises(SystemExit):
         translate_prompts(["fi", "--engine", "shouting", "--output", str(folder / "more")])
+    own = ["fi", "--engine", "shouting:translate", "--output", str(folder / "more")]
+    with pytest.raises(ValueError, match="`shouting:translate` is your own engine, which --num_beams would not reach"):
+        translate_prompts([*own, "--num_beams", "2"])
     assert "'shouting' is not transformers, ctranslate2 or `my_module:my_engine`" in capsys.readouterr().err
