@@ -1,4 +1,4 @@
-"""The configuration of mBLIP: a BLIP-2 vision tower and Q-Former in front of any language model of transformers.
+"""The configuration of mBLIP: an image encoder and BLIP-2's Q-Former before any language model of transformers.
 
 `MBlipConfig` reads its own `config.json` and BLIP-2's. The BLIP-2 files of 2023, and with them the published mBLIP
 checkpoints, have no image token id. There the `<image>` token gets the id `len(tokenizer)` if the folder holds a
@@ -25,12 +25,13 @@ elif release > (5, 24):
     )
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, AutoTokenizer, Blip2QFormerConfig, Blip2VisionConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, Blip2QFormerConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import logging
 
 from .checkpoint_reading import find_file
 from .language_models import CACHE_NAME
+from .vision_towers import tower_config, tower_width
 
 logger = logging.get_logger(__name__)
 
@@ -48,7 +49,8 @@ class MBlipConfig(PreTrainedConfig):
     """Configuration of `MBlipForConditionalGeneration`.
 
     Args:
-        vision_config: a `Blip2VisionConfig` or its dict.
+        vision_config: a `Blip2VisionConfig`, or the configuration of any image encoder that `AutoModel` builds, or
+            its dict (without `model_type`: BLIP-2's). Of a whole model's (CLIP, SigLIP), its `vision_config` is used.
         qformer_config: a `Blip2QFormerConfig` or its dict; its `encoder_hidden_size` is set to the width of the vision
             model.
         text_config: the configuration of any sequence-to-sequence or causal language model of transformers, or its
@@ -63,14 +65,15 @@ class MBlipConfig(PreTrainedConfig):
     `pad_token_id`, `bos_token_id`, `eos_token_id` and `decoder_start_token_id` default to those of the language model.
 
     Raises:
-        ValueError: `vision_config` or `qformer_config` is of another type, or `label_smoothing` is out of range.
+        ValueError: `vision_config` is of no encoder that takes images alone, `qformer_config` of another type, or
+            `label_smoothing` is out of range.
     """
 
     model_type = "mblip"
     attribute_map = {"image_token_index": "image_token_id"}  # noqa: RUF012 (transformers' own declaration)
     sub_configs_defaults = {  # noqa: RUF012
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="mt5"),
-        "vision_config": SubConfigSpec(config_class=Blip2VisionConfig),
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="blip_2_vision_model"),
         "qformer_config": SubConfigSpec(config_class=Blip2QFormerConfig),
     }
     keys_to_ignore_at_inference = [  # noqa: RUF012 (Trainer adds a list to it)
@@ -106,16 +109,21 @@ class MBlipConfig(PreTrainedConfig):
         image_token_index = kwargs.pop("image_token_index", None)
         for key in BLIP2_ONLY_KEYS:
             kwargs.pop(key, None)
-        for name, expected in (("vision_config", Blip2VisionConfig), ("qformer_config", Blip2QFormerConfig)):
-            given = getattr(self, name)
-            found = given.get("model_type") if isinstance(given, dict) else getattr(given, "model_type", None)
-            if found not in (None, "", expected.model_type):  # transformers would take its sizes, and drop its type
-                raise ValueError(f"`{name}` is of type {found!r}, expected {expected.model_type!r}, BLIP-2's own.")
+        found, expected = _model_type(self.qformer_config), Blip2QFormerConfig.model_type
+        if found not in (None, "", expected):  # transformers would take its sizes, and drop its type
+            raise ValueError(f"`qformer_config` is of type {found!r}, expected {expected!r}, BLIP-2's own.")
+        found = _model_type(self.vision_config)
+        if isinstance(self.vision_config, dict) and found and found not in CONFIG_MAPPING:
+            raise ValueError(
+                f"`vision_config` is of type {found!r}, which transformers does not know. Register your own with "
+                "`AutoConfig.register` and `AutoModel.register`, or `pip install` a transformers that has it."
+            )
         super().__post_init__(**kwargs)
+        self.vision_config = tower_config(self.vision_config)
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"`label_smoothing` is {self.label_smoothing}, expected a number from 0 to below 1.")
         self.is_encoder_decoder = self.text_config.is_encoder_decoder
-        self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
+        self.qformer_config.encoder_hidden_size = tower_width(self.vision_config)
         self.qformer_config.use_qformer_text_input = False  # its text branch, for ranking, is never reached
         if self.image_token_id is None:
             self.image_token_id = image_token_index
@@ -143,6 +151,10 @@ class MBlipConfig(PreTrainedConfig):
         if image_token_id is None or image_token_id < 0:
             image_token_id = image_token_id_of_tokenizer(pretrained_model_name_or_path, **location)
         return config_dict | {"image_token_id": image_token_id}, unused_kwargs
+
+
+def _model_type(given: Any) -> str | None:
+    return given.get("model_type") if isinstance(given, dict) else getattr(given, "model_type", None)
 
 
 def image_token_id_of_tokenizer(name_or_path: str | os.PathLike, **location: Any) -> int | None:

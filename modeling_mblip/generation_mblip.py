@@ -54,6 +54,8 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         input_ids: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
         image_indices: torch.Tensor | None = None,
+        vision_features: torch.Tensor | None = None,
+        query_features: torch.Tensor | None = None,
         image_features: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
@@ -66,7 +68,7 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
             input_ids: (B, T), the prompts with their `<image>` tokens, padded on either side.
             pixel_values: (I, 3, H, W), every distinct image once.
             image_indices: (S,), for each image slot the row it shows; None: slot s shows row s.
-            image_features: (I, Q, D), instead of `pixel_values`: `get_image_features(pixel_values).pooler_output`.
+            vision_features, query_features, image_features: instead of `pixel_values`, as in `forward`.
             attention_mask: (B, T), 1 at tokens, 0 at padding; None: no padding.
             inputs_embeds: (B, T, D), instead of the embeddings of `input_ids`.
 
@@ -89,6 +91,8 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
             inputs_embeds,
             pixel_values=pixel_values,
             image_indices=image_indices,
+            vision_features=vision_features,
+            query_features=query_features,
             image_features=image_features,
             interpolate_pos_encoding=interpolate_pos_encoding,
             attention_mask=attention_mask,

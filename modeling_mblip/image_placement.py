@@ -5,8 +5,9 @@ few or the wrong features, and the model would train without seeing its images. 
 dispatching, DataParallel or a pipeline has split, and inputs made by the processor of a different checkpoint. They
 read from the device twice per batch, and look for the cause only if a count is wrong.
 
-Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, C = channels, S = image slots
-in reading order, Q = query tokens per image, D = width of the language model.
+Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, C = channels, P = patches, E =
+width of the vision tower, F = width of the Q-Former, S = image slots in reading order, Q = query tokens per image, D =
+width of the language model.
 """
 
 import itertools
@@ -26,6 +27,8 @@ INPUTS = {
     "inputs_embeds": ("BTD", "features"),
     "attention_mask": ("BT", "mask"),
     "pixel_values": ("ICHW", "pixels"),
+    "vision_features": ("IPE", "features"),
+    "query_features": ("IQF", "features"),
     "image_features": ("IQD", "features"),
     "image_indices": ("S", "ids"),
     "labels": ("BL", "labels"),
@@ -33,7 +36,9 @@ INPUTS = {
     "decoder_attention_mask": ("BL", "mask"),
     "num_items_in_batch": ("", "count"),
 }
-AXIS_NAMES = {"B": "prompts", "T": "tokens", "L": "target tokens", "I": "images", "S": "image slots", "D": "wide"}
+AXIS_NAMES = {"B": "prompts", "T": "tokens", "L": "target tokens", "I": "images", "S": "image slots", "P": "patches"}
+AXIS_NAMES |= dict.fromkeys("DEF", "wide")
+IMAGE_INPUTS = ("pixel_values", "vision_features", "query_features", "image_features")  # of which one comes in
 MOST_PIXEL_VALUE = 100  # normalised values are a few units; raw ones go to 255
 VALUES = {
     "ids": "ids, torch.int64",

@@ -1,14 +1,14 @@
-"""mBLIP: image features of a ViT and a Q-Former, placed into the input of any language model of transformers.
+"""mBLIP: image features of an image encoder and a Q-Former, placed into the input of a language model of transformers.
 
-`vision_model` and `qformer` are transformers' BLIP-2 modules, `language_model` is whatever `AutoModelForSeq2SeqLM` or
-`AutoModelForCausalLM` builds from `config.text_config`. This file connects them. State-dict keys are BLIP-2's, so a
-BLIP-2 folder loads without conversion. Three things are unusual. Each distinct image of a batch is encoded once, and
-`image_indices` says which image slots show it. Placing images checks the number of `<image>` tokens. In training, we
-compute logits only at label positions.
+`vision_model` is BLIP-2's ViT or another image encoder (vision_towers.py), `qformer` is BLIP-2's, `language_model` is
+whatever `AutoModelForSeq2SeqLM` or `AutoModelForCausalLM` builds from `config.text_config`. This file connects them.
+State-dict keys are BLIP-2's, so a BLIP-2 folder loads without conversion. Three things are unusual. Each distinct
+image of a batch is encoded once, and `image_indices` says which image slots show it. Placing images checks the number
+of `<image>` tokens. In training, we compute logits only at label positions.
 
-Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, P = patches and class token, H
-= width of the ViT, S = image slots in reading order, Q = query tokens per image, D = width of the language model, V =
-vocabulary.
+Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, P = patches and class token, E
+= width of the ViT, S = image slots in reading order, Q = query tokens per image, F = width of the Q-Former, D = width
+of the language model, V = vocabulary.
 """
 
 import functools
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import Blip2QFormerModel, Blip2VisionModel, PreTrainedModel
+from transformers import Blip2QFormerModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
@@ -29,7 +29,14 @@ from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from .configuration_mblip import MBlipConfig
 from .generation_mblip import MBlipGenerationMixin
-from .image_placement import PromptRules, check_inputs, find_image_tokens, place_image_features, select_image_features
+from .image_placement import (
+    IMAGE_INPUTS,
+    PromptRules,
+    check_inputs,
+    find_image_tokens,
+    place_image_features,
+    select_image_features,
+)
 from .label_loss import (
     IGNORE_INDEX,
     check_image_labels,
@@ -61,6 +68,7 @@ from .language_models import (
     text_model_class,
 )
 from .loading_mblip import LoadingMixin
+from .vision_towers import build_tower, features_of, image_size, takes_flag, tower_shape
 
 logger = logging.get_logger(__name__)
 
@@ -191,6 +199,7 @@ class MBlipPreTrainedModel(PreTrainedModel):
     qformer: Any
     language_projection: Any
     language_model: Any
+    takes_flag: bool  # whether the tower's `forward` has `interpolate_pos_encoding`
     # The language model's width; what it does to embeddings, positions (language_models.py) and logits (label_loss.py)
     width: int
     embedding_scale: float
@@ -228,7 +237,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
 
     def __init__(self, config: MBlipConfig) -> None:
         super().__init__(config)
-        self.vision_model = Blip2VisionModel._from_config(config.vision_config)
+        self.vision_model = build_tower(config.vision_config)
+        self.takes_flag = takes_flag(self.vision_model)
         self.query_tokens = QueryTokens(config.num_query_tokens, config.qformer_config.hidden_size)
         self.qformer = Blip2QFormerModel._from_config(config.qformer_config)
         language_model = text_model_class(config.text_config).from_config(config.text_config)
@@ -285,6 +295,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         input_ids: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
         image_indices: torch.Tensor | None = None,
+        vision_features: torch.Tensor | None = None,
+        query_features: torch.Tensor | None = None,
         image_features: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
@@ -308,8 +320,10 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
                 images. It comes first because a Trainer that dispatches batches takes the batch size from it.
             pixel_values: (I, 3, H, W), every distinct image of the batch once.
             image_indices: (S,), for each image slot of the batch, in reading order, the row of `pixel_values` or
-                `image_features` that it shows. None: slot s shows row s. Every row must be shown.
-            image_features: (I, Q, D), instead of `pixel_values`: `get_image_features(pixel_values).pooler_output`.
+                of the features that it shows. None: slot s shows row s. Every row must be shown.
+            vision_features: (I, P, E), instead of `pixel_values`: `encode_vision(pixel_values)`.
+            query_features: (I, Q, F), instead of these: the Q-Former's output, before the projection.
+            image_features: (I, Q, D), instead of these: `get_image_features(pixel_values).pooler_output`.
             attention_mask: (B, T), 1 at tokens and 0 at padding, which may be on either side.
             position_ids: (B, T). None: counted from the mask if the language model takes them, so that padding does
                 not change results.
@@ -349,6 +363,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
                 inputs_embeds,
                 pixel_values=pixel_values,
                 image_indices=image_indices,
+                vision_features=vision_features,
+                query_features=query_features,
                 image_features=image_features,
                 interpolate_pos_encoding=interpolate_pos_encoding,
                 attention_mask=attention_mask,
@@ -399,47 +415,59 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
         """Encode images: `pooler_output` holds the features to place, (I, Q, D), `last_hidden_state` the ViT's output,
-        (I, P, width).
+        (I, P, E).
 
         A frozen ViT runs without gradients and without dropout, also in training mode.
 
         Args:
             pixel_values: (I, 3, H, W).
-            interpolate_pos_encoding: accept images of a size other than the ViT's.
+            interpolate_pos_encoding: accept images of a size other than the ViT's, where its positions are fixed.
 
         Raises:
             TypeError: the pixel values are not a floating-point tensor.
             ValueError: their shape is wrong, or they are not normalised.
         """
         self._check_inputs(interpolate_pos_encoding, pixel_values=pixel_values)
-        return self._encode_images(pixel_values, interpolate_pos_encoding, **kwargs)
+        vision, vision_IPE = self._run_tower(pixel_values, interpolate_pos_encoding, **kwargs)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=vision_IPE,
+            pooler_output=self.language_projection(self._query_images(vision_IPE)),
+            hidden_states=vision.get("hidden_states"),
+            attentions=vision.get("attentions"),
+        )
 
-    def _encode_images(
+    def encode_vision(self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool = False) -> torch.Tensor:
+        """The ViT's output alone, (I, P, E), which `forward` takes as `vision_features`. See `get_image_features`."""
+        self._check_inputs(interpolate_pos_encoding, pixel_values=pixel_values)
+        return self._run_tower(pixel_values, interpolate_pos_encoding)[1]
+
+    def _run_tower(
         self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool, **kwargs: Unpack[TransformersKwargs]
-    ) -> BaseModelOutputWithPooling:
+    ) -> tuple[ModelOutput, torch.Tensor]:
+        """The tower's own output, and its features, (I, P, E)."""
         is_frozen = not any(parameter.requires_grad for parameter in self.vision_model.parameters())
         if is_frozen and self.vision_model.training:
             self.vision_model.eval()
+        flag: dict[str, Any] = {"interpolate_pos_encoding": interpolate_pos_encoding} if self.takes_flag else {}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen):
-            vision = self.vision_model(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=vision.last_hidden_state,
-            pooler_output=self._query_images(vision.last_hidden_state),
-            hidden_states=vision.hidden_states,
-            attentions=vision.attentions,
-        )
+            vision = self.vision_model(pixel_values.to(self.vision_model.dtype), **flag, **kwargs)
+            return vision, features_of(vision)
 
-    def _query_images(self, vision_IPH: torch.Tensor) -> torch.Tensor:
-        """Run Q-Former and projection on the ViT's output, (I, Q, D). The Q-Former casts its input to its dtype."""
-        queries = self.query_tokens(vision_IPH.shape[0])
-        return self.language_projection(self.qformer(queries, encoder_hidden_states=vision_IPH).last_hidden_state)
+    def _query_images(self, vision_IPE: torch.Tensor) -> torch.Tensor:
+        """Run the Q-Former on the ViT's output, (I, Q, F). It casts its input to its dtype."""
+        queries = self.query_tokens(vision_IPE.shape[0])
+        return self.qformer(queries, encoder_hidden_states=vision_IPE).last_hidden_state
 
     def _check_inputs(self, interpolate_pos_encoding: bool, **inputs: Any) -> None:
-        sizes = {"C": 3, "Q": self.config.num_query_tokens, "D": self.width}
-        if not interpolate_pos_encoding:
-            size = self.config.vision_config.image_size
-            sizes["H"], sizes["W"] = (size, size) if isinstance(size, int) else size
+        vision_config, qformer_config = self.config.vision_config, self.config.qformer_config
+        sizes = {"C": 3, "Q": self.config.num_query_tokens, "D": self.width, "F": qformer_config.hidden_size}
+        sizes["E"] = qformer_config.encoder_hidden_size
+        if self.takes_flag and not interpolate_pos_encoding:
+            sizes["H"], sizes["W"] = image_size(vision_config)
         check_inputs(inputs, sizes, self.vocab_size, is_encoder_decoder=self.config.is_encoder_decoder)
+        pixel_values = inputs.get("pixel_values")
+        if pixel_values is not None and pixel_values.shape[2:] != image_size(vision_config):
+            tower_shape(vision_config, tuple(pixel_values.shape[2:]))  # raises if the tower does not take this size
 
     def place_images(
         self,
@@ -448,6 +476,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         *,
         pixel_values: torch.Tensor | None = None,
         image_indices: torch.Tensor | None = None,
+        vision_features: torch.Tensor | None = None,
+        query_features: torch.Tensor | None = None,
         image_features: torch.Tensor | None = None,
         interpolate_pos_encoding: bool = False,
         **others: Any,
@@ -466,15 +496,15 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
                 is not in the language model's vocabulary. The message says if the processor seems to be that of
                 another checkpoint.
         """
-        self._check_arguments(input_ids, inputs_embeds, pixel_values, image_indices, image_features)
-        others |= {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "pixel_values": pixel_values}
-        others |= {"image_features": image_features, "image_indices": image_indices}
-        self._check_inputs(interpolate_pos_encoding, **others)
+        given = (pixel_values, vision_features, query_features, image_features)
+        images = {name: each for name, each in zip(IMAGE_INPUTS, given, strict=True) if each is not None}
+        self._check_arguments(input_ids, inputs_embeds, list(images), image_indices)
+        others |= {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "image_indices": image_indices}
+        self._check_inputs(interpolate_pos_encoding, **others, **images)
         if input_ids is None:
             assert inputs_embeds is not None, "_check_arguments made sure"
             return self._take_part_without_images(inputs_embeds), None
-        images = pixel_values if image_features is None else image_features
-        num_rows = 0 if images is None else images.shape[0]
+        num_rows = next((each.shape[0] for each in images.values()), 0)
         is_image_BT = find_image_tokens(
             input_ids,
             num_slots=num_rows if image_indices is None else image_indices.numel(),
@@ -485,7 +515,11 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             # An image id may be outside the embedding table, so replace it before the lookup.
             inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image_BT, 0)) * self.embedding_scale
         if pixel_values is not None:
-            image_features = self._encode_images(pixel_values, interpolate_pos_encoding).pooler_output
+            _, vision_features = self._run_tower(pixel_values, interpolate_pos_encoding)
+        if vision_features is not None:
+            query_features = self._query_images(vision_features)
+        if query_features is not None:
+            image_features = self.language_projection(query_features.to(self.query_tokens(1).dtype))
         if image_features is None:
             return self._take_part_without_images(inputs_embeds), None
         features_SQD = select_image_features(image_features, image_indices)
@@ -505,22 +539,18 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         self,
         input_ids: torch.Tensor | None,
         inputs_embeds: torch.Tensor | None,
-        pixel_values: torch.Tensor | None,
+        images: list[str],
         image_indices: torch.Tensor | None,
-        image_features: torch.Tensor | None,
     ) -> None:
-        has_images = pixel_values is not None or image_features is not None
-        if input_ids is None and (has_images or inputs_embeds is None):
+        if input_ids is None and (images or inputs_embeds is None):
             raise ValueError(
                 "`input_ids` is None, expected the prompts' ids, which say where images go. Build the inputs with "
                 "`MBlipProcessor`."
             )
-        if pixel_values is not None and image_features is not None:
-            raise ValueError("Both `pixel_values` and `image_features` came in, expected one of them.")
-        if image_indices is not None and not has_images:
-            raise ValueError(
-                "`image_indices` came without images. Pass `pixel_values` or `image_features`, or leave it out."
-            )
+        if len(images) > 1:
+            raise ValueError(f"Both `{images[0]}` and `{images[1]}` came in, expected one of them.")
+        if image_indices is not None and not images:
+            raise ValueError(f"`image_indices` came without images. Pass `{'` or `'.join(IMAGE_INPUTS)}`.")
 
     def _take_part_without_images(self, embeds_BTD: torch.Tensor) -> torch.Tensor:
         """In training, run the image side for a batch without images, and add exactly zero to the embeddings.
@@ -535,14 +565,12 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         if not (self.training and torch.is_grad_enabled() and any(trains)):
             return embeds_BTD
         if trains[0] or (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            size = self.config.vision_config.image_size
-            height, width = (size, size) if isinstance(size, int) else size
-            blank = embeds_BTD.new_zeros(1, 3, height, width, dtype=vision.dtype)
-            blank_SQD = self._encode_images(blank, interpolate_pos_encoding=False).pooler_output
+            blank = embeds_BTD.new_zeros(1, 3, *image_size(self.config.vision_config))
+            _, blank_IPE = self._run_tower(blank, interpolate_pos_encoding=False)
         else:
-            shape_IPH = (1, vision.embeddings.num_positions, vision.embeddings.embed_dim)
-            blank_SQD = self._query_images(embeds_BTD.new_zeros(shape_IPH))
-        return embeds_BTD + 0 * blank_SQD.sum().to(embeds_BTD.device, embeds_BTD.dtype)  # type: ignore[union-attr]
+            blank_IPE = embeds_BTD.new_zeros(1, 1, self.config.qformer_config.encoder_hidden_size)
+        blank_SQD = self.language_projection(self._query_images(blank_IPE))
+        return embeds_BTD + 0 * blank_SQD.sum().to(embeds_BTD.device, embeds_BTD.dtype)
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """Shift the labels right and prepend the start token, (B, L), as the encoder-decoder language model does.
