@@ -75,6 +75,7 @@ EXTRAS: Mapping[str, str] = {
 }
 PACKAGES = ("mblip", "modeling_mblip", "processing_mblip")
 TRACEBACK = "MBLIP_TRACEBACK"
+IMPORTS = "MBLIP_IMPORTS"  # Python files to import first, separated as in PATH
 UNREADABLE = (OSError, SafetensorError, pickle.UnpicklingError)
 REFUSALS = (ValueError, ImportError, *UNREADABLE)
 WRONG_INPUT = 2  # the exit status, as argparse has it
@@ -108,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # bitsandbytes, which PEFT imports, warns at every start that an optional kernel for CPUs is missing.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
+        if IMPORTS in os.environ:
+            importlib.import_module("mblip.data.recipes.dotted").import_files(os.environ[IMPORTS])
         importlib.import_module(module).main(rest)
     except _caught() as error:
         if os.environ.get(TRACEBACK):

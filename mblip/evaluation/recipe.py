@@ -21,7 +21,7 @@ from typing import Any, Literal, Self
 
 from mblip.data.languages import Language
 from mblip.data.recipes.dotted import import_dotted, is_dotted
-from mblip.data.recipes.sources import with_added_languages
+from mblip.data.recipes.sources import prepared
 from mblip.data.recipes.strict_loading import Converter, arguments_for, convert, join, to_plain, wrong_type
 from mblip.data.recipes.yaml_values import Located, read_yaml
 
@@ -114,7 +114,8 @@ class EvaluationRun:
 
     `dtype` is the dtype of ViT and language model; "auto" depends on the hardware. `load_in` quantises the language
     model (4 bit: nf4), or with "none" does not. Without it, the protocol decides: the paper's is 8 bit.
-    `add_languages` are languages that `languages.tsv` does not have.
+    `add_languages` are languages that `languages.tsv` does not have; `imports` are modules of your own, found beside the
+    recipe and imported first, such as one that registers an image encoder.
     """
 
     model: str
@@ -123,6 +124,7 @@ class EvaluationRun:
     dtype: DtypeName = "auto"
     load_in: Literal["none", "8bit", "4bit"] | None = None
     add_languages: tuple[Language, ...] = ()
+    imports: tuple[str, ...] = ()
 
     def quantisation(self, tasks: Sequence[EvaluationTask]) -> LoadIn | None:
         """How the language model is quantised for these tasks. Tasks with their own protocol do not decide it."""
@@ -139,7 +141,7 @@ def read_evaluation_run(path: Path) -> EvaluationRun:
 
 def to_evaluation_run(found: Located) -> EvaluationRun:
     """Convert YAML values to a recipe of `mblip eval`."""
-    run: EvaluationRun = convert(with_added_languages(found), EvaluationRun, "", CONVERTERS)
+    run: EvaluationRun = convert(prepared(found), EvaluationRun, "", CONVERTERS)
     return run
 
 

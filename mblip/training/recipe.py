@@ -213,8 +213,9 @@ class Recipe:
         compare_with_components: a task of `evaluation` on which we also evaluate the composition before training, and
             BLIP-2 in English.
         add_languages: languages that `languages.tsv` does not have.
-        modules: the folder in which we look up dotted paths; None: that of the recipe. A run's copy of the recipe
-            records it.
+        imports: modules of your own to import first, such as one that registers an image encoder with `AutoModel`.
+        modules: the folder in which we look up `imports` and dotted paths; None: that of the recipe. A run's copy of
+            the recipe records it.
     """
 
     output_dir: Path
@@ -228,6 +229,7 @@ class Recipe:
     limits: str | None = None
     compare_with_components: str | None = None
     add_languages: tuple[Language, ...] = ()
+    imports: tuple[str, ...] = ()
     modules: Path | None = None
 
     def __post_init__(self) -> None:

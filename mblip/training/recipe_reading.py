@@ -9,7 +9,7 @@ from typing import Any
 from mblip.data.languages import LanguageCode
 from mblip.data.recipes.dotted import is_dotted
 from mblip.data.recipes.ranges import Positive
-from mblip.data.recipes.sources import Source, convert_language, convert_source, with_added_languages
+from mblip.data.recipes.sources import Source, convert_language, convert_source, prepared
 from mblip.data.recipes.strict_loading import Converter, convert, join, to_plain
 from mblip.data.recipes.yaml_values import Located, found_beside, parse_scalar, read_yaml, replace_field, write_yaml
 from mblip.evaluation.recipe import EvaluationRecipe, convert_evaluation
@@ -57,13 +57,13 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def to_recipe(found: Located) -> Recipe:
-    """Convert YAML values to a recipe. If it uses dotted paths, set `modules` to the folder to find them in."""
+    """Convert YAML values to a recipe. If it uses code of its own, set `modules` to the folder to find it in."""
     modules = found.value.get("modules") if isinstance(found.value, dict) else None
     if modules is not None and isinstance(modules.value, str):
         found = found_beside(found, Path(modules.value).absolute())
     _check_nesting(found)
-    recipe: Recipe = convert(with_added_languages(found), Recipe, "", CONVERTERS)
-    if recipe.modules is not None or not _names_its_own(to_plain(recipe)):
+    recipe: Recipe = convert(prepared(found), Recipe, "", CONVERTERS)
+    if recipe.modules is not None or not (recipe.imports or _names_its_own(to_plain(recipe))):
         return recipe
     folder, here = found.folder.absolute(), Path.cwd()
     return dataclasses.replace(recipe, modules=folder.relative_to(here) if folder.is_relative_to(here) else folder)

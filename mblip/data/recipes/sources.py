@@ -19,7 +19,7 @@ from ..example import Example
 from ..languages import Language, LanguageCode, add_languages, get_language
 from ..skipped import SkipReport
 from ..sources import NOT_STATED, SOURCES, Origin
-from .dotted import import_dotted, is_dotted
+from .dotted import import_beside, import_dotted, is_dotted
 from .strict_loading import Converter, arguments_for, convert, join, wrong_type
 from .yaml_values import Located
 
@@ -169,9 +169,16 @@ def convert_language(found: Located, path: str) -> LanguageCode:
         raise ValueError(f"{found.location}: `{path}`: {error}") from error
 
 
-def with_added_languages(found: Located) -> Located:
-    """A recipe, whose `add_languages` are added first, so that its other fields may name them."""
-    if isinstance(found.value, dict) and (added := found.value.get("add_languages")) is not None:
+def prepared(found: Located) -> Located:
+    """A recipe, after its `imports` are imported and its `add_languages` added: its other fields may need them."""
+    fields = found.value if isinstance(found.value, dict) else {}
+    if (imports := fields.get("imports")) is not None:
+        for name in convert(imports, tuple[str, ...], "imports", {}):
+            try:
+                import_beside(name, found.folder, name)
+            except ValueError as error:
+                raise ValueError(f"{imports.location}: `imports`: {error}") from error
+    if (added := fields.get("add_languages")) is not None:
         try:
             add_languages(convert(added, tuple[Language, ...], "add_languages", {}))
         except ValueError as error:

@@ -15,7 +15,7 @@ from mblip.data.recipes.sources import (
     convert_language,
     convert_source,
     own_and_arguments,
-    with_added_languages,
+    prepared,
 )
 from mblip.data.recipes.strict_loading import Converter, call_with, convert, join
 from mblip.data.recipes.yaml_values import Located, read_yaml
@@ -110,7 +110,7 @@ def read_mix_recipe(path: Path) -> MixRecipe:
     Raises:
         ValueError: the file cannot be read, or a field is unknown or has a wrong type. The message names the location.
     """
-    recipe: MixRecipe = convert(with_added_languages(read_yaml(path)), MixRecipe, "", CONVERTERS)
+    recipe: MixRecipe = convert(prepared(read_yaml(path)), MixRecipe, "", CONVERTERS)
     return recipe
 
 

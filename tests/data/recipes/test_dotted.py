@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-from mblip.data.recipes.dotted import import_dotted
+from mblip.cli import main
+from mblip.data.recipes.dotted import import_dotted, import_files
+from mblip.evaluation.recipe import read_evaluation_run
+from mblip.training.recipe_reading import read_recipe, to_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +67,47 @@ def test_a_module_hidden_by_one_of_its_name_is_an_error(tmp_path):
     write(tmp_path, "json", "def answer():\n    return 42\n")
     with pytest.raises(ValueError, match=r"`json` beside the recipe in .* is hidden by .*__init__\.py"):
         import_dotted("json:answer", tmp_path)
+
+
+TRAINING = """
+output_dir: out
+model: {name_or_path: model}
+data: {rows: {path: rows}}
+stages: [{stage: warm_up, learning_rate: 1e-3, batch_size: 1, max_steps: 1}]
+imports: [my_tower]
+"""
+EVALUATION = "model: model\noutput_dir: out\nevaluation: {pope: {questions: q, images: i}}\nimports: [my_tower]\n"
+
+
+@pytest.mark.parametrize(("text", "read"), [(TRAINING, read_recipe), (EVALUATION, read_evaluation_run)])
+def test_a_recipe_imports_its_modules(tmp_path, text, read):
+    write(tmp_path, "my_tower", "")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert read(path).imports == ("my_tower",)
+    assert sys.modules["my_tower"].__file__ == str(tmp_path / "my_tower.py")
+    path.write_text(text.replace("my_tower", "no_tower"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"recipe\.yaml, line \d+: `imports`: `no_tower`: found no module `no_tower`"):
+        read(path)
+
+
+def test_the_copy_of_a_recipe_finds_its_modules_from_another_folder(tmp_path):
+    write(tmp_path, "my_tower", "")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "recipe.yaml").write_text(TRAINING, encoding="utf-8")
+    (tmp_path / "run" / "copy.yaml").write_text(to_yaml(read_recipe(tmp_path / "recipe.yaml")), encoding="utf-8")
+    del sys.modules["my_tower"]
+    sys.path.remove(str(tmp_path))
+    assert read_recipe(tmp_path / "run" / "copy.yaml").modules == tmp_path
+    assert "my_tower" in sys.modules
+
+
+def test_a_command_imports_the_files_of_the_environment(tmp_path, monkeypatch, capsys):
+    write(tmp_path, "my_tower", "")
+    monkeypatch.setenv("MBLIP_IMPORTS", str(tmp_path / "my_tower.py"))
+    main(["recipes"])
+    assert "my_tower" in sys.modules
+    with pytest.raises(
+        ValueError, match=r"`no_tower\.py` is no file. Expected paths of Python files, separated by ':'"
+    ):
+        import_files("no_tower.py")
