@@ -114,8 +114,8 @@ class EvaluationRun:
 
     `dtype` is the dtype of ViT and language model; "auto" depends on the hardware. `load_in` quantises the language
     model (4 bit: nf4), or with "none" does not. Without it, the protocol decides: the paper's is 8 bit.
-    `add_languages` are languages that `languages.tsv` does not have; `imports` are modules of your own, beside the recipe,
-    to import first, such as one that registers an image encoder.
+    `add_languages` are languages that `languages.tsv` does not have. `imports` are modules of your own, beside the
+    recipe, to import first, such as one that registers an image encoder.
     """
 
     model: str
