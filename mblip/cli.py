@@ -23,6 +23,7 @@ from .atomic_write import is_full, no_room
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("mblip.train", "train a model from a recipe"),
+    "encode": ("mblip.encode", "encode the images of a recipe once, for many epochs and evaluations"),
     "eval": ("mblip.eval", "evaluate a model on benchmarks: scores with intervals, and a report"),
     "reproduce": ("mblip.reproduce", "repeat published measurements of a checkpoint, and say whether ours agree"),
     "retrieval": ("mblip.training.retrieval", "measure image-text retrieval in both directions"),
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         hint = f"Did you mean `mblip {nearest[0]}`?" if nearest else "`mblip --help` lists them."
         _end("mblip", f"there is no subcommand {name!r}. {hint}")
     module, wants_help = COMMANDS[name][0], not HELP.isdisjoint(rest)
-    if name == "train" and wants_help:  # its options are recipe fields, which no parser lists
+    if name in ("train", "encode") and wants_help:  # its options are recipe fields, which no parser lists
         print(_docstring(module))
         return
     # bitsandbytes, which PEFT imports, warns at every start that an optional kernel for CPUs is missing.

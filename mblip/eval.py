@@ -5,6 +5,7 @@
     mblip eval RECIPE [--model MODEL --output_dir DIR]                all tasks of a recipe
     mblip eval RECIPE --languages en,sw --num_images 20               a trial, marked as one, in OUTPUT_DIR_trial
     mblip eval RECIPE --evaluation.xgqa.answering rank                with another value of a field of the recipe
+    mblip eval RECIPE --features FOLDER                       without the image encoder, see `mblip encode`
     mblip eval RECIPE --load_in none                                  not in 8 bit, as the paper's protocol (or 4bit)
     mblip eval --task xm3600 --help                                   the arguments of a task
     torchrun --nproc_per_node 4 -m mblip eval RECIPE                  on four processes, with the same answers
@@ -34,6 +35,7 @@ from mblip.evaluation.reports.files import RESULTS_FILE
 from mblip.evaluation.run_identity import digest_weights
 from mblip.evaluation.runner import forget_partial
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
+from mblip.training.encoding import open_evaluation_features
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,11 @@ def evaluate(run: EvaluationRun, device: torch.device, *, suffix: str = "") -> d
             f"The language model is to be loaded in {load_in} (the paper's protocol: 8bit), but bitsandbytes is not "
             'installed: `pip install "mblip[eval]"`, or `--load_in none` (in a recipe `load_in: none`).'
         )
-    model, processor = load_checkpoint(run.model, Precision.named(run.dtype, load_in))
+    precision = Precision.named(run.dtype, load_in, has_tower=run.features is None)
+    model, processor = load_checkpoint(run.model, precision)
+    features = (
+        None if run.features is None else open_evaluation_features(run.features, model, processor, run.dtype, tasks)
+    )
     model = nn.Module.to(model, device)
     if is_main_process():
         print(f"Loaded {run.model}: {describe_precision(model)}.", flush=True)
@@ -91,6 +97,7 @@ def evaluate(run: EvaluationRun, device: torch.device, *, suffix: str = "") -> d
             weights=weights,
             recipe=recipe,
             later=tasks[number:],
+            features=features,
         )
         for number, task in enumerate(tasks, start=1)
     }

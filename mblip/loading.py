@@ -25,8 +25,8 @@ from transformers.utils.hub import resolve_revision
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from mblip.evaluation.recipe import DtypeName, LoadIn
-from modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.checkpoint_reading import check_location, has_weights
+from modeling_mblip import MBlipForConditionalGeneration, loading_mblip
+from modeling_mblip.checkpoint_reading import check_location, has_weights, weight_files
 from modeling_mblip.configuration_mblip import MBlipConfig
 from modeling_mblip.loading_mblip import check_adapters_hold_all, components_to_compose
 from processing_mblip import MBlipProcessor
@@ -41,19 +41,21 @@ class Precision:
     Args:
         dtype: of ViT and language model; "auto": as they are stored.
         load_in: how the language model is quantised; None: not at all.
+        has_tower: whether the image encoder is loaded. A model that gets features of images does without.
     """
 
     dtype: torch.dtype | Literal["auto"]
     load_in: LoadIn | None = None
+    has_tower: bool = True
 
     @classmethod
-    def named(cls, dtype: DtypeName = "auto", load_in: LoadIn | None = None) -> Self:
+    def named(cls, dtype: DtypeName = "auto", load_in: LoadIn | None = None, *, has_tower: bool = True) -> Self:
         """The precision that a recipe names. "auto" is bfloat16 if the hardware supports it, else float32."""
-        return cls(DTYPES.get(dtype) or (torch.bfloat16 if has_bf16() else torch.float32), load_in)
+        return cls(DTYPES.get(dtype) or (torch.bfloat16 if has_bf16() else torch.float32), load_in, has_tower)
 
     def arguments(self) -> dict[str, Any]:
         """The precision as arguments of `from_pretrained` or `from_blip2_pretrained`."""
-        return {"dtype": self.dtype, "quantization_config": self._quantization()}
+        return {"dtype": self.dtype, "quantization_config": self._quantization(), "has_tower": self.has_tower}
 
     def _quantization(self) -> BitsAndBytesConfig | None:
         if self.load_in == "8bit":
@@ -171,6 +173,28 @@ def load_whole(name_or_path: str, precision: Precision) -> tuple[MBlipForConditi
     if components_to_compose(name_or_path) is not None:
         return model, compose_processor(model)
     return model, MBlipProcessor.from_pretrained(name_or_path)
+
+
+def load_tower(model: MBlipForConditionalGeneration, dtype: torch.dtype) -> Any:
+    """The image encoder of a model that was loaded without it, as it is at the source of the model's weights."""
+    name, revision = _source_of_tower(model)
+    return loading_mblip.load_tower(name, model.config, dtype, revision=revision)
+
+
+def tower_files(model: MBlipForConditionalGeneration) -> list[list[int]]:
+    """Size and time of the files that hold the weights of a model's image encoder: if equal, so are the weights."""
+    name, revision = _source_of_tower(model)
+    found = [os.stat(path) for path in weight_files(name, revision=revision)]
+    return [[file.st_size, file.st_mtime_ns] for file in found]
+
+
+def _source_of_tower(model: MBlipForConditionalGeneration) -> tuple[str, str | None]:
+    """Name and revision of the checkpoint that a model's image encoder comes from."""
+    components = model.config.parents
+    if components is not None:
+        return components["blip2"], components["blip2_revision"]
+    name = str(model.name_or_path)
+    return base_of_adapter(name) or name, None
 
 
 def compose_processor(model: MBlipForConditionalGeneration) -> MBlipProcessor:

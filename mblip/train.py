@@ -13,7 +13,9 @@ If training is killed, run the same command again. It resumes from its last chec
 import gc
 
 from mblip.evaluation.processes import alone_in, starts_as_main
+from mblip.loading import load_tower
 from mblip.training.checkpoints import load_trained
+from mblip.training.encoding import dtype_of, open_features
 from mblip.training.evaluation import build_tasks, evaluate, generation_evaluations
 from mblip.training.finishing import finish_model, rebuild_model, save_adapter, save_model
 from mblip.training.model_card import write_card
@@ -47,11 +49,12 @@ def train(recipe: Recipe) -> None:
     tasks = build_tasks(recipe)
 
     # 2. Model and processor: composed from two components, or from a checkpoint
-    model, processor = build_model(recipe.model, recipe.seed)
+    # With `features`, the model gets these from the disk, and its image encoder is not loaded
+    model, processor = build_model(recipe.model, recipe.seed, has_tower=recipe.features is None)
+    features = open_features(run, model, processor, tasks)
+    generations = generation_evaluations(run, processor, tasks, features.of_evaluation)
 
-    generations = generation_evaluations(run, processor, tasks)
-
-    for stage, args, generation in zip(run.stages, all_args, generations, strict=True):
+    for stage, args, generation, stored in zip(run.stages, all_args, generations, features.of_stages, strict=True):
         # 3. What trains: the projection (warm-up), or Q-Former, query tokens, projection and LoRA (re-alignment)
         model = choose_trainable(model, stage)
         if stage.weights is not None:
@@ -60,7 +63,7 @@ def train(recipe: Recipe) -> None:
 
         # 4. Data: source -> examples -> prompts -> rows. The collator makes batches from rows
         rows = build_rows(stage.data, stage.seed)
-        collator = build_collator(processor, model, stage)
+        collator = build_collator(processor, model, stage, stored)
 
         # 5. Training, from the stage's last checkpoint if there is one. The model computes the loss
         trainer = MBlipTrainer(
@@ -86,9 +89,11 @@ def train(recipe: Recipe) -> None:
     write_log(run)
     save_adapter(model, run)
     model = finish_model(model, run)
-    table = evaluate(model, processor, run, tasks)
+    table = evaluate(model, processor, run, tasks, features.of_evaluation)
 
     # 7. Saving: model, processor and card in one folder
+    if recipe.features is not None:
+        model.vision_model = load_tower(model, dtype_of(recipe.model.dtype))
     save_model(model, processor, write_card(run, table), run)
     print(table)
     print(f"The model is in {run.model_folder}; log, loss curve and results are in {run.folder}.")

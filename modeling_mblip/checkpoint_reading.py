@@ -75,6 +75,11 @@ def has_weights(name_or_path: str | os.PathLike, **location: Any) -> bool:
     return any(find_file(name_or_path, name, **location) for name in (*WEIGHT_FILES, *INDEX_FILES))
 
 
+def weight_files(name_or_path: str | os.PathLike, **location: Any) -> list[str]:
+    """The local paths of the files with a checkpoint's weights."""
+    return _wanted_shards(name_or_path, lambda key: True, **location)
+
+
 def read_weights(
     name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any
 ) -> dict[str, torch.Tensor]:

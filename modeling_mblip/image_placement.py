@@ -83,6 +83,11 @@ class PromptRules:
         )
 
 
+def images_given(*images: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    """Those that are not None, by their names. The arguments are `IMAGE_INPUTS`, in order."""
+    return {name: each for name, each in zip(IMAGE_INPUTS, images, strict=True) if each is not None}
+
+
 def check_inputs(
     inputs: Mapping[str, Any], sizes: Mapping[str, int], vocab_size: int, *, is_encoder_decoder: bool = True
 ) -> None:

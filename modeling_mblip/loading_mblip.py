@@ -21,6 +21,7 @@ from .checkpoint_reading import check_location, has_weights, read_weights
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
 from .language_models import drop_other_towers, text_model_class
 from .quantisation import IMAGE_SIDE, adopt_quantisation, prepare_quantised, sparing_the_image_side
+from .vision_towers import NoTower, build_tower
 
 if TYPE_CHECKING:  # modeling_mblip.py imports this file, so at run time the mixin cannot import its base class
     from .modeling_mblip import MBlipPreTrainedModel
@@ -106,6 +107,7 @@ class LoadingMixin(MBlipPreTrainedModel):
         dtype: torch.dtype | str | None = None,
         blip2_revision: str | None = None,
         language_model_revision: str | None = None,
+        has_tower: bool = True,
         **loading: Any,
     ) -> Self:
         """Compose the image side of a BLIP-2 with any language model.
@@ -133,6 +135,7 @@ class LoadingMixin(MBlipPreTrainedModel):
             dtype=dtype,
             blip2_revision=blip2_revision,
             language_model_revision=language_model_revision,
+            has_tower=has_tower,
             **loading,
         )
 
@@ -245,6 +248,7 @@ def compose(
     dtype: torch.dtype | str | None,
     blip2_revision: str | None,
     language_model_revision: str | None,
+    has_tower: bool = True,
     **loading: Any,
 ) -> Any:
     """The implementation of `MBlipForConditionalGeneration.from_blip2_pretrained`."""
@@ -262,7 +266,7 @@ def compose(
         language_model_revision=language_model_revision,
         **location,
     )
-    model = _assemble(model_class, config, text_model)
+    model = _assemble(model_class, config, text_model, has_tower)
     load_image_side(model, blip2, projection, location | {"revision": blip2_revision})
     logger.info(
         f"ViT, Q-Former and query tokens come from {blip2}, the language model from {language_model}. The projection "
@@ -384,10 +388,10 @@ def _read_image_config(blip2: str | os.PathLike, location: dict[str, Any], **cha
     return MBlipConfig(**parts, **changes)
 
 
-def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel) -> Any:
+def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel, has_tower: bool) -> Any:
     """Build a model around a loaded language model. Its image side has no weights yet."""
     with torch.device("meta"):
-        model = model_class(config)
+        model = model_class(config, has_tower=has_tower)
     drop_other_towers(text_model)
     model.language_model = text_model
     model.all_tied_weights_keys = {
@@ -405,10 +409,11 @@ def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel
 
 def load_image_side(model: Any, blip2: str | os.PathLike, projection: Projection, location: dict[str, Any]) -> None:
     """Give the image side its weights: the ViT in the language model's dtype, the trainable parts in fp32."""
-    wanted = IMAGE_SIDE if projection == "blip2" else IMAGE_SIDE[:-1]
+    parts = IMAGE_SIDE[1:] if isinstance(model.vision_model, NoTower) else IMAGE_SIDE
+    wanted = parts if projection == "blip2" else parts[:-1]
     device = _device_beside(model.language_model)
     weights = read_weights(blip2, lambda key: key.split(".")[0] in wanted, **location)
-    for name in IMAGE_SIDE:
+    for name in parts:
         part = getattr(model, name)
         dtype = model.language_model.dtype if name == "vision_model" else torch.float32
         if name in wanted:
@@ -420,6 +425,15 @@ def load_image_side(model: Any, blip2: str | os.PathLike, projection: Projection
         part.to(device)
     if "hf_device_map" in vars(model):
         model.hf_device_map |= dict.fromkeys(IMAGE_SIDE, device.type if device.index is None else device.index)
+
+
+def load_tower(name_or_path: str | os.PathLike, config: MBlipConfig, dtype: torch.dtype, **location: Any) -> Any:
+    """The tower of a checkpoint in mBLIP's or BLIP-2's layout alone, in evaluation mode, on the CPU."""
+    with torch.device("meta"):
+        tower = build_tower(config.vision_config)
+    weights = read_weights(name_or_path, lambda key: key.split(".")[0] == "vision_model", **location)
+    _load_part(tower, "vision_model", {key_within(key): each.to(dtype) for key, each in weights.items()}, name_or_path)
+    return tower.eval()
 
 
 def _device_beside(language_model: nn.Module) -> torch.device:

@@ -34,6 +34,7 @@ from .image_placement import (
     PromptRules,
     check_inputs,
     find_image_tokens,
+    images_given,
     place_image_features,
     select_image_features,
 )
@@ -68,7 +69,7 @@ from .language_models import (
     text_model_class,
 )
 from .loading_mblip import LoadingMixin
-from .vision_towers import build_tower, features_of, image_size, takes_flag, tower_shape
+from .vision_towers import NoTower, build_tower, features_of, image_size, takes_flag, tower_shape
 
 logger = logging.get_logger(__name__)
 
@@ -233,12 +234,19 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
 
     Load a checkpoint in mBLIP's or BLIP-2's layout with `from_pretrained`, or compose a model from two components with
     `from_blip2_pretrained`.
+
+    Args:
+        has_tower: False, also in these methods: leave the image encoder out. Its weights are not read, and images come
+            in as features.
     """
 
-    def __init__(self, config: MBlipConfig) -> None:
+    def __init__(self, config: MBlipConfig, *, has_tower: bool = True) -> None:
         super().__init__(config)
         self.vision_model = build_tower(config.vision_config)
         self.takes_flag = takes_flag(self.vision_model)
+        if not has_tower:
+            self.vision_model = NoTower()
+            self._keys_to_ignore_on_load_unexpected = [*self._keys_to_ignore_on_load_unexpected, r"^vision_model\."]
         self.query_tokens = QueryTokens(config.num_query_tokens, config.qformer_config.hidden_size)
         self.qformer = Blip2QFormerModel._from_config(config.qformer_config)
         language_model = text_model_class(config.text_config).from_config(config.text_config)
@@ -410,8 +418,11 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     @can_return_tuple
     def get_image_features(
         self,
-        pixel_values: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
         interpolate_pos_encoding: bool = False,
+        *,
+        vision_features: torch.Tensor | None = None,
+        query_features: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
         """Encode images: `pooler_output` holds the features to place, (I, Q, D), `last_hidden_state` the ViT's output,
@@ -422,16 +433,23 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         Args:
             pixel_values: (I, 3, H, W).
             interpolate_pos_encoding: accept images of a size other than the ViT's, where its positions are fixed.
+            vision_features, query_features: instead of `pixel_values`, as in `forward`.
 
         Raises:
-            TypeError: the pixel values are not a floating-point tensor.
-            ValueError: their shape is wrong, or they are not normalised.
+            TypeError: an input is not a floating-point tensor.
+            ValueError: its shape is wrong, pixel values are not normalised, or not exactly one of the three came in.
         """
-        self._check_inputs(interpolate_pos_encoding, pixel_values=pixel_values)
-        vision, vision_IPE = self._run_tower(pixel_values, interpolate_pos_encoding, **kwargs)
+        images = images_given(pixel_values, vision_features, query_features, None)
+        if len(images) != 1:
+            expected = ", ".join(IMAGE_INPUTS[:-1])
+            raise ValueError(f"Found {' and '.join(images) or 'no images'}, expected one of {expected}.")
+        self._check_inputs(interpolate_pos_encoding, **images)
+        vision: Any = {}
+        if pixel_values is not None:
+            vision, vision_features = self._run_tower(pixel_values, interpolate_pos_encoding, **kwargs)
         return BaseModelOutputWithPooling(
-            last_hidden_state=vision_IPE,
-            pooler_output=self.language_projection(self._query_images(vision_IPE)),
+            last_hidden_state=vision_features,
+            pooler_output=self._project(vision_features, query_features),
             hidden_states=vision.get("hidden_states"),
             attentions=vision.get("attentions"),
         )
@@ -444,7 +462,16 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     def _run_tower(
         self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool, **kwargs: Unpack[TransformersKwargs]
     ) -> tuple[ModelOutput, torch.Tensor]:
-        """The tower's own output, and its features, (I, P, E)."""
+        """The tower's own output, and its features, (I, P, E).
+
+        Raises:
+            ValueError: the model was loaded without its tower.
+        """
+        if isinstance(self.vision_model, NoTower):
+            raise ValueError(
+                "`pixel_values` came to a model that was loaded without its image encoder. Pass `vision_features`, or "
+                "load the model with `has_tower=True`."
+            )
         is_frozen = not any(parameter.requires_grad for parameter in self.vision_model.parameters())
         if is_frozen and self.vision_model.training:
             self.vision_model.eval()
@@ -453,10 +480,17 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             vision = self.vision_model(pixel_values.to(self.vision_model.dtype), **flag, **kwargs)
             return vision, features_of(vision)
 
-    def _query_images(self, vision_IPE: torch.Tensor) -> torch.Tensor:
+    def query_images(self, vision_IPE: torch.Tensor) -> torch.Tensor:
         """Run the Q-Former on the ViT's output, (I, Q, F). It casts its input to its dtype."""
         queries = self.query_tokens(vision_IPE.shape[0])
         return self.qformer(queries, encoder_hidden_states=vision_IPE).last_hidden_state
+
+    def _project(self, vision_IPE: torch.Tensor | None, queries_IQF: torch.Tensor | None) -> torch.Tensor:
+        """The features to place, (I, Q, D), of one of the two."""
+        if vision_IPE is not None:
+            queries_IQF = self.query_images(vision_IPE)
+        assert queries_IQF is not None
+        return self.language_projection(queries_IQF.to(self.query_tokens.weight.dtype))
 
     def _check_inputs(self, interpolate_pos_encoding: bool, **inputs: Any) -> None:
         vision_config, qformer_config = self.config.vision_config, self.config.qformer_config
@@ -496,8 +530,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
                 is not in the language model's vocabulary. The message says if the processor seems to be that of
                 another checkpoint.
         """
-        given = (pixel_values, vision_features, query_features, image_features)
-        images = {name: each for name, each in zip(IMAGE_INPUTS, given, strict=True) if each is not None}
+        images = images_given(pixel_values, vision_features, query_features, image_features)
         self._check_arguments(input_ids, inputs_embeds, list(images), image_indices)
         others |= {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "image_indices": image_indices}
         self._check_inputs(interpolate_pos_encoding, **others, **images)
@@ -516,10 +549,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image_BT, 0)) * self.embedding_scale
         if pixel_values is not None:
             _, vision_features = self._run_tower(pixel_values, interpolate_pos_encoding)
-        if vision_features is not None:
-            query_features = self._query_images(vision_features)
-        if query_features is not None:
-            image_features = self.language_projection(query_features.to(self.query_tokens(1).dtype))
+        if vision_features is not None or query_features is not None:
+            image_features = self._project(vision_features, query_features)
         if image_features is None:
             return self._take_part_without_images(inputs_embeds), None
         features_SQD = select_image_features(image_features, image_indices)
@@ -557,19 +588,20 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
 
         Its gradients are then zero instead of missing: DistributedDataParallel waits for gradients from every rank.
         A frozen ViT runs only among several processes, which may have sharded it: FSDP waits for every rank at each
-        layer.
+        layer. A model without its tower has no such layers.
         """
         vision = self.vision_model
         image_side = (vision, self.query_tokens, self.qformer, self.language_projection)
         trains = [any(parameter.requires_grad for parameter in part.parameters()) for part in image_side]
         if not (self.training and torch.is_grad_enabled() and any(trains)):
             return embeds_BTD
-        if trains[0] or (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        is_alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+        if trains[0] or not (is_alone or isinstance(vision, NoTower)):
             blank = embeds_BTD.new_zeros(1, 3, *image_size(self.config.vision_config))
             _, blank_IPE = self._run_tower(blank, interpolate_pos_encoding=False)
         else:
             blank_IPE = embeds_BTD.new_zeros(1, 1, self.config.qformer_config.encoder_hidden_size)
-        blank_SQD = self.language_projection(self._query_images(blank_IPE))
+        blank_SQD = self._project(blank_IPE, None)
         return embeds_BTD + 0 * blank_SQD.sum().to(embeds_BTD.device, embeds_BTD.dtype)
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoModel, Blip2VisionConfig, Blip2VisionModel, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
@@ -36,6 +37,10 @@ FAILURES = (
     TypeError,
     ValueError,
 )
+
+
+class NoTower(nn.Module):
+    """In place of the tower of a model that was loaded without it."""
 
 
 def tower_config(config: PreTrainedConfig) -> PreTrainedConfig:

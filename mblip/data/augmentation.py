@@ -33,6 +33,7 @@ from PIL import ImageOps
 
 from .example import PROVENANCE
 from .languages import ENGLISH, LANGUAGES, get_language
+from .stable_random import stable_random
 
 UNSPACED_SCRIPTS = ("Hans", "Jpan", "Khmr", "Laoo", "Mymr", "Thai")
 POINTED_SCRIPTS = ("Arab", "Hebr")  # vowel points are optional in writing, so we remove them
@@ -103,6 +104,21 @@ def augment(
     cut = upright.crop(crop_box(upright.width, upright.height, augmentation, draw))
     is_flipped = draw.random() < augmentation.flip_probability  # always drawn, so that texts do not shift later draws
     return ImageOps.mirror(cut) if is_flipped and may_flip else cut
+
+
+def augment_in_epoch(
+    image: PILImage.Image,
+    row: Mapping[str, Any],
+    number: int,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    may_flip: bool,
+) -> PILImage.Image:
+    """Image `number` of a row as an epoch shows it. `may_flip`: `is_flip_safe` of the row."""
+    draw = stable_random(seed, epoch, row["image_id"], number)
+    return augment(image, augmentation, draw, may_flip=may_flip)
 
 
 def crop_box(width: int, height: int, augmentation: Augmentation, draw: random.Random) -> tuple[int, int, int, int]:

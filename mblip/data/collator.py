@@ -29,9 +29,10 @@ import torch
 from PIL import Image as PILImage
 from torch.nn.utils.rnn import pad_sequence
 
-from .augmentation import Augmentation, augment, is_flip_safe
+from .augmentation import Augmentation, augment_in_epoch, is_flip_safe
 from .example import check_characters, check_columns, check_prompt, check_targets, check_values, row_name
-from .images import check_trusted, open_image
+from .features import FeatureSet, augmented_keys, image_key
+from .images import Image, StoredImage, check_trusted, open_image
 from .stable_random import stable_random
 from .token_ids import Processor, answer_ids, check_chat_template, prompt_ids, uses_chat_template
 from .training_rows import num_turns
@@ -51,19 +52,30 @@ class ModelConfig(Protocol):
     def decoder_start_token_id(self) -> int | None: ...
 
 
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """An image of a row whose features are at hand, by their key. Every image of a row is one of its own."""
+
+    key: bytes
+    name: str
+
+
+RowImages = list[PILImage.Image] | list[EncodedImage]
+
+
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt of a row. All prompts of the row share the decoded images. `name` is for messages."""
+    """One prompt of a row. All prompts of the row share its images. `name` is for messages."""
 
     text: str
     target: str
-    images: list[PILImage.Image]
+    images: RowImages
     name: str
 
 
 class MBlipCollator:
     """Turn rows into a model's batch: `input_ids`, `attention_mask`, `pixel_values`, `image_indices`, `labels` and,
-    for an encoder-decoder, `decoder_input_ids`.
+    for an encoder-decoder, `decoder_input_ids`. With `features`, the model gets these, and no image is decoded.
 
     Args:
         processor: an `MBlipProcessor`.
@@ -82,6 +94,8 @@ class MBlipCollator:
         seed: for augmentation and the choice of prompts.
         image_root: the folder of the images that rows name in place of holding them. None: such rows are refused,
             because anybody may have written them.
+        features: what `mblip encode` made of the images of the rows, with the same augmentation. Epoch e takes draw e
+            modulo its `augmentations`. None: images are decoded, and come as `pixel_values`.
 
     Raises:
         ValueError: the decoder start token is missing; or the tokenizer has no padding or end-of-sequence token; or a
@@ -100,6 +114,7 @@ class MBlipCollator:
         use_chat_template: bool | None = None,
         seed: int = 0,
         image_root: str | Path | None = None,
+        features: FeatureSet | None = None,
     ) -> None:
         tokenizer = processor.tokenizer
         if tokenizer.pad_token_id is None or tokenizer.eos_token_id is None:
@@ -128,6 +143,7 @@ class MBlipCollator:
         self.use_chat_template = uses_chat_template(processor, use_chat_template)
         self.seed = seed
         self.image_root = image_root
+        self.features = features
         if self.use_chat_template:
             check_chat_template(processor)
 
@@ -135,14 +151,14 @@ class MBlipCollator:
         """The batch of `rows`.
 
         Raises:
-            ValueError: a row lacks a column or has a broken image (the message names the row), or the number of
-                `<image>` in a prompt differs from its number of images. `TrainingRows` and `TrainingStream` check
-                lists and targets once; a row that comes without them is checked here.
+            ValueError: a row lacks a column or has a broken image, or one without features (the message names the
+                row), or the number of `<image>` in a prompt differs from its number of images. `TrainingRows` and
+                `TrainingStream` check lists and targets once; a row that comes without them is checked here.
         """
         prompts = [prompt for row in rows for prompt in self._prompts(row)]
         ids = _prompt_ids(self.processor, prompts, self.max_text_tokens, self.use_chat_template)
         targets = [self._target_ids(prompt) for prompt in prompts]
-        pixels = _pixel_values(self.processor, prompts)
+        pixels = _pixel_values(self.processor, prompts) if self.features is None else _stored(self.features, prompts)
         if self.is_encoder_decoder:
             return {**self.processor.pad(ids, padding_side="right"), **pixels, **self._decoder_tensors(targets)}
         joined = [mine + target for mine, target in zip(ids, targets, strict=True)]
@@ -151,14 +167,22 @@ class MBlipCollator:
 
     def _prompts(self, row: Mapping[str, Any]) -> list[Prompt]:
         """The prompts of a row whose turn it is, with the row's images."""
-        images = _open_images(row, self.image_root)
+        stored = images_of_row(row, self.image_root)
         if "epoch" not in row:  # nothing has checked it: `TrainingRows` and `TrainingStream` write the epoch
             check_targets(row)
-        epoch, image_id = row.get("epoch", 0), row["image_id"]
-        if self.augmentation is not None and "epoch" in row:
-            draws = [stable_random(self.seed, epoch, image_id, number) for number in range(len(images))]
-            may_flip = is_flip_safe(row, self.augmentation)
-            images = [augment(images[i], self.augmentation, draw, may_flip=may_flip) for i, draw in enumerate(draws)]
+        epoch, image_id, name = row.get("epoch", 0), row["image_id"], row_name(row)
+        augmentation = self.augmentation if "epoch" in row else None
+        images: RowImages
+        if self.features is None:
+            images = [open_image(image, name=name) for image in stored]
+            if augmentation is not None:
+                key = {"seed": self.seed, "epoch": epoch, "may_flip": is_flip_safe(row, augmentation)}
+                images = [augment_in_epoch(images[i], row, i, augmentation, **key) for i in range(len(images))]
+        else:
+            keys = [image_key(image, name=name) for image in stored]
+            if augmentation is not None:
+                keys = augmented_keys(keys, row, augmentation, epoch % (self.features.augmentations or 1))
+            images = [EncodedImage(key, name) for key in keys]
         num_prompts, turn = len(row["prompts"]), row.get("turn", epoch)
         positions = choose_prompts(num_prompts, self.prompts_per_image, seed=self.seed, turn=turn, image_id=image_id)
         return _prompts_at(positions, row, images)
@@ -218,7 +242,7 @@ class GenerationCollator:
         """The inputs of all prompts of `rows`, in order."""
         prompts = []
         for row in rows:
-            images = _open_images(row, self.image_root)
+            images = [open_image(image, name=row_name(row)) for image in images_of_row(row, self.image_root)]
             prompts += _prompts_at(range(len(row["prompts"])), row, images)
         ids = _prompt_ids(self.processor, prompts, self.max_text_tokens, self.use_chat_template)
         return {**self.processor.pad(ids, padding_side=self.padding_side), **_pixel_values(self.processor, prompts)}
@@ -238,15 +262,14 @@ def choose_prompts(num_prompts: int, prompts_per_image: int, *, seed: int, turn:
     return sorted(order[first : first + prompts_per_image])
 
 
-def _open_images(row: Mapping[str, Any], image_root: str | Path | None) -> list[PILImage.Image]:
+def images_of_row(row: Mapping[str, Any], image_root: str | Path | None = None) -> list[Image | StoredImage]:
+    """The images of a row as they are stored, after a check of the row's columns and of the files that it names."""
     check_columns(row)
     check_values(row)
-    name = row_name(row)
-    images = [check_trusted(image, name=name, image_root=image_root) for image in row["images"]]
-    return [open_image(image, name=name) for image in images]
+    return [check_trusted(image, name=row_name(row), image_root=image_root) for image in row["images"]]
 
 
-def _prompts_at(positions: Iterable[int], row: Mapping[str, Any], images: list[PILImage.Image]) -> list[Prompt]:
+def _prompts_at(positions: Iterable[int], row: Mapping[str, Any], images: RowImages) -> list[Prompt]:
     prompts, name_of_row = [], row_name(row)
     for position in positions:
         name = f"{name_of_row}, prompt {row['ids'][position]!r}"
@@ -277,6 +300,19 @@ def _pixel_values(processor: Processor, prompts: Sequence[Prompt]) -> dict[str, 
     """
     shown = [prompt.images for prompt in prompts]
     return dict(processor(images=shown, return_tensors="pt")) if any(shown) else {}
+
+
+def _stored(features: FeatureSet, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+    """As `_pixel_values`, with the images' features in place of their pixels."""
+    slots = [image for prompt in prompts for image in prompt.images if isinstance(image, EncodedImage)]
+    rows = {image: i for i, image in enumerate(dict.fromkeys(slots))}
+    if not rows:
+        return {}
+    inputs: dict[str, torch.Tensor] = {
+        features.input: features.read([image.key for image in rows], [image.name for image in rows])
+    }
+    indices = [rows[image] for image in slots]
+    return inputs if len(indices) == len(rows) else inputs | {"image_indices": torch.tensor(indices)}
 
 
 def _pad_labels(labels: list[list[int]]) -> torch.Tensor:

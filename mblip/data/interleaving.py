@@ -98,7 +98,7 @@ class EndlessStream(IterableDataset[dict[str, Any]]):
         self._rows, self._seed, self._buffer_size = rows, seed, shuffle_buffer_size
         self._prompts_per_image, self._choice = prompts_per_image, choice
 
-    def _pass(self, epoch: int) -> TrainingStream:
+    def one_pass(self, epoch: int) -> TrainingStream:
         """The stream of one epoch, made anew because all workers share the memory that holds a stream's epoch."""
         shuffled = self._rows.shuffle(seed=self._seed, buffer_size=self._buffer_size)
         stream = TrainingStream(shuffled, prompts_per_image=self._prompts_per_image, choice=self._choice)
@@ -109,7 +109,7 @@ class EndlessStream(IterableDataset[dict[str, Any]]):
         for epoch in itertools.count():
             is_empty = True
             try:
-                for row in self._pass(epoch):
+                for row in self.one_pass(epoch):
                     is_empty = False
                     yield row
             except ValueError as error:  # a bad row

@@ -36,7 +36,7 @@ HOW_TO_SET = f"write a task's arguments as {TASK_PREFIX}KEY VALUE, and a recipe'
 SETUP_OPTIONS = ("protocol", "language_names", "missing_images", "templates")
 SETTINGS_OPTIONS = ("batch_size", "image_batch_size")
 TRIAL_OPTIONS = ("languages", "num_images")
-RUN_OPTIONS = ("dtype", "load_in")
+RUN_OPTIONS = ("dtype", "load_in", "features")
 
 
 def parse_command_line(arguments: Sequence[str]) -> EvaluationRun:
@@ -210,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("none", *get_args(LoadIn)),
         help="the language model's weights; default: the protocol's (paper: 8bit)",
     )
+    parser.add_argument("--features", type=Path, help="the folder of `mblip encode` with the images' features")
     parser.add_argument("--protocol", choices=get_args(ProtocolName), help="whose evaluation to follow")
     parser.add_argument("--language_names", choices=get_args(LanguageNames), help="names of languages in prompts")
     parser.add_argument("--missing_images", choices=get_args(MissingImages), help="what to do about missing images")

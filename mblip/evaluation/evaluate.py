@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mblip.data.example import IMAGE_TOKEN
+from mblip.data.features import FeatureSet
 
 from .benchmark import shows_stand_ins
 from .environment import (
@@ -45,6 +46,7 @@ def evaluate_task(
     weights: str | None = None,
     recipe: Mapping[str, Any] = MappingProxyType({}),
     later: Sequence[EvaluationTask] = (),
+    features: FeatureSet | None = None,
 ) -> Results:
     """Ask a model the questions of a task and score its answers.
 
@@ -59,15 +61,23 @@ def evaluate_task(
         weights: the digest of the model's weights (`digest_weights`), if it is known.
         recipe: the recipe of the run, for the record.
         later: the tasks that this run comes to later, for the estimate of its time.
+        features: of all images, from `mblip encode`. Then the model needs no image encoder.
 
     Raises:
-        ValueError: an image cannot be read, or the partial answers belong to another run.
+        ValueError: an image cannot be read, or has no features, or the partial answers belong to another run.
     """
     start = time.monotonic()
     earlier = seconds_before(predictions_path)
     weights = weights or digest_weights(model)
     predictions = run_task(
-        model, processor, task, settings=settings, predictions_path=predictions_path, weights=weights, later=later
+        model,
+        processor,
+        task,
+        settings=settings,
+        predictions_path=predictions_path,
+        weights=weights,
+        later=later,
+        features=features,
     )
     generation = settings.generation.applied_to(task.generation)
     results = results_of(

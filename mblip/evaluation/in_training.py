@@ -18,6 +18,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from mblip.data.features import FeatureSet
+
 from .model_inputs import Model, Processor
 from .results import score_predictions
 from .runner import DEFAULT_SETTINGS, RunSettings, run_task
@@ -34,6 +36,7 @@ class GenerationEvaluation(TrainerCallback):
     Args:
         tasks: benchmark tasks. Examples with shuffled images are skipped.
         num_images: the number of image sets per language.
+        features: of all images, from `mblip encode`. Then the model needs no image encoder.
 
     Raises:
         ValueError: `num_images` is less than one, or no task counts in `main`.
@@ -48,6 +51,7 @@ class GenerationEvaluation(TrainerCallback):
         *,
         num_images: int = 32,
         settings: RunSettings = DEFAULT_SETTINGS,
+        features: FeatureSet | None = None,
     ) -> None:
         self.judged_by = [task.name for task in tasks if task.metric.greater_is_better]
         if not self.judged_by:
@@ -59,6 +63,7 @@ class GenerationEvaluation(TrainerCallback):
         self.processor = processor
         self.tasks = [fixed_subset(_without_controls(task), num_images) for task in tasks]
         self.settings = settings
+        self.features = features
 
     def figures(self, model: Model, *, is_shared: bool = True) -> dict[str, float]:
         """The figures of a model in its current state. Its training mode is restored.
@@ -68,7 +73,9 @@ class GenerationEvaluation(TrainerCallback):
         """
         figures: dict[str, float] = {}
         for task in self.tasks:
-            predictions = run_task(model, self.processor, task, settings=self.settings, is_shared=is_shared)
+            predictions = run_task(
+                model, self.processor, task, settings=self.settings, is_shared=is_shared, features=self.features
+            )
             by_language: dict[str, list[float]] = defaultdict(list)
             for score in score_predictions(task, predictions)[0]:
                 by_language[score.language].append(score.value)

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from mblip.data import token_ids
+from mblip.data.features import FeatureSet, image_key
 from mblip.data.images import Image as AnyImage
 from mblip.data.images import open_image
 from mblip.data.token_ids import prompt_ids, uses_chat_template
@@ -47,7 +48,7 @@ class Model(Protocol):
 
     def eval(self) -> Any: ...
 
-    def get_image_features(self, pixel_values: torch.Tensor) -> Any: ...
+    def get_image_features(self, *args: torch.Tensor, **images: torch.Tensor) -> Any: ...
 
     def generate(self, **kwargs: Any) -> torch.Tensor: ...
 
@@ -119,6 +120,7 @@ def encode_images(
     batch_size: int,
     fitting: Fitting,
     wanted: Collection[str] | None = None,
+    stored: FeatureSet | None = None,
 ) -> EncodedImages:
     """Open and encode the images of `examples`, `batch_size` at a time. An image in several sets is encoded once.
 
@@ -126,18 +128,19 @@ def encode_images(
         wanted: the `image_id`s to encode; None: all. The batches stay those of all examples, because the last bits of
             an image's features may depend on the other images of its batch. Batches without a wanted image are
             skipped.
+        stored: what `mblip encode` made of the images. Then the model needs no image encoder.
 
     Raises:
-        ValueError: an image cannot be read; the message names it.
+        ValueError: an image cannot be read, or is not in `stored`; the message names it.
     """
-    images, rows = _distinct_images(examples)
+    images, rows = distinct_images(examples)
     shown = {image_id: mine for image_id, mine in rows.items() if wanted is None or image_id in wanted}
     features: list[torch.Tensor] = []
     starts: dict[int, int] = {}  # number of a batch -> position of its first features
     for number in sorted({row // batch_size for mine in shown.values() for row in mine}):
         starts[number] = len(features)
         batch = images[number * batch_size : (number + 1) * batch_size]
-        features += fitting.run(lambda part: _encode(model, processor, part), batch)
+        features += fitting.run(lambda part: _encode(model, processor, part, stored), batch)
     positions = {
         image_id: tuple(starts[row // batch_size] + row % batch_size for row in mine)
         for image_id, mine in shown.items()
@@ -145,7 +148,7 @@ def encode_images(
     return EncodedImages(torch.stack(features) if features else None, positions)
 
 
-def _distinct_images(
+def distinct_images(
     examples: Sequence[EvaluationExample],
 ) -> tuple[list[tuple[AnyImage, str]], dict[str, tuple[int, ...]]]:
     """All distinct images with their names for errors, and for each `image_id` the rows of its images."""
@@ -161,11 +164,18 @@ def _distinct_images(
     return [(image, name) for _, image, name in distinct.values()], rows
 
 
-def _encode(model: Model, processor: Processor, images: Sequence[tuple[AnyImage, str]]) -> list[torch.Tensor]:
+def _encode(
+    model: Model, processor: Processor, images: Sequence[tuple[AnyImage, str]], stored: FeatureSet | None
+) -> list[torch.Tensor]:
     """Features (Q, D) of named images."""
-    opened = [open_image(image, name=name) for image, name in images]
-    inputs = processor(images=opened, return_tensors="pt")
-    return list(model.get_image_features(inputs["pixel_values"].to(model.device)).pooler_output)
+    if stored is None:
+        opened = [open_image(image, name=name) for image, name in images]
+        inputs = {"pixel_values": processor(images=opened, return_tensors="pt")["pixel_values"]}
+    else:
+        keys = [image_key(image, name=name) for image, name in images]
+        inputs = {stored.input: stored.read(keys, [name for _, name in images])}
+    on_device = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+    return list(model.get_image_features(**on_device).pooler_output)
 
 
 def encode_prompts(processor: Processor, prompts: Sequence[str], num_images: Sequence[int]) -> list[list[int]]:

@@ -113,7 +113,8 @@ class EvaluationRun:
     """A recipe of `mblip eval`: `model` is a folder or Hub name; results go to `output_dir`.
 
     `dtype` is the dtype of ViT and language model; "auto" depends on the hardware. `load_in` quantises the language
-    model (4 bit: nf4), or with "none" does not. Without it, the protocol decides: the paper's is 8 bit.
+    model (4 bit: nf4), or with "none" does not. Without it, the protocol decides: the paper's is 8 bit. `features` is
+    the folder of `mblip encode` with the features of all images. The image encoder is then not loaded.
     `add_languages` are languages that `languages.tsv` does not have. `imports` are modules of your own, beside the
     recipe, to import first, such as one that registers an image encoder.
     """
@@ -123,6 +124,7 @@ class EvaluationRun:
     evaluation: EvaluationRecipe
     dtype: DtypeName = "auto"
     load_in: Literal["none", "8bit", "4bit"] | None = None
+    features: Path | None = None
     add_languages: tuple[Language, ...] = ()
     imports: tuple[str, ...] = ()
 

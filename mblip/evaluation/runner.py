@@ -16,6 +16,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mblip.data.features import FeatureSet
 from mblip.data.recipes.ranges import Count
 
 from .answering import Answerer
@@ -57,6 +58,7 @@ def run_task(
     weights: str | None = None,
     later: Sequence[EvaluationTask] = (),
     is_shared: bool = True,
+    features: FeatureSet | None = None,
 ) -> list[Prediction]:
     """The model's answer to every example of a task, in the order of the examples, without scores.
 
@@ -68,12 +70,13 @@ def run_task(
             and then call `forget_partial`.
         later: the tasks that this run comes to later, for the estimate of its time.
         is_shared: False: the other processes have other tasks. This one answers all of its own.
+        features: of all images, from `mblip encode`. Then the model needs no image encoder.
 
     Raises:
-        ValueError: an image cannot be read, or the partial answers belong to another run.
+        ValueError: an image cannot be read, or has no features, or the partial answers belong to another run.
         OSError: another run is writing partial answers there, or the folder is not writable.
     """
-    run = _Run(model, processor, task, settings, predictions_path, weights, later)
+    run = _Run(model, processor, task, settings, predictions_path, weights, later, features)
     with run.kept(), evaluating(model):
         parts = gather(run.answer(slice(rank(), None, num_processes()))) if is_shared else [run.answer(slice(None))]
     everyone = {key: prediction for part in parts for key, prediction in part.items()}
@@ -102,12 +105,13 @@ class _Run:
         path: str | Path | None,
         weights: str | None,
         later: Sequence[EvaluationTask],
+        features: FeatureSet | None,
     ) -> None:
         self.model, self.processor, self.task, self.settings, self.later = model, processor, task, settings, later
         self.answerer = Answerer(model, processor, task, settings.generation.applied_to(task.generation))
         self.fitting_prompts, self.fitting_images = Fitting("prompts"), Fitting("images")
         self.partial = None if path is None else PartialAnswers(path)
-        self.weights, self.last = weights, time.monotonic()
+        self.weights, self.features, self.last = weights, features, time.monotonic()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -157,6 +161,7 @@ class _Run:
             batch_size=self.settings.image_batch_size,
             fitting=self.fitting_images,
             wanted={examples[i].image_id for batch in left for i in batch},
+            stored=self.features,
         )
         for batch in left:
             predictions = self.fitting_prompts.run(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from mblip.data.features import FeatureSet
 from mblip.data.languages import ENGLISH
 from mblip.data.recipes.strict_loading import to_plain
 from mblip.evaluation import (
@@ -55,7 +56,7 @@ def build_tasks(recipe: Recipe) -> list[EvaluationTask]:
 
 
 def generation_evaluations(
-    run: Run, processor: MBlipProcessor, tasks: Sequence[EvaluationTask]
+    run: Run, processor: MBlipProcessor, tasks: Sequence[EvaluationTask], features: FeatureSet | None
 ) -> list[GenerationEvaluation | None]:
     """The evaluation during the training of each stage; None for a stage without evaluation."""
     if run.recipe.evaluation is None:
@@ -64,15 +65,24 @@ def generation_evaluations(
     return [
         None
         if stage.training.get("eval_steps") is None
-        else GenerationEvaluation(processor, tasks, num_images=stage.training["eval_images"], settings=settings)
+        else GenerationEvaluation(
+            processor, tasks, num_images=stage.training["eval_images"], settings=settings, features=features
+        )
         for stage in run.stages
     ]
 
 
 def evaluate(
-    model: MBlipForConditionalGeneration, processor: MBlipProcessor, run: Run, built: Sequence[EvaluationTask]
+    model: MBlipForConditionalGeneration,
+    processor: MBlipProcessor,
+    run: Run,
+    built: Sequence[EvaluationTask],
+    features: FeatureSet | None,
 ) -> str:
     """Evaluate the model, and write `results.json`, `table.md` and the answers into the run's folder.
+
+    Args:
+        features: of all images; None: the model encodes them. The components that it is compared with always do.
 
     Returns:
         The table as Markdown; empty if the recipe has no evaluation.
@@ -80,7 +90,7 @@ def evaluate(
     if not built:
         return ""
     tasks = {task.name: task for task in built}
-    results = {name: _evaluate(model, processor, task, name, run) for name, task in tasks.items()}
+    results = {name: _evaluate(model, processor, task, name, run, features) for name, task in tasks.items()}
     tables = {name: conditions_table(result) for name, result in results.items()}
     if (name := run.recipe.compare_with_components) is not None:
         compared = _evaluate_components(tasks[name], run)
@@ -108,7 +118,14 @@ def _evaluate_components(task: EvaluationTask, run: Run) -> dict[str, Results]:
     return results
 
 
-def _evaluate(model: Model, processor: MBlipProcessor, task: EvaluationTask, name: str, run: Run) -> Results:
+def _evaluate(
+    model: Model,
+    processor: MBlipProcessor,
+    task: EvaluationTask,
+    name: str,
+    run: Run,
+    features: FeatureSet | None = None,
+) -> Results:
     assert run.recipe.evaluation is not None
     if torch.cuda.is_available():
         nn.Module.cuda(model)
@@ -120,4 +137,5 @@ def _evaluate(model: Model, processor: MBlipProcessor, task: EvaluationTask, nam
         predictions_path=predictions_path(run.folder, name),
         recipe=to_plain(run.recipe),
         keeps_partial=True,
+        features=features,
     )

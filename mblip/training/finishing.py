@@ -111,7 +111,8 @@ def rebuild_model(run: Run, load_in: LoadIn | None = None) -> Model:
     We need this after training in shards, and to get rid of the quantisation used in training.
     """
     model: Model
-    model, _ = build_model(dataclasses.replace(run.recipe.model, load_in=load_in), run.recipe.seed)
+    recipe, has_tower = dataclasses.replace(run.recipe.model, load_in=load_in), run.recipe.features is None
+    model, _ = build_model(recipe, run.recipe.seed, has_tower=has_tower)
     for stage in run.stages:
         if stage.weights is not None:
             model = choose_trainable(model, stage)

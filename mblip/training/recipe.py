@@ -193,6 +193,20 @@ class StageRecipe:
 
 
 @dataclass(frozen=True)
+class FeaturesRecipe:
+    """Features that `mblip encode` computes once, so that the image encoder is not loaded in training (encoding.py).
+
+    Args:
+        path: the folder of the features.
+        augmentations: the draws of each augmented image. Epoch e takes draw e modulo this number, and the first draws
+            are those of training without features. None: for data without `augmentation`.
+    """
+
+    path: Path
+    augmentations: Count | None = None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A training run.
 
@@ -207,6 +221,7 @@ class Recipe:
         stages: the stages, in order.
         training: options of all stages: any field of transformers' `TrainingArguments`, which overrides `DEFAULTS`.
         evaluation: the tasks to evaluate; None: no evaluation.
+        features: read what frozen parts make of images from disk; None: run them in every step.
         seed: determines data, order of rows, new weights, dropout and augmentation.
         license: the licence of the weights, for the model card. It depends on the licences of the components.
         limits: what the model is not meant for, for the model card.
@@ -224,6 +239,7 @@ class Recipe:
     stages: tuple[StageRecipe, ...]
     training: TrainingOptions = field(default_factory=TrainingOptions)
     evaluation: EvaluationRecipe | None = None
+    features: FeaturesRecipe | None = None
     seed: Seed = 42
     license: str | None = None
     limits: str | None = None
@@ -256,10 +272,24 @@ class Recipe:
             raise ValueError("the stages differ in `fsdp` or `fsdp_config`: give both to the run, not to a stage.")
         if self.model.load_in is not None and sharding[0][0]:
             raise ValueError("`fsdp` cannot shard a quantised language model: take `load_in` or `fsdp` out.")
+        if self.features is not None:
+            self._check_features(self.features)
         for stage in self.stages:
             if self.data_of(stage).is_streamed and stage.max_steps is None:
                 raise ValueError(f"the stage {stage.stage} streams its rows, which has no length: give `max_steps`.")
             _check_training(self.training_of(stage), is_evaluated=self.evaluation is not None)
+
+    def _check_features(self, features: FeaturesRecipe) -> None:
+        if self.model.random_weights or any(stage.stage == "full" for stage in self.stages):
+            what = "`random_weights` has none" if self.model.random_weights else "the stage `full` trains it"
+            raise ValueError(f"`features` are those of a pretrained image encoder, but {what}: take `features` out.")
+        is_augmented = any(self.data_of(stage).augmentation is not None for stage in self.stages)
+        if is_augmented != (features.augmentations is not None):
+            found = "but the data have no `augmentation`" if features.augmentations else "but it is missing"
+            raise ValueError(
+                f"`features.augmentations`, the draws of each image, goes with `data.augmentation`, {found}. Give "
+                "both or neither."
+            )
 
     def data_of(self, stage: StageRecipe) -> DataRecipe:
         """The data of a stage, or the recipe's if the stage has none."""

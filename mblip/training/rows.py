@@ -7,6 +7,7 @@ from peft import PeftModel
 
 from mblip.data import Example, InterleavedRows, MBlipCollator, TrainingRows, apply_prompt, load_rows, to_rows
 from mblip.data.example import rows_to_dataset
+from mblip.data.features import FeatureSet
 from mblip.data.interleaving import EndlessStream, InterleavedStreams
 from mblip.data.mixture import WeightedSource, find_parquet, mix
 from mblip.data.token_ids import Processor
@@ -49,9 +50,12 @@ def check_paths(data: DataRecipe) -> None:
 
 
 def build_collator(
-    processor: Processor, model: MBlipForConditionalGeneration | PeftModel, stage: StageRun
+    processor: Processor,
+    model: MBlipForConditionalGeneration | PeftModel,
+    stage: StageRun,
+    features: FeatureSet | None = None,
 ) -> MBlipCollator:
-    """The collator that turns rows into batches for this model."""
+    """The collator that turns rows into batches for this model, with the images' `features` if there are any."""
     return MBlipCollator(
         processor,
         model.config,
@@ -60,6 +64,7 @@ def build_collator(
         prompts_per_image=stage.data.prompts_per_image,
         augmentation=stage.data.augmentation,
         seed=stage.seed,
+        features=features,
     )
 
 

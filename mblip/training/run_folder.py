@@ -45,7 +45,7 @@ CARD_FILE = "README.md"
 LOG_FILE = "training_log.jsonl"
 CURVE_FILE = "loss_curve.png"
 FREE_FIELDS = re.compile(  # they do not affect training, so they may change when a run resumes
-    r"output_dir|modules|(stages\.\d+\.)?training\."
+    r"output_dir|modules|features\.path|(stages\.\d+\.)?training\."
     r"(report_to|run_name|dataloader_num_workers|save_total_limit|disable_tqdm|log_level)(\.|$)"
 )
 

@@ -24,8 +24,10 @@ from .trainable import continue_adapter
 Model = MBlipForConditionalGeneration | MBlipAdapterModel
 
 
-def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
+def build_model(recipe: ModelRecipe, seed: int, *, has_tower: bool = True) -> tuple[Model, MBlipProcessor]:
     """Load the checkpoint, or compose the two components. `seed` determines a random projection.
+
+    Without `has_tower`, the weights of the image encoder are not read.
 
     For an adapter, we load its base and the adapter, to continue its training. With `adapter: fresh`, we merge the
     adapter into its base instead.
@@ -39,7 +41,7 @@ def build_model(recipe: ModelRecipe, seed: int) -> tuple[Model, MBlipProcessor]:
         if name is not None:
             check_location(name)
     set_seed(seed)
-    precision = Precision.named(recipe.dtype, recipe.load_in)
+    precision = Precision.named(recipe.dtype, recipe.load_in, has_tower=has_tower)
     if recipe.name_or_path is not None and is_adapter(recipe.name_or_path):
         model, processor = _load_adapter(recipe.name_or_path, recipe, precision)
     else:

@@ -200,6 +200,15 @@ def is_url(location: Location) -> bool:
     return isinstance(location, str) and location.lower().startswith(URL_PREFIXES)
 
 
+def read_encoded(image: Image | StoredImage, *, name: str) -> bytes:
+    """The encoded file of an image that is not PIL's, without decoding it.
+
+    Raises:
+        ValueError: the file is missing, or cannot be read. The message begins with `name`.
+    """
+    return _location_and_bytes(image, name)[1]
+
+
 def _location_and_bytes(image: Any, name: str) -> tuple[str, bytes]:
     """The image's name in errors, and the encoded file."""
     if isinstance(image, bytes):

@@ -1,0 +1,221 @@
+"""Encode the images of a recipe once, so that training and evaluation need no image encoder.
+
+    mblip encode RECIPE [--field value ...]                   the command line of the `mblip train` that follows
+    torchrun --nproc_per_node 2 -m mblip encode RECIPE        the same features, by two processes
+
+RECIPE is a training recipe with `features: {path: FOLDER}`. With `data.augmentation`, `features.augmentations: k` says
+how many draws of each image are encoded. The features of each distinct image are computed once, for the training data
+of all stages and for `evaluation`. If the command is killed, run it again: it continues.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from PIL import Image as PILImage
+
+from mblip.atomic_write import LOCK_FILE, locked
+from mblip.data.augmentation import augment_in_epoch, is_flip_safe
+from mblip.data.collator import images_of_row
+from mblip.data.example import row_name
+from mblip.data.features import FeatureWriter, augmented_keys, begin_set, encoded_keys, finish_set, image_key
+from mblip.data.images import Image, StoredImage, open_image
+from mblip.data.token_ids import Processor
+from mblip.evaluation import EvaluationTask
+from mblip.evaluation.processes import (
+    is_main_process,
+    num_processes,
+    process_group,
+    rank,
+    starts_as_main,
+    wait_for_all,
+)
+from mblip.loading import tower_files
+from mblip.training.encoding import (
+    SetPlan,
+    digest_encoder,
+    dtype_of,
+    folder_of_features,
+    identity_of,
+    plan_sets,
+    rows_once,
+    without_adapter,
+)
+from mblip.training.evaluation import build_tasks
+from mblip.training.recipe_reading import parse_command_line
+from mblip.training.rows import build_rows, check_paths
+from mblip.training.run_folder import Run
+from mblip.training.starting_model import build_model
+from modeling_mblip import MBlipForConditionalGeneration
+
+BATCH_SIZE = 32  # images at once in the image encoder
+Opened = Callable[[], PILImage.Image]
+
+
+def main(arguments: Sequence[str]) -> None:
+    run = Run(parse_command_line(arguments))
+    if run.recipe.features is None:
+        raise ValueError("The recipe has no `features`, expected the folder for them: `--features.path FOLDER`.")
+    folder = folder_of_features(run)
+    with (
+        locked(folder, LOCK_FILE, "encoding into") if starts_as_main() else nullcontext(),
+        process_group() as device,
+    ):
+        encode(run, device)
+
+
+def encode(run: Run, device: torch.device) -> None:
+    """Encode all that a recipe needs. No other run of this command may write to its folder.
+
+    Raises:
+        ValueError: an image cannot be read (the message names it), or there are features of another identity.
+        OSError: the disk is too small.
+    """
+    # 1. What there is to encode, before a model is loaded
+    for stage in run.stages:
+        check_paths(stage.data)
+    tasks = build_tasks(run.recipe)
+
+    # 2. The image side. The language model is not needed
+    model, processor = build_model(run.recipe.model, run.recipe.seed)
+    bare = without_adapter(model).requires_grad_(False)
+    encoder, dtype = digest_encoder(bare.vision_model, bare.config.vision_config), dtype_of(run.recipe.model.dtype)
+    for part in (bare.vision_model, bare.query_tokens, bare.qformer):
+        part.to(device)
+
+    # 3. The feature sets, one after the other
+    for plan in plan_sets(run):
+        identity = identity_of(plan, bare, processor, encoder, dtype)
+        if is_main_process():
+            begin_set(plan.folder, identity, files=tower_files(bare))
+        wait_for_all()
+        _Encoding(plan, tasks, bare, processor, device).run()
+        wait_for_all()
+        if is_main_process():
+            finish_set(plan.folder)
+
+
+class _Encoding:
+    """A feature set under way, on one process. The key of an image decides which process encodes it."""
+
+    def __init__(
+        self,
+        plan: SetPlan,
+        tasks: Sequence[EvaluationTask],
+        model: MBlipForConditionalGeneration,
+        processor: Processor,
+        device: torch.device,
+    ) -> None:
+        self.plan, self.tasks = plan, tasks
+        self.model, self.processor, self.device = model, processor, device
+        self.rows = [(build_rows(stage.data, stage.seed), stage.seed) for stage in plan.stages]
+
+    def run(self) -> None:
+        """Encode what no earlier run of the command has, and report."""
+        done = encoded_keys(self.plan.folder)
+        wanted = {key for key, _ in self.images()}
+        blank = torch.zeros_like(self.pixel_values([lambda: PILImage.new("RGB", (64, 64))]))
+        bytes_per_image = self.features(blank).nbytes
+        left = wanted - done
+        self.check_room(len(left) * bytes_per_image)
+        if is_main_process():
+            print(
+                f"{self.plan.folder}: {len(wanted):,} images of {bytes_per_image:,} bytes, "
+                f"{len(wanted) * bytes_per_image / 2**30:,.2f} GiB; {len(wanted) - len(left):,} are there.",
+                flush=True,
+            )
+        start = time.monotonic()
+        mine = {key for key in left if int.from_bytes(key[:4]) % num_processes() == rank()}
+        with FeatureWriter(self.plan.folder, bytes_per_image) as writer:
+            for keys, pixel_values in self.batches(mine):
+                writer.add(keys, self.features(pixel_values))
+        wait_for_all()
+        if is_main_process() and left:
+            seconds = time.monotonic() - start
+            print(f"{len(left):,} images in {seconds:,.0f} s: {len(left) / seconds:,.1f} images/s.", flush=True)
+
+    def images(self) -> Iterator[tuple[bytes, Opened]]:
+        """Every image of the set with its key, some more than once."""
+        for rows, seed in self.rows:
+            for row in rows_once(rows):
+                yield from self.images_of_row(row, seed)
+        for task in self.tasks if self.plan.has_evaluation else ():
+            shown = {example.image_id: example.images for example in task.examples}
+            for image_id, images in shown.items():
+                name = f"Image set {image_id!r}"
+                for image in images:
+                    yield image_key(image, name=name), partial(open_image, image, name=name)
+
+    def images_of_row(self, row: Mapping[str, Any], seed: int) -> Iterator[tuple[bytes, Opened]]:
+        """The images of a row as they are, or all draws of them."""
+        images, name = images_of_row(row), row_name(row)
+        keys = [image_key(image, name=name) for image in images]
+        augmentation = self.plan.augmentation
+        if augmentation is None:
+            for key, image in zip(keys, images, strict=True):
+                yield key, partial(open_image, image, name=name)
+            return
+        may_flip = is_flip_safe(row, augmentation)
+        for draw in range(self.plan.augmentations or 1):
+            for number, key in enumerate(augmented_keys(keys, row, augmentation, draw)):
+                yield (
+                    key,
+                    partial(
+                        _augmented, images[number], row, number, augmentation, seed=seed, epoch=draw, may_flip=may_flip
+                    ),
+                )
+
+    def batches(self, wanted: set[bytes]) -> Iterator[tuple[list[bytes], torch.Tensor]]:
+        """Batches of the wanted images, each once. A thread prepares the next one."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            images = self.wanted_images(wanted)
+            ahead: Future[torch.Tensor] | None = None
+            keys: list[bytes] = []
+            while batch := list(islice(images, BATCH_SIZE)):
+                preparing = pool.submit(self.pixel_values, [opened for _, opened in batch])
+                if ahead is not None:
+                    yield keys, ahead.result()
+                keys, ahead = [key for key, _ in batch], preparing
+            if ahead is not None:
+                yield keys, ahead.result()
+
+    def wanted_images(self, wanted: set[bytes]) -> Iterator[tuple[bytes, Opened]]:
+        """The wanted images, each once."""
+        left = set(wanted)
+        for key, opened in self.images():
+            if key in left:
+                left.remove(key)
+                yield key, opened
+
+    def pixel_values(self, opened: Sequence[Opened]) -> torch.Tensor:
+        """The images as the image encoder takes them, (I, 3, H, W)."""
+        return self.processor(images=[each() for each in opened], return_tensors="pt")["pixel_values"]
+
+    @torch.no_grad()
+    def features(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """What the set holds of images, (I, P, H) or (I, Q, W)."""
+        vision_IPH = self.model.encode_vision(pixel_values.to(self.device))
+        if self.plan.input == "vision_features":
+            return vision_IPH.cpu()
+        return self.model.query_images(vision_IPH).to(self.plan.dtype).cpu()
+
+    def check_room(self, num_bytes: int) -> None:
+        """Raise OSError if the disk has no room for the features."""
+        if (free := shutil.disk_usage(self.plan.folder).free) < num_bytes:
+            raise OSError(
+                f"{self.plan.folder} needs {num_bytes / 2**30:,.2f} GiB more, but {free / 2**30:,.2f} GiB are free. "
+                "Make room, give a `features.path` on another disk, or lower `features.augmentations`."
+            )
+
+
+def _augmented(
+    image: Image | StoredImage, row: Mapping[str, Any], number: int, *args: Any, **named: Any
+) -> PILImage.Image:
+    """Image `number` of a row, opened and augmented. See `augment_in_epoch`."""
+    return augment_in_epoch(open_image(image, name=row_name(row)), row, number, *args, **named)
