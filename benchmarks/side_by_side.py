@@ -1,12 +1,15 @@
 """Times two sides in turns within one run, and prints a table of both.
 
-A busy machine slows both equally, so the ratio is reliable even if the seconds are not.
+A busy machine slows both equally, so the ratio is reliable even if the seconds are not. With `OMP_NUM_THREADS=1` we
+count CPU seconds, which other work on the machine changes least.
 """
 
+import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import transformers
@@ -43,19 +46,20 @@ def time_in_turns(
     sides = [("ours", ours), ("theirs", theirs)]
     for _ in range(rounds):
         for name, run in sides:
-            seconds[name].append(_seconds(run, device))
+            start = seconds_now(device)
+            run()
+            seconds[name].append(seconds_now(device) - start)
         sides.reverse()
     return tuple(seconds["ours"]), tuple(seconds["theirs"])
 
 
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
+def seconds_now(device: torch.device) -> float:
+    """Of the wall clock, after all work on the device; with a single CPU thread those of the CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+    elif torch.get_num_threads() == 1:
+        return time.process_time()
+    return time.perf_counter()
 
 
 def compare(
@@ -77,10 +81,22 @@ def compare(
 
 def print_heading(title: str, pair: ModelPair, rounds: int) -> None:
     """What runs, on what."""
-    device, dtype = pair.device, str(pair.theirs.dtype).removeprefix("torch.")
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    dtype = str(pair.theirs.dtype).removeprefix("torch.")
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     print(f"{title}: {pair.shape.describe()}; {dtype}")
-    print(f"{where}, torch {torch.__version__}, transformers {transformers.__version__}, median of {rounds} rounds")
+    print(f"{machine(pair.device)}, {versions}, median of {rounds} rounds")
+
+
+def machine(device: torch.device) -> str:
+    """The processor, and how many threads of it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    known = Path("/proc/cpuinfo")  # of Linux
+    lines = known.read_text().splitlines() if known.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    num_threads = torch.get_num_threads()
+    unit = "1 thread, CPU seconds" if num_threads == 1 else f"{num_threads} threads"
+    return f"{names[0] if names else platform.processor()}, {unit}"
 
 
 def print_columns() -> None:

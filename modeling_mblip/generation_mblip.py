@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import GenerationConfig, GenerationMixin
+from transformers.cache_utils import Cache, EncoderDecoderCache
 from transformers.generation.streamers import BaseStreamer
 from transformers.generation.utils import GenerateOutput
 from transformers.masking_utils import create_masks_for_generate
@@ -221,6 +222,13 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         cache = pop_cache(model_kwargs)
         if cache is not None and counts_tokens(cache):
             model_kwargs[CACHE_NAME] = cache
+
+    @staticmethod
+    def _reorder_cache(cache: Cache, beam_idx: torch.LongTensor) -> Cache:
+        """Reorder the beams' keys and values. Those of the encoder's output are the same for all beams of a prompt."""
+        own = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
+        own.reorder_cache(beam_idx)
+        return cache
 
     def create_masks_for_generate(self, config: Any = None, **kwargs: Any) -> Any:
         """Make masks for a compilable cache in the language model's own way (BLOOM keeps 2D masks for ALiBi)."""

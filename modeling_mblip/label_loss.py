@@ -10,10 +10,11 @@ T5's scaling, so we run the model's own `forward` and stop it at the head. The t
 bias over the vocabulary, a soft cap, a scale. `apply_tail` repeats the tail. We check it once for each model, against
 what the model itself does to a row of artificial logits, and raise if the two differ.
 
-Shape suffixes: N = label tokens, C = label tokens of a chunk, B = rows, T = positions, D = width, V = vocabulary;
-`...` = any leading dimensions.
+Shape suffixes: N = label tokens, C = those of a chunk, K = those of a block, B = rows, T = positions, D = width, V =
+vocabulary; `...` = any leading dimensions.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
 IGNORE_INDEX = -100
-# Logits per chunk. Chosen, not tuned; benchmarks/loss_memory.py times them.
-NUM_LOGITS_PER_CHUNK_ON_CPU = 2**24
+# Logits per chunk. On a CPU, matrix products with a vocabulary of 250,112 take a quarter less time for 192 rows than
+# for 67, and hardly less for more (benchmarks/loss_memory.py). The number for other devices is chosen, not tuned.
+NUM_LOGITS_PER_CHUNK_ON_CPU = 2**26
 NUM_LOGITS_PER_CHUNK_ON_DEVICE = 2**27
+NUM_BLOCKS_PER_CHUNK = 8  # softmax and gradient are computed in fp32 for one block of a chunk's rows at a time
 # What `logits_scaling` does: it divides the logits (Granite), multiplies them (HyperCLOVA X), or acts before the head
 # (MiniCPM3). The name does not tell which; the probe does.
 SCALING_POWERS = (-1, 1, 0)
@@ -59,7 +62,8 @@ def label_loss_sum(
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if not torch.is_grad_enabled():
         hidden_ND, trained = hidden_ND.detach(), []
-    size = chunk_size(vocab_size, hidden_ND.device)
+    num_chunks = math.ceil(len(labels_N) / chunk_size(vocab_size, hidden_ND.device)) or 1
+    size = math.ceil(len(labels_N) / num_chunks) or 1  # equal chunks
     return _LabelLossSum.apply(hidden_ND, labels_N, logits_of, size, smoothing, *trained)
 
 
@@ -103,18 +107,19 @@ class _LabelLossSum(torch.autograd.Function):
             with torch.set_grad_enabled(is_any_wanted):
                 # Pass a view: module hooks that wait for gradients (torch's FLOP counter) fail on the leaf itself.
                 logits_CV = logits_of(chunk_CD.view_as(chunk_CD))
-            loss, logits_gradient_CV = _cross_entropy_and_gradient(
-                logits_CV.detach(), labels_N[rows], smoothing, is_any_wanted
-            )
-            total += loss
+            # Write the gradient over the logits, unless autograd keeps them (the output of a tanh, for example)
+            is_kept = hasattr(logits_CV.grad_fn, "_saved_result")
+            gradient_CV = logits_CV.detach().clone() if is_kept else logits_CV.detach()
+            total += _cross_entropy_to_gradient(gradient_CV, labels_N[rows], smoothing)
             if not is_any_wanted:
                 continue
             wanted = [*trained, chunk_CD] if is_hidden_wanted else list(trained)
-            found = torch.autograd.grad(logits_CV, wanted, logits_gradient_CV)
+            found = torch.autograd.grad(logits_CV, wanted, gradient_CV)
             for gradient, part in zip(gradients, found, strict=False):
                 gradient += part
             if hidden_gradient_ND is not None:
                 hidden_gradient_ND[rows] = found[-1]
+            del logits_CV, gradient_CV  # before the next chunk's
         ctx.save_for_backward(hidden_gradient_ND, *gradients)
         ctx.dtypes = [parameter.dtype for parameter in trained]
         return total
@@ -129,21 +134,22 @@ class _LabelLossSum(torch.autograd.Function):
         return hidden_gradient_ND, None, None, None, None, *scaled
 
 
-def _cross_entropy_and_gradient(
-    logits_CV: torch.Tensor, labels_C: torch.Tensor, smoothing: float, is_gradient_wanted: bool
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The chunk's summed cross-entropy, and its gradient: softmax minus smoothed one-hot, in the logits' dtype."""
-    log_probabilities_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
-    loss = -log_probabilities_CV.gather(1, labels_C[:, None]).sum()
-    if smoothing:
-        loss = (1 - smoothing) * loss - smoothing * log_probabilities_CV.mean(dim=-1).sum()
-    if not is_gradient_wanted:
-        return loss, None
-    gradient_CV = log_probabilities_CV.exp_()
-    if smoothing:
-        gradient_CV -= smoothing / gradient_CV.shape[1]
-    gradient_CV.scatter_add_(1, labels_C[:, None], torch.full_like(gradient_CV[:, :1], smoothing - 1.0))
-    return loss, gradient_CV.to(logits_CV.dtype)
+def _cross_entropy_to_gradient(logits_CV: torch.Tensor, labels_C: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """The chunk's summed cross-entropy. Replaces the logits by its gradient: softmax minus smoothed one-hot."""
+    losses = []
+    size = math.ceil(len(labels_C) / NUM_BLOCKS_PER_CHUNK)
+    for block_KV, labels_K1 in zip(logits_CV.split(size), labels_C[:, None].split(size), strict=True):
+        log_probabilities_KV = torch.log_softmax(block_KV, dim=-1, dtype=torch.float32)
+        loss_K1 = -log_probabilities_KV.gather(1, labels_K1)
+        if smoothing:
+            loss_K1 = (1 - smoothing) * loss_K1 - smoothing * log_probabilities_KV.mean(dim=-1, keepdim=True)
+        losses.append(loss_K1)
+        gradient_KV = log_probabilities_KV.exp_()
+        if smoothing:
+            gradient_KV -= smoothing / gradient_KV.shape[1]
+        gradient_KV.scatter_add_(1, labels_K1, torch.full_like(gradient_KV[:, :1], smoothing - 1.0))
+        block_KV.copy_(gradient_KV)
+    return torch.cat(losses).sum()
 
 
 @dataclass

@@ -9,6 +9,7 @@ import loss_memory
 import many_languages
 import pytest
 import training_step
+import where_time_goes
 from peak_memory import run_alone
 
 pytestmark = pytest.mark.slow
@@ -55,3 +56,12 @@ def test_the_image_path_is_timed_on_drawn_images(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["image_path.py", "--rounds", "1", "--batch-size", "32"])
     image_path.main()
     assert re.search(r"64 JPEGs.*\n.*ours.*theirs.*\n +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("what", ["loss", "step", "greedy", "beams"])
+def test_the_time_of_a_run_is_told_by_part_and_by_kind_of_operation(capsys, what):
+    where_time_goes.main([what, "--shape", "toy"])
+    printed = capsys.readouterr().out
+    for name in ("image encoder", "Q-Former", "encoder", "decoder", "head", "the rest", "matrix products"):
+        assert re.search(rf"^{name} +[\d.]+ +[\d.]+% +[\d.]+ +[\d.]+%$", printed, re.MULTILINE), name
+    assert re.search(r"ratio [\d.]+, bound by time [\d.]+", printed)

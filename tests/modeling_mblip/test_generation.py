@@ -4,6 +4,9 @@ import pytest
 import torch
 from tiny import ENCODER_DECODERS, FAMILIES, IMAGE_TOKEN_ID, NUM_QUERY_TOKENS, tiny_batch, tiny_model, tiny_tokenizer
 from transformers import AutoConfig, GenerationConfig, LogitsProcessor, LogitsProcessorList, TextIteratorStreamer
+from transformers.cache_utils import EncoderDecoderCache
+
+from modeling_mblip.generation_mblip import MBlipGenerationMixin
 
 KINDS = ("mt5", "bart", "bloom", "gpt2", "gemma2")
 FORCED = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
@@ -161,6 +164,18 @@ def test_images_are_encoded_once_whatever_the_generation_mode(family):
     model.vision_model.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
     model.generate(**batch, **FORCED, num_beams=3)
     assert rows == [3]
+
+
+@pytest.mark.parametrize("family", ENCODER_DECODERS)
+def test_beams_leave_the_encoders_keys_in_place_and_write_what_full_reordering_writes(family, monkeypatch):
+    model, batch = tiny_model(family), prompts(family)
+    reordered = []
+    monkeypatch.setattr(EncoderDecoderCache, "reorder_cache", lambda *_: reordered.append("all"))
+    ids = model.generate(**batch, **FORCED, num_beams=3)
+    assert reordered == []
+    monkeypatch.undo()
+    monkeypatch.delattr(MBlipGenerationMixin, "_reorder_cache")  # transformers then asks the cache
+    assert torch.equal(model.generate(**batch, **FORCED, num_beams=3), ids)
 
 
 @pytest.mark.parametrize("family", ["mt5", "bloom"])
