@@ -28,7 +28,7 @@ from mblip.evaluation.recipe import DtypeName, LoadIn
 from modeling_mblip import MBlipForConditionalGeneration, loading_mblip
 from modeling_mblip.checkpoint_reading import check_location, has_weights, weight_files
 from modeling_mblip.configuration_mblip import MBlipConfig
-from modeling_mblip.loading_mblip import check_adapters_hold_all, components_to_compose
+from modeling_mblip.loading_mblip import Components, check_adapters_hold_all, components_to_compose
 from processing_mblip import MBlipProcessor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -54,7 +54,7 @@ class Precision:
         return cls(DTYPES.get(dtype) or (torch.bfloat16 if has_bf16() else torch.float32), load_in, has_tower)
 
     def arguments(self) -> dict[str, Any]:
-        """The precision as arguments of `from_pretrained` or `from_blip2_pretrained`."""
+        """The precision as arguments of `from_pretrained` or `from_sub_models_pretrained`."""
         return {"dtype": self.dtype, "quantization_config": self._quantization(), "has_tower": self.has_tower}
 
     def _quantization(self) -> BitsAndBytesConfig | None:
@@ -190,22 +190,24 @@ def tower_files(model: MBlipForConditionalGeneration) -> list[list[int]]:
 
 def _source_of_tower(model: MBlipForConditionalGeneration) -> tuple[str, str | None]:
     """Name and revision of the checkpoint that a model's image encoder comes from."""
-    components = model.config.parents
-    if components is not None:
-        return components["blip2"], components["blip2_revision"]
+    if model.config.parents is not None:
+        components = Components.of(model.config.parents)
+        return components.vision, components.vision_revision
     name = str(model.name_or_path)
     return base_of_adapter(name) or name, None
 
 
 def compose_processor(model: MBlipForConditionalGeneration) -> MBlipProcessor:
-    """Combine the BLIP-2's image processor and the language model's tokenizer, in the revisions of the composition."""
-    components = model.config.parents
-    assert components is not None  # `model` is a composition
+    """Combine the image encoder's image processor and the language model's tokenizer, in the revisions of the
+    composition.
+    """
+    assert model.config.parents is not None  # `model` is a composition
+    components = Components.of(model.config.parents)
     side = "right" if model.config.is_encoder_decoder else "left"
     return MBlipProcessor(
-        AutoImageProcessor.from_pretrained(components["blip2"], revision=components["blip2_revision"] or "main"),
+        AutoImageProcessor.from_pretrained(components.vision, revision=components.vision_revision or "main"),
         AutoTokenizer.from_pretrained(
-            components["language_model"], revision=components["language_model_revision"] or "main", padding_side=side
+            components.language_model, revision=components.language_model_revision or "main", padding_side=side
         ),
         num_query_tokens=model.config.num_query_tokens,
         image_token_id=model.config.image_token_id,

@@ -1,19 +1,28 @@
-"""Loading weights: from one checkpoint, or from two composed components, each with or without an adapter.
+"""Loading weights: from one checkpoint, or from composed components, each with or without an adapter.
 
-From a BLIP-2 component we read only the image side, never its language model. The log says where each part came from.
+From a BLIP-2 component we read only what is used, never its language model. The log says where each part came from.
 """
 
 import copy
 import json
 import logging as logging_of_python
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import torch
 from torch import nn
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    Blip2QFormerConfig,
+    Blip2QFormerModel,
+    Blip2VisionConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
@@ -21,7 +30,7 @@ from .checkpoint_reading import check_location, has_weights, read_weights
 from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
 from .language_models import drop_other_towers, text_model_class
 from .quantisation import IMAGE_SIDE, adopt_quantisation, prepare_quantised, sparing_the_image_side
-from .vision_towers import NoTower, build_tower
+from .vision_towers import NoTower, build_tower, idle_parameters
 
 if TYPE_CHECKING:  # modeling_mblip.py imports this file, so at run time the mixin cannot import its base class
     from .modeling_mblip import MBlipPreTrainedModel
@@ -31,6 +40,77 @@ else:
 logger = logging.get_logger(__name__)
 
 Projection = Literal["random", "blip2"]
+# The layers of a Q-Former that read the tower's output
+READ_THE_TOWER = re.compile(r"crossattention\.attention\.(key|value)\.")
+
+
+@dataclass(frozen=True)
+class Components:
+    """Where the parts of a composition come from. `MBlipConfig.parents` holds it as a dict.
+
+    Args:
+        vision: a checkpoint in BLIP-2's or mBLIP's layout, or any other from whose configuration `AutoModel` builds an
+            image encoder. Of a whole CLIP or SigLIP, that is the encoder of images.
+        qformer: a checkpoint in BLIP-2's or mBLIP's layout: Q-Former and query tokens; None: new ones.
+        language_model: any sequence-to-sequence or causal language model of transformers.
+        projection: "random", or "blip2" to keep the one of `qformer`, for a language model of the same width.
+        cross_attention: the Q-Former's layers that read the tower's output: "random", or "blip2" to keep them, for a
+            tower of the same width; None: kept if `vision` is the same checkpoint as `qformer`.
+
+    Raises:
+        ValueError: `projection` or `cross_attention` is unknown, or there is no Q-Former to keep it from.
+    """
+
+    vision: str
+    qformer: str | None
+    language_model: str
+    projection: Projection = "random"
+    cross_attention: Projection | None = None
+    vision_revision: str | None = None
+    qformer_revision: str | None = None
+    language_model_revision: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("vision", "qformer", "language_model"):
+            if (component := getattr(self, name)) is not None:
+                object.__setattr__(self, name, os.fspath(component))
+        if self.cross_attention is None:
+            object.__setattr__(self, "cross_attention", "blip2" if self.is_one_image_side else "random")
+        for name in ("projection", "cross_attention"):
+            if (kept := getattr(self, name)) not in ("random", "blip2"):
+                raise ValueError(f'`{name}` is {kept!r}, expected "random" or "blip2".')
+            if kept == "blip2" and self.qformer is None:
+                raise ValueError(f'`{name}` is "blip2", but `qformer` is None: there is none to keep. Leave it out.')
+
+    @classmethod
+    def of(cls, parents: dict[str, Any]) -> Self:
+        """The components that `MBlipConfig.parents` names. There, "blip2" is a whole image side."""
+        names = {"blip2": ("vision", "qformer"), "blip2_revision": ("vision_revision", "qformer_revision")}
+        return cls(**{each: value for name, value in parents.items() for each in names.get(name, (name,))})
+
+    def as_parents(self) -> dict[str, Any]:
+        """What `of` reads."""
+        parents = asdict(self)
+        if self.is_one_image_side and self.cross_attention == "blip2":
+            parents |= {"blip2": parents.pop("qformer"), "blip2_revision": parents.pop("qformer_revision")}
+            del parents["vision"], parents["vision_revision"], parents["cross_attention"]
+        return parents
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The distinct checkpoints."""
+        return tuple(dict.fromkeys(filter(None, (self.vision, self.qformer, self.language_model))))
+
+    @property
+    def is_one_image_side(self) -> bool:
+        """Whether image encoder and Q-Former come from one checkpoint."""
+        return (self.vision, self.vision_revision) == (self.qformer, self.qformer_revision)
+
+    @property
+    def new_parts(self) -> tuple[str, ...]:
+        """The trainable modules that hold random weights, wholly or in part."""
+        is_new = (self.cross_attention == "random", self.qformer is None, self.projection == "random")
+        return tuple(name for name, new in zip(IMAGE_SIDE[1:], is_new, strict=True) if new)
 
 
 class Location(NamedTuple):
@@ -50,8 +130,8 @@ class LoadingMixin(MBlipPreTrainedModel):
     ) -> Self:
         """Load a checkpoint in mBLIP's or BLIP-2's layout, like `PreTrainedModel.from_pretrained`.
 
-        For a folder without weights (see `save_composition`), compose the two components that its configuration names
-        in `parents`. For a PEFT adapter, load the base it names, then the adapter. A `quantization_config` applies to
+        For a folder without weights (see `save_composition`), compose the components that its configuration names in
+        `parents`. For a PEFT adapter, load the base it names, then the adapter. A `quantization_config` applies to
         the language model only, and not to its head.
         """
         if pretrained_model_name_or_path is None:  # transformers then takes a `config` and a `state_dict`
@@ -65,7 +145,7 @@ class LoadingMixin(MBlipPreTrainedModel):
             model = cls.from_pretrained(found.base, *model_args, **base_kwargs)
             model.load_adapter(os.fspath(found.adapter), adapter_kwargs=location)
             return model
-        components = components_to_compose(found.base, **(location | {"revision": found.revision}))
+        components: Any = components_to_compose(found.base, **(location | {"revision": found.revision}))
         if components is None:
             if kwargs.get("quantization_config") is not None:
                 config = MBlipConfig.from_pretrained(found.base, **(location | {"revision": found.revision or "main"}))
@@ -84,11 +164,12 @@ class LoadingMixin(MBlipPreTrainedModel):
         for name in ("config", "revision"):
             kwargs.pop(name, None)
         try:
-            model = cls.from_blip2_pretrained(**components, **kwargs)
+            model = cls.from_sub_models_pretrained(**components, **kwargs)
         except OSError as error:
+            names = dict.fromkeys(filter(None, (components[name] for name in ("vision", "qformer", "language_model"))))
             raise OSError(
-                f"{found.base} holds no weights: it composes {components['blip2']} and "
-                f"{components['language_model']}, and one of them cannot be loaded: {error}"
+                f"{found.base} holds no weights: it composes {' and '.join(names)}, and one of them cannot be loaded: "
+                f"{error}"
             ) from error
         model.name_or_path = model.config.name_or_path = os.fspath(found.base)
         if found.adapter is not None:
@@ -97,47 +178,89 @@ class LoadingMixin(MBlipPreTrainedModel):
         return model
 
     @classmethod
+    def from_sub_models_pretrained(
+        cls,
+        vision: str | os.PathLike,
+        qformer: str | os.PathLike | None,
+        language_model: str | os.PathLike,
+        *,
+        projection: Projection = "random",
+        cross_attention: Projection | None = None,
+        num_query_tokens: int | None = None,
+        qformer_config: Blip2QFormerConfig | dict[str, Any] | None = None,
+        quantization_config: Any = None,
+        dtype: torch.dtype | str | None = None,
+        vision_revision: str | None = None,
+        qformer_revision: str | None = None,
+        language_model_revision: str | None = None,
+        has_tower: bool = True,
+        **loading: Any,
+    ) -> Self:
+        """Compose an image encoder, a Q-Former and a language model, see `Components`.
+
+        Args:
+            num_query_tokens: of a new Q-Former; None: 32, as in BLIP-2.
+            qformer_config: of a new Q-Former; None: BLIP-2's.
+            quantization_config: applies to the language model only, and not to its head.
+            dtype: of image encoder and language model; None: that of the language model's checkpoint. Query tokens,
+                Q-Former and projection are fp32.
+            loading: further arguments of `from_pretrained` for the language model, such as `device_map` or
+                `attn_implementation`.
+
+        Raises:
+            FileNotFoundError: a component is a folder that does not exist.
+            ValueError: a component is of another kind or lacks weights, or what is to be kept does not fit.
+        """
+        components = Components(
+            vision,  # type: ignore[arg-type]  # paths become strings
+            qformer,  # type: ignore[arg-type]
+            language_model,  # type: ignore[arg-type]
+            projection,
+            cross_attention,
+            vision_revision,
+            qformer_revision,
+            language_model_revision,
+        )
+        for name in components.names:
+            check_location(name)
+        location = {name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
+        text_loading = location | {"revision": language_model_revision} | loading
+        text_model = _load_language_model(components.language_model, quantization_config, dtype, text_loading)
+        config = composition_config(
+            components,
+            text_config=_unquantised(text_model.config),
+            qformer_config=qformer_config,
+            num_query_tokens=num_query_tokens,
+            **location,
+        )
+        model = _assemble(cls, config, text_model, has_tower)
+        _load_image_side(model, components, location)
+        new = [
+            f"the keys and values of {name}" if name == "qformer" and qformer else name
+            for name in components.new_parts
+        ]
+        logger.info(
+            f"The image encoder comes from {components.vision}, Q-Former and query tokens from {components.qformer}, "
+            f"the language model from {components.language_model}. Random: {', '.join(new) or 'nothing'}. `<image>` "
+            f"has the id {config.image_token_id}."
+        )
+        prepare_quantised(model)
+        return model.eval()
+
+    @classmethod
     def from_blip2_pretrained(
         cls,
         blip2: str | os.PathLike,
         language_model: str | os.PathLike,
         *,
-        projection: Projection = "random",
-        quantization_config: Any = None,
-        dtype: torch.dtype | str | None = None,
         blip2_revision: str | None = None,
-        language_model_revision: str | None = None,
-        has_tower: bool = True,
-        **loading: Any,
+        **arguments: Any,
     ) -> Self:
-        """Compose the image side of a BLIP-2 with any language model.
-
-        Args:
-            blip2: a checkpoint in BLIP-2's layout. Only the shards with its ViT, Q-Former, query tokens and projection
-                are opened.
-            language_model: any sequence-to-sequence or causal language model of transformers.
-            projection: "random", or "blip2" to keep BLIP-2's. The latter needs a language model of the same width.
-            quantization_config: applies to the language model only, and not to its head.
-            dtype: of ViT and language model; None: that of the language model's checkpoint. Query tokens, Q-Former
-                and projection are fp32.
-            loading: further arguments of `from_pretrained` for the language model, such as `device_map` or
-                `attn_implementation`.
-
-        Raises:
-            ValueError: the BLIP-2 lacks weights, or the projection does not fit.
+        """Compose the whole image side of a BLIP-2 with a language model: the short form of
+        `from_sub_models_pretrained`, whose other arguments it takes.
         """
-        return compose(
-            cls,
-            blip2,
-            language_model,
-            projection=projection,
-            quantization_config=quantization_config,
-            dtype=dtype,
-            blip2_revision=blip2_revision,
-            language_model_revision=language_model_revision,
-            has_tower=has_tower,
-            **loading,
-        )
+        revisions: dict[str, Any] = {"vision_revision": blip2_revision, "qformer_revision": blip2_revision}
+        return cls.from_sub_models_pretrained(blip2, blip2, language_model, **revisions, **arguments)
 
     def load_adapter(self, *args: Any, **kwargs: Any) -> Any:
         """Load an adapter, as in transformers.
@@ -181,16 +304,14 @@ class LoadingMixin(MBlipPreTrainedModel):
     def save_composition(self, save_directory: str | os.PathLike) -> None:
         """Write a base for adapters: a folder without weights, for which `from_pretrained` composes the components.
 
-        A random projection differs each time, so the adapter must hold the projection. It does if `modules_to_save`
-        names it.
+        New parts (a random projection, a new Q-Former) differ each time, so the adapter must hold them. It does if
+        `modules_to_save` names them.
 
         Raises:
-            ValueError: this model was not made by `from_blip2_pretrained`.
+            ValueError: this model was not made by `from_sub_models_pretrained`.
         """
         if self.config.parents is None:
-            raise ValueError(
-                "This model names no components: `from_blip2_pretrained` did not make it. Use `save_pretrained`."
-            )
+            raise ValueError("This model names no components: it was not composed. Use `save_pretrained`.")
         self.config.save_pretrained(save_directory)
         self.generation_config.save_pretrained(save_directory)
 
@@ -238,90 +359,59 @@ def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Lo
     return Location(base, adapter_config.get("revision"), name_or_path)
 
 
-def compose(
-    model_class: Any,
-    blip2: str | os.PathLike,
-    language_model: str | os.PathLike,
-    *,
-    projection: Projection,
-    quantization_config: Any,
-    dtype: torch.dtype | str | None,
-    blip2_revision: str | None,
-    language_model_revision: str | None,
-    has_tower: bool = True,
-    **loading: Any,
-) -> Any:
-    """The implementation of `MBlipForConditionalGeneration.from_blip2_pretrained`."""
-    location = {name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
-    _check_components(blip2, language_model, projection)
-    text_model = _load_language_model(
-        language_model, quantization_config, dtype, location | {"revision": language_model_revision} | loading
-    )
-    config = composition_config(
-        blip2,
-        language_model,
-        text_config=_unquantised(text_model.config),
-        projection=projection,
-        blip2_revision=blip2_revision,
-        language_model_revision=language_model_revision,
-        **location,
-    )
-    model = _assemble(model_class, config, text_model, has_tower)
-    load_image_side(model, blip2, projection, location | {"revision": blip2_revision})
-    logger.info(
-        f"ViT, Q-Former and query tokens come from {blip2}, the language model from {language_model}. The projection "
-        f"is {'random' if projection == 'random' else 'that of ' + os.fspath(blip2)}. `<image>` has the id "
-        f"{config.image_token_id}."
-    )
-    prepare_quantised(model)
-    return model.eval()
-
-
 def composition_config(
-    blip2: str | os.PathLike,
-    language_model: str | os.PathLike,
+    components: Components,
     *,
     text_config: PreTrainedConfig,
-    projection: Projection,
-    blip2_revision: str | None,
-    language_model_revision: str | None,
+    qformer_config: Blip2QFormerConfig | dict[str, Any] | None = None,
+    num_query_tokens: int | None = None,
     **location: Any,
 ) -> MBlipConfig:
-    """The configuration of a composition, with both components in `parents`. Reads no weights.
+    """The configuration of a composition, with its components in `parents`. Reads no weights.
 
     Raises:
-        ValueError: `blip2` is not in BLIP-2's layout, or `projection` is unknown.
-        FileNotFoundError: a component is a folder that does not exist.
+        ValueError: a component is of another kind, or a Q-Former's settings came with a Q-Former.
     """
-    _check_components(blip2, language_model, projection)
-    text_location = location | {"revision": language_model_revision}
-    return _read_image_config(
-        blip2,
-        location | {"revision": blip2_revision},
+    for name in components.names:
+        check_location(name)
+    vision_location = location | {"revision": components.vision_revision}
+    parts: dict[str, Any] = {"qformer_config": qformer_config, "num_query_tokens": num_query_tokens}
+    if components.qformer is not None:
+        if given := [name for name, value in parts.items() if value is not None]:
+            raise ValueError(f"`{given[0]}` is that of {components.qformer}. Leave it out, or `qformer`.")
+        found = _read_config(components.qformer, location | {"revision": components.qformer_revision})
+        if not _is_blip2(found):
+            raise ValueError(
+                f"{components.qformer} is a checkpoint of type {found.get('model_type')!r}, expected BLIP-2's layout "
+                "('blip-2' or 'mblip')."
+            )
+        parts = {name: found.get(name) for name in parts}
+    found = _read_config(components.vision, vision_location)
+    parts["vision_config"] = (
+        found.get("vision_config")
+        if _is_blip2(found)
+        else AutoConfig.from_pretrained(components.vision, **vision_location)
+    )
+    text_location = location | {"revision": components.language_model_revision}
+    return MBlipConfig(
+        **{name: part for name, part in parts.items() if part is not None},
         text_config=text_config,
-        image_token_id=image_token_id_of_tokenizer(language_model, **text_location),
-        parents={
-            "blip2": os.fspath(blip2),
-            "blip2_revision": blip2_revision,
-            "language_model": os.fspath(language_model),
-            "language_model_revision": language_model_revision,
-            "projection": projection,
-        },
+        image_token_id=image_token_id_of_tokenizer(components.language_model, **text_location),
+        parents=components.as_parents(),
     )
 
 
 def components_to_compose(name_or_path: str | os.PathLike, **location: Any) -> dict[str, Any] | None:
-    """The arguments of `compose` in the configuration of a folder without weights; None for other checkpoints."""
+    """The arguments of `from_sub_models_pretrained` in the configuration of a folder without weights; None for other
+    checkpoints.
+    """
     config_dict, _ = PreTrainedConfig.get_config_dict(name_or_path, **location)
-    components = config_dict.get("parents")
-    return None if components is None or has_weights(name_or_path, **location) else components
-
-
-def _check_components(blip2: str | os.PathLike, language_model: str | os.PathLike, projection: str) -> None:
-    for component in (blip2, language_model):
-        check_location(component)
-    if projection not in ("random", "blip2"):
-        raise ValueError(f'`projection` is {projection!r}, expected "random" or "blip2".')
+    parents = config_dict.get("parents")
+    if parents is None or has_weights(name_or_path, **location):
+        return None
+    components = Components.of(parents)
+    new_qformer = ("qformer_config", "num_query_tokens") if components.qformer is None else ()
+    return asdict(components) | {name: config_dict[name] for name in new_qformer}
 
 
 def _load_language_model(
@@ -342,16 +432,20 @@ def _load_language_model(
     if quantization_config is not None:
         quantization_config = sparing_the_image_side(quantization_config, text_config)
         loading = loading | {"quantization_config": quantization_config}
-    with _quiet_about_ties():
+    with _quiet_loading():
         return auto_class.from_pretrained(name_or_path, dtype=dtype or "auto", **loading)
 
 
 @contextmanager
-def _quiet_about_ties() -> Iterator[None]:
-    """Suppress transformers' advice to set `tie_word_embeddings=False` for an untied head: mT5 cannot follow it."""
+def _quiet_loading() -> Iterator[None]:
+    """Suppress two messages: transformers' advice to set `tie_word_embeddings=False` for an untied head, which mT5
+    cannot follow, and a tower's report of weights that only its whole model has.
+    """
 
     def is_other(record: logging_of_python.LogRecord) -> bool:
-        return not record.getMessage().startswith("The tied weights mapping and config for this model specifies")
+        message = record.getMessage()
+        is_advice = message.startswith("The tied weights mapping and config for this model specifies")
+        return not is_advice and "UNEXPECTED" not in message
 
     upstream = logging_of_python.getLogger("transformers.modeling_utils")
     upstream.addFilter(is_other)
@@ -373,19 +467,13 @@ def _unquantised(config: PreTrainedConfig) -> PreTrainedConfig:
     return config
 
 
-def _read_image_config(blip2: str | os.PathLike, location: dict[str, Any], **changes: Any) -> MBlipConfig:
-    config_dict, _ = PreTrainedConfig.get_config_dict(blip2, **location)
-    if config_dict.get("model_type") not in ("blip-2", MBlipConfig.model_type):
-        raise ValueError(
-            f"{blip2} is a checkpoint of type {config_dict.get('model_type')!r}, expected BLIP-2's layout ('blip-2' "
-            "or 'mblip')."
-        )
-    parts = {
-        name: config_dict[name]
-        for name in ("vision_config", "qformer_config", "num_query_tokens")
-        if name in config_dict
-    }
-    return MBlipConfig(**parts, **changes)
+def _read_config(name_or_path: str, location: dict[str, Any]) -> dict[str, Any]:
+    return PreTrainedConfig.get_config_dict(name_or_path, **location)[0]
+
+
+def _is_blip2(config_dict: dict[str, Any]) -> bool:
+    """Whether a checkpoint is in BLIP-2's or mBLIP's layout."""
+    return config_dict.get("model_type") in ("blip-2", MBlipConfig.model_type)
 
 
 def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel, has_tower: bool) -> Any:
@@ -407,32 +495,55 @@ def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel
     return model
 
 
-def load_image_side(model: Any, blip2: str | os.PathLike, projection: Projection, location: dict[str, Any]) -> None:
-    """Give the image side its weights: the ViT in the language model's dtype, the trainable parts in fp32."""
-    parts = IMAGE_SIDE[1:] if isinstance(model.vision_model, NoTower) else IMAGE_SIDE
-    wanted = parts if projection == "blip2" else parts[:-1]
+def _load_image_side(model: Any, components: Components, location: dict[str, Any]) -> None:
+    """Give the image side its weights: the tower in the language model's dtype, the trainable parts in fp32."""
     device = _device_beside(model.language_model)
-    weights = read_weights(blip2, lambda key: key.split(".")[0] in wanted, **location)
-    for name in parts:
+    if not isinstance(model.vision_model, NoTower):
+        revision, dtype = components.vision_revision, model.language_model.dtype
+        model.vision_model = load_tower(components.vision, model.config, dtype, **location | {"revision": revision})
+    wanted = IMAGE_SIDE[1:] if components.projection == "blip2" else IMAGE_SIDE[1:-1]
+    weights = {}
+    if components.qformer is not None:
+        qformer_location = location | {"revision": components.qformer_revision}
+        weights = read_weights(components.qformer, lambda key: key.split(".")[0] in wanted, **qformer_location)
+    for name in IMAGE_SIDE[1:]:
         part = getattr(model, name)
-        dtype = model.language_model.dtype if name == "vision_model" else torch.float32
-        if name in wanted:
-            found = {key_within(key): weight for key, weight in weights.items() if key.split(".")[0] == name}
-            _load_part(part, name, {key: weight.to(dtype) for key, weight in found.items()}, blip2)
-        else:
+        found = {key_within(key): weight.float() for key, weight in weights.items() if key.split(".")[0] == name}
+        if name == "qformer" and name in components.new_parts:
+            new = Blip2QFormerModel._from_config(model.config.qformer_config, dtype=torch.float32).state_dict()
+            found |= {key: each for key, each in new.items() if not weights or READ_THE_TOWER.search(key)}
+        elif name in components.new_parts:
             part.to_empty(device="cpu")
             model._init_weights(part)
-        part.to(device)
+            continue
+        _load_part(part, name, found, components.qformer or "a new Q-Former")
+    for name in IMAGE_SIDE:
+        getattr(model, name).to(device)
     if "hf_device_map" in vars(model):
         model.hf_device_map |= dict.fromkeys(IMAGE_SIDE, device.type if device.index is None else device.index)
 
 
 def load_tower(name_or_path: str | os.PathLike, config: MBlipConfig, dtype: torch.dtype, **location: Any) -> Any:
-    """The tower of a checkpoint in mBLIP's or BLIP-2's layout alone, in evaluation mode, on the CPU."""
+    """The tower of any checkpoint alone, in evaluation mode, on the CPU."""
     with torch.device("meta"):
         tower = build_tower(config.vision_config)
-    weights = read_weights(name_or_path, lambda key: key.split(".")[0] == "vision_model", **location)
-    _load_part(tower, "vision_model", {key_within(key): each.to(dtype) for key, each in weights.items()}, name_or_path)
+    loading, source = location, name_or_path
+    if _is_blip2(_read_config(name_or_path, location)):
+        weights = read_weights(name_or_path, lambda key: key.split(".")[0] == "vision_model", **location)
+        weights = {key_within(key): weight.to(dtype) for key, weight in weights.items()}
+        if isinstance(config.vision_config, Blip2VisionConfig):
+            _load_part(tower, "vision_model", weights, name_or_path)
+            return tower.eval()
+        loading, source = {"state_dict": weights}, None  # other towers have buffers that no file holds
+    with _quiet_loading():
+        tower, told = type(tower).from_pretrained(
+            source, config=config.vision_config, dtype=dtype, output_loading_info=True, **loading
+        )
+    if missing := sorted(told["missing_keys"] - idle_parameters(config.vision_config)):
+        raise ValueError(
+            f"{name_or_path} lacks {len(missing)} weights of its image encoder, such as {missing[0]!r}. Expected a "
+            f"checkpoint that {type(tower).__name__} loads."
+        )
     return tower.eval()
 
 
@@ -459,7 +570,7 @@ def _load_part(part: nn.Module, name: str, weights: dict[str, torch.Tensor], bli
         if weights[key].shape != weight.shape:
             raise ValueError(
                 f"`{name}.{key}` of {blip2} has shape {tuple(weights[key].shape)}, expected {tuple(weight.shape)}. "
-                '`projection="blip2"` needs a language model as wide as BLIP-2\'s own; use "random" for others.'
+                '"blip2" as `projection` or `cross_attention` needs one of the same width; use "random" for others.'
             )
     unused = sorted(weights.keys() - expected.keys())
     if unused:

@@ -101,13 +101,24 @@ def tower_shape(config: PreTrainedConfig, size: tuple[int, int] | None = None) -
     return _probed_shape(type(config), config_json, size or image_size(config))  # type: ignore[arg-type]  # a dataclass
 
 
+def idle_parameters(config: PreTrainedConfig) -> frozenset[str]:
+    """The parameters of a tower that its features do not depend on, such as those of pooling heads, by name.
+
+    A checkpoint may lack them, and they cannot train.
+    """
+    with torch.device("meta"), torch.enable_grad():
+        tower = build_tower(config).eval()
+        features_of(tower(torch.zeros(1, 3, *image_size(config)))).sum().backward()
+    return frozenset(name for name, parameter in tower.named_parameters() if parameter.grad is None)
+
+
 @functools.lru_cache(maxsize=64)
 def _probed_shape(config_class: type[PreTrainedConfig], config_json: str, size: tuple[int, int]) -> tuple[int, int]:
     config = config_class.from_dict(json.loads(config_json))
     try:
         if reason := UNFIT_TYPES.get(config.model_type):
             raise ValueError(reason)
-        if config_class not in (Blip2VisionConfig, *AutoModel._model_mapping.keys()):
+        if config_class is not Blip2VisionConfig and config_class not in AutoModel._model_mapping:
             raise ValueError("`AutoModel` builds no model from it (register your own with `AutoModel.register`)")
         with torch.device("meta"), torch.no_grad():
             tower = build_tower(config).eval()

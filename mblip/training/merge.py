@@ -23,7 +23,7 @@ from mblip.atomic_write import atomic_folder
 from mblip.loading import is_adapter, merge
 from modeling_mblip.checkpoint_reading import check_location, find_file
 from modeling_mblip.configuration_mblip import TOKENIZER_FILES, MBlipConfig
-from modeling_mblip.loading_mblip import components_to_compose
+from modeling_mblip.loading_mblip import Components, components_to_compose
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
 
 from .compose import PROCESSOR_CLASS, save_processor_files
@@ -154,15 +154,11 @@ def _put_on(model: MBlipForConditionalGeneration, adapter: str, config: PeftConf
         raise ValueError(
             _misfit(adapter, f"{len(unplaced)} of its weights are not in the base, such as {unplaced[0]!r}.")
         )
-    components = model.config.parents
-    if (
-        components
-        and components["projection"] == "random"
-        and not hasattr(model.language_projection, "modules_to_save")
-    ):
+    new = Components.of(model.config.parents).new_parts if model.config.parents else ()
+    if lacking := [name for name in new if not hasattr(getattr(model, name), "modules_to_save")]:
         raise ValueError(
-            f"{adapter} holds no `language_projection`, and its base has a random one. Give an adapter that was "
-            "trained with `language_projection` in `modules_to_save`."
+            f"{adapter} holds no `{lacking[0]}`, and its base has a random one. Give an adapter that was trained with "
+            f"`{lacking[0]}` in `modules_to_save`."
         )
     return adapted
 
@@ -180,11 +176,11 @@ def _write_processor(sources: Sequence[tuple[str, str | None]], config: MBlipCon
                 text = json.dumps({"processor_class": PROCESSOR_CLASS}) + "\n"
                 (folder / "processor_config.json").write_text(text, encoding="utf-8")
             return
-    components = config.parents
-    if (
-        components is not None
-        and _has_any(components["blip2"], components["blip2_revision"], IMAGE_PROCESSOR_FILES)
-        and _has_any(components["language_model"], components["language_model_revision"], TOKENIZER_FILES)
+    if config.parents is None:
+        return
+    components = Components.of(config.parents)
+    if _has_any(components.vision, components.vision_revision, IMAGE_PROCESSOR_FILES) and _has_any(
+        components.language_model, components.language_model_revision, TOKENIZER_FILES
     ):
         save_processor_files(folder, config)
 

@@ -45,7 +45,8 @@ print(processor.batch_decode(ids, skip_special_tokens=True)[0])
 ```"""
 NEEDS_WITH_CODE = "Install `transformers>=5.23,<5.25`, torch and Pillow. The code is in the repository: read it first."
 
-PROJECTIONS = {"random": "random projection", "blip2": "projection of the first"}
+NUMBERS = {2: "two", 3: "three"}
+PROJECTIONS = {"random": "random projection", "blip2": "BLIP-2's projection"}
 GENERAL_LIMITS = """\
 - Answers can be wrong or invented, more often in languages the language model has seen little of.
 - We took no measures against harmful or biased output. The components' cards and licences apply to this model, too."""
@@ -173,10 +174,12 @@ def _introduction(record: RunRecord) -> str:
     components = "; ".join(f"{component.part}: `{component.name}`" for component in record.parents)
     if record.has_random_weights:
         return f"A baseline without components: the same architecture ({components}), trained from random weights."
+    new = {"a new Q-Former": not any("Q-Former" in component.part for component in record.parents)}
+    new |= {f"a {PROJECTIONS[record.projection]}": True}
     return (
-        f"An mBLIP model composed from two components ({components}), with a {PROJECTIONS[record.projection]}. The "
-        "image encoder is unchanged. LoRA, if trained, is merged into the language model, which is otherwise "
-        "unchanged."
+        f"An mBLIP model composed from {NUMBERS[len(record.parents)]} components ({components}), with "
+        f"{' and '.join(name for name, is_in in new.items() if is_in)}. The image encoder is unchanged. LoRA, if "
+        "trained, is merged into the language model, which is otherwise unchanged."
     )
 
 

@@ -126,22 +126,22 @@ def _push_adapter(hub: "_Hub", run_folder: Path, repo: str, urls: list[str], *, 
 
 def _pinned_components(hub: "_Hub", base: Path) -> Mapping[str, Any]:
     """The components that a base names, each at a commit: of the revision it names, or of the newest."""
-    components = read_json(base / "config.json", RESTORE)["parents"]
-    if components is None:
+    parents = read_json(base / "config.json", RESTORE)["parents"]
+    if parents is None:
         raise ValueError(
             f"The adapter's base, {base}, is a whole model that the run wrote, expected one on the Hub or a "
             "composition. Leave out --adapter to publish the whole trained model."
         )
     revisions = {}
-    for name in ("blip2", "language_model"):
-        revisions[f"{name}_revision"] = hub.commit_of(components[name], components[f"{name}_revision"])
+    for name in (name for name in ("blip2", "vision", "qformer", "language_model") if parents.get(name)):
+        revisions[f"{name}_revision"] = hub.commit_of(parents[name], parents[f"{name}_revision"])
         if revisions[f"{name}_revision"] is None:
             raise ValueError(
-                f"The adapter's base composes {components[name]} (revision {components[f'{name}_revision']}), which "
+                f"The adapter's base composes {parents[name]} (revision {parents[f'{name}_revision']}), which "
                 "others cannot load from the Hub. Publish it and train with its name on the Hub, or leave out "
                 "--adapter to publish the whole model."
             )
-    return components | revisions
+    return parents | revisions
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from mblip.atomic_write import MANIFEST_FILE, read_json
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
+from modeling_mblip.loading_mblip import Components
 from processing_mblip import MBlipImageProcessor, MBlipProcessor
 
 from .divergence import check_finite
@@ -88,8 +89,9 @@ def base_files(run_folder: Path, components: Mapping[str, Any], *, with_code: bo
     folder = run_folder / "base"
     files: Files = {**_files_in(folder)}
     files |= _code_files(folder, None) if with_code else {}
-    names = [components["blip2"], components["language_model"]]
-    card = ModelCard("---\nlibrary_name: transformers\ntags: [mblip]\n---\n" + BASE_TEXT.format(*names))
+    names = [*Components.of(dict(components)).names]
+    text = BASE_TEXT.format(" and ".join(f"`{name}`" for name in names[:-1]), names[-1])
+    card = ModelCard("---\nlibrary_name: transformers\ntags: [mblip]\n---\n" + text)
     card.data["base_model"] = names
     config = _without_folders(_read(files["config.json"])) | {"parents": dict(components)}
     return files | {"config.json": _json(config), "README.md": str(card).encode()}
@@ -98,7 +100,7 @@ def base_files(run_folder: Path, components: Mapping[str, Any], *, with_code: bo
 BASE_TEXT = """
 # An mBLIP without weights
 
-Image encoder and Q-Former of `{}` and the language model `{}`, composed when you load this repository. It is the base
+Image encoder and Q-Former of {} and the language model `{}`, composed when you load this repository. It is the base
 of adapters. These hold the projection between the two.
 """
 

@@ -20,16 +20,23 @@ from mblip.evaluation.recipe import DtypeName, LoadIn
 
 from .options import DEFAULTS, LORA_DEFAULTS, LoraOptions, TrainingOptions
 
-Stage = Literal["warm_up", "re_alignment", "full"]
+Stage = Literal["warm_up", "re_alignment", "full", "pretrain"]
+ORDER: tuple[Stage, ...] = ("full", "pretrain", "warm_up", "re_alignment")
+
+
+PARTS = ("name_or_path", "blip2", "vision", "qformer", "language_model")
 
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """The model that training starts from: a checkpoint or adapter, or a composition of two components.
+    """The model that training starts from: a checkpoint or adapter, or a composition of components.
 
     Args:
         name_or_path: a checkpoint or an adapter. Training continues an adapter's LoRA and image side.
         blip2: with `language_model`, the two components of a composition.
+        vision: instead of `blip2`, the image encoder alone: any checkpoint that `AutoModel` loads, or a BLIP-2.
+        qformer: with `vision`, the BLIP-2 whose Q-Former is used; None: a new Q-Former.
+        num_query_tokens: of a new Q-Former; None: 32.
         language_model: see `blip2`.
         projection: of a composition: "random", or "blip2" to keep BLIP-2's.
         dtype: of ViT and language model. "auto" is bfloat16 on a GPU that supports it, else float32. Parameters that
@@ -41,6 +48,9 @@ class ModelRecipe:
 
     name_or_path: str | None = None
     blip2: str | None = None
+    vision: str | None = None
+    qformer: str | None = None
+    num_query_tokens: Count | None = None
     language_model: str | None = None
     projection: Literal["random", "blip2"] = "random"
     dtype: DtypeName = "auto"
@@ -49,14 +59,20 @@ class ModelRecipe:
     adapter: Literal["fresh"] | None = None
 
     def __post_init__(self) -> None:
-        is_composition = self.blip2 is not None and self.language_model is not None
-        is_single = self.blip2 is None and self.language_model is None and self.name_or_path is not None
-        if not (is_single or (is_composition and self.name_or_path is None)):
-            given = [name for name in ("name_or_path", "blip2", "language_model") if getattr(self, name) is not None]
+        given = [name for name in PARTS if getattr(self, name) is not None]
+        is_composition = {*given} in (
+            {"blip2", "language_model"},
+            {"vision", "language_model"},
+            {"vision", "qformer", "language_model"},
+        )
+        if not is_composition and given != ["name_or_path"]:
             raise ValueError(
                 f"found {' and '.join(f'`{name}`' for name in given) or 'nothing'}, expected either `name_or_path` or "
-                "both `blip2` and `language_model`. `null` takes one out: `--model.blip2 null`."
+                "both `blip2` and `language_model`, or `vision`, `language_model` and perhaps `qformer`. `null` takes "
+                "one out: `--model.blip2 null`."
             )
+        if self.num_query_tokens is not None and (self.vision is None or self.qformer is not None):
+            raise ValueError("`num_query_tokens` is for a new Q-Former, with `vision` and no `qformer`: take it out.")
         if self.adapter is not None and is_composition:
             raise ValueError("`adapter` needs an adapter in `name_or_path`, but this is a composition: take it out.")
         if self.load_in is not None and self.random_weights:
@@ -153,8 +169,8 @@ class StageRecipe:
     """One stage of training. Give either `max_steps` or `num_epochs`.
 
     Args:
-        stage: what trains. "warm_up": the projection; "re_alignment": Q-Former, query tokens, projection and LoRA;
-            "full": everything.
+        stage: what trains. "full": everything; "pretrain": Q-Former, query tokens and projection; "warm_up": the
+            projection; "re_alignment": Q-Former, query tokens, projection and LoRA.
         learning_rate: the peak for projection, Q-Former and query tokens; in "full" for everything.
         batch_size: rows (images) per optimizer step, over all processes and accumulation steps, so that a step is the
             same on any number of processes.
@@ -250,18 +266,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise ValueError("`stages` is empty, expected at least one stage: full, warm_up or re_alignment.")
+            raise ValueError(f"`stages` is empty, expected at least one stage: {', '.join(ORDER)}.")
         kinds = [stage.stage for stage in self.stages]
-        if kinds != sorted(kinds, key=("full", "warm_up", "re_alignment").index):
+        if kinds != sorted(kinds, key=ORDER.index):
             raise ValueError(
-                f"`stages` are {', '.join(kinds)}, expected the order full, warm_up, re_alignment. Change their order."
+                f"`stages` are {', '.join(kinds)}, expected the order {', '.join(ORDER)}. Change their order."
             )
         if self.model.load_in is not None and "full" in kinds:
             raise ValueError("`full` trains the language model, but a quantised one cannot train: take `load_in` out.")
-        if self.compare_with_components is not None and self.model.name_or_path is not None:
+        if self.compare_with_components is not None and self.model.blip2 is None:
             raise ValueError(
                 "`compare_with_components` needs a composition of `blip2` and `language_model`, but `model` is "
-                f"{self.model.name_or_path}. Take it out."
+                f"{self.model.name_or_path or self.model.vision}. Take it out."
             )
         loras = [stage.lora for stage in self.stages if stage.lora is not None]
         if any(lora != loras[0] for lora in loras):

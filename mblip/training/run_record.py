@@ -37,7 +37,15 @@ from .trainable import LearningRates, parameter_groups
 
 RECORD_FILE = "card.json"
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets")
-IMAGE_SIDE, LANGUAGE_MODEL, CHECKPOINT = "image encoder and Q-Former", "language model", "checkpoint"
+CHECKPOINT = "checkpoint"
+# What the card calls the fields of `ModelRecipe`
+PART_NAMES = {
+    "blip2": "image encoder and Q-Former",
+    "vision": "image encoder",
+    "qformer": "Q-Former",
+    "language_model": "language model",
+    "name_or_path": CHECKPOINT,
+}
 
 
 @dataclass(frozen=True)
@@ -207,7 +215,7 @@ def _read_ratios(folder: Path) -> dict[str, Any]:
 
 
 def _components(model: ModelRecipe) -> list[Component]:
-    named = {IMAGE_SIDE: model.blip2, LANGUAGE_MODEL: model.language_model, CHECKPOINT: model.name_or_path}
+    named = {part: getattr(model, field) for field, part in PART_NAMES.items()}
     return [
         Component(part, without_folder(name), not Path(name).is_dir(), read_license(name))
         for part, name in named.items()

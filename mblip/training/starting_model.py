@@ -18,14 +18,14 @@ from modeling_mblip.checkpoint_reading import check_location
 from processing_mblip import MBlipProcessor
 
 from .divergence import check_finite
-from .recipe import ModelRecipe
+from .recipe import PARTS, ModelRecipe
 from .trainable import continue_adapter
 
 Model = MBlipForConditionalGeneration | MBlipAdapterModel
 
 
 def build_model(recipe: ModelRecipe, seed: int, *, has_tower: bool = True) -> tuple[Model, MBlipProcessor]:
-    """Load the checkpoint, or compose the two components. `seed` determines a random projection.
+    """Load the checkpoint, or compose the components. `seed` determines their random weights.
 
     Without `has_tower`, the weights of the image encoder are not read.
 
@@ -37,9 +37,8 @@ def build_model(recipe: ModelRecipe, seed: int, *, has_tower: bool = True) -> tu
         ValueError: a component has the wrong type, or the recipe does not match the checkpoint, or a weight is not
             finite. The message names it.
     """
-    for name in (recipe.name_or_path, recipe.blip2, recipe.language_model):
-        if name is not None:
-            check_location(name)
+    for name in filter(None, (getattr(recipe, part) for part in PARTS)):
+        check_location(name)
     set_seed(seed)
     precision = Precision.named(recipe.dtype, recipe.load_in, has_tower=has_tower)
     if recipe.name_or_path is not None and is_adapter(recipe.name_or_path):
@@ -79,12 +78,15 @@ def _load(recipe: ModelRecipe, precision: Precision) -> tuple[MBlipForConditiona
                 "adapter. Take `adapter` out."
             )
         return load_whole(recipe.name_or_path, precision)
-    assert recipe.blip2 is not None  # a recipe names a checkpoint or both components
+    vision = recipe.vision or recipe.blip2
+    assert vision is not None  # a recipe names a checkpoint or components
     assert recipe.language_model is not None
-    model = MBlipForConditionalGeneration.from_blip2_pretrained(
-        recipe.blip2,
+    model = MBlipForConditionalGeneration.from_sub_models_pretrained(
+        vision,
+        recipe.qformer or recipe.blip2,
         recipe.language_model,
         projection=recipe.projection,
+        num_query_tokens=recipe.num_query_tokens,
         **precision.arguments(),
     )
     return model, compose_processor(model)

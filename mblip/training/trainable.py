@@ -1,8 +1,9 @@
 """Which parameters train in each stage, in which precision, and with which learning rate.
 
-Warm-up trains only the projection. Re-alignment trains Q-Former, query tokens, projection, and LoRA on every linear
-layer of the language model except its output head. The ViT is frozen. Full trains everything, for the baseline without
-components and for small models. Parameters that train are fp32, whatever the dtype of the others.
+Pretrain trains Q-Former, query tokens and projection, for a new Q-Former or another image encoder. Warm-up trains only
+the projection. Re-alignment trains Q-Former, query tokens, projection, and LoRA on every linear layer of the language
+model except its output head. The image encoder is frozen. Full trains everything, for the baseline without components
+and for small models. Parameters that train are fp32, whatever the dtype of the others.
 """
 
 import logging
@@ -20,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from mblip.loading import MBlipAdapterModel, quiet_peft
 from modeling_mblip.label_loss import output_head
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
+from modeling_mblip.vision_towers import idle_parameters
 
 from .options import LORA_DEFAULTS, LORA_INSTEAD, LoraOptions
 from .recipe import Stage, StageRecipe
@@ -53,7 +55,7 @@ def set_trainable(
 
     Args:
         model: the model, changed in place.
-        stage: "warm_up", "re_alignment" or "full".
+        stage: what trains, see `StageRecipe`.
         lora: for re-alignment; None: `LORA_DEFAULTS`, as in the released checkpoints. See `lora_config`.
 
     Returns:
@@ -73,8 +75,11 @@ def set_trainable(
     for module in model.modules():
         if "Sinusoidal" in type(module).__name__:  # constants, which transformers keeps as parameters (Marian)
             module.requires_grad_(False)
-    if stage == "warm_up":
-        model.language_projection.requires_grad_(True)
+    for name in {"warm_up": ("language_projection",), "pretrain": IMAGE_SIDE_MODULES}.get(stage, ()):
+        getattr(model, name).requires_grad_(True)
+    if stage == "full":
+        for name in idle_parameters(model.config.vision_config):
+            model.vision_model.get_parameter(name).requires_grad_(False)
     if stage != "re_alignment":
         cast_trainable_to_fp32(model)
         return model
