@@ -467,7 +467,7 @@ def _unquantised(config: PreTrainedConfig) -> PreTrainedConfig:
     return config
 
 
-def _read_config(name_or_path: str, location: dict[str, Any]) -> dict[str, Any]:
+def _read_config(name_or_path: str | os.PathLike, location: dict[str, Any]) -> dict[str, Any]:
     return PreTrainedConfig.get_config_dict(name_or_path, **location)[0]
 
 
@@ -527,14 +527,15 @@ def load_tower(name_or_path: str | os.PathLike, config: MBlipConfig, dtype: torc
     """The tower of any checkpoint alone, in evaluation mode, on the CPU."""
     with torch.device("meta"):
         tower = build_tower(config.vision_config)
-    loading, source = location, name_or_path
+    source: str | None = os.fspath(name_or_path)
+    loading = location
     if _is_blip2(_read_config(name_or_path, location)):
         weights = read_weights(name_or_path, lambda key: key.split(".")[0] == "vision_model", **location)
         weights = {key_within(key): weight.to(dtype) for key, weight in weights.items()}
         if isinstance(config.vision_config, Blip2VisionConfig):
             _load_part(tower, "vision_model", weights, name_or_path)
             return tower.eval()
-        loading, source = {"state_dict": weights}, None  # other towers have buffers that no file holds
+        source, loading = None, {"state_dict": weights}  # other towers have buffers that no file holds
     with _quiet_loading():
         tower, told = type(tower).from_pretrained(
             source, config=config.vision_config, dtype=dtype, output_loading_info=True, **loading
