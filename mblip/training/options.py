@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from peft import LoraConfig
-from transformers import TrainingArguments
+from transformers import Blip2QFormerConfig, TrainingArguments
 
 from mblip.data.recipes.ranges import Count, CountFrom2, CountOrZero, NotNegative, Positive, ShareBelow1
 from mblip.data.recipes.strict_loading import join, plain_arguments
@@ -114,6 +114,10 @@ class TrainingOptions(dict[str, Any]):
         self.location = location
 
 
+class QFormerOptions(dict[str, Any]):
+    """`qformer_config:` of a composition: arguments of a `Blip2QFormerConfig`."""
+
+
 class LoraOptions(dict[str, Any]):
     """`lora:` of a stage: arguments of a `LoraConfig`."""
 
@@ -150,6 +154,22 @@ def convert_lora(found: Located, path: str) -> LoraOptions:
     except (ValueError, TypeError, ImportError) as error:
         raise ValueError(f"{found.location}: `{path}`: {error}") from error
     return LoraOptions(given)
+
+
+def convert_qformer(found: Located, path: str) -> QFormerOptions:
+    """The settings of a new Q-Former given at `path`.
+
+    Raises:
+        ValueError: as in `convert_training`, or transformers refuses the settings.
+    """
+    known = vars(Blip2QFormerConfig)["__annotations__"]  # its own; those it inherits cannot all be resolved
+    instead = {"encoder_hidden_size": "it is the width of the image encoder. Take it out."}
+    given = plain_arguments(known, found, path, instead)
+    try:
+        Blip2QFormerConfig(**given)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{found.location}: `{path}`: {error}") from error
+    return QFormerOptions(given)
 
 
 def training_fields() -> set[str]:

@@ -18,7 +18,7 @@ from mblip.data.training_rows import PromptChoice
 from mblip.evaluation import EvaluationRecipe
 from mblip.evaluation.recipe import DtypeName, LoadIn
 
-from .options import DEFAULTS, LORA_DEFAULTS, LoraOptions, TrainingOptions
+from .options import DEFAULTS, LORA_DEFAULTS, LoraOptions, QFormerOptions, TrainingOptions
 
 Stage = Literal["warm_up", "re_alignment", "full", "pretrain"]
 ORDER: tuple[Stage, ...] = ("full", "pretrain", "warm_up", "re_alignment")
@@ -36,6 +36,7 @@ class ModelRecipe:
         blip2: with `language_model`, the two components of a composition.
         vision: instead of `blip2`, the image encoder alone: any checkpoint that `AutoModel` loads, or a BLIP-2.
         qformer: with `vision`, the BLIP-2 whose Q-Former is used; None: a new Q-Former.
+        qformer_config: of a new Q-Former: fields of transformers' `Blip2QFormerConfig`; None: as BLIP-2's.
         num_query_tokens: of a new Q-Former; None: 32.
         language_model: see `blip2`.
         projection: of a composition: "random", or "blip2" to keep BLIP-2's.
@@ -50,6 +51,7 @@ class ModelRecipe:
     blip2: str | None = None
     vision: str | None = None
     qformer: str | None = None
+    qformer_config: QFormerOptions | None = None
     num_query_tokens: Count | None = None
     language_model: str | None = None
     projection: Literal["random", "blip2"] = "random"
@@ -71,8 +73,9 @@ class ModelRecipe:
                 "both `blip2` and `language_model`, or `vision`, `language_model` and perhaps `qformer`. `null` takes "
                 "one out: `--model.blip2 null`."
             )
-        if self.num_query_tokens is not None and (self.vision is None or self.qformer is not None):
-            raise ValueError("`num_query_tokens` is for a new Q-Former, with `vision` and no `qformer`: take it out.")
+        for name in ("qformer_config", "num_query_tokens"):
+            if getattr(self, name) is not None and (self.vision is None or self.qformer is not None):
+                raise ValueError(f"`{name}` is for a new Q-Former, with `vision` and no `qformer`: take it out.")
         if self.adapter is not None and is_composition:
             raise ValueError("`adapter` needs an adapter in `name_or_path`, but this is a composition: take it out.")
         if self.load_in is not None and self.random_weights:

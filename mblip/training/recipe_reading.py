@@ -15,7 +15,16 @@ from mblip.data.recipes.yaml_values import Located, found_beside, parse_scalar, 
 from mblip.evaluation.recipe import EvaluationRecipe, convert_evaluation
 from mblip.recipes import find_recipe
 
-from .options import LoraOptions, TrainingOptions, convert_lora, convert_training, lora_fields, training_fields
+from .options import (
+    LoraOptions,
+    QFormerOptions,
+    TrainingOptions,
+    convert_lora,
+    convert_qformer,
+    convert_training,
+    lora_fields,
+    training_fields,
+)
 from .recipe import DataRecipe, ModelRecipe, Recipe, RowsRecipe, SourceRecipe, StageRecipe
 
 STAGE_LENGTH = re.compile(r"--(stages\.\d+)\.(max_steps|num_epochs)")
@@ -133,4 +142,5 @@ CONVERTERS: Mapping[Any, Converter] = {
     EvaluationRecipe: convert_evaluation,
     TrainingOptions: convert_training,
     LoraOptions: convert_lora,
+    QFormerOptions: convert_qformer,
 }

@@ -86,6 +86,7 @@ def _load(recipe: ModelRecipe, precision: Precision) -> tuple[MBlipForConditiona
         recipe.qformer or recipe.blip2,
         recipe.language_model,
         projection=recipe.projection,
+        qformer_config=recipe.qformer_config,
         num_query_tokens=recipe.num_query_tokens,
         **precision.arguments(),
     )
