@@ -45,7 +45,16 @@ def from_blip2(model, folder, part: str) -> dict[str, torch.Tensor]:
     return {key: value for key, value in blip2.state_dict().items() if key.startswith(part)}
 
 
-@pytest.mark.parametrize("name", [*TOWERS, "clip", "siglip", "vit"])
+IN_SLOW_TESTS = ("siglip_vision_model", "clip_vision_model", "dinov2", "dinov3_convnext", "siglip")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in IN_SLOW_TESTS else [])
+        for name in (*TOWERS, "clip", "siglip", "vit")
+    ],
+)
 def test_a_tower_of_a_folder_keeps_its_weights_and_the_qformer_is_new(name, folder):
     model = compose(folder / name, None, folder / "text", **NEW_QFORMER)
     wanted = AutoModel.from_pretrained(folder / name).state_dict()
@@ -100,7 +109,7 @@ def test_the_short_form_is_the_same_composition(folder):
     }
 
 
-@pytest.mark.parametrize("name", ["clip_vision_model", "dinov3_vit", "own_tower"])
+@pytest.mark.parametrize("name", [pytest.param("clip_vision_model", marks=pytest.mark.slow), "dinov3_vit"])
 def test_a_composed_model_gives_its_tower_to_another(name, folder, tmp_path):
     first = compose(folder / name, None, folder / "text", **NEW_QFORMER)
     first.save_pretrained(tmp_path / "first")

@@ -11,6 +11,7 @@ import torch
 from tiny import tiny_batch, tiny_model
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
+from tests.tiny_towers import tiny_tower_config, tower_batch
 
 LOADER = """
 import torch
@@ -36,9 +37,13 @@ def exported(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["mt5", "bloom"])
-def test_a_fresh_process_loads_model_and_code_from_the_folder(family, exported, tmp_path):
+@pytest.mark.parametrize(
+    ("family", "tower"), [("mt5", None), ("bloom", None), ("mt5", "siglip_vision_model"), ("bloom", "dinov3_convnext")]
+)
+def test_a_fresh_process_loads_model_and_code_from_the_folder(family, tower, exported, tmp_path):
     model, batch = tiny_model(family), tiny_batch(family)
+    if tower is not None:
+        model, batch = tiny_model(family, vision_config=tiny_tower_config(tower)), tower_batch(family)
     model.save_pretrained(tmp_path)
     with torch.no_grad():
         torch.save((batch, model(**batch).logits), tmp_path / "expected.pt")

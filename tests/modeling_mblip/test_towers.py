@@ -8,7 +8,7 @@ from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from tests.tiny import NUM_QUERY_TOKENS, tiny_batch, tiny_config, tiny_model
 from tests.tiny_towers import IMAGE_SIZE, OTHER_TOWERS, TOWERS, tiny_tower_config, tower_batch
 
-EVERY = [*TOWERS, *OTHER_TOWERS]
+EVERY = [*TOWERS, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_TOWERS)]
 TAKES_FLAG = {"siglip_vision_model", "clip_vision_model", "vit", "deit", "beit", "data2vec-vision", "ijepa", "swin"}
 
 
@@ -60,8 +60,7 @@ def test_a_model_with_the_tower_trains_and_is_the_same_after_saving(name, tmp_pa
     assert torch.equal(again.generate(**prompts, max_new_tokens=4), model.generate(**prompts, max_new_tokens=4))
 
 
-@pytest.mark.parametrize("name", ["siglip_vision_model", "own_tower"])
-@pytest.mark.parametrize("family", ["mt5", "bloom"])
+@pytest.mark.parametrize(("name", "family"), [("siglip_vision_model", "bloom"), ("own_tower", "mt5")])
 def test_features_of_each_step_give_what_images_give(name, family):
     model, batch = tower_model(name, family), tower_batch(family)
     pixel_values = batch.pop("pixel_values")
