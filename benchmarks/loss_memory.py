@@ -17,7 +17,8 @@ from model_pair import ModelPair, add_pair_arguments, build_pair, chosen_dtype
 from model_shapes import Shape, cut_shape, toy_shape, with_full_vocabulary
 from paired_inputs import PairedInputs, ask
 from peak_memory import peak_megabytes, run_alone
-from re_alignment import (
+from side_by_side import compare, print_columns, print_heading, print_row
+from training_step import (
     NUM_TARGETS,
     NUM_TOKENS,
     loss_difference,
@@ -25,7 +26,6 @@ from re_alignment import (
     train_as_in_re_alignment,
     training_step,
 )
-from side_by_side import compare, print_columns, print_heading, print_row
 
 SIDES = ("ours", "theirs")
 

@@ -23,10 +23,10 @@ from many_languages import MODES, NUM_LANGUAGES, generation
 from many_languages import NUM_TOKENS as NUM_PROMPT_TOKENS
 from model_pair import ModelPair, add_pair_arguments, build_pair, chosen_dtype, chosen_shape
 from paired_inputs import ask
-from re_alignment import NUM_TARGETS, NUM_TOKENS, make_optimizer, train_as_in_re_alignment, training_step
 from side_by_side import machine, seconds_now
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
+from training_step import NUM_TARGETS, NUM_TOKENS, make_optimizer, train_as_in_re_alignment, training_step
 
 from modeling_mblip.label_loss import output_head
 

@@ -11,8 +11,8 @@ from model_pair import build_pair
 from model_shapes import cut_shape, full_shape, toy_shape
 from paired_inputs import ask
 from peak_memory import run_alone
-from re_alignment import train_as_in_re_alignment
 from side_by_side import time_in_turns
+from training_step import train_as_in_re_alignment
 
 CPU = torch.device("cpu")
 
