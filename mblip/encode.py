@@ -1,20 +1,23 @@
 """Encode the images of a recipe once, so that training and evaluation need no image encoder.
 
     mblip encode RECIPE [--field value ...]                   the command line of the `mblip train` that follows
+    mblip encode MODEL --task NAME ... --features FOLDER      that of the `mblip eval` that follows, or its RECIPE
     torchrun --nproc_per_node 2 -m mblip encode RECIPE        the same features, by two processes
 
-RECIPE is a training recipe with `features: {path: FOLDER}`. With `data.augmentation`, `features.augmentations: k` says
-how many draws of each image are encoded. The features of each distinct image are computed once, for the training data
-of all stages and for `evaluation`. If the command is killed, run it again: it continues.
+A training recipe says `features: {path: FOLDER}`. With `data.augmentation`, `features.augmentations: k` says how many
+draws of each image are encoded. The features of each distinct image are computed once, for the training data of all
+stages and for `evaluation`. If the command is killed, run it again: it continues.
 """
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,8 +29,10 @@ from mblip.data.collator import images_of_row
 from mblip.data.example import row_name
 from mblip.data.features import FeatureWriter, augmented_keys, begin_set, encoded_keys, finish_set, image_key
 from mblip.data.images import Image, StoredImage, open_image
+from mblip.data.recipes.yaml_values import read_yaml
 from mblip.data.token_ids import Processor
 from mblip.evaluation import EvaluationTask
+from mblip.evaluation import command_line as evaluation_command_line
 from mblip.evaluation.processes import (
     is_main_process,
     num_processes,
@@ -36,13 +41,15 @@ from mblip.evaluation.processes import (
     starts_as_main,
     wait_for_all,
 )
-from mblip.loading import tower_files
+from mblip.evaluation.recipe import EvaluationRun
+from mblip.loading import Precision, load_checkpoint, tower_files
+from mblip.recipes import find_recipe, recipe_names
 from mblip.training.encoding import (
     SetPlan,
     digest_encoder,
     dtype_of,
-    folder_of_features,
     identity_of,
+    plan_evaluation,
     plan_sets,
     rows_once,
     without_adapter,
@@ -55,47 +62,80 @@ from mblip.training.starting_model import build_model
 from modeling_mblip import MBlipForConditionalGeneration
 
 BATCH_SIZE = 32  # images at once in the image encoder
+REPORT_SECONDS = 60.0
 Opened = Callable[[], PILImage.Image]
 
 
 def main(arguments: Sequence[str]) -> None:
-    run = Run(parse_command_line(arguments))
-    if run.recipe.features is None:
-        raise ValueError("The recipe has no `features`, expected the folder for them: `--features.path FOLDER`.")
-    folder = folder_of_features(run)
-    with (
-        locked(folder, LOCK_FILE, "encoding into") if starts_as_main() else nullcontext(),
-        process_group() as device,
-    ):
-        encode(run, device)
+    if _is_training(arguments):
+        encode_training(Run(parse_command_line(arguments)))
+    else:
+        encode_evaluation(evaluation_command_line.parse_command_line(arguments))
 
 
-def encode(run: Run, device: torch.device) -> None:
-    """Encode all that a recipe needs. No other run of this command may write to its folder.
+def encode_training(run: Run) -> None:
+    """Encode the images of a training recipe: of all its stages, and of its evaluation.
 
     Raises:
         ValueError: an image cannot be read (the message names it), or there are features of another identity.
         OSError: the disk is too small.
     """
-    # 1. What there is to encode, before a model is loaded
-    for stage in run.stages:
-        check_paths(stage.data)
-    tasks = build_tasks(run.recipe)
+    if run.recipe.features is None:
+        raise ValueError("The recipe has no `features`, expected the folder for them: `--features.path FOLDER`.")
+    with _alone_in(run.recipe.features.path) as device:
+        for stage in run.stages:
+            check_paths(stage.data)
+        tasks = build_tasks(run.recipe)
+        recipe = dataclasses.replace(run.recipe.model, load_in=None)  # the language model does not run
+        model, processor = build_model(recipe, run.recipe.seed)
+        _encode(plan_sets(run), tasks, without_adapter(model), processor, dtype_of(recipe.dtype), device)
 
-    # 2. The image side. The language model is not needed
-    model, processor = build_model(run.recipe.model, run.recipe.seed)
-    bare = without_adapter(model).requires_grad_(False)
-    encoder, dtype = digest_encoder(bare.vision_model, bare.config.vision_config), dtype_of(run.recipe.model.dtype)
-    for part in (bare.vision_model, bare.query_tokens, bare.qformer):
+
+def encode_evaluation(run: EvaluationRun) -> None:
+    """Encode the images of a recipe of `mblip eval`. Raises as `encode_training`."""
+    if run.features is None:
+        raise ValueError("Found no folder for the features of this evaluation: `--features FOLDER`.")
+    with _alone_in(run.features) as device:
+        tasks = run.evaluation.build_tasks()
+        model, processor = load_checkpoint(run.model, Precision.named(run.dtype))
+        _encode([plan_evaluation(run.features)], tasks, model, processor, dtype_of(run.dtype), device)
+
+
+def _is_training(arguments: Sequence[str]) -> bool:
+    """Whether a command line names a training recipe. Otherwise it is one of `mblip eval`."""
+    name = next(iter(arguments), "")
+    if not name.endswith(evaluation_command_line.RECIPE_SUFFIXES) and name not in recipe_names():
+        return not name or name.startswith("--")  # no recipe, as the parser will say
+    found = read_yaml(find_recipe(name)).value
+    return isinstance(found, dict) and "stages" in found
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[torch.device]:
+    """Lock the folder, for all processes, and join these. Yields the device of this process."""
+    with locked(folder, LOCK_FILE, "encoding into") if starts_as_main() else nullcontext(), process_group() as device:
+        yield device
+
+
+def _encode(
+    plans: Sequence[SetPlan],
+    tasks: Sequence[EvaluationTask],
+    model: MBlipForConditionalGeneration,
+    processor: Processor,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> None:
+    """Write the feature sets, one after the other. `dtype` is that of the image encoder."""
+    model.requires_grad_(False)
+    model.language_model.to("meta")  # frees its memory
+    encoder, files = digest_encoder(model.vision_model, model.config.vision_config), tower_files(model)
+    for part in (model.vision_model, model.query_tokens, model.qformer):
         part.to(device)
-
-    # 3. The feature sets, one after the other
-    for plan in plan_sets(run):
-        identity = identity_of(plan, bare, processor, encoder, dtype)
+    for plan in plans:
         if is_main_process():
-            begin_set(plan.folder, identity, files=tower_files(bare))
+            begin_set(plan.folder, identity_of(plan, model, processor, encoder, dtype), files)
         wait_for_all()
-        _Encoding(plan, tasks, bare, processor, device).run()
+        _Encoding(plan, tasks, model, processor, device).run()
         wait_for_all()
         if is_main_process():
             finish_set(plan.folder)
@@ -130,11 +170,15 @@ class _Encoding:
                 f"{len(wanted) * bytes_per_image / 2**30:,.2f} GiB; {len(wanted) - len(left):,} are there.",
                 flush=True,
             )
-        start = time.monotonic()
         mine = {key for key in left if int.from_bytes(key[:4]) % num_processes() == rank()}
+        start = last = time.monotonic()
         with FeatureWriter(self.plan.folder, bytes_per_image) as writer:
             for keys, pixel_values in self.batches(mine):
                 writer.add(keys, self.features(pixel_values))
+                mine.difference_update(keys)
+                if is_main_process() and time.monotonic() - last > REPORT_SECONDS:
+                    last = time.monotonic()
+                    print(f"{len(mine):,} images of this process are left.", flush=True)
         wait_for_all()
         if is_main_process() and left:
             seconds = time.monotonic() - start
@@ -174,7 +218,7 @@ class _Encoding:
     def batches(self, wanted: set[bytes]) -> Iterator[tuple[list[bytes], torch.Tensor]]:
         """Batches of the wanted images, each once. A thread prepares the next one."""
         with ThreadPoolExecutor(max_workers=1) as pool:
-            images = self.wanted_images(wanted)
+            images = self.wanted_images(set(wanted))
             ahead: Future[torch.Tensor] | None = None
             keys: list[bytes] = []
             while batch := list(islice(images, BATCH_SIZE)):
@@ -185,9 +229,8 @@ class _Encoding:
             if ahead is not None:
                 yield keys, ahead.result()
 
-    def wanted_images(self, wanted: set[bytes]) -> Iterator[tuple[bytes, Opened]]:
-        """The wanted images, each once."""
-        left = set(wanted)
+    def wanted_images(self, left: set[bytes]) -> Iterator[tuple[bytes, Opened]]:
+        """The wanted images, each once. What comes is taken out of `left`."""
         for key, opened in self.images():
             if key in left:
                 left.remove(key)

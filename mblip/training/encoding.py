@@ -121,6 +121,13 @@ def plan_sets(run: Run) -> list[SetPlan]:
     return list(plans.values())
 
 
+def plan_evaluation(folder: Path) -> SetPlan:
+    """The feature set of an evaluation alone, in the folder of `mblip encode`. An existing one decides what it is."""
+    names: tuple[FeatureInput, ...] = ("vision_features", "query_features")
+    name = next((name for name in names if (folder / name / FEATURES_FILE).is_file()), names[0])
+    return SetPlan(folder / name, name, (), None, None, has_evaluation=True)
+
+
 def rows_once(rows: Rows) -> Iterator[Mapping[str, Any]]:
     """Every row of a stage's data once, whatever the weights of its sources."""
     if isinstance(rows, InterleavedRows | InterleavedStreams):
@@ -214,12 +221,10 @@ def open_evaluation_features(
     Raises:
         ValueError: as `open_features`.
     """
-    names: tuple[FeatureInput, ...] = ("vision_features", "query_features")
-    name = next((name for name in names if (folder / name / FEATURES_FILE).is_file()), names[0])
-    encoder = find_encoder([folder / name], model, dtype_of(dtype))
-    plan = SetPlan(folder / name, name, (), None, None, True)
+    plan = plan_evaluation(folder)
+    encoder = find_encoder([plan.folder], model, dtype_of(dtype))
     identity = dict(identity_of(plan, model, processor, encoder, dtype_of(dtype)))
-    if name == "query_features":
+    if plan.input == "query_features":
         del identity["dtype"]  # it depends on the training's precision
     features = FeatureSet(plan.folder, identity)
     check_encoded(features, tasks)

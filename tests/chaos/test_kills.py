@@ -33,6 +33,12 @@ def train_command(folder: Path) -> list[str]:
     return ["train", str(recipe), "--output_dir", str(folder / "out")]
 
 
+def encode_command(folder: Path) -> list[str]:
+    """Two feature sets."""
+    _, *recipe, _, _ = train_command(folder)
+    return ["encode", *recipe, "--features.path", str(folder / "out")]
+
+
 def eval_command(folder: Path) -> list[str]:
     """Two tasks of three languages."""
     tiny_model().save_pretrained(folder / "model")
@@ -87,7 +93,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-@pytest.fixture(scope="module", params=[train_command, eval_command, build_command], ids=["train", "eval", "build"])
+@pytest.fixture(scope="module", params=[train_command, encode_command, eval_command, build_command])
 def work(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Work:
     folder = tmp_path_factory.mktemp("work")
     command, found = request.param(folder), []

@@ -245,8 +245,11 @@ def test_an_evaluation_from_features_gives_the_same_answers(tmp_path):
         evaluate.main([str(model), *task, "--output_dir", str(tmp_path / name), *more])
     answers = "predictions_scenes.jsonl"
     assert (tmp_path / "plain" / answers).read_bytes() == (tmp_path / "stored" / answers).read_bytes()
+    more = [str(model), *task[:2], "--task.num_images", "9", "--features", str(tmp_path / "features")]
     with pytest.raises(ValueError, match=r"Image set 'unseen-4': .*holds no features of this image"):
-        evaluate.main([str(model), *task, "--task.num_images", "9", *more, "--output_dir", str(tmp_path / "more")])
+        evaluate.main([*more, "--output_dir", str(tmp_path / "more")])
+    encode.main(more)
+    evaluate.main([*more, "--output_dir", str(tmp_path / "more")])
 
 
 @pytest.mark.slow
