@@ -243,10 +243,13 @@ class _Encoding:
     @torch.no_grad()
     def features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """What the set holds of images, (I, P, H) or (I, Q, W)."""
-        vision_IPH = self.model.encode_vision(pixel_values.to(self.device))
-        if self.plan.input == "vision_features":
-            return vision_IPH.cpu()
-        return self.model.query_images(vision_IPH).to(self.plan.dtype).cpu()
+        num_images = len(pixel_values)
+        if num_images == 1:  # some convolutions have other last bits for one image than for several
+            pixel_values = pixel_values.expand(2, -1, -1, -1)
+        features = self.model.encode_vision(pixel_values.to(self.device))
+        if self.plan.input == "query_features":
+            features = self.model.query_images(features).to(self.plan.dtype)
+        return features[:num_images].cpu()
 
     def check_room(self, num_bytes: int) -> None:
         """Raise OSError if the disk has no room for the features."""
