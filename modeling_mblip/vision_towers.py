@@ -108,7 +108,7 @@ def idle_parameters(config: PreTrainedConfig) -> frozenset[str]:
     """
     with torch.device("meta"), torch.enable_grad():
         tower = build_tower(config).eval()
-        features_of(tower(torch.zeros(1, 3, *image_size(config)))).sum().backward()
+        features_of(tower(torch.zeros(1, 3, *image_size(config), dtype=tower.dtype))).sum().backward()
     return frozenset(name for name, parameter in tower.named_parameters() if parameter.grad is None)
 
 
@@ -125,7 +125,7 @@ def _probed_shape(config_class: type[PreTrainedConfig], config_json: str, size: 
             if "input_ids" in argument_names(type(tower)):
                 raise ValueError("it takes text")
             flag = {"interpolate_pos_encoding": size != image_size(config)} if takes_flag(tower) else {}
-            output = tower(torch.zeros(1, 3, *size), **flag)
+            output = tower(torch.zeros(1, 3, *size, dtype=tower.dtype), **flag)
         shape = output.last_hidden_state.shape
         if len(shape) not in (3, 4) or 0 in shape:
             raise ValueError(f"its `last_hidden_state` has shape {tuple(shape)}")

@@ -5,6 +5,7 @@ import torch
 from transformers import AutoModel, CLIPConfig, SiglipConfig, T5Config
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
+from modeling_mblip.vision_towers import idle_parameters
 from tests.tiny import NUM_QUERY_TOKENS, tiny_batch, tiny_config, tiny_model
 from tests.tiny_towers import IMAGE_SIZE, OTHER_TOWERS, TOWERS, tiny_tower_config, tower_batch
 
@@ -139,6 +140,13 @@ def test_of_a_whole_models_configuration_the_tower_is_taken(whole):
 def test_what_encodes_no_images_is_refused_and_never_a_vit(config, message):
     with pytest.raises(ValueError, match=message):
         MBlipConfig(vision_config=config)
+
+
+@pytest.mark.parametrize("name", ["convnext", "siglip_vision_model"])
+def test_a_configuration_of_16_bits_has_the_same_width(name):
+    config = tiny_tower_config(name).to_dict() | {"dtype": "bfloat16"}
+    assert MBlipConfig(vision_config=config).qformer_config.encoder_hidden_size in (20, 24)
+    assert idle_parameters(MBlipConfig(vision_config=config).vision_config).isdisjoint({"embeddings.norm.weight"})
 
 
 def test_a_qformer_of_another_type_is_refused():
