@@ -182,9 +182,10 @@ def test_features_of_other_weights_processor_draws_and_images_are_refused_by_nam
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["mt5", "bloom"])
-@pytest.mark.parametrize("prompts_per_image", [1, 4])
-@pytest.mark.parametrize("is_augmented", [False, True])
+@pytest.mark.parametrize(
+    ("family", "prompts_per_image", "is_augmented"),
+    [("mt5", 1, False), ("mt5", 4, True), ("bloom", 4, False), ("bloom", 1, True)],
+)
 def test_twenty_four_steps_of_both_stages_have_equal_losses_and_weights(
     tmp_path, family, prompts_per_image, is_augmented
 ):
@@ -257,8 +258,8 @@ def test_killed_at_any_shard_and_run_again_encode_writes_the_same_files(tmp_path
     monkeypatch.setattr(store, "SHARD_BYTES", 1000)  # two images
     arguments = [str(tiny_run(tmp_path)), "--features.path"]
     encode.main([*arguments, str(tmp_path / "undisturbed")])
-    expected = content(tmp_path / "undisturbed")
-    assert len(expected) == 2 + 6 + 3  # both identities; two images of vision features in a shard, four of queries
+    expected = files(tmp_path / "undisturbed")
+    assert len(expected) == 2 + 6 + 4  # both identities; two images of vision features in a shard, three of queries
 
     for number in range(4):
         process = os.fork()
@@ -268,7 +269,7 @@ def test_killed_at_any_shard_and_run_again_encode_writes_the_same_files(tmp_path
             os._exit(0)
         assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
     encode.main([*arguments, str(tmp_path / "killed")])
-    assert content(tmp_path / "killed") == expected
+    assert files(tmp_path / "killed") == expected
 
 
 def die_at_shard(number: int) -> None:
@@ -281,6 +282,10 @@ def die_at_shard(number: int) -> None:
         calls.append(write(writer))
 
     store.FeatureWriter.flush = counted  # type: ignore[method-assign]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
 
 
 def content(folder: Path) -> dict[str, Any]:
