@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -68,16 +69,27 @@ def train(
     learning_rate: float,
     evaluate: Callable[[], str],
     eval_steps: int = 500,
+    checkpoint: Path | None = None,
 ) -> None:
-    """AdamW with 200 steps of warm-up and cosine decay; prints the mean loss and `evaluate()` every `eval_steps`."""
+    """AdamW with 200 steps of warm-up and cosine decay; prints the mean loss and `evaluate()` every `eval_steps`.
+
+    With `checkpoint`, that file is then written as well, and read at the start if it exists. `batches` begins anew.
+    """
     parameters = list(parameters)
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: min(1.0, (step + 1) / 200) * (0.01 + 0.99 * (1 + math.cos(math.pi * step / num_steps)) / 2),
     )
-    start, losses = time.monotonic(), []
-    for step in range(1, num_steps + 1):
+    start, losses, num_done = time.monotonic(), [], 0
+    if checkpoint is not None and checkpoint.exists():
+        state = torch.load(checkpoint)
+        num_done, start = state["step"], start - state["seconds"]
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        for parameter, saved in zip(parameters, state["parameters"], strict=True):
+            parameter.data.copy_(saved)
+    for step in range(num_done + 1, num_steps + 1):
         loss = step_loss(next(batches))
         optimizer.zero_grad()
         loss.backward()
@@ -91,3 +103,7 @@ def train(
                 f"{name} step {step}: {seconds:.0f} s, loss {sum(losses) / len(losses):.4f}, {evaluate()}", flush=True
             )
             losses.clear()
+            if checkpoint is not None:
+                state = {"step": step, "seconds": seconds, "parameters": [p.data for p in parameters]}
+                state |= {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+                torch.save(state, checkpoint)

@@ -37,6 +37,6 @@ def test_the_header_of_a_recipe_says_where_its_files_come_from(path):
 
 def test_the_recipes_of_samples_point_to_the_page():
     found = [path for path in (ROOT / "quickstart").glob("*.yaml") if "../shared/data" in path.read_text("utf-8")]
-    assert len(found) == 5
+    assert len(found) == 4
     for path in found:
         assert "docs/files.md" in path.read_text(encoding="utf-8").partition("\noutput_dir")[0].partition("\nname:")[0]

@@ -132,17 +132,6 @@ def test_the_cost_of_fewer_bits_is_the_record_s():
         assert re.search(row, section("docs/models.md", "In fewer bits"), flags=re.MULTILINE), row
 
 
-def test_the_table_of_photos_is_the_results_file_s():
-    results, on_photos = page("quickstart/results/photos.md"), section("docs/quickstart.md", "On photos")
-    for group in ("high", "middle", "low"):
-        cells = re.search(rf"^\| {group} \| (.*) \|$", results, flags=re.MULTILINE).group(1).split(" | ")
-        train, held_out, shuffled = [cell.split()[0] for cell in cells]
-        assert re.search(rf"^\| {group} \(\d+\) \| {train} \| {shuffled} \| {held_out} \|$", on_photos, re.MULTILINE)
-    means = re.search(r"^\| mean of 83 \|  \| (.*) \|$", results, flags=re.MULTILINE).group(1)
-    train, held_out, shuffled = means.split(" | ")
-    assert f"| all 83 | {train} | {shuffled} | {held_out} |" in on_photos
-
-
 def write_blocks(name: str, heading: str, *files: str) -> None:
     """The fenced blocks of a section with the language of the files' suffix, one file each, in order."""
     text = section(name, heading)

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import pytest
 from PIL import Image
@@ -7,7 +8,7 @@ from table_model import knows_all
 from mblip.data import apply_prompt
 from mblip.data.sources.babel_imagenet import BabelImageNet, HoldOut
 from mblip.evaluation import Setup, conditions_table, evaluate_task
-from mblip.evaluation.tasks.babel_imagenet import babel_imagenet
+from mblip.evaluation.tasks.babel_imagenet import NameMatch, babel_imagenet
 
 LABELS = {"EN": [[0, 1], ["tench", "goldfish"]], "DE": [[0, 1], ["Schleie", "Goldfisch"]], "SW": [[1], ["samaki"]]}
 NONE = HoldOut(share=0.0)
@@ -94,3 +95,46 @@ def _opening(task):
 def test_no_name_in_a_split_is_an_error(photos):
     with pytest.raises(ValueError, match=r"no names of 2 photos in the splits \['held_out'\]"):
         babel_imagenet(Setup(), **photos, held_out_share=0.0, splits=["held_out"])
+
+
+def test_all_names_of_a_held_out_language_are_a_split_of_their_own(photos):
+    task = babel_imagenet(
+        Setup(), **photos, held_out_share=0.0, held_out_languages=("de",), splits=("train", "held_out_language")
+    )
+    assert [(e.condition, e.references) for e in task.examples] == [
+        ("train", ("tench",)),
+        ("train", ("goldfish",)),
+        ("train", ("samaki",)),
+        ("held_out_language", ("Schleie",)),
+        ("held_out_language", ("Goldfisch",)),
+    ]
+
+
+def test_ranked_names_are_those_of_the_language(photos):
+    task = babel_imagenet(Setup(), **photos, held_out_share=0.0, answering="rank", rank_by="calibrated")
+    assert [example.candidates for example in task.examples[2:]] == [
+        ("goldfish", "tench"),
+        ("Goldfisch", "Schleie"),
+        ("samaki",),
+    ]
+
+
+def test_rounds_ask_about_so_many_photos_of_a_class(photos):
+    first = photos["photos"] / "n01443537_1.png"
+    (photos["photos"] / "n01443537_2.png").write_bytes(first.read_bytes())
+    task = babel_imagenet(Setup(), **photos, held_out_share=0.0, rounds=1)
+    assert Counter((e.language, e.references[0]) for e in task.examples) == {
+        ("en", "tench"): 1,
+        ("de", "Schleie"): 1,
+        ("en", "goldfish"): 1,
+        ("de", "Goldfisch"): 1,
+        ("sw", "samaki"): 1,
+    }
+
+
+def test_a_synonym_or_another_case_is_any_name_but_not_the_label(photos):
+    (photos["photos"].parent / "words.txt").write_text("n01443537\tgoldfish, Carassius auratus\n")
+    english = babel_imagenet(Setup(), **photos, languages=("en",), held_out_share=0.0).examples
+    said = ["Tench (fish)", "Carassius auratus"]
+    scored = NameMatch().score(english, said)
+    assert scored.figures == {"exact_match": 0.0, "any_name": 1.0}

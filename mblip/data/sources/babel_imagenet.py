@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 SOURCE = "babel_imagenet"
 TASKS = ("image_naming", "image_deciding")
 
-Split = Literal["train", "held_out"]
+Split = Literal["train", "held_out", "held_out_language"]
 
 
 @published(
@@ -46,9 +46,10 @@ def babel_imagenet(
     photos: Path,
     labels: Path,
     languages: tuple[LanguageCode, ...] | None = None,
-    split: Literal["train", "held_out"] = "train",
+    split: Literal["train", "held_out", "held_out_language"] = "train",
     held_out_share: Share = 0.1,
     held_out_by_language: bool = True,
+    held_out_languages: tuple[LanguageCode, ...] = (),
     held_out_seed: Seed = 0,
     tasks: tuple[Literal["image_naming", "image_deciding"], ...] = (
         "image_naming",
@@ -62,7 +63,7 @@ def babel_imagenet(
     `held_out_seed` is separate from the training seed, so that every run holds out the same names. `rounds` is the
     number of photos of each class in each language. With `as_released`, a wrong name may be the right one.
     """
-    hold_out = HoldOut(share=held_out_share, by_language=held_out_by_language, seed=held_out_seed)
+    hold_out = HoldOut(held_out_share, held_out_by_language, held_out_seed, frozenset(held_out_languages))
     read = BabelImageNet.read(photos, labels, languages=languages)
     return read.examples(
         split,
@@ -80,12 +81,14 @@ class HoldOut:
     """Which pairs of class and language are held out from training.
 
     Either whole classes in all languages, or (`by_language`) single names; the class is then trained in other
-    languages. The split goes by class, not by photo, because all photos of a class share their names.
+    languages. The split goes by class, not by photo, because all photos of a class share their names. All names in
+    `languages` are held out, as a split of their own.
     """
 
     share: float = 0.1
     by_language: bool = True
     seed: int = 0
+    languages: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
@@ -93,6 +96,8 @@ class HoldOut:
 
     def split(self, class_index: int, language: str) -> Split:
         """The split of a class's name in a language."""
+        if language in self.languages:
+            return "held_out_language"
         draw = stable_random(self.seed, "hold out", class_index, language if self.by_language else "all")
         return "held_out" if draw.random() < self.share else "train"
 

@@ -122,6 +122,18 @@ def read_labels(path: Path) -> tuple[dict[str, dict[int, str]], dict[str, int]]:
     return labels, skipped
 
 
+def read_synonyms(folder: Path) -> dict[int, tuple[str, ...]]:
+    """The English names of each class in a `words.txt`, in the folder of photos or its parent as
+    `imagenet_classes.json` is. Its lines are ImageNet's own: `n01443537<tab>goldfish, Carassius auratus`. Empty
+    without these files."""
+    words, classes = _beside(folder, "words.txt"), _beside(folder, "imagenet_classes.json")
+    if words is None or classes is None:
+        return {}
+    indices = read_json_object(classes)
+    lines = [line.split("\t") for line in words.read_text(encoding="utf-8").splitlines()]
+    return {indices[synset]: tuple(names.split(", ")) for synset, names in lines if synset in indices}
+
+
 def _labels_of_language(entry: Any, location: str) -> dict[int, str]:
     """The labels of one language by class index, from [class indices, labels]."""
     if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(part, list) for part in entry):
@@ -174,11 +186,12 @@ def _found_photos(folder: Path) -> list[Photo]:
     classes_file = _beside(folder, "imagenet_classes.json")
     classes = _classes_in_order(folder) if classes_file is None else read_json_object(classes_file)
     check_value(classes, dict[str, int], location=str(classes_file or folder), field="classes")
+    annotated = _annotated_synsets(folder / "val_annotations.txt")
     photos = []
     for path in folder.rglob("*"):
         if path.suffix.lower() not in PHOTO_SUFFIXES:
             continue
-        synset = SYNSET.match(path.name) or SYNSET.fullmatch(path.parent.name)
+        synset = SYNSET.match(annotated.get(path.name, path.name)) or SYNSET.fullmatch(path.parent.name)
         if synset is None or synset[0] not in classes:
             raise ValueError(
                 f"{path}: expected a synset id of {classes_file or folder}, such as n02101006, at the beginning of "
@@ -187,6 +200,13 @@ def _found_photos(folder: Path) -> list[Photo]:
         check_inside(path, [folder], row=str(folder))
         photos.append(Photo(path, classes[synset[0]]))
     return photos
+
+
+def _annotated_synsets(file: Path) -> dict[str, str]:
+    """File name -> synset of Tiny-ImageNet's validation photos: tab-separated lines, with a box behind."""
+    if not file.is_file():
+        return {}
+    return dict(line.split("\t")[:2] for line in file.read_text(encoding="utf-8").splitlines())
 
 
 def _classes_in_order(folder: Path) -> dict[str, int]:

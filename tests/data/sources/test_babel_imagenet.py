@@ -12,7 +12,7 @@ from PIL import Image
 from mblip.data.languages import LANGUAGES
 from mblip.data.skipped import SkipReport
 from mblip.data.sources.babel_imagenet import BabelImageNet, HoldOut
-from mblip.data.sources.babel_imagenet_files import OUR_CODES, PUBLISHED_CODES, Photo, read_labels
+from mblip.data.sources.babel_imagenet_files import OUR_CODES, PUBLISHED_CODES, Photo, read_labels, read_photos
 
 REAL = Path(os.environ.get("MBLIP_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 needs_real_data = pytest.mark.skipif(
@@ -380,3 +380,11 @@ def test_names_that_differ_by_an_invisible_mark_are_one(photos, tmp_path):
     source = BabelImageNet.read(photos, marked)
     asked = [e.language for e in source.examples("train", hold_out=ALL, tasks=["image_deciding"])]
     assert set(asked) == {"en"}
+
+
+def test_annotations_tell_the_classes_of_tiny_imagenets_validation_photos(photos, tmp_path):
+    images = tmp_path / "val" / "images"
+    images.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(images / "val_7.JPEG")
+    (tmp_path / "val" / "val_annotations.txt").write_text("val_7.JPEG\tn01443537\t0\t0\t63\t55\n")
+    assert read_photos(tmp_path / "val") == (Photo(images / "val_7.JPEG", 1),)
