@@ -20,6 +20,7 @@ from mblip.training.recipe_reading import parse_command_line
 from modeling_mblip import MBlipForConditionalGeneration
 from prepare import prepare
 
+pytestmark = pytest.mark.usefixtures("table_of_96")
 ROOT = Path(__file__).parents[2]
 SYNSETS = {"n01440764": 0, "n01443537": 1}
 LABELS = {
@@ -85,10 +86,11 @@ def test_a_text_asks_for_a_name_as_the_recipe_asks_below_a_photo():
 
 
 def test_the_tokenizer_gives_every_name_back():
-    world = World({1: {"en": "goldfish", "zh": "金鱼", "br": "pesk aour"}}, [1], {"en": ["a photo of a {}."]})
     add_languages(ADDED_LANGUAGES)
-    tokenizer = train_tokenizer(world, 400)
-    names = ["goldfish", "金鱼", "pesk aour", "Ünbekannt"]
+    world = World({1: {"en": "goldfish", "zh": "金鱼", "br": "pesk aour"}}, [1], {"en": ["a photo of a {}."]})
+    tokenizer = train_tokenizer(world, 4000)
+    names = ["goldfish", "金鱼", "pesk aour", "Ünbekannt fish"]
+    assert tokenizer.tokenize("pesk aour") == ["▁pesk▁aour"]
     assert [tokenizer.decode(tokenizer(name)["input_ids"], skip_special_tokens=True) for name in names] == names
 
 
