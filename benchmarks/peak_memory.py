@@ -27,12 +27,12 @@ def peak_megabytes(step: Callable[[], object], device: torch.device) -> float:
         step()
         return (torch.cuda.max_memory_allocated(device) - before) / 1e6
     Path("/proc/self/clear_refs").write_text("5")
-    before = _status_bytes(PRESENT_SIZE)
+    before = status_bytes(PRESENT_SIZE)
     step()
-    return (_status_bytes(HIGHEST_SIZE) - before) / 1e6
+    return (status_bytes(HIGHEST_SIZE) - before) / 1e6
 
 
-def _status_bytes(field: str) -> int:
+def status_bytes(field: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:

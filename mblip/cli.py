@@ -23,6 +23,7 @@ from .atomic_write import is_full, no_room
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("mblip.train", "train a model from a recipe"),
+    "plan": ("mblip.plan", "predict parameters, memory, hours and disk of a training or an evaluation"),
     "encode": ("mblip.encode", "encode the images of a recipe once, for many epochs and evaluations"),
     "eval": ("mblip.eval", "evaluate a model on benchmarks: scores with intervals, and a report"),
     "reproduce": ("mblip.reproduce", "repeat published measurements of a checkpoint, and say whether ours agree"),

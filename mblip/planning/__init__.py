@@ -1,0 +1,1 @@
+"""What a training or an evaluation will cost, from configurations alone."""
