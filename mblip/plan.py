@@ -165,7 +165,7 @@ def _plan_stage(
         )
         return in_stage(model, stage.recipe)
 
-    def cost(batch: Mapping[str, Any]) -> Cost:
+    def cost(batch: dict[str, Any]) -> Cost:
         return training_step(
             build(), batch, device, args, is_autocast=is_autocast, num_processes=options.num_processes
         )

@@ -48,8 +48,18 @@ def count(model, fake, batch) -> Cost:
     return counting.cost
 
 
-@pytest.mark.parametrize("kind", ["warm_up", "pretrain", "re_alignment", "full"])
-@pytest.mark.parametrize("family", ["mt5", "bloom", "llama"])
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        ("mt5", "re_alignment"),
+        ("llama", "full"),
+        *(
+            pytest.param(family, kind, marks=pytest.mark.slow)
+            for family in ("mt5", "bloom", "llama", "bart", "gpt2")
+            for kind in ("warm_up", "pretrain", "re_alignment", "full")
+        ),
+    ],
+)
 def test_tensors_without_values_count_as_real_ones_do(family, kind):
     torch.manual_seed(0)
     real = set_trainable(MBlipForConditionalGeneration(tiny_config(family)), kind).train()
@@ -97,7 +107,7 @@ def test_the_optimizers_state_is_asked_of_the_optimizer(tmp_path, optim, expecte
     assert optimizer_bytes(arguments(tmp_path, optim=optim)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("family", ["mt5", "llama"])
+@pytest.mark.parametrize("family", ["mt5", pytest.param("llama", marks=pytest.mark.slow)])
 def test_beams_multiply_the_cache_of_an_evaluation(family):
     greedy, beams = (
         generation(meta_model(tiny_config(family), torch.float32), BATCH, GenerationSettings(20, num_beams), CPU)

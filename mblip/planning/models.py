@@ -70,9 +70,10 @@ def meta_model(
         nn.Module.to(model, dtype)
         for name in FP32_PARTS:
             getattr(model, name).float()
-        head = output_head(model.language_model)
-        if is_head_untied and head.weight is model.get_input_embeddings().weight:
-            head.weight = nn.Parameter(torch.empty_like(head.weight))
+        head: Any = output_head(model.language_model)
+        embeddings: Any = model.get_input_embeddings()
+        if is_head_untied and head.weight is embeddings.weight:
+            head.weight = nn.Parameter(torch.empty_like(embeddings.weight))
         if load_in is not None:
             _quantise(model, load_in)
     model.scaling_power = 0  # the first run would look for it in the values of logits

@@ -241,7 +241,8 @@ def make_fake(model: nn.Module) -> FakeTensorMode:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     made: dict[int, torch.Tensor] = {}  # tied weights stay tied
     for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
+        stores: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for tensors in stores:
             for name, old in tensors.items():
                 if old is None or isinstance(old, FakeTensor):
                     continue
@@ -295,7 +296,7 @@ def _is_fused_on_cpu(
 ) -> bool:
     """What torch itself says about tensors of these shapes. Their memory is never touched, so it takes none."""
     with torch.utils._python_dispatch._disable_current_modes():
-        likes = [
+        likes: Any = [
             None if each is None else torch.empty(each.shape, dtype=each.dtype, requires_grad=each.requires_grad)
             for each in (query, key, value, mask)
         ]

@@ -38,6 +38,7 @@ class BatchShape:
         """A batch as the collator makes it, each prompt with one image. `images_as` is an input of the model."""
         num_tokens = config.num_query_tokens + self.text_tokens
         ids = torch.full((self.num_prompts, num_tokens), TOKEN)
+        assert config.image_token_id is not None, "set in MBlipConfig.__post_init__"
         ids[:, : config.num_query_tokens] = config.image_token_id
         labels = torch.full((self.num_prompts, self.target_tokens), TOKEN)
         batch = {"labels": labels, "decoder_input_ids": labels}
@@ -71,7 +72,8 @@ def training_step(
     """
     base = bare(model)
     if args.activation_checkpointing:
-        own = {key: value for key, value in (args.activation_checkpointing_kwargs or {}).items() if key in OF_LAYERS}
+        given: Any = args.activation_checkpointing_kwargs or {}
+        own = {key: value for key, value in given.items() if key in OF_LAYERS}
         # A backward pass leaves the modes of torch functions, so the recomputation enters ours again.
         kwargs = {"use_reentrant": False, "context_fn": lambda: (nullcontext(), Kernels(is_gpu=device.type == "cuda"))}
         base.activation_checkpointing_enable(kwargs, **own)
