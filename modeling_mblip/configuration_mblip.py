@@ -1,14 +1,20 @@
 """The configuration of mBLIP: an image encoder and BLIP-2's Q-Former before any language model of transformers.
 
+The image encoder ("tower") is BLIP-2's ViT or another that `AutoModel` builds. Encoders share no names for their width
+and sizes, so we show one an image on the meta device, which computes shapes and no values.
+
 `MBlipConfig` reads its own `config.json` and BLIP-2's. The BLIP-2 files of 2023, and with them the published mBLIP
 checkpoints, have no image token id. There the `<image>` token gets the id `len(tokenizer)` if the folder holds a
 tokenizer, otherwise the vocabulary size. The model replaces image ids before the embedding lookup, so an id outside
 the embedding table is legal and the table never grows.
 """
 
+import functools
+import json
 import os
 from typing import Any
 
+import torch
 import transformers
 
 # This check comes before the imports that may fail in other releases: as remote code, this file can meet any release.
@@ -25,13 +31,22 @@ elif release > (5, 24):
     )
 
 from huggingface_hub.dataclasses import strict
-from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, Blip2QFormerConfig, PreTrainedConfig
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    Blip2QFormerConfig,
+    Blip2VisionConfig,
+    Blip2VisionModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import logging
 
 from .checkpoint_reading import find_file
-from .language_models import CACHE_NAME
-from .vision_towers import tower_config, tower_width
+from .language_models import CACHE_NAME, argument_names
 
 logger = logging.get_logger(__name__)
 
@@ -41,6 +56,16 @@ TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "spiece.model", "t
 LOCATION_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 # Keys of BLIP-2 configurations that we ignore: the language model's own configuration says what kind of model it is.
 BLIP2_ONLY_KEYS = ("use_decoder_only_language_model", "image_text_hidden_size", "initializer_factor", "architectures")
+IMAGE_SIZE = 224  # of towers whose configuration names none
+UNFIT_TOWERS = {
+    "siglip2_vision_model": "SigLIP 2's NaFlex variant, which takes patches. Use one of fixed resolution, 'siglip'",
+    "vit_mae": "it hides patches at random. Load its weights as a 'vit'",
+}
+# What building or running a model of any code raises, if it takes other inputs than one batch of images
+FAILURES = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError),
+    *(LookupError, RuntimeError, TypeError, ValueError),
+)
 TOKEN_ID_NAMES = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
 
@@ -109,21 +134,25 @@ class MBlipConfig(PreTrainedConfig):
         image_token_index = kwargs.pop("image_token_index", None)
         for key in BLIP2_ONLY_KEYS:
             kwargs.pop(key, None)
-        found, expected = _model_type(self.qformer_config), Blip2QFormerConfig.model_type
-        if found not in (None, "", expected):  # transformers would take its sizes, and drop its type
-            raise ValueError(f"`qformer_config` is of type {found!r}, expected {expected!r}, BLIP-2's own.")
-        found = _model_type(self.vision_config)
-        if isinstance(self.vision_config, dict) and found and found not in CONFIG_MAPPING:
-            raise ValueError(
-                f"`vision_config` is of type {found!r}, which transformers does not know. Register your own with "
-                "`AutoConfig.register` and `AutoModel.register`, or `pip install` a transformers that has it."
-            )
+        qformer_type = Blip2QFormerConfig.model_type
+        for name, types, expected in (
+            ("vision_config", CONFIG_MAPPING, "one that transformers knows, or yours by `AutoConfig.register`"),
+            ("qformer_config", (qformer_type,), f"{qformer_type!r}, BLIP-2's own"),
+        ):
+            given = getattr(self, name)
+            found = given.get("model_type") if isinstance(given, dict) else getattr(given, "model_type", None)
+            if found and found not in types:  # transformers would take its sizes, and drop its type
+                raise ValueError(f"`{name}` is of type {found!r}, expected {expected}.")
         super().__post_init__(**kwargs)
-        self.vision_config = tower_config(self.vision_config)
+        if isinstance(getattr(self.vision_config, "vision_config", None), PreTrainedConfig):  # of a whole CLIP, say
+            logger.info(f"Of the {self.vision_config.model_type!r} configuration, only `vision_config` is used.")
+            self.vision_config = self.vision_config.vision_config
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"`label_smoothing` is {self.label_smoothing}, expected a number from 0 to below 1.")
         self.is_encoder_decoder = self.text_config.is_encoder_decoder
-        self.qformer_config.encoder_hidden_size = tower_width(self.vision_config)
+        is_blip2 = isinstance(self.vision_config, Blip2VisionConfig)
+        width = self.vision_config.hidden_size if is_blip2 else tower_shape(self.vision_config)[1]
+        self.qformer_config.encoder_hidden_size = width
         self.qformer_config.use_qformer_text_input = False  # its text branch, for ranking, is never reached
         if self.image_token_id is None:
             self.image_token_id = image_token_index
@@ -153,8 +182,77 @@ class MBlipConfig(PreTrainedConfig):
         return config_dict | {"image_token_id": image_token_id}, unused_kwargs
 
 
-def _model_type(given: Any) -> str | None:
-    return given.get("model_type") if isinstance(given, dict) else getattr(given, "model_type", None)
+def image_size(config: PreTrainedConfig) -> tuple[int, int]:
+    """Height and width of the images that a tower is made for. Not every configuration names them."""
+    size = getattr(config, "image_size", None)
+    if size is None and config.model_type == "timm_wrapper":
+        size = getattr(config, "pretrained_cfg", {}).get("input_size", (3, IMAGE_SIZE, IMAGE_SIZE))[1:]
+    height, width = (size or IMAGE_SIZE,) * 2 if isinstance(size, int | None) else size
+    return height, width
+
+
+def build_tower(config: PreTrainedConfig) -> Any:
+    """A tower with random weights. AutoModel does not know BLIP-2's."""
+    return (Blip2VisionModel._from_config if isinstance(config, Blip2VisionConfig) else AutoModel.from_config)(config)
+
+
+def takes_flag(tower: PreTrainedModel) -> bool:
+    """Whether a tower's `forward` has `interpolate_pos_encoding`. The others take any size, or their own alone."""
+    return "interpolate_pos_encoding" in argument_names(type(tower))
+
+
+def features_of(output: Any) -> torch.Tensor:
+    """A tower's output as a sequence, (I, P, E). A feature map, (I, E, height, width), is read row by row."""
+    features = output.last_hidden_state
+    return features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
+
+
+def idle_parameters(config: PreTrainedConfig) -> frozenset[str]:
+    """Names of a tower's parameters that its features do not depend on, such as pooling heads, and that cannot train.
+
+    A checkpoint may lack them.
+    """
+    with torch.device("meta"), torch.enable_grad():
+        tower = build_tower(config).eval()
+        features_of(tower(torch.zeros(1, 3, *image_size(config), dtype=tower.dtype))).sum().backward()
+    return frozenset(name for name, parameter in tower.named_parameters() if parameter.grad is None)
+
+
+def tower_shape(config: PreTrainedConfig, size: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Length P and width E of a tower's output, for images of `size` (height, width) or of its own.
+
+    Raises:
+        ValueError: the tower takes no images of this size, or is none.
+    """
+    config_json = config.to_json_string(use_diff=False)
+    return _probed_shape(type(config), config_json, size or image_size(config))  # type: ignore[arg-type]  # a dataclass
+
+
+@functools.lru_cache(maxsize=64)
+def _probed_shape(config_class: type[PreTrainedConfig], config_json: str, size: tuple[int, int]) -> tuple[int, int]:
+    config = config_class.from_dict(json.loads(config_json))
+    try:
+        if reason := UNFIT_TOWERS.get(config.model_type):
+            raise ValueError(reason)
+        if config_class is not Blip2VisionConfig and config_class not in AutoModel._model_mapping:
+            raise ValueError("`AutoModel` builds no model from it (register your own with `AutoModel.register`)")
+        with torch.device("meta"), torch.no_grad():
+            tower = build_tower(config).eval()
+            if "input_ids" in argument_names(type(tower)):
+                raise ValueError("it takes text")
+            flag = {"interpolate_pos_encoding": size != image_size(config)} if takes_flag(tower) else {}
+            output = tower(torch.zeros(1, 3, *size, dtype=tower.dtype), **flag)
+        shape = output.last_hidden_state.shape
+        if len(shape) not in (3, 4) or 0 in shape or (size[0] == size[1] and shape[1] == shape[2] != shape[-1]):
+            raise ValueError(f"its `last_hidden_state` has shape {tuple(shape)}")
+    except FAILURES as error:
+        raise ValueError(
+            f"`vision_config` of type {config.model_type!r} does not encode images of {size[0]} x {size[1]}: "
+            f"{str(error).strip() or repr(error)}.\nExpected an encoder of `pixel_values` (I, 3, height, width) alone "
+            "that returns `last_hidden_state`, a sequence (I, P, E) or a feature map (I, E, height, width)."
+        ) from error
+    num_patches, width = features_of(output).shape[1:]
+    return num_patches, width
 
 
 def image_token_id_of_tokenizer(name_or_path: str | os.PathLike, **location: Any) -> int | None:

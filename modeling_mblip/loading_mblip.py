@@ -10,27 +10,25 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import torch
 from torch import nn
-from transformers import (
-    AutoConfig,
-    Blip2QFormerConfig,
-    Blip2QFormerModel,
-    Blip2VisionConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, Blip2QFormerModel, Blip2VisionModel, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from .checkpoint_reading import check_location, has_weights, read_weights
-from .configuration_mblip import LOCATION_ARGUMENTS, MBlipConfig, image_token_id_of_tokenizer
+from .configuration_mblip import (
+    LOCATION_ARGUMENTS,
+    MBlipConfig,
+    build_tower,
+    idle_parameters,
+    image_token_id_of_tokenizer,
+)
 from .language_models import drop_other_towers, text_model_class
 from .quantisation import IMAGE_SIDE, adopt_quantisation, prepare_quantised, sparing_the_image_side
-from .vision_towers import NoTower, build_tower, idle_parameters
 
 if TYPE_CHECKING:  # modeling_mblip.py imports this file, so at run time the mixin cannot import its base class
     from .modeling_mblip import MBlipPreTrainedModel
@@ -42,6 +40,10 @@ logger = logging.get_logger(__name__)
 Projection = Literal["random", "blip2"]
 # The layers of a Q-Former that read the tower's output
 READ_THE_TOWER = re.compile(r"crossattention\.attention\.(key|value)\.")
+
+
+class NoTower(nn.Module):
+    """In place of the tower of a model that was loaded without it."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,6 @@ class Components:
     language_model_revision: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vision", "qformer", "language_model"):
-            if (component := getattr(self, name)) is not None:
-                object.__setattr__(self, name, os.fspath(component))
         if self.cross_attention is None:
             object.__setattr__(self, "cross_attention", "blip2" if self.is_one_image_side else "random")
         for name in ("projection", "cross_attention"):
@@ -100,6 +99,10 @@ class Components:
     def names(self) -> tuple[str, ...]:
         """The distinct checkpoints."""
         return tuple(dict.fromkeys(filter(None, (self.vision, self.qformer, self.language_model))))
+
+    def check_locations(self) -> None:
+        for name in self.names:
+            check_location(name)
 
     @property
     def is_one_image_side(self) -> bool:
@@ -184,48 +187,35 @@ class LoadingMixin(MBlipPreTrainedModel):
         qformer: str | os.PathLike | None,
         language_model: str | os.PathLike,
         *,
-        projection: Projection = "random",
-        cross_attention: Projection | None = None,
         num_query_tokens: int | None = None,
-        qformer_config: Blip2QFormerConfig | dict[str, Any] | None = None,
+        qformer_config: Any = None,
         quantization_config: Any = None,
         dtype: torch.dtype | str | None = None,
-        vision_revision: str | None = None,
-        qformer_revision: str | None = None,
-        language_model_revision: str | None = None,
         has_tower: bool = True,
-        **loading: Any,
+        **arguments: Any,
     ) -> Self:
-        """Compose an image encoder, a Q-Former and a language model, see `Components`.
+        """Compose an image encoder, a Q-Former (None: a new one) and a language model.
 
         Args:
             num_query_tokens: of a new Q-Former; None: 32, as in BLIP-2.
-            qformer_config: of a new Q-Former; None: BLIP-2's.
+            qformer_config: of a new Q-Former, or its dict; None: BLIP-2's.
             quantization_config: applies to the language model only, and not to its head.
             dtype: of image encoder and language model; None: that of the language model's checkpoint. Query tokens,
                 Q-Former and projection are fp32.
-            loading: further arguments of `from_pretrained` for the language model, such as `device_map` or
-                `attn_implementation`.
+            arguments: `projection`, `cross_attention` and revisions, see `Components`; others are those of
+                `from_pretrained` for the language model, such as `device_map` or `attn_implementation`.
 
         Raises:
             FileNotFoundError: a component is a folder that does not exist.
             ValueError: a component is of another kind or lacks weights, or what is to be kept does not fit.
         """
-        components = Components(
-            vision,  # type: ignore[arg-type]  # paths become strings
-            qformer,  # type: ignore[arg-type]
-            language_model,  # type: ignore[arg-type]
-            projection,
-            cross_attention,
-            vision_revision,
-            qformer_revision,
-            language_model_revision,
-        )
-        for name in components.names:
-            check_location(name)
-        location = {name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
-        text_loading = location | {"revision": language_model_revision} | loading
-        text_model = _load_language_model(components.language_model, quantization_config, dtype, text_loading)
+        names = [field.name for field in fields(Components) if field.name in arguments]
+        paths: Any = [component and os.fspath(component) for component in (vision, qformer, language_model)]
+        components = Components(*paths, **{name: arguments.pop(name) for name in names})
+        components.check_locations()
+        location = {name: value for name, value in arguments.items() if name in LOCATION_ARGUMENTS}
+        loading = location | {"revision": components.language_model_revision} | arguments
+        text_model = _load_language_model(components.language_model, quantization_config, dtype, loading)
         config = composition_config(
             components,
             text_config=_unquantised(text_model.config),
@@ -235,14 +225,9 @@ class LoadingMixin(MBlipPreTrainedModel):
         )
         model = _assemble(cls, config, text_model, has_tower)
         _load_image_side(model, components, location)
-        new = [
-            f"the keys and values of {name}" if name == "qformer" and qformer else name
-            for name in components.new_parts
-        ]
+        new = ", ".join(components.new_parts) or "none"
         logger.info(
-            f"The image encoder comes from {components.vision}, Q-Former and query tokens from {components.qformer}, "
-            f"the language model from {components.language_model}. Random: {', '.join(new) or 'nothing'}. `<image>` "
-            f"has the id {config.image_token_id}."
+            f"{components}: random, wholly or in part, are {new}. `<image>` has the id {model.image_token_id}."
         )
         prepare_quantised(model)
         return model.eval()
@@ -256,11 +241,9 @@ class LoadingMixin(MBlipPreTrainedModel):
         blip2_revision: str | None = None,
         **arguments: Any,
     ) -> Self:
-        """Compose the whole image side of a BLIP-2 with a language model: the short form of
-        `from_sub_models_pretrained`, whose other arguments it takes.
-        """
-        revisions: dict[str, Any] = {"vision_revision": blip2_revision, "qformer_revision": blip2_revision}
-        return cls.from_sub_models_pretrained(blip2, blip2, language_model, **revisions, **arguments)
+        """Compose the whole image side of a BLIP-2 with a language model, see `from_sub_models_pretrained`."""
+        arguments |= {"vision_revision": blip2_revision, "qformer_revision": blip2_revision}
+        return cls.from_sub_models_pretrained(blip2, blip2, language_model, **arguments)
 
     def load_adapter(self, *args: Any, **kwargs: Any) -> Any:
         """Load an adapter, as in transformers.
@@ -363,7 +346,7 @@ def composition_config(
     components: Components,
     *,
     text_config: PreTrainedConfig,
-    qformer_config: Blip2QFormerConfig | dict[str, Any] | None = None,
+    qformer_config: Any = None,
     num_query_tokens: int | None = None,
     **location: Any,
 ) -> MBlipConfig:
@@ -372,8 +355,7 @@ def composition_config(
     Raises:
         ValueError: a component is of another kind, or a Q-Former's settings came with a Q-Former.
     """
-    for name in components.names:
-        check_location(name)
+    components.check_locations()
     vision_location = location | {"revision": components.vision_revision}
     parts: dict[str, Any] = {"qformer_config": qformer_config, "num_query_tokens": num_query_tokens}
     if components.qformer is not None:
@@ -387,11 +369,9 @@ def composition_config(
             )
         parts = {name: found.get(name) for name in parts}
     found = _read_config(components.vision, vision_location)
-    parts["vision_config"] = (
-        found.get("vision_config")
-        if _is_blip2(found)
-        else AutoConfig.from_pretrained(components.vision, **vision_location)
-    )
+    parts["vision_config"] = found.get("vision_config")
+    if not _is_blip2(found):
+        parts["vision_config"] = AutoConfig.from_pretrained(components.vision, **vision_location)
     text_location = location | {"revision": components.language_model_revision}
     return MBlipConfig(
         **{name: part for name, part in parts.items() if part is not None},
@@ -532,7 +512,7 @@ def load_tower(name_or_path: str | os.PathLike, config: MBlipConfig, dtype: torc
     if _is_blip2(_read_config(name_or_path, location)):
         weights = read_weights(name_or_path, lambda key: key.split(".")[0] == "vision_model", **location)
         weights = {key_within(key): weight.to(dtype) for key, weight in weights.items()}
-        if isinstance(config.vision_config, Blip2VisionConfig):
+        if isinstance(tower, Blip2VisionModel):
             _load_part(tower, "vision_model", weights, name_or_path)
             return tower.eval()
         source, loading = None, {"state_dict": weights}  # other towers have buffers that no file holds

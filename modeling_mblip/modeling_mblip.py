@@ -1,10 +1,10 @@
 """mBLIP: image features of an image encoder and a Q-Former, placed into the input of a language model of transformers.
 
-`vision_model` is BLIP-2's ViT or another image encoder (vision_towers.py), `qformer` is BLIP-2's, `language_model` is
-whatever `AutoModelForSeq2SeqLM` or `AutoModelForCausalLM` builds from `config.text_config`. This file connects them.
-State-dict keys are BLIP-2's, so a BLIP-2 folder loads without conversion. Three things are unusual. Each distinct
-image of a batch is encoded once, and `image_indices` says which image slots show it. Placing images checks the number
-of `<image>` tokens. In training, we compute logits only at label positions.
+`vision_model` is BLIP-2's ViT or another image encoder, `qformer` is BLIP-2's, `language_model` is whatever
+`AutoModelForSeq2SeqLM` or `AutoModelForCausalLM` builds from `config.text_config`. This file connects them. State-dict
+keys are BLIP-2's, so a BLIP-2 folder loads without conversion. Three things are unusual. Each distinct image of a
+batch is encoded once, and `image_indices` says which image slots show it. Placing images checks the number of
+`<image>` tokens. In training, we compute logits only at label positions.
 
 Shape suffixes: B = prompts, T = prompt tokens, L = target tokens, I = distinct images, P = patches and class token, E
 = width of the ViT, S = image slots in reading order, Q = query tokens per image, F = width of the Q-Former, D = width
@@ -27,7 +27,7 @@ from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPo
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
 
-from .configuration_mblip import MBlipConfig
+from .configuration_mblip import MBlipConfig, build_tower, features_of, image_size, takes_flag, tower_shape
 from .generation_mblip import MBlipGenerationMixin
 from .image_placement import (
     IMAGE_INPUTS,
@@ -68,8 +68,7 @@ from .language_models import (
     takes_cache,
     text_model_class,
 )
-from .loading_mblip import LoadingMixin
-from .vision_towers import NoTower, build_tower, features_of, image_size, takes_flag, tower_shape
+from .loading_mblip import LoadingMixin, NoTower
 
 logger = logging.get_logger(__name__)
 
@@ -428,16 +427,11 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         """Encode images: `pooler_output` holds the features to place, (I, Q, D), `last_hidden_state` the ViT's output,
         (I, P, E).
 
-        A frozen ViT runs without gradients and without dropout, also in training mode.
+        A frozen ViT runs without gradients and without dropout, also in training mode. One of the three inputs comes
+        in, as in `forward`, and is checked as there.
 
         Args:
-            pixel_values: (I, 3, H, W).
             interpolate_pos_encoding: accept images of a size other than the ViT's, where its positions are fixed.
-            vision_features, query_features: instead of `pixel_values`, as in `forward`.
-
-        Raises:
-            TypeError: an input is not a floating-point tensor.
-            ValueError: its shape is wrong, pixel values are not normalised, or not exactly one of the three came in.
         """
         images = images_given(pixel_values, vision_features, query_features, None)
         if len(images) != 1:

@@ -19,9 +19,9 @@ from transformers import set_seed
 from transformers.pytorch_utils import Conv1D
 
 from mblip.loading import MBlipAdapterModel, quiet_peft
+from modeling_mblip.configuration_mblip import idle_parameters
 from modeling_mblip.label_loss import output_head
 from modeling_mblip.modeling_mblip import MBlipForConditionalGeneration
-from modeling_mblip.vision_towers import idle_parameters
 
 from .options import LORA_DEFAULTS, LORA_INSTEAD, LoraOptions
 from .recipe import Stage, StageRecipe

@@ -171,9 +171,6 @@ def test_the_log_says_where_each_part_came_from_and_what_is_random(folder, caplo
     finally:
         logging_of_transformers.disable_propagation()
         logging_of_transformers.set_verbosity_warning()
-    assert (
-        f"The image encoder comes from {folder / 'clip'}, Q-Former and query tokens from {folder / 'blip2'}"
-        in caplog.text
-    )
-    assert "Random: the keys and values of qformer, language_projection. " in caplog.text
+    assert f"Components(vision='{folder / 'clip'}', qformer='{folder / 'blip2'}', language_model=" in caplog.text
+    assert "random, wholly or in part, are qformer, language_projection. " in caplog.text
     assert "UNEXPECTED" not in caplog.text

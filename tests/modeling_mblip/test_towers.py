@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModel, CLIPConfig, SiglipConfig, T5Config
 
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
-from modeling_mblip.vision_towers import idle_parameters
+from modeling_mblip.configuration_mblip import idle_parameters
 from tests.tiny import NUM_QUERY_TOKENS, tiny_batch, tiny_config, tiny_model
 from tests.tiny_towers import IMAGE_SIZE, OTHER_TOWERS, TOWERS, tiny_tower_config, tower_batch
 
@@ -132,7 +132,7 @@ def test_of_a_whole_models_configuration_the_tower_is_taken(whole):
         ({"model_type": "vit_mae"}, "hides patches at random"),
         ({"model_type": "timesformer"}, "type 'timesformer' does not encode images"),
         ({"model_type": "wav2vec2"}, "type 'wav2vec2' does not encode images"),
-        ({"model_type": "no_such_type"}, "type 'no_such_type', which transformers does not know"),
+        ({"model_type": "no_such_type"}, "type 'no_such_type', expected one that transformers knows"),
         (tiny_config().qformer_config, "type 'blip_2_qformer' does not encode images"),
         (tiny_tower_config("dinov2").to_dict() | {"num_channels": 1}, "does not encode images of 32 x 32"),
     ],
