@@ -45,7 +45,7 @@ from mblip.training.starting_model import build_model
 from mblip.training.trainable import choose_trainable, learning_rates
 from mblip.training.trainer import MBlipTrainer, training_arguments
 from modeling_mblip import MBlipConfig
-from modeling_mblip.vision_towers import tower_shape
+from modeling_mblip.configuration_mblip import tower_shape
 from processing_mblip import MBlipProcessor
 
 # Peak dense bf16 TFLOP/s with fp32 accumulation. A100: NVIDIA's A100 data sheet (624 with sparsity). H100 SXM and L4:

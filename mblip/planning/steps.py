@@ -11,8 +11,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from mblip.evaluation.generation_settings import GenerationSettings
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
+from modeling_mblip.configuration_mblip import image_size, tower_shape
 from modeling_mblip.language_models import CACHE_NAME, cache_of
-from modeling_mblip.vision_towers import image_size, tower_shape
 
 from .models import bare
 from .simulation import GRADIENTS, INPUTS, OPTIMIZER, Cost, Counting, Kernels, as_on, make_fake
