@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -54,6 +55,7 @@ GPUS = {"L4 (24 GB)": 121.0, "A40 (48 GB)": 149.7, "A100 (40 or 80 GB)": 312.0, 
 HELD = (OPTIMIZER, GRADIENTS)  # in every batch, beside the weights
 MEMORY_SIZES = (16, 24, 40, 80)  # GiB
 USABLE = 0.9  # of a device's memory: the rest is for the CUDA context, workspaces and fragmentation
+QUIET = {"disable_tqdm": True, "logging_strategy": "no"}
 NUM_PROBED_STEPS = 3  # the first one is slower, and not counted
 PROMPT_TOKENS, TARGET_TOKENS = 16, 24  # of captioning prompts and targets, as in benchmarks/training_step.py
 
@@ -279,12 +281,13 @@ def plan_evaluation(run: EvaluationRun, options: argparse.Namespace, device: tor
 
 def probe(recipe: Recipe) -> list[dict[str, float]]:
     """Run a few steps of each stage on this machine, and measure them: seconds of a step, and peak bytes."""
+    before = _resident_bytes()
     with tempfile.TemporaryDirectory() as folder:
         short = [
             dataclasses.replace(stage, max_steps=NUM_PROBED_STEPS, num_epochs=None, warmup_steps=0.0)
             for stage in recipe.stages
         ]
-        training = {**recipe.training, "eval_steps": None, "keep_best": False, "report_to": []}
+        training = {**recipe.training, "eval_steps": None, "keep_best": False, "report_to": [], **QUIET}
         run = Run(
             dataclasses.replace(
                 recipe,
@@ -306,36 +309,39 @@ def probe(recipe: Recipe) -> list[dict[str, float]]:
                 train_dataset=build_rows(stage.data, stage.seed),
                 rates=learning_rates(stage.recipe),
             )
-            timer = StepTimer()
+            timer = StepTimer(before)
             trainer.add_callback(timer)
             trainer.train()
-            measured.append({"seconds of a step": min(timer.seconds[1:]), "peak memory, bytes": timer.peak_bytes})
+            measured.append({"seconds of a step": mean(timer.seconds[1:]), "peak memory, bytes": timer.peak_bytes})
     return measured
 
 
 class StepTimer(TrainerCallback):
-    """The seconds of each step, and the most memory of the process or GPU since training began."""
+    """The seconds of each step with its data, and the most bytes above those that were taken before."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: int) -> None:
+        self.before = before  # on a CPU: those of the process before it built its model
         self.seconds: list[float] = []
         self.peak_bytes = 0
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Start the clock, and with the first step the measuring of memory."""
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Start the clock and the measuring of memory."""
         if torch.cuda.is_available():
-            torch.cuda.synchronize()
-            if not self.seconds:
-                torch.cuda.reset_peak_memory_stats()
-        elif not self.seconds:
+            torch.cuda.reset_peak_memory_stats()
+        elif Path("/proc/self/clear_refs").exists():
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        self.start = time.perf_counter()
+        self.last = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Stop the clock."""
+        """Read both."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self.seconds.append(time.perf_counter() - self.start)
-        self.peak_bytes = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _resident_bytes("VmHWM")
+            self.peak_bytes = torch.cuda.max_memory_allocated()
+        else:
+            self.peak_bytes = max(0, _resident_bytes("VmHWM") - self.before)
+        now = time.perf_counter()
+        self.seconds.append(now - self.last)
+        self.last = now
 
 
 def _parameters(model: torch.nn.Module, *, is_trained: bool = False) -> dict[str, int]:
@@ -371,11 +377,11 @@ def _print_stage(plan: StagePlan, options: argparse.Namespace) -> dict[str, Any]
     print(f"\n{stage.folder.name}: {num_trained:,} parameters train: {_listed(plan.trained)}")
     for note in data.notes:
         print(f"  {note}")
-    mean = data.typical
+    usual = data.typical
     print(
         f"  data              {'?' if data.num_rows is None else f'{data.num_rows:,}'} image sets, "
         f"{'? (give --num_images)' if steps is None else f'{steps:,}'} steps of {stage.recipe.batch_size}; a batch: "
-        f"{mean.num_images} images, {mean.num_prompts} prompts of {mean.text_tokens} + {mean.target_tokens} tokens"
+        f"{usual.num_images} images, {usual.num_prompts} prompts of {usual.text_tokens} + {usual.target_tokens} tokens"
         + (
             f" (mean, standard error {data.error:.1%}), at most {batch.text_tokens} + {batch.target_tokens}"
             if data.tensors is not None
@@ -405,7 +411,7 @@ def _print_stage(plan: StagePlan, options: argparse.Namespace) -> dict[str, Any]
         "steps": steps,
         "image sets": data.num_rows,
         "batch": dataclasses.asdict(batch),
-        "mean batch": dataclasses.asdict(mean),
+        "mean batch": dataclasses.asdict(usual),
         "is assumed": data.tensors is None,
         "tokens by language": {name: tokens for name, (_, tokens) in data.tokens.items()},
         "rows read": data.num_read,
@@ -462,7 +468,7 @@ def _print_probe(plan: StagePlan, measured: Mapping[str, float]) -> None:
         f"\n{plan.stage.folder.name}, measured here: {seconds:.3g} s a step"
         f"{f', {duration(epoch)} an epoch' if epoch else ''}{whole}; peak memory "
         f"{_bytes(measured['peak memory, bytes'])} ({_bytes(plan.largest.peak_bytes)} predicted"
-        f"{'' if torch.cuda.is_available() else ', without the process before the model'})"
+        f"{'' if torch.cuda.is_available() else '; both without the process before the model'})"
     )
 
 
