@@ -26,7 +26,7 @@ from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
 IGNORE_INDEX = -100
-# Logits per chunk. On a CPU, matrix products with a vocabulary of 250,112 take a quarter less time for 192 rows than
+# Logits per chunk. On a CPU, matrix products with a vocabulary of 250,112 take a fifth less time for 192 rows than
 # for 67, and hardly less for more (benchmarks/loss_memory.py). The number for other devices is chosen, not tuned.
 NUM_LOGITS_PER_CHUNK_ON_CPU = 2**26
 NUM_LOGITS_PER_CHUNK_ON_DEVICE = 2**27

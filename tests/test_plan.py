@@ -70,6 +70,7 @@ def test_tensors_without_values_count_as_real_ones_do(family, kind):
     assert found.peak_bytes == expected.peak_bytes
 
 
+@pytest.mark.slow
 def test_checkpointing_takes_less_memory_and_recomputes_the_language_model(tmp_path):
     costs = [
         training_step(

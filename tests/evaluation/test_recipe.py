@@ -137,7 +137,7 @@ def test_help_says_in_words_what_a_value_may_be(capsys):
         parse_command_line(["--task", "babel_imagenet", "--help"])
     printed = capsys.readouterr().out
     assert "  --task.held_out_by_language (true or false): default true\n" in printed
-    assert "  --task.splits (list of train | held_out): default [train, held_out]\n" in printed
+    assert "  --task.splits (list of train | held_out | held_out_language): default [train, held_out]\n" in printed
 
 
 def replaced(own, old, new):

@@ -75,6 +75,7 @@ def check_equal(first: Path, second: Path, *, num_losses: int) -> None:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_training_from_features_has_the_same_bits_and_loads_the_image_encoder_only_to_save_it(tmp_path, monkeypatch):
     tiny_run(tmp_path)
     encode.main([str(tmp_path / "recipe.yaml"), *with_features(tmp_path)])
