@@ -412,20 +412,16 @@ def _load_language_model(
     if quantization_config is not None:
         quantization_config = sparing_the_image_side(quantization_config, text_config)
         loading = loading | {"quantization_config": quantization_config}
-    with _quiet_loading():
+    with _quiet_about("The tied weights mapping and config for this model specifies"):  # advice that mT5 cannot follow
         return auto_class.from_pretrained(name_or_path, dtype=dtype or "auto", **loading)
 
 
 @contextmanager
-def _quiet_loading() -> Iterator[None]:
-    """Suppress two messages: transformers' advice to set `tie_word_embeddings=False` for an untied head, which mT5
-    cannot follow, and a tower's report of weights that only its whole model has.
-    """
+def _quiet_about(text: str) -> Iterator[None]:
+    """Suppress the messages of transformers' loading that hold `text`."""
 
     def is_other(record: logging_of_python.LogRecord) -> bool:
-        message = record.getMessage()
-        is_advice = message.startswith("The tied weights mapping and config for this model specifies")
-        return not is_advice and "UNEXPECTED" not in message
+        return text not in record.getMessage()
 
     upstream = logging_of_python.getLogger("transformers.modeling_utils")
     upstream.addFilter(is_other)
@@ -516,7 +512,7 @@ def load_tower(name_or_path: str | os.PathLike, config: MBlipConfig, dtype: torc
             _load_part(tower, "vision_model", weights, name_or_path)
             return tower.eval()
         source, loading = None, {"state_dict": weights}  # other towers have buffers that no file holds
-    with _quiet_loading():
+    with _quiet_about("UNEXPECTED"):  # weights that only the whole model has; those that are missing are told below
         tower, told = type(tower).from_pretrained(
             source, config=config.vision_config, dtype=dtype, output_loading_info=True, **loading
         )

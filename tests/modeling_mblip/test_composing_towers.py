@@ -2,9 +2,11 @@
 
 import json
 import logging
+import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModel,
     CLIPConfig,
@@ -174,3 +176,13 @@ def test_the_log_says_where_each_part_came_from_and_what_is_random(folder, caplo
     assert f"Components(vision='{folder / 'clip'}', qformer='{folder / 'blip2'}', language_model=" in caplog.text
     assert "random, wholly or in part, are qformer, language_projection. " in caplog.text
     assert "UNEXPECTED" not in caplog.text
+
+
+def test_a_language_model_that_lacks_a_weight_is_reported_though_it_has_others(folder, tmp_path, caplog, monkeypatch):
+    shutil.copytree(folder / "text", tmp_path / "text")
+    weights = load_file(tmp_path / "text" / "model.safetensors")
+    weights["another.weight"] = weights.pop("encoder.final_layer_norm.weight")
+    save_file(weights, tmp_path / "text" / "model.safetensors", metadata={"format": "pt"})
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    compose(folder / "blip2", folder / "blip2", tmp_path / "text")
+    assert "encoder.final_layer_norm.weight" in caplog.text
