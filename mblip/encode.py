@@ -42,7 +42,7 @@ from mblip.evaluation.processes import (
     wait_for_all,
 )
 from mblip.evaluation.recipe import EvaluationRun
-from mblip.loading import Precision, load_checkpoint, tower_files
+from mblip.loading import Precision, load_checkpoint, tower_files, without_adapter
 from mblip.recipes import find_recipe, recipe_names
 from mblip.training.encoding import (
     SetPlan,
@@ -52,7 +52,6 @@ from mblip.training.encoding import (
     plan_evaluation,
     plan_sets,
     rows_once,
-    without_adapter,
 )
 from mblip.training.evaluation import build_tasks
 from mblip.training.recipe_reading import parse_command_line

@@ -95,6 +95,13 @@ def load_checkpoint(
     return base.eval(), processor
 
 
+def without_adapter(model: nn.Module) -> MBlipForConditionalGeneration:
+    """A model, or the one inside its adapter."""
+    bare = model.get_base_model() if isinstance(model, PeftModel) else model
+    assert isinstance(bare, MBlipForConditionalGeneration)
+    return bare
+
+
 def load_on_device(
     name_or_path: str, precision: Precision | None = None, device: str | None = None
 ) -> tuple[MBlipForConditionalGeneration, MBlipProcessor]:
@@ -119,8 +126,7 @@ def merge(adapted: PeftModel, adapter: str) -> MBlipForConditionalGeneration:
     Raises:
         ValueError: the adapter changes tied weights. Merging would change both, or saving would lose the update.
     """
-    model = adapted.get_base_model()
-    assert isinstance(model, MBlipForConditionalGeneration)
+    model = without_adapter(adapted)
     ties, weights = model.all_tied_weights_keys, dict(model.named_parameters(remove_duplicate=False))
     if changed := sorted({*ties, *ties.values()} - weights.keys()):  # PEFT renames the weights it wraps
         raise ValueError(
@@ -181,11 +187,14 @@ def load_tower(model: MBlipForConditionalGeneration, dtype: torch.dtype) -> Any:
     return loading_mblip.load_tower(name, model.config, dtype, revision=revision)
 
 
-def tower_files(model: MBlipForConditionalGeneration) -> list[list[int]]:
-    """Size and time of the files that hold the weights of a model's image encoder: if equal, so are the weights."""
+def tower_files(model: MBlipForConditionalGeneration) -> list[list[str | int]]:
+    """Path, size and time of the files that hold the weights of a model's image encoder: if equal, so are the weights.
+
+    Times alone do not tell: some systems give all files the same.
+    """
     name, revision = _source_of_tower(model)
-    found = [os.stat(path) for path in weight_files(name, revision=revision)]
-    return [[file.st_size, file.st_mtime_ns] for file in found]
+    paths = [os.path.realpath(path) for path in weight_files(name, revision=revision)]
+    return [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths]
 
 
 def _source_of_tower(model: MBlipForConditionalGeneration) -> tuple[str, str | None]:

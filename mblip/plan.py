@@ -30,9 +30,9 @@ from mblip.data.recipes.yaml_values import read_yaml
 from mblip.evaluation.command_line import parse_command_line as parse_evaluation
 from mblip.evaluation.progress import duration
 from mblip.evaluation.recipe import EvaluationRun
-from mblip.loading import DTYPES, compose_processor
+from mblip.loading import DTYPES, compose_processor, without_adapter
 from mblip.planning.data import DataPlan, assumed, drawn, why_not_here
-from mblip.planning.models import bare, in_stage, meta_model, read_config, read_config_of
+from mblip.planning.models import in_stage, meta_model, read_config, read_config_of
 from mblip.planning.simulation import GRADIENTS, OPTIMIZER, PARTS, PHASES, QFORMER, TOWER, Cost, part_of
 from mblip.planning.steps import BatchShape, generation, optimizer_bytes, training_step
 from mblip.recipes import find_recipe
@@ -182,7 +182,7 @@ def _plan_stage(
     why = why_not_here(stage)
     if why is None:
         try:
-            data = drawn(stage, _processor(recipe, model), bare(model), num_rows)
+            data = drawn(stage, _processor(recipe, model), without_adapter(model), num_rows)
         except OSError as error:
             why = f"There is no tokenizer or image processor to read the data with ({error})."
     if why is not None:
@@ -207,7 +207,7 @@ def _plan_stage(
 
 def _processor(recipe: Recipe, model: torch.nn.Module) -> MBlipProcessor:
     if recipe.model.name_or_path is None:
-        return compose_processor(bare(model))
+        return compose_processor(without_adapter(model))
     return MBlipProcessor.from_pretrained(recipe.model.name_or_path)
 
 

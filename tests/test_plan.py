@@ -12,8 +12,9 @@ from transformers import TrainingArguments
 from benchmarks.model_shapes import full_shape
 from mblip.cli import main as mblip
 from mblip.evaluation.generation_settings import GenerationSettings
+from mblip.loading import without_adapter
 from mblip.plan import _fitting
-from mblip.planning.models import bare, in_stage, meta_model
+from mblip.planning.models import in_stage, meta_model
 from mblip.planning.simulation import LANGUAGE_MODEL, RECOMPUTATION, TOWER, Cost, Counting, as_on, make_fake
 from mblip.planning.steps import BatchShape, generation, optimizer_bytes, training_step
 from mblip.training.recipe import StageRecipe
@@ -42,8 +43,8 @@ def test_re_alignment_trains_the_published_number_of_parameters(name, expected):
 def count(model, fake, batch) -> Cost:
     """The cost of a forward and a backward pass of a model in training mode."""
     counting = Counting(fake)
-    bare(model).scaling_power = 0
-    with counting.watching(bare(model)), nullcontext() if fake is None else as_on(CPU):
+    without_adapter(model).scaling_power = 0
+    with counting.watching(without_adapter(model)), nullcontext() if fake is None else as_on(CPU):
         model(**batch).loss.backward()
     return counting.cost
 

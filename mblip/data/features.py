@@ -106,18 +106,23 @@ class FeatureSet:
         return self._find(key) is not None
 
     def read(self, keys: Sequence[bytes], names: Sequence[str]) -> torch.Tensor:
-        """The features of images, one row for each key. `names` are the images' in errors.
-
-        Raises:
-            ValueError: an image has no features here. The message names it.
-        """
+        """The features of images, one row for each key. Raises as `row_of`."""
         rows = []
         for key, name in zip(keys, names, strict=True):
-            if (position := self._find(key)) is None:
-                raise ValueError(f"{name}: {self.folder} holds no features of this image. {AGAIN}")
+            position = self.row_of(key, name)
             shard = int(numpy.searchsorted(self._starts, position, side="right")) - 1
             rows.append(self._shard(shard)[position - self._starts[shard]])
         return torch.stack(rows)
+
+    def row_of(self, key: bytes, name: str) -> int:
+        """The position of an image among all rows of all shards. `name` is the image's in errors.
+
+        Raises:
+            ValueError: the image has no features here. The message names it.
+        """
+        if (position := self._find(key)) is None:
+            raise ValueError(f"{name}: {self.folder} holds no features of this image. {AGAIN}")
+        return position
 
     def _find(self, key: bytes) -> int | None:
         wanted = _sortable(key)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel
+from peft import LoraConfig, PeftConfig
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig
 
@@ -17,7 +17,6 @@ from modeling_mblip.label_loss import output_head
 from modeling_mblip.loading_mblip import Components, composition_config
 
 BYTES_OF_NF4 = 0.5 + 4 / 64  # half a byte a weight, and an fp32 scale for every 64 (bitsandbytes without double quant)
-FP32_PARTS = ("query_tokens", "qformer", "language_projection")
 
 
 def read_config(recipe: ModelRecipe) -> tuple[MBlipConfig, bool]:
@@ -68,7 +67,7 @@ def meta_model(
     with torch.device("meta"):
         model = MBlipForConditionalGeneration(config, has_tower=has_tower)
         nn.Module.to(model, dtype)
-        for name in FP32_PARTS:
+        for name in model._keep_in_fp32_modules_strict or ():
             getattr(model, name).float()
         head: Any = output_head(model.language_model)
         embeddings: Any = model.get_input_embeddings()
@@ -87,12 +86,6 @@ def in_stage(
     lora = None if stage.lora is None else LoraConfig(**stage.lora)
     with quiet_peft(), torch.device("meta"):
         return set_trainable(model, stage.stage, lora).train()
-
-
-def bare(model: nn.Module) -> MBlipForConditionalGeneration:
-    """The model itself, without PEFT's class around it."""
-    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    return base
 
 
 def _quantise(model: MBlipForConditionalGeneration, load_in: LoadIn) -> None:

@@ -10,11 +10,11 @@ from transformers import Trainer, TrainingArguments
 from transformers.modeling_outputs import BaseModelOutput
 
 from mblip.evaluation.generation_settings import GenerationSettings
+from mblip.loading import without_adapter
 from modeling_mblip import MBlipConfig, MBlipForConditionalGeneration
 from modeling_mblip.configuration_mblip import image_size, tower_shape
 from modeling_mblip.language_models import CACHE_NAME, cache_of
 
-from .models import bare
 from .simulation import GRADIENTS, INPUTS, OPTIMIZER, Cost, Counting, Kernels, as_on, make_fake
 
 TOKEN = 5  # an id of any vocabulary
@@ -70,7 +70,7 @@ def training_step(
     Several processes (DistributedDataParallel) hold all gradients a second time, in buckets. The data loader is one
     batch ahead.
     """
-    base = bare(model)
+    base = without_adapter(model)
     if args.activation_checkpointing:
         given: Any = args.activation_checkpointing_kwargs or {}
         own = {key: value for key, value in given.items() if key in OF_LAYERS}

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from PIL import Image as PILImage
 from torch import nn
 from transformers import PreTrainedConfig
@@ -35,7 +34,7 @@ from mblip.evaluation import EvaluationTask
 from mblip.evaluation.model_inputs import distinct_images
 from mblip.evaluation.recipe import DtypeName
 from mblip.evaluation.run_identity import digest_weights
-from mblip.loading import Precision, has_bf16, load_tower, tower_files
+from mblip.loading import Precision, has_bf16, load_tower, tower_files, without_adapter
 from modeling_mblip import MBlipForConditionalGeneration
 
 from .options import TrainingOptions
@@ -235,7 +234,7 @@ def check_encoded(features: FeatureSet, tasks: Sequence[EvaluationTask]) -> None
     """Raise ValueError if an image of the tasks has no features. The message names it."""
     for task in tasks:
         for image, name in distinct_images(task.examples)[0]:
-            features.read([image_key(image, name=name)], [f"{task.name}: {name}"])
+            features.row_of(image_key(image, name=name), f"{task.name}: {name}")
 
 
 def find_encoder(folders: Sequence[Path], model: MBlipForConditionalGeneration, dtype: torch.dtype) -> str:
@@ -250,13 +249,6 @@ def find_encoder(folders: Sequence[Path], model: MBlipForConditionalGeneration, 
             if found.get(FILES) == files:
                 return str(found["image encoder"])
     return digest_encoder(load_tower(model, dtype), model.config.vision_config)
-
-
-def without_adapter(model: Model) -> MBlipForConditionalGeneration:
-    """A model, or the one inside its adapter."""
-    bare = model.get_base_model() if isinstance(model, PeftModel) else model
-    assert isinstance(bare, MBlipForConditionalGeneration)
-    return bare
 
 
 def dtype_of(name: DtypeName) -> torch.dtype:

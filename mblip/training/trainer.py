@@ -34,7 +34,7 @@ from mblip.data import EpochCallback, InterleavedRows, MBlipCollator, TrainingRo
 from mblip.data.stable_random import stable_random
 from mblip.evaluation.in_training import GenerationEvaluation
 from mblip.evaluation.model_inputs import Model
-from mblip.loading import has_bf16
+from mblip.loading import has_bf16, without_adapter
 from modeling_mblip import MBlipForConditionalGeneration
 
 from .checkpoints import (
@@ -240,8 +240,7 @@ class MBlipTrainer(Trainer):
 
     @property
     def _bare_model(self) -> MBlipForConditionalGeneration:
-        model = self.trained_model
-        return cast(MBlipForConditionalGeneration, model.get_base_model() if isinstance(model, PeftModel) else model)
+        return without_adapter(self.trained_model)
 
     @property
     def is_sharded(self) -> bool:
