@@ -49,9 +49,15 @@ from modeling_mblip import MBlipConfig
 from modeling_mblip.configuration_mblip import tower_shape
 from processing_mblip import MBlipProcessor
 
-# Peak dense bf16 TFLOP/s with fp32 accumulation. A100: NVIDIA's A100 data sheet (624 with sparsity). H100 SXM and L4:
-# their data sheets, halved, as they give figures with sparsity (1,979 and 242). A40: its data sheet.
-GPUS = {"L4 (24 GB)": 121.0, "A40 (48 GB)": 149.7, "A100 (40 or 80 GB)": 312.0, "H100 SXM (80 GB)": 989.5}
+# Peak dense bf16 TFLOP/s with fp32 accumulation. RTX 3090: NVIDIA's GA102 white paper; A40, A100: their data sheets.
+# H100 SXM and L4: their data sheets, halved, as they give figures with sparsity (1,979 and 242).
+GPUS = {
+    "RTX 3090 (24 GB)": 71.0,
+    "L4 (24 GB)": 121.0,
+    "A40 (48 GB)": 149.7,
+    "A100 (40 or 80 GB)": 312.0,
+    "H100 SXM (80 GB)": 989.5,
+}
 HELD = (OPTIMIZER, GRADIENTS)  # in every batch, beside the weights
 MEMORY_SIZES = (16, 24, 40, 80)  # GiB
 USABLE = 0.9  # of a device's memory: the rest is for the CUDA context, workspaces and fragmentation
@@ -68,6 +74,7 @@ class StagePlan:
     data: DataPlan
     args: TrainingArguments
     num_processes: int
+    is_autocast: bool
     trained: Mapping[str, int]  # parameters by part
     largest: Cost
     typical: Cost
@@ -121,7 +128,8 @@ def plan_training(recipe: Recipe, options: argparse.Namespace, device: torch.dev
     print(f"{recipe.output_dir}: predicted from configurations, for a {'GPU' if device.type == 'cuda' else 'CPU'}")
     print(f"{sum(parameters.values()):,} parameters: {_listed(parameters)}")
     found = [_print_stage(plan, options) for plan in plans]
-    figures = {"parameters": parameters, "stages": found, "on disk": _print_disk(config, parameters, recipe, plans)}
+    dtype = _dtype(recipe.model.dtype, device)
+    figures = {"parameters": parameters, "stages": found, "on disk": _print_disk(config, parameters, dtype, plans)}
     if options.probe:
         for plan, measured, each in zip(plans, probe(recipe), found, strict=True):
             each["probe"] = measured
@@ -146,8 +154,8 @@ def _plan_stage(
     precisions = {"bf16": False, "use_cpu": True, "output_dir": str(stage.folder)}
     own = {name: value for name, value in stage.training.items() if name not in (*OWN_FIELDS, "eval_steps", "fp16")}
     args = TrainingArguments(**own | precisions)
-    dtype = DTYPES.get(recipe.model.dtype) or (torch.bfloat16 if is_gpu else torch.float32)
-    is_autocast = stage.training.get("bf16", is_gpu) or bool(stage.training.get("fp16"))
+    dtype = _dtype(recipe.model.dtype, device)
+    is_autocast = bool(stage.training.get("bf16", is_gpu) or stage.training.get("fp16"))
     num_parts = options.num_processes * args.gradient_accumulation_steps
     num_rows, rest = divmod(stage.recipe.batch_size, num_parts)
     if rest:
@@ -202,7 +210,13 @@ def _plan_stage(
     more = _resized(data.largest, 4 * data.largest.num_images)
     peaks = {0: held, data.largest.num_images: largest.peak_bytes, more.num_images: cost(tensors(more)).peak_bytes}
     trained = _parameters(model, is_trained=True)
-    return StagePlan(stage, data, args, options.num_processes, trained, largest, typical, _fitting(peaks))
+    fits = _fitting(peaks)
+    return StagePlan(stage, data, args, options.num_processes, is_autocast, trained, largest, typical, fits)
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    """The precision that a recipe names; "auto" is that of the device."""
+    return DTYPES.get(name) or (torch.bfloat16 if device.type == "cuda" else torch.float32)
 
 
 def _processor(recipe: Recipe, model: torch.nn.Module) -> MBlipProcessor:
@@ -240,7 +254,7 @@ def _fitting(peaks: Mapping[int, int]) -> dict[int, int]:
 def plan_evaluation(run: EvaluationRun, options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Print the plan of an evaluation, and return its figures."""
     config, is_head_untied = read_config_of(run.model)
-    dtype = DTYPES.get(run.dtype) or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+    dtype = _dtype(run.dtype, device)
     tasks = run.evaluation.build_tasks()
     load_in, settings = run.quantisation(tasks), run.evaluation.settings
     figures: dict[str, Any] = {}
@@ -440,15 +454,15 @@ def _print_hours(hours: Mapping[str, float], options: argparse.Namespace) -> Non
 
 
 def _print_disk(
-    config: MBlipConfig, parameters: Mapping[str, int], recipe: Recipe, plans: Sequence[StagePlan]
+    config: MBlipConfig, parameters: Mapping[str, int], dtype: torch.dtype, plans: Sequence[StagePlan]
 ) -> dict[str, int]:
     """Print the sizes of what the run reads and writes, and return them."""
     num_patches, width = tower_shape(config.vision_config)
-    size = 4 if recipe.model.dtype == "float32" else 2
+    query_size = 2 if plans[0].is_autocast else 4
     found = {
-        "features of the image encoder, an image": num_patches * width * size,
-        "features of the Q-Former, an image": config.num_query_tokens * config.qformer_config.hidden_size * size,
-        "finished model": sum(parameters.values()) * size,
+        "features of the image encoder, an image": num_patches * width * dtype.itemsize,
+        "features of the Q-Former, an image": config.num_query_tokens * config.qformer_config.hidden_size * query_size,
+        "finished model": sum(parameters.values()) * dtype.itemsize,
     }
     for plan in plans:
         found[f"checkpoint of {plan.stage.folder.name}"] = round(
