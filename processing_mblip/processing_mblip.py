@@ -124,6 +124,8 @@ class MBlipProcessor(ProcessorMixin):
             and image_processor.to_dict().get("image_processor_type") == "BlipImageProcessor"
         ):
             image_processor = MBlipImageProcessor.from_dict(image_processor.to_dict())
+        if hasattr(image_processor, "val_transforms"):  # timm's is saved without what it is loaded from
+            image_processor.pretrained_cfg = image_processor.data_config
         super().__init__(image_processor, tokenizer, chat_template=chat_template)
         self.num_query_tokens = num_query_tokens
         self.image_token = IMAGE_TOKEN
