@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,15 @@ from mblip.atomic_write import LOCK_FILE, locked
 from mblip.data.augmentation import augment_in_epoch, is_flip_safe
 from mblip.data.collator import images_of_row
 from mblip.data.example import row_name
-from mblip.data.features import FeatureWriter, augmented_keys, begin_set, encoded_keys, finish_set, image_key
+from mblip.data.features import (
+    FeatureSet,
+    FeatureWriter,
+    augmented_keys,
+    begin_set,
+    encoded_keys,
+    finish_set,
+    image_key,
+)
 from mblip.data.images import Image, StoredImage, open_image
 from mblip.data.recipes.yaml_values import read_yaml
 from mblip.data.token_ids import Processor
@@ -124,20 +132,28 @@ def _encode(
     dtype: torch.dtype,
     device: torch.device,
 ) -> None:
-    """Write the feature sets, one after the other. `dtype` is that of the image encoder."""
+    """Write the feature sets, one after the other. `dtype` is that of the image encoder.
+
+    The image encoder's come first, and the Q-Former reads them.
+    """
     model.requires_grad_(False)
     model.language_model.to("meta")  # frees its memory
     encoder, files = digest_encoder(model.vision_model, model.config.vision_config), tower_files(model)
     for part in (model.vision_model, model.query_tokens, model.qformer):
         part.to(device)
-    for plan in plans:
+    encoded: FeatureSet | None = None
+    for plan in sorted(plans, key=lambda plan: plan.input == "query_features"):
+        identity = identity_of(plan, model, processor, encoder, dtype)
         if is_main_process():
-            begin_set(plan.folder, identity_of(plan, model, processor, encoder, dtype), files)
+            begin_set(plan.folder, identity, files)
         wait_for_all()
-        _Encoding(plan, tasks, model, processor, device).run()
+        _Encoding(plan, tasks, model, processor, device).run(encoded if plan.augmentation is None else None)
         wait_for_all()
         if is_main_process():
             finish_set(plan.folder)
+        wait_for_all()
+        if plan.input == "vision_features" and plan.augmentation is None:
+            encoded = FeatureSet(plan.folder, identity)
 
 
 class _Encoding:
@@ -155,8 +171,12 @@ class _Encoding:
         self.model, self.processor, self.device = model, processor, device
         self.rows = [(build_rows(stage.data, stage.seed), stage.seed) for stage in plan.stages]
 
-    def run(self) -> None:
-        """Encode what no earlier run of the command has, and report."""
+    def run(self, encoded: FeatureSet | None) -> None:
+        """Encode what no earlier run of the command has, and report.
+
+        Args:
+            encoded: what the image encoder made of some of the images, for a set of the Q-Former's.
+        """
         done = encoded_keys(self.plan.folder)
         wanted = {key for key, _ in self.images()}
         blank = torch.zeros_like(self.pixel_values([lambda: PILImage.new("RGB", (64, 64))]))
@@ -170,14 +190,15 @@ class _Encoding:
                 flush=True,
             )
         mine = {key for key in left if int.from_bytes(key[:4]) % num_processes() == rank()}
-        start = last = time.monotonic()
+        left_of_mine, start = len(mine), time.monotonic()
+        last = start
         with FeatureWriter(self.plan.folder, bytes_per_image) as writer:
-            for keys, pixel_values in self.batches(mine):
-                writer.add(keys, self.features(pixel_values))
-                mine.difference_update(keys)
+            for keys, features in chain(self.from_encoded(mine, encoded), self.from_images(mine, encoded)):
+                writer.add(keys, features)
+                left_of_mine -= len(keys)
                 if is_main_process() and time.monotonic() - last > REPORT_SECONDS:
                     last = time.monotonic()
-                    print(f"{len(mine):,} images of this process are left.", flush=True)
+                    print(f"{left_of_mine:,} images of this process are left.", flush=True)
         wait_for_all()
         if is_main_process() and left:
             seconds = time.monotonic() - start
@@ -214,6 +235,26 @@ class _Encoding:
                     ),
                 )
 
+    @torch.no_grad()
+    def from_encoded(
+        self, wanted: set[bytes], encoded: FeatureSet | None
+    ) -> Iterator[tuple[list[bytes], torch.Tensor]]:
+        """What the Q-Former makes of the image encoder's features."""
+        keys = [] if encoded is None else [key for key in sorted(wanted) if key in encoded]
+        for start in range(0, len(keys), BATCH_SIZE):
+            batch = keys[start : start + BATCH_SIZE]
+            assert encoded is not None
+            vision_features = encoded.read(batch, [key.hex() for key in batch]).to(self.device)
+            yield batch, self.query_features(vision_features)[: len(batch)].cpu()
+
+    def from_images(
+        self, wanted: set[bytes], encoded: FeatureSet | None
+    ) -> Iterator[tuple[list[bytes], torch.Tensor]]:
+        """The features of images that are not in `encoded`."""
+        missing = wanted if encoded is None else {key for key in wanted if key not in encoded}
+        for keys, pixel_values in self.batches(missing):
+            yield keys, self.features(pixel_values)
+
     def batches(self, wanted: set[bytes]) -> Iterator[tuple[list[bytes], torch.Tensor]]:
         """Batches of the wanted images, each once. A thread prepares the next one."""
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -242,13 +283,13 @@ class _Encoding:
     @torch.no_grad()
     def features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """What the set holds of images, (I, P, H) or (I, Q, W)."""
-        num_images = len(pixel_values)
-        if num_images == 1:  # some convolutions have other last bits for one image than for several
-            pixel_values = pixel_values.expand(2, -1, -1, -1)
-        features = self.model.encode_vision(pixel_values.to(self.device))
+        features = self.model.encode_vision(_at_least_two(pixel_values).to(self.device))
         if self.plan.input == "query_features":
-            features = self.model.query_images(features).to(self.plan.dtype)
-        return features[:num_images].cpu()
+            features = self.query_features(features)
+        return features[: len(pixel_values)].cpu()
+
+    def query_features(self, vision_features: torch.Tensor) -> torch.Tensor:
+        return self.model.query_images(_at_least_two(vision_features)).to(self.plan.dtype)
 
     def check_room(self, num_bytes: int) -> None:
         """Raise OSError if the disk has no room for the features."""
@@ -257,6 +298,11 @@ class _Encoding:
                 f"{self.plan.folder} needs {num_bytes / 2**30:,.2f} GiB more, but {free / 2**30:,.2f} GiB are free. "
                 "Make room, give a `features.path` on another disk, or lower `features.augmentations`."
             )
+
+
+def _at_least_two(images: torch.Tensor) -> torch.Tensor:
+    """A lone image twice: some convolutions have other last bits for one image than for several."""
+    return images if len(images) > 1 else torch.cat([images, images])
 
 
 def _augmented(

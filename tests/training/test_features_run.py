@@ -18,6 +18,7 @@ from mblip.training.encoding import open_features, plan_sets
 from mblip.training.recipe_reading import parse_command_line, read_recipe
 from mblip.training.run_folder import Run
 from mblip.training.starting_model import build_model
+from modeling_mblip import MBlipForConditionalGeneration
 from tests.training.tiny_run import torchrun, write_components, write_recipe, write_tiny_rows
 
 WARM_UP = {"stage": "warm_up", "batch_size": 4, "learning_rate": 5e-3, "warmup_steps": 2}
@@ -198,6 +199,20 @@ def test_twenty_four_steps_of_both_stages_have_equal_losses_and_weights(
     check_equal(plain, fast, num_losses=24)
     answers = "predictions_scenes.jsonl"
     assert (plain / answers).read_bytes() == (fast / answers).read_bytes()
+
+
+@pytest.mark.slow
+def test_the_image_encoder_sees_each_image_of_both_stages_once(tmp_path, monkeypatch):
+    tiny_run(tmp_path)
+    seen, encode_vision = [], MBlipForConditionalGeneration.encode_vision
+
+    def counted(self, pixel_values):
+        seen.append(len(pixel_values))
+        return encode_vision(self, pixel_values)
+
+    monkeypatch.setattr(MBlipForConditionalGeneration, "encode_vision", counted)
+    encode.main([str(tmp_path / "recipe.yaml"), *with_features(tmp_path)])
+    assert sorted(seen) == [2, 2, 12]  # a blank image tells the size of an image's features, for each set
 
 
 @pytest.mark.slow
