@@ -43,10 +43,10 @@ def check_location(name_or_path: str | os.PathLike) -> None:
     if cannot_be_name or (len(path.parts) == 2 and path.parent.is_dir() and not is_cached):
         near = get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1, cutoff=0.7)
         hint = "".join(f" Did you mean {path.parent / name}?" for name in near)
-        other = (
-            "and this is no repository name either" if cannot_be_name else f"though there is a folder {path.parent}"
-        )
-        download = "" if cannot_be_name else f"\nIf you mean a repository on the Hub, run `hf download {path}` first."
+        other, download = "and this is no repository name either", ""
+        if not cannot_be_name:
+            other = f"though there is a folder {path.parent}"
+            download = f"\nIf you mean a repository on the Hub, run `hf download {path}` first."
         raise FileNotFoundError(
             f"There is no folder {path}, {other}. Paths are relative to the working directory, {Path.cwd()}."
             f"{hint}{download}"
@@ -75,11 +75,6 @@ def has_weights(name_or_path: str | os.PathLike, **location: Any) -> bool:
     return any(find_file(name_or_path, name, **location) for name in (*WEIGHT_FILES, *INDEX_FILES))
 
 
-def weight_files(name_or_path: str | os.PathLike, **location: Any) -> list[str]:
-    """The local paths of the files with a checkpoint's weights."""
-    return _wanted_shards(name_or_path, lambda key: True, **location)
-
-
 def read_weights(
     name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any
 ) -> dict[str, torch.Tensor]:
@@ -89,15 +84,17 @@ def read_weights(
         FileNotFoundError: the checkpoint holds no weights.
         pickle.UnpicklingError: a .bin file holds more than tensors.
     """
-    shards = _wanted_shards(name_or_path, is_wanted, **location)
+    paths = weight_files(name_or_path, is_wanted, **location)
     weights: dict[str, torch.Tensor] = {}
-    for shard in shards:
-        weights |= _read_file(shard, is_wanted)
-    logger.info(f"{len(weights)} weights of {name_or_path} read from {len(shards)} file(s).")
+    for path in paths:
+        weights |= _read_file(path, is_wanted)
+    logger.info(f"{len(weights)} weights of {name_or_path} read from {len(paths)} file(s).")
     return weights
 
 
-def _wanted_shards(name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool], **location: Any) -> list[str]:
+def weight_files(
+    name_or_path: str | os.PathLike, is_wanted: Callable[[str], bool] = lambda key: True, **location: Any
+) -> list[str]:
     """The local paths of the files that hold, or may hold, weights whose key satisfies `is_wanted`.
 
     Raises:
@@ -112,36 +109,22 @@ def _wanted_shards(name_or_path: str | os.PathLike, is_wanted: Callable[[str], b
             with open(index_path, encoding="utf-8") as file:
                 shard_of = json.load(file)["weight_map"]
             names = sorted({shard for key, shard in shard_of.items() if is_wanted(key)})
-            return [_fetch(name_or_path, name, **location) for name in names]
+            return [str(cached_file(name_or_path, name, **location)) for name in names]  # raises if one is missing
     raise FileNotFoundError(
         f"{name_or_path} holds none of {', '.join(WEIGHT_FILES + INDEX_FILES)}, expected the weights of a "
         "checkpoint. Check the name and the revision."
     )
 
 
-def _fetch(name_or_path: str | os.PathLike, filename: str, **location: Any) -> str:
-    path = cached_file(name_or_path, filename, **location)
-    assert path is not None, "cached_file raises where a file is missing"
-    return path
-
-
 def _read_file(path: str, is_wanted: Callable[[str], bool]) -> dict[str, torch.Tensor]:
     if path.endswith(".safetensors"):
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys() if is_wanted(key)}  # noqa: SIM118 (no mapping)
-    return {key: weight for key, weight in _load_bin(path).items() if is_wanted(key)}
-
-
-def _load_bin(path: str) -> dict[str, torch.Tensor]:
-    """The tensors of a .bin file, memory-mapped if its format allows it (the format before PyTorch 1.6 does not).
-
-    Raises:
-        pickle.UnpicklingError: the file holds more than tensors.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    try:  # the format before PyTorch 1.6, which is no zip file, cannot be memory-mapped
+        weights = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise pickle.UnpicklingError(
             f"Weights only load failed: {path} is broken, or holds objects other than tensors, which could run code. "
             "Use a checkpoint in safetensors, or a revision whose .bin files hold only tensors."
         ) from error
+    return {key: weight for key, weight in weights.items() if is_wanted(key)}

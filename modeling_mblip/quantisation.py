@@ -25,8 +25,6 @@ QUANTISATION_ATTRIBUTES = (
     "quantization_method",
     "is_loaded_in_8bit",
     "is_loaded_in_4bit",
-    "is_8bit_serializable",
-    "is_4bit_serializable",
 )
 
 
@@ -61,7 +59,9 @@ def adopt_quantisation(model: PreTrainedModel, text_model: PreTrainedModel) -> N
         name = _skip_list_name(config)
         if name is not None and not set(IMAGE_SIDE) <= set(getattr(config, name) or ()):
             # Its checkpoint was quantised without an image side. The layers it skipped may be in no list.
-            config = _with_spared(config, name, [*IMAGE_SIDE, *_plain_layers(text_model)])
+            modules = text_model.named_modules()
+            plain = [part for part, module in modules if type(module) is nn.Linear or isinstance(module, Conv1D)]
+            config = _with_spared(config, name, [*IMAGE_SIDE, *(f"language_model.{part}" for part in plain)])
         model.config.quantization_config = config
 
 
@@ -74,23 +74,19 @@ def prepare_quantised(model: nn.Module) -> None:
     Raises:
         ValueError: bitsandbytes should quantise the model, but transformers found no layer it can replace.
     """
-    _check_quantised(model)
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]  # a flag, not a parameter
-    if getattr(model, "is_loaded_in_8bit", False):
-        logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_note_of_casting)
-
-
-def _check_quantised(model: nn.Module) -> None:
-    """Refuse a model without a quantised layer if bitsandbytes should have quantised it: it would save no memory."""
-    wants_bits = getattr(model, "is_loaded_in_8bit", False) or getattr(model, "is_loaded_in_4bit", False)
-    if wants_bits and not any(type(module).__module__.startswith("bitsandbytes.") for module in model.modules()):
+    is_8bit, is_4bit = getattr(model, "is_loaded_in_8bit", False), getattr(model, "is_loaded_in_4bit", False)
+    is_replaced = (type(module).__module__.startswith("bitsandbytes.") for module in model.modules())
+    if (is_8bit or is_4bit) and not any(is_replaced):
         raise ValueError(
             f"No layer of {type(model.language_model).__name__} is quantised: transformers quantises only "
             "`nn.Linear`, skips `llm_int8_skip_modules` and, with `llm_int8_enable_fp32_cpu_offload`, layers on the "
             "CPU. Leave out `quantization_config`."
         )
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]  # a flag, not a parameter
+    if is_8bit:
+        logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_note_of_casting)
 
 
 def _skip_list_name(quantization_config: Any) -> str | None:
@@ -103,15 +99,6 @@ def _with_spared(quantization_config: Any, list_name: str, names: list[str]) -> 
     changed = copy.deepcopy(quantization_config)
     setattr(changed, list_name, list(dict.fromkeys([*(getattr(changed, list_name) or []), *names])))
     return changed
-
-
-def _plain_layers(text_model: PreTrainedModel) -> list[str]:
-    """The linear layers of a quantised language model that are not quantised, by their names in the whole model."""
-    return [
-        f"language_model.{name}"
-        for name, module in text_model.named_modules()
-        if type(module) is nn.Linear or isinstance(module, Conv1D)
-    ]
 
 
 def _is_no_note_of_casting(record: logging.LogRecord) -> bool:
