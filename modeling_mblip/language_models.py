@@ -41,9 +41,7 @@ OTHER_TOWERS = (
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def text_model_class(
-    text_config: PreTrainedConfig,
-) -> type[AutoModelForSeq2SeqLM] | type[AutoModelForCausalLM]:
+def text_model_class(text_config: PreTrainedConfig) -> type[AutoModelForSeq2SeqLM] | type[AutoModelForCausalLM]:
     """The Auto class that builds a language model of this configuration."""
     return AutoModelForSeq2SeqLM if text_config.is_encoder_decoder else AutoModelForCausalLM
 
@@ -124,11 +122,7 @@ def _parameter_names(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def known_arguments(model_class: type[PreTrainedModel], arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that are not None, under the names that this language model uses.
-
-    Raises:
-        ValueError: a cache came in for a language model that takes none.
-    """
+    """The arguments that are not None, under the names that this language model uses. `check_cache` checks a cache."""
     names = argument_names(model_class)
     known = {
         name: value
@@ -221,19 +215,18 @@ def check_language_model(language_model: PreTrainedModel) -> None:
     Raises:
         ValueError: the model takes no embeddings, needs token ids too, attends to later tokens, or has these layers.
     """
-    reason = _why_tokens_are_needed(language_model) or _why_it_looks_ahead(language_model)
-    if getattr(language_model.config.get_text_config(), "cross_attention_layers", None):  # Llama 3.2 Vision
-        reason = "its `cross_attention_layers` read images of its own encoder, and would never be reached"
-    if reason:
+    if reason := _why_unfit(language_model):
         raise ValueError(
             f"{type(language_model).__name__} ({language_model.config.model_type}) cannot read images: {reason}. "
             "Use another language model."
         )
 
 
-def _why_tokens_are_needed(language_model: PreTrainedModel) -> str | None:
-    """Why the model needs token ids beside embeddings; None if it does not."""
+def _why_unfit(language_model: PreTrainedModel) -> str | None:
+    """Why the model cannot read our images; None if it can."""
     config = language_model.config.get_text_config()
+    if getattr(config, "cross_attention_layers", None):  # Llama 3.2 Vision
+        return "its `cross_attention_layers` read images of its own encoder, and would never be reached"
     if "inputs_embeds" not in argument_names(type(language_model)):
         return "its `forward` takes no `inputs_embeds`"
     if getattr(config, "hidden_size_per_layer_input", 0):
@@ -243,21 +236,10 @@ def _why_tokens_are_needed(language_model: PreTrainedModel) -> str | None:
         )
     if "hash_moe" in (getattr(config, "mlp_layer_types", None) or ()):
         return 'it chooses experts by token id (`mlp_layer_types` holds "hash_moe")'
-    return None
-
-
-def _why_it_looks_ahead(language_model: PreTrainedModel) -> str | None:
-    """Why a decoder-only language model would see the tokens it has to predict; None if it would not."""
-    config = language_model.config
-    if config.is_encoder_decoder:
+    if language_model.config.is_encoder_decoder:
         return None
-    flags = [
-        flag
-        for module in language_model.modules()
-        for name in CAUSALITY_FLAGS
-        if isinstance(flag := getattr(module, name, None), bool)
-    ]
-    if flags and not any(flags):
+    found = [getattr(module, name, None) for module in language_model.modules() for name in CAUSALITY_FLAGS]
+    if False in found and True not in found:
         return (
             "every token attends to later tokens, which it has to predict. If the model is an encoder that can be a "
             "decoder, set `is_decoder=True` in its configuration"
@@ -301,19 +283,14 @@ def check_padding_in_front(language_model: PreTrainedModel, attention_mask: torc
     if not torch.is_tensor(attention_mask) or attention_mask.ndim != 2 or bool(attention_mask[:, 0].all()):
         return
     reads_padding = language_model.config.model_type in MODEL_TYPES_THAT_READ_PADDING
-    if reads_padding or _counts_positions_itself(language_model):
+    # BART's family adds absolute positions and counts them from the first column. RoFormer counts so, too, but its
+    # positions rotate queries and keys, so only distances matter.
+    counts_padding = "position_ids" not in argument_names(type(language_model)) and any(
+        hasattr(module, "embed_tokens") and hasattr(module, "embed_positions") for module in language_model.modules()
+    )
+    if reads_padding or counts_padding:
         why = "reads padding" if reads_padding else "takes no `position_ids` and counts padding"
         raise ValueError(
             f"Prompts are padded on the left, but {type(language_model).__name__} {why} as tokens. Pad on the right "
             "for training, and generate only for prompts of equal length in a batch."
         )
-
-
-def _counts_positions_itself(language_model: PreTrainedModel) -> bool:
-    """Whether the model adds absolute positions to its tokens and counts them from the first column (BART's family).
-
-    RoFormer also counts from the first column, but its positions rotate queries and keys, so only distances matter.
-    """
-    return "position_ids" not in argument_names(type(language_model)) and any(
-        hasattr(module, "embed_tokens") and hasattr(module, "embed_positions") for module in language_model.modules()
-    )
