@@ -41,7 +41,6 @@ REFUSED_MODES = {
     "token_healing": "it rewrites the end of the prompt, which is already embedded",
     "prefill_chunk_size": "a prompt with images cannot be split into chunks",
 }
-ENCODER_FLAGS = ("output_attentions", "output_hidden_states")
 
 
 class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
@@ -67,9 +66,8 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
 
         Args:
             input_ids: (B, T), the prompts with their `<image>` tokens, padded on either side.
-            pixel_values: (I, 3, H, W), every distinct image once.
+            pixel_values: (I, 3, H, W), every distinct image once, or features instead of it, as in `forward`.
             image_indices: (S,), for each image slot the row it shows; None: slot s shows row s.
-            vision_features, query_features, image_features: instead of `pixel_values`, as in `forward`.
             attention_mask: (B, T), 1 at tokens, 0 at padding; None: no padding.
             inputs_embeds: (B, T, D), instead of the embeddings of `input_ids`.
 
@@ -153,14 +151,13 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         self, embeds_BTD: torch.Tensor, attention_mask: torch.Tensor | None, kwargs: dict[str, Any]
     ) -> ModelOutput:
         """The encoder's output for the embedded prompts, computed once for all beams and steps."""
-        generation_config = kwargs.get("generation_config") or self.generation_config
-        flags = {name: kwargs.get(name, getattr(generation_config, name)) for name in ENCODER_FLAGS}
+        settings = vars(kwargs.get("generation_config") or self.generation_config) | kwargs
         return self.get_encoder()(
             input_ids=None,  # FSMT's encoder has no default for it
             inputs_embeds=embeds_BTD,
             attention_mask=attention_mask,
             return_dict=True,
-            **{name: True for name, is_wanted in flags.items() if is_wanted},
+            **{name: True for name in ("output_attentions", "output_hidden_states") if settings[name]},
         )
 
     def _tokens_for_processors(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
@@ -169,14 +166,13 @@ class MBlipGenerationMixin(GenerationMixin, MBlipPreTrainedModel):
         That token is in the prompt already, so the set of the prompt's tokens does not change. As in transformers, an
         `<image>` id inside the vocabulary stays.
         """
-        image_token_id, vocab_size = self.image_token_id, self.config.text_config.get_text_config().vocab_size
-        if image_token_id < vocab_size:
+        if self.image_token_id < self.vocab_size:
             return input_ids
-        is_image_BT = input_ids.eq(image_token_id)
+        is_image_BT = input_ids.eq(self.image_token_id)
         is_text_BT = ~is_image_BT if attention_mask is None else ~is_image_BT & attention_mask.bool()
         first_B1 = input_ids.gather(1, is_text_BT.long().argmax(dim=1, keepdim=True))
         # A prompt of images alone has no text token. Use the padding id, which no text contains.
-        first_B1 = first_B1.masked_fill(first_B1.eq(image_token_id), self.generation_config.pad_token_id or 0)
+        first_B1 = first_B1.masked_fill(first_B1.eq(self.image_token_id), self.generation_config.pad_token_id or 0)
         return torch.where(is_image_BT, first_B1, input_ids)
 
     def prepare_inputs_for_generation(  # type: ignore[override]  # transformers asks this signature for inputs_embeds

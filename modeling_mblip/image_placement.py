@@ -60,10 +60,8 @@ class PromptRules:
     """What a model expects of its prompts.
 
     Args:
-        image_token_id: id of the `<image>` token.
         num_query_tokens: `<image>` tokens per image.
         vocab_size: of the language model; all ids but `image_token_id` are below it.
-        pad_token_id: of the language model.
         origin: the folder or repository that the model was loaded from; empty if there is none.
     """
 
@@ -84,8 +82,15 @@ class PromptRules:
 
 
 def images_given(*images: torch.Tensor | None) -> dict[str, torch.Tensor]:
-    """Those that are not None, by their names. The arguments are `IMAGE_INPUTS`, in order."""
-    return {name: each for name, each in zip(IMAGE_INPUTS, images, strict=True) if each is not None}
+    """The one that is not None, by its name, if any. The arguments are `IMAGE_INPUTS`, in order.
+
+    Raises:
+        ValueError: more than one came in.
+    """
+    given = {name: each for name, each in zip(IMAGE_INPUTS, images, strict=True) if each is not None}
+    if len(given) > 1:
+        raise ValueError(f"Both {' and '.join(f'`{name}`' for name in given)} came in, expected one of them.")
+    return given
 
 
 def check_inputs(
@@ -190,13 +195,18 @@ def find_image_tokens(
     is_text_BT = input_ids_BT.ge(0) & input_ids_BT.lt(rules.vocab_size)
     is_foreign_BT = ~(is_image_BT | is_text_BT)
     num_tokens_B, num_foreign_B = torch.stack([is_image_BT.sum(dim=1), is_foreign_BT.sum(dim=1)]).tolist()
-    if sum(num_tokens_B) != num_slots * rules.num_query_tokens:
-        raise ValueError(_wrong_total(input_ids_BT, num_tokens_B, num_slots, rules))
+    num_tokens, num_features = sum(num_tokens_B), num_slots * rules.num_query_tokens
+    if num_tokens != num_features:
+        raise ValueError(
+            f"The prompts hold {num_tokens} `<image>` tokens, but {num_slots} image slot(s) x "
+            f"{rules.num_query_tokens} query tokens = {num_features} features came in. "
+            f"{_likely_cause(input_ids_BT, num_tokens_B, num_slots, rules)}{rules.hint}"
+        )
     torn = [row for row, count in enumerate(num_tokens_B) if count % rules.num_query_tokens]
     if torn:
         raise ValueError(
             f"Prompt {torn[0]} holds {num_tokens_B[torn[0]]} `<image>` tokens, expected a multiple of the "
-            f"{rules.num_query_tokens} query tokens per image ({sum(num_tokens_B)} in the batch). Build the inputs "
+            f"{rules.num_query_tokens} query tokens per image ({num_tokens} in the batch). Build the inputs "
             "with `MBlipProcessor`, and truncate long text before you add image tokens."
         )
     if any(num_foreign_B) and not are_tokens_embedded:
@@ -219,15 +229,6 @@ def place_image_features(
     """
     features_SQD = features_SQD.to(device=embeds_BTD.device, dtype=embeds_BTD.dtype)
     return embeds_BTD.masked_scatter(is_image_BT[..., None].to(embeds_BTD.device), features_SQD)
-
-
-def _wrong_total(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots: int, rules: PromptRules) -> str:
-    num_query_tokens = rules.num_query_tokens
-    return (
-        f"The prompts hold {sum(num_tokens_B)} `<image>` tokens, but {num_slots} image slot(s) x {num_query_tokens} "
-        f"query tokens = {num_slots * num_query_tokens} features came in. "
-        f"{_likely_cause(input_ids_BT, num_tokens_B, num_slots, rules)}{rules.hint}"
-    )
 
 
 def _likely_cause(input_ids_BT: torch.Tensor, num_tokens_B: list[int], num_slots: int, rules: PromptRules) -> str:

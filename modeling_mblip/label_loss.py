@@ -247,20 +247,6 @@ def stop_at_head(head: nn.Module, *, with_probe: bool) -> Iterator[HeadVisit]:
             hook.remove()
 
 
-def check_visit(language_model: PreTrainedModel, visit: HeadVisit) -> torch.Tensor:
-    """The hidden states that `stop_at_head` recorded, (B, T, D).
-
-    Raises:
-        ValueError: the language model did not call its head.
-    """
-    if visit.hidden_states is None:
-        raise ValueError(
-            f"{type(language_model).__name__} did not call the head that `get_output_embeddings()` names, so the "
-            "chunked loss cannot stop there. Pass `skip_logits=False` to compute the loss from the model's own logits."
-        )
-    return visit.hidden_states
-
-
 def find_scaling_power(language_model: PreTrainedModel, visit: HeadVisit, own_logits: torch.Tensor) -> int:
     """The `scaling_power` with which `apply_tail` turns the probe into the language model's own output.
 

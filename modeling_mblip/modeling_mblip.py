@@ -41,7 +41,6 @@ from .image_placement import (
 from .label_loss import (
     IGNORE_INDEX,
     check_image_labels,
-    check_visit,
     find_scaling_power,
     gathered_head,
     label_loss_sum,
@@ -150,16 +149,6 @@ LANGUAGE_MODEL_FIELDS = tuple(
 )
 
 
-def flatten_output(
-    language_model_output: ModelOutput, *, loss: torch.Tensor | None, image_hidden_states: torch.Tensor | None
-) -> MBlipOutput:
-    """Put the language model's output, the loss and the image features into one flat output."""
-    # Language models return different fields. Read attributes: a `ModelOutput` keeps its item if one is set to None.
-    passed_on = {name: getattr(language_model_output, name, None) for name in LANGUAGE_MODEL_FIELDS}
-    passed_on[CACHE_NAME] = cache_of(language_model_output)
-    return MBlipOutput(loss=loss, image_hidden_states=image_hidden_states, **passed_on)
-
-
 def layer_names(module: nn.Module, unsplit: Collection[str]) -> Iterator[str]:
     """The classes of all stacked layers, and those of `unsplit` that stand outside of them. FSDP shards one at a time.
 
@@ -193,18 +182,14 @@ class MBlipPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
 
     # Any, because PEFT or a quantiser may wrap the parts, and the language model is whatever transformers builds.
-    hf_device_map: dict[str, Any]  # transformers sets it if parts are on several devices
     vision_model: Any
     query_tokens: Any
     qformer: Any
     language_projection: Any
     language_model: Any
-    takes_flag: bool  # whether the tower's `forward` has `interpolate_pos_encoding`
-    # The language model's width; what it does to embeddings, positions (language_models.py) and logits (label_loss.py)
-    width: int
+    # What the language model does to embeddings and positions, see language_models.py
     embedding_scale: float
     first_position: int
-    scaling_power: int | None
 
     @classmethod
     def is_custom_code(cls) -> bool:
@@ -220,6 +205,11 @@ class MBlipPreTrainedModel(PreTrainedModel):
         """The id of the `<image>` token."""
         assert self.config.image_token_id is not None, "set in MBlipConfig.__post_init__"
         return self.config.image_token_id
+
+    @property
+    def vocab_size(self) -> int:
+        """The vocabulary size of the language model."""
+        return self.config.text_config.get_text_config().vocab_size
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -259,7 +249,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         self.language_model = language_model
         self.embedding_scale = embedding_scale(language_model)
         self.first_position = first_position(language_model)
-        self.scaling_power = None  # `_run_to_head` finds it in its first run
+        self.scaling_power: int | None = None  # of its logits, see label_loss.py; `_run_to_head` finds it once
         self.post_init()
         self._no_split_modules = sorted(set(layer_names(self, self._no_split_modules or ())))
 
@@ -410,9 +400,12 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             if labels is not None:
                 total = logits_loss_sum(*self._align(outputs.logits, labels), self.config.label_smoothing)
 
-        # 4. Return one flat output for both kinds of language model
+        # 4. Return one flat output for both kinds of language model. Their fields differ. We read attributes, because
+        # a `ModelOutput` keeps its item if the attribute is set to None
         loss = None if total is None or labels is None else self._mean_loss(total, labels, num_items_in_batch)
-        return flatten_output(outputs, loss=loss, image_hidden_states=features)
+        passed_on = {name: getattr(outputs, name, None) for name in LANGUAGE_MODEL_FIELDS}
+        passed_on[CACHE_NAME] = cache_of(outputs)
+        return MBlipOutput(loss=loss, image_hidden_states=features, **passed_on)
 
     @can_return_tuple
     def get_image_features(
@@ -434,9 +427,8 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             interpolate_pos_encoding: accept images of a size other than the ViT's, where its positions are fixed.
         """
         images = images_given(pixel_values, vision_features, query_features, None)
-        if len(images) != 1:
-            expected = ", ".join(IMAGE_INPUTS[:-1])
-            raise ValueError(f"Found {' and '.join(images) or 'no images'}, expected one of {expected}.")
+        if not images:
+            raise ValueError(f"Found no images, expected one of {', '.join(IMAGE_INPUTS[:-1])}.")
         self._check_inputs(interpolate_pos_encoding, **images)
         vision: Any = {}
         if pixel_values is not None:
@@ -456,11 +448,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     def _run_tower(
         self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool, **kwargs: Unpack[TransformersKwargs]
     ) -> tuple[ModelOutput, torch.Tensor]:
-        """The tower's own output, and its features, (I, P, E).
-
-        Raises:
-            ValueError: the model was loaded without its tower.
-        """
+        """The tower's own output, and its features, (I, P, E)."""
         if isinstance(self.vision_model, NoTower):
             raise ValueError(
                 "`pixel_values` came to a model that was loaded without its image encoder. Pass `vision_features`, or "
@@ -519,17 +507,20 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
             The embeddings, (B, T, D), and the features of the distinct images, (I, Q, D) or None.
 
         Raises:
-            TypeError: an input is not a tensor of the right dtype.
-            ValueError: shapes or values are wrong; images, `image_indices` and `<image>` tokens do not match; or an id
-                is not in the language model's vocabulary. The message says if the processor seems to be that of
-                another checkpoint.
+            TypeError, ValueError: as in `forward`. The message says if the processor seems to be that of another
+                checkpoint.
         """
         images = images_given(pixel_values, vision_features, query_features, image_features)
-        self._check_arguments(input_ids, inputs_embeds, list(images), image_indices)
+        if image_indices is not None and not images:
+            raise ValueError(f"`image_indices` came without images. Pass `{'` or `'.join(IMAGE_INPUTS)}`.")
         others |= {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "image_indices": image_indices}
         self._check_inputs(interpolate_pos_encoding, **others, **images)
         if input_ids is None:
-            assert inputs_embeds is not None, "_check_arguments made sure"
+            if images or inputs_embeds is None:
+                raise ValueError(
+                    "`input_ids` is None, expected the prompts' ids, which say where images go. Build the inputs with "
+                    "`MBlipProcessor`."
+                )
             return self._take_part_without_images(inputs_embeds), None
         num_rows = next((each.shape[0] for each in images.values()), 0)
         is_image_BT = find_image_tokens(
@@ -551,31 +542,13 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         return place_image_features(inputs_embeds, features_SQD, is_image_BT), image_features
 
     def _prompt_rules(self) -> PromptRules:
-        text_config = self.config.text_config.get_text_config()
         return PromptRules(
             image_token_id=self.image_token_id,
             num_query_tokens=self.config.num_query_tokens,
-            vocab_size=text_config.vocab_size,
+            vocab_size=self.vocab_size,
             pad_token_id=self.config.pad_token_id,
             origin=self.config.name_or_path or "",
         )
-
-    def _check_arguments(
-        self,
-        input_ids: torch.Tensor | None,
-        inputs_embeds: torch.Tensor | None,
-        images: list[str],
-        image_indices: torch.Tensor | None,
-    ) -> None:
-        if input_ids is None and (images or inputs_embeds is None):
-            raise ValueError(
-                "`input_ids` is None, expected the prompts' ids, which say where images go. Build the inputs with "
-                "`MBlipProcessor`."
-            )
-        if len(images) > 1:
-            raise ValueError(f"Both `{images[0]}` and `{images[1]}` came in, expected one of them.")
-        if image_indices is not None and not images:
-            raise ValueError(f"`image_indices` came without images. Pass `{'` or `'.join(IMAGE_INPUTS)}`.")
 
     def _take_part_without_images(self, embeds_BTD: torch.Tensor) -> torch.Tensor:
         """In training, run the image side for a batch without images, and add exactly zero to the embeddings.
@@ -667,18 +640,19 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
     def _run_to_head(self, module: nn.Module, arguments: dict[str, Any]) -> tuple[Any, torch.Tensor]:
         """Run `module`, the language model or the whole model, up to the language model's head.
 
-        The first run also probes the language model's tail.
-
-        Returns:
-            The output without logits, and the hidden states before the head, (B, T, D).
+        The first run also probes the language model's tail. Returns what `forward_to_head` returns.
         """
         with stop_at_head(output_head(self.language_model), with_probe=self.scaling_power is None) as visit:
             outputs = module(**arguments)
-        states_BTD = check_visit(self.language_model, visit)
+        if visit.hidden_states is None:
+            raise ValueError(
+                f"{type(self.language_model).__name__} did not call the head that `get_output_embeddings()` names, so "
+                "the chunked loss cannot stop there. Pass `skip_logits=False` to use the model's own logits."
+            )
         if self.scaling_power is None:
             self.scaling_power = find_scaling_power(self.language_model, visit, outputs.logits)
         outputs.logits = None
-        return outputs, states_BTD
+        return outputs, visit.hidden_states
 
     def _loss_of_states(self, states_BLD: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
         """The summed loss from hidden states. Logits are computed at label positions only."""
@@ -694,13 +668,7 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         )
 
     def _align(self, states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Align states (hidden states or logits) with the labels they predict.
-
-        In a decoder-only model, these are one position later.
-
-        Raises:
-            ValueError: the numbers of labels and states differ.
-        """
+        """Align states (hidden states or logits) with their labels: in a decoder-only model, one position later."""
         labels = labels.to(states.device, torch.long)
         if states.shape[:2] != labels.shape:
             raise ValueError(
@@ -719,12 +687,6 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         if torch.is_tensor(num_items_in_batch):
             num_items_in_batch = num_items_in_batch.to(total.device)
         return total / num_items_in_batch
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.language_model.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Module | None:
         return self.language_model.get_output_embeddings()
@@ -765,11 +727,6 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
         self.all_tied_weights_keys.pop(target)
         self.language_model.all_tied_weights_keys.pop(target.removeprefix("language_model."), None)
 
-    @property
-    def vocab_size(self) -> int:
-        """The vocabulary size of the language model."""
-        return self.config.text_config.get_text_config().vocab_size
-
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Embedding:
@@ -789,24 +746,19 @@ class MBlipForConditionalGeneration(LoadingMixin, MBlipGenerationMixin, MBlipPre
                 "`<image>` token to a text token. First set `image_token_id`, in the model's config and the "
                 f"processor, to {new_num_tokens} or above."
             )
-        embeddings = self._resize_language_model(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        # The language model's own method also resizes its tail. Keep it from tying untied weights.
+        text_config = self.language_model.config
+        says_tied = text_config.tie_word_embeddings
+        text_config.tie_word_embeddings = False
+        try:
+            embeddings = self.language_model.resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        finally:
+            text_config.tie_word_embeddings = says_tied
         if is_resized:
             self.config.text_config.get_text_config().vocab_size = embeddings.weight.shape[0]
             self.scaling_power = None
             self.tie_weights()
         return embeddings
-
-    def _resize_language_model(
-        self, new_num_tokens: int | None, pad_to_multiple_of: int | None, mean_resizing: bool
-    ) -> nn.Embedding:
-        """Call the language model's own method, which also resizes its tail, but keep it from tying untied weights."""
-        text_config = self.language_model.config
-        says_tied = text_config.tie_word_embeddings
-        text_config.tie_word_embeddings = False
-        try:
-            return self.language_model.resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
-        finally:
-            text_config.tie_word_embeddings = says_tied
 
     def enable_input_require_grads(self) -> None:
         """Make the language model's input require gradients, which gradient checkpointing over frozen layers needs.
