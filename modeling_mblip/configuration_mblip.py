@@ -66,7 +66,6 @@ FAILURES = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError),
     *(LookupError, RuntimeError, TypeError, ValueError),
 )
-TOKEN_ID_NAMES = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
 
 @strict
@@ -158,7 +157,7 @@ class MBlipConfig(PreTrainedConfig):
             self.image_token_id = image_token_index
         if self.image_token_id is None or self.image_token_id < 0:
             self.image_token_id = self.text_config.get_text_config().vocab_size
-        for name in TOKEN_ID_NAMES:
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
             # Not every configuration of transformers declares every special token.
             if getattr(self, name) is None:
                 setattr(self, name, getattr(self.text_config.get_text_config(), name, None))
@@ -170,7 +169,7 @@ class MBlipConfig(PreTrainedConfig):
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Read `config.json` of an mBLIP or a BLIP-2 folder. The tokenizer supplies a missing image token id."""
-        location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
+        location = location_of(kwargs)
         config_dict, unused_kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         if config_dict.get("model_type") != "blip-2":
             return config_dict, unused_kwargs
@@ -180,6 +179,11 @@ class MBlipConfig(PreTrainedConfig):
         if image_token_id is None or image_token_id < 0:
             image_token_id = image_token_id_of_tokenizer(pretrained_model_name_or_path, **location)
         return config_dict | {"image_token_id": image_token_id}, unused_kwargs
+
+
+def location_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those arguments of `from_pretrained` that say where a checkpoint is."""
+    return {name: arguments[name] for name in LOCATION_ARGUMENTS if arguments.get(name) is not None}
 
 
 def image_size(config: PreTrainedConfig) -> tuple[int, int]:
@@ -256,12 +260,7 @@ def _probed_shape(config_class: type[PreTrainedConfig], config_json: str, size: 
 
 
 def image_token_id_of_tokenizer(name_or_path: str | os.PathLike, **location: Any) -> int | None:
-    """The id of `<image>` by a checkpoint's tokenizer, or its first free id; None if the checkpoint has no tokenizer.
-
-    Args:
-        name_or_path: a folder or a repository on the Hub.
-        location: `revision`, `subfolder`, `cache_dir`, `token` ... as `from_pretrained` takes them.
-    """
+    """The id of `<image>` by a checkpoint's tokenizer, or its first free id; None if the checkpoint has none."""
     if not any(find_file(name_or_path, name, **location) for name in TOKENIZER_FILES):
         logger.info(f"{name_or_path} holds no tokenizer: the `<image>` token gets the first id after the vocabulary.")
         return None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import nn
@@ -20,13 +20,7 @@ from transformers.utils import logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from .checkpoint_reading import check_location, has_weights, read_weights
-from .configuration_mblip import (
-    LOCATION_ARGUMENTS,
-    MBlipConfig,
-    build_tower,
-    idle_parameters,
-    image_token_id_of_tokenizer,
-)
+from .configuration_mblip import MBlipConfig, build_tower, idle_parameters, image_token_id_of_tokenizer, location_of
 from .language_models import drop_other_towers, text_model_class
 from .quantisation import IMAGE_SIDE, adopt_quantisation, prepare_quantised, sparing_the_image_side
 
@@ -116,14 +110,6 @@ class Components:
         return tuple(name for name, new in zip(IMAGE_SIDE[1:], is_new, strict=True) if new)
 
 
-class Location(NamedTuple):
-    """A model on disk or on the Hub, and the adapter to load on it, if any."""
-
-    base: str | os.PathLike
-    revision: str | None
-    adapter: str | os.PathLike | None
-
-
 class LoadingMixin(MBlipPreTrainedModel):
     """Loading and saving, for `MBlipForConditionalGeneration`."""
 
@@ -140,28 +126,24 @@ class LoadingMixin(MBlipPreTrainedModel):
         if pretrained_model_name_or_path is None:  # transformers then takes a `config` and a `state_dict`
             return super().from_pretrained(None, *model_args, **kwargs)
         check_location(pretrained_model_name_or_path)
-        found = _find_adapter(pretrained_model_name_or_path, kwargs)
-        location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
-        if found.adapter is not None and location.get("subfolder") and not kwargs.get("adapter_kwargs"):
+        base, revision, adapter = _find_adapter(pretrained_model_name_or_path, kwargs)
+        location = location_of(kwargs)
+        if adapter is not None and location.get("subfolder") and not kwargs.get("adapter_kwargs"):
             # transformers would look for the base in the adapter's subfolder, too.
-            base_kwargs = kwargs | {"subfolder": "", "revision": found.revision or "main"}
-            model = cls.from_pretrained(found.base, *model_args, **base_kwargs)
-            model.load_adapter(os.fspath(found.adapter), adapter_kwargs=location)
+            base_location = {"subfolder": "", "revision": revision or "main"}
+            model = cls.from_pretrained(base, *model_args, **kwargs | base_location)
+            model.load_adapter(os.fspath(adapter), adapter_kwargs=location)
             return model
-        components: Any = components_to_compose(found.base, **(location | {"revision": found.revision}))
+        components: Any = components_to_compose(base, **location | {"revision": revision})
         if components is None:
-            if kwargs.get("quantization_config") is not None:
-                config = MBlipConfig.from_pretrained(found.base, **(location | {"revision": found.revision or "main"}))
-                kwargs["quantization_config"] = sparing_the_image_side(
-                    kwargs["quantization_config"], config.text_config
-                )
+            if (quantization := kwargs.get("quantization_config")) is not None:
+                config = MBlipConfig.from_pretrained(base, **location | {"revision": revision or "main"})
+                kwargs["quantization_config"] = sparing_the_image_side(quantization, config.text_config)
             loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
             prepare_quantised(loaded[0] if isinstance(loaded, tuple) else loaded)  # a tuple with `output_loading_info`
             return loaded
         if kwargs.pop("output_loading_info", False):
-            raise ValueError(
-                f"{found.base} holds no weights, so there is no `output_loading_info`. Leave that argument out."
-            )
+            raise ValueError(f"{base} holds no weights, so there is no `output_loading_info`. Leave it out.")
         # These arguments concern this folder or the adapter. Do not pass them on to the language model.
         adapter_kwargs, adapter_name = kwargs.pop("adapter_kwargs", None), kwargs.pop("adapter_name", "default")
         for name in ("config", "revision"):
@@ -171,13 +153,12 @@ class LoadingMixin(MBlipPreTrainedModel):
         except OSError as error:
             names = dict.fromkeys(filter(None, (components[name] for name in ("vision", "qformer", "language_model"))))
             raise OSError(
-                f"{found.base} holds no weights: it composes {' and '.join(names)}, and one of them cannot be loaded: "
-                f"{error}"
+                f"{base} holds no weights: it composes {' and '.join(names)}. One of them cannot be loaded: {error}"
             ) from error
-        model.name_or_path = model.config.name_or_path = os.fspath(found.base)
-        if found.adapter is not None:
+        model.name_or_path = model.config.name_or_path = os.fspath(base)
+        if adapter is not None:
             own = {name: value for name, value in (adapter_kwargs or {}).items() if name != "_adapter_model_path"}
-            model.load_adapter(os.fspath(found.adapter), adapter_name=adapter_name, adapter_kwargs=location | own)
+            model.load_adapter(os.fspath(adapter), adapter_name=adapter_name, adapter_kwargs=location | own)
         return model
 
     @classmethod
@@ -213,12 +194,15 @@ class LoadingMixin(MBlipPreTrainedModel):
         paths: Any = [component and os.fspath(component) for component in (vision, qformer, language_model)]
         components = Components(*paths, **{name: arguments.pop(name) for name in names})
         components.check_locations()
-        location = {name: value for name, value in arguments.items() if name in LOCATION_ARGUMENTS}
+        location = location_of(arguments)
         loading = location | {"revision": components.language_model_revision} | arguments
         text_model = _load_language_model(components.language_model, quantization_config, dtype, loading)
+        text_config = copy.deepcopy(text_model.config)
+        text_config.name_or_path = ""
+        vars(text_config).pop("quantization_config", None)  # the whole model's configuration holds it
         config = composition_config(
             components,
-            text_config=_unquantised(text_model.config),
+            text_config=text_config,
             qformer_config=qformer_config,
             num_query_tokens=num_query_tokens,
             **location,
@@ -317,18 +301,19 @@ def check_adapters_hold_all(model: nn.Module, configs: Iterable[Any], prefix: st
         )
 
 
-def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Location:
-    """What to load: `name_or_path` itself, or the base of the adapter that it holds.
+def _find_adapter(
+    name_or_path: str | os.PathLike, kwargs: dict[str, Any]
+) -> tuple[str | os.PathLike, str | None, str | os.PathLike | None]:
+    """What to load, its revision, and the adapter on it: `name_or_path` itself, or the adapter it holds and its base.
 
     AutoModel finds adapters itself. It passes us the base, and the adapter's path in `adapter_kwargs`.
     """
     adapter_kwargs = kwargs.get("adapter_kwargs") or {}
     if (adapter := adapter_kwargs.get("_adapter_model_path")) is not None:
-        return Location(name_or_path, kwargs.get("revision"), adapter)
-    location = {name: kwargs[name] for name in LOCATION_ARGUMENTS if kwargs.get(name) is not None}
-    config_file = find_adapter_config_file(os.fspath(name_or_path), **location)
+        return name_or_path, kwargs.get("revision"), adapter
+    config_file = find_adapter_config_file(os.fspath(name_or_path), **location_of(kwargs))
     if config_file is None or os.path.isfile(os.path.join(name_or_path, "config.json")):
-        return Location(name_or_path, kwargs.get("revision"), None)
+        return name_or_path, kwargs.get("revision"), None
     with open(config_file, encoding="utf-8") as file:
         adapter_config = json.load(file)
     base = adapter_config["base_model_name_or_path"]
@@ -339,7 +324,7 @@ def _find_adapter(name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> Lo
         check_location(base)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"The base of the adapter {name_or_path} does not exist. {error} {hint}") from error
-    return Location(base, adapter_config.get("revision"), name_or_path)
+    return base, adapter_config.get("revision"), name_or_path
 
 
 def composition_config(
@@ -361,14 +346,15 @@ def composition_config(
     if components.qformer is not None:
         if given := [name for name, value in parts.items() if value is not None]:
             raise ValueError(f"`{given[0]}` is that of {components.qformer}. Leave it out, or `qformer`.")
-        found = _read_config(components.qformer, location | {"revision": components.qformer_revision})
+        qformer_location = location | {"revision": components.qformer_revision}
+        found, _ = PreTrainedConfig.get_config_dict(components.qformer, **qformer_location)
         if not _is_blip2(found):
             raise ValueError(
                 f"{components.qformer} is a checkpoint of type {found.get('model_type')!r}, expected BLIP-2's layout "
                 "('blip-2' or 'mblip')."
             )
         parts = {name: found.get(name) for name in parts}
-    found = _read_config(components.vision, vision_location)
+    found, _ = PreTrainedConfig.get_config_dict(components.vision, **vision_location)
     parts["vision_config"] = found.get("vision_config")
     if not _is_blip2(found):
         parts["vision_config"] = AutoConfig.from_pretrained(components.vision, **vision_location)
@@ -397,9 +383,7 @@ def components_to_compose(name_or_path: str | os.PathLike, **location: Any) -> d
 def _load_language_model(
     name_or_path: str | os.PathLike, quantization_config: Any, dtype: Any, loading: dict[str, Any]
 ) -> PreTrainedModel:
-    text_config = AutoConfig.from_pretrained(
-        name_or_path, **{name: value for name, value in loading.items() if name in LOCATION_ARGUMENTS}
-    )
+    text_config = AutoConfig.from_pretrained(name_or_path, **location_of(loading))
     auto_class = text_model_class(text_config)
     if type(text_config) not in auto_class._model_mapping and not hasattr(text_config, "auto_map"):
         hint = "Give a language model without images." if hasattr(text_config, "vision_config") else ""
@@ -431,22 +415,6 @@ def _quiet_about(text: str) -> Iterator[None]:
         upstream.removeFilter(is_other)
 
 
-def _unquantised(config: PreTrainedConfig) -> PreTrainedConfig:
-    """A copy of a language model's configuration, as part of the whole model's: without quantisation and path.
-
-    The whole model's configuration holds the quantisation.
-    """
-    config = copy.deepcopy(config)
-    config.name_or_path = ""
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    return config
-
-
-def _read_config(name_or_path: str | os.PathLike, location: dict[str, Any]) -> dict[str, Any]:
-    return PreTrainedConfig.get_config_dict(name_or_path, **location)[0]
-
-
 def _is_blip2(config_dict: dict[str, Any]) -> bool:
     """Whether a checkpoint is in BLIP-2's or mBLIP's layout."""
     return config_dict.get("model_type") in ("blip-2", MBlipConfig.model_type)
@@ -473,7 +441,8 @@ def _assemble(model_class: Any, config: MBlipConfig, text_model: PreTrainedModel
 
 def _load_image_side(model: Any, components: Components, location: dict[str, Any]) -> None:
     """Give the image side its weights: the tower in the language model's dtype, the trainable parts in fp32."""
-    device = _device_beside(model.language_model)
+    devices = (parameter.device for parameter in model.language_model.parameters())
+    device = next((device for device in devices if device.type != "meta"), torch.device("cpu"))  # meta: offloaded
     if not isinstance(model.vision_model, NoTower):
         revision, dtype = components.vision_revision, model.language_model.dtype
         model.vision_model = load_tower(components.vision, model.config, dtype, **location | {"revision": revision})
@@ -505,7 +474,8 @@ def load_tower(name_or_path: str | os.PathLike, config: MBlipConfig, dtype: torc
         tower = build_tower(config.vision_config)
     source: str | None = os.fspath(name_or_path)
     loading = location
-    if _is_blip2(_read_config(name_or_path, location)):
+    config_dict, _ = PreTrainedConfig.get_config_dict(name_or_path, **location)
+    if _is_blip2(config_dict):
         weights = read_weights(name_or_path, lambda key: key.split(".")[0] == "vision_model", **location)
         weights = {key_within(key): weight.to(dtype) for key, weight in weights.items()}
         if isinstance(tower, Blip2VisionModel):
@@ -522,12 +492,6 @@ def load_tower(name_or_path: str | os.PathLike, config: MBlipConfig, dtype: torc
             f"checkpoint that {type(tower).__name__} loads."
         )
     return tower.eval()
-
-
-def _device_beside(language_model: nn.Module) -> torch.device:
-    """The device of the image side: that of the language model's first weights that are not offloaded."""
-    devices = (parameter.device for parameter in language_model.parameters())
-    return next((device for device in devices if device.type != "meta"), torch.device("cpu"))
 
 
 def key_within(key: str) -> str:
