@@ -26,7 +26,7 @@ def test_features_are_timms_own_and_the_same_after_saving(architecture, tmp_path
     model = tiny_model("mt5", vision_config=AutoConfig.from_pretrained(tmp_path / "tower"))
     model.vision_model.load_state_dict(tower.state_dict())
     with torch.no_grad():
-        own = tower.timm_model.forward_features(pixel_values)
+        own = model.vision_model.timm_model.forward_features(pixel_values)
         own = own.flatten(2).mT if own.ndim == 4 else own
         assert torch.equal(model.encode_vision(pixel_values), own)
     batch = tiny_batch("mt5") | {"pixel_values": pixel_values}
