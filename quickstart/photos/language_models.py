@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from class_names import photo_classes, prompts, read_names
 from component_training import EOS, PAD, SPACE, UNK, train
 
-PHOTO_CLASS_SHARE = 0.6  # of the texts; the other classes have no photos
+PHOTO_CLASS_SHARE = 0.8  # of the texts; the other classes have no photos
 ENGLISH_SHARE = 0.4  # of the names in a text
 SENTENCE_SHARE = 0.1  # of the texts: the first name stands in a sentence of its language
 NUM_NAMES = (1, 1, 2)
@@ -45,7 +45,7 @@ IGNORED = -100
 BATCH_SIZE, BUCKET = 256, 128  # batches are cut from so many batches' worth of texts, sorted by length
 SIZES = {
     "english": {"vocabulary": 3_000, "d_model": 192, "layers": 2, "steps": 400},
-    "multilingual": {"vocabulary": 32_000, "d_model": 256, "layers": 2, "steps": 9_000},
+    "multilingual": {"vocabulary": 32_000, "d_model": 256, "layers": 2, "steps": 4_400},
 }
 
 
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("kind", choices=sorted(SIZES))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--output", type=Path, help="folder to write; by default outputs/photos/KIND")
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--steps", type=int, help="0: random weights, for a baseline")
     arguments = parser.parse_args()
     size = SIZES[arguments.kind]
     torch.set_num_threads(1)
@@ -211,17 +211,19 @@ def main() -> None:
     print(f"{arguments.kind}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens", flush=True)
     folder = arguments.output or Path("outputs/photos") / arguments.kind
     folder.mkdir(parents=True, exist_ok=True)
-    train(
-        arguments.kind,
-        batches(world, tokenizer, seed=1),
-        lambda batch: text_loss(model, batch),
-        model.parameters(),
-        num_steps=arguments.steps or size["steps"],
-        learning_rate=2e-3,
-        evaluate=lambda: accuracy(model, tokenizer, world),
-        eval_steps=200,
-        checkpoint=folder / "training.pt",
-    )
+    num_steps = size["steps"] if arguments.steps is None else arguments.steps
+    if num_steps:
+        train(
+            arguments.kind,
+            batches(world, tokenizer, seed=1),
+            lambda batch: text_loss(model, batch),
+            model.parameters(),
+            num_steps=num_steps,
+            learning_rate=2e-3,
+            evaluate=lambda: accuracy(model, tokenizer, world),
+            eval_steps=200,
+            checkpoint=folder / "training.pt",
+        )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
