@@ -35,7 +35,7 @@ from mblip.evaluation.reports.files import RESULTS_FILE
 from mblip.evaluation.run_identity import digest_weights
 from mblip.evaluation.runner import forget_partial
 from mblip.loading import Precision, base_of_adapter, load_checkpoint
-from mblip.training.encoding import open_evaluation_features
+from mblip.training.encoding import open_evaluation_features, shows_grey_image
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,8 @@ def evaluate(run: EvaluationRun, device: torch.device, *, suffix: str = "") -> d
             f"The language model is to be loaded in {load_in} (the paper's protocol: 8bit), but bitsandbytes is not "
             'installed: `pip install "mblip[eval]"`, or `--load_in none` (in a recipe `load_in: none`).'
         )
-    precision = Precision.named(run.dtype, load_in, has_tower=run.features is None)
+    has_tower = run.features is None or shows_grey_image(tasks)
+    precision = Precision.named(run.dtype, load_in, has_tower=has_tower)
     model, processor = load_checkpoint(run.model, precision)
     features = (
         None if run.features is None else open_evaluation_features(run.features, model, processor, run.dtype, tasks)

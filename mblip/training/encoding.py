@@ -194,10 +194,15 @@ def open_features(run: Run, model: Model, processor: Processor, tasks: Sequence[
 
     Raises:
         ValueError: they are missing, not finished or damaged, or those of another model, processor or augmentation; or
-            an image of the evaluation has none.
+            an image of the evaluation has none; or it shows a grey image.
     """
     if run.recipe.features is None:
         return RunFeatures(tuple(None for _ in run.stages), None)
+    if shows_grey_image(tasks):
+        raise ValueError(
+            "Found `rank_by: calibrated` in a recipe with `features`, which hold no grey image. Take another "
+            "`rank_by`, or rank with the finished model: `mblip eval`."
+        )
     plans, bare, dtype = plan_sets(run), without_adapter(model), dtype_of(run.recipe.model.dtype)
     encoder = find_encoder([plan.folder for plan in plans], bare, dtype)
     sets = {plan.folder: FeatureSet(plan.folder, identity_of(plan, bare, processor, encoder, dtype)) for plan in plans}
@@ -228,6 +233,11 @@ def open_evaluation_features(
     features = FeatureSet(plan.folder, identity)
     check_encoded(features, tasks)
     return features
+
+
+def shows_grey_image(tasks: Sequence[EvaluationTask]) -> bool:
+    """Whether answers are ranked less their likelihood with a grey image, for which the image encoder runs."""
+    return any(task.answering == "rank" and task.rank_by == "calibrated" for task in tasks)
 
 
 def check_encoded(features: FeatureSet, tasks: Sequence[EvaluationTask]) -> None:

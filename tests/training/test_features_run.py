@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from safetensors.torch import load_file, save_file
 from mblip import encode, train
 from mblip import eval as evaluate
 from mblip.data import features as store
+from mblip.evaluation import EvaluationTask
+from mblip.evaluation.protocol import Setup
 from mblip.training import encoding
 from mblip.training.encoding import open_features, plan_sets
 from mblip.training.recipe_reading import parse_command_line, read_recipe
 from mblip.training.run_folder import Run
 from mblip.training.starting_model import build_model
 from modeling_mblip import MBlipForConditionalGeneration
+from scenes.task import scenes
 from tests.training.tiny_run import torchrun, write_components, write_recipe, write_tiny_rows
 
 WARM_UP = {"stage": "warm_up", "batch_size": 4, "learning_rate": 5e-3, "warmup_steps": 2}
@@ -267,6 +271,28 @@ def test_an_evaluation_from_features_gives_the_same_answers(tmp_path):
         evaluate.main([*more, "--output_dir", str(tmp_path / "more")])
     encode.main(more)
     evaluate.main([*more, "--output_dir", str(tmp_path / "more")])
+
+
+def ranked_scenes(setup: Setup) -> EvaluationTask:
+    """A task that shows a grey image."""
+    task = scenes(setup, num_images=4, languages=("en",))
+    ranked = [replace(each, candidates=("red", "a circle"), content_free="What?") for each in task.examples]
+    return replace(task, examples=ranked, answering="rank", rank_by="calibrated")
+
+
+@pytest.mark.slow
+def test_a_grey_image_is_encoded_by_eval_and_refused_in_training(tmp_path):
+    tiny_run(tmp_path, evaluation=EVALUATION)
+    encode.main([str(tmp_path / "recipe.yaml"), *with_features(tmp_path)])
+    model = run(tmp_path, "fast", *with_features(tmp_path)) / "model"
+    task = [str(model), "--task", f"{__name__}:{ranked_scenes.__name__}"]
+    for name, more in (("plain", []), ("stored", ["--features", str(tmp_path / "features")])):
+        evaluate.main([*task, "--output_dir", str(tmp_path / name), *more])
+    answers = "predictions_scenes.jsonl"
+    assert (tmp_path / "plain" / answers).read_bytes() == (tmp_path / "stored" / answers).read_bytes()
+    ranking = tiny_run(tmp_path / "ranking", evaluation={f"{__name__}:{ranked_scenes.__name__}": {}})
+    with pytest.raises(ValueError, match="`rank_by: calibrated` in a recipe with `features`"):
+        train.main([str(ranking), *with_features(tmp_path)])
 
 
 @pytest.mark.slow

@@ -202,8 +202,8 @@ def _ranked(
 
 
 def grey_image(processor: ImageInputProcessor) -> Image.Image:
-    """An image of the processor's mean colour, which normalisation maps to (nearly) zero."""
-    mean = processor.image_processor.image_mean
+    """An image of the processor's mean colour, which normalisation maps to (nearly) zero. Grey if it names none."""
+    mean = getattr(processor.image_processor, "image_mean", None) or (0.5, 0.5, 0.5)
     red, green, blue = (round(255 * channel) for channel in mean)
     return Image.new("RGB", (64, 64), (red, green, blue))
 
