@@ -23,7 +23,7 @@ again = AutoModelForImageTextToText.from_pretrained("again", trust_remote_code=T
 for loaded in (model, again):
     assert "transformers_modules" in type(loaded).__module__, type(loaded).__module__
     torch.testing.assert_close(loaded.state_dict(), weights, rtol=0, atol=0)
-    with torch.no_grad():  # another process: where its weights lie in memory may decide which kernel multiplies them
+    with torch.no_grad():  # in another process, which differed in the last bits on one machine
         torch.testing.assert_close(loaded(**batch).logits, expected, rtol=0, atol=1e-5)
 """
 
