@@ -125,8 +125,8 @@ def test_logits_that_exist_give_the_same_sum_and_skip_minus_100(head):
     torch.testing.assert_close(logits_loss_sum(logits, labels_N), plain(hidden_ND[keep], labels_N[keep], head))
 
 
-def test_a_chunk_over_the_vocabulary_of_mt0_is_a_few_hundred_tokens():
-    assert chunk_size(250_112, torch.device("cpu")) == 268
+def test_a_chunk_over_the_vocabulary_of_mt0_is_a_hundred_tokens_and_more():
+    assert chunk_size(250_112, torch.device("cpu")) == 134
     assert chunk_size(10**9, torch.device("cpu")) == 1
 
 
