@@ -147,63 +147,32 @@ def _plan_stage(
     is_head_untied: bool,
 ) -> StagePlan:
     recipe, stage = run.recipe, run.stages[number]
-    # 1. The precision, and the options of the Trainer that cost memory
-    if stage.training.get("fsdp") or stage.training.get("deepspeed"):
-        raise ValueError("`mblip plan` knows processes with whole models alone: take `fsdp` or `deepspeed` out.")
-    is_gpu = device.type == "cuda"
-    precisions = {"bf16": False, "use_cpu": True, "output_dir": str(stage.folder)}
-    own = {name: value for name, value in stage.training.items() if name not in (*OWN_FIELDS, "eval_steps", "fp16")}
-    args = TrainingArguments(**own | precisions)
+    args, is_autocast = _training_arguments(stage, device)
     dtype = _dtype(recipe.model.dtype, device)
-    is_autocast = bool(stage.training.get("bf16", is_gpu) or stage.training.get("fp16"))
-    num_parts = options.num_processes * args.gradient_accumulation_steps
-    num_rows, rest = divmod(stage.recipe.batch_size, num_parts)
-    if rest:
-        raise ValueError(
-            f"`batch_size` is {stage.recipe.batch_size}, but {options.num_processes} process(es) x "
-            f"{args.gradient_accumulation_steps} accumulation step(s) need a multiple of {num_parts}. Give "
-            "--num_processes."
-        )
+    num_rows = _rows_of_a_batch(stage, args, options.num_processes)
+    stored = None if recipe.features is None else input_of_stage(run, number)
 
     def build() -> torch.nn.Module:
         model = meta_model(
-            config,
-            dtype,
-            load_in=recipe.model.load_in,
-            is_head_untied=is_head_untied,
-            has_tower=recipe.features is None,
+            config, dtype, load_in=recipe.model.load_in, is_head_untied=is_head_untied, has_tower=stored is None
         )
         return in_stage(model, stage.recipe)
+
+    def tensors(batch: BatchShape) -> dict[str, Any]:
+        return batch.tensors(config) if stored is None else batch.tensors(config, stored)
 
     def cost(batch: dict[str, Any]) -> Cost:
         return training_step(
             build(), batch, device, args, is_autocast=is_autocast, num_processes=options.num_processes
         )
 
-    def tensors(batch: BatchShape) -> dict[str, Any]:
-        if recipe.features is None:
-            return batch.tensors(config)
-        return batch.tensors(config, input_of_stage(run, number))
-
-    # 2. The data: drawn, or assumed
     model = build()
-    why = why_not_here(stage)
-    if why is None:
-        try:
-            data = drawn(stage, _processor(recipe, model), without_adapter(model), num_rows)
-        except OSError as error:
-            why = f"There is no tokenizer or image processor to read the data with ({error})."
-    if why is not None:
-        data = assumed(stage, num_rows, options.text_tokens, options.target_tokens, why)
-    if options.num_images is not None:
-        data = dataclasses.replace(data, num_rows=options.num_images)
+    data = _data_plan(recipe, stage, model, num_rows, options)
+    if stored is not None and data.tensors is not None:  # the collator has decoded the images
+        inputs = data.tensors | {stored: tensors(data.largest)[stored]}
+        data = dataclasses.replace(data, tensors={name: inputs[name] for name in inputs if name != "pixel_values"})
 
-    if recipe.features is not None and data.tensors is not None:  # the collator has decoded the images
-        name = input_of_stage(run, number)
-        stored = data.tensors | {name: tensors(data.largest)[name]}
-        data = dataclasses.replace(data, tensors={key: stored[key] for key in stored if key != "pixel_values"})
-
-    # 3. Operations of the mean batch; memory of the largest, and of one with many images
+    # Operations of the mean batch; memory of the largest, and of one with many images
     largest = cost(data.tensors or tensors(data.largest))
     typical = largest if data.typical == data.largest else cost(tensors(data.typical))
     held = sum(size for name, size in largest.memory.items() if name.startswith("weights") or name in HELD)
@@ -212,6 +181,43 @@ def _plan_stage(
     trained = _parameters(model, is_trained=True)
     fits = _fitting(peaks)
     return StagePlan(stage, data, args, options.num_processes, is_autocast, trained, largest, typical, fits)
+
+
+def _training_arguments(stage: StageRun, device: torch.device) -> tuple[TrainingArguments, bool]:
+    """The options of the Trainer that cost memory, and whether it computes in half precision beside fp32 weights."""
+    if stage.training.get("fsdp") or stage.training.get("deepspeed"):
+        raise ValueError("`mblip plan` knows processes with whole models alone: take `fsdp` or `deepspeed` out.")
+    precisions = {"bf16": False, "use_cpu": True, "output_dir": str(stage.folder)}
+    own = {name: value for name, value in stage.training.items() if name not in (*OWN_FIELDS, "eval_steps", "fp16")}
+    is_autocast = bool(stage.training.get("bf16", device.type == "cuda") or stage.training.get("fp16"))
+    return TrainingArguments(**own | precisions), is_autocast
+
+
+def _rows_of_a_batch(stage: StageRun, args: TrainingArguments, num_processes: int) -> int:
+    num_parts = num_processes * args.gradient_accumulation_steps
+    num_rows, rest = divmod(stage.recipe.batch_size, num_parts)
+    if rest:
+        raise ValueError(
+            f"`batch_size` is {stage.recipe.batch_size}, but {num_processes} process(es) x "
+            f"{args.gradient_accumulation_steps} accumulation step(s) need a multiple of {num_parts}. Give "
+            "--num_processes."
+        )
+    return num_rows
+
+
+def _data_plan(
+    recipe: Recipe, stage: StageRun, model: torch.nn.Module, num_rows: int, options: argparse.Namespace
+) -> DataPlan:
+    """The data of a stage: drawn, or assumed."""
+    why = why_not_here(stage)
+    if why is None:
+        try:
+            data = drawn(stage, _processor(recipe, model), without_adapter(model), num_rows)
+        except OSError as error:
+            why = f"There is no tokenizer or image processor to read the data with ({error})."
+    if why is not None:
+        data = assumed(stage, num_rows, options.text_tokens, options.target_tokens, why)
+    return data if options.num_images is None else dataclasses.replace(data, num_rows=options.num_images)
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:

@@ -5,11 +5,14 @@ The drawn world of quickstart/ is on the path, as if every recipe of a test stoo
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{Path(__file__).parents[1] / 'quickstart'}".strip(":")
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, on tiny models
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
@@ -50,6 +53,18 @@ def _nothing_deprecated() -> Iterator[None]:
     yield
     logger.removeHandler(listener)
     assert found == []
+
+
+@pytest.fixture(autouse=True)
+def _own_modules_are_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Modules that a test wrote and imported, and where they lay: another test's may have the same name."""
+    path, names = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    written = str(tmp_path_factory.getbasetemp())
+    for name in sys.modules.keys() - names:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(written):
+            del sys.modules[name]
 
 
 @pytest.fixture

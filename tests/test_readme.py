@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,16 +141,7 @@ def write_blocks(name: str, heading: str, *files: str) -> None:
         text = text[: found.start()] + text[found.end() :]
 
 
-@pytest.fixture
-def own_modules(monkeypatch):
-    """Modules that a recipe finds beside it are forgotten, and so is where they lay."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    for name in ("my_captions", "my_nli"):
-        sys.modules.pop(name, None)
-
-
-def test_a_source_of_ones_own_is_one_file(folder, own_modules):
+def test_a_source_of_ones_own_is_one_file(folder):
     write_blocks(
         "docs/data.md", "A source of your own, in one file", "my_captions.py", "my_recipe.yaml", "my_mix.yaml"
     )
@@ -177,7 +167,7 @@ def test_a_source_of_ones_own_is_one_file(folder, own_modules):
         parse_command_line(["my_recipe.yaml"])
 
 
-def test_a_benchmark_of_ones_own_is_one_file(folder, own_modules):
+def test_a_benchmark_of_ones_own_is_one_file(folder):
     heading = "A benchmark of your own, in one file"
     write_blocks("docs/evaluation.md", heading, "my_nli.py", "my_evaluation.yaml")
     Path("data/my_nli/images").mkdir(parents=True)

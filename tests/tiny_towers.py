@@ -92,7 +92,7 @@ def tiny_tower_config(name: str) -> PreTrainedConfig:
     return AutoConfig.for_model(name, **(TOWERS | OTHER_TOWERS)[name])
 
 
-def tower_batch(family: str = "mt5") -> dict[str, torch.Tensor]:
+def tower_batch(family: str = "mt5", batch_size: int = 3, seed: int = 1) -> dict[str, torch.Tensor]:
     """`tiny_batch`, with images of these towers' size."""
-    images = torch.randn(3, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(2))
-    return tiny_batch(family) | {"pixel_values": images}
+    images = torch.randn(batch_size, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(seed + 1))
+    return tiny_batch(family, batch_size, seed) | {"pixel_values": images}

@@ -1,6 +1,5 @@
 """What a recipe and the command line of eval.py say: built-in benchmarks, and a benchmark of one's own in one file."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -50,12 +49,6 @@ evaluation:
   setup: {protocol: centurio, missing_images: unchecked}
   my_colours:colours: {questions: QUESTIONS, language: sw}
 """
-
-
-@pytest.fixture(autouse=True)
-def python_path_is_put_back(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from transformers import (
 from mblip.training.trainable import LearningRates, linear_layers, parameter_groups, set_trainable
 from modeling_mblip import MBlipForConditionalGeneration
 from modeling_mblip.quantisation import sparing_the_image_side
+from tests.tiny_towers import tiny_tower_config
 
 WIDE = {
     "mt5": {"d_model": 64, "d_kv": 16, "d_ff": 128},
@@ -106,6 +107,20 @@ def test_defect_6_only_the_language_model_is_quantised_and_not_its_head(family, 
     if kind == "adapter":
         expected = {f"{name}.base_layer" for name in expected}
     assert {name for name, module in model.named_modules() if isinstance(module, LAYERS[bits])} == expected
+
+
+@both_bits
+def test_another_tower_is_never_quantised(bits, tmp_path):
+    text_config, tower = tiny_text_config("llama", **WIDE["llama"]), tiny_tower_config("siglip_vision_model")
+    whole = tiny_model("llama", text_config=text_config, vision_config=tower)
+    whole.save_pretrained(tmp_path)
+    model = MBlipForConditionalGeneration.from_pretrained(
+        tmp_path, quantization_config=in_bits(bits), dtype=torch.bfloat16
+    )
+    changed = {name for name, module in model.named_modules() if isinstance(module, LAYERS[bits])}
+    assert changed == set(linear_layers(whole))
+    for name, weights in whole.vision_model.state_dict().items():
+        assert torch.equal(model.vision_model.state_dict()[name], weights.to(torch.bfloat16)), name
 
 
 @both_bits

@@ -62,6 +62,20 @@ def test_a_model_with_the_tower_trains_and_is_the_same_after_saving(name, tmp_pa
     assert torch.equal(again.generate(**prompts, max_new_tokens=4), model.generate(**prompts, max_new_tokens=4))
 
 
+@pytest.mark.parametrize("name", ["siglip_vision_model", "clip_vision_model", "dinov2", "dinov3_vit"])
+def test_activation_checkpointing_gives_the_same_gradients_of_a_tower_that_trains(name):
+    model, batch, found = tower_model(name).train(), tower_batch(), []
+    for enable in (lambda: None, model.activation_checkpointing_enable):
+        enable()
+        model.zero_grad()
+        torch.manual_seed(0)
+        model(**batch).loss.backward()
+        found.append({key: each.grad.clone() for key, each in model.named_parameters() if each.grad is not None})
+    assert any(getattr(each, "gradient_checkpointing", False) for each in model.vision_model.modules())
+    assert sum(key.startswith("vision_model.") for key in found[0]) > 10
+    torch.testing.assert_close(found[1], found[0])
+
+
 @pytest.mark.parametrize(("name", "family"), [("siglip_vision_model", "bloom"), ("own_tower", "mt5")])
 def test_features_of_each_step_give_what_images_give(name, family):
     model, batch = tower_model(name, family), tower_batch(family)

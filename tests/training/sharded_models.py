@@ -1,6 +1,6 @@
 """Shards tiny models over two processes, and compares them with the same models whole.
 
-    torchrun --nproc_per_node 2 tests/training/sharded_models.py RESULTS.json FAMILY:STAGE:OPTION ...
+    torchrun --nproc_per_node 2 tests/training/sharded_models.py RESULTS.json FAMILY[+TOWER]:STAGE:OPTION ...
 
 The second process has no image, and other numbers of labels and of chunks of the loss. Each process writes for each
 model the differences of loss, gradient norm and weights after a step, and whether tokens of two beams agree.
@@ -24,14 +24,16 @@ from mblip.training.sharding import gather_trained, prepare_sharding
 from mblip.training.trainable import set_trainable
 from modeling_mblip import label_loss
 from tests.tiny import ENCODER_DECODERS, IMAGE_TOKEN_ID, VOCAB_SIZE, tiny_batch, tiny_model
+from tests.tiny_towers import tiny_tower_config, tower_batch
 from tests.training.fsdp_on_cpu import shard_on_cpus
 
 label_loss.NUM_LOGITS_PER_CHUNK_ON_CPU = 3 * VOCAB_SIZE  # three labels: chunks enough for processes to differ
 
 
-def batches(family: str) -> list[dict[str, Any]]:
+def batches(family: str, tower: str) -> list[dict[str, Any]]:
     """One of two prompts with images and many labels, one of two prompts without and a label each."""
-    seen, blind = tiny_batch(family, 2, seed=1), tiny_batch(family, 2, seed=2)
+    batch_of = tower_batch if tower else tiny_batch
+    seen, blind = batch_of(family, 2, seed=1), batch_of(family, 2, seed=2)
     blind.pop("pixel_values")
     blind["input_ids"][blind["input_ids"] == IMAGE_TOKEN_ID] = 7
     blind["labels"][:] = -100
@@ -39,18 +41,20 @@ def batches(family: str) -> list[dict[str, Any]]:
     return [seen, blind]
 
 
-def build(family: str, stage: str) -> Any:
+def build(family: str, tower: str, stage: str) -> Any:
     lora = LoraConfig(r=2, lora_dropout=0.0, init_lora_weights=False) if stage == "re_alignment" else None
     torch.manual_seed(0)
-    return set_trainable(tiny_model(family), stage, lora).train()  # type: ignore[arg-type]
+    changes = {"vision_config": tiny_tower_config(tower)} if tower else {}
+    return set_trainable(tiny_model(family, **changes), stage, lora).train()  # type: ignore[arg-type]
 
 
-def run(family: str, stage: str, option: str) -> dict[str, float]:
-    inputs = batches(family)
+def run(parts: str, stage: str, option: str) -> dict[str, float]:
+    family, _, tower = parts.partition("+")
+    inputs = batches(family, tower)
     num_items = sum(
         int((batch["labels"][:, 0 if family in ENCODER_DECODERS else 1 :] != -100).sum()) for batch in inputs
     )
-    models = build(family, stage), build(family, stage)
+    models = build(family, tower, stage), build(family, tower, stage)
     for model in models:
         if option == "checkpointing":
             model.activation_checkpointing_enable()

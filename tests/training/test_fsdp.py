@@ -192,6 +192,7 @@ def test_what_trains_is_gathered_saved_and_loaded_into_shards(tmp_path, group_of
 MODELS = [
     *("mt5:re_alignment:checkpointing", "t5:full:", "mbart:full:", "t5gemma2:re_alignment:"),
     *("llama:re_alignment:", "llama:full:checkpointing", "bloom:re_alignment:", "gemma3:full:", "llama4_text:full:"),
+    *("mt5+siglip_vision_model:full:", "mt5+dinov2:re_alignment:checkpointing", "mt5+convnext:pretrain:"),
 ]
 
 

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from mblip.training.trainer import RowOrder
+from tests.training.test_training_of_towers import write_tower
 from tests.training.tiny_run import run_training, torchrun, write_components, write_recipe, write_tiny_rows
 
 NUM_ROWS, FIRST_WITHOUT_IMAGE, BATCH_SIZE, NUM_STEPS, SEED = 24, 12, 4, 20, 7
@@ -20,16 +21,23 @@ def steps_with_a_blind_process(seed: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_two_processes_give_what_one_gives(tmp_path: Path, accumulation: int):
+@pytest.mark.parametrize(("accumulation", "tower"), [(1, None), (2, "siglip_vision_model")])
+def test_two_processes_give_what_one_gives(tmp_path: Path, accumulation: int, tower: str | None):
     """The biases of attention keys are skipped one by one: no loss depends on them, so their gradients are rounding
     errors, which AdamW makes as large as any."""
     write_components(tmp_path)
     write_tiny_rows(tmp_path / "rows.parquet", NUM_ROWS, FIRST_WITHOUT_IMAGE)
+    parts = {"language_model": str(tmp_path / "language_model")}
+    if tower is None:
+        parts |= {"blip2": str(tmp_path / "blip2")}
+    else:
+        write_tower(tmp_path, tower)
+        parts |= {"vision": str(tmp_path / "tower"), "qformer": str(tmp_path / "blip2")}
     stage = {"max_steps": NUM_STEPS, "batch_size": BATCH_SIZE, "warmup_steps": 2}
     lora = {"r": 2, "lora_dropout": 0}
     recipe = write_recipe(
         tmp_path,
+        model=parts,
         data={"rows": {"path": str(tmp_path / "rows.parquet")}},
         stages=[
             stage | {"stage": "warm_up", "learning_rate": 5e-3},

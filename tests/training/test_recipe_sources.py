@@ -4,7 +4,6 @@ import dataclasses
 import inspect
 import json
 import logging
-import sys
 import typing
 from contextlib import nullcontext
 from dataclasses import MISSING
@@ -179,8 +178,7 @@ def test_all_missing_images_of_the_rows_are_counted(tmp_path):
         ({"source": 7}, r"`data.sources.0.source` is 7, a number, expected the name of a source"),
     ],
 )
-def test_what_is_wrong_with_a_source_of_ones_own_is_named_with_its_location(tmp_path, monkeypatch, source, message):
-    monkeypatch.delitem(sys.modules, "my_errors", raising=False)
+def test_what_is_wrong_with_a_source_of_ones_own_is_named_with_its_location(tmp_path, source, message):
     (tmp_path / "my_errors.py").write_text(OWN)
     with pytest.raises(ValueError, match=message):
         source_recipe(tmp_path, source)

@@ -11,12 +11,6 @@ from mblip.evaluation.recipe import read_evaluation_run
 from mblip.training.recipe_reading import read_recipe, to_yaml
 
 
-@pytest.fixture(autouse=True)
-def python_path_is_put_back(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-
-
 def write(folder, name, text):
     folder.joinpath(f"{name}.py").write_text(text, encoding="utf-8")
 
