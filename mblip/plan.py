@@ -329,7 +329,7 @@ def probe(recipe: Recipe) -> list[dict[str, float]]:
                 train_dataset=build_rows(stage.data, stage.seed),
                 rates=learning_rates(stage.recipe),
             )
-            timer = StepTimer(before)
+            timer = StepTimer(before, None if recipe.features is None else recipe.features.path)
             trainer.add_callback(timer)
             trainer.train()
             measured.append({"seconds of a step": mean(timer.seconds[1:]), "peak memory, bytes": timer.peak_bytes})
@@ -337,10 +337,15 @@ def probe(recipe: Recipe) -> list[dict[str, float]]:
 
 
 class StepTimer(TrainerCallback):
-    """The seconds of each step with its data, and the most bytes above those that were taken before."""
+    """The seconds of each step with its data, and the most bytes above those that were taken before.
 
-    def __init__(self, before: int) -> None:
-        self.before = before  # on a CPU: those of the process before it built its model
+    Args:
+        before: bytes of the process before it built its model, on a CPU.
+        features: a folder whose mapped files do not count: the kernel takes their memory back when it is needed.
+    """
+
+    def __init__(self, before: int, features: Path | None) -> None:
+        self.before, self.features = before, features
         self.seconds: list[float] = []
         self.peak_bytes = 0
 
@@ -358,7 +363,8 @@ class StepTimer(TrainerCallback):
             torch.cuda.synchronize()
             self.peak_bytes = torch.cuda.max_memory_allocated()
         else:
-            self.peak_bytes = max(0, _resident_bytes("VmHWM") - self.before)
+            mapped = 0 if self.features is None else _resident_bytes_of_files(self.features)
+            self.peak_bytes = max(self.peak_bytes, _resident_bytes("VmHWM") - mapped - self.before)
         now = time.perf_counter()
         self.seconds.append(now - self.last)
         self.last = now
@@ -387,6 +393,18 @@ def _resident_bytes(field: str = "VmRSS") -> int:
     status = Path("/proc/self/status")
     lines = status.read_text(encoding="ascii").splitlines() if status.exists() else []
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)
+
+
+def _resident_bytes_of_files(folder: Path) -> int:
+    """Memory of this process that shows mapped files of a folder, on Linux; 0 elsewhere."""
+    listing, size, is_inside = Path("/proc/self/smaps"), 0, False
+    for line in listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []:
+        name, _, value = line.partition(" ")
+        if not name.endswith(":"):  # the range of a mapping, and its file
+            is_inside = f" {folder.resolve()}/" in value
+        elif name == "Rss:" and is_inside:
+            size += 1024 * int(value.split()[0])
+    return size
 
 
 def _print_stage(plan: StagePlan, options: argparse.Namespace) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import mmap
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from benchmarks.model_shapes import full_shape
 from mblip.cli import main as mblip
 from mblip.evaluation.generation_settings import GenerationSettings
 from mblip.loading import without_adapter
-from mblip.plan import _fitting
+from mblip.plan import _fitting, _resident_bytes_of_files
 from mblip.planning.models import in_stage, meta_model
 from mblip.planning.simulation import LANGUAGE_MODEL, RECOMPUTATION, TOWER, Cost, Counting, as_on, make_fake
 from mblip.planning.steps import BatchShape, generation, optimizer_bytes, training_step
@@ -117,6 +118,21 @@ def test_beams_multiply_the_cache_of_an_evaluation(family):
     )
     assert beams.total_flops > 3 * greedy.total_flops
     assert beams.peak_bytes > greedy.peak_bytes
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the kernel lists no mappings: not Linux")
+def test_a_probe_knows_the_memory_of_mapped_feature_files_from_other_memory(tmp_path):
+    for name in ("features", "features_2"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "features" / "0001").write_bytes(bytes(1 << 20))
+    with (
+        (tmp_path / "features" / "0001").open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        assert mapped[:] == bytes(1 << 20)
+        assert _resident_bytes_of_files(tmp_path / "features") == 1 << 20
+        assert _resident_bytes_of_files(tmp_path / "features_2") == 0
+    assert _resident_bytes_of_files(tmp_path / "features") == 0
 
 
 def test_the_largest_batch_lies_on_the_line_between_two_peaks():

@@ -76,7 +76,7 @@ def run(parts: str, stage: str, option: str) -> dict[str, float]:
     model, optimizer = accelerator.prepare(model, optimizer)
     assert all(isinstance(each, DTensor) for each in model.parameters())
     units = {type(each).__name__ for each in model.modules() if isinstance(each, FSDPModule)}
-    layers = {name for name in units if name.endswith(("Layer", "Block"))}
+    layers = {name for name in units if name.endswith(("Layer", "Block", "Stage"))}
     assert len(layers) >= 3, units  # of the vision model, the Q-Former and the language model
     loss = model(**inputs[accelerator.process_index], num_items_in_batch=num_items).loss
     accelerator.backward(loss * accelerator.num_processes)  # FSDP takes the mean over processes
