@@ -41,7 +41,7 @@ def evaluation(launcher, recipe, output_dir):
 
 def evaluate(launcher, recipe, output_dir):
     process = evaluation(launcher, recipe, output_dir)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors.decode()[-3000:]
     return {file.name: file.read_bytes() for file in output_dir.iterdir() if file.is_file()}
 

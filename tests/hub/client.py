@@ -45,7 +45,7 @@ def run_python(hub: LoopbackHub, home: Path, *arguments: str, **changes: str) ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 

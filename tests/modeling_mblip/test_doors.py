@@ -122,7 +122,7 @@ def test_constrained_beams_are_where_transformers_has_put_them(family, argument)
 @every_kind
 def test_a_streamer_in_another_thread_gets_what_generate_returns(family):
     model, batch, tokenizer = tiny_model(family), prompts(family, 1), tiny_tokenizer()
-    streamer = TextIteratorStreamer(tokenizer, skip_special_tokens=True, timeout=30)
+    streamer = TextIteratorStreamer(tokenizer, skip_special_tokens=True, timeout=120)
     thread = threading.Thread(target=model.generate, kwargs={**batch, **FORCED, "streamer": streamer})
     thread.start()
     text = "".join(streamer)

@@ -112,4 +112,4 @@ def torchrun(
     """
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={num_processes}"]
     command += ["--standalone", *target, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=offline(), capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=offline(), capture_output=True, text=True, check=False, timeout=600)

@@ -110,7 +110,7 @@ def test_several_processes_share_a_cache(tmp_path):
     workers = [FORK.Process(target=translate_all, args=arguments) for _ in range(4)]
     for worker in workers:
         worker.start()
-    assert [outputs.get(timeout=60) for _ in workers] == [[f"[{text}]" for text in TEXTS]] * 4
+    assert [outputs.get(timeout=300) for _ in workers] == [[f"[{text}]" for text in TEXTS]] * 4
     for worker in workers:
         worker.join()
 
