@@ -26,8 +26,8 @@ from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
 IGNORE_INDEX = -100
-# Logits per chunk. On a CPU, matrix products with a vocabulary of 250,112 take a quarter less time for 128 rows than
-# for 64, and hardly less for more (benchmarks/loss_memory.py). The number for other devices is chosen, not tuned.
+# Logits per chunk. On a CPU, matrix products with a vocabulary of 250,112 take less time for 128 rows than
+# for 64, and no less for more (benchmarks/loss_memory.py). The number for other devices is chosen, not tuned.
 NUM_LOGITS_PER_CHUNK_ON_CPU = 2**25
 NUM_LOGITS_PER_CHUNK_ON_DEVICE = 2**27
 NUM_BLOCKS_PER_CHUNK = 8  # softmax and gradient are computed in fp32 for one block of a chunk's rows at a time
